@@ -1,0 +1,61 @@
+//! Config errors as values: all of them at once, each with its place, path, problem and hint. Never a panic.
+
+use std::{fmt, path::PathBuf};
+
+/// A place in a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// The file as the operator would name it.
+    pub file: PathBuf,
+    /// From 1; 0 = the whole file.
+    pub line: usize,
+    /// From 1, in characters; 0 = the whole file.
+    pub column: usize,
+}
+
+/// One thing that is wrong (or, among warnings, worth a look).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where.
+    pub span: Span,
+    /// `route.api.pools[1].weight`; may be empty for a whole file.
+    pub path: String,
+    /// What is wrong, as one lower-case clause.
+    pub problem: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// Every error of one reading, in file order; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Span { file, line, column } = &self.span;
+        write!(f, "{}:{line}:{column}", file.display())?;
+        if !self.path.is_empty() {
+            write!(f, " {}", self.path)?;
+        }
+        write!(f, ": {}", self.problem)?;
+        match &self.hint {
+            Some(hint) => write!(f, " ({hint})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, error) in self.0.iter().enumerate() {
+            if nth > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigError {}
+impl std::error::Error for ConfigErrors {}

@@ -1,0 +1,242 @@
+//! What a config file says, as types: the [`Topology`] for the core, and the settings only the shell reads.
+//! Everything here is already valid; nobody behind this module checks again.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use thalweg_core::Topology;
+
+use crate::{ConfigError, Span};
+
+/// One accepted configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[edge]`.
+    pub edge: Edge,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[resolver]`.
+    pub resolver: Resolver,
+    /// `[[listener]]`, names and addresses unique.
+    pub listeners: Vec<Listener>,
+    /// Pools and routes as the core reads them.
+    pub topology: Topology,
+    /// What only the shell reads about a pool; parallel to `topology.pools`.
+    pub pools: Vec<PoolSettings>,
+    /// What only the shell reads about a route; parallel to `topology.routes`.
+    pub routes: Vec<RouteSettings>,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[log]`.
+    pub log: Log,
+    /// Accepted keys that do not act yet, and other things worth a look; each with its place.
+    pub warnings: Vec<ConfigError>,
+    /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
+    pub hash: String,
+    /// The files this config was read from, the main one first.
+    pub files: Vec<PathBuf>,
+}
+
+/// A value and where it stands, for errors that only show when it is used (a key file that is no key).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed<T> {
+    /// The value.
+    pub value: T,
+    /// File, line and column.
+    pub span: Span,
+    /// `listener.secure.tls.certificates[0].key`.
+    pub path: String,
+}
+
+/// Who this edge is, and how it starts and stops.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Edge {
+    /// Default: the machine's host name.
+    pub name: String,
+    /// May be empty.
+    pub region: String,
+    /// May be empty.
+    pub cloud: String,
+    /// 0 = one per core this process may use.
+    pub workers: usize,
+    /// From SIGTERM to the moment no connection is accepted any more.
+    pub drain_delay: Duration,
+    /// Bound on in-flight requests after that.
+    pub drain_timeout: Duration,
+}
+
+/// The operator's door.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// The bearer token, read from the file at load (trimmed, not empty).
+    pub token: Option<String>,
+}
+
+/// How names become addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolver {
+    /// Empty = the system's; port 53 unless given.
+    pub nameservers: Vec<SocketAddr>,
+    /// Floor under the TTL of an answer.
+    pub ttl_min: Duration,
+    /// Ceiling over the TTL of an answer.
+    pub ttl_max: Duration,
+    /// Addresses kept per name.
+    pub max_addresses: usize,
+}
+
+/// An address that accepts clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// The configured name.
+    pub name: String,
+    /// Where it listens, with its place for a bind error.
+    pub bind: Placed<SocketAddr>,
+    /// HTTP/1.1 is spoken.
+    pub http1: bool,
+    /// HTTP/2 is spoken: by ALPN with TLS, by prior knowledge ("h2c") without.
+    pub http2: bool,
+    /// `None` = plaintext.
+    pub tls: Option<ListenerTls>,
+}
+
+/// TLS towards clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerTls {
+    /// At least one; the first is the default.
+    pub certificates: Vec<Certificate>,
+    /// Lowest accepted version.
+    pub min_version: TlsVersion,
+}
+
+/// A certificate chain and its key, as absolute or config-relative-resolved paths that exist.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Certificate {
+    /// PEM chain, leaf first.
+    pub cert: Placed<PathBuf>,
+    /// PEM key.
+    pub key: Placed<PathBuf>,
+}
+
+/// The TLS versions that exist for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    V1_2,
+    /// TLS 1.3.
+    V1_3,
+}
+
+/// What only the shell reads about a pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolSettings {
+    /// How its endpoints are probed; `Some` exactly when the pool's `probe` rules are.
+    pub probe: Option<Probe>,
+    /// TLS towards each endpoint; parallel to the core's `endpoints`.
+    pub tls: Vec<Option<EndpointTls>>,
+    /// Idle upstream connections.
+    pub keepalive: Keepalive,
+    /// Host header towards the endpoints; `None` = the client's.
+    pub host: Option<String>,
+}
+
+/// TLS towards an endpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EndpointTls {
+    /// Server name sent and verified; default: the endpoint's host.
+    pub sni: String,
+    /// Verify the certificate.
+    pub verify: bool,
+    /// Private CA bundle in PEM; `None` = the system's roots.
+    pub ca: Option<Placed<PathBuf>>,
+}
+
+/// Idle upstream connections, per worker and endpoint.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Keepalive {
+    /// Longest idle time.
+    pub idle: Duration,
+    /// Most idle connections.
+    pub max_idle: usize,
+    /// Longest life.
+    pub age: Duration,
+}
+
+/// An active check, the part only the shell reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// The configured name.
+    pub name: String,
+    /// Path and query.
+    pub path: String,
+    /// GET, HEAD or OPTIONS, POST.
+    pub method: String,
+    /// Inclusive ranges of accepted codes.
+    pub expect_status: Vec<(u16, u16)>,
+    /// Top-level member → accepted values (JSON text of each), all members must match; empty = the body is not read as JSON.
+    pub expect_json: Vec<(String, Vec<serde_json::Value>)>,
+    /// Host header; `None` = the pool's, else the endpoint's address.
+    pub host: Option<String>,
+    /// Port; `None` = the traffic's.
+    pub port: Option<u16>,
+    /// Extra headers, valid names and values.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What only the shell reads about a route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RouteSettings {
+    /// Longest upload; `None` = no limit.
+    pub body_bytes: Option<u64>,
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Client connections; 0 = 40 % of the file limit.
+    pub max_connections: usize,
+    /// Request head, bytes.
+    pub header_bytes: usize,
+    /// Request header lines.
+    pub header_count: usize,
+    /// From a request's first byte to its last header byte.
+    pub header_timeout: Duration,
+    /// A client connection with no request on it.
+    pub idle_timeout: Duration,
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Access log format.
+    pub access: AccessLog,
+    /// Least severe level of the event log that is written.
+    pub level: Level,
+}
+
+/// Access log formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// One JSON object a line.
+    Json,
+    /// NCSA common log.
+    Common,
+    /// None.
+    Off,
+}
+
+/// Levels of the event log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Someone must act now.
+    Error,
+    /// Someone should look.
+    Warn,
+    /// State changes.
+    Info,
+    /// For one bug hunt.
+    Debug,
+    /// Everything.
+    Trace,
+}
