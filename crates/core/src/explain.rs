@@ -1,0 +1,56 @@
+//! "Why did that request go there?": the same funnel and the same draw that steer, with every step kept.
+//! Never decides anything itself.
+
+use crate::{
+    Decision, Entry, Facts, Loads, Refusal, RouteSlot, Snapshot, Stage, funnel::funnel, routes, steer,
+};
+
+/// The funnel step by step for one request.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The route that matched.
+    pub route: Option<RouteSlot>,
+    /// What an endpoint needed to be a candidate.
+    pub stage: Stage,
+    /// By position in the route.
+    pub pools: Vec<ExplainedPool>,
+    /// What `steer` answers.
+    pub outcome: Result<Decision, Refusal>,
+}
+
+/// One pool's way through the funnel.
+#[derive(Clone, Copy, Debug)]
+pub struct ExplainedPool {
+    /// What the sieves said.
+    pub entry: Entry,
+    /// Its part of the traffic, 0–1.
+    pub share: f64,
+}
+
+/// Explains what [`steer`] answers for these inputs.
+#[must_use]
+pub fn explain(snapshot: &Snapshot, loads: &impl Loads, facts: &Facts<'_>, roll: u64) -> Explained {
+    let outcome = steer(snapshot, loads, facts, roll);
+    let slot = snapshot.layout.matcher.find(facts.host, facts.path);
+    let mut explained = Explained { route: slot, stage: Stage::Up, pools: Vec::new(), outcome };
+    let Some((route, view)) =
+        slot.and_then(|slot| Some((snapshot.route(slot)?, snapshot.routes.get(slot.0 as usize)?)))
+    else {
+        return explained;
+    };
+    let found = funnel(route, &view.pools, &snapshot.pools, &|pool, stage| {
+        routes::can_serve(&snapshot.pools, pool, stage)
+    });
+    explained.stage = found.shares.stage;
+    for entry in found.entries {
+        let mut from = 0;
+        let mut share = 0;
+        for segment in &view.shares.segments {
+            share += if segment.entry == entry.entry { segment.end - from } else { 0 };
+            from = segment.end;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "at most 2^32")]
+        explained.pools.push(ExplainedPool { entry, share: share as f64 / 4_294_967_296.0 });
+    }
+    explained
+}

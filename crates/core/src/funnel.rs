@@ -1,0 +1,343 @@
+//! The sieves between route and draw: which pools are eligible, in which order, and what share each takes.
+//! Pure arithmetic over one picture; run once per change by the world, and again by a retry or an `explain`.
+
+use crate::{PoolSlot, PoolView, Reason, Route, RoutePoolView, Segment, Shares, Stage, micros};
+
+/// One pool of the route on its way through the sieves. The verdict says how far it came.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Entry {
+    /// Position in [`Route::pools`].
+    pub entry: u32,
+    /// Which pool.
+    pub pool: PoolSlot,
+    /// Failover rank.
+    pub tier: u32,
+    /// Share among its equals; 1 for a pool of weight 0 that had to be called in.
+    pub weight: u32,
+    /// Part (0–1) of its share that it may take: dial × overprovisioned availability.
+    pub cap: f64,
+    /// Smoothed latency, microseconds.
+    pub latency_us: Option<u32>,
+    /// In the band of the nearest.
+    pub near: bool,
+    /// How far it came.
+    pub verdict: Verdict,
+}
+
+/// How far a pool came through the sieves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Eligible.
+    Open,
+    /// No endpoint that the stage accepts is left to try.
+    Empty,
+    /// Too few of its endpoints are available.
+    Short,
+    /// Back, but its failback hold has not ended.
+    Held,
+    /// Weight 0, or (in panic) nobody answers there: called in only when nothing else is left.
+    Reserve,
+}
+
+impl Verdict {
+    /// The spelling in log and API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Empty => "empty",
+            Self::Short => "short",
+            Self::Held => "held",
+            Self::Reserve => "reserve",
+        }
+    }
+}
+
+/// Everything the sieves concluded; `explain` prints it, `steer` draws from `shares`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Funnel {
+    /// By position in [`Route::pools`].
+    pub entries: Vec<Entry>,
+    /// What each takes, and why.
+    pub shares: Shares,
+}
+
+/// Where a segment may end.
+const WHOLE: f64 = 4_294_967_296.0;
+
+/// Runs the sieves. `remembered` is parallel to the route's pools, `pools` is by slot; `has_candidate(pool, stage)`
+/// says whether an endpoint that the stage accepts is left to try.
+#[must_use]
+pub fn funnel(
+    route: &Route,
+    remembered: &[RoutePoolView],
+    pools: &[PoolView],
+    has_candidate: &dyn Fn(PoolSlot, Stage) -> bool,
+) -> Funnel {
+    let view_of = |pool: usize| pools.get(pool).copied().unwrap_or_default();
+    let any_up = route.pools.iter().any(|member| view_of(member.pool).up > 0);
+    let any_unproven = route.pools.iter().any(|member| view_of(member.pool).unproven > 0);
+    let first = if !any_up && any_unproven { Stage::Unproven } else { Stage::Up };
+    let mut result = Funnel::default();
+    for stage in [first, Stage::Panic] {
+        let mut entries: Vec<Entry> = Vec::with_capacity(route.pools.len());
+        for (nth, member) in (0u32..).zip(&route.pools) {
+            let (view, slot) =
+                (view_of(member.pool), PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX)));
+            let memory = remembered.get(nth as usize).copied().unwrap_or_default();
+            let (share, short) = availability(&view, stage);
+            let verdict = if !has_candidate(slot, stage) {
+                Verdict::Empty
+            } else if short {
+                Verdict::Short
+            } else if member.weight == 0 || (stage == Stage::Panic && view.answering == 0) {
+                Verdict::Reserve
+            } else if memory.held && stage != Stage::Panic {
+                Verdict::Held
+            } else {
+                Verdict::Open
+            };
+            entries.push(Entry {
+                entry: nth,
+                pool: slot,
+                tier: member.tier,
+                weight: member.weight.max(1),
+                cap: (share * route.overprovision).min(1.0) * f64::from(member.dial) / 100.0,
+                latency_us: view.latency_us,
+                near: memory.near,
+                verdict,
+            });
+        }
+        let mut chosen: Vec<Entry> = Vec::new();
+        for wider in [Verdict::Open, Verdict::Held, Verdict::Reserve] {
+            if chosen.is_empty() {
+                chosen.extend(entries.iter().filter(|entry| entry.verdict == wider));
+            }
+        }
+        result = Funnel { entries, shares: Shares { stage, segments: divide(route, chosen, stage) } };
+        if !result.shares.segments.is_empty() {
+            break;
+        }
+    }
+    result
+}
+
+/// The available share of a pool as the stage counts it, and whether that is too little.
+fn availability(view: &PoolView, stage: Stage) -> (f64, bool) {
+    match stage {
+        Stage::Up => (view.available, view.short),
+        // Nothing on the route is Up, so whoever is not yet refuted counts; a pool that is all refuted is Empty.
+        Stage::Unproven | Stage::Panic => (1.0, false),
+    }
+}
+
+/// Divides the traffic among the chosen: group after group (tier, then band), each taking what it may.
+fn divide(route: &Route, mut chosen: Vec<Entry>, stage: Stage) -> Vec<Segment> {
+    if let Some(band) = route.band {
+        refresh_band(&mut chosen, micros(band.width));
+    }
+    let nearness = |entry: &Entry| match route.band {
+        Some(_) if !entry.near => 1 + u64::from(entry.latency_us.unwrap_or(u32::MAX)),
+        _ => 0,
+    };
+    chosen.sort_by_key(|entry| (entry.tier, nearness(entry)));
+    let best_tier =
+        route.pools.iter().filter(|member| member.weight > 0).map(|member| member.tier).min().unwrap_or(0);
+    let mut takes: Vec<(Entry, f64, Reason)> = Vec::with_capacity(chosen.len() * 2);
+    let mut remaining = 1.0;
+    for (nth, group) in chosen.chunk_by(|a, b| (a.tier, nearness(a)) == (b.tier, nearness(b))).enumerate() {
+        let tier = group.first().map_or(0, |entry| entry.tier);
+        let reason = match (stage, nth) {
+            (Stage::Panic, _) => Reason::Panic,
+            (_, 1..) => Reason::Spill,
+            _ if tier > best_tier => Reason::Failover,
+            _ if route.band.is_some() => Reason::Nearest,
+            _ => Reason::Balanced,
+        };
+        remaining = take(group, remaining, route.share_leftover, reason, &mut takes);
+        if remaining <= 1e-9 {
+            break;
+        }
+    }
+    segments(&takes)
+}
+
+/// Lets one group take its part of `remaining`; returns what is left for the next.
+fn take(
+    group: &[Entry],
+    remaining: f64,
+    share_leftover: bool,
+    reason: Reason,
+    takes: &mut Vec<(Entry, f64, Reason)>,
+) -> f64 {
+    let total: f64 = group.iter().map(|entry| f64::from(entry.weight)).sum();
+    let mut left = remaining;
+    for entry in group {
+        let taken = remaining * f64::from(entry.weight) / total * entry.cap;
+        left -= taken;
+        takes.push((*entry, taken, reason));
+    }
+    let whole = |entry: &&Entry| entry.cap >= 1.0;
+    let unhindered: f64 = group.iter().filter(whole).map(|entry| f64::from(entry.weight)).sum();
+    if share_leftover && unhindered > 0.0 && left > 1e-9 {
+        let spill = if reason == Reason::Panic { Reason::Panic } else { Reason::Spill };
+        for entry in group.iter().filter(whole) {
+            takes.push((*entry, left * f64::from(entry.weight) / unhindered, spill));
+        }
+        left = 0.0;
+    }
+    left.max(0.0)
+}
+
+/// If none of the chosen is marked near (those that were are gone), the best of them are near now: leaving a
+/// pool that is down waits for nothing.
+fn refresh_band(chosen: &mut [Entry], width_us: u64) {
+    let Some(tier) = chosen.iter().map(|entry| entry.tier).min() else { return };
+    let first = |entry: &&mut Entry| entry.tier == tier;
+    if chosen.iter_mut().filter(first).any(|entry| entry.near) {
+        return;
+    }
+    let best = chosen.iter_mut().filter(first).filter_map(|entry| entry.latency_us).min();
+    for entry in chosen.iter_mut().filter(first) {
+        entry.near = match (best, entry.latency_us) {
+            (Some(best), Some(latency)) => u64::from(latency) <= u64::from(best) + width_us,
+            (None, _) => true,
+            (_, None) => false,
+        };
+    }
+}
+
+/// Lays the takes end to end on the unit interval. If the caps left a part to nobody, they are ignored in
+/// proportion: there is nobody else to take it.
+fn segments(takes: &[(Entry, f64, Reason)]) -> Vec<Segment> {
+    let mut sum: f64 = takes.iter().map(|(_, taken, _)| taken).sum();
+    let by_weight = sum <= 1e-9;
+    if by_weight {
+        sum = takes.iter().map(|(entry, ..)| f64::from(entry.weight)).sum();
+    }
+    let mut end = 0.0;
+    let mut segments: Vec<Segment> = Vec::with_capacity(takes.len());
+    for (entry, taken, reason) in takes {
+        end += if by_weight { f64::from(entry.weight) } else { *taken } / sum;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^32, rounded")]
+        let end = (end * WHOLE).round() as u64;
+        if end > segments.last().map_or(0, |last| last.end) {
+            segments.push(Segment { end, entry: entry.entry, pool: entry.pool, reason: *reason });
+        }
+    }
+    if let Some(last) = segments.last_mut() {
+        last.end = 1 << 32;
+    }
+    segments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_world::{failover, latency, view, weighted};
+
+    /// `expected` is "pool share% reason" per segment.
+    fn check(route: &Route, pools: &[PoolView], memory: &[RoutePoolView], expected: &str) {
+        let accepts = |pool: PoolSlot, stage: Stage| {
+            let view = pools[pool.0 as usize];
+            match stage {
+                Stage::Up => view.up > 0,
+                Stage::Unproven => view.up + view.unproven > 0,
+                Stage::Panic => view.enabled > 0,
+            }
+        };
+        let funnel = funnel(route, memory, pools, &accepts);
+        let mut from = 0;
+        let mut seen: Vec<String> = Vec::new();
+        for segment in &funnel.shares.segments {
+            let percent = (segment.end - from) as f64 / WHOLE * 100.0;
+            from = segment.end;
+            seen.push(format!("{} {percent:.0}% {}", segment.pool.0, segment.reason.as_str()));
+        }
+        assert_eq!(seen.join(", "), expected);
+    }
+
+    const UP: (u32, u32, u32) = (2, 2, 0);
+    const DEAD: (u32, u32, u32) = (2, 0, 0);
+
+    #[test]
+    fn failover_uses_the_best_tier_that_is_not_short() {
+        let route = failover(3);
+        check(&route, &[view(UP), view(UP), view(UP)], &[], "0 100% balanced");
+        check(&route, &[view(DEAD), view(UP), view(UP)], &[], "1 100% failover");
+        check(&route, &[view((4, 1, 0)), view(UP), view(UP)], &[], "1 100% failover");
+        check(&route, &[view(DEAD), view(DEAD), view(DEAD)], &[], "0 100% panic");
+        check(&route, &[view((0, 0, 0)), view(DEAD), view(DEAD)], &[], "1 100% panic");
+        check(&route, &[view((0, 0, 0)); 3], &[], "");
+    }
+
+    #[test]
+    fn a_hurt_pool_keeps_what_it_can_carry_and_spills_the_rest() {
+        check(&failover(2), &[view((2, 1, 0)), view(UP)], &[], "0 70% balanced, 1 30% spill");
+        check(&failover(1), &[view((2, 1, 0))], &[], "0 100% balanced");
+    }
+
+    #[test]
+    fn weights_share_a_tier_and_the_dead_give_theirs_to_the_living() {
+        let route = weighted(&[(70, 100), (20, 100), (10, 100)]);
+        check(&route, &[view(UP), view(UP), view(UP)], &[], "0 70% balanced, 1 20% balanced, 2 10% balanced");
+        check(&route, &[view(DEAD), view(UP), view(UP)], &[], "1 67% balanced, 2 33% balanced");
+    }
+
+    #[test]
+    fn a_dial_sends_the_rest_where_the_policy_says() {
+        let up = [view(UP), view(UP), view(UP)];
+        let dialled = weighted(&[(70, 50), (20, 100), (10, 100)]);
+        let expected = "0 35% balanced, 1 20% balanced, 2 10% balanced, 1 23% spill, 2 12% spill";
+        check(&dialled, &up, &[], expected);
+        let mut first = failover(2);
+        first.pools[0].dial = 25;
+        check(&first, &up, &[], "0 25% balanced, 1 75% spill");
+        first.pools[0].dial = 0;
+        check(&first, &up, &[], "1 100% spill");
+        check(&first, &[view(UP), view(DEAD)], &[], "0 100% balanced");
+        check(&weighted(&[(1, 50), (1, 50)]), &up, &[], "0 50% balanced, 1 50% balanced");
+    }
+
+    #[test]
+    fn weight_zero_serves_only_when_nothing_else_is_left_but_before_panic() {
+        let route = weighted(&[(1, 100), (0, 100)]);
+        check(&route, &[view(UP), view(UP)], &[], "0 100% balanced");
+        check(&route, &[view(DEAD), view(UP)], &[], "1 100% balanced");
+        check(&route, &[view(DEAD), view(DEAD)], &[], "0 100% panic");
+    }
+
+    #[test]
+    fn the_unproven_serve_only_when_nothing_is_up() {
+        let route = failover(2);
+        check(&route, &[view((2, 0, 2)), view((2, 0, 2))], &[], "0 100% balanced");
+        check(&route, &[view((2, 0, 2)), view(UP)], &[], "1 100% failover");
+        check(&route, &[view(DEAD), view((2, 0, 1))], &[], "1 100% failover");
+    }
+
+    #[test]
+    fn a_held_pool_waits_unless_nothing_else_is_available() {
+        let held = [RoutePoolView { held: true, near: false }, RoutePoolView::default()];
+        check(&failover(2), &[view(UP), view(UP)], &held, "1 100% failover");
+        check(&failover(2), &[view(UP), view(DEAD)], &held, "0 100% balanced");
+    }
+
+    #[test]
+    fn the_nearest_serve_and_what_they_cannot_take_goes_to_the_next() {
+        let at = |ms: u32, of| PoolView { latency_us: Some(ms * 1000), ..view(of) };
+        let near = |which: &[bool]| -> Vec<_> {
+            which.iter().map(|near| RoutePoolView { near: *near, held: false }).collect()
+        };
+        let route = latency(3);
+        let memory = near(&[true, false, false]);
+        check(&route, &[at(10, UP), at(80, UP), at(30, UP)], &memory, "0 100% nearest");
+        check(&route, &[at(10, DEAD), at(80, UP), at(30, UP)], &memory, "2 100% nearest");
+        check(&route, &[at(10, (2, 1, 0)), at(80, UP), at(30, UP)], &memory, "0 70% nearest, 2 30% spill");
+        check(
+            &route,
+            &[at(10, UP), at(15, UP), at(30, UP)],
+            &near(&[true, true, false]),
+            "0 50% nearest, 1 50% nearest",
+        );
+    }
+}

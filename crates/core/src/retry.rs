@@ -1,0 +1,232 @@
+//! May this request be tried again? One pure verdict, and the budget that bounds it.
+//! Never sends anything and never picks the endpoint: that is `steer`, asked anew.
+
+use std::time::Duration;
+
+use crate::{RetryRules, Tick};
+
+/// How an attempt failed, as far as a retry cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No connection; not one byte of the request was sent.
+    Connect,
+    /// The connection ended after bytes were sent and before a byte of the answer.
+    Reset,
+    /// The endpoint answered 5xx.
+    ServerError,
+    /// No first byte in time.
+    Timeout,
+}
+
+impl Failure {
+    /// The spelling in log and metric.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Reset => "reset",
+            Self::ServerError => "5xx",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// What is known when an attempt has failed.
+#[derive(Clone, Copy, Debug)]
+pub struct Situation {
+    /// How.
+    pub failure: Failure,
+    /// Attempts made so far, this one included; ≥ 1.
+    pub attempts: u32,
+    /// GET, HEAD, OPTIONS, PUT or DELETE (RFC 9110 §9.2.2, without TRACE).
+    pub idempotent: bool,
+    /// The upload can be sent once more from its start: it is empty, untouched, or still wholly in the buffer.
+    pub replayable: bool,
+    /// A byte of an answer went to the client.
+    pub answered: bool,
+    /// What is left of the total deadline.
+    pub remaining: Duration,
+}
+
+/// Another attempt, or why not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Try again, elsewhere.
+    Retry,
+    /// The rules do not allow it.
+    Forbidden,
+    /// `attempts` is used up.
+    Exhausted,
+    /// The budget is used up.
+    OverBudget,
+    /// The deadline has passed.
+    TooLate,
+}
+
+/// May this request be tried again? Takes from the budget only when it says [`Verdict::Retry`] and bytes were sent.
+pub fn verdict(rules: &RetryRules, situation: &Situation, budget: &mut Budget, now: Tick) -> Verdict {
+    let allowed = !situation.answered
+        && match situation.failure {
+            Failure::Connect => rules.on_connect && situation.replayable,
+            Failure::Reset => rules.on_reset && situation.idempotent && situation.replayable,
+            Failure::ServerError => rules.on_5xx && situation.idempotent && situation.replayable,
+            Failure::Timeout => false,
+        };
+    if !allowed {
+        Verdict::Forbidden
+    } else if situation.attempts > rules.attempts {
+        Verdict::Exhausted
+    } else if situation.remaining.is_zero() {
+        Verdict::TooLate
+    } else if situation.failure == Failure::Connect || budget.take(now) {
+        Verdict::Retry
+    } else {
+        Verdict::OverBudget
+    }
+}
+
+/// Retries ÷ requests over the last 10 s, besides a floor per second. One per route and worker: each worker holds
+/// its part.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    ratio: f64,
+    /// Retries per window that are always allowed.
+    floor: f64,
+    /// One per second of the window: requests, retries.
+    buckets: [(u32, u32); Budget::SECONDS],
+    requests: u32,
+    retries: u32,
+    second: u64,
+}
+
+impl Budget {
+    const SECONDS: usize = 10;
+
+    /// A budget of `ratio` plus `floor_per_second` (this worker's part of 10).
+    #[must_use]
+    pub fn new(ratio: f64, floor_per_second: f64) -> Self {
+        let floor = floor_per_second * 10.0;
+        Self { ratio, floor, buckets: [(0, 0); Self::SECONDS], requests: 0, retries: 0, second: 0 }
+    }
+
+    /// Keeps what was counted under new rules.
+    pub fn adjust(&mut self, ratio: f64, floor_per_second: f64) {
+        (self.ratio, self.floor) = (ratio, floor_per_second * 10.0);
+    }
+
+    /// Counts a request.
+    pub fn request(&mut self, now: Tick) {
+        self.turn(now);
+        self.requests += 1;
+        if let Some(bucket) = self.bucket() {
+            bucket.0 += 1;
+        }
+    }
+
+    /// Takes one retry out, if there is one.
+    pub fn take(&mut self, now: Tick) -> bool {
+        self.turn(now);
+        let allowed = f64::from(self.requests) * self.ratio + self.floor;
+        if f64::from(self.retries) + 1.0 > allowed {
+            return false;
+        }
+        self.retries += 1;
+        if let Some(bucket) = self.bucket() {
+            bucket.1 += 1;
+        }
+        true
+    }
+
+    fn bucket(&mut self) -> Option<&mut (u32, u32)> {
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder of ten")]
+        self.buckets.get_mut((self.second % Self::SECONDS as u64) as usize)
+    }
+
+    /// Forgets the seconds that left the window.
+    fn turn(&mut self, now: Tick) {
+        let second = now.0 / 1_000_000;
+        let passed = second.saturating_sub(self.second).min(Self::SECONDS as u64);
+        for _ in 0..passed {
+            self.second += 1;
+            if let Some(bucket) = self.bucket() {
+                let (requests, retries) = std::mem::take(bucket);
+                self.requests -= requests;
+                self.retries -= retries;
+            }
+        }
+        self.second = self.second.max(second);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> RetryRules {
+        RetryRules { attempts: 2, on_connect: true, on_reset: true, on_5xx: true, budget: 0.1, buffer: 0 }
+    }
+
+    fn check(change: impl FnOnce(&mut Situation, &mut RetryRules), expected: Verdict) {
+        let (mut situation, mut rules) = (
+            Situation {
+                failure: Failure::Reset,
+                attempts: 1,
+                idempotent: true,
+                replayable: true,
+                answered: false,
+                remaining: Duration::from_secs(1),
+            },
+            rules(),
+        );
+        change(&mut situation, &mut rules);
+        assert_eq!(
+            verdict(&rules, &situation, &mut Budget::new(0.1, 10.0), Tick(0)),
+            expected,
+            "{situation:?}"
+        );
+    }
+
+    #[test]
+    fn a_retry_needs_a_failure_that_the_rules_name_and_a_request_that_bears_it() {
+        check(|_, _| {}, Verdict::Retry);
+        check(|s, _| s.idempotent = false, Verdict::Forbidden);
+        check(|s, _| (s.idempotent, s.failure) = (false, Failure::Connect), Verdict::Retry);
+        check(|s, _| (s.idempotent, s.failure) = (false, Failure::ServerError), Verdict::Forbidden);
+        check(|s, _| s.replayable = false, Verdict::Forbidden);
+        check(|s, _| s.answered = true, Verdict::Forbidden);
+        check(|s, _| s.failure = Failure::Timeout, Verdict::Forbidden);
+        check(|_, r| r.on_reset = false, Verdict::Forbidden);
+        check(|s, _| s.attempts = 3, Verdict::Exhausted);
+        check(|s, _| s.remaining = Duration::ZERO, Verdict::TooLate);
+    }
+
+    #[test]
+    fn the_budget_is_a_share_of_the_last_ten_seconds_plus_a_floor() {
+        let mut budget = Budget::new(0.1, 1.0);
+        let second = |n: u64| Tick(n * 1_000_000);
+        for _ in 0..100 {
+            budget.request(second(0));
+        }
+        let taken = |budget: &mut Budget, at: u64| (0..1000).filter(|_| budget.take(second(at))).count();
+        assert_eq!(taken(&mut budget, 0), 20, "10 % of 100, and 10 x 1/s");
+        assert_eq!(taken(&mut budget, 9), 0);
+        assert_eq!(taken(&mut budget, 10), 10, "only the floor: the requests have left the window");
+        assert_eq!(taken(&mut budget, 1000), 10);
+    }
+
+    #[test]
+    fn connect_failures_cost_no_budget() {
+        let mut budget = Budget::new(0.0, 0.0);
+        let situation = Situation {
+            failure: Failure::Connect,
+            attempts: 1,
+            idempotent: false,
+            replayable: true,
+            answered: false,
+            remaining: Duration::from_secs(1),
+        };
+        assert_eq!(verdict(&rules(), &situation, &mut budget, Tick(0)), Verdict::Retry);
+        let reset = Situation { failure: Failure::Reset, idempotent: true, ..situation };
+        assert_eq!(verdict(&rules(), &reset, &mut budget, Tick(0)), Verdict::OverBudget);
+    }
+}
