@@ -1,0 +1,82 @@
+"""A region: the real uvicorn, as `make run` starts it, on a port of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+APP_DIR = Path(__file__).resolve().parents[1]
+START_DEADLINE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Region:
+    """A running server and a client for it."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+
+
+StartRegion = Callable[..., Region]
+
+
+@pytest.fixture
+def start_region() -> Iterator[StartRegion]:
+    """Starts regions with the given environment; ends all of them with the test."""
+    with ExitStack() as stack:
+        yield lambda **env: stack.enter_context(running_region(env))
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port where nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running_region(env: dict[str, str]) -> Iterator[Region]:
+    # The socket is bound here and handed over, so no other process can take the port in between.
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(128)
+        port = listener.getsockname()[1]
+        server = [sys.executable, "-m", "uvicorn", "app.main:app"]
+        process = subprocess.Popen(
+            [*server, "--no-access-log", "--fd", str(listener.fileno())],
+            cwd=APP_DIR,
+            env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"} | env,
+            pass_fds=[listener.fileno()],
+        )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            _wait_until_alive(process, client)
+            yield Region(port, process, client)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_until_alive(process: subprocess.Popen[bytes], client: httpx.Client) -> None:
+    deadline = time.monotonic() + START_DEADLINE_S
+    while True:
+        assert process.poll() is None, "the server ended before it answered"
+        assert time.monotonic() < deadline, "the server did not answer in time"
+        try:
+            # The kernel queues the connection from the start; only the answer is waited for.
+            if client.get("/alive").status_code == 200:
+                return
+        except httpx.TransportError:
+            continue
