@@ -15,13 +15,15 @@ def event(level: int, name: str, **fields: object) -> None:
 
 
 def configure() -> None:
-    """Takes over the root logger and the server's own loggers."""
+    """Takes over the root logger and the server's own; silences the one that logs each request."""
     stream = logging.StreamHandler()
     stream.setFormatter(JsonLines())
     logging.basicConfig(handlers=[stream], level=logging.INFO, force=True)
-    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+    for name in ("uvicorn", "uvicorn.error"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
+    logging.getLogger("uvicorn.access").handlers.clear()
+    logging.getLogger("uvicorn.access").propagate = False
 
 
 class JsonLines(logging.Formatter):

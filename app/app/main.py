@@ -1,7 +1,7 @@
 """The endpoints. `create_app` builds one application; `app` is what a server imports.
 
-Serve with `uvicorn app.main:app --no-access-log`, one worker per process: the meters of `/metrics`
-are this process's own.
+Serve with `uvicorn app.main:app`, one worker per process: the meters of `/metrics` are this
+process's own.
 """
 
 from __future__ import annotations

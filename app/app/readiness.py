@@ -15,7 +15,7 @@ DEFAULT_PORTS = {"postgres": 5432, "postgresql": 5432, "redis": 6379, "rediss": 
 
 
 class Readiness:
-    """The verdict of `/ready`: each configured dependency by name, and whether all are reachable."""
+    """The verdict of `/ready`: each configured dependency by name, and what is wrong with it."""
 
     def __init__(self, settings: Settings) -> None:
         self._timeout_s = settings.dependency_timeout_s

@@ -26,16 +26,17 @@ class Region:
     port: int
     process: subprocess.Popen[bytes]
     client: httpx.Client
+    log: Path
 
 
 StartRegion = Callable[..., Region]
 
 
 @pytest.fixture
-def start_region() -> Iterator[StartRegion]:
+def start_region(tmp_path: Path) -> Iterator[StartRegion]:
     """Starts regions with the given environment; ends all of them with the test."""
     with ExitStack() as stack:
-        yield lambda **env: stack.enter_context(running_region(env))
+        yield lambda **env: stack.enter_context(running_region(env, tmp_path / "region.log"))
 
 
 @pytest.fixture
@@ -47,23 +48,24 @@ def free_port() -> int:
 
 
 @contextmanager
-def running_region(env: dict[str, str]) -> Iterator[Region]:
+def running_region(env: dict[str, str], log: Path) -> Iterator[Region]:
     # The socket is bound here and handed over, so no other process can take the port in between.
-    with socket.socket() as listener:
+    with socket.socket() as listener, log.open("ab") as log_file:
         listener.bind(("127.0.0.1", 0))
         listener.listen(128)
         port = listener.getsockname()[1]
         server = [sys.executable, "-m", "uvicorn", "app.main:app"]
         process = subprocess.Popen(
-            [*server, "--no-access-log", "--fd", str(listener.fileno())],
+            [*server, "--fd", str(listener.fileno())],
             cwd=APP_DIR,
             env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"} | env,
             pass_fds=[listener.fileno()],
+            stderr=log_file,
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             _wait_until_alive(process, client)
-            yield Region(port, process, client)
+            yield Region(port, process, client, log)
     finally:
         process.kill()
         process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
@@ -115,6 +116,16 @@ def test_the_websocket_echoes(start_region: StartRegion, message: str | bytes) -
     with connect(f"ws://127.0.0.1:{start_region().port}/ws") as socket_:
         socket_.send(message)
         assert socket_.recv(timeout=10) == message
+
+
+def test_the_log_is_json_lines_and_has_none_per_request(start_region: StartRegion) -> None:
+    region = start_region(**AWS)
+    region.client.get("/")
+    region.process.send_signal(signal.SIGTERM)
+    region.process.wait(timeout=10)
+    lines = [json.loads(line) for line in region.log.read_text().splitlines()]
+    assert {"started", "stopped"} <= {line["event"] for line in lines}
+    assert not [line for line in lines if "GET" in line["event"]]
 
 
 def test_sigterm_ends_the_server(start_region: StartRegion) -> None:
