@@ -76,6 +76,7 @@ PY
 
 build_edge() {
     if [[ -n ${THALWEG_BIN:-} ]]; then
+        [[ -x $THALWEG_BIN ]] || die -2 "THALWEG_BIN=$THALWEG_BIN is not a program"
         EDGE=$THALWEG_BIN
         return
     fi
@@ -200,8 +201,8 @@ edge_failed() {
     if ! alive "$EDGE_PID"; then
         wait "$EDGE_PID" || code=$?
         EDGE_PID=""
-        ((code)) || code=1
-        die "-$code" "the edge ended with code $code: see $RUN_DIR/edge.log"
+        # Its own codes (2 config, 3 address) are worth passing on; all else is a runtime failure.
+        die "-$((code == 2 || code == 3 ? code : 1))" "the edge ended with code $code: see $RUN_DIR/edge.log"
     fi
     die "the edge $1: see $RUN_DIR/edge.log"
 }

@@ -47,6 +47,15 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A skip is not silent: `make test` repeats it in its summary."""
+    skips = os.environ.get("THALWEG_SKIPS")
+    if report.skipped and skips:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        with open(skips, "a", encoding="utf-8") as file:
+            file.write(f"{report.nodeid.replace(':', '.')}: {reason}\n")
+
+
 @contextmanager
 def running_region(env: dict[str, str], log: Path) -> Iterator[Region]:
     # The socket is bound here and handed over, so no other process can take the port in between.
