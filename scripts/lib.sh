@@ -5,8 +5,8 @@
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# Data goes to stdout, messages to stderr.
-say() { printf '%s\n' "$*" >&2; }
+# Data goes to stdout, messages to stderr; each argument is a line.
+say() { printf '%s\n' "$@" >&2; }
 
 # die [-CODE] MESSAGE: one clear line, then out.
 die() {
