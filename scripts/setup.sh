@@ -59,7 +59,8 @@ apt_install() (
     exec 8</usr/sbin
     flock 8
     trap restore_policy EXIT
-    if [[ -e $POLICY && ! -e $POLICY.thalweg-saved ]]; then
+    # Ours may be left from a setup that was killed: that one is not worth keeping.
+    if [[ -e $POLICY && ! -e $POLICY.thalweg-saved ]] && ! grep -q thalweg-setup "$POLICY"; then
         mv "$POLICY" "$POLICY.thalweg-saved"
     fi
     printf '#!/bin/sh\n# thalweg-setup: removed when the installation ends.\nexit 101\n' >"$POLICY"
