@@ -89,7 +89,8 @@ pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Trouble {
     }
 }
 
-/// The files that `pattern` means, sorted by name; a pattern without wildcard means itself.
+/// The files that `pattern` means, sorted by name; a pattern without wildcard means itself,
+/// and a folder that does not exist is empty.
 pub(crate) fn expand(files: &dyn Files, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
     let (folder, last) = match pattern.rsplit_once('/') {
         Some(("", last)) => (PathBuf::from("/"), last),
@@ -100,7 +101,10 @@ pub(crate) fn expand(files: &dyn Files, base: &Path, pattern: &str) -> io::Resul
         return Ok(vec![folder.join(last)]);
     }
     let wanted: Vec<char> = last.chars().collect();
-    let mut names = files.list(&folder)?;
+    let mut names = match files.list(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names?,
+    };
     names.retain(|name| {
         let hidden = name.starts_with('.') && !last.starts_with('.');
         !hidden && matches(&wanted, &name.chars().collect::<Vec<_>>())

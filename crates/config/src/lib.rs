@@ -9,7 +9,9 @@ mod files;
 mod keys;
 mod model;
 mod read;
+mod reference;
 mod report;
+mod schema;
 mod suggest;
 mod table;
 mod text;
@@ -21,6 +23,8 @@ use std::path::Path;
 pub use error::{ConfigError, ConfigErrors, Span};
 pub use files::{Disk, Files};
 pub use model::*;
+pub use reference::reference;
+pub use schema::schema;
 
 use read::Reading;
 

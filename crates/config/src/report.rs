@@ -40,10 +40,6 @@ impl SourceText {
         self.name.parent().unwrap_or(Path::new(""))
     }
 
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
     fn span(&self, offset: usize) -> Span {
         let file = self.name.clone();
         if offset == WHOLE {
@@ -87,10 +83,6 @@ impl Report {
     /// True while suggestions are worth their time.
     pub(crate) fn few(&self) -> bool {
         self.errors.len() < 50
-    }
-
-    pub(crate) fn failed(&self) -> bool {
-        !self.errors.is_empty()
     }
 
     fn placed(&self, at: At, path: String, trouble: Trouble) -> ConfigError {
