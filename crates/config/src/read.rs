@@ -15,6 +15,7 @@ use crate::{
     files::{Files, MAX_INCLUDES, MAX_TOTAL, cannot_read, expand, read_text},
     keys::ROOT,
     report::{Report, SourceText, WHOLE},
+    syntax::complaints,
     tree::{At, Entry, Node, Value, View},
     units::Trouble,
 };
@@ -93,13 +94,10 @@ impl<'r> Reading<'r> {
     fn decoded(&mut self, file: usize, text: &str) -> Node {
         let (root, wrong) = DeTable::parse_recoverable(text);
         let mut broken = HashSet::new();
-        for error in wrong {
-            let offset = error.span().map_or(0, |span| span.start);
+        for (offset, trouble) in complaints(text, root.get_ref(), wrong) {
             let at = At { file, offset };
-            // One error a line: what follows the first is its echo.
-            if broken.insert(self.report.span(at).line) {
-                self.report.error(at, "", Trouble::new(error.message().to_owned()));
-            }
+            broken.insert(self.report.span(at).line);
+            self.report.error(at, "", trouble);
         }
         self.broken |= !broken.is_empty();
         let mut used = Vec::new();
