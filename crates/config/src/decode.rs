@@ -10,6 +10,7 @@ use toml::{
 
 use crate::{
     env::{Env, substitute},
+    keys::ROOT,
     report::Report,
     suggest::did_you_mean,
     table::{Default as D, Key, Kind, Shape},
@@ -102,10 +103,12 @@ impl Decoder<'_> {
 
     fn unknown(&mut self, shape: &'static Shape, name: &str, at: At, trail: &Trail<'_>) {
         let names = shape.keys.iter().map(|key| key.name);
-        let hint = did_you_mean(name, names.clone()).unwrap_or_else(|| {
-            let names: Vec<_> = names.collect();
-            format!("the keys here are {}", names.join(", "))
-        });
+        let top = ROOT.key(name).filter(|_| !matches!(trail, Trail::Key(Trail::Root, _)));
+        let hint = match (did_you_mean(name, names.clone()), top) {
+            (Some(hint), _) => hint,
+            (None, Some(_)) => format!("`{name}` stands at the top of the file, before the first table"),
+            (None, None) => format!("the keys here are {}", names.collect::<Vec<_>>().join(", ")),
+        };
         self.error(at, trail, Trouble::new("unknown key").hint(hint));
     }
 
@@ -285,6 +288,7 @@ fn choices(of: &[&str]) -> String {
 fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Bool => "true or false".to_owned(),
+        Kind::Int { min, max } if min == max => format!("only {min}"),
         Kind::Int { min, max } => format!("a whole number, {min} to {max}"),
         Kind::Num { min, max } => format!("a number, {min} to {max}"),
         Kind::Time { .. } => units::TIME_HINT.to_owned(),

@@ -5,23 +5,30 @@ use toml::de::{DeTable, DeValue, Error};
 
 use crate::units::{Trouble, shown};
 
+const DUPLICATE: &str = "duplicate key";
+
 /// Byte offset and complaint, in file order.
 pub(crate) fn complaints(text: &str, root: &DeTable<'_>, mut errors: Vec<Error>) -> Vec<(usize, Trouble)> {
     errors.sort_by_key(start);
     let mut kept: Vec<(usize, Trouble)> = Vec::new();
     let mut list_open = false;
+    let mut twice_from = None;
     for error in errors {
         let (at, message) = (start(&error), error.message());
         let same_line =
             kept.last().is_some_and(|(last, _)| !text.get(*last..at).unwrap_or_default().contains('\n'));
         // A list without its bracket swallows the lines below; each of them would complain.
         let in_list = message.contains("array");
-        if same_line || (list_open && in_list) {
+        // The keys of a table that is written twice are written twice too.
+        let in_twice = message == DUPLICATE
+            && twice_from.is_some_and(|from| !text.get(from..at).unwrap_or_default().contains("\n["));
+        if same_line || in_twice || (list_open && in_list) {
             continue;
         }
         list_open |= in_list;
+        twice_from = (message == DUPLICATE && header(line_of(text, at)).is_some()).then_some(at);
         let trouble = match message {
-            "duplicate key" => twice(text, root, error.span().unwrap_or_default()),
+            DUPLICATE => twice(text, root, error.span().unwrap_or_default()),
             message => other(text.get(at..).unwrap_or_default(), message),
         };
         kept.push((at, trouble));
@@ -63,8 +70,8 @@ fn other(rest: &str, message: &str) -> Trouble {
 /// A key or table that is written twice, with the line of the first when it is found.
 fn twice(text: &str, root: &DeTable<'_>, span: std::ops::Range<usize>) -> Trouble {
     let key = text.get(span.clone()).unwrap_or_default();
-    let line_start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
-    let header = text.get(line_start..).and_then(header);
+    let line_start = line_start(text, span.start);
+    let header = header(line_of(text, span.start));
     let first = match header {
         Some(wanted) => {
             let mut at = 0;
@@ -85,6 +92,14 @@ fn twice(text: &str, root: &DeTable<'_>, span: std::ops::Range<usize>) -> Troubl
         }
         None => trouble.hint("keep one"),
     }
+}
+
+fn line_start(text: &str, at: usize) -> usize {
+    text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |end| end + 1)
+}
+
+fn line_of(text: &str, at: usize) -> &str {
+    text.get(line_start(text, at)..).unwrap_or_default()
 }
 
 /// `pool.a` of a line `[pool.a]`.
