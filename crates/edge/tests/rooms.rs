@@ -1,5 +1,7 @@
 //! The data plane, one room at a time, over real sockets and without a control plane.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects by failing")]
+
 mod support;
 
 use std::{
