@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -52,7 +53,8 @@ class Endpoint:
 
 def spawn(settings: Settings, command: list[str], **kwargs) -> subprocess.Popen:
     command = ["taskset", "-c", str(settings.load_core), *command]
-    process = subprocess.Popen(command, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True} | kwargs)
+    usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(command, **usual | kwargs, env=os.environ | {"RUST_BACKTRACE": "0"})
     started.append(process)
     return process
 

@@ -71,8 +71,7 @@ pub async fn run(target: Target, plan: Plan) -> Result<Summary> {
         lanes.extend(target.open(plan.streams).await?);
     }
     let due = schedule(plan.rate, plan.warmup + plan.duration, plan.seed);
-    let tally =
-        Tally { latency: Histogram::new(3)?, completed: 0, measured: 0, errors: 0, first_error: None };
+    let tally = Tally { latency: histogram()?, completed: 0, measured: 0, errors: 0, first_error: None };
     let shared = Arc::new(Shared {
         due,
         start: Instant::now() + Duration::from_millis(20),
@@ -119,9 +118,12 @@ fn schedule(rate: f64, span: Duration, seed: u64) -> Vec<Duration> {
 /// Releases requests as they fall due; returns how late each release was.
 async fn pace(shared: &Shared) -> Result<Histogram<u64>> {
     let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-    #[expect(deprecated, reason = "sound for an OwnedFd that is never replaced; `register` would need unsafe")]
+    #[expect(
+        deprecated,
+        reason = "sound for an OwnedFd that is never replaced; `register` would need unsafe"
+    )]
     let timer = AsyncFd::new(timer)?;
-    let mut lag = Histogram::new(3)?;
+    let mut lag = histogram()?;
     let mut released = 0;
     while let Some(&next) = shared.due.get(released) {
         let now = shared.start_elapsed();
@@ -200,6 +202,11 @@ fn finished(shared: &Shared) -> u64 {
     shared.tally.lock().map_or(u64::MAX, |tally| tally.completed + tally.errors)
 }
 
+/// Microseconds up to a minute. Bounded, because a growing histogram does not grow on a saturating record.
+fn histogram() -> Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
+}
+
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
@@ -227,7 +234,14 @@ fn summary(shared: &Shared, plan: &Plan, unsent: usize, lag: &Histogram<u64>) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Duration, schedule};
+    use super::{Duration, histogram, schedule};
+
+    #[test]
+    fn a_long_latency_is_recorded_as_it_was() {
+        let mut seen = histogram().unwrap();
+        seen.saturating_record(5_000_000);
+        assert!((4_990_000..5_010_000).contains(&seen.value_at_quantile(0.99)));
+    }
 
     #[test]
     fn a_schedule_is_repeatable_ordered_and_at_its_rate() {
