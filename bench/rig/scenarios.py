@@ -55,6 +55,7 @@ class Rig:
         self.settings = settings
         self.endpoint = endpoint
         self.running: dict[str, Peer] = {}
+        self.came_up: list[str] = []  # for the scenarios that start each peer afresh
 
     def start_all(self, names: tuple[str, ...]) -> dict[str, str]:
         missing = {}
@@ -63,6 +64,7 @@ class Rig:
                 peer = Peer(name, self.settings, self.endpoint.ports)
                 peer.start()
                 self.running[name] = peer
+                self.came_up.append(name)
             except PeerFailed as why:
                 missing[name] = str(why)
                 shout(f"{name} takes no part: {why}")
@@ -167,9 +169,8 @@ def open_once(rig: Rig, rate: float, sample: Sample) -> None:
 
 def idle(rig: Rig) -> Iterator[Sample]:
     """Each peer alone and fresh: RSS with three pools, then with silent connections, then after a request on each."""
-    names = list(rig.running)
     rig.stop_all()
-    for number, name in rig.rounds(names, rig.settings.rounds):
+    for number, name in rig.rounds(rig.came_up, rig.settings.rounds):
         yield rig.sample("idle", name, number, lambda s: idle_once(rig, s))
 
 
@@ -204,9 +205,8 @@ def idle_once(rig: Rig, sample: Sample) -> None:
 
 def reload(rig: Rig) -> Iterator[Sample]:
     """Thalweg only: 1,000 pools × 10 endpoints by POST, again and again with a change, while traffic goes on."""
-    names = list(rig.running)
     rig.stop_all()
-    if "thalweg" in names:
+    if "thalweg" in rig.came_up:
         yield rig.sample("reload", "thalweg", 0, lambda s: reload_run(rig, s))
 
 
