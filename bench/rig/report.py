@@ -64,8 +64,8 @@ def table(rows: list[dict[str, object]]) -> str:
         ])  # fmt: skip
     for row in rows:
         if row["scenario"] == "reload" and row.get("reload_ms") is not None:
-            text += (f"\nreload, 1,000 pools × 10 endpoints: first {row['first_ms']:.0f} ms, median {row['reload_ms']:.0f} ms, "
-                     f"worst {row['reload_max_ms']:.0f} ms; failed requests {row['failed']:.0f}; p99 {row['p99_us'] / 1000:.2f} ms\n")  # fmt: skip
+            text += (f"\nreload, 1,000 pools × 10 endpoints: median {row['reload_ms']:.0f} ms, worst {row['reload_ms_spread'][1]:.0f} ms of {rounds(row)}; "
+                     f"failed requests {row['failed']:.0f}; p99 {row['p99_us'] / 1000:.2f} ms; RSS {row['rss_mib']:.1f} MiB\n")  # fmt: skip
     return text
 
 

@@ -204,10 +204,19 @@ def idle_once(rig: Rig, sample: Sample) -> None:
 
 
 def reload(rig: Rig) -> Iterator[Sample]:
-    """Thalweg only: 1,000 pools × 10 endpoints by POST, again and again with a change, while traffic goes on."""
+    """Thalweg only: 1,000 pools × 10 endpoints by POST, again and again with a change, while traffic goes on.
+
+    A sample per reload; what the traffic saw belongs to all of them.
+    """
     rig.stop_all()
-    if "thalweg" in rig.came_up:
-        yield rig.sample("reload", "thalweg", 0, lambda s: reload_run(rig, s))
+    if "thalweg" not in rig.came_up:
+        return
+    whole = rig.sample("reload", "thalweg", 0, lambda s: reload_run(rig, s))
+    for number, took_ms in enumerate(whole.detail.pop("took_ms", [])):
+        figures = {"reload_ms": took_ms, **whole.figures}
+        yield Sample("reload", "thalweg", number, figures, whole.detail, whole.failure)
+    if whole.failure:
+        yield whole
 
 
 def reload_run(rig: Rig, sample: Sample) -> None:
@@ -218,24 +227,20 @@ def reload_run(rig: Rig, sample: Sample) -> None:
     process = None
     try:
         peer.start()
-        process = load.start_open_loop(settings, peer.http, 500, 3 + 3 * (count + 1), 1, connections=16)
+        process = load.start_open_loop(settings, peer.http, 500, 3 + 3 * count, 1, connections=16)
         time.sleep(2)
-        took = []
-        for number in range(count + 1):
+        took = sample.detail["took_ms"] = []
+        for number in range(count):
             config = reload_config.big(small, rig.endpoint.ports, weight=1 + number % 2)
             took.append(reload_once(peer, config))
             time.sleep(2.5)
         report = load.finish_open_loop(process, 120)
-        ready = peers.get(peer.admin, "/readyz")[0]
         sample.figures = {
-            "first_ms": took[0],
-            "reload_ms": sorted(took[1:])[len(took[1:]) // 2],
-            "reload_max_ms": max(took),
             "failed": report["errors"] + report["unsent"],
             "p99_us": report["p99_us"],
             "rss_mib": measure.rss_bytes(peer.pids()) / 2**20,
         }
-        sample.detail = {"took_ms": took, "readyz_after": ready, "report": report}
+        sample.detail |= {"readyz_after": peers.get(peer.admin, "/readyz")[0], "report": report}
     finally:
         if process and process.poll() is None:
             process.kill()
