@@ -30,7 +30,8 @@ def summarise(samples: list[Sample], peers: tuple[str, ...]) -> list[dict[str, o
                 continue
             names = dict.fromkeys(name for s in every for name in s.figures)
             row: dict[str, object] = {"scenario": scenario, "peer": peer, "rounds": len(good(samples, scenario, peer)),
-                                      "failed_rounds": sum(s.failure is not None for s in every)}  # fmt: skip
+                                      "failed_rounds": sum(s.failure is not None for s in every),
+                                      "not_held": sum(s.detail.get("held") is False for s in every)}  # fmt: skip
             for name in names:
                 found = values(samples, scenario, peer, name)
                 row[name] = median(found)
@@ -131,8 +132,12 @@ def number(value: float | None, places: int) -> str:
 
 
 def rounds(row: dict[str, object]) -> str:
-    failed = row["failed_rounds"]
-    return f"{row['rounds']}" + (f" ({failed} FAILED)" if failed else "")
+    text = str(row["rounds"])
+    if row["not_held"]:
+        text += f" ({row['not_held']} not held)"
+    if row["failed_rounds"]:
+        text += f" ({row['failed_rounds']} FAILED)"
+    return text
 
 
 def grid(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:

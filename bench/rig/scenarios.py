@@ -162,8 +162,8 @@ def open_once(rig: Rig, rate: float, sample: Sample) -> None:
         "p99_us": report["p99_us"],
         "rss_mib": measure.rss_bytes(pids) / 2**20,
     }
-    # Held: everything that was due was sent, and the generator itself woke in time.
-    held = report["unsent"] == 0 and report["lag_p99_us"] <= 1000
+    # Held: everything that was due was sent and answered, and the generator itself woke in time.
+    held = report["unsent"] + report["unanswered"] == 0 and report["lag_p99_us"] <= 1000
     sample.detail = {"rate": rate, "held": held, "foreign_share": seen.foreign_share, "report": report}
 
 
@@ -236,7 +236,7 @@ def reload_run(rig: Rig, sample: Sample) -> None:
             time.sleep(2.5)
         report = load.finish_open_loop(process, 120)
         sample.figures = {
-            "failed": report["errors"] + report["unsent"],
+            "failed": report["errors"] + report["unsent"] + report["unanswered"],
             "p99_us": report["p99_us"],
             "rss_mib": measure.rss_bytes(peer.pids()) / 2**20,
         }

@@ -22,6 +22,7 @@ class Settings:
     scenarios: tuple[str, ...]
     proxy_core: int
     load_core: int
+    nice: int
     idle_connections: int
     open_levels: tuple[int, ...]  # percent of nginx's closed-loop peak
     thalweg_bin: pathlib.Path
@@ -41,6 +42,7 @@ def from_environment(env: dict[str, str] = os.environ) -> Settings:
         scenarios=chosen(env, "SCENARIOS", SCENARIOS),
         proxy_core=int(env.get("PROXY_CORE", cores[0])),
         load_core=int(env.get("LOAD_CORE", cores[-1])),
+        nice=int(env.get("NICE", -10)),
         idle_connections=int(env.get("IDLE_CONNECTIONS", 1000 if quick else 10_000)),
         open_levels=(30,) if quick else (30, 50, 70),
         thalweg_bin=pathlib.Path(env.get("THALWEG_BIN") or release / "thalweg").absolute(),

@@ -36,7 +36,9 @@ pub struct Summary {
     pub due: usize,
     pub completed: u64,
     pub errors: u64,
+    /// Still queued at the end, and sent but not answered: their wait so far is in the latencies, as a lower bound.
     pub unsent: usize,
+    pub unanswered: usize,
     pub first_error: Option<String>,
     pub p50_us: u64,
     pub p90_us: u64,
@@ -213,7 +215,12 @@ fn micros(span: Duration) -> u64 {
 
 fn summary(shared: &Shared, plan: &Plan, unsent: usize, lag: &Histogram<u64>) -> Summary {
     // A poisoned tally still holds true counts; nothing here can leave it half-written.
-    let tally = shared.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut tally = shared.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let settled = usize::try_from(tally.completed + tally.errors).unwrap_or(usize::MAX);
+    // Requests are taken in order, so what is unfinished is (but for a few lanes) what fell due last.
+    for due in shared.due.iter().skip(settled).filter(|&&due| due >= shared.warmup) {
+        tally.latency.saturating_record(micros(shared.start_elapsed().saturating_sub(*due)));
+    }
     let at = |quantile| tally.latency.value_at_quantile(quantile);
     Summary {
         offered_rps: plan.rate,
@@ -222,6 +229,7 @@ fn summary(shared: &Shared, plan: &Plan, unsent: usize, lag: &Histogram<u64>) ->
         completed: tally.completed,
         errors: tally.errors,
         unsent,
+        unanswered: shared.due.len().saturating_sub(settled + unsent),
         first_error: tally.first_error.clone(),
         p50_us: at(0.5),
         p90_us: at(0.9),
