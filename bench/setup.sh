@@ -2,7 +2,7 @@
 # Installs what the bench compares with and measures with. Idempotent; starts no service.
 # A peer that cannot be had is skipped loudly, never silently: the run then reports it as missing.
 set -u
-cd "$(dirname "$0")"
+cd "$(dirname "$0")" || exit 1
 
 skipped=()
 skip() { skipped+=("$1"); printf '!! bench: SKIPPED %s\n' "$1" >&2; }

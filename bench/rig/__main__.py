@@ -5,7 +5,6 @@ Exit code: 0 when everything asked for was measured, 1 when a peer or a round fa
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import sys
@@ -24,10 +23,6 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        os.nice(chosen.nice)  # inherited by proxies, endpoint and load alike
-    except PermissionError:
-        pass
     settings.OUT.mkdir(exist_ok=True)
     peers.make_certificate()
 

@@ -54,7 +54,9 @@ class Endpoint:
 def spawn(settings: Settings, command: list[str], **kwargs) -> subprocess.Popen:
     command = ["taskset", "-c", str(settings.load_core), *command]
     usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
-    process = subprocess.Popen(command, **usual | kwargs, env=os.environ | {"RUST_BACKTRACE": "0"})
+    quiet = os.environ | {"RUST_BACKTRACE": "0"}
+    process = subprocess.Popen(command, start_new_session=True, env=quiet, **usual | kwargs)
+    peers.raise_priority(process.pid, settings.nice)
     started.append(process)
     return process
 
