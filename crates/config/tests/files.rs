@@ -1,4 +1,5 @@
 //! Includes, substitution, named files, limits, the hash.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod support;
 

@@ -91,7 +91,7 @@ impl Reading<'_> {
                 self.report.error(given.at, path(), trouble.hint("each pool at most once"));
             }
             let Some(pool) = index.get(given.text()) else {
-                let names: Vec<String> = if self.report.few() {
+                let names: Vec<String> = if self.report.fewer_than(20) {
                     index.keys().map(|n| (*n).to_owned()).collect()
                 } else {
                     Vec::new()
