@@ -38,6 +38,16 @@ fn every_example_loads_and_warns_only_where_it_must() {
 }
 
 #[test]
+fn the_example_of_the_contract_loads_without_a_warning() {
+    let config = accepted("contract.toml", include_str!("fixtures/contract.toml"));
+    assert_eq!(config.warnings, []);
+    assert_eq!(
+        (config.listeners.len(), config.topology.pools.len(), config.topology.routes.len()),
+        (2, 2, 1)
+    );
+}
+
+#[test]
 fn every_toml_block_of_the_page_loads() {
     let page = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let blocks: Vec<_> =

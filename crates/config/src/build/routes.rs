@@ -115,6 +115,10 @@ impl Reading<'_> {
     /// Two routes with the same host and path: the second could never match.
     fn shadowed(&mut self, entry: &Entry, route: &Route, taken: &mut Taken) {
         let table = View::new(&ROUTE, &entry.node);
+        if table.has("path_prefix") && table.given("path_prefix").is_none() {
+            // It is written badly: nobody knows what it will be.
+            return;
+        }
         let name = key_text(&entry.name);
         let hosts = table.given("hosts").map(|node| node.items()).unwrap_or_default();
         let mut places: Vec<(String, At, String)> = hosts
