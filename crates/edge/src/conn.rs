@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::tunnel::UpstreamEnd;
+use crate::{coalesce::as_one, tunnel::UpstreamEnd};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,6 +280,10 @@ impl AsyncWrite for ClientIo {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.sniff(slices.first().map(|slice| &**slice).unwrap_or_default());
+        let mut scratch = [0; 2048];
+        if let Some(bytes) = as_one(slices, &mut scratch) {
+            return Pin::new(this).poll_write(cx, bytes);
+        }
         let polled = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),

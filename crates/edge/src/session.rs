@@ -94,7 +94,6 @@ async fn talk(
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
         .max_headers(limits.header_count.max(1))
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(io), service);
     let end = poll_fn(|cx| {
         match conn.take_order(cx) {
