@@ -122,8 +122,8 @@ impl Need {
     /// From strict to lax: what is left to a request when everyone that the route would choose was tried. The Up
     /// endpoints of short pools are better than the dead; those that refuse connections serve last.
     pub(crate) const LAST_RESORTS: [Self; 4] = [
-        Self { stage: Stage::Up, answering: false },
-        Self { stage: Stage::Unproven, answering: false },
+        Self { stage: Stage::Up, answering: true },
+        Self { stage: Stage::Unproven, answering: true },
         Self { stage: Stage::Panic, answering: true },
         Self { stage: Stage::Panic, answering: false },
     ];

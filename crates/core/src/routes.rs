@@ -212,7 +212,12 @@ impl RouteState {
 
     /// Who counts as near, tier by tier. Says whether anything moved.
     fn update_band(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[usize]) -> bool {
-        let Some(band) = route.band else { return false };
+        let Some(band) = route.band else {
+            for member in &mut self.members {
+                (member.near, member.measured, member.disputed) = (false, false, None);
+            }
+            return false;
+        };
         let tiers: BTreeSet<u32> = route.pools.iter().map(|entry| entry.tier).collect();
         let mut moved = false;
         for tier in tiers {

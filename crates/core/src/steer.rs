@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    EndpointId, EndpointSlot, PoolSlot, RouteSlot, Segment, Snapshot, Stage,
+    EndpointId, EndpointSlot, Place, PoolSlot, RouteSlot, Segment, Snapshot, Stage,
     draw::{Draw, Need, accepts},
     funnel::sieve,
 };
@@ -221,13 +221,14 @@ impl<L: Loads> Again<'_, L> {
         None
     }
 
-    /// The pool of a tried endpoint in this snapshot: slots move with a reload, ids do not.
+    /// The pool of a tried endpoint in this snapshot: slots move with a reload, ids do not. One that has vanished
+    /// still counts against the pool it was in.
     fn pool_of(&self, tried: &Tried) -> PoolSlot {
-        let holds =
-            |pool: PoolSlot| self.snapshot.endpoints_of(pool).any(|(_, place, _)| place.id == tried.endpoint);
-        let pools = self.snapshot.route(self.route).map(|route| route.pools.as_slice()).unwrap_or_default();
-        let mut others = pools.iter().map(|member| PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX)));
-        if holds(tried.pool) { tried.pool } else { others.find(|pool| holds(*pool)).unwrap_or(tried.pool) }
+        let is = |place: &&Place| place.id == tried.endpoint;
+        if self.snapshot.endpoints_of(tried.pool).any(|(_, place, _)| is(&place)) {
+            return tried.pool;
+        }
+        self.snapshot.layout.endpoints.iter().find(is).map_or(tried.pool, |place| place.pool)
     }
 
     /// A better tier is alive, but all at its caps: that is no failover.
