@@ -29,12 +29,12 @@ impl<L: Loads> Draw<'_, L> {
                 continue;
             }
             let hash = mix(roll);
-            let (first, weight) = self.nth(pool, &suits, None, hash % total)?;
+            let (first, weight) = self.nth(pool, &suits, None, scaled(hash, total))?;
             if weight == total {
                 return Some(first);
             }
             let hash = mix(hash);
-            let (second, other) = self.nth(pool, &suits, Some(first), hash % (total - weight))?;
+            let (second, other) = self.nth(pool, &suits, Some(first), scaled(hash, total - weight))?;
             return Some(self.better((first, weight), (second, other), mix(hash)));
         }
         None
@@ -108,6 +108,11 @@ impl<L: Loads> Draw<'_, L> {
         // 200 µs of slack: differences below that are the scheduler's, not the endpoint's.
         (f64::from(latency) + 200.0) * (1.0 + queued)
     }
+}
+
+/// `hash` as a number below `total`, by multiplication: a remainder would cost a 64-bit division (Lemire 2019).
+fn scaled(hash: u64, total: u64) -> u64 {
+    ((u128::from(hash) * u128::from(total)) >> 64) as u64
 }
 
 /// What an endpoint must be to take an attempt.

@@ -141,13 +141,16 @@ impl RouteState {
         self.first_round_done |=
             self.members.iter().all(|member| pools.rounds.get(member.pool).copied().unwrap_or(false));
         let (lost, mut returned) = self.update_standings(route, pools, now);
-        if self.update_band(route, pools, now, &returned) {
+        let mut moved = self.conclude(route, pools, now, &returned);
+        let called = self.call_in();
+        if !called.is_empty() {
+            moved |= self.conclude(route, pools, now, &called);
+            returned.extend(called);
+        }
+        if moved {
             let near = self.members.iter().filter(|member| member.near).map(|member| pools.name(member.pool));
             log.push(Change::Nearest { route: route.name.clone(), pools: near.collect() });
         }
-        let accepts = |pool, stage| can_serve(pools.views, pool, stage);
-        self.shares = funnel(route, &self.remembered(), pools.views, &accepts).shares;
-        returned.extend(self.call_in());
         self.deadline = self.members.iter().filter_map(|member| member.deadline(route)).min();
         let panic = [was.shares.stage, self.shares.stage].map(|stage| stage == Stage::Panic);
         if panic[0] != panic[1] {
@@ -168,6 +171,14 @@ impl RouteState {
         } else {
             Publish::No
         }
+    }
+
+    /// Who is near, and who takes which share. Says whether the near ones changed.
+    fn conclude(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[usize]) -> bool {
+        let moved = self.update_band(route, pools, now, returned);
+        let accepts = |pool, stage| can_serve(pools.views, pool, stage);
+        self.shares = funnel(route, &self.remembered(), pools.views, &accepts).shares;
+        moved
     }
 
     /// Who was left, who is back. Says which pools were lost and which returned. A pool without an enabled endpoint

@@ -11,7 +11,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use thalweg_core::{
     Admin, Availability, Band, Decision, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads,
-    NoLoads, Pool, ProbeRules, Reason, Refusal, RetryRules, Route, RoutePool, Snapshot, Stage, Tick,
+    Matcher, NoLoads, Pool, ProbeRules, Reason, Refusal, RetryRules, Route, RoutePool, Snapshot, Stage, Tick,
     Timeouts, Topology, Tried, World, explain, mix, roll, steer,
 };
 
@@ -165,6 +165,24 @@ fn share_of(snapshot: &Snapshot, pool: u32) -> f64 {
     width as f64 / 4_294_967_296.0
 }
 
+/// Exact host before the longest wildcard before any; then the longest prefix; then the first in the file.
+fn plain(routes: &[Route], host: &str, path: &str) -> Option<usize> {
+    let by_host = |of: &str| match of.strip_prefix('*') {
+        Some(suffix) => (host.ends_with(suffix) && host.len() > suffix.len()).then_some(suffix.len()),
+        None => (of == host).then_some(usize::MAX),
+    };
+    let by_path = |prefix: &str| {
+        prefix == "/" || path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let rank = |(nth, route): (usize, &Route)| {
+        let host = route.hosts.iter().filter_map(|of| by_host(of)).max();
+        let host = if route.hosts.is_empty() { Some(0) } else { host };
+        let first = std::cmp::Reverse(nth);
+        host.filter(|_| by_path(&route.path_prefix)).map(|host| (host, route.path_prefix.len(), first))
+    };
+    routes.iter().enumerate().filter_map(rank).max().map(|(_, _, nth)| nth.0)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -271,6 +289,26 @@ proptest! {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_route_is_the_one_that_a_plain_reading_of_the_rule_finds(
+        routes in prop::collection::vec(
+            (prop::collection::vec("(\\*\\.)?[ab](\\.[ab]){0,2}", 0..3), "(/[ab]{1,2}){0,3}"), 1..6,
+        ),
+        host in "[ab](\\.[ab]){0,3}",
+        path in "(/[ab]{0,2}){1,4}",
+    ) {
+        let routes: Vec<Route> = routes
+            .into_iter()
+            .map(|(hosts, prefix)| Route {
+                hosts: hosts.into_iter().map(Into::into).collect(),
+                path_prefix: if prefix.is_empty() { "/".into() } else { prefix.into() },
+                ..route(&[], 0)
+            })
+            .collect();
+        let found = Matcher::new(&routes).find(&host, &path);
+        prop_assert_eq!(found.map(|slot| slot.0 as usize), plain(&routes, &host, &path));
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub(crate) struct Oracle {
     standings: BTreeMap<(Box<str>, Box<str>), Standing>,
     /// By route: the pools that had a share at stage Up after the last event.
     served: Vec<BTreeSet<usize>>,
+    /// By route and pool: since when its nearness contradicts its latency.
+    wrong: BTreeMap<(Box<str>, Box<str>), Tick>,
     /// Who each id is, for ever.
     ids: BTreeMap<u32, EndpointKey>,
     rounds: BTreeSet<Box<str>>,
@@ -203,6 +205,7 @@ impl Oracle {
         for route in 0..self.topology.routes.len() {
             self.judge_shares(new, route).map_err(|what| format!("route {route}: {what}"))?;
             self.judge_held(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
+            self.judge_near(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
         }
         self.judge_publish(new, publish).map_err(|what| format!("{event}: {what}"))?;
         self.served = new
@@ -349,6 +352,35 @@ impl Oracle {
         let known = &self.topology.routes;
         self.rounds.retain(|name| known.iter().any(|route| route.name == *name));
         must(view.first_round_done == self.rounds.contains(&route.name), || "first round".into())
+    }
+
+    /// A pool that is nearer, or farther, than it counts for is so for less than the dwell.
+    fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
+        let route = &self.topology.routes[nth];
+        let members = || route.pools.iter().zip(&new.routes[nth].pools);
+        let latency = |member: &thalweg_core::RoutePool, held: bool| {
+            let view = new.pools[member.pool];
+            let open = !view.short && !held && member.weight > 0 && route.band.is_some();
+            view.latency_us.filter(|_| open).map(f64::from)
+        };
+        for (member, memory) in members() {
+            let name = (route.name.clone(), self.topology.pools[member.pool].name.clone());
+            let peers = members().filter(|(peer, _)| peer.tier == member.tier);
+            let best = peers.filter_map(|(peer, memory)| latency(peer, memory.held)).min_by(f64::total_cmp);
+            let (Some(band), Some(own), Some(best)) = (route.band, latency(member, memory.held), best) else {
+                self.wrong.remove(&name);
+                continue;
+            };
+            let limit = best + band.width.as_micros() as f64;
+            let wrong = if memory.near { own > limit * (1.0 + band.hysteresis) } else { own <= limit };
+            if !wrong {
+                self.wrong.remove(&name);
+                continue;
+            }
+            let since = *self.wrong.entry(name).or_insert(now);
+            must(since.after(band.dwell) > now, || format!("pool {}: near {}", member.pool, memory.near))?;
+        }
+        Ok(())
     }
 
     fn judge_publish(&self, new: &Snapshot, publish: Publish) -> Verdict {

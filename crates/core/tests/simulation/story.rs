@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use thalweg_core::{
-    Admin, EndpointId, EndpointKey, Event, Evidence, Fault, Snapshot, Tick, Tried, retry::Budget, roll,
+    Admin, EndpointId, EndpointKey, Event, Evidence, Fault, Snapshot, Tick, Tried, mix, retry::Budget, roll,
 };
 
 use crate::{
@@ -22,6 +22,8 @@ struct Story {
     generation: u64,
     /// Who is dead in truth, whatever the probes have found out so far.
     dead: BTreeMap<SocketAddr, Fault>,
+    /// What decides the latencies.
+    weather: u64,
     snapshot: Snapshot,
     turn: u32,
     budget: Budget,
@@ -48,6 +50,7 @@ pub(crate) fn tell(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize
         now,
         generation: 0,
         dead: BTreeMap::new(),
+        weather: seed,
         snapshot,
         turn: 0,
         budget: Budget::new(0.1, FLOOR),
@@ -129,7 +132,8 @@ impl Story {
     fn probe(&mut self, id: EndpointId, key: EndpointKey) -> Result<(), String> {
         let lie = self.rng.percent(3);
         let fault = self.dead.get(&key.address).copied().or(lie.then_some(Fault::Timeout));
-        let ms = 5 + (u64::from(key.address.port()) + key.pool.len() as u64) % 7 + self.rng.next() % 30;
+        let distance = key.pool.bytes().fold(self.weather, |hash, byte| mix(hash ^ u64::from(byte))) % 40;
+        let ms = 5 + distance + self.rng.next() % 10;
         let result = match fault {
             Some(fault) => Err(Evidence { fault, detail: "seen".into() }),
             None => Ok(Duration::from_millis(ms)),
@@ -163,6 +167,10 @@ impl Story {
 
     /// The truth changes: an endpoint, a whole pool, or the world.
     fn tide(&mut self) {
+        if self.rng.percent(30) {
+            self.weather = self.rng.next();
+            return;
+        }
         let Some((_, key)) = self.any_endpoint() else { return };
         let (reach, kill) = (self.rng.below(10), self.rng.percent(55));
         let fault = self.rng.pick(&FAULTS);
