@@ -284,3 +284,103 @@ pub fn roll(turn: u32, noise: u64) -> u64 {
     let point = turn.wrapping_mul(0x9e37_79b9);
     (u64::from(point) << 21) | (noise & 0x1f_ffff)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        Event, Evidence, Fault, Pool, Route, Tick, Topology, World,
+        test_world::{failover, pool, weighted},
+    };
+
+    /// In flight, by slot.
+    struct Queues(Vec<u32>);
+
+    impl Loads for Queues {
+        fn in_flight(&self, slot: EndpointSlot) -> u32 {
+            self.0.get(slot.0 as usize).copied().unwrap_or(0)
+        }
+        fn latency_us(&self, _: EndpointSlot) -> u32 {
+            1000
+        }
+    }
+
+    /// Two pools of two endpoints; `health` has a letter per endpoint: `u`p, `d`own, `r`efusing, `n`ew.
+    fn picture(health: &str, route: Route, change: impl Fn(&mut Pool)) -> Snapshot {
+        let mut pools = vec![pool("a", &["10.0.0.1", "10.0.0.2"]), pool("b", &["10.1.0.1", "10.1.0.2"])];
+        pools.iter_mut().for_each(change);
+        let mut world = World::default();
+        let topology = Arc::new(Topology { pools, routes: vec![route] });
+        world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
+        let ids: Vec<EndpointId> = world.probed_endpoints().map(|place| place.id).collect();
+        for (id, health) in ids.into_iter().zip(health.chars()) {
+            let fault = if health == 'r' { Fault::Refused } else { Fault::Timeout };
+            for _ in 0..if health == 'n' { 0 } else { 2 } {
+                let evidence = Evidence { fault, detail: "".into() };
+                let result = if health == 'u' { Ok(Duration::from_millis(1)) } else { Err(evidence) };
+                world.apply(Event::Probed { id, result }, Tick(1));
+            }
+        }
+        world.snapshot()
+    }
+
+    /// The slots that a request is sent to until it is refused, each answer with its reason.
+    fn walk(snapshot: &Snapshot, queues: &[u32], turn: u32) -> Vec<String> {
+        let mut tried: Vec<Tried> = Vec::new();
+        let mut seen = Vec::new();
+        loop {
+            let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 1, 1, 1]), tried: &tried };
+            match steer(snapshot, &Queues(queues.to_vec()), &facts, roll(turn, 3)) {
+                Ok(Decision { pool, endpoint, reason, .. }) => {
+                    seen.push(format!("{} {}", endpoint.0, reason.as_str()));
+                    let endpoint = snapshot.layout.endpoints[endpoint.0 as usize].id;
+                    tried.push(Tried { endpoint, pool });
+                }
+                Err(refusal) => {
+                    seen.push(refusal.as_str().into());
+                    return seen;
+                }
+            }
+        }
+    }
+
+    fn check(health: &str, queues: &[u32], expected: &[&str]) {
+        let snapshot = picture(health, failover(2), |pool| pool.max_in_flight = 2);
+        assert_eq!(walk(&snapshot, queues, 1), expected, "{health} {queues:?}");
+    }
+
+    #[test]
+    fn a_full_pool_spills_and_when_all_that_are_up_are_full_the_request_is_refused() {
+        check("udud", &[0, 0, 2, 0], &["0 balanced", "overloaded"]);
+        check("uuuu", &[2, 2, 0, 2], &["2 spill", "overloaded"]);
+        check("uuuu", &[2, 2, 2, 2], &["overloaded"]);
+        check("dduu", &[0, 0, 2, 0], &["3 failover", "overloaded"]);
+    }
+
+    #[test]
+    fn a_request_that_failed_everywhere_tries_the_rest_and_those_that_refuse_last() {
+        check("uddr", &[], &["0 balanced", "1 panic", "2 panic", "3 panic", "no_endpoint"]);
+        check("ruru", &[], &["1 balanced", "3 failover", "0 panic", "2 panic", "no_endpoint"]);
+        check("rddr", &[], &["1 panic", "2 panic", "0 panic", "3 panic", "no_endpoint"]);
+        check("nddd", &[], &["0 balanced", "1 panic", "3 panic", "2 panic", "no_endpoint"]);
+    }
+
+    #[test]
+    fn equal_weights_are_equal_whatever_their_number() {
+        let busy_part = |weight: u32| {
+            let change = |pool: &mut Pool| pool.endpoints.iter_mut().for_each(|spec| spec.weight = weight);
+            let snapshot = picture("uuuu", weighted(&[(1, 100), (0, 100)]), change);
+            let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 1, 1, 1]), tried: &[] };
+            let busy = |turn: &u32| {
+                let queues = Queues(vec![3, 0, 0, 0]);
+                let roll = roll(*turn, mix(u64::from(*turn)));
+                steer(&snapshot, &queues, &facts, roll).unwrap().endpoint == EndpointSlot(0)
+            };
+            (0..2000u32).filter(busy).count()
+        };
+        assert_eq!(busy_part(1), busy_part(100));
+        assert!((50..120).contains(&busy_part(1)), "{}", busy_part(1));
+    }
+}

@@ -245,6 +245,17 @@ fn panic_begins_when_every_pool_is_short_and_ends_with_the_first_that_is_not() {
 }
 
 #[test]
+fn a_panic_is_told_once_across_reloads_and_its_end_too() {
+    let mut at = world(&[1, 1], failover(2));
+    at.check("a++ b++ a-- b--", "a 100% panic");
+    let mut topology = at.topology();
+    assert_eq!(told(&at.adopt(topology.clone()).log), [""; 0]);
+    topology.pools[1].probe = None;
+    assert_eq!(told(&at.adopt(topology).log), ["b short false", "panic false"]);
+    at.check("", "b 100% failover");
+}
+
+#[test]
 fn refusals_are_skipped_in_panic_while_somebody_answers() {
     let mut at = world(&[1, 1], failover(2));
     at.check("a++ b++ a-- b--", "a 100% panic");

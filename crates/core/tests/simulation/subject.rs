@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use thalweg_core::{
-    Admin, Availability, Changes, Decision, Event, Facts, Loads, Refusal, Snapshot, Tick, Topology, World,
-    steer,
+    Admin, Availability, Changes, Decision, Event, Facts, Loads, Publish, Refusal, Snapshot, Tick, Topology,
+    World, steer,
 };
 
 /// One way to break the core.
@@ -29,11 +29,17 @@ pub(crate) enum Mutant {
     PanicsEarly,
     /// Misses the ticks.
     NeverTicks,
+    /// Never follows a change of latencies.
+    DwellsForever,
+    /// Lets a loss wait for the next picture.
+    PublishesLate,
+    /// Does not hear which names moved.
+    IgnoresNames,
 }
 
 impl Mutant {
     /// Every broken one.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
@@ -42,6 +48,9 @@ impl Mutant {
         Self::SkipsHold,
         Self::PanicsEarly,
         Self::NeverTicks,
+        Self::DwellsForever,
+        Self::PublishesLate,
+        Self::IgnoresNames,
     ];
 }
 
@@ -70,7 +79,9 @@ impl Subject {
 
     pub(crate) fn apply(&mut self, event: Event, now: Tick) -> Changes {
         let event = match (self.mutant, event) {
-            (Mutant::NeverTicks, Event::Ticked) => return Changes::default(),
+            (Mutant::NeverTicks, Event::Ticked) | (Mutant::IgnoresNames, Event::Resolved { .. }) => {
+                return Changes::default();
+            }
             (mutant, Event::Adopted { topology, generation }) => {
                 let mut topology = topology;
                 match mutant {
@@ -82,6 +93,11 @@ impl Subject {
                         let routes = &mut Arc::make_mut(&mut topology).routes;
                         routes.iter_mut().for_each(|route| route.failback_hold = std::time::Duration::ZERO);
                     }
+                    Mutant::DwellsForever => {
+                        let routes = &mut Arc::make_mut(&mut topology).routes;
+                        let forever = std::time::Duration::from_secs(86_400);
+                        routes.iter_mut().filter_map(|r| r.band.as_mut()).for_each(|b| b.dwell = forever);
+                    }
                     Mutant::PanicsEarly => {
                         let pools = &mut Arc::make_mut(&mut topology).pools;
                         pools.iter_mut().for_each(|pool| pool.panic_threshold = 1.0);
@@ -92,7 +108,11 @@ impl Subject {
             }
             (_, event) => event,
         };
-        self.world.apply(event, now)
+        let mut changes = self.world.apply(event, now);
+        if self.mutant == Mutant::PublishesLate {
+            changes.publish = changes.publish.min(Publish::Soon);
+        }
+        changes
     }
 
     pub(crate) fn steer(
