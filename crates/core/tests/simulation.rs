@@ -1,6 +1,6 @@
 //! A seeded world that is probed, reloaded, resolved, drained, suspected and asked, with every invariant checked
 //! after every step. A failure prints `SEED n STEP k`; `THALWEG_SEED=n` plays that story again.
-//! `THALWEG_SEEDS` changes how many stories are told.
+//! `THALWEG_SEEDS` changes how many stories are told, `THALWEG_STEPS` how long each is.
 #![allow(
     clippy::indexing_slicing,
     clippy::unwrap_used,
@@ -28,16 +28,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use story::tell;
 use subject::Mutant;
 
-const STEPS: usize = 200;
-
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn steps() -> usize {
+    number("THALWEG_STEPS").map_or(200, |steps| steps as usize)
 }
 
 /// Tells stories until one breaks or `seeds` are told, on every core. Says which broke first.
 fn search(mutant: Mutant, seeds: u64) -> Option<String> {
     let next = AtomicU64::new(0);
     let stop = AtomicU64::new(seeds);
+    let steps = steps();
     let tellers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let teller = || {
         let mut broken: Option<(u64, String)> = None;
@@ -46,7 +49,7 @@ fn search(mutant: Mutant, seeds: u64) -> Option<String> {
             if seed >= stop.load(Ordering::Relaxed) {
                 return broken;
             }
-            if let Err((step, what)) = tell(mutant, seed, STEPS) {
+            if let Err((step, what)) = tell(mutant, seed, steps) {
                 stop.fetch_min(seed, Ordering::Relaxed);
                 broken = Some((seed, format!("SEED {seed} STEP {step}: {what}")));
             }
@@ -61,7 +64,7 @@ fn search(mutant: Mutant, seeds: u64) -> Option<String> {
 
 fn check(seeds: u64) {
     let broken = match number("THALWEG_SEED") {
-        Some(seed) => tell(Mutant::None, seed, STEPS)
+        Some(seed) => tell(Mutant::None, seed, steps())
             .err()
             .map(|(step, what)| format!("SEED {seed} STEP {step}: {what}")),
         None => search(Mutant::None, number("THALWEG_SEEDS").unwrap_or(seeds)),
