@@ -5,6 +5,7 @@ pub mod accept;
 pub mod access_line;
 pub mod access_log;
 pub mod answer;
+mod coalesce;
 pub mod conn;
 pub mod forward;
 pub mod intake;
