@@ -162,7 +162,7 @@ fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, status: u
     ledger.request_id = local.fresh_id();
     ledger.method = http::Method::from_bytes(b"-").unwrap_or_default();
     (ledger.status, ledger.refusal) = (status, Some(failure.as_str()));
-    ledger.finish();
+    ledger.finish(ledger.now());
     ledger.request_id.clone()
 }
 
