@@ -1,13 +1,7 @@
 //! The event ring: the last state changes with what was seen, for the admin API and whoever follows it.
 //! Bounded: the oldest entry leaves; a follower that is too slow skips.
 
-use std::{
-    cell::RefCell,
-    collections::VecDeque,
-    rc::Rc,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::SystemTime};
 
 use serde_json::{Map, Value, json};
 use thalweg_core::{Change, Evidence};
@@ -106,7 +100,9 @@ fn described(change: &Change) -> (&'static str, Value) {
         Change::Pool { pool, short, available } => {
             ("pool", json!({ "pool": pool, "short": short, "available": available }))
         }
-        Change::Failover { route, from, to } => ("failover", json!({ "route": route, "from": from, "to": to })),
+        Change::Failover { route, from, to } => {
+            ("failover", json!({ "route": route, "from": from, "to": to }))
+        }
         Change::Failback { route, to } => ("failback", json!({ "route": route, "to": to })),
         Change::Panic { route, on } => ("panic", json!({ "route": route, "on": on })),
         Change::Nearest { route, pools } => ("nearest", json!({ "route": route, "pools": pools })),
@@ -149,7 +145,10 @@ mod tests {
             events.record(&Change::Adopted { generation });
         }
         let all: Vec<Value> = serde_json::from_str(&events.array()).unwrap();
-        assert_eq!((all.len(), &all[0]["generation"], &all[KEPT - 1]["generation"]), (KEPT, &json!(3), &json!(1026)));
+        assert_eq!(
+            (all.len(), &all[0]["generation"], &all[KEPT - 1]["generation"]),
+            (KEPT, &json!(3), &json!(1026))
+        );
         let (past, mut coming) = events.follow();
         assert_eq!((past.len(), events.followers()), (KEPT, 1));
         events.record(&Change::Panic { route: "api".into(), on: true });

@@ -73,8 +73,10 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     wiring::raise_file_limit();
     let prepared = wiring::prepare(path, &Default::default()).map_err(Failure::Config)?;
     level.set(prepared.wiring.config.log.level);
-    let door = listen::bind_admin(prepared.wiring.config.admin.bind).map_err(|error| Failure::Bind(error.into()))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
+    let door =
+        listen::bind_admin(prepared.wiring.config.admin.bind).map_err(|error| Failure::Bind(error.into()))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     let local = LocalSet::new();
     let start = Start { path: path.to_owned(), level, prepared, door };
     let outcome = local.block_on(&runtime, serve(start));

@@ -83,8 +83,9 @@ pub fn stands(listeners: &[Listener]) -> Vec<Stand> {
 /// # Errors
 /// The first address that cannot be had.
 pub fn bind_all(new: &[Stand], held: &[Stand], count: usize) -> Result<Vec<Vec<TcpListener>>, BindError> {
-    let fail =
-        |stand: &Stand, error: &io::Error| BindError::new(stand.bind, format!("listener {}", stand.name), error);
+    let fail = |stand: &Stand, error: &io::Error| {
+        BindError::new(stand.bind, format!("listener {}", stand.name), error)
+    };
     for stand in new {
         if stand.bind.port() != 0 && !held.iter().any(|held| held.bind.port() == stand.bind.port()) {
             open(stand.bind, stand.v6_only, false).map_err(|error| fail(stand, &error))?;
@@ -148,9 +149,12 @@ mod tests {
     fn an_address_that_a_stranger_shares_is_taken_all_the_same() {
         let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
         let wanted = stand(&stranger.local_addr().unwrap().to_string());
-        let error = bind_all(&[wanted.clone()], &[], 1).unwrap_err();
+        let error = bind_all(std::slice::from_ref(&wanted), &[], 1).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
-        assert!(bind_all(&[wanted.clone()], &[wanted], 1).is_ok(), "our own sockets are no strangers");
+        assert!(
+            bind_all(std::slice::from_ref(&wanted), std::slice::from_ref(&wanted), 1).is_ok(),
+            "our own sockets are no strangers"
+        );
     }
 
     #[test]

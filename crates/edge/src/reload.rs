@@ -122,7 +122,8 @@ impl Reloader {
     /// What the files say now: the config in force, another one, or errors.
     pub async fn read(&self) -> Result<Prepared, ConfigErrors> {
         let path = self.path.clone();
-        let forge = self.in_force.borrow().as_ref().map(|prepared| prepared.forge.clone()).unwrap_or_default();
+        let forge =
+            self.in_force.borrow().as_ref().map(|prepared| prepared.forge.clone()).unwrap_or_default();
         let read = tokio::task::spawn_blocking(move || wiring::prepare(&path, &forge)).await;
         read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
     }
@@ -262,5 +263,10 @@ impl Reloader {
 
 fn whole_file(path: &std::path::Path, problem: &str) -> ConfigErrors {
     let span = thalweg_config::Span { file: path.to_owned(), line: 0, column: 0 };
-    ConfigErrors(vec![thalweg_config::ConfigError { span, path: String::new(), problem: problem.into(), hint: None }])
+    ConfigErrors(vec![thalweg_config::ConfigError {
+        span,
+        path: String::new(),
+        problem: problem.into(),
+        hint: None,
+    }])
 }

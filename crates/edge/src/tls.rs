@@ -47,11 +47,14 @@ pub struct Forge {
     material: Material,
 }
 
+/// A chain and its key as they stand in their files.
+type Pair = (Arc<[u8]>, Arc<[u8]>);
+
 /// Everything that makes one listener's config differ from another's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ServerRecipe {
     listener: String,
-    pairs: Vec<(Arc<[u8]>, Arc<[u8]>)>,
+    pairs: Vec<Pair>,
     min_version: TlsVersion,
     alpn: Vec<Vec<u8>>,
 }
@@ -175,10 +178,11 @@ impl Forge {
         if let Some(pem) = ca {
             let mut roots = RootCertStore::empty();
             for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate = certificate.map_err(|error| trouble(place, &format!("is no PEM: {error}")))?;
-                roots
-                    .add(certificate)
-                    .map_err(|error| trouble(place, &format!("holds a CA certificate that is none: {error}")))?;
+                let certificate =
+                    certificate.map_err(|error| trouble(place, &format!("is no PEM: {error}")))?;
+                roots.add(certificate).map_err(|error| {
+                    trouble(place, &format!("holds a CA certificate that is none: {error}"))
+                })?;
             }
             return match roots.is_empty() {
                 true => Err(trouble(place, "holds no CA certificate")),

@@ -77,8 +77,11 @@ fn equal(one: &Result<Prepared, ConfigErrors>, other: &Result<Prepared, ConfigEr
     }
 }
 
+/// Device, inode, size, time of change; `None` = not there.
+type Look = Option<(u64, u64, u64, i64, i64)>;
+
 /// What the file system says about each file without reading it, symlinks followed.
-fn looks(files: &[PathBuf]) -> Vec<Option<(u64, u64, u64, i64, i64)>> {
+fn looks(files: &[PathBuf]) -> Vec<Look> {
     let look = |file: &PathBuf| {
         let data = std::fs::metadata(file).ok()?;
         Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))

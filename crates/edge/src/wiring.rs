@@ -85,7 +85,9 @@ fn upstreams(
     errors: &mut Vec<thalweg_config::ConfigError>,
 ) -> Vec<Option<UpstreamTls>> {
     let mut one = |tls: &thalweg_config::EndpointTls| {
-        let made = forge.client(tls).and_then(|config| Ok(UpstreamTls { config, name: tls::server_name(&tls.sni)? }));
+        let made = forge
+            .client(tls)
+            .and_then(|config| Ok(UpstreamTls { config, name: tls::server_name(&tls.sni)? }));
         made.map_err(|error| errors.push(error)).ok()
     };
     settings.tls.iter().map(|tls| tls.as_ref().and_then(&mut one)).collect()

@@ -40,7 +40,9 @@ pub(crate) fn check_order(headers: &HeaderMap, peer: IpAddr, token: Option<&str>
         return if peer.to_canonical().is_loopback() { Ok(()) } else { Err(elsewhere) };
     };
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let given = given
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     if given.is_some_and(|(_, given)| same(given.trim().as_bytes(), token.as_bytes())) {
         return Ok(());
     }

@@ -117,7 +117,15 @@ fn write_family<'a>(
                     count += bucket;
                     let bound = SECONDS.get(nth).map_or_else(|| "+Inf".to_owned(), ToString::to_string);
                     let bound = Some(("le", bound));
-                    formatting::write_metric_line(text, metric.name, Some("bucket"), &labels, bound, count, None);
+                    formatting::write_metric_line(
+                        text,
+                        metric.name,
+                        Some("bucket"),
+                        &labels,
+                        bound,
+                        count,
+                        None,
+                    );
                 }
                 line(text, metric.name, Some("sum"), &labels, sum_seconds);
                 line(text, metric.name, Some("count"), &labels, &count);
@@ -126,7 +134,13 @@ fn write_family<'a>(
     }
 }
 
-fn line(text: &mut String, name: &str, suffix: Option<&'static str>, labels: &LabelSet, value: &impl std::fmt::Display) {
+fn line(
+    text: &mut String,
+    name: &str,
+    suffix: Option<&'static str>,
+    labels: &LabelSet,
+    value: &impl std::fmt::Display,
+) {
     formatting::write_metric_line::<&str, _>(text, name, suffix, labels, None, value, None);
 }
 
@@ -152,7 +166,10 @@ mod tests {
         }
         let text = render(workers.iter());
         assert_eq!(text.matches("# TYPE thalweg_request_duration_seconds histogram").count(), 1);
-        assert!(text.contains("thalweg_request_duration_seconds_bucket{route=\"a\\\"b\\\\c\",le=\"0.005\"} 0\n"), "{text}");
+        assert!(
+            text.contains("thalweg_request_duration_seconds_bucket{route=\"a\\\"b\\\\c\",le=\"0.005\"} 0\n"),
+            "{text}"
+        );
         assert!(text.contains("le=\"0.01\"} 2\n") && text.contains("le=\"+Inf\"} 2\n"), "{text}");
         assert!(text.contains("_sum{route=\"a\\\"b\\\\c\"} 0.014\n"), "{text}");
         assert!(text.contains("thalweg_config_reloads_total{result=\"applied\"} 2\n"), "{text}");

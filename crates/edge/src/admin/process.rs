@@ -19,7 +19,8 @@ pub(crate) fn write(text: &mut String, began: SystemTime) {
     let mut one = |name: &str, kind: &str, help: &str, value: Option<u64>, scale: f64| {
         if let Some(value) = value {
             // Writing to a string never fails.
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {}", value as f64 * scale);
+            let _ =
+                writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {}", value as f64 * scale);
         }
     };
     let ticks = rustix::param::clock_ticks_per_second().max(1);

@@ -6,7 +6,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use serde_json::{Value, json};
 use thalweg_config::Config;
 use thalweg_core::{
-    EndpointSlot, Event, Explained, Facts, NoLoads, PoolSlot, RouteSlot, Snapshot, Stage, Tick, World, explain,
+    EndpointSlot, Event, Explained, Facts, NoLoads, PoolSlot, RouteSlot, Snapshot, Stage, Tick, World,
+    explain,
 };
 
 /// A request as far as steering knows it.
@@ -87,7 +88,8 @@ pub fn offline(config: &Config) -> Snapshot {
         pool.probe = None;
     }
     let mut world = World::default();
-    let mut names: Vec<Box<str>> = topology.pools.iter().flat_map(|pool| &pool.endpoints).map(|spec| spec.host.clone()).collect();
+    let mut names: Vec<Box<str>> =
+        topology.pools.iter().flat_map(|pool| &pool.endpoints).map(|spec| spec.host.clone()).collect();
     names.retain(|host| host.parse::<IpAddr>().is_err());
     names.sort_unstable();
     names.dedup();
@@ -156,7 +158,11 @@ fn address(snapshot: &Snapshot, slot: EndpointSlot) -> Option<String> {
 fn plain_host(host: &str) -> String {
     let bare = match (host.strip_prefix('['), host.rsplit_once(':')) {
         (Some(rest), _) => rest.split(']').next().unwrap_or_default(),
-        (None, Some((name, port))) if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.contains(':') => name,
+        (None, Some((name, port)))
+            if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.contains(':') =>
+        {
+            name
+        }
         _ => host,
     };
     bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase()
@@ -188,8 +194,13 @@ mod tests {
 
     fn ask(host: &str, path: &str, roll: u64) -> Value {
         let config = thalweg_config::parse_str(CONFIG, "t.toml").unwrap();
-        let question =
-            Question { host: host.into(), path: path.into(), client: Question::CLIENT, method: "GET".into(), roll };
+        let question = Question {
+            host: host.into(),
+            path: path.into(),
+            client: Question::CLIENT,
+            method: "GET".into(),
+            roll,
+        };
         answer(&offline(&config), &question, "assumed")
     }
 

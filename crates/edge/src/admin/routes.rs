@@ -6,7 +6,7 @@ use bytes::Bytes;
 use followed::Followed;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::{Body, door, exposition, json_reply, question, refuse, reply, status};
@@ -28,7 +28,9 @@ pub(crate) async fn answer(
     }
     let path = head.uri.path();
     let allowed = match path {
-        "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events" => "GET, HEAD",
+        "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events" => {
+            "GET, HEAD"
+        }
         "/api/v1/reload" | "/api/v1/drain" | "/api/v1/undrain" | "/api/v1/failback" => "POST",
         _ => return refuse(StatusCode::NOT_FOUND, "not_found", &format!("no such call: {path}")),
     };
@@ -46,9 +48,13 @@ pub(crate) async fn answer(
             }
             return response;
         }
+        let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "at most 64 KiB");
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return too_large();
+        }
         return match Limited::new(body, MAX_BODY).collect().await {
             Ok(order) => obey(control, path, &order.to_bytes()).await,
-            Err(_) => refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "at most 64 KiB"),
+            Err(_) => too_large(),
         };
     }
     let query = parameters(head.uri.query().unwrap_or_default());
@@ -101,7 +107,11 @@ async fn obey(control: &Control, path: &str, order: &Bytes) -> Response<Body> {
             return refuse(StatusCode::BAD_REQUEST, "bad_request", "the body is no JSON");
         }
         let word = path.rsplit('/').next().unwrap_or_default();
-        return refuse(StatusCode::NOT_IMPLEMENTED, "not_implemented", &format!("this edge cannot {word} yet"));
+        return refuse(
+            StatusCode::NOT_IMPLEMENTED,
+            "not_implemented",
+            &format!("this edge cannot {word} yet"),
+        );
     }
     match control.reload("api").await {
         Answer::Applied(generation) => {
@@ -121,7 +131,10 @@ async fn obey(control: &Control, path: &str, order: &Bytes) -> Response<Body> {
 /// A query string as names and values; of two with one name, the last.
 fn parameters(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(n, v)| (decoded(n), decoded(v))).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(n, v)| (decoded(n), decoded(v)))
+        .collect()
 }
 
 /// Percent-decoding and `+`; what is no valid escape stays as it is.
@@ -196,7 +209,8 @@ mod followed {
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            let line = |entry: &str| Poll::Ready(Some(Ok(Frame::data(Bytes::from(format!("data: {entry}\n\n"))))));
+            let line =
+                |entry: &str| Poll::Ready(Some(Ok(Frame::data(Bytes::from(format!("data: {entry}\n\n"))))));
             if let Some(entry) = self.kept.pop_front() {
                 return line(&entry);
             }
@@ -206,7 +220,9 @@ mod followed {
                     self.next = next(coming);
                     match entry {
                         Ok(entry) => line(&entry),
-                        Err(RecvError::Lagged(missed)) => line(&format!("{{\"event\":\"missed\",\"count\":{missed}}}")),
+                        Err(RecvError::Lagged(missed)) => {
+                            line(&format!("{{\"event\":\"missed\",\"count\":{missed}}}"))
+                        }
                         Err(RecvError::Closed) => Poll::Ready(None),
                     }
                 }

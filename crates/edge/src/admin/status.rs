@@ -22,7 +22,9 @@ pub(crate) async fn of(control: &Control) -> Value {
     let live = control.shared.live.load_full();
     let layout = Arc::clone(&live.snapshot.layout);
     let seen = control.keeper.look(move |world| -> Seen {
-        let of = |id: EndpointId| world.health(id).map(|health| (id, (health.latency.micros(), health.last.clone())));
+        let of = |id: EndpointId| {
+            world.health(id).map(|health| (id, (health.latency.micros(), health.last.clone())))
+        };
         layout.endpoints.iter().filter_map(|place| of(place.id)).collect()
     });
     let seen = seen.await.unwrap_or_default();
@@ -77,11 +79,15 @@ fn routes(live: &Live) -> Vec<Value> {
     let route = |(slot, (route, view)): (u32, (&thalweg_core::Route, &thalweg_core::RouteView))| {
         let shares = shares(snapshot, RouteSlot(slot));
         let members = route.pools.iter().zip(&view.pools).zip(shares);
-        let pools: Vec<Value> = members.map(|((member, seen), share)| json!({
-            "pool": topology.pools.get(member.pool).map(|pool| &*pool.name),
-            "tier": member.tier, "weight": member.weight, "dial": member.dial,
-            "share": share, "near": seen.near, "held": seen.held,
-        })).collect();
+        let pools: Vec<Value> = members
+            .map(|((member, seen), share)| {
+                json!({
+                    "pool": topology.pools.get(member.pool).map(|pool| &*pool.name),
+                    "tier": member.tier, "weight": member.weight, "dial": member.dial,
+                    "share": share, "near": seen.near, "held": seen.held,
+                })
+            })
+            .collect();
         json!({
             "name": &*route.name, "hosts": route.hosts, "path_prefix": &*route.path_prefix,
             "stage": stage_name(view.shares.stage), "panic": snapshot.in_panic(RouteSlot(slot)),
@@ -115,7 +121,8 @@ struct Endpoints<'a> {
 impl Endpoints<'_> {
     fn pool(&self, slot: PoolSlot) -> Value {
         let snapshot = &self.live.snapshot;
-        let (pool, view) = (snapshot.pool(slot), snapshot.pools.get(slot.0 as usize).copied().unwrap_or_default());
+        let (pool, view) =
+            (snapshot.pool(slot), snapshot.pools.get(slot.0 as usize).copied().unwrap_or_default());
         let settings = self.live.wiring.config.pools.get(slot.0 as usize);
         let name = pool.map(|pool| &*pool.name).unwrap_or_default();
         let endpoints: Vec<Value> =
@@ -133,7 +140,8 @@ impl Endpoints<'_> {
     fn endpoint(&self, pool: &str, place: &thalweg_core::Place, view: &thalweg_core::EndpointView) -> Value {
         let address = place.address.to_string();
         let key = (Arc::from(pool), Arc::from(&*address));
-        let spec = self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec as usize));
+        let spec =
+            self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec as usize));
         let (latency, last) = self.seen.get(&place.id).cloned().unwrap_or_default();
         json!({
             "pool": pool, "address": address, "host": spec.map(|spec| &*spec.host), "weight": place.weight,

@@ -23,13 +23,23 @@ const MAX_ANSWER: usize = 256 << 20;
 ///
 /// # Errors
 /// One line for the operator.
-pub(super) fn ask(admin: &AdminArgs, method: Method, call: &str, body: &str) -> Result<(StatusCode, Value), String> {
+pub(super) fn ask(
+    admin: &AdminArgs,
+    method: Method,
+    call: &str,
+    body: &str,
+) -> Result<(StatusCode, Value), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(put(admin, method, call, body))
 }
 
-async fn put(admin: &AdminArgs, method: Method, call: &str, body: &str) -> Result<(StatusCode, Value), String> {
+async fn put(
+    admin: &AdminArgs,
+    method: Method,
+    call: &str,
+    body: &str,
+) -> Result<(StatusCode, Value), String> {
     let url = &admin.admin;
     let fail = |stage: &str, error: &dyn Display| format!("{stage} the edge at {url}: {error}");
     let base: Uri = url.parse().map_err(|_| format!("`{url}` is no URL"))?;
@@ -42,7 +52,8 @@ async fn put(admin: &AdminArgs, method: Method, call: &str, body: &str) -> Resul
         .header(header::HOST, authority.as_str())
         .header(header::CONTENT_TYPE, "application/json");
     if let Some(file) = &admin.token_file {
-        let token = std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        let token = std::fs::read_to_string(file)
+            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
         request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));
     }
     let request = request.body(Full::new(Bytes::from(body.to_owned()))).map_err(|error| error.to_string())?;

@@ -281,7 +281,9 @@ mod tests {
 
     #[test]
     fn only_a_typed_config_makes_explain_offline() {
-        let parse = |args: &[&str]| Line::try_parse_from([&["thalweg", "explain", "--host", "h", "--path", "/"], args].concat());
+        let parse = |args: &[&str]| {
+            Line::try_parse_from([&["thalweg", "explain", "--host", "h", "--path", "/"], args].concat())
+        };
         let Order::Explain(asked) = parse(&[]).unwrap().command else { panic!() };
         assert!(asked.config.is_none() && asked.roll == 0);
         let Order::Explain(asked) = parse(&["--config", "x.toml"]).unwrap().command else { panic!() };

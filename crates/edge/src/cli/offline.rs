@@ -19,7 +19,8 @@ pub(super) fn check(path: &Path, format: Format) -> u8 {
         Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice(), [].as_slice()),
     };
     if format == Format::Json {
-        let list = |all: &[thalweg_config::ConfigError]| all.iter().map(admin::config_error).collect::<Vec<Value>>();
+        let list =
+            |all: &[thalweg_config::ConfigError]| all.iter().map(admin::config_error).collect::<Vec<Value>>();
         let said = json!({ "ok": errors.is_empty(), "errors": list(errors), "warnings": list(warnings) });
         return print(&show::pretty(&said)).max(code);
     }

@@ -1,5 +1,10 @@
 //! Commands that ask a running edge: `status`, `explain`, `reload` and the orders.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "reading a JSON value by name never panics: what is missing is null"
+)]
+
 use http::{Method, StatusCode};
 use serde_json::Value;
 
@@ -41,7 +46,11 @@ pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
         Ok((StatusCode::OK, said)) => print(&match format {
             Format::Json => show::pretty(&said),
             Format::Human => {
-                format!("{}: generation {}\n", said["result"].as_str().unwrap_or("applied"), said["generation"])
+                format!(
+                    "{}: generation {}\n",
+                    said["result"].as_str().unwrap_or("applied"),
+                    said["generation"]
+                )
             }
         }),
         Ok((StatusCode::UNPROCESSABLE_ENTITY, said)) => {

@@ -90,7 +90,11 @@ mod tests {
 
     fn check(body: &str, expected: &str) {
         let said = body_fits(&probe(), body.as_bytes());
-        assert_eq!(said.map_or_else(|seen| seen.detail.into_string(), |()| "fits".into()), expected, "{body}");
+        assert_eq!(
+            said.map_or_else(|seen| seen.detail.into_string(), |()| "fits".into()),
+            expected,
+            "{body}"
+        );
     }
 
     #[test]

@@ -4,13 +4,7 @@
 mod ask;
 mod expect;
 
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    rc::Rc,
-    sync::Arc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 use thalweg_core::{EndpointId, Place};
 use tokio::{
@@ -67,9 +61,7 @@ async fn changed(published: &mut watch::Receiver<u64>) -> Option<()> {
 
 /// What is to be asked of each endpoint that is probed.
 fn plans(live: &Live, file_limit: usize) -> BTreeMap<EndpointId, Plan> {
-    let is_probed = |place: &&Place| {
-        live.snapshot.pool(place.pool).is_some_and(|pool| pool.probe.is_some())
-    };
+    let is_probed = |place: &&Place| live.snapshot.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
     let places: Vec<&Place> = live.snapshot.layout.endpoints.iter().filter(is_probed).collect();
     // Warm connections take descriptors that requests need: with very many endpoints, probes do without.
     let warm = places.len() <= file_limit / 5;
