@@ -10,6 +10,7 @@ use toml::{
 
 use crate::{
     env::{Env, substitute},
+    keys::ROOT,
     report::Report,
     suggest::did_you_mean,
     table::{Default as D, Key, Kind, Shape},
@@ -22,8 +23,8 @@ use crate::{
 pub(crate) struct Decoder<'d> {
     pub(crate) report: &'d mut Report,
     pub(crate) env: Env<'d>,
-    /// Values that were put in for `${NAME}`.
-    pub(crate) used: &'d mut Vec<String>,
+    /// Is told each value that was put in for `${NAME}`.
+    pub(crate) used: &'d mut dyn FnMut(&str),
     pub(crate) file: usize,
     /// Lines on which the syntax is wrong: what else is wrong there only confuses.
     pub(crate) broken: HashSet<usize>,
@@ -102,10 +103,13 @@ impl Decoder<'_> {
 
     fn unknown(&mut self, shape: &'static Shape, name: &str, at: At, trail: &Trail<'_>) {
         let names = shape.keys.iter().map(|key| key.name);
-        let hint = did_you_mean(name, names.clone()).unwrap_or_else(|| {
-            let names: Vec<_> = names.collect();
-            format!("the keys here are {}", names.join(", "))
-        });
+        let top = ROOT.key(name).filter(|_| !matches!(trail, Trail::Key(Trail::Root, _)));
+        let near = self.report.fewer_than(1_000).then(|| did_you_mean(name, names.clone())).flatten();
+        let hint = match (near, top) {
+            (Some(hint), _) => hint,
+            (None, Some(_)) => format!("`{name}` stands at the top of the file, before the first table"),
+            (None, None) => format!("the keys here are {}", names.collect::<Vec<_>>().join(", ")),
+        };
         self.error(at, trail, Trouble::new("unknown key").hint(hint));
     }
 
@@ -285,6 +289,7 @@ fn choices(of: &[&str]) -> String {
 fn expected(kind: &Kind) -> String {
     match kind {
         Kind::Bool => "true or false".to_owned(),
+        Kind::Int { min, max } if min == max => format!("only {min}"),
         Kind::Int { min, max } => format!("a whole number, {min} to {max}"),
         Kind::Num { min, max } => format!("a number, {min} to {max}"),
         Kind::Time { .. } => units::TIME_HINT.to_owned(),

@@ -13,6 +13,7 @@ mod reference;
 mod report;
 mod schema;
 mod suggest;
+mod syntax;
 mod table;
 mod text;
 mod tree;

@@ -11,7 +11,7 @@ pub(crate) fn nearest<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c 
     candidates
         .into_iter()
         .filter(|candidate| candidate.len() <= LONGEST)
-        .map(|candidate| (distance(&wrong, &candidate.to_lowercase().replace('-', "_")), candidate))
+        .map(|candidate| (far(&wrong, &candidate.to_lowercase().replace('-', "_")), candidate))
         .filter(|(far, _)| *far <= most)
         .min_by_key(|(far, _)| *far)
         .map(|(_, candidate)| candidate)
@@ -20,6 +20,12 @@ pub(crate) fn nearest<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c 
 /// A hint from [`nearest`].
 pub(crate) fn did_you_mean<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<String> {
     nearest(wrong, candidates).map(|name| format!("did you mean `{name}`?"))
+}
+
+/// One is the start of the other ("warning", "warn"), or as far as typing errors go.
+fn far(wrong: &str, candidate: &str) -> usize {
+    let starts = candidate.len() >= 4 && wrong.starts_with(candidate);
+    if starts || (wrong.len() >= 4 && candidate.starts_with(wrong)) { 1 } else { distance(wrong, candidate) }
 }
 
 /// Insertions, deletions, substitutions and swaps of neighbours that turn one into the other.
@@ -44,4 +50,28 @@ fn distance(from: &str, to: &str) -> usize {
         last = Some(a);
     }
     row.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = ["timeout", "interval", "expect_status", "rise", "fall", "warn"];
+        for (wrong, expected) in [
+            ("timeuot", Some("timeout")),
+            ("Interval", Some("interval")),
+            ("expect-status", Some("expect_status")),
+            ("expect", Some("expect_status")),
+            ("warning", Some("warn")),
+            ("ries", Some("rise")),
+            ("x", None),
+            ("certificate", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(wrong, names), expected, "{wrong}");
+        }
+        assert_eq!(nearest(&"x".repeat(10_000), names), None);
+    }
 }

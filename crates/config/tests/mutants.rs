@@ -1,5 +1,6 @@
 //! Thousands of broken configs, the same in every run: the reader never panics, refuses with a place, and
 //! agrees with the schema. What the schema refuses the reader refuses; what the reader accepts the schema accepts.
+#![expect(clippy::too_many_lines, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 
@@ -128,32 +129,47 @@ fn mutate(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
     let line = dice.below(lines.len());
     let joined = |lines: Vec<&str>| lines.join("\n").into_bytes();
     let (values, strings) = (value_spans(&text), string_spans(&text));
-    match dice.below(14) {
+    match dice.below(30) {
         0 => bytes[..dice.below(bytes.len() + 1)].to_vec(),
         1 => dice.pick::<str>(&["", " ", "\n", "\r\n\t", "version = 1"]).as_bytes().to_vec(),
-        2 if !strings.is_empty() => {
+        2..=8 if !strings.is_empty() => {
             let at = strings[dice.below(strings.len())];
             replaced(
                 &text,
                 at,
-                dice.pick(&["", " ", "\t", "é", "${", "$", "aws-us-east-2", "gcp-europe-west", "/a/../b"]),
+                dice.pick(&[
+                    "",
+                    " ",
+                    "\t",
+                    "é",
+                    "${",
+                    "$",
+                    "aws-us-east-2",
+                    "name",
+                    "127.0.0.1:80",
+                    "1h",
+                    "999h",
+                    "${REGION}",
+                    "gcp-europe-west",
+                    "/a/../b",
+                ]),
             )
         }
-        3..=6 if !values.is_empty() => {
+        9..=16 if !values.is_empty() => {
             let at = values[dice.below(values.len())];
             replaced(&text, at, dice.pick(&VALUES))
         }
-        7 => {
+        17 | 18 => {
             let mut lines = lines.clone();
             lines.insert(dice.below(lines.len()), lines[line]);
             joined(lines)
         }
-        8 => {
+        19 => {
             let mut bytes = bytes.to_vec();
             bytes.insert(dice.below(bytes.len() + 1), 0x80 | dice.below(128) as u8);
             bytes
         }
-        9 if lines[line].len() > 1 => {
+        20..=22 if lines[line].len() > 1 => {
             // One letter of a key, or of anything else.
             let start: usize = lines[..line].iter().map(|line| line.len() + 1).sum();
             let at = start + dice.below(lines[line].len());
@@ -161,15 +177,15 @@ fn mutate(dice: &mut Dice, bytes: &[u8]) -> Vec<u8> {
             bytes[at] = b'a' + dice.below(26) as u8;
             bytes
         }
-        10 => {
+        23 | 24 => {
             joined(lines.iter().enumerate().filter(|(nth, _)| *nth != line).map(|(_, line)| *line).collect())
         }
-        11 => {
+        25 | 26 => {
             let mut lines = lines.clone();
             lines.insert(line, dice.pick(&LINES));
             joined(lines)
         }
-        12 => {
+        27 | 28 => {
             let mut lines = lines.clone();
             let other = dice.below(lines.len());
             lines.swap(line, other);
@@ -243,7 +259,7 @@ fn every_mutant_is_refused_with_a_place_or_accepted_by_reader_and_schema_alike()
     let (mut accepted, mut by_schema, mut by_reader, mut not_toml) = (0, 0, 0, 0);
     for nth in 0..MUTANTS {
         let mut mutant = bases[nth % bases.len()].as_bytes().to_vec();
-        for _ in 0..=dice.below(3) {
+        for _ in 0..=dice.below(2) {
             mutant = mutate(&mut dice, &mutant);
         }
         let mut files = named_files();
@@ -280,5 +296,5 @@ fn every_mutant_is_refused_with_a_place_or_accepted_by_reader_and_schema_alike()
     }
     // The test is worth something only while every verdict is frequent.
     let all = [accepted, by_schema, by_reader, not_toml];
-    assert!(all.iter().all(|count| *count > MUTANTS / 30), "{all:?}");
+    assert!(all.iter().all(|count| *count > MUTANTS / 20), "{all:?}");
 }

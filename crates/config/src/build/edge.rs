@@ -64,9 +64,9 @@ impl Reading<'_> {
 
     pub(crate) fn listeners(&mut self, root: View<'_>, admin: SocketAddr) -> Vec<Listener> {
         let mut names: BTreeMap<String, At> = BTreeMap::new();
-        let mut binds: BTreeMap<SocketAddr, (At, String)> = BTreeMap::new();
-        let admin_at = root.table("admin").given("bind").map_or(At::default(), |node| node.at);
-        binds.insert(admin, (admin_at, "the admin API".to_owned()));
+        // Who holds an address, and where that is written.
+        let admin_at = root.table("admin").given("bind").map(|node| node.at);
+        let mut binds = BTreeMap::from([(admin, (admin_at, "the admin API".to_owned()))]);
         let nodes = root.items("listener");
         let mut listeners = Vec::with_capacity(nodes.len());
         for (nth, node) in nodes.iter().enumerate() {
@@ -87,10 +87,11 @@ impl Reading<'_> {
             let bind_at = table.given("bind").map_or(table.at, |node| node.at);
             let bind = socket(table, "bind");
             if let Some(bind) = bind.filter(|bind| bind.port() != 0)
-                && let Some((first, who)) = binds.insert(bind, (bind_at, format!("listener {name}")))
+                && let Some((first, who)) = binds.insert(bind, (Some(bind_at), format!("listener {name}")))
             {
-                let first = self.report.place(first);
-                let trouble = Trouble::new(format!("{bind} is taken by {who} at {first}"));
+                let first =
+                    first.map_or("by default".to_owned(), |at| format!("at {}", self.report.place(at)));
+                let trouble = Trouble::new(format!("{bind} is taken by {who} {first}"));
                 self.report.error(bind_at, format!("{path}.bind"), trouble.hint("one listener per address"));
             }
             let tls = self.listener_tls(table, &path);
