@@ -2,7 +2,7 @@
 //! Reads no clock (every event comes with its tick) and does no I/O.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
@@ -383,10 +383,9 @@ impl World {
 
     fn adopt(&mut self, topology: Arc<Topology>, generation: u64, now: Tick, changes: &mut Changes) {
         self.generation = generation;
-        let used = |host: &str| {
-            topology.pools.iter().any(|pool| pool.endpoints.iter().any(|spec| &*spec.host == host))
-        };
-        self.names.retain(|host, _| used(host));
+        let used: BTreeSet<&str> =
+            topology.pools.iter().flat_map(|pool| &pool.endpoints).map(|spec| &*spec.host).collect();
+        self.names.retain(|host, _| used.contains(&**host));
         let old = std::mem::take(&mut self.routes);
         let old_topology = Arc::clone(&self.layout.topology);
         self.routes = topology

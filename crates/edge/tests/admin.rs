@@ -1,4 +1,5 @@
 //! The admin server of a running edge: every call, and every way of being refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 

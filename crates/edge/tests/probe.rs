@@ -1,4 +1,5 @@
 //! Probes against raw sockets that answer byte by byte as told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
     sync::{

@@ -1,4 +1,5 @@
 //! The file watcher of a running edge: the four ways in which files change, and listeners that come and go.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
@@ -96,7 +97,7 @@ fn a_renewed_certificate_is_used_and_a_broken_one_is_not() {
     let edge = Edge::start(path, admin);
     let expiry = |seconds: u64| {
         let line = format!(
-            "thalweg_certificate_expiry_timestamp_seconds{{listener=\"tls\",name=\"a.crt\"}} {seconds}\n"
+            "thalweg_certificate_expiry_timestamp_seconds{{listener=\"tls\",name=\"a.test\"}} {seconds}\n"
         );
         edge.get("/metrics").1.contains(&line)
     };

@@ -1,4 +1,5 @@
 //! Certificates, keys and CAs from files to handshakes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
