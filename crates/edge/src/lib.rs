@@ -1,7 +1,33 @@
-//! The shell: listeners, TLS, forwarding, probing, reload, admin. The six rooms of a request are `accept`, `intake`,
-//! the core's `steer`, `reach`, `relay` and `settle`; everything else is control.
+//! The shell around the core. A request's six rooms come first, in the order in which it passes them (room 3, STEER,
+//! is the core's); then what the rooms stand on; then the control side, which no request waits for.
 
+// The six rooms.
+pub mod accept;
+pub mod session;
+pub mod intake;
+pub mod forward;
+pub mod reach;
+pub mod relay;
+pub mod settle;
+pub mod answer;
+
+// What they stand on.
+pub mod access_line;
 pub mod access_log;
+mod coalesce;
+pub mod conn;
+pub mod meters;
+pub mod path;
+pub mod peer;
+pub mod shared;
+pub mod telemetry;
+pub mod tunnel;
+pub mod upload;
+pub mod view;
+pub mod vigil;
+pub mod worker;
+
+// The control side.
 pub mod admin;
 pub mod cli;
 pub mod control;
@@ -11,17 +37,13 @@ pub mod keeper;
 pub mod lifecycle;
 pub mod listen;
 pub mod logging;
-pub mod meters;
 pub mod probe;
 pub mod reload;
 pub mod resolve;
-pub mod shared;
 pub mod supervise;
 pub mod systemd;
-pub mod telemetry;
 pub mod tls;
 pub mod wall;
 pub mod watch;
 pub mod wiring;
-pub mod worker;
 pub mod x509;

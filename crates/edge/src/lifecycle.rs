@@ -40,6 +40,8 @@ use crate::{
 
 /// Access log batches that may wait for their reader.
 const LOG_DEPTH: usize = 1024;
+/// Time for the last log lines to be written at the end.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// Hints from failed requests that may wait.
 const SUSPECTS: usize = 1024;
 /// Reloads that may wait.
@@ -135,6 +137,7 @@ fn shared(prepared: &Prepared) -> std::io::Result<(Arc<Shared>, mpsc::Receiver<S
         published: watch::Sender::new(0),
         suspects: sender,
         meters: (0..count).map(|_| Meters::default()).collect(),
+        connections: std::iter::repeat_with(Default::default).take(count).collect(),
         log: LogSink::start(LOG_DEPTH, std::io::stdout())?,
         draining: AtomicBool::new(false),
         origin: Instant::now(),
@@ -280,6 +283,7 @@ async fn drain(control: &Control, workers: &[Worker], probes: Task, signals: &mu
         // They had their time; the process ends with or without them.
         let _ = timeout(Duration::from_secs(1), ended(workers)).await;
     }
+    control.shared.log.settle(LAST_LINES);
     tracing::info!("edge ended");
 }
 
