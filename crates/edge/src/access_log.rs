@@ -38,7 +38,8 @@ impl LogSink {
     /// The batch, when the writer is too slow or gone.
     pub fn hand_over(&self, batch: Vec<u8>) -> Result<(), Vec<u8>> {
         self.0.try_send(Item::Lines(batch)).map_err(|error| match error {
-            mpsc::TrySendError::Full(Item::Lines(batch)) | mpsc::TrySendError::Disconnected(Item::Lines(batch)) => batch,
+            mpsc::TrySendError::Full(Item::Lines(batch))
+            | mpsc::TrySendError::Disconnected(Item::Lines(batch)) => batch,
             _ => Vec::new(),
         })
     }
