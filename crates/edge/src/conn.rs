@@ -213,10 +213,13 @@ impl ClientIo {
         self.before = bytes;
     }
 
-    /// Ready when a read would not block. Only plaintext tells without reading.
+    /// Ready when a read would not block. Only plaintext tells without reading, and only by trying: a socket that was
+    /// just accepted is reported readable before anything has come.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.stream {
-            Stream::Plain(stream) if self.before.is_empty() => stream.poll_read_ready(cx),
+            Stream::Plain(stream) if self.before.is_empty() => {
+                stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map(|peeked| peeked.map(|_| ()))
+            }
             _ => Poll::Ready(Ok(())),
         }
     }
