@@ -10,6 +10,7 @@ use crate::free_port;
 pub struct Conf {
     edge: String,
     admin: String,
+    admin_ip: Option<String>,
     sections: String,
     listeners: Vec<(String, String)>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
@@ -51,6 +52,12 @@ impl Conf {
     pub fn admin(mut self, lines: &str) -> Self {
         self.admin.push_str(lines);
         self.admin.push('\n');
+        self
+    }
+
+    /// The admin page on this address instead of 127.0.0.1.
+    pub fn admin_on(mut self, ip: &str) -> Self {
+        self.admin_ip = Some(ip.to_owned());
         self
     }
 
@@ -121,7 +128,8 @@ impl Conf {
     pub fn render(&self, ports: &BTreeMap<String, u16>) -> String {
         let workers = if self.edge.contains("workers") { "" } else { "workers = 2\n" };
         let mut text = format!("version = 1\n\n[edge]\nname = \"edge-test\"\n{workers}{}\n", self.edge);
-        let _infallible = write!(text, "[admin]\nbind = \"127.0.0.1:@admin@\"\n{}\n", self.admin);
+        let ip = self.admin_ip.as_deref().unwrap_or("127.0.0.1");
+        let _infallible = write!(text, "[admin]\nbind = \"{ip}:@admin@\"\n{}\n", self.admin);
         for (_, listener) in &self.listeners {
             text.push_str(listener);
             text.push('\n');

@@ -31,6 +31,7 @@ pub struct Load {
     posts: f64,
     fresh: f64,
     path: String,
+    post_path: Option<String>,
     host: String,
     body: Bytes,
     tls: Option<Arc<ClientConfig>>,
@@ -50,6 +51,7 @@ impl Load {
             posts: 0.0,
             fresh: 0.0,
             path: "/".to_owned(),
+            post_path: None,
             host: "api.test".to_owned(),
             body: Bytes::from_static(b"{\"n\":1}"),
             tls: None,
@@ -86,6 +88,12 @@ impl Load {
     /// The path.
     pub fn path(mut self, path: &str) -> Self {
         path.clone_into(&mut self.path);
+        self
+    }
+
+    /// Another path for POSTs.
+    pub fn post_path(mut self, path: &str) -> Self {
+        self.post_path = Some(path.to_owned());
         self
     }
 
@@ -235,9 +243,10 @@ async fn exchange(shared: &Arc<Shared>, nth: u64, post: bool, id: &str) -> (Outc
         Err(error) => return (Outcome::Failed(kind(&error)), String::new()),
     };
     let (method, body) = if post { (Method::POST, load.body.clone()) } else { (Method::GET, Bytes::new()) };
+    let path = load.post_path.as_ref().filter(|_| post).unwrap_or(&load.path);
     let uri = match &sender {
-        Sender::One(..) => load.path.clone(),
-        Sender::Two(_) => format!("https://{}{}", load.host, load.path),
+        Sender::One(..) => path.clone(),
+        Sender::Two(_) => format!("https://{}{path}", load.host),
     };
     let mut request = Request::builder().method(method).uri(uri).header("x-request-id", id);
     if matches!(sender, Sender::One(..)) {
