@@ -213,7 +213,7 @@ fn the_retry_budget_bounds_retries() {
     let report = Load::to(edge.web()).rate(400.0).count(1600).run();
     let retries = edge.metric("thalweg_retries_total", &[("route", "all")]);
     // 10 % of 1600, and 10 per second for about four seconds, and what the buckets hold at the start.
-    assert!(retries >= 50.0 && retries <= 160.0 + 10.0 * 6.0 + 20.0, "{retries} retries");
+    assert!((50.0..=240.0).contains(&retries), "{retries} retries");
     assert!(edge.metric("thalweg_retry_budget_exhausted_total", &[("route", "all")]) > 0.0);
     assert_eq!(retries as usize, second.hits(), "every retry was counted");
     assert_eq!(report.class(5) + second.hits(), 800, "{:?}", report.outcomes());

@@ -277,8 +277,10 @@ fn region(body: &[u8]) -> String {
 }
 
 async fn checkout(shared: &Arc<Shared>, fresh: bool) -> std::io::Result<Sender> {
-    while !fresh {
-        let Some(sender) = lock(&shared.idle).pop() else { break };
+    loop {
+        // A lock of its own statement: it must not be held across the await below.
+        let kept = if fresh { None } else { lock(&shared.idle).pop() };
+        let Some(sender) = kept else { return connect(shared).await };
         match sender {
             Sender::One(mut sender, ours) => {
                 if sender.ready().await.is_ok() {
@@ -292,7 +294,6 @@ async fn checkout(shared: &Arc<Shared>, fresh: bool) -> std::io::Result<Sender> 
             Sender::Two(_) => {}
         }
     }
-    connect(shared).await
 }
 
 fn put_back(shared: &Shared, sender: Sender, fresh: bool) {
