@@ -2,6 +2,8 @@
 
 use std::{fmt, path::PathBuf};
 
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
 /// A place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
@@ -29,6 +31,43 @@ pub struct ConfigError {
 /// Every error of one reading, in file order; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
+
+impl ConfigError {
+    /// `{file, line, column, path, problem, hint}`, as the admin API and `check --format json` print it.
+    pub fn to_json(&self) -> serde_json::Value {
+        let Span { file, line, column } = &self.span;
+        serde_json::json!({
+            "file": file.display().to_string(), "line": line, "column": column,
+            "path": self.path, "problem": self.problem, "hint": self.hint,
+        })
+    }
+}
+
+impl ConfigErrors {
+    /// A list of [`ConfigError::to_json`].
+    pub fn to_json(&self) -> serde_json::Value {
+        self.0.iter().map(ConfigError::to_json).collect()
+    }
+}
+
+impl Serialize for ConfigError {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_struct("ConfigError", 6)?;
+        fields.serialize_field("file", &self.span.file.display().to_string())?;
+        fields.serialize_field("line", &self.span.line)?;
+        fields.serialize_field("column", &self.span.column)?;
+        fields.serialize_field("path", &self.path)?;
+        fields.serialize_field("problem", &self.problem)?;
+        fields.serialize_field("hint", &self.hint)?;
+        fields.end()
+    }
+}
+
+impl Serialize for ConfigErrors {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(to)
+    }
+}
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,66 @@
 //! From TOML to [`Config`]: every error at once, each with its place and a hint. Never starts anything.
 #![forbid(unsafe_code)]
 
+mod build;
+mod decode;
+mod env;
 mod error;
+mod files;
+mod keys;
 mod model;
+mod read;
+mod reference;
+mod report;
+mod schema;
+mod suggest;
+mod syntax;
+mod table;
+mod text;
+mod tree;
+mod units;
+
+use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Span};
+pub use files::{Disk, Files};
 pub use model::*;
+pub use reference::reference;
+pub use schema::schema;
+
+use read::Reading;
+
+/// Reads the config at `path`, what it includes and the files it names.
+///
+/// # Errors
+/// Everything that is wrong with it, in file order.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    load_with(path, &environment, &Disk)
+}
+
+/// As [`load`], with the environment and the files that the caller says.
+///
+/// # Errors
+/// Everything that is wrong with it, in file order.
+pub fn load_with(
+    path: &Path,
+    env: &dyn Fn(&str) -> Option<String>,
+    files: &dyn Files,
+) -> Result<Config, ConfigErrors> {
+    let mut reading = Reading::new(env, files);
+    let tree = reading.tree(path, None);
+    build::config(reading, &tree)
+}
+
+/// As [`load`], for text at hand; `file_name` stands in errors, and paths in the text are relative to its folder.
+///
+/// # Errors
+/// Everything that is wrong with it, in file order.
+pub fn parse_str(text: &str, file_name: &str) -> Result<Config, ConfigErrors> {
+    let mut reading = Reading::new(&environment, &Disk);
+    let tree = reading.tree(Path::new(file_name), Some(text));
+    build::config(reading, &tree)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -32,6 +32,11 @@ impl Cell {
         self.0.store(self.0.load(Relaxed).wrapping_sub(1), Relaxed);
     }
 
+    /// Sets a gauge.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     /// The value now.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -89,6 +94,12 @@ pub struct Meters {
 }
 
 impl Meters {
+    /// No series yet.
+    #[must_use]
+    pub const fn none() -> Self {
+        Self { series: Mutex::new(BTreeMap::new()) }
+    }
+
     /// The counter or gauge of a series, made on first use.
     pub fn cell(&self, series: Series) -> Arc<Cell> {
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);

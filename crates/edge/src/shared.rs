@@ -12,7 +12,10 @@ use thalweg_config::{AccessLog, Config, Keepalive};
 use thalweg_core::{EndpointId, Fault, PoolSlot, Snapshot, Tick};
 use tokio::sync::{mpsc, watch};
 
-use crate::{access_log::LogSink, meters::Meters};
+use crate::{
+    access_log::LogSink,
+    meters::{Cell, Meters},
+};
 
 /// The picture and what belongs to it, published as one pointer: the two can never disagree.
 #[derive(Debug)]
@@ -77,6 +80,8 @@ pub struct Shared {
     pub suspects: mpsc::Sender<Suspicion>,
     /// By worker.
     pub meters: Vec<Meters>,
+    /// Client connections, by worker: each worker sets its own.
+    pub connections: Vec<Cell>,
     /// Where access log lines go.
     pub log: LogSink,
     /// A drain has begun: new requests are answered 503 `shutting_down` once listeners are closed.

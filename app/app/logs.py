@@ -1,0 +1,41 @@
+"""Events as one JSON object a line, on stderr. No line per request: the edge writes those."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+log = logging.getLogger("app")
+
+
+def event(level: int, name: str, **fields: object) -> None:
+    """A lower-case event and its fields; the level says who must act."""
+    log.log(level, name, extra={"fields": fields})
+
+
+def configure() -> None:
+    """Takes over the root logger and the server's own; silences the one that logs each request."""
+    stream = logging.StreamHandler()
+    stream.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[stream], level=logging.INFO, force=True)
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    logging.getLogger("uvicorn.access").handlers.clear()
+    logging.getLogger("uvicorn.access").propagate = False
+
+
+class JsonLines(logging.Formatter):
+    """`ts, level, event` and the fields; an exception as one string."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+        }
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)

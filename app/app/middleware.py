@@ -1,0 +1,85 @@
+"""Around every request: the test hooks (request log, slowness), HEAD as GET, and the meters.
+
+Plain ASGI, no BaseHTTPMiddleware: that one buffers streams and costs a task per request.
+Never looks into a body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from time import perf_counter
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.settings import Settings
+from app.telemetry import Telemetry
+
+REQUEST_ID_MAX_BYTES = 128
+SLOW_MAX_MS = 600_000
+NO_ROUTE = "-"
+
+
+class Around:
+    """The only middleware."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, telemetry: Telemetry) -> None:
+        self._app = app
+        self._telemetry = telemetry
+        self._request_log = RequestLog(settings.request_log) if settings.request_log else None
+        self._slow_file = settings.slow_file
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _http(self, outer: Scope, receive: Receive, send: Send) -> None:
+        started = perf_counter()
+        status = 500  # what the server answers when the application raises before its head
+
+        async def observe(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        # A copy: the server must still see HEAD, for it is the one that withholds the body.
+        scope = dict(outer, method="GET") if outer["method"] == "HEAD" else outer
+        self._telemetry.in_flight.inc()
+        try:
+            if self._request_log is not None:
+                self._request_log.append(scope)
+            if self._slow_file is not None and scope["path"] != "/health":
+                await _slow(self._slow_file)
+            await self._app(scope, receive, observe)
+        finally:
+            self._telemetry.in_flight.dec()
+            route = getattr(scope.get("route"), "path", NO_ROUTE)
+            self._telemetry.settled(outer["method"], route, status, perf_counter() - started)
+
+
+class RequestLog:
+    """Each X-Request-Id, one line and one O_APPEND write, before the answer: survives kill -9."""
+
+    def __init__(self, path: str) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+
+    def append(self, scope: Scope) -> None:
+        """A request without an id (a probe, say) leaves no line. A failed write fails the request:
+        a log with holes would be read as truth."""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id":
+                os.write(self._fd, value[:REQUEST_ID_MAX_BYTES] + b"\n")
+                return
+
+
+async def _slow(path: str) -> None:
+    try:
+        with open(path, encoding="ascii") as file:
+            delay_ms = int(file.read(32))
+    except (OSError, ValueError):  # absent, or caught half-written: not slow
+        return
+    if delay_ms > 0:
+        await asyncio.sleep(min(delay_ms, SLOW_MAX_MS) / 1000)

@@ -1,0 +1,134 @@
+"""What only the real server can show: sockets, streams, signals, files that outlive it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.conftest import Region, StartRegion
+
+AWS = {"CLOUD": "aws", "REGION": "us-east-1", "INSTANCE": "a-1"}
+
+
+def receive_until(connection: socket.socket, mark: bytes) -> bytes:
+    """What arrives up to and with `mark`; the socket's timeout is the deadline."""
+    seen = b""
+    while mark not in seen:
+        piece = connection.recv(65_536)
+        assert piece, f"closed before {mark!r}: {seen!r}"
+        seen += piece
+    return seen
+
+
+def open_connection(region: Region) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", region.port), timeout=10)
+
+
+def test_the_environment_reaches_the_answers(start_region: StartRegion) -> None:
+    region = start_region(**AWS)
+    expected = {"message": "Hello from us-east-1 on aws"} | {k.lower(): v for k, v in AWS.items()}
+    assert region.client.get("/").json() == expected
+    assert region.client.get("/health").json() == {"status": "ok"}
+    assert region.client.head("/").content == b""
+
+
+def test_health_check_fail_is_read_at_start(start_region: StartRegion) -> None:
+    response = start_region(HEALTH_CHECK_FAIL="true").client.get("/health")
+    assert (response.status_code, response.json()) == (503, {"status": "unhealthy"})
+
+
+def test_health_follows_the_fail_file(start_region: StartRegion, tmp_path: Path) -> None:
+    fail = tmp_path / "fail"
+    client = start_region(HEALTH_CHECK_FAIL_FILE=str(fail)).client
+    seen = []
+    for failing in (False, True, False):
+        if failing:
+            fail.touch()
+        else:
+            fail.unlink(missing_ok=True)
+        seen.append(client.get("/health").status_code)
+    assert seen == [200, 503, 200]
+    assert client.get("/").status_code == 200
+
+
+def test_the_slow_file_acts_while_it_exists(start_region: StartRegion, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    slow.write_text("300")
+    client = start_region(SLOW_FILE=str(slow)).client
+    started = time.monotonic()
+    client.get("/")
+    assert time.monotonic() - started >= 0.3
+    slow.unlink()
+    assert client.get("/").status_code == 200
+
+
+def test_the_request_log_survives_a_kill(start_region: StartRegion, tmp_path: Path) -> None:
+    log = tmp_path / "requests"
+    region = start_region(REQUEST_LOG=str(log))
+    ids = [f"id-{number}" for number in range(50)]
+    for request_id in ids:
+        region.client.get("/", headers={"X-Request-Id": request_id})
+    region.process.kill()
+    region.process.wait()
+    assert log.read_text().split() == ids
+
+
+def test_echo_streams_while_the_body_is_still_coming(start_region: StartRegion) -> None:
+    with open_connection(start_region()) as connection:
+        connection.sendall(
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n"
+        )
+        assert b" 200 " in receive_until(connection, b"first")
+        connection.sendall(b"6\r\nsecond\r\n0\r\n\r\n")
+        receive_until(connection, b"second")
+
+
+def test_echo_says_continue_to_a_client_that_waits_for_it(start_region: StartRegion) -> None:
+    with open_connection(start_region()) as connection:
+        connection.sendall(
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert receive_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"body")
+        assert b" 200 " in receive_until(connection, b"body")
+
+
+def test_a_connection_is_kept_after_a_large_echo(start_region: StartRegion) -> None:
+    client = start_region().client
+    body = bytes(3_000_000)
+    assert [client.post("/echo", content=body).content == body for _ in range(3)] == [True] * 3
+
+
+def test_sse_events_arrive_one_by_one(start_region: StartRegion) -> None:
+    with open_connection(start_region()) as connection:
+        connection.sendall(b"GET /sse?count=2&interval_ms=60000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        receive_until(connection, b"data: 0\n\n")
+
+
+@pytest.mark.parametrize("message", ["text", "", b"\x00\xff", b"", "x" * 100_000])
+def test_the_websocket_echoes(start_region: StartRegion, message: str | bytes) -> None:
+    with connect(f"ws://127.0.0.1:{start_region().port}/ws") as socket_:
+        socket_.send(message)
+        assert socket_.recv(timeout=10) == message
+
+
+def test_the_log_is_json_lines_and_has_none_per_request(start_region: StartRegion) -> None:
+    region = start_region(**AWS)
+    region.client.get("/")
+    region.process.send_signal(signal.SIGTERM)
+    region.process.wait(timeout=10)
+    lines = [json.loads(line) for line in region.log.read_text().splitlines()]
+    assert {"started", "stopped"} <= {line["event"] for line in lines}
+    assert not [line for line in lines if "GET" in line["event"]]
+
+
+def test_sigterm_ends_the_server(start_region: StartRegion) -> None:
+    process = start_region().process
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=10) in (0, -signal.SIGTERM)

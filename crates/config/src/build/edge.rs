@@ -1,0 +1,161 @@
+//! `[edge]`, `[admin]` and the listeners: who this edge is and where it listens. Never binds anything.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+use crate::{
+    Admin, Certificate, Edge, Listener, ListenerTls, Placed, TlsVersion,
+    decode::key_text,
+    keys::LISTENER,
+    read::Reading,
+    tree::{At, Node, Value, View},
+    units::Trouble,
+};
+
+impl Reading<'_> {
+    pub(crate) fn edge(&mut self, root: View<'_>) -> Edge {
+        let table = root.table("edge");
+        Edge {
+            name: table.optional_text("name").unwrap_or_else(|| self.host_name()),
+            region: table.text("region"),
+            cloud: table.text("cloud"),
+            workers: table.small("workers"),
+            drain_delay: table.time("drain_delay"),
+            drain_timeout: table.time("drain_timeout"),
+        }
+    }
+
+    /// The machine's name, made of the characters that a name may have.
+    fn host_name(&self) -> String {
+        let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+        let read = files.iter().find_map(|file| self.files.read(Path::new(file), 256).ok());
+        let text = read.and_then(|bytes| String::from_utf8(bytes).ok()).or_else(|| (self.env)("HOSTNAME"));
+        let fits = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let name: String = text.unwrap_or_default().trim().chars().filter(fits).take(63).collect();
+        if name.is_empty() { "edge".to_owned() } else { name }
+    }
+
+    pub(crate) fn admin(&mut self, root: View<'_>) -> Admin {
+        let table = root.table("admin");
+        let bind = socket(table, "bind").unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900));
+        let mut token = None;
+        if let Some(node) = table.given("token_file")
+            && let Some((file, bytes)) = self.named_file(node, "admin.token_file")
+        {
+            self.hashed(b"token", &bytes);
+            let text = String::from_utf8(bytes).unwrap_or_default();
+            let good = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+            if good(text.trim()) {
+                token = Some(text.trim().to_owned());
+            } else {
+                let trouble = Trouble::new(format!("the file {} holds no token", file.value.display()));
+                self.report.error(
+                    node.at,
+                    "admin.token_file",
+                    trouble.hint("one line of visible ASCII without spaces"),
+                );
+            }
+        }
+        Admin { bind, token }
+    }
+
+    pub(crate) fn listeners(&mut self, root: View<'_>, admin: SocketAddr) -> Vec<Listener> {
+        let mut names: BTreeMap<String, At> = BTreeMap::new();
+        // Who holds an address, and where that is written.
+        let admin_at = root.table("admin").given("bind").map(|node| node.at);
+        let mut binds = BTreeMap::from([(admin, (admin_at, "the admin API".to_owned()))]);
+        let nodes = root.items("listener");
+        let mut listeners = Vec::with_capacity(nodes.len());
+        for (nth, node) in nodes.iter().enumerate() {
+            let table = View::new(&LISTENER, node);
+            let name = table.text("name");
+            let path = if name.is_empty() {
+                format!("listener[{nth}]")
+            } else {
+                format!("listener.{}", key_text(&name))
+            };
+            if let Some(given) = table.given("name")
+                && let Some(first) = names.insert(name.clone(), given.at)
+            {
+                let first = self.report.place(first);
+                let trouble = Trouble::new(format!("the name \"{name}\" is taken at {first}"));
+                self.report.error(given.at, format!("{path}.name"), trouble.hint("names are unique"));
+            }
+            let bind_at = table.given("bind").map_or(table.at, |node| node.at);
+            let bind = socket(table, "bind");
+            if let Some(bind) = bind.filter(|bind| bind.port() != 0)
+                && let Some((first, who)) = binds.insert(bind, (Some(bind_at), format!("listener {name}")))
+            {
+                let first =
+                    first.map_or("by default".to_owned(), |at| format!("at {}", self.report.place(at)));
+                let trouble = Trouble::new(format!("{bind} is taken by {who} {first}"));
+                self.report.error(bind_at, format!("{path}.bind"), trouble.hint("one listener per address"));
+            }
+            let tls = self.listener_tls(table, &path);
+            let (http1, http2) = self.protocols(table, &path);
+            let span = self.report.span(bind_at);
+            let unset = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+            let bind = Placed { value: bind.unwrap_or(unset), span, path: format!("{path}.bind") };
+            listeners.push(Listener { name, bind, http1, http2, tls });
+        }
+        listeners
+    }
+
+    /// Whether HTTP/1.1 and HTTP/2 are spoken.
+    fn protocols(&mut self, table: View<'_>, path: &str) -> (bool, bool) {
+        let tls = table.has("tls");
+        let Some(given) = table.given("protocols") else { return (true, tls) };
+        let (mut http1, mut http2) = (false, false);
+        for (nth, item) in given.items().iter().enumerate() {
+            let taken = match (item.text(), tls) {
+                ("http/1.1", _) => &mut http1,
+                ("h2", true) | ("h2c", false) => &mut http2,
+                ("", _) => continue,
+                (text, _) => {
+                    let (problem, hint) = if tls {
+                        ("is HTTP/2 without TLS, on a listener with TLS", "\"h2\"")
+                    } else {
+                        ("needs TLS, on a listener without", "\"h2c\", or add [listener.tls]")
+                    };
+                    let trouble = Trouble::new(format!("\"{text}\" {problem}")).hint(hint);
+                    self.report.error(item.at, format!("{path}.protocols[{nth}]"), trouble);
+                    continue;
+                }
+            };
+            if std::mem::replace(taken, true) {
+                let trouble = Trouble::new(format!("\"{}\" is written twice", item.text()));
+                self.report.error(item.at, format!("{path}.protocols[{nth}]"), trouble);
+            }
+        }
+        (http1, http2)
+    }
+
+    fn listener_tls(&mut self, table: View<'_>, path: &str) -> Option<ListenerTls> {
+        table.given("tls")?;
+        let tls = table.table("tls");
+        let mut certificates = Vec::new();
+        for (nth, node) in tls.items("certificates").iter().enumerate() {
+            let pair = View::new(&crate::keys::CERTIFICATE, node);
+            let path = format!("{path}.tls.certificates[{nth}]");
+            let mut file = |name: &str| {
+                let node: &Node = pair.given(name)?;
+                self.named_file(node, &format!("{path}.{name}")).map(|(file, _)| file)
+            };
+            if let (Some(cert), Some(key)) = (file("cert"), file("key")) {
+                certificates.push(Certificate { cert, key });
+            }
+        }
+        let min_version = if tls.text("min_version") == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
+        Some(ListenerTls { certificates, min_version })
+    }
+}
+
+fn socket(table: View<'_>, name: &str) -> Option<SocketAddr> {
+    match table.given(name)?.value {
+        Value::Socket(socket) => Some(socket),
+        _ => None,
+    }
+}

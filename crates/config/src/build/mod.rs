@@ -1,0 +1,163 @@
+//! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
+//! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
+
+mod edge;
+mod pools;
+mod probes;
+mod routes;
+
+use std::path::PathBuf;
+
+use sha2::Digest;
+use thalweg_core::Topology;
+
+use crate::{
+    AccessLog, Config, ConfigErrors, Level, Limits, Log, Placed, Resolver,
+    files::cannot_read,
+    keys::ROOT,
+    read::Reading,
+    report::WHOLE,
+    tree::{At, Node, Value, View},
+    units::Trouble,
+};
+
+/// Longest certificate, key, token; bytes.
+const MAX_NAMED_FILE: usize = 1 << 20;
+
+/// The verdict over one reading.
+pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> Result<Config, ConfigErrors> {
+    if reading.broken {
+        // What is missing or dangling is not known as long as a file cannot be read as TOML.
+        return Err(match reading.report.finish() {
+            Err(errors) => errors,
+            Ok(_) => ConfigErrors(Vec::new()),
+        });
+    }
+    let root = View::new(&ROOT, tree);
+    let admin = reading.admin(root);
+    let listeners = reading.listeners(root, admin.bind);
+    let probes = reading.probes(root);
+    let (pools, pool_settings) = reading.pools(root, &probes);
+    let (routes, route_settings) = reading.routes(root, &pools);
+    let eject = root.table("eject");
+    reading.ejection(eject, "eject");
+    for kind in ["listener", "pool", "route"] {
+        if !root.has(kind) {
+            let trouble = Trouble::new(format!("there is no {kind}"));
+            let hint = if kind == "listener" { "[[listener]]".to_owned() } else { format!("[{kind}.NAME]") };
+            reading.report.error(
+                At { file: 0, offset: WHOLE - 1 },
+                kind,
+                trouble.hint(format!("write {hint}")),
+            );
+        }
+    }
+    let files = reading.report.sources.iter().map(|source| source.name.clone()).collect();
+    let edge = reading.edge(root);
+    let resolver = reading.resolver(root);
+    let hash = reading.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let warnings = reading.report.finish()?;
+    Ok(Config {
+        edge,
+        admin,
+        resolver,
+        listeners,
+        topology: Topology { pools, routes },
+        pools: pool_settings,
+        routes: route_settings,
+        limits: limits(root.table("limits")),
+        log: log(root.table("log")),
+        warnings,
+        hash,
+        files,
+    })
+}
+
+impl Reading<'_> {
+    fn resolver(&mut self, root: View<'_>) -> Resolver {
+        let table = root.table("resolver");
+        let (ttl_min, ttl_max) = (table.time("ttl_min"), table.time("ttl_max"));
+        if ttl_min > ttl_max {
+            let at = table.given("ttl_min").or(table.given("ttl_max")).map_or(table.at, |node| node.at);
+            let trouble = Trouble::new("`ttl_min` is longer than `ttl_max`");
+            self.report.error(at, "resolver.ttl_min", trouble.hint("a floor under a ceiling"));
+        }
+        let nameservers = table.values("nameservers").into_iter().filter_map(|value| match value {
+            Value::Socket(socket) => Some(socket),
+            _ => None,
+        });
+        Resolver {
+            nameservers: nameservers.collect(),
+            ttl_min,
+            ttl_max,
+            max_addresses: table.small("max_addresses"),
+        }
+    }
+
+    /// The path that a value names, once it is known that the file can be read.
+    pub(crate) fn named_file(&mut self, node: &Node, path: &str) -> Option<(Placed<PathBuf>, Vec<u8>)> {
+        if node.text().is_empty() {
+            return None;
+        }
+        let folder = self.report.sources.get(node.at.file).map(|source| source.folder().to_owned());
+        let file = folder.unwrap_or_default().join(node.text());
+        match self.files.read(&file, MAX_NAMED_FILE) {
+            Ok(bytes) if bytes.len() > MAX_NAMED_FILE => {
+                self.report.error(
+                    node.at,
+                    path,
+                    Trouble::new(format!("the file {} is longer than 1 MiB", file.display())),
+                );
+            }
+            Ok(bytes) => {
+                let span = self.report.span(node.at);
+                return Some((Placed { value: file, span, path: path.to_owned() }, bytes));
+            }
+            Err(error) => {
+                let trouble =
+                    cannot_read(&file, &error).hint("paths are relative to the file that names them");
+                self.report.error(node.at, path, trouble);
+            }
+        }
+        None
+    }
+
+    /// Bounds of the ejection keys against each other.
+    fn ejection(&mut self, table: View<'_>, path: &str) {
+        if table.time("base") > table.time("max") {
+            let at = table.given("base").or(table.given("max")).map_or(table.at, |node| node.at);
+            let trouble = Trouble::new("`base` is longer than `max`");
+            self.report.error(
+                at,
+                format!("{path}.base"),
+                trouble.hint("the first ejection within the longest"),
+            );
+        }
+    }
+}
+
+fn limits(table: View<'_>) -> Limits {
+    Limits {
+        max_connections: table.small("max_connections"),
+        header_bytes: table.small("header_bytes"),
+        header_count: table.small("header_count"),
+        header_timeout: table.time("header_timeout"),
+        idle_timeout: table.time("idle_timeout"),
+    }
+}
+
+fn log(table: View<'_>) -> Log {
+    let access = match table.text("access").as_str() {
+        "common" => AccessLog::Common,
+        "off" => AccessLog::Off,
+        _ => AccessLog::Json,
+    };
+    let level = match table.text("level").as_str() {
+        "error" => Level::Error,
+        "warn" => Level::Warn,
+        "debug" => Level::Debug,
+        "trace" => Level::Trace,
+        _ => Level::Info,
+    };
+    Log { access, level }
+}

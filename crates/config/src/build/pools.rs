@@ -1,0 +1,134 @@
+//! `[pool.NAME]`: endpoints, their probe, TLS towards them. Never resolves a name.
+
+use std::collections::HashMap;
+
+use thalweg_core::{EndpointSpec, Pool};
+
+use super::probes::Probes;
+use crate::{
+    EndpointTls, Keepalive, PoolSettings,
+    decode::key_text,
+    keys::{ENDPOINT, MAX_ENDPOINTS, POOL},
+    read::Reading,
+    suggest::did_you_mean,
+    tree::{At, Entry, Value, View},
+    units::{Trouble, quoted},
+};
+
+impl Reading<'_> {
+    pub(crate) fn pools(&mut self, root: View<'_>, probes: &Probes) -> (Vec<Pool>, Vec<PoolSettings>) {
+        let threshold = root.table("eject").num("panic_threshold");
+        let (mut pools, mut settings) = (Vec::new(), Vec::new());
+        let mut endpoints = 0;
+        for entry in root.named("pool") {
+            let (pool, more) = self.pool(entry, probes, threshold);
+            let before = endpoints;
+            endpoints += pool.endpoints.len();
+            if before <= MAX_ENDPOINTS && endpoints > MAX_ENDPOINTS {
+                let trouble = Trouble::new(format!("there are more than {MAX_ENDPOINTS} endpoints"));
+                self.report.error(entry.at, format!("pool.{}", key_text(&entry.name)), trouble);
+            }
+            pools.push(pool);
+            settings.push(more);
+        }
+        (pools, settings)
+    }
+
+    fn pool(&mut self, entry: &Entry, probes: &Probes, threshold: f64) -> (Pool, PoolSettings) {
+        let table = View::new(&POOL, &entry.node);
+        let path = format!("pool.{}", key_text(&entry.name));
+        let plan = table.given("probe").and_then(|node| {
+            let found = probes.get(node.text());
+            if found.is_none() {
+                let trouble = Trouble::new(format!("there is no probe {}", quoted(node.text())));
+                let trouble = self.dangling(trouble, node.text(), probes.keys(), "probe");
+                self.report.error(node.at, format!("{path}.probe"), trouble);
+            }
+            found
+        });
+        let eject = table.table("eject");
+        if table.has("eject") {
+            self.ejection(eject, &format!("{path}.eject"));
+        }
+        let (endpoints, tls) = self.endpoints(table, &path);
+        let own = eject.given("panic_threshold").map(|_| eject.num("panic_threshold"));
+        let pool = Pool {
+            name: entry.name.as_str().into(),
+            cloud: table.text("cloud").into(),
+            region: table.text("region").into(),
+            probe: plan.map(|plan| plan.rules.clone()),
+            endpoints,
+            max_in_flight: table.small("max_in_flight"),
+            panic_threshold: own.unwrap_or(threshold),
+        };
+        let keep = table.table("keepalive");
+        let settings = PoolSettings {
+            probe: plan.map(|plan| plan.probe.clone()),
+            tls,
+            keepalive: Keepalive {
+                idle: keep.time("idle"),
+                max_idle: keep.small("max_idle"),
+                age: keep.time("age"),
+            },
+            host: table.optional_text("host"),
+        };
+        (pool, settings)
+    }
+
+    /// Adds what to do about a name that means nothing.
+    pub(crate) fn dangling<'n>(
+        &self,
+        trouble: Trouble,
+        name: &str,
+        names: impl Iterator<Item = &'n String>,
+        kind: &str,
+    ) -> Trouble {
+        let near = self.report.few().then(|| did_you_mean(name, names.map(String::as_str))).flatten();
+        trouble.hint(
+            near.unwrap_or_else(|| format!("write [{kind}.{}], or name one that exists", key_text(name))),
+        )
+    }
+
+    fn endpoints(&mut self, table: View<'_>, path: &str) -> (Vec<EndpointSpec>, Vec<Option<EndpointTls>>) {
+        let nodes = table.items("endpoints");
+        let mut seen: HashMap<(String, u16), At> = HashMap::with_capacity(nodes.len());
+        let (mut endpoints, mut all_tls) = (Vec::with_capacity(nodes.len()), Vec::with_capacity(nodes.len()));
+        for (nth, node) in nodes.iter().enumerate() {
+            let table = View::new(&ENDPOINT, node);
+            let Some(given) = table.given("address") else { continue };
+            let Value::HostPort(host, port) = &given.value else { continue };
+            if let Some(first) = seen.insert((host.clone(), *port), given.at) {
+                let first = self.report.place(first);
+                let trouble = Trouble::new(format!("is written twice in this pool, first at {first}"));
+                let trouble = trouble.hint("use `weight` to give an endpoint more");
+                self.report.error(given.at, format!("{path}.endpoints[{nth}].address"), trouble);
+            }
+            let weight = table.small("weight");
+            all_tls.push(self.endpoint_tls(table, host, || format!("{path}.endpoints[{nth}].tls")));
+            endpoints.push(EndpointSpec { host: host.as_str().into(), port: *port, weight });
+        }
+        (endpoints, all_tls)
+    }
+
+    fn endpoint_tls(
+        &mut self,
+        table: View<'_>,
+        host: &str,
+        path: impl Fn() -> String,
+    ) -> Option<EndpointTls> {
+        table.given("tls")?;
+        let tls = table.table("tls");
+        let verify = tls.flag("verify");
+        if let (false, Some(node)) = (verify, tls.given("verify")) {
+            let trouble =
+                Trouble::new("anyone can pose as this endpoint").hint("trust a private authority with `ca`");
+            self.report.warn(node.at, format!("{}.verify", path()), trouble);
+        }
+        let ca = tls.given("ca").and_then(|node| self.named_file(node, &format!("{}.ca", path())));
+        Some(EndpointTls {
+            sni: tls.optional_text("sni").unwrap_or_else(|| host.to_owned()),
+            verify,
+            ca: ca.map(|(file, _)| file),
+        })
+    }
+}

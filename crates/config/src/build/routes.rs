@@ -1,0 +1,208 @@
+//! `[route.NAME]`: policies become numbers (tier, weight, dial, band), so that nobody behind this file knows
+//! them by name. Never chooses anything.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use thalweg_core::{Band, Pool, RetryRules, Route, RoutePool, Timeouts};
+
+use crate::{
+    RouteSettings,
+    decode::{key_text, not_yet},
+    keys::{ROUTE, ROUTE_POOL},
+    read::Reading,
+    tree::{At, Entry, View},
+    units::{Trouble, quoted},
+};
+
+/// Where a route's host and path stand.
+type Taken = BTreeMap<(String, String), (String, At)>;
+
+impl Reading<'_> {
+    pub(crate) fn routes(&mut self, root: View<'_>, pools: &[Pool]) -> (Vec<Route>, Vec<RouteSettings>) {
+        let index: HashMap<&str, usize> =
+            pools.iter().enumerate().map(|(nth, pool)| (&*pool.name, nth)).collect();
+        let (mut routes, mut settings) = (Vec::new(), Vec::new());
+        let mut taken = Taken::new();
+        for entry in root.named("route") {
+            let route = self.route(entry, &index);
+            self.shadowed(entry, &route, &mut taken);
+            routes.push(route);
+            let body_bytes = View::new(&ROUTE, &entry.node).int("body_bytes");
+            settings.push(RouteSettings { body_bytes: (body_bytes > 0).then_some(body_bytes) });
+        }
+        (routes, settings)
+    }
+
+    fn route(&mut self, entry: &Entry, index: &HashMap<&str, usize>) -> Route {
+        let table = View::new(&ROUTE, &entry.node);
+        let path = format!("route.{}", key_text(&entry.name));
+        let policy = table.text("policy");
+        let pools = self.route_pools(table, &path, &policy, index);
+        let weighted = policy == "weighted";
+        self.worth_a_look(table, &path, &policy, &pools);
+        self.affinity(table.table("affinity"), &path);
+        let near = table.table("latency");
+        let band = (policy == "latency").then(|| Band {
+            width: near.time("band"),
+            hysteresis: near.num("hysteresis"),
+            dwell: near.time("dwell"),
+        });
+        let failback = table.table("failback");
+        let at_once = match failback.text("mode").as_str() {
+            "immediate" => true,
+            // Until there is a slow start per endpoint, weighted returns at once in every mode.
+            _ => weighted,
+        };
+        Route {
+            name: entry.name.as_str().into(),
+            hosts: table.texts("hosts").into_iter().map(Into::into).collect(),
+            path_prefix: table.text("path_prefix").into(),
+            pools,
+            band,
+            share_leftover: weighted,
+            failback_hold: if at_once { Duration::ZERO } else { failback.time("hold") },
+            overprovision: table.num("overprovision"),
+            timeouts: timeouts(table.table("timeouts")),
+            retry: retry(table.table("retry")),
+        }
+    }
+
+    fn route_pools(
+        &mut self,
+        table: View<'_>,
+        path: &str,
+        policy: &str,
+        index: &HashMap<&str, usize>,
+    ) -> Vec<RoutePool> {
+        let nodes = table.items("pools");
+        let mut seen: HashMap<&str, At> = HashMap::new();
+        let mut pools = Vec::with_capacity(nodes.len());
+        for (nth, node) in nodes.iter().enumerate() {
+            let item = View::new(&ROUTE_POOL, node);
+            let Some(given) = item.given("pool") else { continue };
+            let path = || format!("{path}.pools[{nth}].pool");
+            if let Some(first) = seen.insert(given.text(), given.at) {
+                let first = self.report.place(first);
+                let trouble =
+                    Trouble::new(format!("the pool is written twice in this route, first at {first}"));
+                self.report.error(given.at, path(), trouble.hint("each pool at most once"));
+            }
+            let Some(pool) = index.get(given.text()) else {
+                let names: Vec<String> = if self.report.few() {
+                    index.keys().map(|n| (*n).to_owned()).collect()
+                } else {
+                    Vec::new()
+                };
+                let trouble = Trouble::new(format!("there is no pool {}", quoted(given.text())));
+                let trouble = self.dangling(trouble, given.text(), names.iter(), "pool");
+                self.report.error(given.at, path(), trouble);
+                continue;
+            };
+            let position = if policy == "failover" { u32::try_from(nth).unwrap_or(u32::MAX) } else { 0 };
+            pools.push(RoutePool {
+                pool: *pool,
+                tier: item.given("tier").map_or(position, |_| item.small("tier")),
+                weight: item.small("weight"),
+                dial: item.small("dial"),
+            });
+        }
+        pools
+    }
+
+    /// Two routes with the same host and path: the second could never match.
+    fn shadowed(&mut self, entry: &Entry, route: &Route, taken: &mut Taken) {
+        let table = View::new(&ROUTE, &entry.node);
+        let name = key_text(&entry.name);
+        let hosts = table.given("hosts").map(|node| node.items()).unwrap_or_default();
+        let mut places: Vec<(String, At, String)> = hosts
+            .iter()
+            .enumerate()
+            .map(|(nth, host)| (host.text().to_owned(), host.at, format!("route.{name}.hosts[{nth}]")))
+            .filter(|(host, _, _)| !host.is_empty())
+            .collect();
+        if !table.has("hosts") {
+            places.push((String::new(), entry.at, format!("route.{name}")));
+        }
+        for (host, at, path) in places {
+            let key = (host.clone(), route.path_prefix.to_string());
+            if let Some((other, first)) = taken.insert(key, (name.clone(), at)) {
+                let first = self.report.place(first);
+                let host = if host.is_empty() { "any host".to_owned() } else { host };
+                let trouble = if other == name {
+                    Trouble::new(format!("the host {host} is written twice, first at {first}"))
+                } else {
+                    Trouble::new(format!(
+                        "{host} with {} is taken by route {other} at {first}",
+                        route.path_prefix
+                    ))
+                    .hint("one of the two could never match: change a host or a path_prefix")
+                };
+                self.report.error(at, path, trouble);
+            }
+        }
+    }
+
+    fn worth_a_look(&mut self, table: View<'_>, path: &str, policy: &str, pools: &[RoutePool]) {
+        if policy == "weighted"
+            && !pools.is_empty()
+            && pools.iter().all(|pool| pool.weight == 0)
+            && let Some(node) = table.given("pools")
+        {
+            let trouble =
+                Trouble::new("every weight is 0").hint("weight 0 means: only when nothing else is left");
+            self.report.warn(node.at, format!("{path}.pools"), trouble);
+        }
+        let failback = table.table("failback");
+        let mode = failback.text("mode");
+        if let (Some(node), "ramp" | "latched") = (failback.given("mode"), mode.as_str()) {
+            let path = format!("{path}.failback.mode");
+            self.report.warn(
+                node.at,
+                path,
+                Trouble { hint: Some(format!("\"{mode}\" acts as \"hold\"")), ..not_yet() },
+            );
+        }
+        let times = table.table("timeouts");
+        if let Some(node) = times.given("connect").filter(|_| times.time("connect") > times.time("total")) {
+            let trouble =
+                Trouble::new("`connect` is longer than `total`").hint("`total` ends the request first");
+            self.report.warn(node.at, format!("{path}.timeouts.connect"), trouble);
+        }
+    }
+
+    fn affinity(&mut self, table: View<'_>, path: &str) {
+        let file = table.given("key_file");
+        if let Some(node) = file {
+            self.named_file(node, &format!("{path}.affinity.key_file"));
+        } else if table.text("mode") == "cookie" && !table.has("key_file") {
+            let at = table.given("mode").map_or(table.at, |node| node.at);
+            let trouble = Trouble::new("\"cookie\" needs `key_file`").hint("key_file = \"affinity.key\"");
+            self.report.error(at, format!("{path}.affinity.mode"), trouble);
+        }
+    }
+}
+
+fn timeouts(table: View<'_>) -> Timeouts {
+    Timeouts {
+        connect: table.time("connect"),
+        first_byte: table.time("first_byte"),
+        idle: table.time("idle"),
+        total: table.time("total"),
+    }
+}
+
+fn retry(table: View<'_>) -> RetryRules {
+    let on = table.texts("on");
+    let has = |cause: &str| on.iter().any(|have| have == cause);
+    RetryRules {
+        attempts: table.small("attempts"),
+        on_connect: has("connect"),
+        on_reset: has("reset"),
+        on_5xx: has("5xx"),
+        budget: table.num("budget"),
+        buffer: table.int("buffer"),
+    }
+}

@@ -1,0 +1,234 @@
+//! Every key of the file: name, kind, bounds, default, meaning. The single source of the reader, the schema
+//! and the reference in docs/configuration.md. Never refers to code that acts on a key.
+
+mod pool;
+mod route;
+
+pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE};
+pub(crate) use route::{AFFINITY, FAILBACK, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
+
+use crate::{
+    table::{DAY, Default as D, KIB, Kind, MIB, SECOND, Shape, choice, int, list, size, table, text, time},
+    text::Text,
+};
+
+/// Most pools, and most of many other things.
+pub(crate) const MANY: usize = 10_000;
+/// Most endpoints over all pools.
+pub(crate) const MAX_ENDPOINTS: usize = 100_000;
+/// Largest weight.
+const WEIGHT: (u64, u64) = (0, 65_535);
+
+/// The whole file.
+pub(crate) const ROOT: Shape = Shape {
+    title: "(top of the file)",
+    doc: "Which version of this format the file is written in, and which other files belong to it.",
+    keys: &[
+        int(
+            "version",
+            (1, 1),
+            D::Absent("mandatory in the main file"),
+            "Version of the format; mandatory in the main file.",
+        ),
+        list(
+            "include",
+            Kind::List { of: &Kind::Text(Text::Include), min: 0, max: 64 },
+            D::Texts(&[]),
+            "More files, relative to the main file, `*` and `?` in the last part of a path; sorted by name per entry; one level; at most 64 files.",
+        ),
+        table("edge", &EDGE, D::Table, "Who this edge is, and how it starts and stops."),
+        table("admin", &ADMIN, D::Table, "The operator's door."),
+        table("resolver", &RESOLVER, D::Table, "How names become addresses."),
+        list(
+            "listener",
+            Kind::List { of: &Kind::Table(&LISTENER), min: 1, max: 256 },
+            D::Absent("at least one over all files"),
+            "An address that accepts clients.",
+        ),
+        list(
+            "probe",
+            Kind::Map { keys: Text::Name, of: &Kind::Table(&PROBE), max: MANY },
+            D::Absent("none"),
+            "An active check, used by pools.",
+        ),
+        list(
+            "pool",
+            Kind::Map { keys: Text::Name, of: &Kind::Table(&POOL), max: MANY },
+            D::Absent("at least one over all files"),
+            "Interchangeable endpoints in one region of one cloud.",
+        ),
+        list(
+            "route",
+            Kind::Map { keys: Text::Name, of: &Kind::Table(&ROUTE), max: MANY },
+            D::Absent("at least one over all files"),
+            "Host and path to pools, and how they share.",
+        ),
+        table("eject", &EJECT, D::Table, "Removal of an endpoint by passive evidence."),
+        table("limits", &LIMITS, D::Table, "Bounds on clients."),
+        table("log", &LOG, D::Table, "What is written to the standard output."),
+    ],
+};
+
+pub(crate) const EDGE: Shape = Shape {
+    title: "[edge]",
+    doc: "Who this edge is, and how it starts and stops.",
+    keys: &[
+        text(
+            "name",
+            Text::Label,
+            D::Absent("the host name"),
+            "Name of this edge, in logs, `Via` and status.",
+        ),
+        text("region", Text::Label, D::Absent("empty"), "Where this edge is; free text."),
+        text("cloud", Text::Label, D::Absent("empty"), "Who runs the place; free text."),
+        int(
+            "workers",
+            (0, 1_024),
+            D::Int(0),
+            "Threads that serve; 0 = one per core this process may use (affinity, cgroup quota). A change waits for a restart.",
+        ),
+        time(
+            "drain_delay",
+            (0, DAY),
+            "0s",
+            "After SIGTERM: readiness off, wait this long, then stop accepting.",
+        ),
+        time(
+            "drain_timeout",
+            (0, DAY),
+            "25s",
+            "Then idle connections are closed at once and in-flight requests have this long.",
+        ),
+    ],
+};
+
+pub(crate) const ADMIN: Shape = Shape {
+    title: "[admin]",
+    doc: "The operator's door.",
+    keys: &[
+        text(
+            "bind",
+            Text::Socket,
+            D::Text("127.0.0.1:9900"),
+            "Where the admin API listens. A change waits for a restart.",
+        ),
+        text(
+            "token_file",
+            Text::File,
+            D::Absent("POST only from loopback"),
+            "File that holds the bearer token for POST, read at load.",
+        ),
+    ],
+};
+
+pub(crate) const RESOLVER: Shape = Shape {
+    title: "[resolver]",
+    doc: "How names become addresses.",
+    keys: &[
+        list(
+            "nameservers",
+            Kind::List { of: &Kind::Text(Text::Nameserver), min: 0, max: 16 },
+            D::Texts(&[]),
+            "IP addresses, port 53 unless given; empty = the system's.",
+        ),
+        time("ttl_min", (0, DAY), "1s", "Floor under the TTL of an answer."),
+        time("ttl_max", (SECOND, DAY), "5m", "Ceiling over the TTL of an answer."),
+        int("max_addresses", (1, 1_024), D::Int(64), "Addresses kept per name."),
+    ],
+};
+
+pub(crate) const LISTENER: Shape = Shape {
+    title: "[[listener]]",
+    doc: "An address that accepts clients. Names and addresses are unique.",
+    keys: &[
+        text("name", Text::Name, D::Required, "Name in logs and metrics."),
+        text(
+            "bind",
+            Text::Socket,
+            D::Required,
+            "IP address and port; \"[::]:80\" serves both families unless another listener holds 0.0.0.0:80.",
+        ),
+        list(
+            "protocols",
+            Kind::List { of: &Kind::Choice(&["http/1.1", "h2", "h2c"]), min: 1, max: 3 },
+            D::Absent("[\"http/1.1\"]; with TLS [\"h2\", \"http/1.1\"]"),
+            "Plain: \"http/1.1\" and, only if named, \"h2c\". With TLS: \"h2\" and \"http/1.1\".",
+        ),
+        table("tls", &LISTENER_TLS, D::Absent("plaintext"), "TLS towards clients."),
+    ],
+};
+
+pub(crate) const LISTENER_TLS: Shape = Shape {
+    title: "[listener.tls]",
+    doc: "TLS towards clients.",
+    keys: &[
+        list(
+            "certificates",
+            Kind::List { of: &Kind::Table(&CERTIFICATE), min: 1, max: 1_000 },
+            D::Required,
+            "Chosen by SNI; the first is the default.",
+        ),
+        choice("min_version", &["1.2", "1.3"], D::Text("1.2"), "Lowest version that is accepted."),
+    ],
+};
+
+pub(crate) const CERTIFICATE: Shape = Shape {
+    title: "[listener.tls] certificates",
+    doc: "A certificate chain and its key.",
+    keys: &[
+        text("cert", Text::File, D::Required, "PEM chain, leaf first."),
+        text("key", Text::File, D::Required, "PEM key."),
+    ],
+};
+
+pub(crate) const LIMITS: Shape = Shape {
+    title: "[limits]",
+    doc: "Bounds on clients.",
+    keys: &[
+        int("max_connections", (0, 10_000_000), D::Int(0), "Client connections; 0 = 40 % of the file limit."),
+        size("header_bytes", (KIB, MIB), "16KiB", "Request head."),
+        int("header_count", (1, 10_000), D::Int(100), "Request header lines."),
+        time("header_timeout", (1, DAY), "10s", "From a request's first byte to its last header byte."),
+        time("idle_timeout", (1, DAY), "60s", "A client connection with no request on it."),
+    ],
+};
+
+pub(crate) const LOG: Shape = Shape {
+    title: "[log]",
+    doc: "What is written to the standard output.",
+    keys: &[
+        choice("access", &["json", "common", "off"], D::Text("json"), "Format of the access log."),
+        choice(
+            "level",
+            &["error", "warn", "info", "debug", "trace"],
+            D::Text("info"),
+            "Least severe level of the event log.",
+        ),
+    ],
+};
+
+/// Every shape that has a section in the reference, in its order.
+pub(crate) const SHAPES: &[&Shape] = &[
+    &ROOT,
+    &EDGE,
+    &ADMIN,
+    &RESOLVER,
+    &LISTENER,
+    &LISTENER_TLS,
+    &CERTIFICATE,
+    &PROBE,
+    &POOL,
+    &ENDPOINT,
+    &ENDPOINT_TLS,
+    &KEEPALIVE,
+    &ROUTE,
+    &ROUTE_POOL,
+    &LATENCY,
+    &TIMEOUTS,
+    &RETRY,
+    &FAILBACK,
+    &AFFINITY,
+    &EJECT,
+    &LIMITS,
+    &LOG,
+];

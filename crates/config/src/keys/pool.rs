@@ -1,0 +1,153 @@
+//! The keys of probes and pools.
+
+use super::{MANY, WEIGHT};
+use crate::{
+    table::{DAY, Default as D, Kind, Shape, boolean, choice, int, list, num, table, text, time},
+    text::Text,
+};
+
+pub(crate) const PROBE: Shape = Shape {
+    title: "[probe.NAME]",
+    doc: "An active check, used by the pools that name it.",
+    keys: &[
+        text("path", Text::Target, D::Text("/health"), "Path and query that are asked for."),
+        choice("method", &["GET", "HEAD", "OPTIONS", "POST"], D::Text("GET"), "Method of the request."),
+        time(
+            "interval",
+            (10, DAY),
+            "1s",
+            "Gap between probes while steady, ±10 % jitter; the first round runs at once.",
+        ),
+        time("timeout", (1, DAY), "300ms", "Longest wait for an answer."),
+        time(
+            "confirm",
+            (1, DAY),
+            "100ms",
+            "Gap to the next probe while a change is being confirmed, and after a real failure.",
+        ),
+        int("rise", (1, 1_000), D::Int(2), "Successes in a row that make an endpoint Healthy."),
+        int("fall", (1, 1_000), D::Int(2), "Failures in a row that make an endpoint Unhealthy."),
+        list(
+            "expect_status",
+            Kind::List { of: &Kind::Text(Text::Codes), min: 1, max: 64 },
+            D::Texts(&["200"]),
+            "Accepted codes: \"204\", classes \"2xx\", ranges \"200-299\".",
+        ),
+        list(
+            "expect_json",
+            Kind::Map { keys: Text::Member, of: &Kind::Scalars, max: 64 },
+            D::Absent("the body is not read"),
+            "Top-level members of a JSON body and the value, or list of values, that each must have.",
+        ),
+        text("host", Text::Authority, D::Absent("the pool's, else the endpoint's address"), "Host header."),
+        int("port", (1, 65_535), D::Absent("the traffic's"), "Port."),
+        list(
+            "headers",
+            Kind::Map { keys: Text::HeaderName, of: &Kind::Text(Text::HeaderValue), max: 64 },
+            D::Absent("none"),
+            "Extra headers.",
+        ),
+    ],
+};
+
+pub(crate) const POOL: Shape = Shape {
+    title: "[pool.NAME]",
+    doc: "Interchangeable endpoints in one region of one cloud.",
+    keys: &[
+        text("cloud", Text::Label, D::Absent("empty"), "Who runs the place; free text."),
+        text("region", Text::Label, D::Absent("empty"), "Where it is; free text."),
+        text("probe", Text::Name, D::Absent("its endpoints count as Healthy"), "Name of the probe."),
+        list(
+            "endpoints",
+            Kind::List { of: &Kind::Table(&ENDPOINT), min: 1, max: MANY },
+            D::Required,
+            "Where requests go; at most 100,000 over all pools.",
+        ),
+        int("max_in_flight", (0, 1_000_000), D::Int(0), "Requests in flight per endpoint; 0 = no cap."),
+        table("keepalive", &KEEPALIVE, D::Table, "Idle connections to endpoints."),
+        text(
+            "host",
+            Text::Authority,
+            D::Absent("the client's Host passes unchanged"),
+            "Host header towards the endpoints.",
+        ),
+        table("eject", &EJECT, D::Absent("as [eject]"), "Overrides of `[eject]` for this pool."),
+    ],
+};
+
+pub(crate) const ENDPOINT: Shape = Shape {
+    title: "[pool.NAME] endpoints",
+    doc: "One address, or one name that may resolve to many.",
+    keys: &[
+        text(
+            "address",
+            Text::Address,
+            D::Required,
+            "\"10.0.0.1:8000\", \"[2001:db8::1]:8000\" or \"name.example.com:443\"; the port is mandatory.",
+        ),
+        int(
+            "weight",
+            WEIGHT,
+            D::Int(1),
+            "Share inside the pool; each resolved address has it; 0 = only when the pool has nothing else.",
+        ),
+        table(
+            "tls",
+            &ENDPOINT_TLS,
+            D::Absent("plaintext"),
+            "TLS towards the endpoint; `{}` for all defaults.",
+        ),
+    ],
+};
+
+pub(crate) const ENDPOINT_TLS: Shape = Shape {
+    title: "[pool.NAME] endpoints tls",
+    doc: "TLS towards the endpoint.",
+    keys: &[
+        text(
+            "sni",
+            Text::Server,
+            D::Absent("the host of `address`"),
+            "Server name that is sent and verified.",
+        ),
+        boolean("verify", true, "Verify the certificate."),
+        text(
+            "ca",
+            Text::File,
+            D::Absent("the system's roots"),
+            "PEM bundle of the authorities that are trusted instead of the system's.",
+        ),
+    ],
+};
+
+pub(crate) const KEEPALIVE: Shape = Shape {
+    title: "[pool.NAME] keepalive",
+    doc: "Idle connections, per worker and endpoint.",
+    keys: &[
+        time("idle", (1, DAY), "4s", "Longest idle time; stays under the endpoint's own (uvicorn: 5 s)."),
+        int("max_idle", (0, 65_536), D::Int(64), "Most idle connections; 0 = none is kept."),
+        time("age", (1, DAY), "10m", "Longest life of a connection."),
+    ],
+};
+
+pub(crate) const EJECT: Shape = Shape {
+    title: "[eject]",
+    doc: "Removal of an endpoint by passive evidence; `[pool.NAME.eject]` overrides single keys.",
+    keys: &[
+        int("consecutive_failures", (0, 10_000), D::Int(3), "Failures in a row.").not_yet(),
+        num("failure_ratio", (0.0, 1.0), 0.2, "Failed share over a span of `window`.").not_yet(),
+        int("min_requests", (1, 1_000_000), D::Int(10), "Requests that such a span must hold.").not_yet(),
+        time("window", (250, DAY), "10s", "Longest span that is looked at.").not_yet(),
+        time("base", (1, DAY), "2s", "First ejection; × count, which grows only when probation fails.")
+            .not_yet(),
+        time("max", (1, DAY), "60s", "Longest ejection.").not_yet(),
+        num(
+            "max_share",
+            (0.0, 1.0),
+            0.5,
+            "Largest ejected share of all enabled endpoints that serve a route.",
+        )
+        .not_yet(),
+        num("panic_threshold", (0.0, 1.0), 0.5, "Available share under which a pool is short."),
+    ],
+};

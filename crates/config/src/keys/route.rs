@@ -1,0 +1,151 @@
+//! The keys of routes.
+
+use super::{MANY, WEIGHT};
+use crate::{
+    table::{
+        DAY, Default as D, Kind, MIB, SECOND, Shape, TIB, boolean, choice, int, list, num, size, table, text,
+        time,
+    },
+    text::Text,
+};
+
+pub(crate) const ROUTE: Shape = Shape {
+    title: "[route.NAME]",
+    doc: "Host and path to pools, and how they share.",
+    keys: &[
+        list(
+            "hosts",
+            Kind::List { of: &Kind::Text(Text::HostPattern), min: 1, max: MANY },
+            D::Absent("any host"),
+            "Host names, case-insensitive; \"*.example.com\" = one or more labels in front.",
+        ),
+        text(
+            "path_prefix",
+            Text::Prefix,
+            D::Text("/"),
+            "Whole segments: \"/api\" matches /api and /api/x, not /apix.",
+        ),
+        choice("policy", &["failover", "weighted", "latency"], D::Required, "How the pools share."),
+        list(
+            "pools",
+            Kind::List { of: &Kind::Table(&ROUTE_POOL), min: 1, max: MANY },
+            D::Required,
+            "The pools, each at most once.",
+        ),
+        table("latency", &LATENCY, D::Table, "When pools count as equally near (policy \"latency\")."),
+        table("timeouts", &TIMEOUTS, D::Table, "Bounds on the stages of a request."),
+        table("retry", &RETRY, D::Table, "When another attempt may be made."),
+        table("failback", &FAILBACK, D::Table, "The return to a pool that was left because it was down."),
+        table("affinity", &AFFINITY, D::Table, "Keeping a client on an endpoint."),
+        num("overprovision", (1.0, 100.0), 1.4, "A pool takes min(1, available share × this) of its share."),
+        size("body_bytes", (0, TIB), "10MiB", "Longest upload; \"0\" = no limit."),
+    ],
+};
+
+pub(crate) const ROUTE_POOL: Shape = Shape {
+    title: "[route.NAME] pools",
+    doc: "A pool as this route uses it.",
+    keys: &[
+        text("pool", Text::Name, D::Required, "Name of the pool."),
+        int(
+            "weight",
+            WEIGHT,
+            D::Int(1),
+            "Share among the pools of its tier; 0 = only when nothing else is left.",
+        ),
+        int("dial", (0, 100), D::Int(100), "Percent of its share that the pool takes."),
+        int(
+            "tier",
+            (0, 65_535),
+            D::Absent("failover: position in the list, from 0; else 0"),
+            "Failover rank; lower first.",
+        ),
+    ],
+};
+
+pub(crate) const LATENCY: Shape = Shape {
+    title: "[route.NAME] latency",
+    doc: "When pools count as equally near.",
+    keys: &[
+        time("band", (0, 3_600 * SECOND), "10ms", "Pools within this much of the best share by weight."),
+        num("hysteresis", (0.0, 1.0), 0.10, "How much better (0–1) a change must be to be made."),
+        time("dwell", (0, DAY), "2s", "How long a change must hold before it is made."),
+    ],
+};
+
+pub(crate) const TIMEOUTS: Shape = Shape {
+    title: "[route.NAME] timeouts",
+    doc: "Bounds on the stages of a request.",
+    keys: &[
+        time("connect", (1, DAY), "1s", "TCP (and TLS) connection to an endpoint."),
+        time(
+            "first_byte",
+            (1, DAY),
+            "15s",
+            "From the request's last byte sent to the first byte of the answer.",
+        ),
+        time("idle", (1, DAY), "60s", "Silence in both directions while bodies or an upgraded stream flow."),
+        time("total", (1, DAY), "60s", "All attempts up to the response head, from the end of the request."),
+    ],
+};
+
+pub(crate) const RETRY: Shape = Shape {
+    title: "[route.NAME] retry",
+    doc: "When another attempt may be made.",
+    keys: &[
+        int("attempts", (0, 10), D::Int(2), "Tries after the first."),
+        list(
+            "on",
+            Kind::List { of: &Kind::Choice(&["connect", "reset", "5xx"]), min: 0, max: 3 },
+            D::Texts(&["connect", "reset", "5xx"]),
+            "Causes; reset and 5xx only for GET HEAD OPTIONS PUT DELETE.",
+        ),
+        num("budget", (0.0, 1.0), 0.10, "Retries ÷ requests of the last 10 s, plus 10/s."),
+        size("buffer", (0, 64 * MIB), "64KiB", "Bytes of an upload that are kept for a replay."),
+        boolean("hedge", false, "Race a second request against a late one.").not_yet(),
+    ],
+};
+
+pub(crate) const FAILBACK: Shape = Shape {
+    title: "[route.NAME] failback",
+    doc: "The return to a pool that was left because it was down.",
+    keys: &[
+        choice(
+            "mode",
+            &["immediate", "hold", "ramp", "latched"],
+            D::Text("hold"),
+            "`ramp` and `latched` do not act yet: they act as `hold`.",
+        ),
+        time("hold", (0, DAY), "10s", "Up for this long without a break before it serves again."),
+        time("ramp", (0, DAY), "30s", "Then its share grows over this long.").not_yet(),
+    ],
+};
+
+pub(crate) const AFFINITY: Shape = Shape {
+    title: "[route.NAME] affinity",
+    doc: "Keeping a client on an endpoint.",
+    keys: &[
+        choice(
+            "mode",
+            &["none", "client-ip", "cookie"],
+            D::Text("none"),
+            "What identifies a client; \"cookie\" needs `key_file`.",
+        )
+        .not_yet(),
+        text("cookie", Text::HeaderName, D::Text("thalweg"), "Name of the cookie.").not_yet(),
+        text(
+            "key_file",
+            Text::File,
+            D::Absent("none"),
+            "File that holds the key with which cookies are sealed.",
+        )
+        .not_yet(),
+        choice(
+            "on_failure",
+            &["return", "stick", "none"],
+            D::Text("return"),
+            "What happens to the binding when its endpoint fails.",
+        )
+        .not_yet(),
+    ],
+};

@@ -1,0 +1,208 @@
+//! From files to one tree: the main file, what it includes, and both put together. Every byte that is read
+//! goes into the hash. Never looks at what the keys mean.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+use toml::de::DeTable;
+
+use crate::{
+    decode::{Decoder, Trail, key_text},
+    env::Env,
+    files::{Files, MAX_INCLUDES, MAX_TOTAL, cannot_read, expand, read_text},
+    keys::ROOT,
+    report::{Report, SourceText, WHOLE},
+    syntax::complaints,
+    tree::{At, Entry, Node, Value, View},
+    units::Trouble,
+};
+
+/// One reading of a config, from the first byte to the verdict.
+pub(crate) struct Reading<'r> {
+    pub(crate) report: Report,
+    pub(crate) env: Env<'r>,
+    pub(crate) files: &'r dyn Files,
+    pub(crate) hash: Sha256,
+    /// A file has syntax errors: what it lacks or refers to is not known.
+    pub(crate) broken: bool,
+    total: usize,
+}
+
+impl<'r> Reading<'r> {
+    pub(crate) fn new(env: Env<'r>, files: &'r dyn Files) -> Self {
+        Self { report: Report::default(), env, files, hash: Sha256::new(), broken: false, total: 0 }
+    }
+
+    /// The main file (its text, when it is known already) and its includes as one tree.
+    pub(crate) fn tree(&mut self, path: &Path, text: Option<&str>) -> Node {
+        let mut trees = Vec::new();
+        let Some(main) = self.one(path, text) else { return Node { at: At::default(), value: Value::Bad } };
+        let view = View::new(&ROOT, &main);
+        if !self.broken && !view.has("version") {
+            let trouble = Trouble::new("`version` is missing").hint("the first line is `version = 1`");
+            self.report.error(At::default(), "", trouble);
+        }
+        let includes = self.includes(view, path);
+        trees.push(main);
+        for include in includes {
+            trees.extend(self.included(&include));
+        }
+        self.merge(trees)
+    }
+
+    fn included(&mut self, path: &Path) -> Option<Node> {
+        let tree = self.one(path, None)?;
+        if let Some(entry) = tree.entries().iter().find(|entry| entry.name == "include") {
+            let trouble =
+                Trouble::new("stands in an included file").hint("only the main file includes others");
+            self.report.error(entry.at, "include", trouble);
+        }
+        Some(tree)
+    }
+
+    /// One file: text, syntax, keys.
+    fn one(&mut self, path: &Path, text: Option<&str>) -> Option<Node> {
+        let file = self.report.sources.len();
+        let text = match text {
+            Some(text) => text.to_owned(),
+            None => match read_text(self.files, path) {
+                Ok(text) => text,
+                Err(why) => {
+                    self.report.sources.push(SourceText::new(path.to_owned(), why.text));
+                    let at = At { file, offset: why.offset.unwrap_or(WHOLE) };
+                    self.report.error(at, "", why.trouble);
+                    self.broken = true;
+                    return None;
+                }
+            },
+        };
+        self.total += text.len();
+        self.hashed(b"file", text.as_bytes());
+        self.report.sources.push(SourceText::new(path.to_owned(), text.clone()));
+        if text.len() > crate::files::MAX_FILE || self.total > MAX_TOTAL {
+            let trouble = Trouble::new("all files together are longer than 16 MiB, or one than 4 MiB");
+            self.report.error(At { file, offset: WHOLE }, "", trouble);
+            self.broken = true;
+            return None;
+        }
+        Some(self.decoded(file, &text))
+    }
+
+    fn decoded(&mut self, file: usize, text: &str) -> Node {
+        let (root, wrong) = DeTable::parse_recoverable(text);
+        let mut broken = HashSet::new();
+        for (offset, trouble) in complaints(text, root.get_ref(), wrong) {
+            let at = At { file, offset };
+            broken.insert(self.report.span(at).line);
+            self.report.error(at, "", trouble);
+        }
+        self.broken |= !broken.is_empty();
+        let mut used = Vec::new();
+        let (report, env) = (&mut self.report, self.env);
+        let tree = Decoder { report, env, used: &mut used, file, broken }.file(&ROOT, &root);
+        for value in used {
+            self.hashed(b"env", value.as_bytes());
+        }
+        tree
+    }
+
+    /// Adds a part to the hash, so that no two different lists of parts look the same.
+    pub(crate) fn hashed(&mut self, what: &[u8], bytes: &[u8]) {
+        self.hash.update(what);
+        self.hash.update(bytes.len().to_le_bytes());
+        self.hash.update(bytes);
+    }
+
+    fn includes(&mut self, view: View<'_>, main: &Path) -> Vec<PathBuf> {
+        let base = main.parent().unwrap_or(Path::new("")).to_owned();
+        let mut found = Vec::new();
+        for (nth, item) in view.items("include").iter().enumerate() {
+            let path = format!("include[{nth}]");
+            let pattern = item.text();
+            if pattern.is_empty() {
+                continue;
+            }
+            match expand(self.files, &base, pattern) {
+                Ok(paths) if paths.is_empty() => {
+                    self.report.warn(item.at, path, Trouble::new("matches no file"))
+                }
+                Ok(paths) => found.extend(paths.into_iter().map(|file| (file, item.at, path.clone()))),
+                Err(error) => {
+                    let folder = base.join(pattern);
+                    self.report.error(item.at, path, cannot_read(folder.parent().unwrap_or(&base), &error));
+                }
+            }
+        }
+        let mut seen = HashSet::from([main.to_owned()]);
+        found.retain(|(file, _, _)| seen.insert(file.clone()));
+        if let Some((_, at, path)) = found.get(MAX_INCLUDES) {
+            let trouble = Trouble::new(format!("{} files are included", found.len()));
+            self.report.error(*at, path.clone(), trouble.hint(format!("at most {MAX_INCLUDES}")));
+            return Vec::new();
+        }
+        // A file that is not there is an error where it is named.
+        let mut readable = Vec::new();
+        for (file, at, path) in found {
+            match self.files.read(&file, 0) {
+                Ok(_) => readable.push(file),
+                Err(error) => {
+                    self.broken = true;
+                    self.report.error(at, path, cannot_read(&file, &error));
+                }
+            }
+        }
+        readable
+    }
+
+    /// Tables of many files as one; what is written twice is an error that names both places.
+    fn merge(&mut self, trees: Vec<Node>) -> Node {
+        let mut merged: Vec<Entry> = Vec::new();
+        for entry in trees.into_iter().flat_map(|tree| match tree.value {
+            Value::Table(entries) => entries,
+            _ => Vec::new(),
+        }) {
+            let Some(first) = merged.iter_mut().find(|have| have.name == entry.name) else {
+                merged.push(entry);
+                continue;
+            };
+            match (&mut first.node.value, entry.node.value) {
+                (Value::List(have), Value::List(more)) if entry.name == "listener" => have.extend(more),
+                (Value::Table(have), Value::Table(more))
+                    if matches!(&*entry.name, "probe" | "pool" | "route") =>
+                {
+                    have.extend(more);
+                }
+                _ if entry.name == "version" || entry.name == "include" => {}
+                _ => {
+                    let first = self.report.place(first.at);
+                    let trouble = Trouble::new(format!("is written twice, first at {first}"));
+                    self.report.error(entry.at, entry.name, trouble.hint("keep one"));
+                }
+            }
+        }
+        for kind in &merged {
+            if matches!(&*kind.name, "probe" | "pool" | "route") {
+                self.unique(&kind.name, kind.node.entries());
+            }
+        }
+        Node { at: At::default(), value: Value::Table(merged) }
+    }
+
+    fn unique(&mut self, kind: &str, entries: &[Entry]) {
+        let mut seen: BTreeMap<&str, At> = BTreeMap::new();
+        for entry in entries {
+            if let Some(first) = seen.insert(&entry.name, entry.at) {
+                let first = self.report.place(first);
+                let path = Trail::Key(&Trail::Key(&Trail::Root, kind), &entry.name).to_string();
+                let trouble = Trouble::new(format!(
+                    "the {kind} {} is written twice, first at {first}",
+                    key_text(&entry.name)
+                ));
+                self.report.error(entry.at, path, trouble.hint("names are unique over all files"));
+            }
+        }
+    }
+}

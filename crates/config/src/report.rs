@@ -1,0 +1,110 @@
+//! Collects errors and warnings while a config is read, and turns byte offsets into lines and columns.
+
+use std::path::{Path, PathBuf};
+
+use crate::{ConfigError, ConfigErrors, Span, tree::At, units::Trouble};
+
+/// Most errors that are kept; what comes after is counted.
+const MOST: usize = 1_000;
+
+/// One file that was read.
+#[derive(Debug)]
+pub(crate) struct SourceText {
+    /// As the operator would name it.
+    pub(crate) name: PathBuf,
+    text: String,
+    /// Byte offset at which each line starts.
+    lines: Vec<usize>,
+}
+
+/// The place of an error that concerns a file as a whole.
+pub(crate) const WHOLE: usize = usize::MAX;
+
+#[derive(Debug, Default)]
+pub(crate) struct Report {
+    pub(crate) sources: Vec<SourceText>,
+    errors: Vec<(At, ConfigError)>,
+    warnings: Vec<(At, ConfigError)>,
+    dropped: usize,
+}
+
+impl SourceText {
+    pub(crate) fn new(name: PathBuf, text: String) -> Self {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(ends).collect();
+        Self { name, text, lines }
+    }
+
+    /// The folder that relative paths in this file start from.
+    pub(crate) fn folder(&self) -> &Path {
+        self.name.parent().unwrap_or(Path::new(""))
+    }
+
+    fn span(&self, offset: usize) -> Span {
+        let file = self.name.clone();
+        if offset == WHOLE {
+            return Span { file, line: 0, column: 0 };
+        }
+        let offset = offset.min(self.text.len());
+        let line = self.lines.partition_point(|start| *start <= offset);
+        let start = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let before = self.text.get(start..offset).unwrap_or_default();
+        Span { file, line, column: before.chars().count() + 1 }
+    }
+}
+
+impl Report {
+    pub(crate) fn span(&self, at: At) -> Span {
+        self.sources.get(at.file).map(|source| source.span(at.offset)).unwrap_or_default()
+    }
+
+    /// `file:line:column`, for errors that name two places.
+    pub(crate) fn place(&self, at: At) -> String {
+        let Span { file, line, column } = self.span(at);
+        format!("{}:{line}:{column}", file.display())
+    }
+
+    pub(crate) fn error(&mut self, at: At, path: impl Into<String>, trouble: Trouble) {
+        if self.errors.len() >= MOST {
+            self.dropped += 1;
+            return;
+        }
+        let error = self.placed(at, path.into(), trouble);
+        self.errors.push((at, error));
+    }
+
+    pub(crate) fn warn(&mut self, at: At, path: impl Into<String>, trouble: Trouble) {
+        if self.warnings.len() < MOST {
+            let warning = self.placed(at, path.into(), trouble);
+            self.warnings.push((at, warning));
+        }
+    }
+
+    /// True while suggestions are worth their time.
+    pub(crate) fn few(&self) -> bool {
+        self.errors.len() < 50
+    }
+
+    fn placed(&self, at: At, path: String, trouble: Trouble) -> ConfigError {
+        ConfigError { span: self.span(at), path, problem: trouble.problem, hint: trouble.hint }
+    }
+
+    /// The warnings in file order, or the errors in file order when there is one.
+    pub(crate) fn finish(mut self) -> Result<Vec<ConfigError>, ConfigErrors> {
+        if self.errors.is_empty() {
+            return Ok(in_order(self.warnings));
+        }
+        if self.dropped > 0 {
+            let last = self.errors.iter().map(|(at, _)| *at).max().unwrap_or_default();
+            let trouble = Trouble::new(format!("and {} more errors", self.dropped));
+            let error = self.placed(last, String::new(), trouble);
+            self.errors.push((last, error));
+        }
+        Err(ConfigErrors(in_order(self.errors)))
+    }
+}
+
+fn in_order(mut placed: Vec<(At, ConfigError)>) -> Vec<ConfigError> {
+    placed.sort_by_key(|(at, _)| *at);
+    placed.into_iter().map(|(_, error)| error).collect()
+}

@@ -1,0 +1,192 @@
+//! Strings with a grammar of their own: names, addresses, hosts, paths, codes. Parses each into what the
+//! rest of the program wants. Never resolves a name nor opens a file.
+
+mod address;
+mod path;
+
+use address::{address, authority, host, host_pattern, nameserver, socket};
+use path::{prefix, target};
+
+use crate::{
+    tree::Value,
+    units::{Trouble, quoted, shown},
+};
+
+/// Which grammar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Text {
+    /// 1–63 of [A-Za-z0-9._-].
+    Label,
+    /// A label that starts with a letter, digit or underscore.
+    Name,
+    /// `ip:port`, to listen on.
+    Socket,
+    /// `ip` or `ip:port`.
+    Nameserver,
+    /// `host:port` of an endpoint.
+    Address,
+    /// A host of a route, `*.` allowed.
+    HostPattern,
+    /// A path without query, made of whole segments.
+    Prefix,
+    /// A path with an optional query.
+    Target,
+    /// A Host header.
+    Authority,
+    /// A TLS server name.
+    Server,
+    /// "204", "2xx", "200-299".
+    Codes,
+    /// A path of a file.
+    File,
+    /// A path with `*` and `?` in its last part.
+    Include,
+    /// An HTTP token.
+    HeaderName,
+    /// Visible ASCII, spaces and tabs inside.
+    HeaderValue,
+    /// A member of a JSON object.
+    Member,
+}
+
+const LONGEST: usize = 4_096;
+
+impl Text {
+    /// Reads one string.
+    pub(crate) fn read(self, text: &str) -> Result<Value, Trouble> {
+        // A byte order mark is blank too, as it is to the regular expressions of the schema.
+        if text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').is_empty() {
+            return Err(Trouble::new("is blank").hint(format!("{}, or leave the key out", self.grammar())));
+        }
+        if text.len() > LONGEST {
+            return Err(Trouble::new(format!("is longer than {LONGEST} bytes")));
+        }
+        if text.contains('\0') {
+            return Err(Trouble::new("holds a NUL character"));
+        }
+        match self {
+            Self::Label | Self::Name => label(text, self == Self::Name),
+            Self::Socket => socket(text).map(Value::Socket),
+            Self::Nameserver => nameserver(text).map(Value::Socket),
+            Self::Address => address(text),
+            Self::HostPattern => host_pattern(text).map(Value::Text),
+            Self::Prefix => prefix(text),
+            Self::Target => target(text),
+            Self::Authority => authority(text),
+            Self::Server => host(text).map(Value::Text),
+            Self::Codes => codes(text),
+            Self::Include => include(text),
+            Self::HeaderName => header_name(text),
+            Self::HeaderValue => header_value(text),
+            Self::File | Self::Member => Ok(Value::Text(text.to_owned())),
+        }
+    }
+
+    /// The grammar in a few words, for hints and the reference.
+    pub(crate) fn grammar(self) -> &'static str {
+        match self {
+            Self::Label => "1–63 of [A-Za-z0-9._-]",
+            Self::Name => "1–63 of [A-Za-z0-9._-], first a letter, digit or _",
+            Self::Socket => "an IP address and a port: \"127.0.0.1:8080\", \"[::]:80\"",
+            Self::Nameserver => "an IP address, with or without a port",
+            Self::Address => "\"10.0.0.1:8000\", \"[2001:db8::1]:8000\" or \"name.example.com:443\"",
+            Self::HostPattern => "a host name, or \"*.\" and a host name",
+            Self::Prefix => "a path that starts with /",
+            Self::Target => "a path that starts with /, and an optional ?query",
+            Self::Authority => "a host name, with or without a port",
+            Self::Server => "a host name or IP address",
+            Self::Codes => "\"204\", \"2xx\" or \"200-299\"",
+            Self::File => "a path, relative to the file that names it",
+            Self::Include => "a path; * and ? in its last part",
+            Self::HeaderName => "letters, digits and !#$%&'*+-.^_`|~",
+            Self::HeaderValue => "visible ASCII, spaces inside",
+            Self::Member => "any string",
+        }
+    }
+
+    /// A regular expression that every accepted string matches (it may match more).
+    pub(crate) fn pattern(self) -> &'static str {
+        match self {
+            Self::Label => "^[A-Za-z0-9._-]{1,63}$",
+            Self::Name => "^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$",
+            Self::Socket => r"^([0-9.]+|\[[0-9A-Fa-f:.%]+\]):[0-9]{1,5}$",
+            Self::Nameserver => r"^[0-9A-Fa-f:.%\[\]]+$",
+            Self::Address => r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}$",
+            Self::HostPattern => r"^(\[[0-9A-Fa-f:.]+\]|(\*\.)?[A-Za-z0-9._-]+)$",
+            Self::Prefix => r"^/[^?#\s]*$",
+            Self::Target => r"^/[^#\s]*$",
+            Self::Authority => r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$",
+            Self::Server => r"^[A-Za-z0-9._:-]+$",
+            Self::Codes => r"^([1-5](xx|[0-9][0-9])|[1-5][0-9][0-9]-[1-5][0-9][0-9])$",
+            Self::HeaderName => "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$",
+            Self::HeaderValue => r"^[\t\x20-\x7e]+$",
+            Self::File | Self::Include | Self::Member => r"\S",
+        }
+    }
+}
+
+fn label(text: &str, named: bool) -> Result<Value, Trouble> {
+    let grammar = if named { Text::Name } else { Text::Label }.grammar();
+    if text.len() > 63 {
+        return Err(Trouble::new(format!("{} is longer than 63 characters", quoted(text))).hint(grammar));
+    }
+    let odd = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
+    if let Some(odd) = odd {
+        let odd = odd.escape_debug();
+        return Err(Trouble::new(format!("{} holds the character '{odd}'", quoted(text))).hint(grammar));
+    }
+    if named && text.starts_with(['.', '-']) {
+        return Err(Trouble::new(format!("{} starts with a dot or dash", quoted(text))).hint(grammar));
+    }
+    Ok(Value::Text(text.to_owned()))
+}
+
+fn codes(text: &str) -> Result<Value, Trouble> {
+    let trouble = || {
+        Trouble::new(format!("{} is not a status code, class or range", quoted(text)))
+            .hint(Text::Codes.grammar())
+    };
+    let code = |t: &str| {
+        let plain = t.len() == 3 && t.bytes().all(|b| b.is_ascii_digit());
+        t.parse::<u16>().ok().filter(|c| plain && (100..=599).contains(c))
+    };
+    if let Some(class) = text.strip_suffix("xx") {
+        let hundreds = code(&format!("{class}00")).ok_or_else(trouble)?;
+        return Ok(Value::Codes(hundreds, hundreds + 99));
+    }
+    let (low, high) = text.split_once('-').unwrap_or((text, text));
+    match (code(low), code(high)) {
+        (Some(low), Some(high)) if low <= high => Ok(Value::Codes(low, high)),
+        (Some(_), Some(_)) => {
+            Err(Trouble::new(format!("{} is an empty range", quoted(text))).hint(format!("\"{high}-{low}\"")))
+        }
+        _ => Err(trouble()),
+    }
+}
+
+fn include(text: &str) -> Result<Value, Trouble> {
+    let folder = text.rsplit_once('/').map(|(folder, _)| folder).unwrap_or_default();
+    if folder.contains(['*', '?']) {
+        return Err(Trouble::new("has a wildcard in a folder's name").hint(Text::Include.grammar()));
+    }
+    if text.ends_with('/') {
+        return Err(Trouble::new("names a folder").hint(format!("\"{}*.toml\"", shown(text))));
+    }
+    Ok(Value::Text(text.to_owned()))
+}
+
+fn header_name(text: &str) -> Result<Value, Trouble> {
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if text.len() > 256 || !text.bytes().all(token) {
+        return Err(Trouble::new(format!("{} is not a header or cookie name", quoted(text)))
+            .hint(Text::HeaderName.grammar()));
+    }
+    Ok(Value::Text(text.to_owned()))
+}
+
+fn header_value(text: &str) -> Result<Value, Trouble> {
+    if !text.bytes().all(|b| b == b'\t' || (0x20..0x7f).contains(&b)) || text.trim() != text {
+        return Err(Trouble::new("is not a header value").hint(Text::HeaderValue.grammar()));
+    }
+    Ok(Value::Text(text.to_owned()))
+}

@@ -1,0 +1,206 @@
+//! Includes, substitution, named files, limits, the hash.
+
+mod support;
+
+use std::path::Path;
+
+use support::{MINIMAL, Memory, complaints, env, minimal, named_files, read};
+use thalweg_config::{Config, ConfigErrors, load, load_with, parse_str};
+
+fn load_memory(files: &Memory) -> Result<Config, ConfigErrors> {
+    load_with(Path::new("etc/main.toml"), &env, files)
+}
+
+fn lines(files: &Memory) -> Vec<String> {
+    load_memory(files)
+        .map_or_else(|errors| errors.0.iter().map(ToString::to_string).collect(), |_| Vec::new())
+}
+
+const MAIN: &str =
+    "version = 1\ninclude = [\"conf.d/*.toml\"]\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:80\"\n";
+const POOL: &str = "[pool.a]\nendpoints = [{ address = \"a:1\", tls = { ca = \"ca.pem\" } }]\n";
+const ROUTE: &str = "[route.r]\npolicy = \"failover\"\npools = [{ pool = \"a\" }]\n";
+
+fn split() -> Memory {
+    Memory::default()
+        .with("etc/main.toml", MAIN)
+        .with("etc/conf.d/10-pool.toml", POOL)
+        .with("etc/conf.d/20-route.toml", ROUTE)
+        .with("etc/conf.d/.hidden.toml", "[")
+        .with("etc/conf.d/notes.txt", "[")
+        .with("etc/conf.d/ca.pem", "ca")
+}
+
+#[test]
+fn included_files_are_sorted_and_their_paths_are_their_own() {
+    let config = load_memory(&split()).unwrap();
+    let files: Vec<_> = config.files.iter().map(|file| file.to_str().unwrap()).collect();
+    assert_eq!(files, ["etc/main.toml", "etc/conf.d/10-pool.toml", "etc/conf.d/20-route.toml"]);
+    let ca = config.pools[0].tls[0].clone().unwrap().ca.unwrap();
+    assert_eq!(ca.value.to_str(), Some("etc/conf.d/ca.pem"));
+    assert_eq!(ca.span.file.to_str(), Some("etc/conf.d/10-pool.toml"));
+    assert_eq!((ca.span.line, ca.path.as_str()), (2, "pool.a.endpoints[0].tls.ca"));
+}
+
+#[test]
+fn duplicates_over_files_name_both_places() {
+    let files = split()
+        .with("etc/conf.d/30.toml", POOL)
+        .with("etc/conf.d/31.toml", "[log]\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:80\"\n")
+        .with("etc/conf.d/32.toml", "[log]\n");
+    assert_eq!(
+        lines(&files),
+        [
+            "etc/conf.d/30.toml:1:7 pool.a: the pool a is written twice, first at etc/conf.d/10-pool.toml:1:7 (names are unique over all files)",
+            "etc/conf.d/31.toml:3:8 listener.web.name: the name \"web\" is taken at etc/main.toml:4:8 (names are unique)",
+            "etc/conf.d/31.toml:4:8 listener.web.bind: 127.0.0.1:80 is taken by listener web at etc/main.toml:5:8 (one listener per address)",
+            "etc/conf.d/32.toml:1:2 log: is written twice, first at etc/conf.d/31.toml:1:2 (keep one)",
+        ]
+    );
+}
+
+#[test]
+fn an_include_has_one_level_and_must_be_there() {
+    let inner = split().with("etc/conf.d/40.toml", "include = [\"x.toml\"]\n");
+    assert_eq!(
+        lines(&inner),
+        ["etc/conf.d/40.toml:1:1 include: stands in an included file (only the main file includes others)"]
+    );
+    let gone = split().with("etc/main.toml", MAIN.replace("*", "nope"));
+    assert_eq!(lines(&gone), ["etc/main.toml:2:12 include[0]: the file etc/conf.d/nope.toml does not exist"]);
+    let odd = split().with("etc/main.toml", MAIN.replace("conf.d/*", "*/x"));
+    assert!(lines(&odd)[0].starts_with("etc/main.toml:2:12 include[0]: has a wildcard in a folder's name"));
+}
+
+#[test]
+fn a_pattern_that_matches_nothing_warns() {
+    let text = format!("include = [\"none.d/*.toml\"]\n{MINIMAL}");
+    let warnings = read(&text).unwrap().warnings;
+    assert_eq!(warnings[0].to_string(), "t.toml:1:12 include[0]: matches no file");
+}
+
+#[test]
+fn the_main_file_does_not_include_itself_and_no_file_comes_twice() {
+    let main = MAIN.replace("\"conf.d/*.toml\"", "\"*.toml\", \"conf.d/*.toml\", \"conf.d/10*\"");
+    assert_eq!(load_memory(&split().with("etc/main.toml", main)).unwrap().files.len(), 3);
+}
+
+#[test]
+fn more_than_64_includes_are_refused() {
+    let files = (0..65).fold(split(), |files, nth| files.with(&format!("etc/conf.d/x{nth}.toml"), ""));
+    assert_eq!(lines(&files)[0], "etc/main.toml:2:12 include[0]: 67 files are included (at most 64)");
+}
+
+#[test]
+fn the_environment_is_put_into_strings() {
+    let region = |text: &str| {
+        let config = read(&minimal(&format!("[edge]\nregion = \"{text}\"")));
+        config.map(|config| config.edge.region).map_err(|errors| errors.0[0].problem.clone())
+    };
+    assert_eq!(region("${REGION}"), Ok("eu-west-1".to_owned()));
+    assert_eq!(region("a-${REGION}.${NOPE:-b}"), Ok("a-eu-west-1.b".to_owned()));
+    assert_eq!(region("${EMPTY:-b}"), Ok("b".to_owned()));
+    assert_eq!(region("${EMPTY}"), Err("is blank".to_owned()));
+    assert_eq!(region("${NOPE}"), Err("the environment variable NOPE is not set".to_owned()));
+    assert_eq!(region("${NOPE"), Err("`${` without `}`".to_owned()));
+    assert_eq!(region("${1}"), Err("\"1\" is not the name of an environment variable".to_owned()));
+    assert_eq!(region("$REGION"), Err("\"$REGION\" holds the character '$'".to_owned()));
+}
+
+#[test]
+fn the_environment_cannot_bring_in_toml_nor_move_columns() {
+    let text = minimal("[probe.p]\nheaders = { A = \"${EVIL}\", B = \"\u{e9}\" }");
+    let lines = complaints(&text);
+    assert!(lines[0].starts_with("t.toml:12:17 probe.p.headers.A: is not a header value"), "{lines:?}");
+    assert!(lines[1].starts_with("t.toml:12:32 probe.p.headers.B: "), "{lines:?}");
+}
+
+#[test]
+fn a_token_is_one_line_of_a_file() {
+    let text = minimal("[admin]\ntoken_file = \"t\"");
+    let token = |content: &str| {
+        let files = Memory::default().with("etc/main.toml", &text).with("etc/t", content);
+        load_memory(&files)
+            .map(|config| config.admin.token.unwrap())
+            .map_err(|errors| errors.0[0].to_string())
+    };
+    assert_eq!(token(" s3cret\n"), Ok("s3cret".to_owned()));
+    for wrong in ["", " \n", "two\nlines", "\u{e9}"] {
+        let line = token(wrong).unwrap_err();
+        assert!(
+            line.starts_with("etc/main.toml:12:14 admin.token_file: the file etc/t holds no token"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn equal_hashes_mean_unchanged() {
+    let hash = |region: &str, token: &str, text: &str| {
+        let files = named_files().with("t.toml", text).with("admin.token", token);
+        let env = |name: &str| (name == "R").then(|| region.to_owned());
+        load_with(Path::new("t.toml"), &env, &files).unwrap().hash
+    };
+    let text = minimal("[edge]\nregion = \"${R}\"\n[admin]\ntoken_file = \"admin.token\"");
+    let one = hash("a", "x", &text);
+    assert_eq!(one, hash("a", "x", &text));
+    assert_ne!(one, hash("b", "x", &text));
+    assert_ne!(one, hash("a", "y", &text));
+    assert_ne!(one, hash("a", "x", &format!("{text} ")));
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused_at_its_place() {
+    let lines_of = |bytes: &[u8]| lines(&Memory::default().with("etc/main.toml", bytes));
+    assert_eq!(lines_of(b"version = 1\nx = \"\xff\""), ["etc/main.toml:2:6: is not UTF-8"]);
+    assert_eq!(
+        lines_of(&vec![b'#'; (4 << 20) + 1]),
+        ["etc/main.toml:0:0: is longer than 4 MiB (split it with `include`)"]
+    );
+    assert_eq!(lines(&Memory::default()), ["etc/main.toml:0:0: the file etc/main.toml does not exist"]);
+}
+
+#[test]
+fn the_disk_is_read_as_memory_is() {
+    let folder = std::env::temp_dir().join(format!("thalweg-config-{}", std::process::id()));
+    let conf = folder.join("conf.d");
+    std::fs::create_dir_all(&conf).unwrap();
+    std::fs::write(folder.join("main.toml"), MAIN).unwrap();
+    std::fs::write(conf.join("a.toml"), POOL).unwrap();
+    std::fs::write(conf.join("b.toml"), ROUTE).unwrap();
+    std::fs::write(conf.join("ca.pem"), "ca").unwrap();
+    let config = load(&folder.join("main.toml")).unwrap();
+    assert_eq!(config.files.len(), 3);
+    let text = format!("{MAIN}[pool.b]\nendpoints = [{{ address = \"b:1\" }}]\n");
+    let name = folder.join("other.toml");
+    assert_eq!(parse_str(&text, name.to_str().unwrap()).unwrap().topology.pools.len(), 2);
+    assert!(load(&folder).unwrap_err().to_string().contains("is a folder"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn thousands_of_errors_are_cut_and_counted() {
+    let many: String = (0..3_000).map(|nth| format!("x{nth} = 1\n")).collect();
+    let errors = read(&minimal(&format!("[edge]\n{many}"))).unwrap_err();
+    assert_eq!(errors.0.len(), 1_001);
+    assert_eq!(errors.0[1_000].problem, "and 2000 more errors");
+}
+
+#[test]
+fn a_thousand_pools_of_ten_endpoints_are_read_quickly() {
+    let mut text = MINIMAL.to_owned();
+    for pool in 0..1_000 {
+        let list: Vec<_> = (0..10)
+            .map(|nth| format!("{{ address = \"10.{}.{}.{nth}:8000\", weight = 2 }}", pool / 250, pool % 250))
+            .collect();
+        text.push_str(&format!("[pool.p{pool}]\nendpoints = [{}]\n", list.join(", ")));
+        text.push_str(&format!("[route.r{pool}]\nhosts = [\"h{pool}.example.com\"]\npolicy = \"failover\"\npools = [{{ pool = \"p{pool}\" }}]\n"));
+    }
+    let started = std::time::Instant::now();
+    let config = read(&text).unwrap();
+    let took = started.elapsed();
+    assert_eq!(config.topology.pools.len(), 1_001);
+    println!("{took:?}");
+    // Generous: this is a debug build on a busy machine.
+    assert!(took.as_secs() < 5, "{took:?}");
+}

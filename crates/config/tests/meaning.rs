@@ -1,0 +1,259 @@
+//! What an accepted config means: defaults, policies as numbers, normal forms, warnings.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{MINIMAL, complaints, minimal, read, warnings};
+use thalweg_config::{AccessLog, Config, Level, TlsVersion};
+use thalweg_core::{Route, RoutePool};
+
+fn accepted(text: &str) -> Config {
+    read(text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+/// A route over three pools with these further lines.
+fn route(policy: &str, pools: &str, more: &str) -> Route {
+    let text = format!(
+        "[pool.b]\nendpoints = [{{ address = \"b:1\" }}]\n[pool.c]\nendpoints = [{{ address = \"c:1\" }}]\n\
+         [route.x]\nhosts = [\"x\"]\npolicy = \"{policy}\"\npools = [{pools}]\n{more}"
+    );
+    accepted(&minimal(&text)).topology.routes[1].clone()
+}
+
+const THREE: &str = "{ pool = \"c\" }, { pool = \"a\" }, { pool = \"b\" }";
+
+fn at(pool: usize, tier: u32, weight: u32, dial: u8) -> RoutePool {
+    RoutePool { pool, tier, weight, dial }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = accepted(MINIMAL);
+    assert!(!config.edge.name.is_empty());
+    assert_eq!((config.edge.workers, config.edge.drain_delay), (0, Duration::ZERO));
+    assert_eq!(config.edge.drain_timeout, Duration::from_secs(25));
+    assert_eq!(config.admin.bind.to_string(), "127.0.0.1:9900");
+    assert_eq!(config.admin.token, None);
+    assert_eq!(config.resolver.ttl_max, Duration::from_secs(300));
+    assert_eq!((config.limits.header_bytes, config.limits.header_count), (16 << 10, 100));
+    assert_eq!((config.log.access, config.log.level), (AccessLog::Json, Level::Info));
+    let listener = &config.listeners[0];
+    assert_eq!((listener.http1, listener.http2, &listener.tls), (true, false, &None));
+    let pool = &config.topology.pools[0];
+    assert_eq!((pool.probe.as_ref(), pool.max_in_flight, pool.panic_threshold), (None, 0, 0.5));
+    assert_eq!(pool.endpoints[0].weight, 1);
+    assert_eq!(config.pools[0].keepalive.idle, Duration::from_secs(4));
+    let route = &config.topology.routes[0];
+    assert!(route.hosts.is_empty() && &*route.path_prefix == "/");
+    assert_eq!((route.overprovision, route.retry.attempts, route.retry.buffer), (1.4, 2, 64 << 10));
+    assert!(route.retry.on_connect && route.retry.on_reset && route.retry.on_5xx);
+    assert_eq!(config.routes[0].body_bytes, Some(10 << 20));
+    assert_eq!(config.warnings, []);
+}
+
+#[test]
+fn failover_counts_tiers_by_position_unless_given() {
+    assert_eq!(route("failover", THREE, "").pools, [at(2, 0, 1, 100), at(0, 1, 1, 100), at(1, 2, 1, 100)]);
+    let given =
+        "{ pool = \"c\", tier = 7 }, { pool = \"a\", weight = 3 }, { pool = \"b\", tier = 0, dial = 20 }";
+    assert_eq!(route("failover", given, "").pools, [at(2, 7, 1, 100), at(0, 1, 3, 100), at(1, 0, 1, 20)]);
+}
+
+#[test]
+fn other_policies_put_every_pool_into_tier_0_unless_given() {
+    for policy in ["weighted", "latency"] {
+        assert!(route(policy, THREE, "").pools.iter().all(|pool| pool.tier == 0));
+        assert_eq!(route(policy, "{ pool = \"a\" }, { pool = \"b\", tier = 2 }", "").pools[1].tier, 2);
+    }
+}
+
+#[test]
+fn a_policy_is_a_band_and_a_way_for_leftovers() {
+    let band = |policy| route(policy, THREE, "latency = { band = \"5ms\", hysteresis = 0.5 }").band;
+    assert!(band("failover").is_none() && band("weighted").is_none());
+    let near = band("latency").unwrap();
+    assert_eq!(
+        (near.width, near.hysteresis, near.dwell),
+        (Duration::from_millis(5), 0.5, Duration::from_secs(2))
+    );
+    for (policy, share) in [("failover", false), ("weighted", true), ("latency", false)] {
+        assert_eq!(route(policy, THREE, "").share_leftover, share, "{policy}");
+    }
+}
+
+#[test]
+fn failback_is_a_hold() {
+    let hold = |policy, mode| {
+        route(policy, THREE, &format!("failback = {{ mode = \"{mode}\", hold = \"7s\" }}")).failback_hold
+    };
+    let seven = Duration::from_secs(7);
+    for (policy, mode, expected) in [
+        ("failover", "immediate", Duration::ZERO),
+        ("failover", "hold", seven),
+        ("failover", "ramp", seven),
+        ("latency", "latched", seven),
+        ("weighted", "hold", Duration::ZERO),
+        ("weighted", "immediate", Duration::ZERO),
+    ] {
+        assert_eq!(hold(policy, mode), expected, "{policy} {mode}");
+    }
+    assert_eq!(route("failover", THREE, "").failback_hold, Duration::from_secs(10));
+}
+
+#[test]
+fn hosts_and_paths_have_one_normal_form() {
+    let hosts = route("failover", THREE, "").hosts;
+    assert_eq!(hosts, ["x".into()]);
+    for (written, normal) in [
+        ("API.Example.COM.", "api.example.com"),
+        ("*.Example.com", "*.example.com"),
+        ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("[2001:DB8:0::1]", "[2001:db8::1]"),
+        ("a_b", "a_b"),
+    ] {
+        let config = accepted(&MINIMAL.replace("[route.r]", &format!("[route.r]\nhosts = [\"{written}\"]")));
+        assert_eq!(&*config.topology.routes[0].hosts[0], normal);
+    }
+    for (written, normal) in
+        [("/", "/"), ("//", "/"), ("/api/", "/api"), ("/api", "/api"), ("/A/b%20c/", "/A/b%20c")]
+    {
+        let config =
+            accepted(&MINIMAL.replace("[route.r]", &format!("[route.r]\npath_prefix = \"{written}\"")));
+        assert_eq!(&*config.topology.routes[0].path_prefix, normal);
+    }
+}
+
+#[test]
+fn an_endpoint_is_a_host_and_a_port() {
+    for (written, host, port) in [
+        ("10.0.0.1:8000", "10.0.0.1", 8000),
+        ("[2001:DB8::1]:80", "2001:db8::1", 80),
+        ("API.example.com.:443", "api.example.com", 443),
+        ("localhost:65535", "localhost", 65535),
+    ] {
+        let config = accepted(&MINIMAL.replace("10.0.0.1:8000", written));
+        let endpoint = &config.topology.pools[0].endpoints[0];
+        assert_eq!((&*endpoint.host, endpoint.port), (host, port));
+    }
+    for wrong in [
+        "a", "a:", "a:0", "a:65536", "a:+1", ":80", "[::1]", "::1:80", "[::1:80", "a b:80", "-a:80",
+        "a..b:1", "ä:1",
+    ] {
+        assert_eq!(complaints(&MINIMAL.replace("10.0.0.1:8000", wrong)).len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn tls_towards_an_endpoint_defaults_to_its_name() {
+    let tls = |tls: &str| {
+        let text = MINIMAL.replace("\"10.0.0.1:8000\"", &format!("\"Api.example.com:443\", tls = {tls}"));
+        accepted(&text).pools[0].tls[0].clone().unwrap()
+    };
+    assert_eq!((tls("{}").sni.as_str(), tls("{}").verify, tls("{}").ca), ("api.example.com", true, None));
+    assert_eq!(tls("{ sni = \"other\" }").sni, "other");
+    assert_eq!(tls("{ ca = \"tls/ca.pem\" }").ca.unwrap().value.to_str(), Some("tls/ca.pem"));
+}
+
+#[test]
+fn a_listener_speaks_what_it_names() {
+    let speaks = |more: &str| {
+        let listener =
+            accepted(&MINIMAL.replace("[pool.a]", &format!("{more}\n[pool.a]"))).listeners[0].clone();
+        (listener.http1, listener.http2, listener.tls.map(|tls| tls.min_version))
+    };
+    let tls = "tls = { certificates = [{ cert = \"tls/site.crt\", key = \"tls/site.key\" }], min_version = \"1.3\" }";
+    assert_eq!(speaks(""), (true, false, None));
+    assert_eq!(speaks("protocols = [\"h2c\"]"), (false, true, None));
+    assert_eq!(speaks("protocols = [\"http/1.1\", \"h2c\"]"), (true, true, None));
+    assert_eq!(speaks(tls), (true, true, Some(TlsVersion::V1_3)));
+    assert_eq!(speaks(&format!("protocols = [\"http/1.1\"]\n{tls}")), (true, false, Some(TlsVersion::V1_3)));
+}
+
+#[test]
+fn both_families_may_listen_on_one_port() {
+    let bound = |a: &str, b: &str| {
+        let text = MINIMAL.replace("127.0.0.1:8080", a);
+        complaints(&format!("{text}[[listener]]\nname = \"other\"\nbind = \"{b}\"\n")).len()
+    };
+    assert_eq!(bound("[::]:80", "0.0.0.0:80"), 0);
+    assert_eq!(bound("127.0.0.1:0", "127.0.0.1:0"), 0);
+    assert_eq!(bound("[::]:80", "[::]:80"), 1);
+}
+
+#[test]
+fn status_codes_are_ranges() {
+    let codes = |list: &str| {
+        let text = MINIMAL
+            .replace("[pool.a]", &format!("[probe.p]\nexpect_status = {list}\n[pool.a]\nprobe = \"p\""));
+        accepted(&text).pools[0].probe.clone().unwrap().expect_status
+    };
+    assert_eq!(codes("[\"200\", \"3xx\", \"400-404\"]"), [(200, 200), (300, 399), (400, 404)]);
+}
+
+#[test]
+fn a_pool_overrides_the_panic_threshold() {
+    let text = minimal(
+        "[pool.b]\nendpoints = [{ address = \"b:1\" }]\n[pool.b.eject]\npanic_threshold = 0.25\n[eject]\npanic_threshold = 0.75",
+    );
+    let thresholds: Vec<_> = accepted(&text).topology.pools.iter().map(|pool| pool.panic_threshold).collect();
+    assert_eq!(thresholds, [0.75, 0.25]);
+}
+
+#[test]
+fn zero_is_no_limit_for_uploads() {
+    let text = MINIMAL.replace("[route.r]", "[route.r]\nbody_bytes = \"0\"");
+    assert_eq!(accepted(&text).routes[0].body_bytes, None);
+}
+
+#[test]
+fn what_does_not_act_yet_warns_only_when_it_differs_from_its_default() {
+    for (quiet, loud, path) in [
+        ("[eject]\nbase = \"2s\"", "[eject]\nbase = \"3s\"", "eject.base"),
+        ("[eject]\nbase = \"2000ms\"", "[eject]\nmax_share = 0.4", "eject.max_share"),
+        ("retry = { hedge = false }", "retry = { hedge = true }", "route.r.retry.hedge"),
+        ("failback = { ramp = \"30s\" }", "failback = { ramp = \"31s\" }", "route.r.failback.ramp"),
+        ("failback = { mode = \"immediate\" }", "failback = { mode = \"ramp\" }", "route.r.failback.mode"),
+        ("failback = { mode = \"hold\" }", "failback = { mode = \"latched\" }", "route.r.failback.mode"),
+        ("affinity = { mode = \"none\" }", "affinity = { mode = \"client-ip\" }", "route.r.affinity.mode"),
+        (
+            "affinity = { cookie = \"thalweg\" }",
+            "affinity = { key_file = \"affinity.key\" }",
+            "route.r.affinity.key_file",
+        ),
+    ] {
+        let with = |line: &str| format!("{MINIMAL}{line}\n");
+        assert_eq!(warnings(&with(quiet)), [""; 0], "{quiet}");
+        let loud = warnings(&with(loud));
+        assert!(loud.len() == 1 && loud[0].contains(&format!(" {path}: does not act yet (")), "{loud:?}");
+    }
+}
+
+#[test]
+fn what_is_worth_a_look_warns() {
+    for (more, part) in [
+        ("[probe.p]\ninterval = \"100ms\"", "probe.p.interval: `timeout` is longer"),
+        (
+            "[pool.b]\nendpoints = [{ address = \"b:1\", tls = { verify = false } }]",
+            "tls.verify: anyone can pose",
+        ),
+        (
+            "[route.w]\nhosts = [\"w\"]\npolicy = \"weighted\"\npools = [{ pool = \"a\", weight = 0 }]",
+            "every weight is 0",
+        ),
+    ] {
+        let found = warnings(&minimal(more));
+        assert!(found.len() == 1 && found[0].contains(part), "{found:?}");
+    }
+}
+
+#[test]
+fn an_error_is_json_with_six_members() {
+    let errors = read(&MINIMAL.replace("8080", "x")).unwrap_err();
+    let json = serde_json::to_value(&errors).unwrap();
+    assert_eq!(json, errors.to_json());
+    let keys: Vec<_> = json[0].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(keys, ["column", "file", "hint", "line", "path", "problem"]);
+    assert_eq!((&json[0]["line"], &json[0]["file"]), (&4.into(), &"t.toml".into()));
+}

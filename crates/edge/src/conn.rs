@@ -1,0 +1,318 @@
+//! One client connection as the worker sees it: what it is doing, since when, and what it has been told to do.
+//! The I/O wrapper underneath hyper keeps that true by watching bytes go by. Never interprets HTTP beyond telling
+//! "a head has begun" and reading the status of answers that hyper makes itself.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use thalweg_core::Tick;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::server::TlsStream;
+
+use crate::tunnel::UpstreamEnd;
+
+/// What a connection is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing has arrived since the last answer.
+    Idle,
+    /// Some bytes of a request head have arrived.
+    Head,
+    /// At least one request is being served.
+    Busy,
+}
+
+/// What the worker tells a connection to do at its next poll.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Nothing.
+    #[default]
+    None,
+    /// Give the memory of an idle HTTP/1.1 connection back until it speaks again.
+    Park,
+    /// Finish what is under way, then close.
+    Graceful,
+    /// The head took too long: answer 408 and close.
+    HeaderTimeout,
+    /// Close now.
+    Kill,
+}
+
+/// One client connection.
+#[derive(Debug)]
+pub struct ClientConn {
+    /// The configured name of its listener.
+    pub listener: Arc<str>,
+    /// Its number in this worker's list of names.
+    pub listener_number: u32,
+    /// The client.
+    pub peer: SocketAddr,
+    /// TLS version, if any.
+    pub tls: Cell<Option<&'static str>>,
+    /// HTTP/2 is spoken.
+    pub http2: Cell<bool>,
+    /// Over `max_connections`: its request is answered 503 `overloaded`.
+    pub surplus: bool,
+    /// What it is doing.
+    pub phase: Cell<Phase>,
+    /// Since when.
+    pub since: Cell<Tick>,
+    /// When bytes last went either way.
+    pub progress: Cell<Tick>,
+    /// Everything written so far has left our buffers.
+    pub flushed: Cell<bool>,
+    /// Parked: no hyper state is kept.
+    pub parked: Cell<bool>,
+    /// Its client may still be sending when we close.
+    pub lingers: Cell<bool>,
+    /// A head's first line has ended (tells a long target from long fields).
+    pub line_seen: Cell<bool>,
+    /// Status of an answer that hyper made itself.
+    pub bare_status: Cell<u16>,
+    /// The other end of an upgraded stream, left here by the request that upgraded.
+    pub upgrade: RefCell<Option<UpstreamEnd>>,
+    serving: Cell<u32>,
+    order: Cell<Order>,
+    waker: RefCell<Option<Waker>>,
+    clock: Rc<Cell<Tick>>,
+}
+
+impl ClientConn {
+    /// A connection that was just accepted on listener `(number, name)`. `clock` is the worker's coarse clock.
+    #[must_use]
+    pub fn new(
+        listener: (u32, Arc<str>),
+        peer: SocketAddr,
+        surplus: bool,
+        clock: Rc<Cell<Tick>>,
+    ) -> Rc<Self> {
+        let now = clock.get();
+        Rc::new(Self {
+            listener: listener.1,
+            listener_number: listener.0,
+            peer,
+            tls: Cell::new(None),
+            http2: Cell::new(false),
+            surplus,
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(now),
+            progress: Cell::new(now),
+            flushed: Cell::new(true),
+            parked: Cell::new(false),
+            lingers: Cell::new(false),
+            line_seen: Cell::new(false),
+            bare_status: Cell::new(0),
+            upgrade: RefCell::new(None),
+            serving: Cell::new(0),
+            order: Cell::new(Order::None),
+            waker: RefCell::new(None),
+            clock,
+        })
+    }
+
+    /// Leaves an order and wakes the connection's task. A weaker order never replaces a stronger one.
+    pub fn order(&self, order: Order) {
+        if order as u8 > self.order.get() as u8 {
+            self.order.set(order);
+        }
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes the pending order, and remembers whom to wake for the next.
+    pub fn take_order(&self, cx: &Context<'_>) -> Order {
+        let mut waker = self.waker.borrow_mut();
+        match &mut *waker {
+            Some(known) => known.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        self.order.take()
+    }
+
+    /// A request reached the service.
+    pub fn begin(&self) {
+        self.serving.set(self.serving.get() + 1);
+        self.enter(Phase::Busy);
+    }
+
+    /// Its answer has been produced to the last byte (or was given up).
+    pub fn end(&self) {
+        self.serving.set(self.serving.get().saturating_sub(1));
+        if self.serving.get() == 0 {
+            self.flushed.set(false);
+            self.line_seen.set(false);
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// Its buffers can be taken away: nothing is under way in either direction.
+    #[must_use]
+    pub fn can_park(&self) -> bool {
+        self.tls.get().is_none() && !self.http2.get() && !self.parked.get() && self.flushed.get()
+    }
+
+    fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(self.clock.get());
+    }
+
+    fn touch(&self) {
+        self.progress.set(self.clock.get());
+    }
+}
+
+/// The bytes underneath HTTP.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// What hyper reads from and writes to.
+#[derive(Debug)]
+pub struct ClientIo {
+    stream: Stream,
+    conn: Rc<ClientConn>,
+    /// Bytes that were read before and are to be read again.
+    before: Bytes,
+}
+
+impl ClientIo {
+    /// Plaintext.
+    #[must_use]
+    pub fn plain(stream: TcpStream, conn: Rc<ClientConn>) -> Self {
+        Self { stream: Stream::Plain(stream), conn, before: Bytes::new() }
+    }
+
+    /// After a handshake.
+    #[must_use]
+    pub fn tls(stream: TlsStream<TcpStream>, conn: Rc<ClientConn>) -> Self {
+        Self { stream: Stream::Tls(Box::new(stream)), conn, before: Bytes::new() }
+    }
+
+    /// Puts bytes back in front.
+    pub fn rewind(&mut self, bytes: Bytes) {
+        self.before = bytes;
+    }
+
+    /// Ready when a read would not block. Only plaintext tells without reading.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.stream {
+            Stream::Plain(stream) if self.before.is_empty() => stream.poll_read_ready(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn saw(&self, bytes: &[u8]) {
+        if self.conn.phase.get() == Phase::Idle && !bytes.is_empty() {
+            self.conn.enter(Phase::Head);
+        }
+        if !self.conn.line_seen.get() && bytes.contains(&b'\n') {
+            self.conn.line_seen.set(true);
+        }
+        self.conn.touch();
+    }
+
+    /// Hyper answers by itself only to what it cannot parse: then no request is being served.
+    fn sniff(&self, bytes: &[u8]) {
+        if self.conn.phase.get() == Phase::Head
+            && !self.conn.http2.get()
+            && let Some(digits) = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3))
+            && let Some(status) = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok())
+        {
+            self.conn.bare_status.set(status);
+        }
+    }
+}
+
+impl AsyncRead for ClientIo {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.before.is_empty() {
+            let n = this.before.len().min(buf.remaining());
+            let bytes = this.before.split_to(n);
+            buf.put_slice(&bytes);
+            this.saw(&bytes);
+            return Poll::Ready(Ok(()));
+        }
+        let start = buf.filled().len();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if polled.is_ready() {
+            this.saw(buf.filled().get(start..).unwrap_or_default());
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.sniff(bytes);
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        };
+        if polled.is_ready() {
+            this.conn.touch();
+        }
+        polled
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.sniff(slices.first().map(|slice| &**slice).unwrap_or_default());
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        };
+        if polled.is_ready() {
+            this.conn.touch();
+        }
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let polled = match &mut this.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        };
+        if polled.is_ready() {
+            this.conn.flushed.set(true);
+        }
+        polled
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

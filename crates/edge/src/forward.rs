@@ -1,0 +1,335 @@
+//! The attempt loop around rooms 3 to 5: steer, reach, relay, and again if `retry::verdict` allows.
+//! A retry is a new question to `steer`, with more endpoints tried and less time left.
+
+use std::{rc::Rc, time::Duration};
+
+use http::{Request, Response, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use thalweg_core::{
+    Decision, Facts, Refusal, Route, Tick, Tried, mix,
+    retry::{self, Situation, Verdict},
+    roll, steer_on,
+};
+
+use crate::{
+    answer::{Failure, answer},
+    conn::ClientConn,
+    intake::{self, Intake, X_REQUEST_ID, intake},
+    peer::{Link, Peer},
+    reach::{self, ReachError},
+    relay::{self, AnswerBody, RelayError, Relaying, Terms, Wait},
+    settle::{Attempt, Ledger, Outcome, Steered},
+    tunnel::UpstreamEnd,
+    upload::{Bounds, Upload},
+    vigil::Vigil,
+    worker::Local,
+};
+
+/// What this request may use, copied out of the snapshot that was current when it came.
+#[derive(Clone, Copy)]
+struct Rules {
+    timeouts: thalweg_core::Timeouts,
+    retry: thalweg_core::RetryRules,
+    body_limit: Option<u64>,
+}
+
+/// One request on its way through the rooms.
+struct Journey {
+    local: Rc<Local>,
+    ledger: Box<Ledger>,
+    intake: Intake,
+    /// As it goes to the endpoint; gone once it was sent for good.
+    head: Option<Parts>,
+    upload: Rc<Upload>,
+    vigil: Rc<Vigil>,
+    rules: Rules,
+    tried: Vec<Tried>,
+    /// Of the next attempt; each is derived from the one before.
+    roll: u64,
+}
+
+/// The head of an endpoint's answer, with what is needed to pass it on.
+struct Answer {
+    attempt: Attempt,
+    link: Link,
+    response: Response<Incoming>,
+}
+
+/// How one attempt ended.
+enum Ended {
+    Answered(Answer),
+    /// With the answer, if it was one of 5xx: kept until another attempt begins.
+    Failed(retry::Failure, Failure, Option<Answer>),
+    /// The client, not an endpoint.
+    Client(Failure),
+}
+
+/// Serves one request; always answers.
+pub async fn serve(
+    local: Rc<Local>,
+    conn: Rc<ClientConn>,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
+    let now = local.now();
+    let mut ledger = Box::new(Ledger::new(Rc::clone(&local), Rc::clone(&conn), now, request.version()));
+    ledger.request_id = intake::request_id(request.headers(), &local);
+    ledger.method = request.method().clone();
+    let view = local.view();
+    let config = &view.wiring.config;
+    let taken = intake(request, &ledger.request_id, &conn, &config.edge.name, config.limits.header_count);
+    let (intake, head, body) = match taken {
+        Ok(taken) => taken,
+        Err(failure) => return answer(ledger, failure),
+    };
+    (ledger.host, ledger.path) = (intake.host.clone(), intake.path.clone());
+    if conn.surplus {
+        return answer(ledger, Failure::Overloaded);
+    }
+    let Some((rules, roll)) = enter_route(&local, &mut ledger, &intake, now) else {
+        return answer(ledger, Failure::NoRoute);
+    };
+    if rules.body_limit.is_some_and(|limit| intake.declared_length.is_some_and(|length| length > limit)) {
+        return answer(ledger, Failure::BodyTooLarge);
+    }
+    let vigil = local.vigils().keep(&conn);
+    let answer_within = rules.timeouts.first_byte.min(rules.timeouts.total);
+    let bounds = Bounds { buffer: rules.retry.buffer, limit: rules.body_limit, answer_within };
+    let upload = Upload::new(body, bounds, Rc::clone(&vigil), local.clock());
+    ledger.upload = Some(Rc::clone(&upload));
+    ledger.roll = roll;
+    let head = Some(head);
+    Journey { local, ledger, intake, head, upload, vigil, rules, tried: Vec::new(), roll }.run().await
+}
+
+/// Finds the route, copies its rules out, counts the request into its budget, and rolls.
+fn enter_route(local: &Local, ledger: &mut Ledger, intake: &Intake, now: Tick) -> Option<(Rules, u64)> {
+    local.with_live(|live, view| {
+        let slot = live.snapshot.layout.matcher.find(&intake.host, &intake.path)?;
+        let route: &Route = live.snapshot.route(slot)?;
+        let body_limit = view.wiring.config.routes.get(slot.0 as usize).and_then(|route| route.body_bytes);
+        let desk = view.desk(slot);
+        desk.budget().borrow_mut().request(now);
+        ledger.desk = Rc::clone(desk);
+        let rules = Rules { timeouts: route.timeouts, retry: route.retry, body_limit };
+        Some((rules, roll(desk.turn(), local.random())))
+    })
+}
+
+impl Journey {
+    async fn run(mut self) -> Response<AnswerBody> {
+        let mut failed: Option<(retry::Failure, Failure, Option<Answer>)> = None;
+        loop {
+            let peer = match (self.steer(), failed.take()) {
+                (Ok(peer), None) => peer,
+                (Ok(peer), Some((cause, _, held))) => {
+                    self.ledger.desk.count_retry(cause.as_str(), self.local.meters());
+                    drop(held);
+                    peer
+                }
+                // Nobody is left to ask: what the last endpoint said says more than "no endpoint".
+                (Err(_), Some((_, _, Some(held)))) => return self.pass_on(held),
+                (Err(_), Some((_, failure, None))) => return answer(self.ledger, failure),
+                (Err(refusal), None) => return answer(self.ledger, Failure::from(refusal)),
+            };
+            match self.attempt(&peer).await {
+                Ended::Answered(answer) => return self.pass_on(answer),
+                Ended::Client(failure) => return answer(self.ledger, failure),
+                Ended::Failed(cause, failure, held) => {
+                    if self.may_retry(cause) {
+                        failed = Some((cause, failure, held));
+                        continue;
+                    }
+                    return match held {
+                        Some(held) => self.pass_on(held),
+                        None => answer(self.ledger, failure),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Room 3. The snapshot's guard is dropped before anything is awaited.
+    fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
+        let (local, ledger, intake, tried) = (&self.local, &mut self.ledger, &self.intake, &mut self.tried);
+        let roll = self.roll;
+        local.with_live(|live, view| {
+            let snapshot = &live.snapshot;
+            let slot = snapshot.layout.matcher.find(&intake.host, &intake.path).ok_or(Refusal::NoRoute)?;
+            let facts = Facts { host: &intake.host, path: &intake.path, client: intake.client, tried };
+            (ledger.generation, ledger.revision) = (snapshot.generation, snapshot.revision);
+            let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
+            let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
+            ledger.desk.count_decision((pool, &peer.pool), reason, local.meters());
+            ledger.steered = Some(Steered { pool, reason, peer: Rc::clone(peer) });
+            ledger.attempts += 1;
+            tried.push(Tried { endpoint: peer.id, pool });
+            Ok(Rc::clone(peer))
+        })
+    }
+
+    /// Rooms 4 and 5 once. A pooled connection that turns out to be dead is replaced by a new one to the same
+    /// endpoint: no byte was sent, so it is not an attempt.
+    async fn attempt(&mut self, peer: &Rc<Peer>) -> Ended {
+        let started = self.local.now();
+        let attempt = Attempt::new(Rc::clone(peer), started);
+        let connect = self.rules.timeouts.connect.min(self.remaining(started));
+        let mut link = match reach::reach(peer, connect, started).await {
+            Ok(link) => link,
+            Err(error) => return self.unreached(&attempt, &error),
+        };
+        let mut request = self.request(peer);
+        loop {
+            link.exit.wanted.set(self.intake.upgrade);
+            let wait = Wait {
+                first_byte: self.rules.timeouts.first_byte,
+                total: self.rules.timeouts.total,
+                idle: self.rules.timeouts.idle,
+            };
+            let (upload, vigil, local) = (&self.upload, &*self.vigil, &*self.local);
+            let terms = Terms { upload, vigil, wait, started, local };
+            match relay::exchange(&mut link, request, terms).await {
+                Ok(response) => return self.answered(attempt, link, response),
+                Err(RelayError::Stale(unsent)) if link.reused => {
+                    request = *unsent;
+                    link = match reach::open(peer, connect, self.local.now()).await {
+                        Ok(link) => link,
+                        Err(error) => return self.unreached(&attempt, &error),
+                    };
+                }
+                Err(error) => return self.unanswered(&attempt, &error),
+            }
+        }
+    }
+
+    fn unreached(&self, attempt: &Attempt, error: &ReachError) -> Ended {
+        attempt.end(Outcome::ConnectFailed);
+        let fault = error.fault();
+        self.local.suspect(attempt.peer.id, fault);
+        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint not reached");
+        Ended::Failed(retry::Failure::Connect, Failure::ConnectFailed(fault), None)
+    }
+
+    fn unanswered(&self, attempt: &Attempt, error: &RelayError) -> Ended {
+        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint gave no answer");
+        let (outcome, ended) = match error {
+            RelayError::Stale(_) | RelayError::Reset(_) | RelayError::Protocol(_) => {
+                self.local.suspect(attempt.peer.id, thalweg_core::Fault::Reset);
+                (Outcome::Reset, Ended::Failed(retry::Failure::Reset, Failure::Reset, None))
+            }
+            RelayError::FirstByte => {
+                (Outcome::Timeout, Ended::Failed(retry::Failure::Timeout, Failure::FirstByteTimeout, None))
+            }
+            RelayError::Total => {
+                (Outcome::Timeout, Ended::Failed(retry::Failure::Timeout, Failure::TotalTimeout, None))
+            }
+            RelayError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
+            RelayError::ClientGone => (Outcome::ClientGone, Ended::Client(Failure::BadRequest)),
+            RelayError::TooLarge => (Outcome::ClientGone, Ended::Client(Failure::BodyTooLarge)),
+        };
+        attempt.end(outcome);
+        ended
+    }
+
+    fn answered(&self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
+        attempt.head(self.local.now());
+        let answer = Answer { attempt, link, response };
+        if answer.response.status().is_server_error() {
+            // Thrown away for another attempt, it still counts as what it was.
+            answer.attempt.presume(Outcome::ServerError);
+            return Ended::Failed(retry::Failure::ServerError, Failure::Reset, Some(answer));
+        }
+        Ended::Answered(answer)
+    }
+
+    fn may_retry(&mut self, failure: retry::Failure) -> bool {
+        let now = self.local.now();
+        let situation = Situation {
+            failure,
+            attempts: self.ledger.attempts,
+            idempotent: is_idempotent(&self.ledger.method),
+            replayable: self.upload.replayable(),
+            answered: false,
+            remaining: self.remaining(now),
+        };
+        let verdict =
+            retry::verdict(&self.rules.retry, &situation, &mut self.ledger.desk.budget().borrow_mut(), now);
+        if verdict == Verdict::OverBudget {
+            self.ledger.desk.count_over_budget(self.local.meters());
+        }
+        self.roll = mix(self.roll) & ((1 << 53) - 1);
+        verdict == Verdict::Retry
+    }
+
+    /// What is left of `total`, which starts when the request has ended.
+    fn remaining(&self, now: Tick) -> Duration {
+        let from = self.upload.ended.get().unwrap_or(now);
+        self.rules.timeouts.total.saturating_sub(now.since(from))
+    }
+
+    /// The head for one attempt. Cloned only if another attempt may need it after bytes were sent.
+    fn request(&mut self, peer: &Peer) -> Request<crate::upload::UploadBody> {
+        let again =
+            self.rules.retry.attempts > 0 && is_idempotent(&self.ledger.method) && self.upload.replayable();
+        let mut head = match &mut self.head {
+            Some(head) if again => head.clone(),
+            head => head.take().unwrap_or_else(|| Request::new(()).into_parts().0),
+        };
+        if let Some(host) = &peer.settings.borrow().host {
+            head.headers.insert(header::HOST, host.clone());
+        }
+        Request::from_parts(head, self.upload.attempt())
+    }
+
+    fn pass_on(mut self, Answer { attempt, link, response }: Answer) -> Response<AnswerBody> {
+        let (mut head, body) = response.into_parts();
+        self.upload.answered.set(true);
+        self.ledger.status = head.status.as_u16();
+        self.ledger.first_byte = Some(self.local.now().since(self.ledger.started));
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.upgrade(attempt, link, head);
+        }
+        intake::strip_hop_by_hop(&mut head.headers, false);
+        head.headers.insert(X_REQUEST_ID, self.ledger.request_id.clone());
+        head.version = self.ledger.version;
+        self.vigil.silent_for(self.rules.timeouts.idle);
+        let (ledger, vigil, upload) = (self.ledger, self.vigil, self.upload);
+        let relaying = Relaying { body, link: Some(link), attempt, ledger, vigil, upload };
+        Response::from_parts(head, AnswerBody::relayed(relaying))
+    }
+
+    /// A 101 ends HTTP on both connections. One that nobody asked for is a broken endpoint.
+    fn upgrade(
+        self,
+        attempt: Attempt,
+        mut link: Link,
+        mut head: http::response::Parts,
+    ) -> Response<AnswerBody> {
+        if !self.intake.upgrade {
+            attempt.end(Outcome::Reset);
+            return answer(self.ledger, Failure::Reset);
+        }
+        attempt.end(Outcome::Ok);
+        let upgrade = head.headers.remove(header::UPGRADE);
+        intake::strip_hop_by_hop(&mut head.headers, true);
+        if let Some(protocol) = upgrade {
+            head.headers.insert(header::UPGRADE, protocol);
+        }
+        head.headers.insert(X_REQUEST_ID, self.ledger.request_id.clone());
+        let conn = Rc::clone(&self.ledger.conn);
+        let end = UpstreamEnd {
+            exit: Rc::clone(&link.exit),
+            idle: self.rules.timeouts.idle,
+            vigil: self.vigil,
+            ledger: self.ledger,
+            in_use: link.in_use.take(),
+        };
+        *conn.upgrade.borrow_mut() = Some(end);
+        Response::from_parts(head, AnswerBody::own(bytes::Bytes::new()))
+    }
+}
+
+/// Methods that may be sent twice (RFC 9110 §9.2.2; TRACE never comes this far).
+fn is_idempotent(method: &http::Method) -> bool {
+    use http::Method;
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}

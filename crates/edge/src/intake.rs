@@ -1,0 +1,305 @@
+//! Room 2, INTAKE: the trust boundary. A request becomes facts for steering and a clean head for the endpoint.
+//! Everything that is ambiguous is refused here; nobody behind this room looks at what the client claimed.
+
+use std::{net::IpAddr, rc::Rc};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
+    uri::PathAndQuery,
+};
+use hyper::body::Incoming;
+
+use crate::{answer::Failure, conn::ClientConn, path, worker::Local};
+
+/// A request that may be steered.
+#[derive(Debug)]
+pub struct Intake {
+    /// For steering: lower case, without port and final dot.
+    pub host: Box<str>,
+    /// For steering: normalised.
+    pub path: Box<str>,
+    /// The client.
+    pub client: IpAddr,
+    /// The client asks to leave HTTP after a 101.
+    pub upgrade: bool,
+    /// What it declared its upload to be.
+    pub declared_length: Option<u64>,
+}
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// Kept if sane, else made; sent both ways.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Our pseudonym in `Via` and `Proxy-Status`.
+const NAME: &str = "thalweg";
+
+/// Our own name this often in `Via` is a loop.
+const LOOP: usize = 3;
+
+/// The request id to use: the client's if it has a harmless form, else a new one.
+#[must_use]
+pub fn request_id(headers: &HeaderMap, local: &Local) -> HeaderValue {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    match headers.get(X_REQUEST_ID) {
+        Some(id) if (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| harmless(*byte)) => {
+            id.clone()
+        }
+        _ => local.fresh_id(),
+    }
+}
+
+/// Checks and cleans a request: facts for steering, and the head as it goes to the endpoint (origin-form target,
+/// end-to-end fields, ours added).
+///
+/// # Errors
+/// The [`Failure`] to answer with.
+pub fn intake(
+    request: Request<Incoming>,
+    id: &HeaderValue,
+    conn: &Rc<ClientConn>,
+    edge_name: &str,
+    header_count: usize,
+) -> Result<(Intake, Parts, Incoming), Failure> {
+    let (mut head, body) = request.into_parts();
+    if head.headers.len() > header_count {
+        return Err(Failure::HeadersTooLarge);
+    }
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        return Err(Failure::MethodNotAllowed);
+    }
+    let authority = authority(&head)?;
+    let host =
+        steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?).ok_or(Failure::BadRequest)?;
+    let path = clean_target(&mut head)?;
+    let declared_length = declared_length(&head.headers)?;
+    if via_count(&head.headers, edge_name) >= LOOP {
+        return Err(Failure::Loop);
+    }
+    let upgrade = head.version == Version::HTTP_11 && asks_upgrade(&head.headers);
+    strip_hop_by_hop(&mut head.headers, upgrade);
+    let client = conn.peer.ip().to_canonical();
+    forwarded(&mut head.headers, client, conn.tls.get().is_some(), &authority);
+    let via = match head.version {
+        Version::HTTP_2 => "2 thalweg",
+        Version::HTTP_10 => "1.0 thalweg",
+        _ => "1.1 thalweg",
+    };
+    head.headers.append(header::VIA, HeaderValue::from_static(via));
+    head.headers.insert(X_REQUEST_ID, id.clone());
+    if head.version == Version::HTTP_2 {
+        join_cookies(&mut head.headers);
+    }
+    head.headers.insert(header::HOST, authority);
+    head.version = Version::HTTP_11;
+    Ok((Intake { host, path: path.into(), client, upgrade, declared_length }, head, body))
+}
+
+/// The one host this request is for (RFC 9112 §3.2): the target's authority if it has one, else the Host field.
+fn authority(head: &Parts) -> Result<HeaderValue, Failure> {
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() {
+        return Err(Failure::BadRequest);
+    }
+    let value = match (head.uri.authority(), first) {
+        (Some(authority), _) => HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::BadRequest)?,
+        (None, Some(host)) => host.clone(),
+        (None, None) if head.version == Version::HTTP_10 => HeaderValue::from_static(""),
+        (None, None) => return Err(Failure::BadRequest),
+    };
+    if head.version == Version::HTTP_11 && first.is_none() {
+        return Err(Failure::BadRequest);
+    }
+    Ok(value)
+}
+
+/// Lower case, without port and final dot; `None` if it is no host. The empty host of HTTP/1.0 passes.
+fn steering_host(authority: &str) -> Option<Box<str>> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, after) = rest.split_once(']')?;
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            (
+                authority.get(..address.len() + 2)?,
+                after.strip_prefix(':').or_else(|| after.is_empty().then_some(""))?,
+            )
+        }
+        None => authority.split_once(':').unwrap_or((authority, "")),
+    };
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let is_name = host.starts_with('[') || host.bytes().all(good);
+    let is_port =
+        port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
+    let has_host = !host.is_empty() || authority.is_empty();
+    (is_name && is_port && has_host)
+        .then(|| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into())
+}
+
+/// Brings the target into origin-form with a normalised path; returns the path.
+fn clean_target(head: &mut Parts) -> Result<String, Failure> {
+    let given = head.uri.path();
+    if head.method == Method::OPTIONS && given == "*" {
+        return Ok("/".into());
+    }
+    if !(given.is_empty() || given.starts_with('/')) {
+        return Err(Failure::BadRequest);
+    }
+    let given = if given.is_empty() { "/" } else { given };
+    let clean = path::normalise(given).map_err(|_| Failure::BadRequest)?;
+    let path = clean.to_string();
+    if path != head.uri.path() || head.uri.authority().is_some() {
+        let target = match head.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.clone(),
+        };
+        let target = PathAndQuery::try_from(target).map_err(|_| Failure::BadRequest)?;
+        head.uri = Uri::from(target);
+    }
+    Ok(path)
+}
+
+/// Hyper has checked the framing; several equal lengths may remain.
+fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
+    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    value.to_str().ok().and_then(|text| text.parse().ok()).map(Some).ok_or(Failure::BadRequest)
+}
+
+/// How often `Via` names this product or this edge as a received-by.
+fn via_count(headers: &HeaderMap, edge_name: &str) -> usize {
+    let entries = headers.get_all(header::VIA).iter().filter_map(|value| value.to_str().ok());
+    let received_by =
+        entries.flat_map(|value| value.split(',')).filter_map(|entry| entry.split_whitespace().nth(1));
+    received_by.filter(|name| name.eq_ignore_ascii_case(NAME) || name.eq_ignore_ascii_case(edge_name)).count()
+}
+
+fn asks_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
+        && headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade")))
+}
+
+/// Removes what concerns only this hop (RFC 9110 §7.6.1), both ways. A `Connection` field cannot talk away the
+/// fields that give the message its meaning.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|option| option.trim().parse().ok())
+            .collect();
+        for name in named {
+            let essential = matches!(
+                name,
+                header::HOST
+                    | header::CONTENT_LENGTH
+                    | header::CONTENT_TYPE
+                    | header::AUTHORIZATION
+                    | header::COOKIE
+            );
+            if !essential && name != header::UPGRADE {
+                headers.remove(name);
+            }
+        }
+        headers.remove(header::CONNECTION);
+    }
+    for name in
+        [KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::TRANSFER_ENCODING, header::PROXY_AUTHORIZATION]
+    {
+        headers.remove(name);
+    }
+    headers.remove(header::EXPECT);
+    if keep_upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    } else {
+        headers.remove(header::UPGRADE);
+    }
+}
+
+/// Who asked, how, and for whom: ours alone, whatever the client claimed.
+fn forwarded(headers: &mut HeaderMap, client: IpAddr, secure: bool, authority: &HeaderValue) {
+    headers.remove(header::FORWARDED);
+    headers.remove(X_REAL_IP);
+    if let Ok(client) = HeaderValue::try_from(client.to_string()) {
+        headers.insert(X_FORWARDED_FOR, client);
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
+    headers.insert(X_FORWARDED_HOST, authority.clone());
+}
+
+/// HTTP/2 may split cookies; HTTP/1.1 has one field (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let joined: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&joined.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_compared_without_case_port_and_final_dot() {
+        for (authority, expected) in [
+            ("Example.COM", Some("example.com")),
+            ("example.com.:8080", Some("example.com")),
+            ("[::1]:80", Some("[::1]")),
+            ("[::1]", Some("[::1]")),
+            ("10.0.0.1:1", Some("10.0.0.1")),
+            ("", Some("")),
+            (":80", None),
+            ("a b", None),
+            ("a:b", None),
+            ("a:99999", None),
+            ("user@host", None),
+            ("a/b", None),
+            ("[::1", None),
+            ("[zz]", None),
+            ("[::1]x", None),
+        ] {
+            assert_eq!(steering_host(authority).as_deref(), expected, "{authority}");
+        }
+    }
+
+    #[test]
+    fn fields_named_by_connection_go_no_further_but_the_essential_ones_stay() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Secret, Host"),
+            ("x-secret", "1"),
+            ("host", "a"),
+            ("keep-alive", "timeout=5"),
+            ("te", "trailers"),
+            ("upgrade", "websocket"),
+            ("accept", "*/*"),
+        ] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        strip_hop_by_hop(&mut headers, false);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["accept", "host"]);
+    }
+
+    #[test]
+    fn a_loop_is_told_by_our_name_in_via() {
+        let mut headers = HeaderMap::new();
+        headers.append(header::VIA, HeaderValue::from_static("1.1 thalweg, 1.1 varnish"));
+        headers.append(header::VIA, HeaderValue::from_static("2 Thalweg (x), 1.1 edge-1"));
+        assert_eq!(via_count(&headers, "edge-1"), 3);
+        assert_eq!(via_count(&headers, "edge-2"), 2);
+    }
+}

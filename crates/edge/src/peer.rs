@@ -1,0 +1,269 @@
+//! One endpoint as one worker sees it: its idle connections, its load, its counters. The upstream pool.
+//! Never shared between workers. A connection comes back only after a clean end, and only while its endpoint is wanted.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::HeaderValue;
+use hyper::client::conn::http1::SendRequest;
+use thalweg_config::{EndpointTls, Keepalive};
+use thalweg_core::{EndpointId, Tick, micros};
+
+use crate::{
+    meters::{Cell as Count, Histogram, Meters, Series},
+    settle::Outcome,
+    shared::UpstreamTls,
+    telemetry,
+    tunnel::Exit,
+    upload::UploadBody,
+};
+
+/// One endpoint as one worker sees it.
+#[derive(Debug)]
+pub struct Peer {
+    /// Stable across layouts.
+    pub id: EndpointId,
+    /// The pool's name.
+    pub pool: Arc<str>,
+    /// `ip:port`.
+    pub label: Arc<str>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What the config says about reaching it; replaced by reloads.
+    pub settings: RefCell<Settings>,
+    /// This worker's requests under way there.
+    pub in_flight: Cell<u32>,
+    /// Smoothed time to an answer, microseconds, failures as slow answers; 0 = unknown.
+    pub latency_us: Cell<u32>,
+    /// Counters.
+    pub meters: PeerMeters,
+    sampled: Cell<bool>,
+    down: Cell<bool>,
+    gone: Cell<bool>,
+    idle: RefCell<Vec<Idle>>,
+}
+
+/// What the config says about reaching an endpoint.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Idle connections.
+    pub keepalive: Keepalive,
+    /// Ready to use.
+    pub tls: Option<UpstreamTls>,
+    /// As configured: tells whether open connections are still valid after a reload.
+    pub tls_as_configured: Option<EndpointTls>,
+    /// Host header to send; `None` = the client's.
+    pub host: Option<HeaderValue>,
+}
+
+/// An endpoint's counters of one worker.
+#[derive(Debug)]
+pub struct PeerMeters {
+    /// Requests under way.
+    pub in_flight: Arc<Count>,
+    /// By [`Outcome`].
+    pub outcomes: [Arc<Count>; Outcome::ALL.len()],
+    /// Of its pool.
+    pub first_byte: Arc<Histogram>,
+    /// Idle connections of its pool.
+    pub idle: Arc<Count>,
+    /// Connections of its pool in use.
+    pub active: Arc<Count>,
+}
+
+impl PeerMeters {
+    /// Finds or makes the series.
+    #[must_use]
+    pub fn new(meters: &Meters, pool: &Arc<str>, label: &Arc<str>) -> Self {
+        let outcome = |outcome: Outcome| {
+            meters.cell(Series::new(&telemetry::ENDPOINT_REQUESTS, &[pool, label, &outcome.as_str().into()]))
+        };
+        let upstream = |state: &str| meters.cell(Series::new(&telemetry::UPSTREAM, &[pool, &state.into()]));
+        Self {
+            in_flight: meters.cell(Series::new(&telemetry::IN_FLIGHT, &[pool, label])),
+            outcomes: Outcome::ALL.map(outcome),
+            first_byte: meters.histogram(Series::new(&telemetry::FIRST_BYTE, &[pool])),
+            idle: upstream("idle"),
+            active: upstream("active"),
+        }
+    }
+}
+
+/// A connection that waits for its next request.
+#[derive(Debug)]
+struct Idle {
+    link: Link,
+    since: Tick,
+}
+
+/// An open connection to an endpoint.
+#[derive(Debug)]
+pub struct Link {
+    /// Where requests go in.
+    pub sender: SendRequest<UploadBody>,
+    /// What its driver leaves behind when the connection is upgraded.
+    pub exit: Rc<Exit>,
+    /// When it was opened.
+    pub opened: Tick,
+    /// It has carried a request before: its peer may have closed it meanwhile.
+    pub reused: bool,
+    /// Counts it as active while it carries a request or an upgraded stream.
+    pub in_use: Option<InUse>,
+}
+
+/// Counts a connection as active for as long as it is held.
+#[derive(Debug)]
+pub struct InUse(Arc<Count>);
+
+impl InUse {
+    /// Counts one more.
+    #[must_use]
+    pub fn new(count: &Arc<Count>) -> Self {
+        count.bump();
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.drop_one();
+    }
+}
+
+impl Peer {
+    /// An endpoint that was just laid out.
+    #[must_use]
+    pub fn new(
+        id: EndpointId,
+        pool: Arc<str>,
+        address: SocketAddr,
+        settings: Settings,
+        meters: &Meters,
+    ) -> Self {
+        let label: Arc<str> = address.to_string().into();
+        let meters = PeerMeters::new(meters, &pool, &label);
+        Self {
+            id,
+            pool,
+            label,
+            address,
+            settings: RefCell::new(settings),
+            in_flight: Cell::new(0),
+            latency_us: Cell::new(0),
+            meters,
+            sampled: Cell::new(false),
+            down: Cell::new(false),
+            gone: Cell::new(false),
+            idle: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Takes new settings in. Connections survive unless they were made under another TLS setting.
+    pub fn configure(&self, settings: Settings) {
+        if self.settings.borrow().tls_as_configured != settings.tls_as_configured {
+            self.close_idle();
+        }
+        *self.settings.borrow_mut() = settings;
+    }
+
+    /// Going down closes what is idle. (In panic it may serve again, and then keeps what it opens.)
+    pub fn set_down(&self, down: bool) {
+        if down && !self.down.replace(down) {
+            self.close_idle();
+        }
+        self.down.set(down);
+    }
+
+    /// It has left the layout: connections in use finish their request, nothing is kept.
+    pub fn set_gone(&self) {
+        self.close_idle();
+        self.gone.set(true);
+    }
+
+    /// The youngest idle connection that can carry a request.
+    pub fn take_idle(&self, now: Tick) -> Option<Link> {
+        let mut idle = self.idle.borrow_mut();
+        let keepalive = self.settings.borrow().keepalive;
+        while let Some(Idle { mut link, since }) = idle.pop() {
+            self.meters.idle.drop_one();
+            let fresh = now.since(since) < keepalive.idle && now.since(link.opened) < keepalive.age;
+            if fresh && link.sender.is_ready() {
+                link.in_use = Some(InUse::new(&self.meters.active));
+                return Some(link);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose exchange ended cleanly.
+    pub fn give_back(&self, mut link: Link, now: Tick) {
+        let keepalive = self.settings.borrow().keepalive;
+        let mut idle = self.idle.borrow_mut();
+        if self.gone.get() || link.sender.is_closed() || idle.len() >= keepalive.max_idle {
+            return;
+        }
+        (link.reused, link.in_use) = (true, None);
+        self.meters.idle.bump();
+        idle.push(Idle { link, since: now });
+    }
+
+    /// Closes idle connections that are too old or closed by their peer. Called by the worker's sweep.
+    pub fn expire_idle(&self, now: Tick) {
+        let keepalive = self.settings.borrow().keepalive;
+        self.idle.borrow_mut().retain(|Idle { link, since }| {
+            let keep = now.since(*since) < keepalive.idle
+                && now.since(link.opened) < keepalive.age
+                && !link.sender.is_closed();
+            if !keep {
+                self.meters.idle.drop_one();
+            }
+            keep
+        });
+    }
+
+    fn close_idle(&self) {
+        for _ in self.idle.borrow_mut().drain(..) {
+            self.meters.idle.drop_one();
+        }
+    }
+
+    /// A request starts there.
+    pub fn enter(&self) {
+        self.in_flight.set(self.in_flight.get() + 1);
+        self.meters.in_flight.bump();
+    }
+
+    /// A request ended there; `first_byte` is the time to the head of its answer, if one came.
+    pub fn leave(&self, outcome: Outcome, first_byte: Option<Duration>) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.meters.in_flight.drop_one();
+        if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
+            cell.bump();
+        }
+        let known = self.latency_us.get();
+        let sample = match (outcome, first_byte) {
+            (Outcome::Ok, Some(span)) => u32::try_from(micros(span)).unwrap_or(u32::MAX),
+            (Outcome::ClientGone, _) | (Outcome::Ok, None) => return,
+            // A failure is a slow answer, so that fast errors never look fast.
+            _ => known.saturating_mul(10).clamp(1_000_000, 10_000_000),
+        };
+        let sample = sample.max(1);
+        self.sampled.set(true);
+        // Weight 1/8 per answer, as TCP smooths its round trips (RFC 6298).
+        self.latency_us.set(if known == 0 { sample } else { known - known / 8 + sample / 8 });
+    }
+
+    /// Forgets slowly what is not renewed, so that an endpoint that was slow once is asked again. Called every second;
+    /// the half-life is 5 s, as for probe latencies.
+    pub fn fade(&self) {
+        if !self.sampled.replace(false) {
+            let known = self.latency_us.get();
+            self.latency_us.set(known - known.div_ceil(8).min(known));
+        }
+    }
+}

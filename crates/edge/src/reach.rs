@@ -1,0 +1,112 @@
+//! Room 4, REACH: a pooled or a new connection to one endpoint. Never sends a byte of the request.
+
+use std::{io, rc::Rc, sync::Arc, time::Duration};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use thalweg_core::{Fault, Tick};
+use tokio::net::TcpStream;
+
+use crate::{
+    peer::{InUse, Link, Peer},
+    tunnel::{Exit, UpstreamIo},
+    upload::UploadBody,
+};
+
+/// Why an endpoint could not be reached. Not one byte of the request was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ReachError {
+    /// The kernel said no.
+    #[error("tcp connect: {0}")]
+    Tcp(#[source] io::Error),
+    /// No connection within `timeouts.connect`.
+    #[error("no connection within {} ms", .0.as_millis())]
+    Timeout(Duration),
+    /// The TLS handshake failed.
+    #[error("tls handshake: {0}")]
+    Tls(#[source] io::Error),
+    /// HTTP could not be set up on the connection.
+    #[error("http setup: {0}")]
+    Http(#[source] hyper::Error),
+}
+
+impl ReachError {
+    /// What it says about the endpoint.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Tcp(error) => fault_of(error),
+            Self::Timeout(_) => Fault::Timeout,
+            Self::Tls(_) => Fault::Tls,
+            Self::Http(_) => Fault::Protocol,
+        }
+    }
+}
+
+/// What an I/O error says about the endpoint.
+#[must_use]
+pub fn fault_of(error: &io::Error) -> Fault {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => Fault::Refused,
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+            Fault::Reset
+        }
+        io::ErrorKind::TimedOut => Fault::Timeout,
+        _ => Fault::Unreachable,
+    }
+}
+
+/// A connection to `peer`, pooled if there is one.
+///
+/// # Errors
+/// [`ReachError`]; the caller may ask for another endpoint.
+pub async fn reach(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link, ReachError> {
+    match peer.take_idle(now) {
+        Some(link) => Ok(link),
+        None => open(peer, timeout, now).await,
+    }
+}
+
+/// A new connection to `peer`.
+///
+/// # Errors
+/// As [`reach`].
+pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link, ReachError> {
+    match tokio::time::timeout(timeout, connect(peer)).await {
+        Err(_) => Err(ReachError::Timeout(timeout)),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(io)) => handshake(peer, io, now).await,
+    }
+}
+
+async fn connect(peer: &Peer) -> Result<UpstreamIo, ReachError> {
+    let stream = TcpStream::connect(peer.address).await.map_err(ReachError::Tcp)?;
+    stream.set_nodelay(true).map_err(ReachError::Tcp)?;
+    let tls = peer.settings.borrow().tls.clone();
+    match tls {
+        None => Ok(UpstreamIo::Plain(stream)),
+        Some(tls) => {
+            let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
+            let stream = connector.connect(tls.name.clone(), stream).await.map_err(ReachError::Tls)?;
+            Ok(UpstreamIo::Tls(Box::new(stream)))
+        }
+    }
+}
+
+async fn handshake(peer: &Rc<Peer>, io: UpstreamIo, now: Tick) -> Result<Link, ReachError> {
+    let (sender, mut connection) = http1::Builder::new()
+        .max_headers(256)
+        .max_buf_size(128 * 1024)
+        .handshake::<_, UploadBody>(TokioIo::new(io))
+        .await
+        .map_err(ReachError::Http)?;
+    let exit = Rc::new(Exit::default());
+    let left = Rc::clone(&exit);
+    tokio::task::spawn_local(async move {
+        // How it ended is told to whoever waits for an answer on it; an idle one has nobody to tell.
+        let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
+        let parts = connection.into_parts();
+        left.leave(ended.is_ok().then(|| (parts.io.into_inner(), parts.read_buf)));
+    });
+    Ok(Link { sender, exit, opened: now, reused: false, in_use: Some(InUse::new(&peer.meters.active)) })
+}

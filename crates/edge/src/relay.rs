@@ -1,0 +1,254 @@
+//! Room 5, RELAY: the request out and the answer back over one connection, streaming both ways.
+//! Never buffers a body, never reuses a connection after an unclean end.
+
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use thalweg_core::Tick;
+
+use crate::{
+    peer::Link,
+    settle::{Attempt, Ledger, Outcome},
+    upload::{Upload, UploadBody},
+    vigil::Vigil,
+    worker::Local,
+};
+
+/// Why an attempt brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The pooled connection had died before a byte of this request was sent on it.
+    #[error("the pooled connection was closed by its peer")]
+    Stale(Box<Request<UploadBody>>),
+    /// The connection ended after bytes were sent and before the head of the answer.
+    #[error("connection ended before the answer: {0}")]
+    Reset(#[source] hyper::Error),
+    /// What came back is not HTTP.
+    #[error("answer is not http: {0}")]
+    Protocol(#[source] hyper::Error),
+    /// No head within `timeouts.first_byte`.
+    #[error("no first byte in time")]
+    FirstByte,
+    /// `timeouts.total` ran out.
+    #[error("no answer in time")]
+    Total,
+    /// The upload stood still for `timeouts.idle`.
+    #[error("the upload stood still")]
+    UploadIdle,
+    /// The client broke the upload off.
+    #[error("the client broke the upload off")]
+    ClientGone,
+    /// The upload is larger than the route allows.
+    #[error("the upload is too large")]
+    TooLarge,
+}
+
+/// Bounds on the wait for a head.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    /// From the last byte of the upload, in this attempt.
+    pub first_byte: Duration,
+    /// From the last byte of the upload, over all attempts.
+    pub total: Duration,
+    /// Silence while the upload flows.
+    pub idle: Duration,
+}
+
+/// What an exchange is bound to.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The request's body.
+    pub upload: &'a Rc<Upload>,
+    /// The request's deadline.
+    pub vigil: &'a Vigil,
+    /// How long.
+    pub wait: Wait,
+    /// When this attempt began.
+    pub started: Tick,
+    /// For the clock.
+    pub local: &'a Local,
+}
+
+/// Sends the request and waits for the head of the answer.
+///
+/// # Errors
+/// [`RelayError`]; whether another attempt is allowed is for `retry::verdict` to say.
+pub async fn exchange(
+    link: &mut Link,
+    request: Request<UploadBody>,
+    terms: Terms<'_>,
+) -> Result<Response<Incoming>, RelayError> {
+    let Terms { upload, vigil, wait, started, local } = terms;
+    let due = |ended: Tick| ended.max(started).after(wait.first_byte).min(ended.after(wait.total));
+    match upload.ended.get() {
+        Some(ended) => vigil.until(due(ended)),
+        None => vigil.silent_for(wait.idle),
+    }
+    let mut answer = std::pin::pin!(link.sender.try_send_request(request));
+    let result = std::future::poll_fn(|cx| {
+        if let Poll::Ready(result) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Ok(result));
+        }
+        while vigil.poll(cx).is_ready() {
+            let Some(ended) = upload.ended.get() else { return Poll::Ready(Err(RelayError::UploadIdle)) };
+            if due(ended) <= local.now() {
+                let total = ended.after(wait.total) <= ended.max(started).after(wait.first_byte);
+                return Poll::Ready(Err(if total { RelayError::Total } else { RelayError::FirstByte }));
+            }
+            vigil.until(due(ended));
+        }
+        Poll::Pending
+    })
+    .await?;
+    result.map_err(|mut failure| {
+        if let Some(request) = failure.take_message() {
+            return RelayError::Stale(Box::new(request));
+        }
+        let error = failure.into_error();
+        match () {
+            () if upload.too_large.get() => RelayError::TooLarge,
+            () if upload.client_failed.get() => RelayError::ClientGone,
+            () if error.is_parse() && !error.is_incomplete_message() => RelayError::Protocol(error),
+            () => RelayError::Reset(error),
+        }
+    })
+}
+
+/// The body of an answer to a client.
+#[derive(Debug)]
+pub struct AnswerBody(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// Made here; already settled.
+    Own(Option<Bytes>),
+    /// From an endpoint.
+    Relayed(Box<Relaying>),
+}
+
+/// An answer that is being passed on, and everything that ends with it.
+#[derive(Debug)]
+pub struct Relaying {
+    /// From the endpoint.
+    pub body: Incoming,
+    /// Goes back to the pool after a clean end.
+    pub link: Option<Link>,
+    /// The endpoint's account.
+    pub attempt: Attempt,
+    /// The request's account.
+    pub ledger: Box<Ledger>,
+    /// The request's deadline.
+    pub vigil: Rc<Vigil>,
+    /// The upload, which may still be under way.
+    pub upload: Rc<Upload>,
+}
+
+impl AnswerBody {
+    /// A body made here.
+    #[must_use]
+    pub fn own(bytes: Bytes) -> Self {
+        Self(Kind::Own((!bytes.is_empty()).then_some(bytes)))
+    }
+
+    /// Passes an endpoint's answer on. One without a body is settled at once.
+    #[must_use]
+    pub fn relayed(relaying: Relaying) -> Self {
+        let mut relaying = Box::new(relaying);
+        if relaying.body.is_end_stream() {
+            relaying.complete();
+            return Self(Kind::Own(None));
+        }
+        Self(Kind::Relayed(relaying))
+    }
+}
+
+impl Relaying {
+    /// The last byte of the answer is in our hands: settle, then keep the connection if its exchange ended cleanly.
+    fn complete(&mut self) {
+        let server_error =
+            StatusCode::from_u16(self.ledger.status).is_ok_and(|status| status.is_server_error());
+        self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok });
+        self.ledger.finish();
+        if let Some(link) = self.link.take()
+            && self.upload.ended.get().is_some()
+        {
+            self.attempt.peer.give_back(link, self.ledger.now());
+        }
+    }
+
+    fn fail(&mut self, outcome: Outcome) {
+        self.attempt.end(outcome);
+        self.ledger.cut(outcome.as_str());
+        self.link = None;
+    }
+}
+
+/// Why an answer was cut after its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CutError {
+    /// The endpoint's connection ended in the middle of its answer.
+    #[error("the endpoint's connection ended in the middle of its answer")]
+    Reset,
+    /// Silence for `timeouts.idle`.
+    #[error("the answer stood still")]
+    Idle,
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = CutError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutError>>> {
+        let relaying = match &mut self.get_mut().0 {
+            Kind::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Kind::Relayed(relaying) => relaying,
+        };
+        match Pin::new(&mut relaying.body).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                relaying.ledger.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if relaying.body.is_end_stream() {
+                    relaying.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                relaying.complete();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) => {
+                relaying.fail(Outcome::Reset);
+                Poll::Ready(Some(Err(CutError::Reset)))
+            }
+            Poll::Pending if relaying.vigil.poll(cx).is_ready() => {
+                relaying.fail(Outcome::Timeout);
+                Poll::Ready(Some(Err(CutError::Idle)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Own(bytes) => bytes.is_none(),
+            Kind::Relayed(relaying) => relaying.body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
+            Kind::Relayed(relaying) => relaying.body.size_hint(),
+        }
+    }
+}

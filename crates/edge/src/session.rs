@@ -1,0 +1,195 @@
+//! One client connection from its first byte to its close: HTTP/1.1 or HTTP/2 over hyper, orders from the worker,
+//! parking while idle, and upgraded streams. Between rooms 1 and 2.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thalweg_config::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{
+    answer::{self, Failure},
+    conn::{ClientConn, ClientIo, Order, Phase},
+    forward,
+    settle::Ledger,
+    tunnel,
+    worker::Local,
+};
+
+/// Hyper's own floor under its buffers.
+const SMALLEST_BUFFER: usize = 8 * 1024;
+
+/// How long, and how much of, a client may go on sending after we have answered and closed our side: closing at
+/// once would reset the connection and could take the answer back out of the client's hands.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// How HTTP/1.1 on a connection ended.
+enum End {
+    Done(hyper::Result<()>),
+    Park,
+    HeaderTimeout,
+    Kill,
+}
+
+/// Serves HTTP/1.1 until the connection closes.
+pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
+    loop {
+        // Nothing of hyper exists until the first byte is there: a silent connection costs a socket and a task.
+        conn.parked.set(true);
+        let order = poll_fn(|cx| match conn.take_order(cx) {
+            Order::None | Order::Park => io.poll_readable(cx).map(|_| Order::None),
+            order => Poll::Ready(order),
+        })
+        .await;
+        conn.parked.set(false);
+        if order != Order::None {
+            let _ = io.shutdown().await;
+            return;
+        }
+        let (ended, parts_io, rest) = talk(&local, &conn, io, limits).await;
+        io = parts_io;
+        match ended {
+            End::Park => io.rewind(rest),
+            End::Kill => return,
+            End::HeaderTimeout => return refuse(&local, &conn, io, Failure::HeaderTimeout).await,
+            End::Done(result) => {
+                let upgrade = conn.upgrade.borrow_mut().take();
+                if let Some(end) = upgrade {
+                    return tunnel::pass_through(io, rest, end, &conn).await;
+                }
+                settle_bare(&local, &conn);
+                return close(io, result.is_err() || conn.lingers.get()).await;
+            }
+        }
+    }
+}
+
+/// One stretch of hyper on the connection.
+async fn talk(
+    local: &Rc<Local>,
+    conn: &Rc<ClientConn>,
+    io: ClientIo,
+    limits: Limits,
+) -> (End, ClientIo, Bytes) {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let (local, conn) = (Rc::clone(local), Rc::clone(conn));
+        // Boxed, because handing the socket back (parking, upgrades) needs a future that can be moved.
+        Box::pin(async move { Ok::<_, std::convert::Infallible>(forward::serve(local, conn, request).await) })
+    });
+    let mut http = http1::Builder::new()
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
+        .max_headers(limits.header_count.max(1))
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(io), service);
+    let end = poll_fn(|cx| {
+        match conn.take_order(cx) {
+            Order::None => {}
+            Order::Park if conn.phase.get() == Phase::Idle => return Poll::Ready(End::Park),
+            Order::Park => {}
+            Order::Graceful => Pin::new(&mut http).graceful_shutdown(),
+            Order::HeaderTimeout => return Poll::Ready(End::HeaderTimeout),
+            Order::Kill => return Poll::Ready(End::Kill),
+        }
+        http.poll_without_shutdown(cx).map(End::Done)
+    })
+    .await;
+    let parts = http.into_parts();
+    (end, parts.io.into_inner(), parts.read_buf)
+}
+
+/// Serves HTTP/2 until the connection closes.
+pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: Limits) {
+    conn.http2.set(true);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let (local, conn) = (Rc::clone(&local), Rc::clone(&conn));
+        async move { Ok::<_, std::convert::Infallible>(forward::serve(local, conn, request).await) }
+    });
+    let mut http = pin!(
+        http2::Builder::new(LocalExecutor)
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .initial_stream_window_size(256 * 1024)
+            .initial_connection_window_size(1024 * 1024)
+            .max_send_buf_size(128 * 1024)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .serve_connection(TokioIo::new(io), service)
+    );
+    poll_fn(|cx| {
+        match conn.take_order(cx) {
+            Order::None | Order::Park => {}
+            Order::Graceful => http.as_mut().graceful_shutdown(),
+            Order::HeaderTimeout | Order::Kill => return Poll::Ready(()),
+        }
+        // A client that breaks the protocol is told so by h2 itself (GOAWAY with a code).
+        http.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
+}
+
+/// Runs hyper's HTTP/2 streams on this worker.
+#[derive(Clone, Copy, Debug)]
+struct LocalExecutor;
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    fn execute(&self, future: F) {
+        tokio::task::spawn_local(future);
+    }
+}
+
+/// Hyper answered a head that it could not parse: bare, but counted and logged.
+fn settle_bare(local: &Rc<Local>, conn: &Rc<ClientConn>) {
+    let mut status = conn.bare_status.take();
+    if status == 0 {
+        return;
+    }
+    if status == 431 && !conn.line_seen.get() {
+        status = 414;
+    }
+    conn.lingers.set(true);
+    account(local, conn, Failure::from_bare_status(status), status);
+}
+
+/// Opens and closes the account of a request whose head never became a request.
+fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, status: u16) -> http::HeaderValue {
+    let mut ledger = Ledger::new(Rc::clone(local), Rc::clone(conn), local.now(), http::Version::HTTP_11);
+    ledger.request_id = local.fresh_id();
+    ledger.method = http::Method::from_bytes(b"-").unwrap_or_default();
+    (ledger.status, ledger.refusal) = (status, Some(failure.as_str()));
+    ledger.finish();
+    ledger.request_id.clone()
+}
+
+/// Answers for hyper, which has no request to answer to, and closes.
+async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, failure: Failure) {
+    let id = account(local, conn, failure, 408);
+    let _ = io.write_all(&answer::raw(failure, &id)).await;
+    close(io, true).await;
+}
+
+/// Closes our side, then waits briefly for the client's if it may still be sending.
+async fn close(mut io: ClientIo, linger: bool) {
+    if io.shutdown().await.is_err() || !linger {
+        return;
+    }
+    let mut rest = io.take(LINGER_BYTES);
+    let drain = async {
+        let mut bin = [0; 4096];
+        while matches!(rest.read(&mut bin).await, Ok(n) if n > 0) {}
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}

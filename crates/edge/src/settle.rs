@@ -1,0 +1,238 @@
+//! Room 6, SETTLE: how a request ended, told once to counters, histograms and the access log. Also when it is
+//! dropped half-way. Counters move before the last byte of an answer is handed to the socket.
+
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+
+use http::{HeaderValue, Method, Version};
+use thalweg_core::{PoolSlot, Reason, Tick};
+
+use crate::{access_line, conn::ClientConn, peer::Peer, upload::Upload, view::RouteDesk, worker::Local};
+
+/// How an attempt at an endpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// An answer below 500, to its end.
+    Ok,
+    /// An answer of 500 or above.
+    ServerError,
+    /// No connection.
+    ConnectFailed,
+    /// The connection ended before the answer did.
+    Reset,
+    /// No answer in time, or silence in the middle of one.
+    Timeout,
+    /// The client went away first.
+    ClientGone,
+}
+
+impl Outcome {
+    /// All of them, in order of their discriminants.
+    pub const ALL: [Self; 6] =
+        [Self::Ok, Self::ServerError, Self::ConnectFailed, Self::Reset, Self::Timeout, Self::ClientGone];
+
+    /// The spelling in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ServerError => "5xx",
+            Self::ConnectFailed => "connect_failed",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::ClientGone => "client_gone",
+        }
+    }
+}
+
+/// One attempt's account with its endpoint. Dropped without a verdict, it was the client who left.
+#[derive(Debug)]
+pub struct Attempt {
+    /// Where.
+    pub peer: Rc<Peer>,
+    started: Tick,
+    first_byte: Cell<Option<Duration>>,
+    open: Cell<bool>,
+    presumed: Cell<Outcome>,
+}
+
+impl Attempt {
+    /// Begins.
+    #[must_use]
+    pub fn new(peer: Rc<Peer>, now: Tick) -> Self {
+        peer.enter();
+        Self {
+            peer,
+            started: now,
+            first_byte: Cell::new(None),
+            open: Cell::new(true),
+            presumed: Cell::new(Outcome::ClientGone),
+        }
+    }
+
+    /// The head of the answer came.
+    pub fn head(&self, now: Tick) {
+        let span = now.since(self.started);
+        self.first_byte.set(Some(span));
+        self.peer.meters.first_byte.record(span);
+    }
+
+    /// What it counts as if nobody says otherwise.
+    pub fn presume(&self, outcome: Outcome) {
+        self.presumed.set(outcome);
+    }
+
+    /// Ends; only the first verdict counts.
+    pub fn end(&self, outcome: Outcome) {
+        if self.open.replace(false) {
+            self.peer.leave(outcome, self.first_byte.get());
+        }
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.end(self.presumed.get());
+    }
+}
+
+/// Where a request went, for its account.
+#[derive(Clone, Debug)]
+pub struct Steered {
+    /// The pool's slot at that time.
+    pub pool: PoolSlot,
+    /// Why.
+    pub reason: Reason,
+    /// Which endpoint.
+    pub peer: Rc<Peer>,
+}
+
+/// One request's account: everything its log line and its counters need.
+#[derive(Debug)]
+pub struct Ledger {
+    local: Rc<Local>,
+    /// The client's connection.
+    pub conn: Rc<ClientConn>,
+    /// End of the request's head.
+    pub started: Tick,
+    /// As sent to the endpoint and back to the client.
+    pub request_id: HeaderValue,
+    /// The method.
+    pub method: Method,
+    /// Lower case, without port.
+    pub host: Box<str>,
+    /// Normalised, without query.
+    pub path: Box<str>,
+    /// Of the request.
+    pub version: Version,
+    /// Its route.
+    pub desk: Rc<RouteDesk>,
+    /// Where its last attempt went.
+    pub steered: Option<Steered>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// Of the config and snapshot that decided last.
+    pub generation: u64,
+    /// See `generation`.
+    pub revision: u64,
+    /// Of the first attempt: replays the decision.
+    pub roll: u64,
+    /// The upload, for its size.
+    pub upload: Option<Rc<Upload>>,
+    /// Sent to the client; 0 = nothing yet.
+    pub status: u16,
+    /// Body bytes sent to the client.
+    pub bytes_out: u64,
+    /// From the start to the head of the answer.
+    pub first_byte: Option<Duration>,
+    /// Spelling of our refusal, if this edge answered itself without an endpoint failing.
+    pub refusal: Option<&'static str>,
+    /// Spelling of what went wrong at an endpoint.
+    pub error: Option<&'static str>,
+    open: bool,
+}
+
+impl Ledger {
+    /// Opens the account of a request that has just arrived.
+    #[must_use]
+    pub fn new(local: Rc<Local>, conn: Rc<ClientConn>, now: Tick, version: Version) -> Self {
+        conn.begin();
+        let desk = Rc::clone(&local.view().nowhere);
+        Self {
+            local,
+            conn,
+            started: now,
+            request_id: HeaderValue::from_static("-"),
+            method: Method::GET,
+            host: Box::default(),
+            path: Box::default(),
+            version,
+            desk,
+            steered: None,
+            attempts: 0,
+            generation: 0,
+            revision: 0,
+            roll: 0,
+            upload: None,
+            status: 0,
+            bytes_out: 0,
+            first_byte: None,
+            refusal: None,
+            error: None,
+            open: true,
+        }
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        self.local.now()
+    }
+
+    /// The worker.
+    #[must_use]
+    pub fn local(&self) -> &Rc<Local> {
+        &self.local
+    }
+
+    /// The answer is complete.
+    pub fn finish(&mut self) {
+        self.close(self.status);
+    }
+
+    /// The answer was cut after its head: counted under the status that was sent, logged with what cut it.
+    pub fn cut(&mut self, error: &'static str) {
+        self.error = Some(error);
+        self.close(self.status);
+    }
+
+    /// An upgraded stream ended.
+    pub fn finish_tunnel(&mut self, _up: u64, down: u64) {
+        self.bytes_out = down;
+        self.close(self.status);
+    }
+
+    fn close(&mut self, status: u16) {
+        if !std::mem::take(&mut self.open) {
+            return;
+        }
+        let now = self.local.now();
+        let duration = now.since(self.started);
+        let meters = self.local.meters();
+        let pool = self.steered.as_ref().map(|steered| (steered.pool, &steered.peer.pool));
+        let listener: (u32, &Arc<str>) = (self.conn.listener_number, &self.conn.listener);
+        self.desk.count_request(listener, pool, status, meters);
+        if let Some(refusal) = self.refusal {
+            self.desk.count_refusal(refusal, meters);
+        }
+        self.desk.duration.record(duration);
+        self.local.log(|out, format| access_line::write(out, format, self, status, duration));
+        self.conn.end();
+    }
+}
+
+impl Drop for Ledger {
+    fn drop(&mut self) {
+        // Nobody settled it: hyper dropped the request because the client's connection or stream is gone.
+        self.close(0);
+    }
+}

@@ -1,0 +1,231 @@
+//! A request's body on its way to an endpoint: counted, bounded, and remembered as far as a replay may need it.
+//! Never holds more than the replay buffer; back-pressure is the client's socket.
+
+use std::{
+    cell::{Cell, RefCell},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use thalweg_core::Tick;
+
+use crate::vigil::Vigil;
+
+/// The upload of one request, over all its attempts.
+#[derive(Debug)]
+pub struct Upload {
+    body: RefCell<Option<Incoming>>,
+    /// Frames sent so far, as long as they can be replayed.
+    kept: RefCell<Vec<Bytes>>,
+    kept_bytes: Cell<u64>,
+    buffer: u64,
+    limit: Option<u64>,
+    /// Bytes read from the client.
+    pub received: Cell<u64>,
+    /// When the last byte was read from the client; `None` = not yet.
+    pub ended: Cell<Option<Tick>>,
+    /// More than the limit arrived.
+    pub too_large: Cell<bool>,
+    /// The client broke off.
+    pub client_failed: Cell<bool>,
+    replayable: Cell<bool>,
+    touched: Cell<bool>,
+    /// Bumped by each attempt: a body of an older attempt reads nothing more.
+    attempt: Cell<u32>,
+    answer_within: Duration,
+    /// The head of the answer has come: the wait for it is over.
+    pub answered: Cell<bool>,
+    vigil: Rc<Vigil>,
+    clock: Rc<Cell<Tick>>,
+}
+
+/// Bounds on an upload.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes kept for a replay.
+    pub buffer: u64,
+    /// Bytes allowed at all.
+    pub limit: Option<u64>,
+    /// Longest wait for an answer once the upload has ended.
+    pub answer_within: Duration,
+}
+
+impl Upload {
+    /// An upload that starts now.
+    #[must_use]
+    pub fn new(body: Incoming, bounds: Bounds, vigil: Rc<Vigil>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
+        let none = body.is_end_stream();
+        Rc::new(Self {
+            ended: Cell::new(none.then(|| clock.get())),
+            body: RefCell::new((!none).then_some(body)),
+            kept: RefCell::default(),
+            kept_bytes: Cell::new(0),
+            buffer: bounds.buffer,
+            limit: bounds.limit,
+            received: Cell::new(0),
+            too_large: Cell::new(false),
+            client_failed: Cell::new(false),
+            replayable: Cell::new(true),
+            touched: Cell::new(false),
+            attempt: Cell::new(0),
+            answer_within: bounds.answer_within,
+            answered: Cell::new(false),
+            vigil,
+            clock,
+        })
+    }
+
+    /// The request has no body.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.body.borrow().is_none() && !self.touched.get()
+    }
+
+    /// The whole upload can be sent (again) from its start.
+    #[must_use]
+    pub fn replayable(&self) -> bool {
+        self.replayable.get() && !self.too_large.get() && !self.client_failed.get()
+    }
+
+    /// The body for the next attempt; bodies handed out before go silent.
+    #[must_use]
+    pub fn attempt(self: &Rc<Self>) -> UploadBody {
+        self.attempt.set(self.attempt.get() + 1);
+        if self.is_empty() {
+            return UploadBody(None);
+        }
+        UploadBody(Some(Sending { upload: Rc::clone(self), attempt: self.attempt.get(), replayed: 0 }))
+    }
+
+    fn remember(&self, data: &Bytes) {
+        let bytes = self.kept_bytes.get() + data.len() as u64;
+        self.kept_bytes.set(bytes);
+        if bytes > self.buffer {
+            self.replayable.set(false);
+            self.kept.borrow_mut().clear();
+        } else if self.replayable.get() {
+            self.kept.borrow_mut().push(data.clone());
+        }
+    }
+
+    /// From here on the endpoint is waited for, not the client.
+    fn end(&self) {
+        self.ended.set(Some(self.clock.get()));
+        if !self.answered.get() {
+            self.vigil.until(self.clock.get().after(self.answer_within));
+        }
+    }
+
+    fn poll_client(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let mut slot = self.body.borrow_mut();
+        let Some(body) = slot.as_mut() else { return Poll::Ready(None) };
+        self.touched.set(true);
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                *slot = None;
+                self.end();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(_))) => {
+                *slot = None;
+                self.client_failed.set(true);
+                Poll::Ready(Some(Err(UploadError::ClientGone)))
+            }
+            Poll::Ready(Some(Ok(frame))) => {
+                match frame.data_ref() {
+                    Some(data) => {
+                        self.received.set(self.received.get() + data.len() as u64);
+                        if self.limit.is_some_and(|limit| self.received.get() > limit) {
+                            self.too_large.set(true);
+                            return Poll::Ready(Some(Err(UploadError::TooLarge)));
+                        }
+                        self.remember(data);
+                    }
+                    // Trailers are not kept: an upload that has them is sent once.
+                    None => self.replayable.set(false),
+                }
+                if body.is_end_stream() {
+                    *slot = None;
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+}
+
+/// Why an upload broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UploadError {
+    /// The client broke off.
+    #[error("the client broke the upload off")]
+    ClientGone,
+    /// More than `body_bytes` arrived.
+    #[error("the upload is larger than allowed")]
+    TooLarge,
+    /// Another attempt has taken over.
+    #[error("another attempt has taken over")]
+    Superseded,
+}
+
+/// The body of one attempt.
+#[derive(Debug)]
+pub struct UploadBody(Option<Sending>);
+
+#[derive(Debug)]
+struct Sending {
+    upload: Rc<Upload>,
+    attempt: u32,
+    replayed: usize,
+}
+
+impl Body for UploadBody {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Some(sending) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        if sending.attempt != sending.upload.attempt.get() {
+            return Poll::Ready(Some(Err(UploadError::Superseded)));
+        }
+        let kept = sending.upload.kept.borrow().get(sending.replayed).cloned();
+        if let Some(data) = kept {
+            sending.replayed += 1;
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        let upload = Rc::clone(&sending.upload);
+        let polled = upload.poll_client(cx);
+        if upload.replayable.get() {
+            sending.replayed = upload.kept.borrow().len();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|sending| {
+            sending.upload.body.borrow().is_none() && sending.replayed >= sending.upload.kept.borrow().len()
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let Some(sending) = &self.0 else { return SizeHint::with_exact(0) };
+        let kept: u64 =
+            sending.upload.kept.borrow().iter().skip(sending.replayed).map(|data| data.len() as u64).sum();
+        match sending.upload.body.borrow().as_ref() {
+            None => SizeHint::with_exact(kept),
+            Some(body) => {
+                body.size_hint().exact().map_or_else(SizeHint::new, |rest| SizeHint::with_exact(rest + kept))
+            }
+        }
+    }
+}

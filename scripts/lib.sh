@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# What the scripts share: where things are, how to say something, how to end.
+# Sourced, never run. It starts nothing and changes nothing.
+
+ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+
+# Data goes to stdout, messages to stderr; each argument is a line.
+say() { printf '%s\n' "$@" >&2; }
+
+# die [-CODE] MESSAGE: one clear line, then out.
+die() {
+    local code=1
+    if [[ $1 =~ ^-[0-9]+$ ]]; then
+        code=${1#-}
+        shift
+    fi
+    say "thalweg: $*"
+    exit "$code"
+}
+
+# rustup puts cargo where only a login shell looks.
+require_cargo() {
+    if ! command -v cargo >/dev/null 2>&1 && [[ -x ${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo ]]; then
+        PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
+        export PATH
+    fi
+    command -v cargo >/dev/null 2>&1 || die "cargo is missing: install Rust with rustup first (https://rustup.rs)"
+}
+
+# Where cargo puts what it builds, whatever the environment or cargo's own configuration says.
+target_dir() {
+    cargo metadata --manifest-path "$ROOT/Cargo.toml" --locked --no-deps --format-version 1 |
+        "$ROOT/.venv/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Installs what is missing, and nothing else: Debian packages (as root) and `.venv` for the application.
+# Repeating it costs well under a second. It never starts a service.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+
+POLICY=/usr/sbin/policy-rc.d
+PYTHON_MIN="(3, 11)"
+
+main() {
+    require_cargo
+    packages
+    # One setup at a time per clone; the lock goes with the process.
+    exec 9<"$ROOT"
+    flock 9
+    virtual_environment
+}
+
+# Prints the Debian packages that are missing. aws-lc-sys builds with the C compiler alone: no cmake.
+missing_essential() {
+    { command -v cc && [[ -e /usr/include/stdio.h ]]; } >/dev/null || echo gcc libc6-dev
+    command -v make >/dev/null || echo make
+    command -v curl >/dev/null || echo curl
+    base_python >/dev/null || echo python3 python3-venv
+}
+
+missing_optional() {
+    [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
+    command -v openssl >/dev/null || echo openssl
+    command -v ip >/dev/null || echo iproute2
+    command -v ps >/dev/null || echo procps
+    command -v shellcheck >/dev/null || echo shellcheck
+}
+
+packages() {
+    local essential optional
+    mapfile -t essential < <(missing_essential | tr ' ' '\n')
+    mapfile -t optional < <(missing_optional | tr ' ' '\n')
+    local wanted=("${essential[@]}" "${optional[@]}")
+    ((${#wanted[@]})) || return 0
+
+    local line="apt-get install -y --no-install-recommends ${wanted[*]}"
+    if ((EUID == 0)) && command -v apt-get >/dev/null; then
+        say "setup: $line"
+        apt_install "${wanted[@]}" || say "setup: apt-get did not succeed"
+        mapfile -t essential < <(missing_essential | tr ' ' '\n')
+        mapfile -t optional < <(missing_optional | tr ' ' '\n')
+    else
+        say "setup: missing, and only root can install it:"
+        say "    $line"
+    fi
+    ((${#essential[@]} == 0)) || die "cannot go on without: ${essential[*]}"
+    ((${#optional[@]} == 0)) || say "setup: going on without: ${optional[*]} (what needs it is skipped, and said so)"
+}
+
+# A package that brings a daemon would start it: policy-rc.d says no, and is put back as it was.
+apt_install() (
+    exec 8</usr/sbin
+    flock 8
+    trap restore_policy EXIT
+    # Ours may be left from a setup that was killed: that one is not worth keeping.
+    if [[ -e $POLICY && ! -e $POLICY.thalweg-saved ]] && ! grep -q thalweg-setup "$POLICY"; then
+        mv "$POLICY" "$POLICY.thalweg-saved"
+    fi
+    printf '#!/bin/sh\n# thalweg-setup: removed when the installation ends.\nexit 101\n' >"$POLICY"
+    chmod 755 "$POLICY"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q -o DPkg::Lock::Timeout=120 update >&2 || say "setup: apt-get update failed, trying with the lists at hand"
+    apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@" >&2
+)
+
+restore_policy() {
+    rm -f "$POLICY"
+    if [[ -e $POLICY.thalweg-saved ]]; then
+        mv "$POLICY.thalweg-saved" "$POLICY"
+    fi
+}
+
+# The first interpreter that is new enough and can make virtual environments; Debian's own first.
+base_python() {
+    local candidate
+    for candidate in ${THALWEG_BASE_PYTHON:-} /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
+        if "$candidate" -c "import sys, venv, ensurepip; sys.exit(sys.version_info < $PYTHON_MIN)" 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    return 1
+}
+
+# The stamp names what `.venv` was made from and where: an environment that moved is not usable.
+virtual_environment() {
+    local python stamp
+    python=$(base_python)
+    stamp=$({
+        echo "$ROOT"
+        "$python" --version
+        cat "$ROOT/app/requirements.txt" "$ROOT/app/requirements-dev.txt"
+    } | sha256sum)
+    if [[ $(cat "$ROOT/.venv/.stamp" 2>/dev/null) == "$stamp" && -x $ROOT/.venv/bin/python ]]; then
+        return
+    fi
+    say "setup: .venv from app/requirements.txt and app/requirements-dev.txt"
+    rm -rf "$ROOT/.venv"
+    "$python" -m venv "$ROOT/.venv"
+    "$ROOT/.venv/bin/python" -m pip install --quiet --require-hashes \
+        -r "$ROOT/app/requirements.txt" -r "$ROOT/app/requirements-dev.txt" >&2 ||
+        die "the Python packages of app/requirements*.txt could not be installed"
+    printf '%s\n' "$stamp" >"$ROOT/.venv/.stamp"
+}
+
+main
