@@ -12,7 +12,7 @@ use thalweg_testkit::{
 const SOON: Duration = Duration::from_secs(5);
 
 /// No ejection but by an unreasonable number of failures: for scenarios about single requests.
-const PATIENT: &str = "[eject]\nconsecutive_failures = 100000\nfailure_ratio = 1.0\nmin_requests = 100000\n";
+const PATIENT: &str = "[eject]\nconsecutive_failures = 10000\nfailure_ratio = 1.0\nmin_requests = 100000\n";
 
 /// Unprobed pools, one endpoint each, in failover order.
 fn unprobed(endpoints: &[&Endpoint], route: &str) -> Edge {
