@@ -1,0 +1,144 @@
+//! The data plane, one room at a time, over real sockets and without a control plane.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects by failing")]
+
+mod support;
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    time::Duration,
+};
+
+use support::DataPlane;
+
+/// Answers each connection's requests with `answer`, and reports what it received.
+fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, received) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, seen) = (stream.unwrap(), seen.clone());
+            std::thread::spawn(move || {
+                let mut buffer = [0; 65536];
+                while let Ok(n) = stream.read(&mut buffer) {
+                    if n == 0 {
+                        break;
+                    }
+                    let _ = seen.send(String::from_utf8_lossy(&buffer[..n]).into_owned());
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (port, received)
+}
+
+fn one_pool(ports: &[u16], route: &str) -> String {
+    let endpoints: Vec<String> = ports.iter().map(|port| format!("{{ address = \"127.0.0.1:{port}\" }}")).collect();
+    format!(
+        "[pool.a]\nendpoints = [{}]\n[route.r]\npolicy = \"failover\"\npools = [{{ pool = \"a\" }}]\n{route}\n",
+        endpoints.join(", ")
+    )
+}
+
+/// Sends `request`, closes the sending side, and returns everything that comes back.
+fn ask(plane: &DataPlane, request: &str) -> String {
+    let mut stream = TcpStream::connect(plane.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-own: 1\r\n\r\nok";
+
+#[test]
+fn a_request_goes_through_all_rooms_and_its_head_is_clean_both_ways() {
+    let (port, seen) = endpoint(OK);
+    let plane = DataPlane::start(&one_pool(&[port], ""));
+    let request = "GET /a/../b?q=1 HTTP/1.1\r\nHost: Example.com:80\r\nConnection: x-hop\r\nX-Hop: 1\r\n\
+                   X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Request-Id: abc\r\n\r\n";
+    let answer = ask(&plane, request);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("x-own: 1\r\n") && answer.contains("x-request-id: abc\r\n"), "{answer}");
+    assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+    let seen = seen.recv().unwrap();
+    assert!(seen.starts_with("GET /b?q=1 HTTP/1.1\r\n"), "{seen}");
+    for (field, there) in [
+        ("host: Example.com:80\r\n", true),
+        ("x-forwarded-for: 127.0.0.1\r\n", true),
+        ("x-forwarded-proto: http\r\n", true),
+        ("x-forwarded-host: Example.com:80\r\n", true),
+        ("via: 1.1 thalweg\r\n", true),
+        ("6.6.6.6", false),
+        ("x-hop", false),
+    ] {
+        assert_eq!(seen.contains(field), there, "{field}: {seen}");
+    }
+    plane.drain();
+}
+
+#[test]
+fn a_refused_connection_is_tried_elsewhere_and_reported() {
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (port, _seen) = endpoint(OK);
+    let mut plane = DataPlane::start(&one_pool(&[dead, port], ""));
+    for _ in 0..20 {
+        assert!(ask(&plane, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").starts_with("HTTP/1.1 200"));
+    }
+    assert_eq!(plane.suspects.try_recv().unwrap().fault, thalweg_core::Fault::Refused);
+    plane.drain();
+}
+
+#[test]
+fn what_is_answered_here_says_why() {
+    let (port, _seen) = endpoint(OK);
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let plane = DataPlane::start(&one_pool(&[port], "hosts = [\"a\"]\nbody_bytes = \"10B\""));
+    let check = |plane: &DataPlane, request: &str, status: &str, ours: &str| {
+        let answer = ask(plane, request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request} -> {answer}");
+        assert!(answer.contains(&format!("details=\"{ours}\"")), "{request} -> {answer}");
+        assert!(answer.contains(&format!("{{\"error\":\"{ours}\",\"request_id\":\"")), "{request} -> {answer}");
+    };
+    check(&plane, "GET / HTTP/1.1\r\nHost: b\r\n\r\n", "404", "no_route");
+    check(&plane, "GET /%2f HTTP/1.1\r\nHost: a\r\n\r\n", "400", "bad_request");
+    check(&plane, "GET / HTTP/1.1\r\n\r\n", "400", "bad_request");
+    check(&plane, "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "400", "bad_request");
+    check(&plane, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405", "method_not_allowed");
+    check(&plane, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n01234567890", "413", "body_too_large");
+    let via = "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 thalweg, 1.1 thalweg, 1.1 thalweg\r\n\r\n";
+    check(&plane, via, "508", "loop");
+    plane.drain();
+    let plane = DataPlane::start(&one_pool(&[dead], ""));
+    check(&plane, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", "502", "connect_failed");
+    plane.drain();
+}
+
+#[test]
+fn an_upgraded_stream_is_passed_through_both_ways() {
+    let (port, _seen) =
+        endpoint("HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\nhello");
+    let plane = DataPlane::start(&one_pool(&[port], ""));
+    let mut stream = TcpStream::connect(plane.address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        let mut byte = [0; 1];
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    stream.write_all(b"ping").unwrap();
+    let mut back = [0; 8];
+    stream.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"HTTP/1.1", "the endpoint answers what it reads, on the upgraded stream");
+    drop(stream);
+    plane.drain();
+}
