@@ -358,6 +358,32 @@ fn a_dial_sends_the_rest_to_the_next_tier() {
 }
 
 #[test]
+fn a_pool_that_is_half_down_spills_what_its_rest_cannot_take() {
+    let endpoints: Vec<Endpoint> =
+        ["a0", "a1", "a2", "a3", "b"].iter().map(|name| Endpoint::start(name)).collect();
+    let addrs: Vec<_> = endpoints.iter().map(Endpoint::addr).collect();
+    let conf = Conf::new().listener("web", "").pool("p0", &addrs[..4], "").pool("p1", &addrs[4..], "").route(
+        "all",
+        "failover",
+        &["p0", "p1"],
+        "",
+    );
+    let edge = Edge::start(&conf);
+    edge.until_up(5);
+    assert_eq!(hammer(edge.web(), 1, 100).get("b"), None);
+    endpoints[0].health(Health::status(503));
+    endpoints[1].health(Health::status(503));
+    edge.until_up(3);
+    // Half of it is left, times 1.4.
+    let spilled = hammer(edge.web(), 2, 500).get("b").copied().unwrap_or(0);
+    assert!((270..=330).contains(&spilled), "{spilled} of 1000 instead of 300");
+    assert!(edge.metric("thalweg_decisions_total", &[("reason", "spill"), ("pool", "p1")]) >= 270.0);
+    endpoints[2].health(Health::status(503));
+    edge.until_up(2);
+    assert_eq!(hammer(edge.web(), 1, 100).get("b"), Some(&100), "a short pool is skipped");
+}
+
+#[test]
 fn latency_picks_the_nearest_leaves_it_when_it_fails_and_returns() {
     let _alone = alone();
     let (near, far) = (Endpoint::start("near"), Endpoint::start("far"));

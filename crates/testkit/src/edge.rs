@@ -60,13 +60,17 @@ pub struct Edge {
 impl Edge {
     /// Starts one and waits until it is ready.
     pub fn start(conf: &Conf) -> Self {
-        let edge = Self::launch(conf);
-        let ready = || edge.ended().is_some() || edge.ready() == 200;
-        eventually(&format!("ready; log so far in {}", edge.scratch.path().display()), START, ready);
-        if let Some(code) = edge.ended() {
-            panic!("the edge ended with {code}: {}", edge.stderr());
+        for _ in 0..5 {
+            let edge = Self::launch(conf);
+            let what = format!("ready; log so far in {}", edge.scratch.path().display());
+            eventually(&what, START, || edge.ended().is_some() || edge.ready() == 200);
+            match edge.ended() {
+                None => return edge,
+                Some(3) => {}
+                Some(code) => panic!("the edge ended with {code}: {}", edge.stderr()),
+            }
         }
-        edge
+        panic!("five times a free port was taken");
     }
 
     /// Starts one and waits only until its admin page answers.
