@@ -17,8 +17,8 @@ test: ## every test
 test-long: ## the slow tests
 	@exec scripts/test-long.sh
 
-bench: ## micro-benches
-	@exec cargo bench --locked -p thalweg-bench
+bench: ## thalweg beside nginx, HAProxy and Envoy, then the micro-benches (about 40 minutes)
+	@bench/run.sh $(BENCH_ARGS) && exec cargo bench --locked -p thalweg-bench
 
 fmt: ## format Rust and Python in place
 	@exec scripts/fmt.sh

@@ -1,0 +1,197 @@
+"""Runs the endpoint and the load generators on the load core, and reads what they report. Never retries a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+from dataclasses import dataclass
+
+from . import peers
+from .settings import OUT, Settings
+
+HOST = "bench.example"
+
+
+class LoadFailed(Exception):
+    """The load was not what it claims to be: errors, non-2xx answers, or no report."""
+
+
+@dataclass(frozen=True)
+class Report:
+    p50_us: float
+    p99_us: float
+    detail: dict[str, object]
+
+
+class Endpoint:
+    """Three regions: one process, three ports."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.ports = peers.free_ports(3)
+        self.process: subprocess.Popen | None = None
+
+    def __enter__(self) -> Endpoint:
+        ports = ",".join(map(str, self.ports))
+        self.process = spawn(self.settings, [str(self.settings.tools_dir / "bench-endpoint"), "--ports", ports])
+        peers.wait_until(self.answers, 5, lambda: self.process.poll() is not None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def answers(self) -> bool:
+        try:
+            return all(peers.get(port, "/health")[0] == 200 for port in self.ports)
+        except OSError:
+            return False
+
+
+def spawn(settings: Settings, command: list[str], **kwargs) -> subprocess.Popen:
+    command = ["taskset", "-c", str(settings.load_core), *command]
+    usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
+    quiet = os.environ | {"RUST_BACKTRACE": "0"}
+    process = subprocess.Popen(command, start_new_session=True, env=quiet, **usual | kwargs)
+    peers.raise_priority(process.pid, settings.nice)
+    started.append(process)
+    return process
+
+
+started: list[subprocess.Popen] = []
+
+
+def kill_leftovers() -> None:
+    """Ends what is still running of what was started here, and nothing else."""
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+WRK_REPORT = """
+done = function(s, latency)
+  local e = s.errors
+  io.write(string.format(
+    'REPORT {"requests":%d,"connect":%d,"read":%d,"write":%d,"status":%d,"timeout":%d,"p50_us":%d,"p99_us":%d}\\n',
+    s.requests, e.connect, e.read, e.write, e.status, e.timeout, latency:percentile(50), latency:percentile(99)))
+end
+"""
+
+
+def start_wrk(settings: Settings, url: str, seconds: int, connections: int) -> subprocess.Popen:
+    script = OUT / "wrk.lua"
+    script.write_text(WRK_REPORT)
+    flags = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", str(script)]
+    return spawn(settings, [peers.need("wrk"), *flags, url])
+
+
+def finish_wrk(process: subprocess.Popen, timeout_s: float) -> Report:
+    out, _ = communicate(process, timeout_s)
+    return parse_wrk(out)
+
+
+def parse_wrk(out: str) -> Report:
+    found = re.search(r"^REPORT (.*)$", out, re.M)
+    if not found:
+        raise LoadFailed(f"wrk reported nothing: {out.strip()[-200:]!r}")
+    report = json.loads(found[1])
+    bad = {key: report[key] for key in ("connect", "read", "write", "status", "timeout") if report[key]}
+    if bad or not report["requests"]:
+        raise LoadFailed(f"wrk: {report['requests']} requests, errors {bad}")
+    return Report(report["p50_us"], report["p99_us"], {"load_requests": report["requests"]})
+
+
+def start_h2load(settings: Settings, url: str, seconds: int, connections: int, streams: int) -> subprocess.Popen:
+    log = OUT / "h2load.log"
+    log.unlink(missing_ok=True)
+    flags = ["-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", "--warm-up-time=0", f"--log-file={log}"]
+    return spawn(settings, [peers.need("h2load"), *flags, url], stderr=subprocess.STDOUT)
+
+
+def finish_h2load(process: subprocess.Popen, timeout_s: float) -> Report:
+    out, _ = communicate(process, timeout_s)
+    return parse_h2load(out, OUT / "h2load.log")
+
+
+def parse_h2load(out: str, log: pathlib.Path) -> Report:
+    counts = re.search(r"(\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", out)
+    codes = re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", out)
+    if not counts or not codes:
+        raise LoadFailed(f"h2load reported nothing: {out.strip()[-200:]!r}")
+    done, succeeded, *bad = map(int, counts.groups())
+    if not succeeded or any(bad) or any(map(int, codes.groups()[1:])):
+        raise LoadFailed(f"h2load: {counts[0]}; {codes[0]}")
+    latencies = sorted(int(line.rsplit("\t", 1)[1]) for line in log.open())
+    tls = {key: m[1] for key in ("TLS Protocol", "Cipher", "Server Temp Key", "Application protocol")
+           if (m := re.search(rf"^{key}: (.*)$", out, re.M))}  # fmt: skip
+    if tls.get("Application protocol") != "h2":
+        raise LoadFailed(f"negotiated {tls.get('Application protocol')!r}, not h2")
+    return Report(quantile(latencies, 0.5), quantile(latencies, 0.99), {"load_requests": done, **tls})
+
+
+def open_loop(settings: Settings, port: int, rate: float, duration_s: float, seed: int, **flags) -> dict:
+    """Offers `rate` for `duration_s` and returns bench-load's report, whether or not the level was held."""
+    process = start_open_loop(settings, port, rate, duration_s, seed, **flags)
+    return finish_open_loop(process, duration_s + settings.warmup_s + 30)
+
+
+def start_open_loop(settings: Settings, port: int, rate: float, duration_s: float, seed: int, **flags):
+    flags = {"address": f"127.0.0.1:{port}", "host": HOST, "rate": f"{rate:.0f}", "duration": duration_s,
+             "warmup": settings.warmup_s, "connections": 64, "seed": seed, **flags}  # fmt: skip
+    words = [word for key, value in flags.items() for word in (f"--{key}", str(value))]
+    return spawn(settings, [str(settings.tools_dir / "bench-load"), "open", *words], stderr=subprocess.STDOUT)
+
+
+def finish_open_loop(process: subprocess.Popen, timeout_s: float) -> dict:
+    out, _ = communicate(process, timeout_s)
+    try:
+        return json.loads(out.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        raise LoadFailed(f"bench-load reported nothing: {out.strip()[-200:]!r}") from None
+
+
+class Held:
+    """Connections that are open and do what they are told: nothing, or one request each."""
+
+    def __init__(self, settings: Settings, port: int, connections: int):
+        words = ["hold", "--address", f"127.0.0.1:{port}", "--connections", str(connections)]
+        self.process = spawn(settings, [str(settings.tools_dir / "bench-load"), *words], stdin=subprocess.PIPE)
+        self.opened = self.expect("held")
+
+    def request_each(self) -> dict:
+        self.process.stdin.write("request\n")
+        self.process.stdin.flush()
+        return self.expect("answered")
+
+    def expect(self, phase: str) -> dict:
+        line = self.process.stdout.readline()
+        report = json.loads(line) if line else {}
+        if report.get("phase") != phase or report["failed"]:
+            self.close()
+            raise LoadFailed(f"{phase}: {report or 'bench-load ended'}")
+        return report
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def communicate(process: subprocess.Popen, timeout_s: float) -> tuple[str, str]:
+    try:
+        return process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise LoadFailed(f"load still running after {timeout_s:.0f} s") from None
+
+
+def quantile(ordered: list[int], q: float) -> float:
+    if not ordered:
+        return float("nan")
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+

@@ -1,0 +1,264 @@
+"""What is done to each proxy: closed-loop capacity, open-loop latency, idle memory, a big reload.
+
+Every scenario alternates the peers, starts each round with another one, and yields samples. A sample with a failure is kept and
+shown, but never counted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from . import load, measure, peers, reload_config
+from .peers import Peer, PeerFailed
+from .settings import Settings
+
+
+@dataclass
+class Sample:
+    scenario: str
+    peer: str
+    round: int
+    figures: dict[str, float] = field(default_factory=dict)
+    detail: dict[str, object] = field(default_factory=dict)
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A closed-loop scenario: as many requests as go through."""
+
+    path: str
+    tls: bool = False
+    h2: bool = False
+    connections: int = 64
+    streams: int = 1
+
+
+CLOSED = {
+    "h1": Closed("/"),
+    "tls-h1": Closed("/", tls=True),
+    "tls-h2": Closed("/", tls=True, h2=True, connections=16, streams=8),
+    "body-64k": Closed("/64k", connections=32),
+    "body-1m": Closed("/1m", connections=16),
+}
+
+
+class Rig:
+    """Everything that runs: the endpoint, and whichever peers came up."""
+
+    def __init__(self, settings: Settings, endpoint: load.Endpoint):
+        self.settings = settings
+        self.endpoint = endpoint
+        self.running: dict[str, Peer] = {}
+        self.came_up: list[str] = []  # for the scenarios that start each peer afresh
+
+    def start_all(self, names: tuple[str, ...]) -> dict[str, str]:
+        missing = {}
+        for name in names:
+            try:
+                peer = Peer(name, self.settings, self.endpoint.ports)
+                peer.start()
+                self.running[name] = peer
+                self.came_up.append(name)
+            except PeerFailed as why:
+                missing[name] = str(why)
+                shout(f"{name} takes no part: {why}")
+        time.sleep(0 if not self.running else 2.5)  # every check has risen
+        return missing
+
+    def stop_all(self) -> None:
+        for peer in self.running.values():
+            peer.stop()
+        self.running.clear()
+
+    def rounds(self, names: list[str], rounds: int) -> Iterator[tuple[int, str]]:
+        for number in range(rounds):
+            for offset in range(len(names)):
+                yield number, names[(number + offset) % len(names)]
+
+    def sample(self, scenario: str, peer: str, number: int, work: Callable[[Sample], None]) -> Sample:
+        sample = Sample(scenario, peer, number)
+        try:
+            work(sample)
+        except (load.LoadFailed, PeerFailed, OSError, ValueError) as why:
+            sample.failure = f"{type(why).__name__}: {why}"
+            shout(f"{scenario} {peer} round {number + 1} FAILED and is not counted: {sample.failure}")
+            self.revive(peer)
+        return sample
+
+    def revive(self, name: str) -> None:
+        peer = self.running.get(name)
+        if peer and (peer.process is None or peer.process.poll() is not None or not peer.answers()):
+            peer.stop()
+            try:
+                peer.start()
+            except PeerFailed as why:
+                shout(f"{name} is gone: {why}")
+                del self.running[name]
+
+
+def closed(rig: Rig, name: str) -> Iterator[Sample]:
+    for number, peer in rig.rounds(list(rig.running), rig.settings.rounds):
+        if peer in rig.running:
+            yield rig.sample(name, peer, number, lambda s: closed_once(rig, CLOSED[name], rig.running[s.peer], s))
+
+
+def closed_once(rig: Rig, shape: Closed, peer: Peer, sample: Sample) -> None:
+    settings = rig.settings
+    scheme, port = ("https", peer.https) if shape.tls else ("http", peer.http)
+    url = f"{scheme}://127.0.0.1:{port}{shape.path}"
+    seconds = math.ceil(settings.warmup_s + settings.duration_s + 0.5)
+    if shape.h2:
+        process = load.start_h2load(settings, url, seconds, shape.connections, shape.streams)
+    else:
+        process = load.start_wrk(settings, url, seconds, shape.connections)
+    time.sleep(settings.warmup_s)
+    pids, core, counter = peer.pids(), settings.proxy_core, rig.endpoint.ports[0]
+    first = measure.read(pids, core, counter)
+    time.sleep(settings.duration_s)
+    seen = measure.window(first, measure.read(pids, core, counter))
+    report = (load.finish_h2load if shape.h2 else load.finish_wrk)(process, seconds + 20)
+    if seen.requests == 0:
+        raise load.LoadFailed("no request reached the endpoint")
+    sample.figures = {
+        "cpu_us": seen.cpu_us_per_request,
+        "rps": seen.rps,
+        "p50_us": report.p50_us,
+        "p99_us": report.p99_us,
+        "rss_mib": measure.rss_bytes(pids) / 2**20,
+    }
+    sample.detail = {"proxy_share": seen.proxy_share, "foreign_share": seen.foreign_share, **report.detail}
+
+
+def open_loop(rig: Rig, peak_rps: float) -> Iterator[Sample]:
+    """Each level of nginx's peak, Poisson arrivals, the same schedule for every peer of a round."""
+    for level in rig.settings.open_levels:
+        rate = peak_rps * level / 100
+        for number, peer in rig.rounds(list(rig.running), rig.settings.rounds):
+            if peer in rig.running:
+                yield rig.sample(f"open-{level}", peer, number, lambda s: open_once(rig, rate, s))
+
+
+def open_once(rig: Rig, rate: float, sample: Sample) -> None:
+    settings, peer = rig.settings, rig.running[sample.peer]
+    pids, core = peer.pids(), settings.proxy_core
+    process = load.start_open_loop(settings, peer.http, rate, settings.duration_s, sample.round + 1)
+    time.sleep(settings.warmup_s + 0.1)
+    first = measure.read(pids, core, rig.endpoint.ports[0])
+    time.sleep(settings.duration_s * 0.9)
+    seen = measure.window(first, measure.read(pids, core, rig.endpoint.ports[0]))
+    report = load.finish_open_loop(process, settings.duration_s + 30)
+    if report["errors"]:
+        raise load.LoadFailed(f"{report['errors']} errors, first: {report['first_error']}")
+    sample.figures = {
+        "cpu_us": seen.cpu_us_per_request,
+        "rps": report["achieved_rps"],
+        "p50_us": report["p50_us"],
+        "p99_us": report["p99_us"],
+        "rss_mib": measure.rss_bytes(pids) / 2**20,
+    }
+    # Held: everything that was due was sent and answered, and the generator itself woke in time.
+    held = report["unsent"] + report["unanswered"] == 0 and report["lag_p99_us"] <= 1000
+    sample.detail = {"rate": rate, "held": held, "foreign_share": seen.foreign_share, "report": report}
+
+
+def idle(rig: Rig) -> Iterator[Sample]:
+    """Each peer alone and fresh: RSS with three pools, then with silent connections, then after a request on each."""
+    rig.stop_all()
+    for number, name in rig.rounds(rig.came_up, rig.settings.rounds):
+        yield rig.sample("idle", name, number, lambda s: idle_once(rig, s))
+
+
+def idle_once(rig: Rig, sample: Sample) -> None:
+    peer = Peer(sample.peer, rig.settings, rig.endpoint.ports)
+    held = None
+    try:
+        peer.start()
+        time.sleep(2 if rig.settings.quick else 4)
+        pids, count = peer.pids(), rig.settings.idle_connections
+        empty, sockets = measure.rss_bytes(pids), measure.open_sockets(pids)
+        held = load.Held(rig.settings, peer.http, count)
+        # Some upstream sockets come and go; the accepted ones are what matters.
+        peers.wait_until(lambda: measure.open_sockets(pids) >= sockets + count - 20, 20)
+        time.sleep(1)
+        silent = measure.rss_bytes(pids)
+        held.request_each()
+        time.sleep(1)
+        used = measure.rss_bytes(pids)
+        if measure.open_sockets(pids) < count:
+            raise load.LoadFailed("connections were closed while they were counted")
+        sample.figures = {
+            "idle_rss_mib": empty / 2**20,
+            "silent_bytes": (silent - empty) / count,
+            "used_bytes": (used - empty) / count,
+        }
+    finally:
+        if held:
+            held.close()
+        peer.stop()
+
+
+def reload(rig: Rig) -> Iterator[Sample]:
+    """Thalweg only: 1,000 pools × 10 endpoints by POST, again and again with a change, while traffic goes on.
+
+    A sample per reload; what the traffic saw belongs to all of them.
+    """
+    rig.stop_all()
+    if "thalweg" not in rig.came_up:
+        return
+    whole = rig.sample("reload", "thalweg", 0, lambda s: reload_run(rig, s))
+    for number, took_ms in enumerate(whole.detail.pop("took_ms", [])):
+        figures = {"reload_ms": took_ms, **whole.figures}
+        yield Sample("reload", "thalweg", number, figures, whole.detail, whole.failure)
+    if whole.failure:
+        yield whole
+
+
+def reload_run(rig: Rig, sample: Sample) -> None:
+    settings = rig.settings
+    peer = Peer("thalweg", settings, rig.endpoint.ports)
+    small = peer.config.read_text()
+    count = max(settings.rounds, 2)
+    process = None
+    try:
+        peer.start()
+        process = load.start_open_loop(settings, peer.http, 500, 3 + 3 * count, 1, connections=16)
+        time.sleep(2)
+        took = sample.detail["took_ms"] = []
+        for number in range(count):
+            config = reload_config.big(small, rig.endpoint.ports, weight=1 + number % 2)
+            took.append(reload_once(peer, config))
+            time.sleep(2.5)
+        report = load.finish_open_loop(process, 120)
+        sample.figures = {
+            "failed": report["errors"] + report["unsent"] + report["unanswered"],
+            "p99_us": report["p99_us"],
+            "rss_mib": measure.rss_bytes(peer.pids()) / 2**20,
+        }
+        sample.detail |= {"readyz_after": peers.get(peer.admin, "/readyz")[0], "report": report}
+    finally:
+        if process and process.poll() is None:
+            process.kill()
+            process.wait()
+        peer.stop()
+
+
+def reload_once(peer: Peer, config: str) -> float:
+    fresh = peer.config.with_suffix(".next")
+    fresh.write_text(config)
+    fresh.replace(peer.config)
+    start = time.perf_counter()
+    status, _, body = peers.get(peer.admin, "/api/v1/reload", method="POST", timeout=60)
+    took_ms = (time.perf_counter() - start) * 1000
+    if status != 200 or "generation" not in json.loads(body):
+        raise load.LoadFailed(f"reload answered {status}: {body[:300]!r}")
+    return took_ms
+
+
+def shout(message: str) -> None:
+    print(f"!! bench: {message}", file=sys.stderr, flush=True)

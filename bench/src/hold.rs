@@ -1,0 +1,88 @@
+//! Many connections held open: silent first, then one request on each, as told line by line on stdin.
+//! Connects from many loopback addresses, so that 10,000 connections do not run out of ports. Never closes early.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpSocket, TcpStream};
+
+/// What to hold.
+pub struct Plan {
+    pub address: SocketAddr,
+    pub host: String,
+    pub connections: usize,
+    pub per_source: usize,
+}
+
+/// One line of progress, as JSON on stdout.
+#[derive(Serialize)]
+struct Progress {
+    phase: &'static str,
+    open: usize,
+    answered: usize,
+    failed: usize,
+    first_error: Option<String>,
+}
+
+/// Opens the connections, then obeys: `request` sends one request on each, `quit` ends.
+pub async fn run(plan: Plan, mut say: impl FnMut(String) -> Result<()>) -> Result<()> {
+    let mut held = Vec::with_capacity(plan.connections);
+    let mut progress = Progress { phase: "held", open: 0, answered: 0, failed: 0, first_error: None };
+    for index in 0..plan.connections {
+        match connect(&plan, index).await {
+            Ok(stream) => held.push(stream),
+            Err(error) => progress.fail(&error),
+        }
+    }
+    progress.open = held.len();
+    say(serde_json::to_string(&progress)?)?;
+    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(order) = orders.next_line().await? {
+        match order.trim() {
+            "request" => {
+                for stream in &mut held {
+                    match request(stream, &plan.host).await {
+                        Ok(()) => progress.answered += 1,
+                        Err(error) => progress.fail(&error),
+                    }
+                }
+                progress.phase = "answered";
+                say(serde_json::to_string(&progress)?)?;
+            }
+            "quit" => break,
+            other => anyhow::bail!("unknown order {other:?}"),
+        }
+    }
+    Ok(())
+}
+
+impl Progress {
+    fn fail(&mut self, error: &anyhow::Error) {
+        self.failed += 1;
+        self.first_error.get_or_insert_with(|| format!("{error:#}"));
+    }
+}
+
+async fn connect(plan: &Plan, index: usize) -> Result<TcpStream> {
+    let source = 2 + index / plan.per_source;
+    let [high, low] = u16::try_from(source)?.to_be_bytes();
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, high, low)), 0)).context("bind")?;
+    socket.connect(plan.address).await.context("connect")
+}
+
+/// One request; the answer is read up to its announced end.
+async fn request(stream: &mut TcpStream, host: &str) -> Result<()> {
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).await?;
+    let mut seen = Vec::new();
+    loop {
+        ensure!(stream.read_buf(&mut seen).await? > 0, "closed");
+        if let Some((head_bytes, body_bytes)) = crate::lane::head(&seen)?
+            && seen.len() >= head_bytes + body_bytes
+        {
+            return Ok(());
+        }
+    }
+}
