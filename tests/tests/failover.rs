@@ -4,7 +4,7 @@ mod common;
 
 use std::{collections::BTreeSet, thread, time::Duration};
 
-use common::{alone, assert_ours, hammer, one_with, two_with};
+use common::{acts, alone, assert_ours, hammer, one_with, two_with};
 use thalweg_testkit::{
     Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Health, Load, eventually, get, stays,
 };
@@ -428,6 +428,9 @@ fn an_endpoint_that_answers_only_errors_is_ejected_and_returns_after_probation()
             .raw("[eject]\nbase = \"500ms\"");
     let edge = Edge::start(&conf);
     edge.until_up(2);
+    if !acts(&edge, "eject.base", "an endpoint that answers only errors is ejected") {
+        return;
+    }
     first.behave(Behaviour::Status(500));
     let load = Load::to(edge.web()).rate(100.0).posts(1.0).start();
     eventually("it is ejected", SOON, || edge.metric("thalweg_ejections_total", &[("pool", "p0")]) >= 1.0);

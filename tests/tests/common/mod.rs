@@ -62,6 +62,16 @@ pub fn assert_refused(answer: Result<Reply, Gone>, allowed: &[u16], what: &str) 
     }
 }
 
+/// Whether the machinery behind this key acts yet; if not, the edge itself says so, and the scenario is skipped loudly
+/// until it does. Then it runs without anybody having to remember it.
+pub fn acts(edge: &Edge, key: &str, scenario: &str) -> bool {
+    let waits = edge.status()["warnings"].to_string().contains(key);
+    if waits {
+        eprintln!("SKIPPED: {scenario}: {key} does not act yet");
+    }
+    !waits
+}
+
 /// Asks this often over kept connections, from a few threads at once; gives who answered how often, or the status of
 /// an answer without a name. Panics when a request gets no answer.
 pub fn hammer(addr: SocketAddr, threads: usize, each: usize) -> BTreeMap<String, usize> {
