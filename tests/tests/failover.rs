@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::{collections::BTreeSet, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use common::{acts, alone, assert_ours, hammer, one_with, two_with};
 use thalweg_testkit::{
@@ -212,8 +212,8 @@ fn the_retry_budget_bounds_retries() {
     first.behave(Behaviour::EveryNth(2, 500));
     let report = Load::to(edge.web()).rate(400.0).count(1600).run();
     let retries = edge.metric("thalweg_retries_total", &[("route", "all")]);
-    // 10 % of 1600, and 10 per second for about four seconds, and what the buckets hold at the start.
-    assert!((50.0..=240.0).contains(&retries), "{retries} retries");
+    // 10 % of 1600, and 10 per second: over ten seconds that is at most 260.
+    assert!((50.0..=265.0).contains(&retries), "{retries} retries");
     assert!(edge.metric("thalweg_retry_budget_exhausted_total", &[("route", "all")]) > 0.0);
     assert_eq!(retries as usize, second.hits(), "every retry was counted");
     assert_eq!(report.class(5) + second.hits(), 800, "{:?}", report.outcomes());
@@ -475,19 +475,27 @@ fn a_cold_start_serves_once_the_first_round_has_ended() {
 }
 
 #[test]
-fn a_dead_pooled_connection_costs_no_get_and_no_double_post() {
-    let (edge, endpoint) = one_with("");
+fn a_pooled_connection_that_died_idle_costs_no_request_and_doubles_no_post() {
+    let endpoint = Endpoint::start("a");
+    let edge = unprobed(&[&endpoint], "");
     let mut client = Client::connect(edge.web());
-    let mut ids = BTreeSet::new();
     for nth in 0..30 {
-        endpoint.cut();
+        let die = || {
+            endpoint.cut();
+            eventually("the pooled connection is dead", SOON, || endpoint.open_connections() == 0);
+        };
         assert_eq!(client.get("/").status, 200, "{nth}");
-        endpoint.cut();
+        die();
         let reply =
             client.ask("POST", "/upload", &format!("x-request-id: p{nth}\r\n"), b"x").expect("an answer");
+        // A close that crosses the request cannot be told from a request that was read: then 502, never a second try.
         assert!([200, 502].contains(&reply.status), "{}", reply.head.line);
-        ids.insert(format!("p{nth}"));
+        die();
+        assert_eq!(client.get("/").status, 200, "{nth}: a connection that died idle is no reason to fail");
     }
     let seen = endpoint.ids();
-    assert!(ids.iter().all(|id| seen.get(id).copied().unwrap_or(0) <= 1), "a POST arrived twice: {seen:?}");
+    let twice: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(twice.is_empty(), "arrived twice: {twice:?}");
+    let lost = (0..30).filter(|nth| !seen.contains_key(&format!("p{nth}"))).count();
+    assert!(lost <= 2, "{lost} of 30 POSTs were given up though the connection had died before them");
 }

@@ -103,6 +103,7 @@ fn a_stuck_endpoint_holds_the_upload_back_and_not_in_our_memory() {
         let addr = edge.web();
         thread::spawn(move || {
             let mut client = Client::connect(addr);
+            client.patience(Duration::from_secs(3));
             client.send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", 512 * MIB));
             let block = vec![0_u8; 256 * 1024];
             let mut sent = 0;

@@ -131,9 +131,10 @@ impl Client {
         Ok((Self { stream, tcp: ours, buf: Vec::new(), addr }, alpn, leaf.unwrap_or_default()))
     }
 
-    /// Waits no longer than this for each read from now on.
+    /// Waits no longer than this for each read and each write from now on.
     pub fn patience(&self, span: Duration) {
         self.tcp.set_read_timeout(Some(span)).expect("a timeout can be set");
+        self.tcp.set_write_timeout(Some(span)).expect("a timeout can be set");
     }
 
     /// Sends these bytes; that the other side has gone shows when the answer is read.
@@ -248,6 +249,12 @@ impl Client {
     /// Says that nothing more will be sent, and goes on reading.
     pub fn half_close(&self) {
         self.tcp.shutdown(Shutdown::Write).expect("a connected socket can be half closed");
+    }
+
+    /// Leaves with a reset: a mere close looks like a half-close to the other side, a reset is beyond doubt.
+    pub fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.tcp, Some(Duration::ZERO))
+            .expect("SO_LINGER can be set");
     }
 
     /// Our own port, to find this connection elsewhere.

@@ -8,6 +8,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use serde_json::Value;
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, Gone, Reply};
 
 /// Held by scenarios that measure time or memory: two of them on two cores would measure each other.
@@ -60,6 +61,11 @@ pub fn assert_refused(answer: Result<Reply, Gone>, allowed: &[u16], what: &str) 
         Ok(reply) => assert!(allowed.contains(&reply.status), "{what}: {} {}", reply.head.line, reply.text()),
         Err(gone) => assert!(gone.closed(), "{what}: silence"),
     }
+}
+
+/// Why a logged request was refused or failed: one of the two fields says it.
+pub fn why(line: &Value) -> &str {
+    line["refusal"].as_str().or_else(|| line["error"].as_str()).unwrap_or("-")
 }
 
 /// Whether the machinery behind this key acts yet; if not, the edge itself says so, and the scenario is skipped loudly
