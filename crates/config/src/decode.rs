@@ -23,8 +23,8 @@ use crate::{
 pub(crate) struct Decoder<'d> {
     pub(crate) report: &'d mut Report,
     pub(crate) env: Env<'d>,
-    /// Values that were put in for `${NAME}`.
-    pub(crate) used: &'d mut Vec<String>,
+    /// Is told each value that was put in for `${NAME}`.
+    pub(crate) used: &'d mut dyn FnMut(&str),
     pub(crate) file: usize,
     /// Lines on which the syntax is wrong: what else is wrong there only confuses.
     pub(crate) broken: HashSet<usize>,
@@ -104,7 +104,8 @@ impl Decoder<'_> {
     fn unknown(&mut self, shape: &'static Shape, name: &str, at: At, trail: &Trail<'_>) {
         let names = shape.keys.iter().map(|key| key.name);
         let top = ROOT.key(name).filter(|_| !matches!(trail, Trail::Key(Trail::Root, _)));
-        let hint = match (did_you_mean(name, names.clone()), top) {
+        let near = self.report.fewer_than(1_000).then(|| did_you_mean(name, names.clone())).flatten();
+        let hint = match (near, top) {
             (Some(hint), _) => hint,
             (None, Some(_)) => format!("`{name}` stands at the top of the file, before the first table"),
             (None, None) => format!("the keys here are {}", names.collect::<Vec<_>>().join(", ")),

@@ -8,11 +8,14 @@ use crate::units::{Trouble, quoted};
 /// Where values come from.
 pub(crate) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
-/// `text` with everything put in; each value that was used is appended to `used`.
+/// Longest string that may come out, bytes.
+const LONGEST: usize = 64 << 10;
+
+/// `text` with everything put in; `used` is told each value that was.
 pub(crate) fn substitute<'t>(
     text: &'t str,
     env: Env<'_>,
-    used: &mut Vec<String>,
+    used: &mut dyn FnMut(&str),
 ) -> Result<Cow<'t, str>, Trouble> {
     if !text.contains("${") {
         return Ok(Cow::Borrowed(text));
@@ -42,8 +45,11 @@ pub(crate) fn substitute<'t>(
             }
         };
         out.push_str(&value);
-        used.push(value);
+        used(&value);
         rest = after;
+        if out.len() > LONGEST {
+            return Err(Trouble::new("is longer than 64 KiB once the environment is put in"));
+        }
     }
     out.push_str(rest);
     Ok(Cow::Owned(out))

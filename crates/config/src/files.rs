@@ -139,3 +139,29 @@ fn matches(pattern: &[char], name: &[char]) -> bool {
     }
     pattern.get(p..).unwrap_or_default().iter().all(|c| *c == '*')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    #[test]
+    fn a_pattern_matches_whole_names() {
+        let is = |pattern: &str, name: &str| {
+            matches(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>())
+        };
+        for (pattern, name, expected) in [
+            ("*.toml", "a.toml", true),
+            ("*.toml", ".toml", true),
+            ("*.toml", "a.toml.bak", false),
+            ("a*b*c", "axxbyyc", true),
+            ("a*b*c", "axxbyy", false),
+            ("??", "ab", true),
+            ("??", "a", false),
+            ("*", "", true),
+            ("**a", "ba", true),
+            ("1?-*", "10-x", true),
+        ] {
+            assert_eq!(is(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

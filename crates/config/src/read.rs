@@ -94,26 +94,21 @@ impl<'r> Reading<'r> {
     fn decoded(&mut self, file: usize, text: &str) -> Node {
         let (root, wrong) = DeTable::parse_recoverable(text);
         let mut broken = HashSet::new();
-        for (offset, trouble) in complaints(text, root.get_ref(), wrong) {
-            let at = At { file, offset };
-            broken.insert(self.report.span(at).line);
-            self.report.error(at, "", trouble);
+        for complaint in complaints(text, root.get_ref(), wrong) {
+            let at = At { file, offset: complaint.offset };
+            if !complaint.harmless {
+                broken.insert(self.report.span(at).line);
+            }
+            self.report.error(at, "", complaint.trouble);
         }
         self.broken |= !broken.is_empty();
-        let mut used = Vec::new();
-        let (report, env) = (&mut self.report, self.env);
-        let tree = Decoder { report, env, used: &mut used, file, broken }.file(&ROOT, &root);
-        for value in used {
-            self.hashed(b"env", value.as_bytes());
-        }
-        tree
+        let (report, env, hash) = (&mut self.report, self.env, &mut self.hash);
+        let used: &mut dyn FnMut(&str) = &mut |value| add(hash, b"env", value.as_bytes());
+        Decoder { report, env, used, file, broken }.file(&ROOT, &root)
     }
 
-    /// Adds a part to the hash, so that no two different lists of parts look the same.
     pub(crate) fn hashed(&mut self, what: &[u8], bytes: &[u8]) {
-        self.hash.update(what);
-        self.hash.update(bytes.len().to_le_bytes());
-        self.hash.update(bytes);
+        add(&mut self.hash, what, bytes);
     }
 
     fn includes(&mut self, view: View<'_>, main: &Path) -> Vec<PathBuf> {
@@ -205,4 +200,11 @@ impl<'r> Reading<'r> {
             }
         }
     }
+}
+
+/// Adds a part to the hash, so that no two different lists of parts look the same.
+fn add(hash: &mut Sha256, what: &[u8], bytes: &[u8]) {
+    hash.update(what);
+    hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());
+    hash.update(bytes);
 }

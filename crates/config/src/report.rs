@@ -80,9 +80,9 @@ impl Report {
         }
     }
 
-    /// True while suggestions are worth their time.
-    pub(crate) fn few(&self) -> bool {
-        self.errors.len() < 50
+    /// Suggestions take time: they stop after so many errors.
+    pub(crate) fn fewer_than(&self, count: usize) -> bool {
+        self.errors.len() < count
     }
 
     fn placed(&self, at: At, path: String, trouble: Trouble) -> ConfigError {

@@ -51,3 +51,27 @@ fn distance(from: &str, to: &str) -> usize {
     }
     row.last().copied().unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::nearest;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = ["timeout", "interval", "expect_status", "rise", "fall", "warn"];
+        for (wrong, expected) in [
+            ("timeuot", Some("timeout")),
+            ("Interval", Some("interval")),
+            ("expect-status", Some("expect_status")),
+            ("expect", Some("expect_status")),
+            ("warning", Some("warn")),
+            ("ries", Some("rise")),
+            ("x", None),
+            ("certificate", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(wrong, names), expected, "{wrong}");
+        }
+        assert_eq!(nearest(&"x".repeat(10_000), names), None);
+    }
+}

@@ -7,31 +7,48 @@ use crate::units::{Trouble, shown};
 
 const DUPLICATE: &str = "duplicate key";
 
-/// Byte offset and complaint, in file order.
-pub(crate) fn complaints(text: &str, root: &DeTable<'_>, mut errors: Vec<Error>) -> Vec<(usize, Trouble)> {
+/// Complaints about duplicates for which the first is looked up.
+const LOOKED_UP: usize = 50;
+
+/// One complaint of the parser.
+pub(crate) struct Complaint {
+    pub(crate) offset: usize,
+    pub(crate) trouble: Trouble,
+    /// The rest of the file is read as it was meant.
+    pub(crate) harmless: bool,
+}
+
+/// In file order.
+pub(crate) fn complaints(text: &str, root: &DeTable<'_>, mut errors: Vec<Error>) -> Vec<Complaint> {
     errors.sort_by_key(start);
-    let mut kept: Vec<(usize, Trouble)> = Vec::new();
+    let mut kept: Vec<Complaint> = Vec::new();
     let mut list_open = false;
     let mut twice_from = None;
     for error in errors {
-        let (at, message) = (start(&error), error.message());
-        let same_line =
-            kept.last().is_some_and(|(last, _)| !text.get(*last..at).unwrap_or_default().contains('\n'));
+        let (offset, message) = (start(&error), error.message());
+        let between = |from: usize| text.get(from..offset).unwrap_or_default();
         // A list without its bracket swallows the lines below; each of them would complain.
         let in_list = message.contains("array");
+        let harmless = message == DUPLICATE;
         // The keys of a table that is written twice are written twice too.
-        let in_twice = message == DUPLICATE
-            && twice_from.is_some_and(|from| !text.get(from..at).unwrap_or_default().contains("\n["));
-        if same_line || in_twice || (list_open && in_list) {
+        if harmless && twice_from.is_some_and(|from| !between(from).contains("\n[")) {
+            twice_from = Some(offset);
+            continue;
+        }
+        twice_from = None;
+        let same_line = kept.last().is_some_and(|last| !between(last.offset).contains('\n'));
+        if same_line || (list_open && in_list) {
             continue;
         }
         list_open |= in_list;
-        twice_from = (message == DUPLICATE && header(line_of(text, at)).is_some()).then_some(at);
-        let trouble = match message {
-            DUPLICATE => twice(text, root, error.span().unwrap_or_default()),
-            message => other(text.get(at..).unwrap_or_default(), message),
+        let trouble = if harmless {
+            twice_from = header(line_of(text, offset)).map(|_| offset);
+            let look = kept.len() < LOOKED_UP;
+            twice(text, look.then_some(root), error.span().unwrap_or_default())
+        } else {
+            other(text.get(offset..).unwrap_or_default(), message)
         };
-        kept.push((at, trouble));
+        kept.push(Complaint { offset, trouble, harmless });
     }
     kept
 }
@@ -68,12 +85,13 @@ fn other(rest: &str, message: &str) -> Trouble {
 }
 
 /// A key or table that is written twice, with the line of the first when it is found.
-fn twice(text: &str, root: &DeTable<'_>, span: std::ops::Range<usize>) -> Trouble {
+fn twice(text: &str, root: Option<&DeTable<'_>>, span: std::ops::Range<usize>) -> Trouble {
     let key = text.get(span.clone()).unwrap_or_default();
     let line_start = line_start(text, span.start);
     let header = header(line_of(text, span.start));
-    let first = match header {
-        Some(wanted) => {
+    let first = match (header, root) {
+        (_, None) => None,
+        (Some(wanted), _) => {
             let mut at = 0;
             let lines = text.get(..line_start).unwrap_or_default().split_inclusive('\n');
             let starts = lines.map(|line| {
@@ -82,7 +100,7 @@ fn twice(text: &str, root: &DeTable<'_>, span: std::ops::Range<usize>) -> Troubl
             });
             starts.into_iter().find(|(_, line)| self::header(line) == Some(wanted)).map(|(at, _)| at)
         }
-        None => nearest_before(root, key.trim_matches(['"', '\'']), span.start),
+        (None, Some(root)) => nearest_before(root, key.trim_matches(['"', '\'']), span.start),
     };
     let trouble = Trouble::new(format!("`{}` is written twice", shown(header.unwrap_or(key))));
     match first.and_then(|at| text.get(..at)) {

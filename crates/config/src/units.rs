@@ -111,3 +111,46 @@ pub(crate) fn shown(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_reads_as_the_same() {
+        for (text, ms) in
+            [("0s", 0), ("1ms", 1), ("1500ms", 1_500), ("1s", 1_000), ("90s", 90_000), ("2h", 7_200_000)]
+        {
+            assert_eq!(millis(text, 0, u64::MAX), Ok(ms));
+            assert_eq!(time_text(ms), text);
+        }
+        for (text, size) in [("0", 0), ("1B", 1), ("1025B", 1_025), ("16KiB", 16_384), ("1TiB", 1 << 40)] {
+            assert_eq!(bytes(text, 0, u64::MAX), Ok(size));
+            assert_eq!(size_text(size), text);
+        }
+    }
+
+    #[test]
+    fn what_has_no_unit_or_a_strange_one_is_refused() {
+        for text in [
+            "",
+            "s",
+            "1",
+            "1 s",
+            " 1s",
+            "1S",
+            "1d",
+            "-1s",
+            "+1s",
+            "1.5s",
+            "1m30s",
+            "\u{661}s",
+            "99999999999999999999h",
+        ] {
+            assert!(millis(text, 0, u64::MAX).is_err(), "{text}");
+        }
+        for text in ["", "1", "KiB", "1kb", "1KB", "1 KiB", "-0", "1.5KiB", "99999999999999999999B"] {
+            assert!(bytes(text, 0, u64::MAX).is_err(), "{text}");
+        }
+    }
+}

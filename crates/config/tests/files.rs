@@ -1,4 +1,5 @@
 //! Includes, substitution, named files, limits, the hash.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod support;
 
@@ -203,4 +204,42 @@ fn a_thousand_pools_of_ten_endpoints_are_read_quickly() {
     println!("{took:?}");
     // Generous: this is a debug build on a busy machine.
     assert!(took.as_secs() < 5, "{took:?}");
+}
+
+#[test]
+fn a_byte_order_mark_and_carriage_returns_are_read_over() {
+    let crlf = MINIMAL.replace('\n', "\r\n");
+    assert_eq!(complaints(&format!("\u{feff}{crlf}")), [""; 0]);
+    let line = complaints(&crlf.replace(":8080", "")).remove(0);
+    assert!(line.starts_with("t.toml:4:8 listener.web.bind: "), "{line}");
+}
+
+#[test]
+fn every_way_to_write_a_table_is_the_same_table() {
+    let one = MINIMAL.replace(
+        "[pool.a]\nendpoints = [{ address = \"10.0.0.1:8000\" }]",
+        "[[pool.a.endpoints]]\naddress = \"10.0.0.1:8000\"",
+    );
+    let other = MINIMAL.replace("[pool.a]\nendpoints = ", "[pool]\na.endpoints = ");
+    for text in [one, other] {
+        assert_eq!(read(&text).unwrap().topology, read(MINIMAL).unwrap().topology, "{text}");
+    }
+}
+
+#[test]
+fn an_error_of_one_kind_does_not_hide_another() {
+    let text = MINIMAL
+        .replace("\"a\" }", "\"b\" }")
+        .replace("version = 1", "version = 1\nversion = 1\nlog = { lvel = 1 }");
+    let lines = complaints(&text);
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert!(lines[0].contains("`version` is written twice (the first is in line 1)"));
+    assert!(lines[1].contains("log.lvel: unknown key (did you mean `level`?)"));
+    assert!(lines[2].contains("there is no pool \"b\""));
+}
+
+#[test]
+fn a_bad_path_does_not_collide() {
+    let text = minimal("[route.s]\npath_prefix = \"x\"\npolicy = \"failover\"\npools = [{ pool = \"a\" }]");
+    assert_eq!(complaints(&text).len(), 1);
 }

@@ -1,4 +1,5 @@
 //! What an accepted config means: defaults, policies as numbers, normal forms, warnings.
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod support;
 

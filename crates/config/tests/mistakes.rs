@@ -1,4 +1,5 @@
 //! The commonest mistakes and the exact lines that each prints. Change a text here only on purpose.
+#![expect(clippy::too_many_lines, reason = "tables of cases")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Thousands of broken configs, the same in every run: the reader never panics, refuses with a place, and
 //! agrees with the schema. What the schema refuses the reader refuses; what the reader accepts the schema accepts.
+#![expect(clippy::too_many_lines, clippy::indexing_slicing, reason = "a test")]
 
 mod support;
 

@@ -65,8 +65,12 @@ pub struct Funnel {
 /// Where a segment may end.
 const WHOLE: f64 = 4_294_967_296.0;
 
-/// Runs the sieves. `remembered` is parallel to the route's pools, `pools` is by slot; `has_candidate(pool, stage)`
-/// says whether an endpoint that the stage accepts is left to try.
+/// Less than this of the traffic is nothing.
+const NOTHING: f64 = 1e-9;
+
+/// Runs the sieves: at the stage that health allows, and in panic if that leaves nobody. `remembered` is parallel to
+/// the route's pools, `pools` is by slot; `has_candidate(pool, stage)` says whether an endpoint that the stage
+/// accepts is left to try. Without any, in panic too, nothing has stopped counting: the answer is the calm one.
 #[must_use]
 pub fn funnel(
     route: &Route,
@@ -77,49 +81,62 @@ pub fn funnel(
     let view_of = |pool: usize| pools.get(pool).copied().unwrap_or_default();
     let any_up = route.pools.iter().any(|member| view_of(member.pool).up > 0);
     let any_unproven = route.pools.iter().any(|member| view_of(member.pool).unproven > 0);
-    let first = if !any_up && any_unproven { Stage::Unproven } else { Stage::Up };
-    let mut result = Funnel::default();
-    for stage in [first, Stage::Panic] {
-        let mut entries: Vec<Entry> = Vec::with_capacity(route.pools.len());
-        for (nth, member) in (0u32..).zip(&route.pools) {
-            let (view, slot) =
-                (view_of(member.pool), PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX)));
-            let memory = remembered.get(nth as usize).copied().unwrap_or_default();
-            let (share, short) = availability(&view, stage);
-            let verdict = if !has_candidate(slot, stage) {
-                Verdict::Empty
-            } else if short {
-                Verdict::Short
-            } else if member.weight == 0 || (stage == Stage::Panic && view.answering == 0) {
-                Verdict::Reserve
-            } else if memory.held && stage != Stage::Panic {
-                Verdict::Held
-            } else {
-                Verdict::Open
-            };
-            entries.push(Entry {
-                entry: nth,
-                pool: slot,
-                tier: member.tier,
-                weight: member.weight.max(1),
-                cap: (share * route.overprovision).min(1.0) * f64::from(member.dial) / 100.0,
-                latency_us: view.latency_us,
-                near: memory.near,
-                verdict,
-            });
-        }
-        let mut chosen: Vec<Entry> = Vec::new();
-        for wider in [Verdict::Open, Verdict::Held, Verdict::Reserve] {
-            if chosen.is_empty() {
-                chosen.extend(entries.iter().filter(|entry| entry.verdict == wider));
-            }
-        }
-        result = Funnel { entries, shares: Shares { stage, segments: divide(route, chosen, stage) } };
-        if !result.shares.segments.is_empty() {
-            break;
-        }
+    let stage = if !any_up && any_unproven { Stage::Unproven } else { Stage::Up };
+    let calm = sieve(route, remembered, pools, stage, &|pool| has_candidate(pool, stage));
+    if !calm.shares.segments.is_empty() {
+        return calm;
     }
-    result
+    let panic = sieve(route, remembered, pools, Stage::Panic, &|pool| has_candidate(pool, Stage::Panic));
+    if panic.shares.segments.is_empty() { calm } else { panic }
+}
+
+/// The sieves at one stage.
+pub(crate) fn sieve(
+    route: &Route,
+    remembered: &[RoutePoolView],
+    pools: &[PoolView],
+    stage: Stage,
+    has_candidate: &dyn Fn(PoolSlot) -> bool,
+) -> Funnel {
+    let view_of = |pool: PoolSlot| pools.get(pool.0 as usize).copied().unwrap_or_default();
+    let mut entries: Vec<Entry> = Vec::with_capacity(route.pools.len());
+    for (nth, member) in (0u32..).zip(&route.pools) {
+        let slot = PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX));
+        let view = view_of(slot);
+        let memory = remembered.get(nth as usize).copied().unwrap_or_default();
+        let (share, short) = availability(&view, stage);
+        let verdict = if !has_candidate(slot) {
+            Verdict::Empty
+        } else if short {
+            Verdict::Short
+        } else if member.weight == 0 || (stage == Stage::Panic && view.answering == 0) {
+            Verdict::Reserve
+        } else if memory.held && stage != Stage::Panic {
+            Verdict::Held
+        } else {
+            Verdict::Open
+        };
+        entries.push(Entry {
+            entry: nth,
+            pool: slot,
+            tier: member.tier,
+            weight: member.weight.max(1),
+            cap: (share * route.overprovision).min(1.0) * f64::from(member.dial) / 100.0,
+            latency_us: view.latency_us,
+            near: memory.near,
+            verdict,
+        });
+    }
+    // In panic, those that refuse connections serve last, after the reserve.
+    let rank = |entry: &Entry| match entry.verdict {
+        Verdict::Open => Some(0),
+        Verdict::Held => Some(1),
+        Verdict::Reserve => Some(2 + u32::from(stage == Stage::Panic && view_of(entry.pool).answering == 0)),
+        Verdict::Empty | Verdict::Short => None,
+    };
+    let best = entries.iter().filter_map(rank).min();
+    let chosen = entries.iter().filter(|entry| best.is_some() && rank(entry) == best).copied().collect();
+    Funnel { shares: Shares { stage, segments: divide(route, chosen, stage) }, entries }
 }
 
 /// The available share of a pool as the stage counts it, and whether that is too little.
@@ -140,36 +157,53 @@ fn divide(route: &Route, mut chosen: Vec<Entry>, stage: Stage) -> Vec<Segment> {
         Some(_) if !entry.near => 1 + u64::from(entry.latency_us.unwrap_or(u32::MAX)),
         _ => 0,
     };
-    chosen.sort_by_key(|entry| (entry.tier, nearness(entry)));
+    let group = |entry: &Entry| (entry.tier, nearness(entry));
+    chosen.sort_by_key(group);
     let best_tier =
         route.pools.iter().filter(|member| member.weight > 0).map(|member| member.tier).min().unwrap_or(0);
+    let reason_of = |nth: usize, tier: u32| match (stage, nth) {
+        (Stage::Panic, _) => Reason::Panic,
+        (_, 1..) => Reason::Spill,
+        _ if tier > best_tier => Reason::Failover,
+        _ if route.band.is_some() => Reason::Nearest,
+        _ => Reason::Balanced,
+    };
     let mut takes: Vec<(Entry, f64, Reason)> = Vec::with_capacity(chosen.len() * 2);
     let mut remaining = 1.0;
-    for (nth, group) in chosen.chunk_by(|a, b| (a.tier, nearness(a)) == (b.tier, nearness(b))).enumerate() {
-        let tier = group.first().map_or(0, |entry| entry.tier);
-        let reason = match (stage, nth) {
-            (Stage::Panic, _) => Reason::Panic,
-            (_, 1..) => Reason::Spill,
-            _ if tier > best_tier => Reason::Failover,
-            _ if route.band.is_some() => Reason::Nearest,
-            _ => Reason::Balanced,
-        };
-        remaining = take(group, remaining, route.share_leftover, reason, &mut takes);
-        if remaining <= 1e-9 {
+    for (nth, equals) in chosen.chunk_by(|a, b| group(a) == group(b)).enumerate() {
+        let reason = reason_of(nth, equals.first().map_or(0, |entry| entry.tier));
+        remaining = take(equals, remaining, reason, &mut takes);
+        if route.share_leftover {
+            remaining = take_rest(equals, remaining, reason, &mut takes);
+        }
+        if remaining <= NOTHING {
             break;
         }
+    }
+    // Nobody further on took it: whoever may take more does, the best group of those first.
+    if let Some(best) = chosen.iter().find(|entry| whole(entry)).map(group) {
+        let equals: Vec<Entry> = chosen.iter().filter(|entry| group(entry) == best).copied().collect();
+        remaining = take_rest(&equals, remaining, reason_of(1, best.0), &mut takes);
+    }
+    if remaining >= 1.0 - NOTHING {
+        // Everyone is dialled to zero: there is nobody else, so the dials of the best group are ignored.
+        let best = chosen.first().map(group);
+        let mut equals: Vec<Entry> =
+            chosen.iter().filter(|entry| Some(group(entry)) == best).copied().collect();
+        equals.iter_mut().for_each(|entry| entry.cap = 1.0);
+        takes.clear();
+        take(&equals, 1.0, reason_of(0, best.map_or(0, |(tier, _)| tier)), &mut takes);
     }
     segments(&takes)
 }
 
+/// May take all that it is given.
+fn whole(entry: &Entry) -> bool {
+    entry.cap >= 1.0
+}
+
 /// Lets one group take its part of `remaining`; returns what is left for the next.
-fn take(
-    group: &[Entry],
-    remaining: f64,
-    share_leftover: bool,
-    reason: Reason,
-    takes: &mut Vec<(Entry, f64, Reason)>,
-) -> f64 {
+fn take(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<(Entry, f64, Reason)>) -> f64 {
     let total: f64 = group.iter().map(|entry| f64::from(entry.weight)).sum();
     let mut left = remaining;
     for entry in group {
@@ -177,16 +211,20 @@ fn take(
         left -= taken;
         takes.push((*entry, taken, reason));
     }
-    let whole = |entry: &&Entry| entry.cap >= 1.0;
-    let unhindered: f64 = group.iter().filter(whole).map(|entry| f64::from(entry.weight)).sum();
-    if share_leftover && unhindered > 0.0 && left > 1e-9 {
-        let spill = if reason == Reason::Panic { Reason::Panic } else { Reason::Spill };
-        for entry in group.iter().filter(whole) {
-            takes.push((*entry, left * f64::from(entry.weight) / unhindered, spill));
-        }
-        left = 0.0;
-    }
     left.max(0.0)
+}
+
+/// Lets those of one group that may take more take all of `remaining`, by weight; returns what is left.
+fn take_rest(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<(Entry, f64, Reason)>) -> f64 {
+    let total: f64 = group.iter().filter(|entry| whole(entry)).map(|entry| f64::from(entry.weight)).sum();
+    if total == 0.0 || remaining <= NOTHING {
+        return remaining;
+    }
+    let reason = if reason == Reason::Panic { Reason::Panic } else { Reason::Spill };
+    for entry in group.iter().filter(|entry| whole(entry)) {
+        takes.push((*entry, remaining * f64::from(entry.weight) / total, reason));
+    }
+    0.0
 }
 
 /// If none of the chosen is marked near (those that were are gone), the best of them are near now: leaving a
@@ -210,17 +248,13 @@ fn refresh_band(chosen: &mut [Entry], width_us: u64) {
 /// Lays the takes end to end on the unit interval. If the caps left a part to nobody, they are ignored in
 /// proportion: there is nobody else to take it.
 fn segments(takes: &[(Entry, f64, Reason)]) -> Vec<Segment> {
-    let mut sum: f64 = takes.iter().map(|(_, taken, _)| taken).sum();
-    let by_weight = sum <= 1e-9;
-    if by_weight {
-        sum = takes.iter().map(|(entry, ..)| f64::from(entry.weight)).sum();
-    }
+    let sum: f64 = takes.iter().map(|(_, taken, _)| taken).sum();
     let mut end = 0.0;
     let mut segments: Vec<Segment> = Vec::with_capacity(takes.len());
     for (entry, taken, reason) in takes {
-        end += if by_weight { f64::from(entry.weight) } else { *taken } / sum;
+        end += *taken / sum;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^32, rounded")]
-        let end = (end * WHOLE).round() as u64;
+        let end = ((end * WHOLE).round() as u64).min(1 << 32);
         if end > segments.last().map_or(0, |last| last.end) {
             segments.push(Segment { end, entry: entry.entry, pool: entry.pool, reason: *reason });
         }
@@ -268,6 +302,9 @@ mod tests {
         check(&route, &[view((4, 1, 0)), view(UP), view(UP)], &[], "1 100% failover");
         check(&route, &[view(DEAD), view(DEAD), view(DEAD)], &[], "0 100% panic");
         check(&route, &[view((0, 0, 0)), view(DEAD), view(DEAD)], &[], "1 100% panic");
+        let refusing = PoolView { answering: 0, ..view(DEAD) };
+        check(&route, &[refusing, view(DEAD), view(DEAD)], &[], "1 100% panic");
+        check(&route, &[refusing, view((0, 0, 0)), refusing], &[], "0 100% panic");
         check(&route, &[view((0, 0, 0)); 3], &[], "");
     }
 
@@ -297,6 +334,12 @@ mod tests {
         check(&first, &up, &[], "1 100% spill");
         check(&first, &[view(UP), view(DEAD)], &[], "0 100% balanced");
         check(&weighted(&[(1, 50), (1, 50)]), &up, &[], "0 50% balanced, 1 50% balanced");
+        let mut level = failover(2);
+        (level.pools[0].dial, level.pools[1].tier) = (50, 0);
+        check(&level, &up, &[], "0 25% balanced, 1 50% balanced, 1 25% spill");
+        let mut closed = failover(2);
+        (closed.pools[0].dial, closed.pools[1].dial) = (0, 0);
+        check(&closed, &up, &[], "0 100% balanced");
     }
 
     #[test]
@@ -305,6 +348,8 @@ mod tests {
         check(&route, &[view(UP), view(UP)], &[], "0 100% balanced");
         check(&route, &[view(DEAD), view(UP)], &[], "1 100% balanced");
         check(&route, &[view(DEAD), view(DEAD)], &[], "0 100% panic");
+        let refusing = PoolView { answering: 0, ..view(DEAD) };
+        check(&route, &[refusing, view(DEAD)], &[], "1 100% panic");
     }
 
     #[test]

@@ -185,6 +185,8 @@ pub struct Health {
     streak_ok: bool,
     /// The last thing heard from it, by probe or by traffic, is that nobody listens.
     pub refusing: bool,
+    /// Traffic failed there since the last probe: the next one is due soon.
+    suspect: bool,
     /// At least one probe has ended.
     pub probed: bool,
     /// Smoothed probe latency.
@@ -221,6 +223,7 @@ impl Health {
     pub fn probed(&mut self, result: Result<Duration, Evidence>, rules: &ProbeRules, now: Tick) {
         let ok = result.is_ok();
         self.probed = true;
+        self.suspect = false;
         match &result {
             Ok(latency) => {
                 self.refusing = false;
@@ -238,9 +241,24 @@ impl Health {
         };
     }
 
-    /// A state is about to change: the last results disagree with it, but not yet often enough.
+    /// Takes a hint from traffic in: no verdict, but the next probe should not wait.
+    pub(crate) fn suspected(&mut self, fault: Fault) {
+        self.refusing = fault == Fault::Refused;
+        self.suspect = true;
+    }
+
+    /// The last probe made it Healthy.
+    pub(crate) fn just_risen(&self, rules: &ProbeRules) -> bool {
+        self.probe == Probe::Healthy && self.streak_ok && self.streak == rules.rise
+    }
+
+    /// A state is about to change: the last results (or traffic) disagree with it, but not yet often enough.
     #[must_use]
     pub fn confirming(&self) -> bool {
+        self.suspect || self.disputed()
+    }
+
+    fn disputed(&self) -> bool {
         match self.probe {
             Probe::Unknown => self.probed,
             Probe::Healthy => self.probed && !self.streak_ok && self.streak > 0,

@@ -2,9 +2,12 @@
 //! No clock, no randomness, no I/O, no logging, no serialisation, no dependency.
 #![forbid(unsafe_code)]
 
+mod draw;
+mod event;
 mod explain;
 mod funnel;
 mod health;
+mod layout;
 mod matching;
 pub mod retry;
 mod routes;
@@ -16,6 +19,7 @@ mod tick;
 mod topology;
 mod world;
 
+pub use event::{Change, Changes, Event, Publish};
 pub use explain::{Explained, ExplainedPool, explain};
 pub use funnel::{Entry, Funnel, Verdict, funnel};
 pub use health::{Admin, Availability, Ejection, Evidence, Ewma, Fault, Health, Probe};
@@ -27,4 +31,4 @@ pub use snapshot::{
 pub use steer::{Decision, Facts, Loads, NoLoads, Reason, Refusal, Tried, mix, roll, steer, steer_on};
 pub use tick::{Tick, micros};
 pub use topology::{Band, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology};
-pub use world::{Change, Changes, Event, Publish, World};
+pub use world::World;

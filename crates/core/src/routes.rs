@@ -1,9 +1,11 @@
 //! What the world remembers on behalf of a route: who was left, who is held, who counts as near.
 //! Never touches health; reads the pools' views and concludes.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::{
-    Admin, Availability, Change, Health, Pool, PoolSlot, PoolView, Publish, Route, RoutePoolView, RouteView,
-    Shares, Stage, Tick, Topology, funnel::funnel, micros,
+    Admin, Availability, Band, Change, Health, Pool, PoolSlot, PoolView, Publish, Route, RoutePoolView,
+    RouteView, Shares, Stage, Tick, Topology, funnel::funnel, micros,
 };
 
 /// A pool's health in numbers.
@@ -28,11 +30,23 @@ pub(crate) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_thr
     view
 }
 
-/// The pools as configured and as seen, both by slot.
+/// The pools as configured and as seen, all by slot.
 #[derive(Clone, Copy)]
 pub(crate) struct Pools<'a> {
     pub(crate) configured: &'a [Pool],
     pub(crate) views: &'a [PoolView],
+    /// Every endpoint was probed once and every name was asked for once.
+    pub(crate) rounds: &'a [bool],
+}
+
+impl Pools<'_> {
+    fn view(&self, pool: usize) -> PoolView {
+        self.views.get(pool).copied().unwrap_or_default()
+    }
+
+    fn name(&self, pool: usize) -> Box<str> {
+        self.configured.get(pool).map(|pool| pool.name.clone()).unwrap_or_default()
+    }
 }
 
 /// What became of a pool that this route uses.
@@ -43,7 +57,7 @@ enum Standing {
     Free,
     /// Was serving when it went down.
     Left,
-    /// Up again, may return at the tick.
+    /// Up again since the tick.
     Held(Tick),
 }
 
@@ -53,6 +67,8 @@ struct Member {
     pool: usize,
     standing: Standing,
     near: bool,
+    /// Its latency counted when the band was last looked at.
+    measured: bool,
     /// Since when the latencies say otherwise than `near`.
     disputed: Option<Tick>,
 }
@@ -63,39 +79,46 @@ pub(crate) struct RouteState {
     members: Vec<Member>,
     shares: Shares,
     deadline: Option<Tick>,
+    first_round_done: bool,
 }
 
 impl RouteState {
     /// A route of a new config: what was remembered under the same name about the same pools stays. A pool that is
     /// down at that moment is no longer "left": its first Up after a reload is no return.
-    pub(crate) fn carried(
-        route: &Route,
-        topology: &Topology,
-        before: Option<(&Route, &Self)>,
-        old: &Topology,
-    ) -> Self {
-        let name = |topology: &Topology, pool: usize| topology.pools.get(pool).map(|pool| pool.name.clone());
+    pub(crate) fn carried(route: &Route, topology: &Topology, before: Option<(&Self, &Topology)>) -> Self {
+        let Some((before, old)) = before else {
+            let member = |pool: usize| Member { pool, ..Member::default() };
+            return Self { members: route.pools.iter().map(|m| member(m.pool)).collect(), ..Self::default() };
+        };
+        let known: BTreeMap<&str, &Member> = before
+            .members
+            .iter()
+            .filter_map(|member| Some((&*old.pools.get(member.pool)?.name, member)))
+            .collect();
         let member = |pool: usize| {
-            let known = before.and_then(|(_, state)| {
-                state.members.iter().find(|member| name(old, member.pool) == name(topology, pool))
-            });
-            let known = known.copied().unwrap_or_default();
+            let name = topology.pools.get(pool).map(|pool| &*pool.name);
+            let known = name.and_then(|name| known.get(name)).copied().copied().unwrap_or_default();
             let standing = if known.standing == Standing::Left { Standing::Free } else { known.standing };
             Member { pool, standing, ..known }
         };
-        Self { members: route.pools.iter().map(|entry| member(entry.pool)).collect(), ..Self::default() }
+        Self {
+            members: route.pools.iter().map(|entry| member(entry.pool)).collect(),
+            shares: Shares { stage: before.shares.stage, segments: Vec::new() },
+            deadline: None,
+            first_round_done: before.first_round_done,
+        }
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Tick> {
         self.deadline
     }
 
-    pub(crate) fn pools(&self) -> impl Iterator<Item = usize> {
-        self.members.iter().map(|member| member.pool)
-    }
-
-    pub(crate) fn view(&self, first_round_done: bool) -> RouteView {
-        RouteView { pools: self.remembered(), shares: self.shares.clone(), first_round_done }
+    pub(crate) fn view(&self) -> RouteView {
+        RouteView {
+            pools: self.remembered(),
+            shares: self.shares.clone(),
+            first_round_done: self.first_round_done,
+        }
     }
 
     fn remembered(&self) -> Box<[RoutePoolView]> {
@@ -114,99 +137,164 @@ impl RouteState {
         now: Tick,
         log: &mut Vec<Change>,
     ) -> Publish {
-        let name = |pool: usize| pools.configured.get(pool).map(|pool| pool.name.clone()).unwrap_or_default();
-        let views = pools.views;
-        let was = std::mem::take(&mut self.shares);
-        let had = |pool: usize| was.segments.iter().any(|segment| segment.pool.0 as usize == pool);
-        self.deadline = None;
-        let mut returned: Vec<usize> = Vec::new();
-        let mut lost: Vec<usize> = Vec::new();
-        for member in &mut self.members {
-            let short = views.get(member.pool).is_none_or(|view| view.short);
-            let before = member.standing;
-            member.standing = match before {
-                Standing::Free if short && had(member.pool) && was.stage == Stage::Up => Standing::Left,
-                Standing::Held(_) if short => Standing::Left,
-                Standing::Left if !short => Standing::Held(now.after(route.failback_hold)),
-                same => same,
-            };
-            match (before, member.standing) {
-                (Standing::Free, Standing::Left) => lost.push(member.pool),
-                (_, Standing::Held(until)) if until <= now => {
-                    member.standing = Standing::Free;
-                    returned.push(member.pool);
-                }
-                (_, Standing::Held(until)) => self.deadline = self.deadline.into_iter().chain([until]).min(),
-                _ => {}
-            }
+        let was = self.view();
+        self.first_round_done |=
+            self.members.iter().all(|member| pools.rounds.get(member.pool).copied().unwrap_or(false));
+        let (lost, mut returned) = self.update_standings(route, pools, now);
+        let mut moved = self.conclude(route, pools, now, &returned);
+        let called = self.call_in();
+        if !called.is_empty() {
+            moved |= self.conclude(route, pools, now, &called);
+            returned.extend(called);
         }
-        let moved = self.update_band(route, views, now);
         if moved {
-            let near = self.members.iter().filter(|member| member.near).map(|member| name(member.pool));
+            let near = self.members.iter().filter(|member| member.near).map(|member| pools.name(member.pool));
             log.push(Change::Nearest { route: route.name.clone(), pools: near.collect() });
         }
-        self.shares =
-            funnel(route, &self.remembered(), views, &|pool, stage| can_serve(views, pool, stage)).shares;
-        if was.stage != self.shares.stage && [was.stage, self.shares.stage].contains(&Stage::Panic) {
-            let on = self.shares.stage == Stage::Panic;
-            log.push(Change::Panic { route: route.name.clone(), on });
+        self.deadline = self.members.iter().filter_map(|member| member.deadline(route)).min();
+        let panic = [was.shares.stage, self.shares.stage].map(|stage| stage == Stage::Panic);
+        if panic[0] != panic[1] {
+            log.push(Change::Panic { route: route.name.clone(), on: panic[1] });
         }
         let to = largest(&self.shares);
-        for (from, to) in
-            lost.into_iter().filter_map(|from| Some((from, to?))).filter(|(from, to)| from != to)
-        {
-            log.push(Change::Failover { route: route.name.clone(), from: name(from), to: name(to) });
+        for (from, to) in lost.iter().filter_map(|from| Some((*from, to?))).filter(|(from, to)| from != to) {
+            let (from, to) = (pools.name(from), pools.name(to));
+            log.push(Change::Failover { route: route.name.clone(), from, to });
         }
-        for pool in returned {
-            log.push(Change::Failback { route: route.name.clone(), to: name(pool) });
+        for pool in returned.into_iter().filter(|pool| serves(&self.shares, *pool)) {
+            log.push(Change::Failback { route: route.name.clone(), to: pools.name(pool) });
         }
-        if was == self.shares && !moved { Publish::No } else { Publish::Now }
+        if !lost.is_empty() || (panic == [false, true]) {
+            Publish::Now
+        } else if was != self.view() {
+            Publish::Soon
+        } else {
+            Publish::No
+        }
     }
 
-    /// Who counts as near: at once where the memory is empty or its pools are gone; otherwise only after a change
-    /// that is clear enough (hysteresis) has held long enough (dwell). Says whether anything moved.
-    fn update_band(&mut self, route: &Route, views: &[PoolView], now: Tick) -> bool {
-        let Some(band) = route.band else { return false };
-        let usable = |member: &Member| {
-            let view = views.get(member.pool).copied().unwrap_or_default();
-            let open = !view.short && !matches!(member.standing, Standing::Held(_));
-            if open { view.latency_us.map(f64::from) } else { None }
-        };
-        let Some(best) = self.members.iter().filter_map(usable).min_by(f64::total_cmp) else { return false };
-        #[expect(clippy::cast_precision_loss, reason = "microseconds of a band stay far below 2^53")]
-        let limit = best + micros(band.width) as f64;
-        let settled = self.members.iter().any(|member| member.near && usable(member).is_some());
-        let mut moved = false;
+    /// Who is near, and who takes which share. Says whether the near ones changed.
+    fn conclude(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[usize]) -> bool {
+        let moved = self.update_band(route, pools, now, returned);
+        let accepts = |pool, stage| can_serve(pools.views, pool, stage);
+        self.shares = funnel(route, &self.remembered(), pools.views, &accepts).shares;
+        moved
+    }
+
+    /// Who was left, who is back. Says which pools were lost and which returned. A pool without an enabled endpoint
+    /// was drained, not lost: its return waits for nothing.
+    fn update_standings(&mut self, route: &Route, pools: Pools<'_>, now: Tick) -> (Vec<usize>, Vec<usize>) {
+        let (mut lost, mut returned) = (Vec::new(), Vec::new());
         for member in &mut self.members {
-            let Some(latency) = usable(member) else {
-                moved |= std::mem::take(&mut member.near);
-                member.disputed = None;
-                continue;
+            let view = pools.view(member.pool);
+            let served = self.shares.stage == Stage::Up && serves(&self.shares, member.pool);
+            member.standing = match member.standing {
+                Standing::Free if view.short && view.enabled > 0 && served => {
+                    lost.push(member.pool);
+                    Standing::Left
+                }
+                Standing::Held(_) if view.short => Standing::Left,
+                Standing::Left if !view.short => Standing::Held(now),
+                same => same,
             };
-            let wants = latency <= limit;
-            let clear = if member.near {
-                latency > limit * (1.0 + band.hysteresis)
-            } else {
-                latency < limit * (1.0 - band.hysteresis)
-            };
-            // The best one itself is always clear enough: it cannot be nearer than by being the nearest.
-            let clear = clear || (wants && latency <= best && limit * (1.0 - band.hysteresis) < best);
-            if wants == member.near || (settled && !clear) {
-                member.disputed = None;
-                continue;
+            if let Standing::Held(since) = member.standing
+                && since.after(route.failback_hold) <= now
+            {
+                member.standing = Standing::Free;
+                returned.push(member.pool);
             }
-            let since = *member.disputed.get_or_insert(now);
-            let due = since.after(band.dwell);
-            if !settled || due <= now {
-                member.near = wants;
-                member.disputed = None;
-                moved = true;
-            } else {
-                self.deadline = self.deadline.into_iter().chain([due]).min();
+        }
+        (lost, returned)
+    }
+
+    /// A held pool that serves because nothing else is available has returned: to send its clients away again, for
+    /// the rest of the hold, would move them twice more for nothing.
+    fn call_in(&mut self) -> Vec<usize> {
+        let mut returned = Vec::new();
+        for member in &mut self.members {
+            let calm = self.shares.stage == Stage::Up;
+            if calm && matches!(member.standing, Standing::Held(_)) && serves(&self.shares, member.pool) {
+                member.standing = Standing::Free;
+                returned.push(member.pool);
             }
+        }
+        returned
+    }
+
+    /// Who counts as near, tier by tier. Says whether anything moved.
+    fn update_band(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[usize]) -> bool {
+        let Some(band) = route.band else {
+            for member in &mut self.members {
+                (member.near, member.measured, member.disputed) = (false, false, None);
+            }
+            return false;
+        };
+        let tiers: BTreeSet<u32> = route.pools.iter().map(|entry| entry.tier).collect();
+        let mut moved = false;
+        for tier in tiers {
+            let members = route.pools.iter().zip(&mut self.members);
+            let mut equals: Vec<(&mut Member, Option<f64>)> = members
+                .filter(|(entry, _)| entry.tier == tier)
+                .map(|(entry, member)| {
+                    let view = pools.view(member.pool);
+                    // A pool of weight 0 is not there as long as others are: it draws no band around itself.
+                    let open =
+                        !view.short && !matches!(member.standing, Standing::Held(_)) && entry.weight > 0;
+                    (member, if open { view.latency_us.map(f64::from) } else { None })
+                })
+                .collect();
+            moved |= rejudge(&mut equals, &band, now, returned);
         }
         moved
     }
+}
+
+impl Member {
+    /// When its hold or its dwell ends.
+    fn deadline(&self, route: &Route) -> Option<Tick> {
+        let held = match self.standing {
+            Standing::Held(since) => Some(since.after(route.failback_hold)),
+            _ => None,
+        };
+        let dwell = self.disputed.zip(route.band).map(|(since, band)| since.after(band.dwell));
+        held.into_iter().chain(dwell).min()
+    }
+}
+
+/// Who of one tier counts as near. At once where nobody does (those that did are gone), or where a pool that was
+/// not there has come and is near: its coming is no move between latencies. Otherwise a pool joins when it has been
+/// within the band for `dwell`, and goes when it has been out of it by more than `hysteresis` for `dwell`.
+fn rejudge(equals: &mut [(&mut Member, Option<f64>)], band: &Band, now: Tick, returned: &[usize]) -> bool {
+    let best = equals.iter().filter_map(|(_, latency)| *latency).min_by(f64::total_cmp);
+    #[expect(clippy::cast_precision_loss, reason = "microseconds of a band stay far below 2^53")]
+    let limit = best.unwrap_or_default() + micros(band.width) as f64;
+    let settled = equals.iter().any(|(member, latency)| member.near && latency.is_some());
+    let arrived = equals.iter().any(|(member, latency)| {
+        let new = !member.measured || returned.contains(&member.pool);
+        new && latency.is_some_and(|latency| latency <= limit)
+    });
+    let mut moved = false;
+    for (member, latency) in equals {
+        member.measured = latency.is_some();
+        let wants = latency.is_some_and(|latency| latency <= limit);
+        let clear = !member.near || latency.is_none_or(|latency| latency > limit * (1.0 + band.hysteresis));
+        if wants == member.near || !clear {
+            member.disputed = None;
+            continue;
+        }
+        let since = *member.disputed.get_or_insert(now);
+        if latency.is_none() || !settled || arrived || since.after(band.dwell) <= now {
+            member.near = wants;
+            member.disputed = None;
+            moved = true;
+        }
+    }
+    moved
+}
+
+/// Has the pool a share?
+fn serves(shares: &Shares, pool: usize) -> bool {
+    shares.segments.iter().any(|segment| segment.pool.0 as usize == pool)
 }
 
 /// Does a pool have an endpoint that the stage accepts?
@@ -219,13 +307,13 @@ pub(crate) fn can_serve(views: &[PoolView], pool: PoolSlot, stage: Stage) -> boo
     }
 }
 
-/// The pool with the largest share.
+/// The pool with the largest share; a pool may hold several segments.
 fn largest(shares: &Shares) -> Option<usize> {
     let mut from = 0;
-    let width = |segment: &crate::Segment| {
-        let width = segment.end - from;
+    let mut widths: BTreeMap<usize, u64> = BTreeMap::new();
+    for segment in &shares.segments {
+        *widths.entry(segment.pool.0 as usize).or_default() += segment.end - from;
         from = segment.end;
-        (width, segment.pool.0 as usize)
-    };
-    shares.segments.iter().map(width).max_by_key(|(width, _)| *width).map(|(_, pool)| pool)
+    }
+    widths.into_iter().max_by_key(|(pool, width)| (*width, std::cmp::Reverse(*pool))).map(|(pool, _)| pool)
 }

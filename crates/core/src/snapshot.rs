@@ -121,7 +121,8 @@ pub struct RouteView {
     pub pools: Box<[RoutePoolView]>,
     /// How first attempts are shared out; empty = nobody can serve.
     pub shares: Shares,
-    /// Every endpoint has been probed once (or needs no probe) and every name was asked for once.
+    /// Every endpoint was probed once (or needs no probe) and every name was asked for once. Stays true for a route
+    /// of this name: what a reload or DNS adds later does not make an edge unready that serves.
     pub first_round_done: bool,
 }
 

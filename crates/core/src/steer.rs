@@ -4,8 +4,9 @@
 use std::net::IpAddr;
 
 use crate::{
-    Availability, EndpointId, EndpointSlot, EndpointView, Place, PoolSlot, RouteSlot, Segment, Snapshot,
-    Stage, funnel::funnel,
+    EndpointId, EndpointSlot, Place, PoolSlot, RouteSlot, Segment, Snapshot, Stage,
+    draw::{Draw, Need, accepts},
+    funnel::sieve,
 };
 
 /// Everything about a request that steering may know.
@@ -153,74 +154,110 @@ pub fn steer_on(
     if facts.tried.len() < 2
         && let Some(segment) = pick(&shares.segments, roll)
     {
-        let draw = Draw { snapshot, loads, stage: shares.stage, tried: facts.tried };
+        let answering = snapshot.pools.get(segment.pool.0 as usize).is_some_and(|pool| pool.answering > 0);
+        let need = Need { stage: shares.stage, answering: answering && shares.stage == Stage::Panic };
+        let draw = Draw { snapshot, loads, need, tried: facts.tried };
         if let Some(endpoint) = draw.endpoint(segment.pool, roll) {
             return Ok(Decision { route, pool: segment.pool, endpoint, reason: segment.reason });
         }
     }
-    steer_again(snapshot, loads, route, facts, roll)
+    Again { snapshot, loads, route, facts, roll }.steer()
 }
 
 /// The sieves once more, without the pools that cannot take this attempt: all tried, all at their caps, or (from
 /// the second retry on, while there is another) pools that failed this request.
-fn steer_again(
-    snapshot: &Snapshot,
-    loads: &impl Loads,
-    slot: RouteSlot,
-    facts: &Facts<'_>,
+struct Again<'a, L> {
+    snapshot: &'a Snapshot,
+    loads: &'a L,
+    route: RouteSlot,
+    facts: &'a Facts<'a>,
     roll: u64,
-) -> Result<Decision, Refusal> {
-    let route = snapshot.route(slot).ok_or(Refusal::NoRoute)?;
-    let view = snapshot.routes.get(slot.0 as usize).ok_or(Refusal::NoRoute)?;
-    let leave = |pool: PoolSlot| facts.tried.len() >= 2 && facts.tried.iter().any(|tried| tried.pool == pool);
-    for leave_tried_pools in [true, false] {
-        let has_candidate = |pool: PoolSlot, stage: Stage| {
-            !(leave_tried_pools && leave(pool))
-                && Draw { snapshot, loads, stage, tried: facts.tried }.endpoint(pool, roll).is_some()
+}
+
+impl<L: Loads> Again<'_, L> {
+    fn steer(&self) -> Result<Decision, Refusal> {
+        let stage = self.snapshot.routes.get(self.route.0 as usize).ok_or(Refusal::NoRoute)?.shares.stage;
+        let mut skipped = 2;
+        if stage != Stage::Panic {
+            if let Some(decision) = self.attempt(stage, Need { stage, answering: false }) {
+                return Ok(decision);
+            }
+            // Panic is for when health is not to be believed, not for when the healthy are busy.
+            if self.at_capacity(stage) {
+                return Err(Refusal::Overloaded);
+            }
+            skipped = 0;
+        }
+        let lax = Need::LAST_RESORTS.into_iter().skip(skipped);
+        let found = lax.filter_map(|need| self.attempt(Stage::Panic, need)).next();
+        let busy = || self.at_capacity(Stage::Panic);
+        found.ok_or_else(|| if busy() { Refusal::Overloaded } else { Refusal::NoEndpoint })
+    }
+
+    /// One pass; with the pools that failed this request only if there is nobody else.
+    fn attempt(&self, stage: Stage, need: Need) -> Option<Decision> {
+        let (snapshot, facts) = (self.snapshot, self.facts);
+        let route = snapshot.route(self.route)?;
+        let view = snapshot.routes.get(self.route.0 as usize)?;
+        let draw = Draw { snapshot, loads: self.loads, need, tried: facts.tried };
+        let failed: Vec<PoolSlot> = if facts.tried.len() < 2 {
+            Vec::new()
+        } else {
+            facts.tried.iter().map(|t| self.pool_of(t)).collect()
         };
-        let found = funnel(route, &view.pools, &snapshot.pools, &has_candidate).shares;
-        // Panic is for when health is not to be believed, not for when the healthy are busy or were tried.
-        let last_resort = found.stage == Stage::Panic && view.shares.stage != Stage::Panic;
-        if last_resort && at_capacity(snapshot, loads, slot, view.shares.stage) {
-            return Err(Refusal::Overloaded);
+        for avoided in [failed.as_slice(), &[]] {
+            let has_candidate = |pool: PoolSlot| !avoided.contains(&pool) && draw.any(pool);
+            let found = sieve(route, &view.pools, &snapshot.pools, stage, &has_candidate).shares;
+            if let Some(segment) = pick(&found.segments, self.roll)
+                && let Some(endpoint) = draw.endpoint(segment.pool, self.roll)
+            {
+                let reason = if self.overflows(segment) { Reason::Spill } else { segment.reason };
+                return Some(Decision { route: self.route, pool: segment.pool, endpoint, reason });
+            }
+            if avoided.is_empty() {
+                break;
+            }
         }
-        if last_resort && leave_tried_pools && facts.tried.len() >= 2 {
-            continue;
-        }
-        if let Some(segment) = pick(&found.segments, roll)
-            && let Some(endpoint) = (Draw { snapshot, loads, stage: found.stage, tried: facts.tried })
-                .endpoint(segment.pool, roll)
-        {
-            return Ok(Decision { route: slot, pool: segment.pool, endpoint, reason: segment.reason });
-        }
+        None
     }
-    if at_capacity(snapshot, loads, slot, Stage::Panic) {
-        Err(Refusal::Overloaded)
-    } else {
-        Err(Refusal::NoEndpoint)
+
+    /// The pool of a tried endpoint in this snapshot: slots move with a reload, ids do not. One that has vanished
+    /// still counts against the pool it was in.
+    fn pool_of(&self, tried: &Tried) -> PoolSlot {
+        let is = |place: &&Place| place.id == tried.endpoint;
+        if self.snapshot.endpoints_of(tried.pool).any(|(_, place, _)| is(&place)) {
+            return tried.pool;
+        }
+        self.snapshot.layout.endpoints.iter().find(is).map_or(tried.pool, |place| place.pool)
     }
-}
 
-/// Some endpoint that the stage accepts is at its pool's `max_in_flight`.
-fn at_capacity(snapshot: &Snapshot, loads: &impl Loads, route: RouteSlot, stage: Stage) -> bool {
-    let pools = snapshot.route(route).map(|route| route.pools.as_slice()).unwrap_or_default();
-    pools.iter().any(|member| {
-        let cap = snapshot.layout.topology.pools.get(member.pool).map_or(0, |pool| pool.max_in_flight);
-        let slot = PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX));
-        cap > 0
-            && snapshot
-                .endpoints_of(slot)
-                .any(|(endpoint, _, view)| accepts(view, stage) && loads.in_flight(endpoint) >= cap)
-    })
-}
+    /// A better tier is alive, but all at its caps: that is no failover.
+    fn overflows(&self, segment: &Segment) -> bool {
+        let tier = |entry: u32| {
+            self.snapshot.route(self.route).and_then(|route| route.pools.get(entry as usize)).map(|p| p.tier)
+        };
+        let view = self.snapshot.routes.get(self.route.0 as usize);
+        segment.reason == Reason::Failover
+            && self.facts.tried.is_empty()
+            && view.is_some_and(|view| {
+                view.shares.segments.iter().any(|usual| tier(usual.entry) < tier(segment.entry))
+            })
+    }
 
-/// An endpoint's rank as a candidate in a stage: may it serve at all?
-fn accepts(view: &EndpointView, stage: Stage) -> bool {
-    use crate::Admin;
-    match stage {
-        Stage::Up => view.availability == Availability::Up,
-        Stage::Unproven => matches!(view.availability, Availability::Up | Availability::Unproven),
-        Stage::Panic => view.admin == Admin::Enabled,
+    /// Some untried endpoint that the stage accepts is at its pool's `max_in_flight`.
+    fn at_capacity(&self, stage: Stage) -> bool {
+        let snapshot = self.snapshot;
+        let pools = snapshot.route(self.route).map(|route| route.pools.as_slice()).unwrap_or_default();
+        pools.iter().any(|member| {
+            let cap = snapshot.layout.topology.pools.get(member.pool).map_or(0, |pool| pool.max_in_flight);
+            let slot = PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX));
+            cap > 0
+                && snapshot.endpoints_of(slot).any(|(endpoint, place, view)| {
+                    accepts(view, stage)
+                        && !self.facts.tried.iter().any(|tried| tried.endpoint == place.id)
+                        && self.loads.in_flight(endpoint) >= cap
+                })
+        })
     }
 }
 
@@ -228,103 +265,6 @@ fn accepts(view: &EndpointView, stage: Stage) -> bool {
 fn pick(segments: &[Segment], roll: u64) -> Option<&Segment> {
     let point = (roll >> 21) & 0xffff_ffff;
     segments.get(segments.partition_point(|segment| segment.end <= point))
-}
-
-/// The draw inside one pool.
-struct Draw<'a, L> {
-    snapshot: &'a Snapshot,
-    loads: &'a L,
-    stage: Stage,
-    tried: &'a [Tried],
-}
-
-impl<L: Loads> Draw<'_, L> {
-    /// Weighted power of two choices. The first is drawn by weight, so that equals share exactly by weight; the
-    /// second takes it over with the probability by which it is the better one, so that a slow or busy endpoint
-    /// fades out smoothly instead of all requests chasing the momentary minimum.
-    fn endpoint(&self, pool: PoolSlot, roll: u64) -> Option<EndpointSlot> {
-        let cap =
-            self.snapshot.layout.topology.pools.get(pool.0 as usize).map_or(0, |pool| pool.max_in_flight);
-        // Those that refuse connections serve last of all, those of weight 0 only when the pool has nothing else.
-        for (refusing, reserve) in [(false, false), (false, true), (true, false), (true, true)] {
-            if refusing && self.stage != Stage::Panic {
-                break;
-            }
-            let suits = |slot: EndpointSlot, place: &Place, view: &EndpointView| {
-                accepts(view, self.stage)
-                    && (self.stage != Stage::Panic || view.refusing == refusing)
-                    && (place.weight == 0) == reserve
-                    && (cap == 0 || self.loads.in_flight(slot) < cap)
-                    && !self.tried.iter().any(|tried| tried.endpoint == place.id)
-            };
-            let total: u64 = self.candidates(pool, &suits).map(|(_, weight)| weight).sum();
-            if total == 0 {
-                continue;
-            }
-            let hash = mix(roll);
-            let (first, weight) = self.nth(pool, &suits, None, hash % total)?;
-            if weight == total {
-                return Some(first);
-            }
-            let hash = mix(hash);
-            let (second, other) = self.nth(pool, &suits, Some(first), hash % (total - weight))?;
-            return Some(self.better((first, weight), (second, other), mix(hash)));
-        }
-        None
-    }
-
-    fn candidates<'b>(
-        &'b self,
-        pool: PoolSlot,
-        suits: &'b impl Fn(EndpointSlot, &Place, &EndpointView) -> bool,
-    ) -> impl Iterator<Item = (EndpointSlot, u64)> + 'b {
-        self.snapshot
-            .endpoints_of(pool)
-            .filter(move |(slot, place, view)| suits(*slot, place, view))
-            .map(|(slot, place, _)| (slot, u64::from(place.weight.max(1))))
-    }
-
-    /// The candidate at `point` of the cumulative weights, `skip` left out.
-    fn nth(
-        &self,
-        pool: PoolSlot,
-        suits: &impl Fn(EndpointSlot, &Place, &EndpointView) -> bool,
-        skip: Option<EndpointSlot>,
-        mut point: u64,
-    ) -> Option<(EndpointSlot, u64)> {
-        self.candidates(pool, suits).filter(|(slot, _)| Some(*slot) != skip).find(|(_, weight)| {
-            let here = point < *weight;
-            point = point.saturating_sub(*weight);
-            here
-        })
-    }
-
-    /// `second` wins with probability 1 − (its cost ÷ the first's)².
-    fn better(&self, first: (EndpointSlot, u64), second: (EndpointSlot, u64), hash: u64) -> EndpointSlot {
-        let (cost, rival) = (self.cost(first), self.cost(second));
-        let (first, second) = (first.0, second.0);
-        if rival >= cost {
-            return first;
-        }
-        let ratio = rival / cost;
-        #[expect(clippy::cast_precision_loss, reason = "32 bits fit a double exactly")]
-        let chance = (hash >> 32) as f64 / 4_294_967_296.0;
-        if chance < 1.0 - ratio * ratio { second } else { first }
-    }
-
-    /// Expected wait: the smoothed time to an answer × what is already queued there per unit of weight.
-    fn cost(&self, (slot, weight): (EndpointSlot, u64)) -> f64 {
-        let known = self.loads.latency_us(slot);
-        let latency = if known > 0 {
-            known
-        } else {
-            self.snapshot.endpoints.get(slot.0 as usize).and_then(|view| view.latency_us).unwrap_or(0)
-        };
-        #[expect(clippy::cast_precision_loss, reason = "weights are 32-bit")]
-        let queued = f64::from(self.loads.in_flight(slot)) / weight as f64;
-        // 200 µs of slack: differences below that are the scheduler's, not the endpoint's.
-        (f64::from(latency) + 200.0) * (1.0 + queued)
-    }
 }
 
 /// One step of SplitMix64 (Steele, Lea, Flood 2014): spreads a roll's bits.
@@ -343,4 +283,104 @@ pub fn roll(turn: u32, noise: u64) -> u64 {
     // 2^32 ÷ φ, odd.
     let point = turn.wrapping_mul(0x9e37_79b9);
     (u64::from(point) << 21) | (noise & 0x1f_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        Event, Evidence, Fault, Pool, Route, Tick, Topology, World,
+        test_world::{failover, pool, weighted},
+    };
+
+    /// In flight, by slot.
+    struct Queues(Vec<u32>);
+
+    impl Loads for Queues {
+        fn in_flight(&self, slot: EndpointSlot) -> u32 {
+            self.0.get(slot.0 as usize).copied().unwrap_or(0)
+        }
+        fn latency_us(&self, _: EndpointSlot) -> u32 {
+            1000
+        }
+    }
+
+    /// Two pools of two endpoints; `health` has a letter per endpoint: `u`p, `d`own, `r`efusing, `n`ew.
+    fn picture(health: &str, route: Route, change: impl Fn(&mut Pool)) -> Snapshot {
+        let mut pools = vec![pool("a", &["10.0.0.1", "10.0.0.2"]), pool("b", &["10.1.0.1", "10.1.0.2"])];
+        pools.iter_mut().for_each(change);
+        let mut world = World::default();
+        let topology = Arc::new(Topology { pools, routes: vec![route] });
+        world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
+        let ids: Vec<EndpointId> = world.probed_endpoints().map(|place| place.id).collect();
+        for (id, health) in ids.into_iter().zip(health.chars()) {
+            let fault = if health == 'r' { Fault::Refused } else { Fault::Timeout };
+            for _ in 0..if health == 'n' { 0 } else { 2 } {
+                let evidence = Evidence { fault, detail: "".into() };
+                let result = if health == 'u' { Ok(Duration::from_millis(1)) } else { Err(evidence) };
+                world.apply(Event::Probed { id, result }, Tick(1));
+            }
+        }
+        world.snapshot()
+    }
+
+    /// The slots that a request is sent to until it is refused, each answer with its reason.
+    fn walk(snapshot: &Snapshot, queues: &[u32], turn: u32) -> Vec<String> {
+        let mut tried: Vec<Tried> = Vec::new();
+        let mut seen = Vec::new();
+        loop {
+            let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 1, 1, 1]), tried: &tried };
+            match steer(snapshot, &Queues(queues.to_vec()), &facts, roll(turn, 3)) {
+                Ok(Decision { pool, endpoint, reason, .. }) => {
+                    seen.push(format!("{} {}", endpoint.0, reason.as_str()));
+                    let endpoint = snapshot.layout.endpoints[endpoint.0 as usize].id;
+                    tried.push(Tried { endpoint, pool });
+                }
+                Err(refusal) => {
+                    seen.push(refusal.as_str().into());
+                    return seen;
+                }
+            }
+        }
+    }
+
+    fn check(health: &str, queues: &[u32], expected: &[&str]) {
+        let snapshot = picture(health, failover(2), |pool| pool.max_in_flight = 2);
+        assert_eq!(walk(&snapshot, queues, 1), expected, "{health} {queues:?}");
+    }
+
+    #[test]
+    fn a_full_pool_spills_and_when_all_that_are_up_are_full_the_request_is_refused() {
+        check("udud", &[0, 0, 2, 0], &["0 balanced", "overloaded"]);
+        check("uuuu", &[2, 2, 0, 2], &["2 spill", "overloaded"]);
+        check("uuuu", &[2, 2, 2, 2], &["overloaded"]);
+        check("dduu", &[0, 0, 2, 0], &["3 failover", "overloaded"]);
+    }
+
+    #[test]
+    fn a_request_that_failed_everywhere_tries_the_rest_and_those_that_refuse_last() {
+        check("uddr", &[], &["0 balanced", "1 panic", "2 panic", "3 panic", "no_endpoint"]);
+        check("ruru", &[], &["1 balanced", "3 failover", "0 panic", "2 panic", "no_endpoint"]);
+        check("rddr", &[], &["1 panic", "2 panic", "0 panic", "3 panic", "no_endpoint"]);
+        check("nddd", &[], &["0 balanced", "1 panic", "3 panic", "2 panic", "no_endpoint"]);
+    }
+
+    #[test]
+    fn equal_weights_are_equal_whatever_their_number() {
+        let busy_part = |weight: u32| {
+            let change = |pool: &mut Pool| pool.endpoints.iter_mut().for_each(|spec| spec.weight = weight);
+            let snapshot = picture("uuuu", weighted(&[(1, 100), (0, 100)]), change);
+            let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 1, 1, 1]), tried: &[] };
+            let busy = |turn: &u32| {
+                let queues = Queues(vec![3, 0, 0, 0]);
+                let roll = roll(*turn, mix(u64::from(*turn)));
+                steer(&snapshot, &queues, &facts, roll).unwrap().endpoint == EndpointSlot(0)
+            };
+            (0..2000u32).filter(busy).count()
+        };
+        assert_eq!(busy_part(1), busy_part(100));
+        assert!((50..120).contains(&busy_part(1)), "{}", busy_part(1));
+    }
 }

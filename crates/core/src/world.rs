@@ -2,153 +2,36 @@
 //! Reads no clock (every event comes with its tick) and does no I/O.
 
 use std::{
-    collections::BTreeMap,
-    net::{IpAddr, SocketAddr},
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
     sync::Arc,
     time::Duration,
 };
 
 use crate::{
-    Admin, Availability, EndpointId, EndpointKey, Evidence, Fault, Health, Layout, Matcher, Place, PoolSlot,
-    Probe, RouteSlot, Snapshot, Tick, Topology, mix,
-    routes::{Pools, RouteState},
+    Admin, Availability, Change, Changes, EndpointId, EndpointKey, EndpointView, Event, Health, Layout,
+    Matcher, Place, PoolView, Probe, ProbeRules, Publish, RouteSlot, Snapshot, Tick, Topology,
+    layout::{Laid, Names, hosts_of, lay_out, users},
+    mix,
+    routes::{Pools, RouteState, pool_view},
 };
-
-/// Something that happened.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A config came into force.
-    Adopted {
-        /// What it says.
-        topology: Arc<Topology>,
-        /// Its number.
-        generation: u64,
-    },
-    /// A probe ended: time from request sent to head received, or what went wrong.
-    Probed {
-        /// Of whom. Unknown ids are ignored: the endpoint has vanished meanwhile.
-        id: EndpointId,
-        /// How it ended.
-        result: Result<Duration, Evidence>,
-    },
-    /// A name resolved, to nothing if it never did. Callers keep the last good answer by not sending failures.
-    Resolved {
-        /// As written in [`crate::EndpointSpec::host`].
-        host: Box<str>,
-        /// Without port.
-        addresses: Vec<IpAddr>,
-    },
-    /// The operator ordered.
-    Ordered {
-        /// Whom.
-        key: EndpointKey,
-        /// What.
-        admin: Admin,
-    },
-    /// A request failed there: a hint, no verdict.
-    Suspected {
-        /// Whom.
-        id: EndpointId,
-        /// How.
-        fault: Fault,
-    },
-    /// Nothing but time.
-    Ticked,
-}
-
-/// How urgently a new snapshot should be published.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Publish {
-    /// Nothing that steering reads has changed.
-    #[default]
-    No,
-    /// Within 50 ms.
-    Soon,
-    /// Availability was lost: at once.
-    Now,
-}
-
-/// What an event changed.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
-    /// How urgently to publish.
-    pub publish: Publish,
-    /// For the event log, oldest first.
-    pub log: Vec<Change>,
-}
-
-/// One entry of the event log.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// A config came into force.
-    Adopted {
-        /// Its number.
-        generation: u64,
-    },
-    /// An endpoint's availability moved.
-    Endpoint {
-        /// Whose.
-        key: EndpointKey,
-        /// From.
-        from: Availability,
-        /// To.
-        to: Availability,
-        /// What was seen last.
-        evidence: Option<Evidence>,
-    },
-    /// A name's addresses moved.
-    Resolved {
-        /// The name.
-        host: Box<str>,
-        /// How many addresses it has now.
-        addresses: usize,
-    },
-    /// A pool lost, or got back, enough endpoints to serve.
-    Pool {
-        /// Which.
-        pool: Box<str>,
-        /// Too few are available.
-        short: bool,
-        /// Part that is available, 0–1.
-        available: f64,
-    },
-    /// Traffic left a pool because it is down.
-    Failover {
-        /// On which route.
-        route: Box<str>,
-        /// The pool that was left.
-        from: Box<str>,
-        /// The pool that has the largest share now.
-        to: Box<str>,
-    },
-    /// Traffic returned to a pool that had been left.
-    Failback {
-        /// On which route.
-        route: Box<str>,
-        /// The pool that serves again.
-        to: Box<str>,
-    },
-    /// Health stopped counting on a route, or counts again.
-    Panic {
-        /// Which.
-        route: Box<str>,
-        /// It stopped.
-        on: bool,
-    },
-    /// The pools that count as nearest changed.
-    Nearest {
-        /// On which route.
-        route: Box<str>,
-        /// Those that count now.
-        pools: Vec<Box<str>>,
-    },
-}
 
 /// One endpoint that exists: who it is and what is known.
 #[derive(Clone, Debug)]
 struct Known {
     key: EndpointKey,
     health: Health,
+    /// The latency in the last snapshot.
+    shown_us: Option<u32>,
+}
+
+/// What became of a pool's view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moved {
+    Nothing,
+    /// Matters to routes with a band only.
+    Latency,
+    Health,
 }
 
 /// The mutable truth. Starts empty; a start is an [`Event::Adopted`].
@@ -162,9 +45,15 @@ pub struct World {
     ids: BTreeMap<EndpointKey, EndpointId>,
     slots: BTreeMap<EndpointId, u32>,
     next_id: u32,
-    /// Last good answers of names that the topology uses; no entry = not asked yet.
-    names: BTreeMap<Box<str>, Vec<IpAddr>>,
-    pools: Vec<crate::PoolView>,
+    /// Of names that the topology uses.
+    names: Names,
+    /// Standing orders other than Enabled. They outlive an endpoint that DNS drops for a while, not its pool.
+    orders: BTreeMap<EndpointKey, Admin>,
+    pools: Vec<PoolView>,
+    /// By pool: one of its names was never asked for.
+    unasked: Vec<bool>,
+    /// By pool: every endpoint was probed once and every name was asked for once.
+    rounds: Vec<bool>,
     routes: Vec<RouteState>,
     /// By pool: the routes that use it.
     users: Vec<Vec<u32>>,
@@ -187,7 +76,10 @@ impl Default for World {
             slots: BTreeMap::new(),
             next_id: 0,
             names: BTreeMap::new(),
+            orders: BTreeMap::new(),
             pools: Vec::new(),
+            unasked: Vec::new(),
+            rounds: Vec::new(),
             routes: Vec::new(),
             users: Vec::new(),
         }
@@ -209,16 +101,26 @@ impl World {
                 });
             }
             Event::Ordered { key, admin } => {
+                if admin == Admin::Enabled {
+                    self.orders.remove(&key);
+                }
                 let slot = self.ids.get(&key).and_then(|id| self.slots.get(id)).copied();
                 let Some(slot) = slot else { return changes };
+                if admin != Admin::Enabled {
+                    self.orders.insert(key, admin);
+                }
                 self.observe(slot, now, &mut changes, |health, _| health.admin = admin);
             }
             Event::Suspected { id, fault } => {
                 let Some(slot) = self.slots.get(&id).copied() else { return changes };
-                self.observe(slot, now, &mut changes, |health, _| health.refusing = fault == Fault::Refused);
+                self.observe(slot, now, &mut changes, |health, _| health.suspected(fault));
             }
             Event::Resolved { host, addresses } => self.resolve(host, addresses, now, &mut changes),
-            Event::Ticked => self.settle(&self.due(now), now, &mut changes),
+            Event::Ticked => {
+                let due = |state: &RouteState| state.next_deadline().is_some_and(|deadline| deadline <= now);
+                let due = (0..).zip(&self.routes).filter(|(_, state)| due(state)).map(|(slot, _)| slot);
+                self.update_routes(due.collect(), now, &mut changes);
+            }
         }
         changes
     }
@@ -232,22 +134,24 @@ impl World {
     /// An immutable picture, with the next revision number.
     pub fn snapshot(&mut self) -> Snapshot {
         self.revision += 1;
-        let view = |known: &Known| crate::EndpointView {
-            availability: known.health.availability(),
-            probe: known.health.probe,
-            admin: known.health.admin,
-            ejection: known.health.ejection,
-            refusing: known.health.refusing,
-            latency_us: known.health.latency.micros(),
+        let view = |known: &mut Known| {
+            known.shown_us = known.health.latency.micros();
+            EndpointView {
+                availability: known.health.availability(),
+                probe: known.health.probe,
+                admin: known.health.admin,
+                ejection: known.health.ejection,
+                refusing: known.health.refusing,
+                latency_us: known.shown_us,
+            }
         };
-        let first_round_done = self.first_rounds();
         Snapshot {
             revision: self.revision,
             generation: self.generation,
             layout: Arc::clone(&self.layout),
-            endpoints: self.known.iter().map(view).collect(),
+            endpoints: self.known.iter_mut().map(view).collect(),
             pools: self.pools.clone().into(),
-            routes: self.routes.iter().zip(first_round_done).map(|(route, done)| route.view(done)).collect(),
+            routes: self.routes.iter().map(RouteState::view).collect(),
         }
     }
 
@@ -270,7 +174,7 @@ impl World {
     }
 
     /// Gap to the next probe of an endpoint: short while a change is being confirmed, else the interval ± 10 %.
-    /// After its first success the gap is anywhere within one interval, so that many edges that start together
+    /// Right after it became Healthy the gap is anywhere within one interval, so that many edges that start together
     /// spread out. `None`: it is not probed (any more).
     #[must_use]
     pub fn probe_gap(&self, id: EndpointId, roll: u64) -> Option<Duration> {
@@ -280,7 +184,13 @@ impl World {
         let rules = self.layout.topology.pools.get(pool.0 as usize)?.probe.as_ref()?;
         #[expect(clippy::cast_precision_loss, reason = "a fraction needs no more than 53 bits")]
         let fraction = (mix(roll) >> 11) as f64 / (1u64 << 53) as f64;
-        Some(if health.confirming() { rules.confirm } else { rules.interval.mul_f64(0.9 + 0.2 * fraction) })
+        Some(if health.confirming() {
+            rules.confirm
+        } else if health.just_risen(rules) {
+            rules.interval.mul_f64(fraction).max(rules.confirm.min(rules.interval))
+        } else {
+            rules.interval.mul_f64(0.9 + 0.2 * fraction)
+        })
     }
 
     /// Changes one endpoint's health, then whatever follows from it.
@@ -289,166 +199,165 @@ impl World {
         slot: u32,
         now: Tick,
         changes: &mut Changes,
-        act: impl FnOnce(&mut Health, Option<&crate::ProbeRules>),
+        act: impl FnOnce(&mut Health, Option<&ProbeRules>),
     ) {
         let Some(pool) = self.layout.endpoints.get(slot as usize).map(|place| place.pool) else { return };
         let Some(known) = self.known.get_mut(slot as usize) else { return };
         let rules = self.layout.topology.pools.get(pool.0 as usize).and_then(|pool| pool.probe.as_ref());
-        let before = (known.health.availability(), known.health.refusing, known.health.probed);
-        let latency = known.health.latency;
+        let read = |health: &Health| (health.probe, health.admin, health.ejection, health.refusing);
+        let (before, was) = (known.health.availability(), read(&known.health));
         act(&mut known.health, rules);
-        let after = (known.health.availability(), known.health.refusing, known.health.probed);
-        if before.0 != after.0 {
+        let after = known.health.availability();
+        if before != after {
             let evidence = known.health.last.as_ref().and_then(|(_, result)| result.as_ref().err().cloned());
-            let key = known.key.clone();
-            changes.log.push(Change::Endpoint { key, from: before.0, to: after.0, evidence });
-            let lost = before.0 == Availability::Up || after.0 == Availability::Down;
+            changes.log.push(Change::Endpoint { key: known.key.clone(), from: before, to: after, evidence });
+            let lost = before == Availability::Up || after == Availability::Down;
             changes.publish = changes.publish.max(if lost { Publish::Now } else { Publish::Soon });
         }
-        if before != after || latency != known.health.latency {
-            changes.publish = changes.publish.max(if before == after { Publish::No } else { Publish::Soon });
-            self.settle(&[pool.0], now, changes);
+        if was != read(&known.health) || drifted(known.shown_us, known.health.latency.micros()) {
+            changes.publish = changes.publish.max(Publish::Soon);
+        }
+        match self.settle_pool(pool.0, changes) {
+            Moved::Nothing => {}
+            moved => {
+                let routes = self.users.get(pool.0 as usize).into_iter().flatten().copied();
+                let concerns = |slot: &u32| {
+                    moved == Moved::Health || self.route(*slot).is_some_and(|r| r.band.is_some())
+                };
+                self.update_routes(routes.filter(concerns).collect(), now, changes);
+            }
         }
     }
 
-    /// Pools of routes whose hold or dwell has ended.
-    fn due(&self, now: Tick) -> Vec<u32> {
-        let due = |state: &&RouteState| state.next_deadline().is_some_and(|deadline| deadline <= now);
-        let pools = self.routes.iter().filter(due).flat_map(RouteState::pools);
-        pools.map(|pool| u32::try_from(pool).unwrap_or(u32::MAX)).collect()
+    fn route(&self, slot: u32) -> Option<&crate::Route> {
+        self.layout.topology.routes.get(slot as usize)
     }
 
-    /// Recomputes pools and the routes that use them.
-    fn settle(&mut self, pools: &[u32], now: Tick, changes: &mut Changes) {
-        let mut routes: Vec<u32> = Vec::new();
-        for pool in pools {
-            self.settle_pool(*pool, changes);
-            routes.extend(self.users.get(*pool as usize).into_iter().flatten());
-        }
-        routes.sort_unstable();
-        routes.dedup();
+    /// Lets routes conclude from the pools' views.
+    fn update_routes(&mut self, routes: Vec<u32>, now: Tick, changes: &mut Changes) {
         for slot in routes {
             let Some(route) = self.layout.topology.routes.get(slot as usize) else { continue };
             let Some(state) = self.routes.get_mut(slot as usize) else { continue };
-            let pools = Pools { configured: &self.layout.topology.pools, views: &self.pools };
+            let pools =
+                Pools { configured: &self.layout.topology.pools, views: &self.pools, rounds: &self.rounds };
             let publish = state.update(route, pools, now, &mut changes.log);
             changes.publish = changes.publish.max(publish);
         }
     }
 
-    fn settle_pool(&mut self, slot: u32, changes: &mut Changes) {
-        let Some(range) = self.layout.ranges.get(slot as usize) else { return };
-        let Some(pool) = self.layout.topology.pools.get(slot as usize) else { return };
+    fn settle_pool(&mut self, slot: u32, changes: &mut Changes) -> Moved {
+        let slot = slot as usize;
+        let Some(range) = self.layout.ranges.get(slot) else { return Moved::Nothing };
+        let Some(pool) = self.layout.topology.pools.get(slot) else { return Moved::Nothing };
         let members = self.known.get(range.start as usize..range.end as usize).unwrap_or_default();
-        let view = crate::routes::pool_view(members.iter().map(|known| &known.health), pool.panic_threshold);
-        let Some(current) = self.pools.get_mut(slot as usize) else { return };
-        if current.short != view.short && view.enabled > view.unproven {
+        let view = pool_view(members.iter().map(|known| &known.health), pool.panic_threshold);
+        let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
+        let round = asked && members.iter().all(|known| known.health.probed);
+        let (Some(current), Some(done)) = (self.pools.get_mut(slot), self.rounds.get_mut(slot)) else {
+            return Moved::Nothing;
+        };
+        // A pool whose endpoints are all new is not short of anything yet.
+        let new = view.enabled > 0 && view.unproven == view.enabled;
+        if current.short != view.short && !new {
             let name = pool.name.clone();
             changes.log.push(Change::Pool { pool: name, short: view.short, available: view.available });
         }
-        *current = view;
-    }
-
-    /// By route: has each of its endpoints been probed once, and each of its names been asked for once?
-    fn first_rounds(&self) -> Vec<bool> {
-        let topology = &self.layout.topology;
-        let done: Vec<bool> = (0..)
-            .zip(&topology.pools)
-            .map(|(slot, pool): (usize, _)| {
-                let range = self.layout.ranges.get(slot).cloned().unwrap_or_default();
-                let members = self.known.get(range.start as usize..range.end as usize).unwrap_or_default();
-                members.iter().all(|known| known.health.probed)
-                    && pool.endpoints.iter().all(|spec| {
-                        spec.host.parse::<IpAddr>().is_ok() || self.names.contains_key(&spec.host)
-                    })
-            })
-            .collect();
-        let all = |route: &crate::Route| {
-            route.pools.iter().all(|member| done.get(member.pool).copied().unwrap_or(false))
+        let moved = if *done != round || *current != (PoolView { latency_us: current.latency_us, ..view }) {
+            Moved::Health
+        } else if current.latency_us != view.latency_us {
+            Moved::Latency
+        } else {
+            Moved::Nothing
         };
-        topology.routes.iter().map(all).collect()
+        (*current, *done) = (view, round);
+        moved
     }
 
     fn resolve(&mut self, host: Box<str>, addresses: Vec<IpAddr>, now: Tick, changes: &mut Changes) {
-        let mut sorted = addresses;
-        sorted.sort_unstable();
-        sorted.dedup();
-        if self.names.get(&host) == Some(&sorted) {
+        let addresses: Vec<IpAddr> = addresses.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let used = hosts_of(&self.layout.topology).contains(&*host);
+        // An answer to a question that a reload has made moot.
+        if !used || self.names.get(&host) == Some(&addresses) {
             return;
         }
-        changes.log.push(Change::Resolved { host: host.clone(), addresses: sorted.len() });
-        self.names.insert(host, sorted);
+        changes.log.push(Change::Resolved { host: host.clone(), addresses: addresses.len() });
+        self.names.insert(host, addresses);
         self.relayout(Arc::clone(&self.layout.topology), now, changes);
     }
 
     fn adopt(&mut self, topology: Arc<Topology>, generation: u64, now: Tick, changes: &mut Changes) {
         self.generation = generation;
-        let used = |host: &str| {
-            topology.pools.iter().any(|pool| pool.endpoints.iter().any(|spec| &*spec.host == host))
-        };
-        self.names.retain(|host, _| used(host));
-        let old = std::mem::take(&mut self.routes);
-        let old_topology = Arc::clone(&self.layout.topology);
-        self.routes = topology
-            .routes
-            .iter()
-            .map(|route| {
-                let before =
-                    old_topology.routes.iter().zip(&old).find(|(before, _)| before.name == route.name);
-                RouteState::carried(route, &topology, before, &old_topology)
-            })
-            .collect();
+        let hosts = hosts_of(&topology);
+        self.names.retain(|host, _| hosts.contains(&**host));
+        let pools: BTreeSet<&str> = topology.pools.iter().map(|pool| &*pool.name).collect();
+        self.orders.retain(|key, _| pools.contains(&*key.pool));
+        let old = Arc::clone(&self.layout.topology);
+        let states: BTreeMap<&str, &RouteState> =
+            old.routes.iter().map(|route| &*route.name).zip(&self.routes).collect();
+        let carried = topology.routes.iter().map(|route| {
+            let before = states.get(&*route.name).map(|state| (*state, &*old));
+            RouteState::carried(route, &topology, before)
+        });
+        self.routes = carried.collect();
         changes.log.push(Change::Adopted { generation });
+        changes.publish = Publish::Now;
         self.relayout(topology, now, changes);
     }
 
     /// Lays the endpoints out anew; what is known stays with its key.
     fn relayout(&mut self, topology: Arc<Topology>, now: Tick, changes: &mut Changes) {
-        let old_topology = Arc::clone(&self.layout.topology);
-        let rules_before: BTreeMap<&str, Option<&crate::ProbeRules>> =
-            old_topology.pools.iter().map(|pool| (&*pool.name, pool.probe.as_ref())).collect();
-        let mut before: BTreeMap<EndpointKey, Health> =
-            self.known.drain(..).map(|known| (known.key, known.health)).collect();
-        let mut ids = BTreeMap::new();
-        let (mut places, mut ranges) = (Vec::new(), Vec::new());
-        self.slots.clear();
-        for (pool_slot, pool) in (0..).map(PoolSlot).zip(&topology.pools) {
-            let start = u32::try_from(places.len()).unwrap_or(u32::MAX);
-            let name: Arc<str> = Arc::from(&*pool.name);
-            for (spec, address, weight) in addresses_of(pool, &self.names) {
-                let key = EndpointKey { pool: Arc::clone(&name), address };
-                if ids.contains_key(&key) {
-                    continue;
-                }
-                let id = self.ids.get(&key).copied().unwrap_or_else(|| {
-                    self.next_id += 1;
-                    EndpointId(self.next_id)
-                });
-                let health = before.remove(&key);
-                let same_kind =
-                    rules_before.get(&*pool.name).is_some_and(|was| was.is_some() == pool.probe.is_some());
-                let health = Health::inherited(health, same_kind, pool.probe.is_some());
-                self.slots.insert(id, u32::try_from(places.len()).unwrap_or(u32::MAX));
-                ids.insert(key.clone(), id);
-                places.push(Place { id, pool: pool_slot, spec, address, weight });
-                self.known.push(Known { key, health });
-            }
-            ranges.push(start..u32::try_from(places.len()).unwrap_or(u32::MAX));
-        }
-        self.ids = ids;
+        let old = Arc::clone(&self.layout.topology);
+        let ids = &self.ids;
+        let next_id = &mut self.next_id;
+        let laid = lay_out(&topology, &self.names, |key| {
+            ids.get(key).copied().unwrap_or_else(|| {
+                *next_id += 1;
+                EndpointId(*next_id)
+            })
+        });
+        let lost = self.place(&laid, &topology, &old);
+        let mut views: BTreeMap<&str, PoolView> =
+            old.pools.iter().map(|pool| &*pool.name).zip(self.pools.drain(..)).collect();
+        let before: Vec<Option<PoolView>> =
+            topology.pools.iter().map(|pool| views.remove(&*pool.name)).collect();
+        self.pools = before.iter().map(|view| view.unwrap_or_default()).collect();
+        self.rounds = vec![false; topology.pools.len()];
+        self.unasked = laid.unasked;
         self.users = users(&topology);
-        self.pools = vec![crate::PoolView::default(); topology.pools.len()];
-        let matcher = Matcher::new(&topology.routes);
-        let number = self.layout.number + 1;
-        let (endpoints, ranges) = (places.into(), ranges.into());
-        self.layout = Arc::new(Layout { number, topology, endpoints, ranges, matcher });
-        changes.publish = Publish::Now;
-        let all: Vec<u32> = (0..u32::try_from(self.pools.len()).unwrap_or(u32::MAX)).collect();
+        self.layout = Arc::new(Layout {
+            number: self.layout.number + 1,
+            matcher: Matcher::new(&topology.routes),
+            topology,
+            endpoints: laid.places.into(),
+            ranges: laid.ranges.into(),
+        });
+        changes.publish = changes.publish.max(if lost { Publish::Now } else { Publish::Soon });
+        // That a new pool exists is no news about its health.
         let mut quiet = Changes::default();
-        for pool in &all {
-            self.settle_pool(*pool, &mut quiet);
+        for (slot, view) in (0..).zip(&before) {
+            let _ = self.settle_pool(slot, if view.is_some() { changes } else { &mut quiet });
         }
-        self.settle(&all, now, changes);
+        self.update_routes((0..).zip(&self.routes).map(|(slot, _)| slot).collect(), now, changes);
+    }
+
+    /// Puts what is known into the new order. Says whether an endpoint is gone.
+    fn place(&mut self, laid: &Laid, topology: &Topology, old: &Topology) -> bool {
+        let was_probed: BTreeMap<&str, bool> =
+            old.pools.iter().map(|pool| (&*pool.name, pool.probe.is_some())).collect();
+        let mut before: BTreeMap<EndpointKey, Known> =
+            self.known.drain(..).map(|known| (known.key.clone(), known)).collect();
+        self.ids = laid.keys.iter().cloned().zip(laid.places.iter().map(|place| place.id)).collect();
+        self.slots = laid.places.iter().map(|place| place.id).zip(0..).collect();
+        for (key, place) in laid.keys.iter().zip(&laid.places) {
+            let probed = topology.pools.get(place.pool.0 as usize).is_some_and(|pool| pool.probe.is_some());
+            let still_valid = was_probed.get(&*key.pool) == Some(&probed);
+            let known = before.remove(key);
+            let shown_us = known.as_ref().and_then(|known| known.shown_us);
+            let mut health = Health::inherited(known.map(|known| known.health), still_valid, probed);
+            health.admin = self.orders.get(key).copied().unwrap_or_default();
+            self.known.push(Known { key: key.clone(), health, shown_us });
+        }
+        !before.is_empty()
     }
 
     /// The slot of a route in force, by name.
@@ -476,30 +385,14 @@ impl World {
     }
 }
 
-/// A pool's configured entries with their addresses, names replaced by what they resolve to.
-fn addresses_of<'a>(
-    pool: &'a crate::Pool,
-    names: &'a BTreeMap<Box<str>, Vec<IpAddr>>,
-) -> impl Iterator<Item = (u32, SocketAddr, u32)> + 'a {
-    (0..).zip(&pool.endpoints).flat_map(move |(nth, spec)| {
-        let literal: Option<IpAddr> = spec.host.parse().ok();
-        let resolved = if literal.is_some() { None } else { names.get(&spec.host) };
-        literal
-            .into_iter()
-            .chain(resolved.into_iter().flatten().copied())
-            .map(move |ip| (nth, SocketAddr::new(ip, spec.port), spec.weight))
-    })
+/// Has a latency moved far enough from what the last snapshot shows to be worth a new one? Every probe moves it a
+/// little; a snapshot per probe would be work for nothing.
+fn drifted(shown_us: Option<u32>, now_us: Option<u32>) -> bool {
+    match (shown_us, now_us) {
+        (Some(shown), Some(now)) => shown.abs_diff(now) > shown / 8 + 200,
+        (shown, now) => shown != now,
+    }
 }
 
-/// By pool: the routes that use it.
-fn users(topology: &Topology) -> Vec<Vec<u32>> {
-    let mut users = vec![Vec::new(); topology.pools.len()];
-    for (slot, route) in (0..).zip(&topology.routes) {
-        for member in &route.pools {
-            if let Some(routes) = users.get_mut(member.pool) {
-                routes.push(slot);
-            }
-        }
-    }
-    users
-}
+#[cfg(test)]
+mod tests;

@@ -27,14 +27,14 @@ fn json(out: &mut Vec<u8>, ledger: &Ledger, status: u16, duration: Duration) {
     out.extend_from_slice(b"\",\"request_id\":");
     string(out, ledger.request_id.to_str().unwrap_or("-"));
     out.extend_from_slice(b",\"client\":\"");
-    // Writing to a Vec cannot fail.
-    let _ = write!(out, "{}", ledger.conn.peer.ip().to_canonical());
+    out.extend_from_slice(ledger.conn.client.as_bytes());
     out.extend_from_slice(b"\",\"method\":");
     string(out, ledger.method.as_str());
     out.extend_from_slice(b",\"host\":");
     string(out, &ledger.host);
     out.extend_from_slice(b",\"path\":");
     string(out, &ledger.path);
+    // Writing to a Vec cannot fail.
     let bytes_in = ledger.upload.as_ref().map_or(0, |upload| upload.received.get());
     let _ = write!(
         out,
@@ -81,7 +81,8 @@ fn json(out: &mut Vec<u8>, ledger: &Ledger, status: u16, duration: Duration) {
 
 /// NCSA common log: host ident user [time] "request" status bytes.
 fn common(out: &mut Vec<u8>, ledger: &Ledger, status: u16) {
-    let _ = write!(out, "{} - - [", ledger.conn.peer.ip().to_canonical());
+    out.extend_from_slice(ledger.conn.client.as_bytes());
+    out.extend_from_slice(b" - - [");
     timestamp(out, now());
     let _ = write!(out, "] \"{} ", ledger.method);
     escaped(out, &ledger.path);

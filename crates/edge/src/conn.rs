@@ -13,6 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderValue;
 use thalweg_core::Tick;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -20,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use crate::tunnel::UpstreamEnd;
+use crate::{coalesce::as_one, tunnel::UpstreamEnd};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct ClientConn {
     pub listener_number: u32,
     /// The client.
     pub peer: SocketAddr,
+    /// The client's address as a field value.
+    pub client: HeaderValue,
     /// TLS version, if any.
     pub tls: Cell<Option<&'static str>>,
     /// HTTP/2 is spoken.
@@ -98,9 +101,12 @@ impl ClientConn {
         clock: Rc<Cell<Tick>>,
     ) -> Rc<Self> {
         let now = clock.get();
+        let ip = peer.ip().to_canonical();
         Rc::new(Self {
             listener: listener.1,
             listener_number: listener.0,
+            client: HeaderValue::from_str(&ip.to_string())
+                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
             peer,
             tls: Cell::new(None),
             http2: Cell::new(false),
@@ -280,6 +286,10 @@ impl AsyncWrite for ClientIo {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         this.sniff(slices.first().map(|slice| &**slice).unwrap_or_default());
+        let mut scratch = [0; 2048];
+        if let Some(bytes) = as_one(slices, &mut scratch) {
+            return Pin::new(this).poll_write(cx, bytes);
+        }
         let polled = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),

@@ -1,7 +1,13 @@
 //! The attempt loop around rooms 3 to 5: steer, reach, relay, and again if `retry::verdict` allows.
 //! A retry is a new question to `steer`, with more endpoints tried and less time left.
 
-use std::{rc::Rc, time::Duration};
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
@@ -14,7 +20,7 @@ use thalweg_core::{
 use crate::{
     answer::{Failure, answer},
     conn::ClientConn,
-    intake::{self, Intake, X_REQUEST_ID, intake},
+    intake::{self, X_REQUEST_ID, intake},
     peer::{Link, Peer},
     reach::{self, ReachError},
     relay::{self, AnswerBody, RelayError, Relaying, Terms, Wait},
@@ -37,7 +43,8 @@ struct Rules {
 struct Journey {
     local: Rc<Local>,
     ledger: Box<Ledger>,
-    intake: Intake,
+    /// The client asks to leave HTTP after a 101.
+    upgrade: bool,
     /// As it goes to the endpoint; gone once it was sent for good.
     head: Option<Parts>,
     upload: Rc<Upload>,
@@ -64,54 +71,96 @@ enum Ended {
     Client(Failure),
 }
 
-/// Serves one request; always answers.
-pub async fn serve(
-    local: Rc<Local>,
-    conn: Rc<ClientConn>,
-    request: Request<Incoming>,
-) -> Response<AnswerBody> {
+/// A request being served: answered on the spot, or on its way.
+pub enum Serving {
+    /// Answered; taken when polled.
+    Done(Option<Box<Response<AnswerBody>>>),
+    /// On its way through rooms 3 to 5.
+    Going(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),
+}
+
+impl Future for Serving {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Done(response) => {
+                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)))
+            }
+            Self::Going(going) => going.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// Serves one request; always answers. What needs no waiting happens here, outside of any future: the fewer bytes a
+/// future holds, the fewer are moved when it starts.
+pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: Request<Incoming>) -> Serving {
     let now = local.now();
-    let mut ledger = Box::new(Ledger::new(Rc::clone(&local), Rc::clone(&conn), now, request.version()));
-    ledger.request_id = intake::request_id(request.headers(), &local);
-    ledger.method = request.method().clone();
+    let (mut head, body) = request.into_parts();
+    let mut ledger = Box::new(Ledger::new(local, conn, now, head.version));
+    ledger.request_id = intake::request_id(&head.headers, local);
+    ledger.method = head.method.clone();
+    match enter(&mut ledger, &mut head, body, now) {
+        Err(failure) => Serving::Done(Some(Box::new(answer(ledger, failure)))),
+        Ok(Entered { upload, vigil, rules, upgrade }) => {
+            let (local, roll) = (Rc::clone(local), ledger.roll);
+            let journey = Journey {
+                local,
+                ledger,
+                upgrade,
+                head: Some(head),
+                upload,
+                vigil,
+                rules,
+                tried: Vec::new(),
+                roll,
+            };
+            Serving::Going(Box::pin(journey.run()))
+        }
+    }
+}
+
+/// What a request has when it may be steered.
+struct Entered {
+    upload: Rc<Upload>,
+    vigil: Rc<Vigil>,
+    rules: Rules,
+    upgrade: bool,
+}
+
+/// Room 2, and the route: all that can refuse a request before an endpoint is asked.
+fn enter(ledger: &mut Ledger, head: &mut Parts, body: Incoming, now: Tick) -> Result<Entered, Failure> {
+    let (local, conn) = (Rc::clone(ledger.local()), Rc::clone(&ledger.conn));
     let view = local.view();
     let config = &view.wiring.config;
-    let taken = intake(request, &ledger.request_id, &conn, &config.edge.name, config.limits.header_count);
-    let (intake, head, body) = match taken {
-        Ok(taken) => taken,
-        Err(failure) => return answer(ledger, failure),
-    };
-    (ledger.host, ledger.path) = (intake.host.clone(), intake.path.clone());
+    let taken = intake(head, &ledger.request_id, &conn, &config.edge.name, config.limits.header_count)?;
+    (ledger.host, ledger.path) = (taken.host, taken.path);
     if conn.surplus {
-        return answer(ledger, Failure::Overloaded);
+        return Err(Failure::Overloaded);
     }
-    let Some((rules, roll)) = enter_route(&local, &mut ledger, &intake, now) else {
-        return answer(ledger, Failure::NoRoute);
-    };
-    if rules.body_limit.is_some_and(|limit| intake.declared_length.is_some_and(|length| length > limit)) {
-        return answer(ledger, Failure::BodyTooLarge);
+    let rules = enter_route(&local, ledger, now).ok_or(Failure::NoRoute)?;
+    if rules.body_limit.is_some_and(|limit| taken.declared_length.is_some_and(|length| length > limit)) {
+        return Err(Failure::BodyTooLarge);
     }
     let vigil = local.vigils().keep(&conn);
     let answer_within = rules.timeouts.first_byte.min(rules.timeouts.total);
     let bounds = Bounds { buffer: rules.retry.buffer, limit: rules.body_limit, answer_within };
     let upload = Upload::new(body, bounds, Rc::clone(&vigil), local.clock());
     ledger.upload = Some(Rc::clone(&upload));
-    ledger.roll = roll;
-    let head = Some(head);
-    Journey { local, ledger, intake, head, upload, vigil, rules, tried: Vec::new(), roll }.run().await
+    Ok(Entered { upload, vigil, rules, upgrade: taken.upgrade })
 }
 
 /// Finds the route, copies its rules out, counts the request into its budget, and rolls.
-fn enter_route(local: &Local, ledger: &mut Ledger, intake: &Intake, now: Tick) -> Option<(Rules, u64)> {
+fn enter_route(local: &Local, ledger: &mut Ledger, now: Tick) -> Option<Rules> {
     local.with_live(|live, view| {
-        let slot = live.snapshot.layout.matcher.find(&intake.host, &intake.path)?;
+        let slot = live.snapshot.layout.matcher.find(&ledger.host, &ledger.path)?;
         let route: &Route = live.snapshot.route(slot)?;
         let body_limit = view.wiring.config.routes.get(slot.0 as usize).and_then(|route| route.body_bytes);
         let desk = view.desk(slot);
         desk.budget().borrow_mut().request(now);
         ledger.desk = Rc::clone(desk);
-        let rules = Rules { timeouts: route.timeouts, retry: route.retry, body_limit };
-        Some((rules, roll(desk.turn(), local.random())))
+        ledger.roll = roll(desk.turn(), local.random());
+        Some(Rules { timeouts: route.timeouts, retry: route.retry, body_limit })
     })
 }
 
@@ -150,12 +199,13 @@ impl Journey {
 
     /// Room 3. The snapshot's guard is dropped before anything is awaited.
     fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
-        let (local, ledger, intake, tried) = (&self.local, &mut self.ledger, &self.intake, &mut self.tried);
+        let (local, ledger, tried) = (&self.local, &mut self.ledger, &mut self.tried);
         let roll = self.roll;
         local.with_live(|live, view| {
             let snapshot = &live.snapshot;
-            let slot = snapshot.layout.matcher.find(&intake.host, &intake.path).ok_or(Refusal::NoRoute)?;
-            let facts = Facts { host: &intake.host, path: &intake.path, client: intake.client, tried };
+            let slot = snapshot.layout.matcher.find(&ledger.host, &ledger.path).ok_or(Refusal::NoRoute)?;
+            let client = ledger.conn.peer.ip();
+            let facts = Facts { host: &ledger.host, path: &ledger.path, client, tried };
             (ledger.generation, ledger.revision) = (snapshot.generation, snapshot.revision);
             let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
             let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
@@ -179,7 +229,7 @@ impl Journey {
         };
         let mut request = self.request(peer);
         loop {
-            link.exit.wanted.set(self.intake.upgrade);
+            link.exit.wanted.set(self.upgrade);
             let wait = Wait {
                 first_byte: self.rules.timeouts.first_byte,
                 total: self.rules.timeouts.total,
@@ -286,9 +336,9 @@ impl Journey {
         self.ledger.status = head.status.as_u16();
         self.ledger.first_byte = Some(self.local.now().since(self.ledger.started));
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.upgrade(attempt, link, head);
+            return self.tunnel(attempt, link, head);
         }
-        intake::strip_hop_by_hop(&mut head.headers, false);
+        intake::clean_answer(&mut head.headers);
         head.headers.insert(X_REQUEST_ID, self.ledger.request_id.clone());
         head.version = self.ledger.version;
         self.vigil.silent_for(self.rules.timeouts.idle);
@@ -298,13 +348,13 @@ impl Journey {
     }
 
     /// A 101 ends HTTP on both connections. One that nobody asked for is a broken endpoint.
-    fn upgrade(
+    fn tunnel(
         self,
         attempt: Attempt,
         mut link: Link,
         mut head: http::response::Parts,
     ) -> Response<AnswerBody> {
-        if !self.intake.upgrade {
+        if !self.upgrade {
             attempt.end(Outcome::Reset);
             return answer(self.ledger, Failure::Reset);
         }

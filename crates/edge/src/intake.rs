@@ -1,13 +1,11 @@
 //! Room 2, INTAKE: the trust boundary. A request becomes facts for steering and a clean head for the endpoint.
 //! Everything that is ambiguous is refused here; nobody behind this room looks at what the client claimed.
 
-use std::{net::IpAddr, rc::Rc};
+use std::rc::Rc;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header, request::Parts,
-    uri::PathAndQuery,
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts, uri::PathAndQuery,
 };
-use hyper::body::Incoming;
 
 use crate::{answer::Failure, conn::ClientConn, path, worker::Local};
 
@@ -18,8 +16,6 @@ pub struct Intake {
     pub host: Box<str>,
     /// For steering: normalised.
     pub path: Box<str>,
-    /// The client.
-    pub client: IpAddr,
     /// The client asks to leave HTTP after a 101.
     pub upgrade: bool,
     /// What it declared its upload to be.
@@ -53,37 +49,45 @@ pub fn request_id(headers: &HeaderMap, local: &Local) -> HeaderValue {
     }
 }
 
-/// Checks and cleans a request: facts for steering, and the head as it goes to the endpoint (origin-form target,
-/// end-to-end fields, ours added).
+/// Checks a request and cleans its head in place, so that it can go to the endpoint: origin-form target, end-to-end
+/// fields, ours added. Returns the facts for steering.
 ///
 /// # Errors
 /// The [`Failure`] to answer with.
 pub fn intake(
-    request: Request<Incoming>,
+    head: &mut Parts,
     id: &HeaderValue,
     conn: &Rc<ClientConn>,
     edge_name: &str,
     header_count: usize,
-) -> Result<(Intake, Parts, Incoming), Failure> {
-    let (mut head, body) = request.into_parts();
+) -> Result<Intake, Failure> {
     if head.headers.len() > header_count {
         return Err(Failure::HeadersTooLarge);
     }
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
         return Err(Failure::MethodNotAllowed);
     }
-    let authority = authority(&head)?;
+    let authority = authority(head)?;
     let host =
         steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?).ok_or(Failure::BadRequest)?;
-    let path = clean_target(&mut head)?;
-    let declared_length = declared_length(&head.headers)?;
-    if via_count(&head.headers, edge_name) >= LOOP {
+    let path = clean_target(head)?;
+    let present = Present::of(&head.headers);
+    let declared_length = if present.length { declared_length(&head.headers)? } else { None };
+    if present.via && via_count(&head.headers, edge_name) >= LOOP {
         return Err(Failure::Loop);
     }
-    let upgrade = head.version == Version::HTTP_11 && asks_upgrade(&head.headers);
-    strip_hop_by_hop(&mut head.headers, upgrade);
-    let client = conn.peer.ip().to_canonical();
-    forwarded(&mut head.headers, client, conn.tls.get().is_some(), &authority);
+    let upgrade = present.hop && head.version == Version::HTTP_11 && asks_upgrade(&head.headers);
+    if present.hop {
+        strip_hop_by_hop(&mut head.headers, upgrade);
+    }
+    if present.claims {
+        head.headers.remove(header::FORWARDED);
+        head.headers.remove(X_REAL_IP);
+    }
+    head.headers.insert(X_FORWARDED_FOR, conn.client.clone());
+    let scheme = if conn.tls.get().is_some() { "https" } else { "http" };
+    head.headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    head.headers.insert(X_FORWARDED_HOST, authority.clone());
     let via = match head.version {
         Version::HTTP_2 => "2 thalweg",
         Version::HTTP_10 => "1.0 thalweg",
@@ -94,9 +98,49 @@ pub fn intake(
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     }
-    head.headers.insert(header::HOST, authority);
+    if !present.host || head.uri.authority().is_some() || head.version == Version::HTTP_2 {
+        head.headers.insert(header::HOST, authority);
+    }
     head.version = Version::HTTP_11;
-    Ok((Intake { host, path: path.into(), client, upgrade, declared_length }, head, body))
+    Ok(Intake { host, path, upgrade, declared_length })
+}
+
+/// Which fields that need care are there: one look over the names instead of a search for each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Present {
+    /// Some field that concerns only this hop.
+    hop: bool,
+    /// Some claim about who is asking that is not ours.
+    claims: bool,
+    host: bool,
+    via: bool,
+    length: bool,
+}
+
+impl Present {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut present = Self::default();
+        for name in headers.keys() {
+            match *name {
+                header::HOST => present.host = true,
+                header::VIA => present.via = true,
+                header::CONTENT_LENGTH => present.length = true,
+                header::FORWARDED => present.claims = true,
+                header::CONNECTION
+                | header::UPGRADE
+                | header::TE
+                | header::TRANSFER_ENCODING
+                | header::EXPECT
+                | header::PROXY_AUTHORIZATION => present.hop = true,
+                ref other => match other.as_str() {
+                    "keep-alive" | "proxy-connection" => present.hop = true,
+                    "x-real-ip" => present.claims = true,
+                    _ => {}
+                },
+            }
+        }
+        present
+    }
 }
 
 /// The one host this request is for (RFC 9112 §3.2): the target's authority if it has one, else the Host field.
@@ -141,7 +185,7 @@ fn steering_host(authority: &str) -> Option<Box<str>> {
 }
 
 /// Brings the target into origin-form with a normalised path; returns the path.
-fn clean_target(head: &mut Parts) -> Result<String, Failure> {
+fn clean_target(head: &mut Parts) -> Result<Box<str>, Failure> {
     let given = head.uri.path();
     if head.method == Method::OPTIONS && given == "*" {
         return Ok("/".into());
@@ -151,11 +195,11 @@ fn clean_target(head: &mut Parts) -> Result<String, Failure> {
     }
     let given = if given.is_empty() { "/" } else { given };
     let clean = path::normalise(given).map_err(|_| Failure::BadRequest)?;
-    let path = clean.to_string();
-    if path != head.uri.path() || head.uri.authority().is_some() {
+    let path: Box<str> = Box::from(&*clean);
+    if *path != *head.uri.path() || head.uri.authority().is_some() {
         let target = match head.uri.query() {
             Some(query) => format!("{path}?{query}"),
-            None => path.clone(),
+            None => path.to_string(),
         };
         let target = PathAndQuery::try_from(target).map_err(|_| Failure::BadRequest)?;
         head.uri = Uri::from(target);
@@ -184,6 +228,13 @@ fn asks_upgrade(headers: &HeaderMap) -> bool {
             .iter()
             .filter_map(|value| value.to_str().ok())
             .any(|value| value.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade")))
+}
+
+/// As [`strip_hop_by_hop`] for an answer, after one look whether there is anything to strip.
+pub fn clean_answer(headers: &mut HeaderMap) {
+    if Present::of(headers).hop {
+        strip_hop_by_hop(headers, false);
+    }
 }
 
 /// Removes what concerns only this hop (RFC 9110 §7.6.1), both ways. A `Connection` field cannot talk away the
@@ -223,17 +274,6 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
     } else {
         headers.remove(header::UPGRADE);
     }
-}
-
-/// Who asked, how, and for whom: ours alone, whatever the client claimed.
-fn forwarded(headers: &mut HeaderMap, client: IpAddr, secure: bool, authority: &HeaderValue) {
-    headers.remove(header::FORWARDED);
-    headers.remove(X_REAL_IP);
-    if let Ok(client) = HeaderValue::try_from(client.to_string()) {
-        headers.insert(X_FORWARDED_FOR, client);
-    }
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(if secure { "https" } else { "http" }));
-    headers.insert(X_FORWARDED_HOST, authority.clone());
 }
 
 /// HTTP/2 may split cookies; HTTP/1.1 has one field (RFC 9113 §8.2.3).

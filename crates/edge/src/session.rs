@@ -84,17 +84,12 @@ async fn talk(
     io: ClientIo,
     limits: Limits,
 ) -> (End, ClientIo, Bytes) {
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (local, conn) = (Rc::clone(local), Rc::clone(conn));
-        // Boxed, because handing the socket back (parking, upgrades) needs a future that can be moved.
-        Box::pin(async move { Ok::<_, std::convert::Infallible>(forward::serve(local, conn, request).await) })
-    });
+    let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(local, conn, request));
     let mut http = http1::Builder::new()
         .half_close(true)
         .header_read_timeout(None)
         .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
         .max_headers(limits.header_count.max(1))
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(io), service);
     let end = poll_fn(|cx| {
         match conn.take_order(cx) {
@@ -115,10 +110,7 @@ async fn talk(
 /// Serves HTTP/2 until the connection closes.
 pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: Limits) {
     conn.http2.set(true);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (local, conn) = (Rc::clone(&local), Rc::clone(&conn));
-        async move { Ok::<_, std::convert::Infallible>(forward::serve(local, conn, request).await) }
-    });
+    let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(&local, &conn, request));
     let mut http = pin!(
         http2::Builder::new(LocalExecutor)
             .timer(TokioTimer::new())
@@ -166,7 +158,7 @@ fn settle_bare(local: &Rc<Local>, conn: &Rc<ClientConn>) {
 
 /// Opens and closes the account of a request whose head never became a request.
 fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, status: u16) -> http::HeaderValue {
-    let mut ledger = Ledger::new(Rc::clone(local), Rc::clone(conn), local.now(), http::Version::HTTP_11);
+    let mut ledger = Ledger::new(local, conn, local.now(), http::Version::HTTP_11);
     ledger.request_id = local.fresh_id();
     ledger.method = http::Method::from_bytes(b"-").unwrap_or_default();
     (ledger.status, ledger.refusal) = (status, Some(failure.as_str()));

@@ -154,12 +154,12 @@ pub struct Ledger {
 impl Ledger {
     /// Opens the account of a request that has just arrived.
     #[must_use]
-    pub fn new(local: Rc<Local>, conn: Rc<ClientConn>, now: Tick, version: Version) -> Self {
+    pub fn new(local: &Rc<Local>, conn: &Rc<ClientConn>, now: Tick, version: Version) -> Self {
         conn.begin();
         let desk = Rc::clone(&local.view().nowhere);
         Self {
-            local,
-            conn,
+            local: Rc::clone(local),
+            conn: Rc::clone(conn),
             started: now,
             request_id: HeaderValue::from_static("-"),
             method: Method::GET,

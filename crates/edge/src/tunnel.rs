@@ -18,6 +18,7 @@ use tokio::{
 use tokio_rustls::client::TlsStream;
 
 use crate::{
+    coalesce::as_one,
     conn::{ClientConn, ClientIo, Order},
     peer::InUse,
     settle::Ledger,
@@ -55,6 +56,10 @@ impl AsyncWrite for UpstreamIo {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let mut scratch = [0; 2048];
+        if let Some(bytes) = as_one(slices, &mut scratch) {
+            return self.poll_write(cx, bytes);
+        }
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),

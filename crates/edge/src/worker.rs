@@ -160,13 +160,11 @@ impl Local {
     /// A new request id: 128 random bits in hex.
     #[must_use]
     pub fn fresh_id(&self) -> HeaderValue {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut id = Vec::with_capacity(32);
-        for half in [self.random(), self.random()] {
-            for shift in (0..64).step_by(4).rev() {
-                id.push(DIGITS.get((half >> shift & 15) as usize).copied().unwrap_or(b'0'));
-            }
-        }
+        id.extend_from_slice(&hex(self.random() as u32));
+        id.extend_from_slice(&hex(self.random() as u32));
+        id.extend_from_slice(&hex(self.random() as u32));
+        id.extend_from_slice(&hex(self.random() as u32));
         HeaderValue::from_maybe_shared(bytes::Bytes::from(id))
             .unwrap_or_else(|_| HeaderValue::from_static("-"))
     }
@@ -286,6 +284,16 @@ impl Local {
     }
 }
 
+/// Eight hex digits, all at once: each byte of the word holds one nibble, and those above nine are moved up to `a`.
+fn hex(word: u32) -> [u8; 8] {
+    let mut spread = u64::from(word);
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let above_nine = ((spread + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    (spread + 0x3030_3030_3030_3030 + above_nine * 0x27).to_be_bytes()
+}
+
 fn meters_of(shared: &Shared, index: usize) -> &Meters {
     static NONE: Meters = Meters::none();
     shared.meters.get(index).unwrap_or(&NONE)
@@ -335,4 +343,16 @@ async fn run(local: Rc<Local>, mut orders: mpsc::Receiver<Command>) {
         }
     }
     local.hand_over(&mut local.log.borrow_mut());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hex;
+
+    #[test]
+    fn hex_digits_are_those_of_the_formatter() {
+        for word in [0, 0x0123_4567, 0x89ab_cdef, u32::MAX, 0xdead_beef] {
+            assert_eq!(std::str::from_utf8(&hex(word)).unwrap(), format!("{word:08x}"));
+        }
+    }
 }

@@ -1,6 +1,11 @@
 //! The data plane, one room at a time, over real sockets and without a control plane.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test says what it expects by failing")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test says what it expects by failing"
+)]
 
 mod support;
 
@@ -38,7 +43,8 @@ fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
 }
 
 fn one_pool(ports: &[u16], route: &str) -> String {
-    let endpoints: Vec<String> = ports.iter().map(|port| format!("{{ address = \"127.0.0.1:{port}\" }}")).collect();
+    let endpoints: Vec<String> =
+        ports.iter().map(|port| format!("{{ address = \"127.0.0.1:{port}\" }}")).collect();
     format!(
         "[pool.a]\nendpoints = [{}]\n[route.r]\npolicy = \"failover\"\npools = [{{ pool = \"a\" }}]\n{route}\n",
         endpoints.join(", ")
@@ -90,7 +96,10 @@ fn a_refused_connection_is_tried_elsewhere_and_reported() {
     let (port, _seen) = endpoint(OK);
     let mut plane = DataPlane::start(&one_pool(&[dead, port], ""));
     for _ in 0..20 {
-        assert!(ask(&plane, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc").starts_with("HTTP/1.1 200"));
+        assert!(
+            ask(&plane, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+                .starts_with("HTTP/1.1 200")
+        );
     }
     assert_eq!(plane.suspects.try_recv().unwrap().fault, thalweg_core::Fault::Refused);
     plane.drain();
@@ -105,14 +114,22 @@ fn what_is_answered_here_says_why() {
         let answer = ask(plane, request);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request} -> {answer}");
         assert!(answer.contains(&format!("details=\"{ours}\"")), "{request} -> {answer}");
-        assert!(answer.contains(&format!("{{\"error\":\"{ours}\",\"request_id\":\"")), "{request} -> {answer}");
+        assert!(
+            answer.contains(&format!("{{\"error\":\"{ours}\",\"request_id\":\"")),
+            "{request} -> {answer}"
+        );
     };
     check(&plane, "GET / HTTP/1.1\r\nHost: b\r\n\r\n", "404", "no_route");
     check(&plane, "GET /%2f HTTP/1.1\r\nHost: a\r\n\r\n", "400", "bad_request");
     check(&plane, "GET / HTTP/1.1\r\n\r\n", "400", "bad_request");
     check(&plane, "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", "400", "bad_request");
     check(&plane, "TRACE / HTTP/1.1\r\nHost: a\r\n\r\n", "405", "method_not_allowed");
-    check(&plane, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n01234567890", "413", "body_too_large");
+    check(
+        &plane,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n01234567890",
+        "413",
+        "body_too_large",
+    );
     let via = "GET / HTTP/1.1\r\nHost: a\r\nVia: 1.1 thalweg, 1.1 thalweg, 1.1 thalweg\r\n\r\n";
     check(&plane, via, "508", "loop");
     plane.drain();

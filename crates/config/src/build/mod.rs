@@ -78,9 +78,9 @@ impl Reading<'_> {
         let table = root.table("resolver");
         let (ttl_min, ttl_max) = (table.time("ttl_min"), table.time("ttl_max"));
         if ttl_min > ttl_max {
-            let at = table.given("ttl_min").or(table.given("ttl_max")).map_or(table.at, |node| node.at);
+            let (at, key) = first_given(table, ["ttl_min", "ttl_max"]);
             let trouble = Trouble::new("`ttl_min` is longer than `ttl_max`");
-            self.report.error(at, "resolver.ttl_min", trouble.hint("a floor under a ceiling"));
+            self.report.error(at, format!("resolver.{key}"), trouble.hint("a floor under a ceiling"));
         }
         let nameservers = table.values("nameservers").into_iter().filter_map(|value| match value {
             Value::Socket(socket) => Some(socket),
@@ -125,14 +125,24 @@ impl Reading<'_> {
     /// Bounds of the ejection keys against each other.
     fn ejection(&mut self, table: View<'_>, path: &str) {
         if table.time("base") > table.time("max") {
-            let at = table.given("base").or(table.given("max")).map_or(table.at, |node| node.at);
+            let (at, key) = first_given(table, ["base", "max"]);
             let trouble = Trouble::new("`base` is longer than `max`");
             self.report.error(
                 at,
-                format!("{path}.base"),
+                format!("{path}.{key}"),
                 trouble.hint("the first ejection within the longest"),
             );
         }
+    }
+}
+
+/// The one of two keys that is written, the first when both are, and its place.
+fn first_given(table: View<'_>, keys: [&'static str; 2]) -> (At, &'static str) {
+    let [first, second] = keys;
+    match (table.given(first), table.given(second)) {
+        (Some(node), _) => (node.at, first),
+        (None, Some(node)) => (node.at, second),
+        (None, None) => (table.at, first),
     }
 }
 

@@ -83,7 +83,8 @@ impl Reading<'_> {
         names: impl Iterator<Item = &'n String>,
         kind: &str,
     ) -> Trouble {
-        let near = self.report.few().then(|| did_you_mean(name, names.map(String::as_str))).flatten();
+        let near =
+            self.report.fewer_than(20).then(|| did_you_mean(name, names.map(String::as_str))).flatten();
         trouble.hint(
             near.unwrap_or_else(|| format!("write [{kind}.{}], or name one that exists", key_text(name))),
         )

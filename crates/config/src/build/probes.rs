@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use thalweg_core::ProbeRules;
 
+use super::first_given;
 use crate::{
     Probe,
     decode::key_text,
@@ -51,11 +52,7 @@ impl Reading<'_> {
             fall: table.small("fall"),
         };
         if rules.timeout > rules.interval {
-            let (key, at) = match (table.given("timeout"), table.given("interval")) {
-                (Some(node), _) => ("timeout", node.at),
-                (None, Some(node)) => ("interval", node.at),
-                (None, None) => ("timeout", table.at),
-            };
+            let (at, key) = first_given(table, ["timeout", "interval"]);
             let trouble = Trouble::new("`timeout` is longer than `interval`");
             self.report.warn(
                 at,

@@ -91,7 +91,7 @@ impl Reading<'_> {
                 self.report.error(given.at, path(), trouble.hint("each pool at most once"));
             }
             let Some(pool) = index.get(given.text()) else {
-                let names: Vec<String> = if self.report.few() {
+                let names: Vec<String> = if self.report.fewer_than(20) {
                     index.keys().map(|n| (*n).to_owned()).collect()
                 } else {
                     Vec::new()
@@ -115,6 +115,10 @@ impl Reading<'_> {
     /// Two routes with the same host and path: the second could never match.
     fn shadowed(&mut self, entry: &Entry, route: &Route, taken: &mut Taken) {
         let table = View::new(&ROUTE, &entry.node);
+        if table.has("path_prefix") && table.given("path_prefix").is_none() {
+            // It is written badly: nobody knows what it will be.
+            return;
+        }
         let name = key_text(&entry.name);
         let hosts = table.given("hosts").map(|node| node.items()).unwrap_or_default();
         let mut places: Vec<(String, At, String)> = hosts

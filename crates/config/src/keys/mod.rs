@@ -8,7 +8,7 @@ pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE};
 pub(crate) use route::{AFFINITY, FAILBACK, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
 use crate::{
-    table::{DAY, Default as D, KIB, Kind, MIB, SECOND, Shape, choice, int, list, size, table, text, time},
+    table::{DAY, Default as D, KIB, Kind, MIB, Shape, choice, int, list, size, table, text, time},
     text::Text,
 };
 
@@ -132,7 +132,7 @@ pub(crate) const RESOLVER: Shape = Shape {
             "IP addresses, port 53 unless given; empty = the system's.",
         ),
         time("ttl_min", (0, DAY), "1s", "Floor under the TTL of an answer."),
-        time("ttl_max", (SECOND, DAY), "5m", "Ceiling over the TTL of an answer."),
+        time("ttl_max", (1, DAY), "5m", "Ceiling over the TTL of an answer."),
         int("max_addresses", (1, 1_024), D::Int(64), "Addresses kept per name."),
     ],
 };

@@ -1,5 +1,5 @@
 //! Files and environment that exist only in a test.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, clippy::expect_used, reason = "each test binary uses its part")]
 
 use std::{
     collections::BTreeMap,

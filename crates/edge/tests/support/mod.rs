@@ -28,8 +28,10 @@ pub(crate) struct DataPlane {
 impl DataPlane {
     /// A worker for `pools_and_routes` (TOML); its one listener is "web". Pools without probes are trusted.
     pub(crate) fn start(pools_and_routes: &str) -> Self {
-        let text = format!("version = 1\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:1\"\n{pools_and_routes}");
-        let config = thalweg_config::parse_str(&text, "test.toml").unwrap_or_else(|errors| panic!("{errors}"));
+        let text =
+            format!("version = 1\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:1\"\n{pools_and_routes}");
+        let config =
+            thalweg_config::parse_str(&text, "test.toml").unwrap_or_else(|errors| panic!("{errors}"));
         let mut world = World::default();
         let topology = Arc::new(config.topology.clone());
         world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));

@@ -1,0 +1,148 @@
+//! The last sieve: one endpoint inside the pool that was chosen, by weight and by who is less busy.
+//! Never allocates, never looks beyond its pool.
+
+use crate::{
+    Admin, Availability, EndpointSlot, EndpointView, Loads, Place, PoolSlot, Snapshot, Stage, Tried, mix,
+};
+
+/// The draw inside one pool.
+pub(crate) struct Draw<'a, L> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) loads: &'a L,
+    pub(crate) need: Need,
+    pub(crate) tried: &'a [Tried],
+}
+
+impl<L: Loads> Draw<'_, L> {
+    /// Weighted power of two choices. The first is drawn by weight, so that equals share exactly by weight; the
+    /// second takes it over with the probability by which it is the better one, so that a slow or busy endpoint
+    /// fades out smoothly instead of all requests chasing the momentary minimum.
+    pub(crate) fn endpoint(&self, pool: PoolSlot, roll: u64) -> Option<EndpointSlot> {
+        let cap = self.cap(pool);
+        // Those of weight 0 serve only when the pool has nothing else.
+        for reserve in [false, true] {
+            let suits = |slot: EndpointSlot, place: &Place, view: &EndpointView| {
+                (place.weight == 0) == reserve && self.suits(cap, (slot, place, view))
+            };
+            let total: u64 = self.candidates(pool, &suits).map(|(_, weight)| weight).sum();
+            if total == 0 {
+                continue;
+            }
+            let hash = mix(roll);
+            let (first, weight) = self.nth(pool, &suits, None, scaled(hash, total))?;
+            if weight == total {
+                return Some(first);
+            }
+            let hash = mix(hash);
+            let (second, other) = self.nth(pool, &suits, Some(first), scaled(hash, total - weight))?;
+            return Some(self.better((first, weight), (second, other), mix(hash)));
+        }
+        None
+    }
+
+    /// Does [`Draw::endpoint`] find one?
+    pub(crate) fn any(&self, pool: PoolSlot) -> bool {
+        let cap = self.cap(pool);
+        self.snapshot.endpoints_of(pool).any(|candidate| self.suits(cap, candidate))
+    }
+
+    fn cap(&self, pool: PoolSlot) -> u32 {
+        self.snapshot.layout.topology.pools.get(pool.0 as usize).map_or(0, |pool| pool.max_in_flight)
+    }
+
+    fn suits(&self, cap: u32, (slot, place, view): (EndpointSlot, &Place, &EndpointView)) -> bool {
+        self.need.met_by(view)
+            && (cap == 0 || self.loads.in_flight(slot) < cap)
+            && !self.tried.iter().any(|tried| tried.endpoint == place.id)
+    }
+
+    fn candidates<'b>(
+        &'b self,
+        pool: PoolSlot,
+        suits: &'b impl Fn(EndpointSlot, &Place, &EndpointView) -> bool,
+    ) -> impl Iterator<Item = (EndpointSlot, u64)> + 'b {
+        self.snapshot
+            .endpoints_of(pool)
+            .filter(move |(slot, place, view)| suits(*slot, place, view))
+            .map(|(slot, place, _)| (slot, u64::from(place.weight.max(1))))
+    }
+
+    /// The candidate at `point` of the cumulative weights, `skip` left out.
+    fn nth(
+        &self,
+        pool: PoolSlot,
+        suits: &impl Fn(EndpointSlot, &Place, &EndpointView) -> bool,
+        skip: Option<EndpointSlot>,
+        mut point: u64,
+    ) -> Option<(EndpointSlot, u64)> {
+        self.candidates(pool, suits).filter(|(slot, _)| Some(*slot) != skip).find(|(_, weight)| {
+            let here = point < *weight;
+            point = point.saturating_sub(*weight);
+            here
+        })
+    }
+
+    /// `second` wins with probability 1 − (its cost ÷ the first's)².
+    fn better(&self, first: (EndpointSlot, u64), second: (EndpointSlot, u64), hash: u64) -> EndpointSlot {
+        // Weights count relative to each other: 100 and 100 are as equal as 1 and 1.
+        let mean = (first.1 + second.1) as f64 / 2.0;
+        let (cost, rival) = (self.cost(first, mean), self.cost(second, mean));
+        let (first, second) = (first.0, second.0);
+        if rival >= cost {
+            return first;
+        }
+        let ratio = rival / cost;
+        let chance = (hash >> 32) as f64 / 4_294_967_296.0;
+        if chance < 1.0 - ratio * ratio { second } else { first }
+    }
+
+    /// Expected wait: the smoothed time to an answer × what is already queued there per unit of weight.
+    fn cost(&self, (slot, weight): (EndpointSlot, u64), mean: f64) -> f64 {
+        let known = self.loads.latency_us(slot);
+        let latency = if known > 0 {
+            known
+        } else {
+            self.snapshot.endpoints.get(slot.0 as usize).and_then(|view| view.latency_us).unwrap_or(0)
+        };
+        let queued = f64::from(self.loads.in_flight(slot)) * mean / weight as f64;
+        // 200 µs of slack: differences below that are the scheduler's, not the endpoint's.
+        (f64::from(latency) + 200.0) * (1.0 + queued)
+    }
+}
+
+/// `hash` as a number below `total`, by multiplication: a remainder would cost a 64-bit division (Lemire 2019).
+fn scaled(hash: u64, total: u64) -> u64 {
+    ((u128::from(hash) * u128::from(total)) >> 64) as u64
+}
+
+/// What an endpoint must be to take an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    pub(crate) stage: Stage,
+    /// Somebody listens there, as far as we know.
+    pub(crate) answering: bool,
+}
+
+impl Need {
+    /// From strict to lax: what is left to a request when everyone that the route would choose was tried. The Up
+    /// endpoints of short pools are better than the dead; those that refuse connections serve last.
+    pub(crate) const LAST_RESORTS: [Self; 4] = [
+        Self { stage: Stage::Up, answering: true },
+        Self { stage: Stage::Unproven, answering: true },
+        Self { stage: Stage::Panic, answering: true },
+        Self { stage: Stage::Panic, answering: false },
+    ];
+
+    fn met_by(self, view: &EndpointView) -> bool {
+        !(self.answering && view.refusing) && accepts(view, self.stage)
+    }
+}
+
+/// May it serve at this stage?
+pub(crate) fn accepts(view: &EndpointView, stage: Stage) -> bool {
+    match stage {
+        Stage::Up => view.availability == Availability::Up,
+        Stage::Unproven => matches!(view.availability, Availability::Up | Availability::Unproven),
+        Stage::Panic => view.admin == Admin::Enabled,
+    }
+}

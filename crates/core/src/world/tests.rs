@@ -1,0 +1,493 @@
+//! Tables for the world's transitions: a script of events in, what an operator would see out.
+
+use std::{sync::Arc, time::Duration};
+
+use super::*;
+use crate::{
+    Evidence, Facts, Fault, NoLoads, Pool, Route, Stage, steer,
+    test_world::{failover, latency, pool, route, weighted},
+};
+
+/// A world with pools `a`, `b`, … (`sizes` endpoints each) and one route; nothing probed yet.
+fn world(sizes: &[usize], route: Route) -> Theatre {
+    let pools: Vec<Pool> = sizes
+        .iter()
+        .enumerate()
+        .map(|(nth, size)| {
+            let name = char::from(b'a' + nth as u8).to_string();
+            let hosts: Vec<String> = (1..=*size).map(|host| format!("10.{nth}.0.{host}")).collect();
+            pool(&name, &hosts.iter().map(String::as_str).collect::<Vec<_>>())
+        })
+        .collect();
+    let mut stage = Theatre { world: World::default(), now: Tick(0), generation: 0 };
+    stage.adopt(Topology { pools, routes: vec![route] });
+    stage
+}
+
+/// A world and its clock.
+struct Theatre {
+    world: World,
+    now: Tick,
+    generation: u64,
+}
+
+impl Theatre {
+    fn adopt(&mut self, topology: Topology) -> Changes {
+        self.generation += 1;
+        let event = Event::Adopted { topology: Arc::new(topology), generation: self.generation };
+        self.world.apply(event, self.now)
+    }
+
+    fn topology(&self) -> Topology {
+        (*self.world.layout().topology).clone()
+    }
+
+    /// `a1+` = a probe of the first endpoint of pool a succeeds in 10 ms, `a1+30` = in 30 ms, `a1-` = it fails,
+    /// `a1++` = twice, `a+` = all of pool a; `~500` = that many milliseconds pass, with the ticks that are due.
+    fn play(&mut self, script: &str) -> Vec<Change> {
+        let mut log = Vec::new();
+        for word in script.split_whitespace() {
+            if let Some(ms) = word.strip_prefix('~') {
+                log.extend(self.pass(ms.parse().unwrap()));
+                continue;
+            }
+            let sign = word.find(['+', '-']).unwrap();
+            let (who, result) = word.split_at(sign);
+            let times = result.matches(['+', '-']).count();
+            let ms: u64 = result.trim_start_matches(['+', '-']).parse().unwrap_or(10);
+            for id in self.ids(who) {
+                for _ in 0..times {
+                    let result =
+                        if result.starts_with('+') { Ok(Duration::from_millis(ms)) } else { Err(lost()) };
+                    log.extend(self.world.apply(Event::Probed { id, result }, self.now).log);
+                }
+            }
+        }
+        log
+    }
+
+    fn pass(&mut self, ms: u64) -> Vec<Change> {
+        let end = self.now.after(Duration::from_millis(ms));
+        let mut log = Vec::new();
+        while let Some(due) = self.world.next_deadline().filter(|due| *due <= end) {
+            assert!(due >= self.now, "a deadline in the past");
+            self.now = due;
+            log.extend(self.world.apply(Event::Ticked, due).log);
+        }
+        self.now = end;
+        log
+    }
+
+    fn ids(&self, who: &str) -> Vec<EndpointId> {
+        let (name, nth) = who.split_at(1);
+        let members: Vec<EndpointId> = self
+            .world
+            .layout()
+            .endpoints
+            .iter()
+            .filter(|place| &*self.world.key(place.id).unwrap().pool == name)
+            .map(|place| place.id)
+            .collect();
+        if nth.is_empty() { members } else { vec![members[nth.parse::<usize>().unwrap() - 1]] }
+    }
+
+    /// "a 70% balanced, b 30% spill" of the first route.
+    fn shares(&mut self) -> String {
+        let snapshot = self.world.snapshot();
+        let mut from = 0;
+        let show = |segment: &crate::Segment| {
+            let percent = (segment.end - from) as f64 / 4_294_967_296.0 * 100.0;
+            from = segment.end;
+            let name = &snapshot.pool(segment.pool).unwrap().name;
+            format!("{name} {percent:.0}% {}", segment.reason.as_str())
+        };
+        snapshot.routes[0].shares.segments.iter().map(show).collect::<Vec<_>>().join(", ")
+    }
+
+    fn check(&mut self, script: &str, expected: &str) {
+        self.play(script);
+        assert_eq!(self.shares(), expected, "after {script}");
+    }
+}
+
+fn lost() -> Evidence {
+    Evidence { fault: Fault::Timeout, detail: "".into() }
+}
+
+fn refused() -> Evidence {
+    Evidence { fault: Fault::Refused, detail: "".into() }
+}
+
+/// The events that are not about single endpoints, as words.
+fn told(log: &[Change]) -> Vec<String> {
+    let word = |change: &Change| match change {
+        Change::Failover { from, to, .. } => Some(format!("{from}>{to}")),
+        Change::Failback { to, .. } => Some(format!("back {to}")),
+        Change::Panic { on, .. } => Some(format!("panic {on}")),
+        Change::Pool { pool, short, .. } => Some(format!("{pool} short {short}")),
+        Change::Nearest { pools, .. } => Some(format!("near {}", pools.join("+"))),
+        _ => None,
+    };
+    log.iter().filter_map(word).collect()
+}
+
+#[test]
+fn failover_holds_before_it_fails_back_and_a_break_starts_the_hold_anew() {
+    let mut at = world(&[1, 1], failover(2));
+    at.check("", "a 100% balanced");
+    at.check("a++ b++", "a 100% balanced");
+    assert_eq!(told(&at.play("a--")), ["a short true", "a>b"]);
+    at.check("", "b 100% failover");
+    at.check("~60000", "b 100% failover");
+    assert_eq!(told(&at.play("a++")), ["a short false"]);
+    at.check("~9999", "b 100% failover");
+    at.check("a-- a++ ~9999", "b 100% failover");
+    assert_eq!(told(&at.play("~1")), ["back a"]);
+    at.check("", "a 100% balanced");
+    assert_eq!(at.world.next_deadline(), None);
+}
+
+#[test]
+fn an_immediate_failback_returns_with_the_first_up() {
+    let mut at = world(&[1, 1], Route { failback_hold: Duration::ZERO, ..failover(2) });
+    at.check("a++ b++ a--", "b 100% failover");
+    assert_eq!(told(&at.play("a++")), ["a short false", "back a"]);
+    at.check("", "a 100% balanced");
+}
+
+#[test]
+fn a_held_pool_serves_at_once_when_nothing_else_is_available_and_has_returned_then() {
+    let mut at = world(&[1, 1], failover(2));
+    at.check("a++ b++ a-- a++", "b 100% failover");
+    assert_eq!(told(&at.play("b--")), ["b short true", "b>a", "back a"]);
+    at.check("b++", "a 100% balanced");
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    assert_eq!(
+        told(&at.play("a-- b-- a++")),
+        [
+            "a short true",
+            "a>b",
+            "b short true",
+            "panic true",
+            "b>a",
+            "a short false",
+            "panic false",
+            "back a"
+        ]
+    );
+    at.check("", "a 100% balanced");
+}
+
+#[test]
+fn a_first_up_after_a_start_or_a_reload_is_no_return() {
+    let mut at = world(&[1, 1], failover(2));
+    at.check("b++", "b 100% failover");
+    at.check("a++", "a 100% balanced");
+    at.check("a--", "b 100% failover");
+    let topology = at.topology();
+    at.adopt(topology);
+    at.check("a++", "a 100% balanced");
+}
+
+#[test]
+fn a_hold_goes_on_across_a_reload_and_follows_its_new_length() {
+    for (hold, expected) in [(10, "b 100% failover"), (20, "b 100% failover"), (5, "a 100% balanced")] {
+        let mut at = world(&[1, 1], failover(2));
+        at.check("a++ b++ a-- a++ ~6000", "b 100% failover");
+        let mut topology = at.topology();
+        topology.routes[0].failback_hold = Duration::from_secs(hold);
+        at.adopt(topology);
+        at.check("", expected);
+    }
+}
+
+#[test]
+fn drained_by_the_operator_is_not_lost_and_returns_at_once() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    let key = at.world.key(at.ids("a")[0]).unwrap().clone();
+    for admin in [Admin::Draining, Admin::Disabled] {
+        at.world.apply(Event::Ordered { key: key.clone(), admin }, at.now);
+        at.check("", "b 100% failover");
+        at.world.apply(Event::Ordered { key: key.clone(), admin: Admin::Enabled }, at.now);
+        at.check("", "a 100% balanced");
+    }
+}
+
+#[test]
+fn an_order_outlives_reloads_and_dns_but_not_its_pool() {
+    let mut at = world(&[2, 1], failover(2));
+    at.play("a++ b++");
+    let key = at.world.key(at.ids("a1")[0]).unwrap().clone();
+    at.world.apply(Event::Ordered { key: key.clone(), admin: Admin::Draining }, at.now);
+    let topology = at.topology();
+    let mut less = topology.clone();
+    less.pools[0].endpoints.remove(0);
+    at.adopt(less);
+    at.adopt(topology.clone());
+    let admin = |at: &Theatre| at.world.health(at.world.ids[&key]).unwrap().admin;
+    assert_eq!(admin(&at), Admin::Draining);
+    let mut renamed = topology.clone();
+    renamed.pools[0].name = "z".into();
+    at.adopt(renamed);
+    at.adopt(topology);
+    assert_eq!(admin(&at), Admin::Enabled);
+}
+
+#[test]
+fn panic_begins_when_every_pool_is_short_and_ends_with_the_first_that_is_not() {
+    let mut at = world(&[4, 4], failover(2));
+    at.check("a++ b++ a1-- a2--", "a 70% balanced, b 30% spill");
+    at.check("a3--", "b 100% failover");
+    at.check("b1-- b2-- b3--", "a 100% panic");
+    at.check("b1++", "b 100% failover");
+}
+
+#[test]
+fn a_panic_is_told_once_across_reloads_and_its_end_too() {
+    let mut at = world(&[1, 1], failover(2));
+    at.check("a++ b++ a-- b--", "a 100% panic");
+    let mut topology = at.topology();
+    assert_eq!(told(&at.adopt(topology.clone()).log), [""; 0]);
+    topology.pools[1].probe = None;
+    assert_eq!(told(&at.adopt(topology).log), ["b short false", "panic false"]);
+    at.check("", "b 100% failover");
+}
+
+#[test]
+fn refusals_are_skipped_in_panic_while_somebody_answers() {
+    let mut at = world(&[1, 1], failover(2));
+    at.check("a++ b++ a-- b--", "a 100% panic");
+    let suspect = Event::Suspected { id: at.ids("a")[0], fault: Fault::Refused };
+    assert_eq!(at.world.apply(suspect, at.now).publish, Publish::Soon);
+    at.check("", "b 100% panic");
+    at.world.apply(Event::Probed { id: at.ids("b")[0], result: Err(refused()) }, at.now);
+    at.check("", "a 100% panic");
+}
+
+#[test]
+fn without_an_enabled_endpoint_there_is_no_panic_and_no_share() {
+    let mut at = world(&[1], failover(1));
+    at.play("a++");
+    let key = at.world.key(at.ids("a")[0]).unwrap().clone();
+    let log = at.world.apply(Event::Ordered { key, admin: Admin::Disabled }, at.now).log;
+    assert_eq!(told(&log), ["a short true"]);
+    at.check("", "");
+    assert_eq!(at.world.snapshot().routes[0].shares.stage, Stage::Up);
+}
+
+#[test]
+fn only_a_loss_is_published_at_once() {
+    let mut at = world(&[2, 1], failover(2));
+    at.world.snapshot();
+    let publish = |at: &mut Theatre, who: &str, result: Result<u64, ()>| {
+        let result = result.map(Duration::from_millis).map_err(|()| lost());
+        let publish = at.world.apply(Event::Probed { id: at.ids(who)[0], result }, at.now).publish;
+        at.world.snapshot();
+        publish
+    };
+    assert_eq!(publish(&mut at, "a1", Ok(10)), Publish::Soon, "its first probe ended");
+    assert_eq!(publish(&mut at, "a1", Ok(10)), Publish::Soon, "up");
+    assert_eq!(publish(&mut at, "a1", Ok(10)), Publish::No);
+    assert_eq!(publish(&mut at, "a1", Ok(10)), Publish::No);
+    assert_eq!(publish(&mut at, "a1", Err(())), Publish::No);
+    assert_eq!(publish(&mut at, "a1", Err(())), Publish::Now, "down");
+    assert_eq!(publish(&mut at, "a1", Err(())), Publish::No);
+    assert_eq!(publish(&mut at, "a1", Ok(10)), Publish::No);
+    assert_eq!(publish(&mut at, "a1", Ok(10)), Publish::Soon, "up again");
+    at.now = Tick(10_000_000);
+    assert_eq!(publish(&mut at, "a1", Ok(50)), Publish::Soon, "its latency is another one");
+    assert_eq!(at.world.apply(Event::Ticked, at.now).publish, Publish::No);
+    let unknown = Event::Suspected { id: EndpointId(999), fault: Fault::Reset };
+    assert_eq!(at.world.apply(unknown, at.now).publish, Publish::No);
+}
+
+#[test]
+fn a_reload_keeps_what_is_known_and_a_new_pool_or_kind_of_check_starts_anew() {
+    type Edit = fn(&mut Topology);
+    let edits: [(&str, Edit, [Availability; 2]); 6] = [
+        ("nothing", |_| {}, [Availability::Up, Availability::Down]),
+        ("weight", |t| t.pools[0].endpoints[0].weight = 9, [Availability::Up, Availability::Down]),
+        ("order", |t| t.pools[0].endpoints.reverse(), [Availability::Up, Availability::Down]),
+        ("rules", |t| t.pools[0].probe.as_mut().unwrap().fall = 9, [Availability::Up, Availability::Down]),
+        ("name", |t| t.pools[0].name = "z".into(), [Availability::Unproven; 2]),
+        ("check", |t| t.pools[0].probe = None, [Availability::Up; 2]),
+    ];
+    for (what, edit, expected) in edits {
+        let mut at = world(&[2, 1], failover(2));
+        at.play("a1++ a2--");
+        let mut topology = at.topology();
+        edit(&mut topology);
+        assert_eq!(at.adopt(topology).publish, Publish::Now);
+        let of = |ip: &str| {
+            let place = at.world.layout().endpoints.iter().find(|place| place.address.to_string() == ip);
+            at.world.health(place.unwrap().id).unwrap().availability()
+        };
+        assert_eq!([of("10.0.0.1:8000"), of("10.0.0.2:8000")], expected, "{what}");
+    }
+}
+
+#[test]
+fn pools_that_move_in_the_file_take_their_knowledge_along() {
+    let mut at = world(&[1, 1, 1], failover(3));
+    at.check("a++ b++ c++ a-- a++", "b 100% failover");
+    let mut topology = at.topology();
+    topology.pools.rotate_left(1);
+    for member in &mut topology.routes[0].pools {
+        member.pool = (member.pool + 2) % 3;
+    }
+    at.adopt(topology);
+    at.check("", "b 100% failover");
+    at.check("~10000", "a 100% balanced");
+}
+
+#[test]
+fn names_bring_endpoints_and_take_them_away() {
+    let mut at = Theatre { world: World::default(), now: Tick(0), generation: 0 };
+    let pools = vec![pool("a", &["app.test", "10.9.9.9"])];
+    at.adopt(Topology { pools, routes: vec![route("r", &failover(1).pools)] });
+    let resolved = |at: &mut Theatre, host: &str, addresses: &[&str]| {
+        let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        at.world.apply(Event::Resolved { host: host.into(), addresses }, at.now)
+    };
+    let up = |at: &mut Theatre| {
+        let snapshot = at.world.snapshot();
+        let done = snapshot.routes[0].first_round_done;
+        (
+            snapshot.endpoints.len(),
+            snapshot.endpoints.iter().filter(|e| e.availability == Availability::Up).count(),
+            done,
+        )
+    };
+    at.play("a++");
+    assert_eq!(up(&mut at), (1, 1, false), "a name that was never asked for is open");
+    assert_eq!(resolved(&mut at, "app.test", &["10.0.0.2", "10.0.0.1", "10.0.0.2"]).publish, Publish::Soon);
+    assert_eq!(up(&mut at), (3, 1, false));
+    at.play("a++");
+    assert_eq!(up(&mut at), (3, 3, true));
+    let ids = at.ids("a");
+    assert_eq!(resolved(&mut at, "app.test", &["10.0.0.1", "10.0.0.2"]).log, [], "the same answer");
+    assert_eq!(resolved(&mut at, "app.test", &["10.0.0.2", "10.0.0.3"]).publish, Publish::Now, "one is gone");
+    assert_eq!(up(&mut at), (3, 2, true), "ready stays ready");
+    assert_eq!((at.ids("a")[0], at.ids("a")[2]), (ids[1], ids[2]), "an id stays with its address");
+    assert!(!ids.contains(&at.ids("a")[1]), "and is never given twice");
+    assert_eq!(resolved(&mut at, "other.test", &["10.0.0.8"]).log, [], "nobody uses it");
+    resolved(&mut at, "app.test", &[]);
+    assert_eq!(up(&mut at), (1, 1, true));
+}
+
+#[test]
+fn a_route_is_ready_when_each_endpoint_was_probed_once_and_stays_so() {
+    let mut at = world(&[1, 1], failover(2));
+    let done = |at: &mut Theatre| at.world.snapshot().routes[0].first_round_done;
+    at.play("a+");
+    assert!(!done(&mut at));
+    at.play("b-");
+    assert!(done(&mut at));
+    let mut topology = at.topology();
+    topology.pools.push(pool("c", &["10.7.7.7"]));
+    topology.routes[0].pools.push(crate::RoutePool { pool: 2, tier: 2, weight: 1, dial: 100 });
+    at.adopt(topology);
+    assert!(done(&mut at));
+}
+
+#[test]
+fn the_nearest_leave_at_once_when_down_and_return_after_their_hold() {
+    let mut at = world(&[1, 1, 1], latency(3));
+    at.check("a++10 b++80 c++30", "a 100% nearest");
+    assert_eq!(told(&at.play("a--")), ["a short true", "near c", "a>c"]);
+    at.check("", "c 100% nearest");
+    at.check("a++10 ~9999", "c 100% nearest");
+    assert_eq!(told(&at.play("~1")), ["near a", "back a"], "without a dwell on top");
+    at.check("", "a 100% nearest");
+}
+
+#[test]
+fn a_first_up_needs_no_dwell_to_be_near() {
+    let mut at = world(&[1, 1], latency(2));
+    at.check("b++80", "b 100% nearest");
+    at.check("a++10", "a 100% nearest");
+}
+
+#[test]
+fn a_move_between_latencies_needs_hysteresis_and_dwell() {
+    let mut at = world(&[1, 1], latency(2));
+    at.check("a++100 b++103", "a 50% nearest, b 50% nearest");
+    // Out of the band, but by less than a tenth of its edge: 100 + 10 + 11.
+    at.check("~60000 b+119 ~60000 a+100 b+119", "a 50% nearest, b 50% nearest");
+    at.check("~60000 b+130", "a 50% nearest, b 50% nearest");
+    at.check("~1999", "a 50% nearest, b 50% nearest");
+    at.check("~1", "a 100% nearest");
+    at.check("~60000 b+109", "a 100% nearest");
+    at.check("~1999", "a 100% nearest");
+    at.check("~1", "a 50% nearest, b 50% nearest");
+}
+
+#[test]
+fn a_reserve_draws_no_band_around_itself() {
+    let mut near = latency(3);
+    near.pools[0].weight = 0;
+    let mut at = world(&[1, 1, 1], near);
+    at.check("a++1 b++50 c++58", "b 50% nearest, c 50% nearest");
+    at.check("~60000 c+61 ~3000", "b 50% nearest, c 50% nearest");
+    at.check("b-- c--", "a 100% nearest");
+}
+
+#[test]
+fn weighted_pools_return_at_once() {
+    let mut at = world(&[1, 1], weighted(&[(3, 100), (1, 100)]));
+    at.check("a++ b++", "a 75% balanced, b 25% balanced");
+    at.check("a--", "b 100% balanced");
+    at.check("a++", "a 75% balanced, b 25% balanced");
+}
+
+#[test]
+fn probes_come_soon_while_in_doubt_and_spread_out_after_the_rise() {
+    let at = &mut world(&[1], failover(1));
+    let gaps = |at: &Theatre| {
+        let gap = |roll| at.world.probe_gap(at.ids("a")[0], roll).unwrap().as_millis();
+        ((0..500).map(gap).min().unwrap(), (0..500).map(gap).max().unwrap())
+    };
+    at.play("a+");
+    assert_eq!(gaps(at), (100, 100));
+    at.play("a+");
+    let (least, most) = gaps(at);
+    assert!(least < 110 && (980..=1000).contains(&most), "{least} {most}");
+    at.play("a+");
+    let (least, most) = gaps(at);
+    assert!((900..910).contains(&least) && (1090..=1100).contains(&most), "{least} {most}");
+    at.world.apply(Event::Suspected { id: at.ids("a")[0], fault: Fault::Reset }, at.now);
+    assert_eq!(gaps(at), (100, 100));
+    at.play("a+");
+    assert_eq!(gaps(at).0 / 10, 90);
+    at.play("a-");
+    assert_eq!(gaps(at), (100, 100));
+    assert_eq!(at.world.probe_gap(EndpointId(99), 0), None);
+}
+
+#[test]
+fn retries_leave_tried_pools_and_fall_back_in_the_order_of_their_chances() {
+    let mut at = world(&[2, 2], failover(2));
+    at.play("a++ b++ b2--");
+    let snapshot = at.world.snapshot();
+    let mut tried: Vec<crate::Tried> = Vec::new();
+    let mut seen = Vec::new();
+    loop {
+        let client = std::net::IpAddr::from([1, 1, 1, 1]);
+        let facts = Facts { host: "h", path: "/", client, tried: &tried };
+        match steer(&snapshot, &NoLoads, &facts, 7) {
+            Ok(decision) => {
+                let place = &snapshot.layout.endpoints[decision.endpoint.0 as usize];
+                tried.push(crate::Tried { endpoint: place.id, pool: decision.pool });
+                let name = &snapshot.pool(decision.pool).unwrap().name;
+                seen.push(format!("{name} {}", decision.reason.as_str()));
+            }
+            Err(refusal) => {
+                seen.push(refusal.as_str().into());
+                break;
+            }
+        }
+    }
+    assert_eq!(seen, ["a balanced", "a balanced", "b failover", "b panic", "no_endpoint"]);
+}

@@ -1,0 +1,96 @@
+//! A first attempt allocates nothing: the request path pays for its answer with cycles only.
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use thalweg_core::{
+    EndpointSpec, Event, Facts, NoLoads, Pool, RetryRules, Route, RoutePool, Tick, Timeouts, Topology, Tried,
+    World, roll, steer,
+};
+
+/// Counts what the asking thread allocates.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+#[expect(
+    unsafe_code,
+    reason = "an allocator can only be replaced through unsafe; it hands on every call unchanged"
+)]
+// SAFETY: every call goes to the system's allocator with the arguments it came with.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
+    let second = Duration::from_secs(1);
+    let pool = |nth: usize| Pool {
+        name: format!("p{nth}").into(),
+        cloud: "".into(),
+        region: "".into(),
+        probe: None,
+        endpoints: (1..=3)
+            .map(|host| EndpointSpec { host: format!("10.{nth}.0.{host}").into(), port: 80, weight: 1 })
+            .collect(),
+        max_in_flight: 8,
+        panic_threshold: 0.5,
+    };
+    let route = Route {
+        name: "r".into(),
+        hosts: vec!["*.example.com".into()],
+        path_prefix: "/api".into(),
+        pools: (0..3).map(|pool| RoutePool { pool, tier: 0, weight: 1, dial: 100 }).collect(),
+        band: None,
+        share_leftover: true,
+        failback_hold: Duration::ZERO,
+        overprovision: 1.4,
+        timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
+        retry: RetryRules {
+            attempts: 2,
+            on_connect: true,
+            on_reset: true,
+            on_5xx: true,
+            budget: 0.1,
+            buffer: 0,
+        },
+    };
+    let mut world = World::default();
+    let topology = Arc::new(Topology { pools: (0..3).map(pool).collect(), routes: vec![route] });
+    world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
+    let snapshot = world.snapshot();
+    let client = IpAddr::from([1, 2, 3, 4]);
+    let ask = |tried: &[Tried], turn: u32| {
+        let facts = Facts { host: "www.example.com", path: "/api/v1/things", client, tried };
+        steer(&snapshot, &NoLoads, &facts, roll(turn, 7)).ok()
+    };
+    let before = COUNT.with(Cell::get);
+    let mut answered = 0;
+    for turn in 0..1000 {
+        let Some(first) = ask(&[], turn) else { continue };
+        let Some(place) = snapshot.layout.endpoints.get(first.endpoint.0 as usize) else { continue };
+        let second = ask(&[Tried { endpoint: place.id, pool: first.pool }], turn);
+        answered += u32::from(second.is_some_and(|second| second.pool == first.pool));
+    }
+    assert_eq!(COUNT.with(Cell::get) - before, 0);
+    assert_eq!(answered, 1000);
+}

@@ -1,0 +1,318 @@
+//! What must hold for any world: laws of `steer`, over random topologies, health, loads and rolls.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test: whatever is not there is a failure"
+)]
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use proptest::prelude::*;
+use thalweg_core::{
+    Admin, Availability, Band, Decision, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads,
+    Matcher, NoLoads, Pool, ProbeRules, Reason, Refusal, RetryRules, Route, RoutePool, Snapshot, Stage, Tick,
+    Timeouts, Topology, Tried, World, explain, mix, roll, steer,
+};
+
+/// An endpoint's weight and what the world has heard of it.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    Nothing,
+    Up,
+    Dead,
+    Refusing,
+    Drained,
+}
+
+type Endpoints = Vec<(u32, Heard)>;
+
+/// A pool's endpoints, and how the route uses it: tier, weight, dial.
+type Member = (Endpoints, (u32, u32, u8));
+
+fn route(members: &[RoutePool], policy: u8) -> Route {
+    let second = Duration::from_secs(1);
+    let band = Band { width: Duration::from_millis(10), hysteresis: 0.1, dwell: second * 2 };
+    Route {
+        name: "r".into(),
+        hosts: Vec::new(),
+        path_prefix: "/".into(),
+        pools: members.to_vec(),
+        band: (policy == 2).then_some(band),
+        share_leftover: policy == 1,
+        failback_hold: second * 10,
+        overprovision: 1.4,
+        timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
+        retry: RetryRules {
+            attempts: 2,
+            on_connect: true,
+            on_reset: true,
+            on_5xx: true,
+            budget: 0.1,
+            buffer: 0,
+        },
+    }
+}
+
+fn snapshot(members: &[Member], policy: u8) -> Snapshot {
+    let probe = ProbeRules {
+        interval: Duration::from_secs(1),
+        confirm: Duration::from_millis(100),
+        timeout: Duration::from_millis(300),
+        rise: 1,
+        fall: 1,
+    };
+    let pool = |(nth, (endpoints, _)): (usize, &Member)| Pool {
+        name: format!("p{nth}").into(),
+        cloud: "".into(),
+        region: "".into(),
+        probe: Some(probe.clone()),
+        endpoints: (1..)
+            .zip(endpoints)
+            .map(|(host, (weight, _)): (u32, _)| EndpointSpec {
+                host: format!("10.{nth}.0.{host}").into(),
+                port: 80,
+                weight: *weight,
+            })
+            .collect(),
+        max_in_flight: 3,
+        panic_threshold: 0.5,
+    };
+    let uses: Vec<RoutePool> = (0..)
+        .zip(members)
+        .map(|(pool, (_, (tier, weight, dial)))| RoutePool {
+            pool,
+            tier: *tier,
+            weight: *weight,
+            dial: *dial,
+        })
+        .collect();
+    let pools = members.iter().enumerate().map(pool).collect();
+    let mut world = World::default();
+    let topology = Arc::new(Topology { pools, routes: vec![route(&uses, policy)] });
+    world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
+    let ids: Vec<_> = world.layout().endpoints.iter().map(|place| place.id).collect();
+    for (id, (_, heard)) in ids.into_iter().zip(members.iter().flat_map(|(endpoints, _)| endpoints)) {
+        let failed = |fault| Err(Evidence { fault, detail: "".into() });
+        let key = world.key(id).unwrap().clone();
+        let event = match heard {
+            Heard::Nothing => continue,
+            Heard::Up => Event::Probed { id, result: Ok(Duration::from_millis(10)) },
+            Heard::Dead => Event::Probed { id, result: failed(Fault::Timeout) },
+            Heard::Refusing => Event::Probed { id, result: failed(Fault::Refused) },
+            Heard::Drained => Event::Ordered { key, admin: Admin::Draining },
+        };
+        world.apply(event, Tick(1));
+    }
+    world.snapshot()
+}
+
+fn heard() -> impl Strategy<Value = Heard> {
+    prop_oneof![
+        6 => Just(Heard::Up),
+        2 => Just(Heard::Dead),
+        1 => Just(Heard::Nothing),
+        1 => Just(Heard::Refusing),
+        1 => Just(Heard::Drained),
+    ]
+}
+
+fn members() -> impl Strategy<Value = Vec<Member>> {
+    let endpoint = (prop_oneof![1 => Just(0u32), 6 => 1u32..5], heard());
+    let usage =
+        (0u32..3, prop_oneof![1 => Just(0u32), 5 => 1u32..9], prop_oneof![1 => 0u8..100, 3 => Just(100u8)]);
+    prop::collection::vec((prop::collection::vec(endpoint, 1..5), usage), 1..5)
+}
+
+struct Busy(u64);
+
+impl Loads for Busy {
+    fn in_flight(&self, slot: EndpointSlot) -> u32 {
+        (mix(self.0 ^ u64::from(slot.0)) % 5) as u32
+    }
+    fn latency_us(&self, slot: EndpointSlot) -> u32 {
+        (mix(!self.0 ^ u64::from(slot.0)) % 9_000) as u32
+    }
+}
+
+fn ask(snapshot: &Snapshot, loads: &impl Loads, tried: &[Tried], roll: u64) -> Result<Decision, Refusal> {
+    let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 2, 3, 4]), tried };
+    let answer = steer(snapshot, loads, &facts, roll);
+    assert_eq!(answer, steer(snapshot, loads, &facts, roll), "same inputs, same answer");
+    assert_eq!(answer, explain(snapshot, loads, &facts, roll).outcome, "explained as it is done");
+    answer
+}
+
+/// How 2,000 requests of one worker fall on pools, in parts of one.
+fn split(snapshot: &Snapshot, seed: u64) -> BTreeMap<u32, f64> {
+    let mut seen = BTreeMap::new();
+    let first = mix(seed) as u32;
+    for turn in 0..2000u32 {
+        let decision =
+            ask(snapshot, &NoLoads, &[], roll(first.wrapping_add(turn), mix(u64::from(turn)))).unwrap();
+        *seen.entry(decision.pool.0).or_insert(0.0) += 1.0 / 2000.0;
+    }
+    seen
+}
+
+fn share_of(snapshot: &Snapshot, pool: u32) -> f64 {
+    let mut from = 0;
+    let mut width = 0;
+    for segment in &snapshot.routes[0].shares.segments {
+        width += if segment.pool.0 == pool { segment.end - from } else { 0 };
+        from = segment.end;
+    }
+    width as f64 / 4_294_967_296.0
+}
+
+/// Exact host before the longest wildcard before any; then the longest prefix; then the first in the file.
+fn plain(routes: &[Route], host: &str, path: &str) -> Option<usize> {
+    let by_host = |of: &str| match of.strip_prefix('*') {
+        Some(suffix) => (host.ends_with(suffix) && host.len() > suffix.len()).then_some(suffix.len()),
+        None => (of == host).then_some(usize::MAX),
+    };
+    let by_path = |prefix: &str| {
+        prefix == "/" || path == prefix || path.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('/'))
+    };
+    let rank = |(nth, route): (usize, &Route)| {
+        let host = route.hosts.iter().filter_map(|of| by_host(of)).max();
+        let host = if route.hosts.is_empty() { Some(0) } else { host };
+        let first = std::cmp::Reverse(nth);
+        host.filter(|_| by_path(&route.path_prefix)).map(|host| (host, route.path_prefix.len(), first))
+    };
+    routes.iter().enumerate().filter_map(rank).max().map(|(_, _, nth)| nth.0)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn two_thousand_requests_split_by_weight_within_a_percent(
+        weights in prop::collection::vec(1u32..100, 1..5), seed: u64,
+    ) {
+        let members: Vec<Member> =
+            weights.iter().map(|weight| (vec![(1, Heard::Up); 2], (0, *weight, 100))).collect();
+        let total: u32 = weights.iter().sum();
+        let seen = split(&snapshot(&members, 1), seed);
+        for (pool, weight) in (0..).zip(&weights) {
+            let part = seen.get(&pool).copied().unwrap_or(0.0);
+            let should = f64::from(*weight) / f64::from(total);
+            prop_assert!((part - should).abs() < 0.01, "pool {pool}: {part} instead of {should}");
+        }
+    }
+
+    #[test]
+    fn two_thousand_requests_split_as_the_shares_say(members in members(), policy in 0u8..3, seed: u64) {
+        let snapshot = snapshot(&members, policy);
+        prop_assume!(!snapshot.routes[0].shares.segments.is_empty());
+        let seen = split(&snapshot, seed);
+        for pool in 0..members.len() as u32 {
+            let part = seen.get(&pool).copied().unwrap_or(0.0);
+            let should = share_of(&snapshot, pool);
+            prop_assert!((part - should).abs() < 0.01, "pool {pool}: {part} instead of {should}");
+        }
+    }
+
+    #[test]
+    fn equally_loaded_endpoints_share_by_weight(weights in prop::collection::vec(1u32..10, 2..6), seed: u64) {
+        let members = vec![(weights.iter().map(|weight| (*weight, Heard::Up)).collect(), (0, 1, 100))];
+        let snapshot = snapshot(&members, 1);
+        let total: u32 = weights.iter().sum();
+        let mut seen = vec![0.0; weights.len()];
+        for turn in 0..4000u32 {
+            let decision = ask(&snapshot, &NoLoads, &[], roll(turn, mix(seed ^ u64::from(turn)))).unwrap();
+            seen[decision.endpoint.0 as usize] += 1.0 / 4000.0;
+        }
+        for (part, weight) in seen.iter().zip(&weights) {
+            let should = f64::from(*weight) / f64::from(total);
+            prop_assert!((part - should).abs() < 0.04, "{part} instead of {should}");
+        }
+    }
+
+    #[test]
+    fn a_dial_is_never_exceeded_while_another_pool_can_take_the_rest(
+        dial in 0u8..=100, other in 1u32..9, weight in 1u32..9, policy in 0u8..3,
+    ) {
+        let members: Vec<Member> = vec![
+            (vec![(1, Heard::Up); 2], (0, weight, dial)),
+            (vec![(1, Heard::Up); 2], (u32::from(policy == 0), other, 100)),
+        ];
+        let snapshot = snapshot(&members, policy);
+        let own = if policy == 0 { 1.0 } else { f64::from(weight) / f64::from(weight + other) };
+        let should = own * f64::from(dial) / 100.0;
+        prop_assert!((share_of(&snapshot, 0) - should).abs() < 1e-6, "{}", share_of(&snapshot, 0));
+    }
+
+    #[test]
+    fn shares_add_up_to_the_whole_and_every_segment_has_a_width(members in members(), policy in 0u8..3) {
+        let snapshot = snapshot(&members, policy);
+        let shares = &snapshot.routes[0].shares;
+        prop_assert!(shares.segments.windows(2).all(|pair| pair[0].end < pair[1].end));
+        prop_assert!(shares.segments.last().is_none_or(|last| last.end == 1 << 32));
+        let enabled = snapshot.endpoints.iter().any(|view| view.admin == Admin::Enabled);
+        prop_assert_eq!(shares.segments.is_empty(), !enabled);
+    }
+
+    #[test]
+    fn nobody_down_tried_drained_or_full_is_chosen_and_nobody_is_refused_without_need(
+        members in members(), policy in 0u8..3, load: u64, seed: u64,
+    ) {
+        let snapshot = snapshot(&members, policy);
+        let busy = Busy(load);
+        let mut tried: Vec<Tried> = Vec::new();
+        loop {
+            match ask(&snapshot, &busy, &tried, roll(seed as u32, mix(seed))) {
+                Ok(decision) => {
+                    let slot = decision.endpoint.0 as usize;
+                    let (place, view) = (&snapshot.layout.endpoints[slot], &snapshot.endpoints[slot]);
+                    prop_assert!(tried.iter().all(|tried| tried.endpoint != place.id), "tried twice");
+                    prop_assert_eq!(view.admin, Admin::Enabled);
+                    prop_assert!(busy.in_flight(decision.endpoint) < 3, "full");
+                    prop_assert!(decision.reason == Reason::Panic || view.availability != Availability::Down);
+                    prop_assert!(snapshot.routes[0].shares.stage != Stage::Panic || decision.reason == Reason::Panic);
+                    tried.push(Tried { endpoint: place.id, pool: decision.pool });
+                }
+                Err(refusal) => {
+                    let left = || snapshot.layout.endpoints.iter().zip(&snapshot.endpoints).zip(0u32..).filter(
+                        |((place, view), _)| {
+                            view.admin == Admin::Enabled && tried.iter().all(|tried| tried.endpoint != place.id)
+                        },
+                    );
+                    let full = left().any(|(_, slot)| busy.in_flight(EndpointSlot(slot)) >= 3);
+                    let holds = match refusal {
+                        Refusal::NoRoute => false,
+                        Refusal::NoEndpoint => left().count() == 0,
+                        Refusal::Overloaded => full,
+                    };
+                    prop_assert!(holds, "{:?} after {:?}", refusal, tried);
+                    break;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_route_is_the_one_that_a_plain_reading_of_the_rule_finds(
+        routes in prop::collection::vec(
+            (prop::collection::vec("(\\*\\.)?[ab](\\.[ab]){0,2}", 0..3), "(/[ab]{1,2}){0,3}"), 1..6,
+        ),
+        host in "[ab](\\.[ab]){0,3}",
+        path in "(/[ab]{0,2}){1,4}",
+    ) {
+        let routes: Vec<Route> = routes
+            .into_iter()
+            .map(|(hosts, prefix)| Route {
+                hosts: hosts.into_iter().map(Into::into).collect(),
+                path_prefix: if prefix.is_empty() { "/".into() } else { prefix.into() },
+                ..route(&[], 0)
+            })
+            .collect();
+        let found = Matcher::new(&routes).find(&host, &path);
+        prop_assert_eq!(found.map(|slot| slot.0 as usize), plain(&routes, &host, &path));
+    }
+
+    #[test]
+    fn a_roll_fits_the_numbers_of_json(turn: u32, noise: u64) {
+        prop_assert!(roll(turn, noise) < 1 << 53);
+    }
+}

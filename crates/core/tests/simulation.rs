@@ -1,0 +1,95 @@
+//! A seeded world that is probed, reloaded, resolved, drained, suspected and asked, with every invariant checked
+//! after every step. A failure prints `SEED n STEP k`; `THALWEG_SEED=n` plays that story again.
+//! `THALWEG_SEEDS` changes how many stories are told, `THALWEG_STEPS` how long each is.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test: whatever is not there is a failure"
+)]
+
+#[path = "simulation/oracle.rs"]
+mod oracle;
+#[path = "simulation/prng.rs"]
+mod prng;
+#[path = "simulation/request.rs"]
+mod request;
+#[path = "simulation/scene.rs"]
+mod scene;
+#[path = "simulation/story.rs"]
+mod story;
+#[path = "simulation/subject.rs"]
+mod subject;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use story::tell;
+use subject::Mutant;
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn steps() -> usize {
+    number("THALWEG_STEPS").map_or(200, |steps| steps as usize)
+}
+
+/// Tells stories until one breaks or `seeds` are told, on every core. Says which broke first.
+fn search(mutant: Mutant, seeds: u64) -> Option<String> {
+    let next = AtomicU64::new(0);
+    let stop = AtomicU64::new(seeds);
+    let steps = steps();
+    let tellers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let teller = || {
+        let mut broken: Option<(u64, String)> = None;
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= stop.load(Ordering::Relaxed) {
+                return broken;
+            }
+            if let Err((step, what)) = tell(mutant, seed, steps) {
+                stop.fetch_min(seed, Ordering::Relaxed);
+                broken = Some((seed, format!("SEED {seed} STEP {step}: {what}")));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let tellers: Vec<_> = (0..tellers).map(|_| scope.spawn(teller)).collect();
+        let broken = tellers.into_iter().filter_map(|teller| teller.join().expect("a teller"));
+        broken.min_by_key(|(seed, _)| *seed).map(|(_, what)| what)
+    })
+}
+
+fn check(seeds: u64) {
+    let broken = match number("THALWEG_SEED") {
+        Some(seed) => tell(Mutant::None, seed, steps())
+            .err()
+            .map(|(step, what)| format!("SEED {seed} STEP {step}: {what}")),
+        None => search(Mutant::None, number("THALWEG_SEEDS").unwrap_or(seeds)),
+    };
+    if let Some(what) = broken {
+        panic!("{what}");
+    }
+}
+
+#[test]
+fn the_world_keeps_its_promises_in_ten_thousand_stories() {
+    check(10_000);
+}
+
+#[test]
+#[ignore = "minutes: part of the long tests"]
+fn the_world_keeps_its_promises_in_a_hundred_thousand_stories() {
+    check(100_000);
+}
+
+#[test]
+fn every_planted_bug_is_found_within_three_hundred_stories() {
+    for mutant in Mutant::ALL {
+        let found = search(mutant, 300);
+        println!("{mutant:?}: {}", found.as_deref().unwrap_or("not found"));
+        assert!(found.is_some(), "{mutant:?} was not found");
+    }
+}

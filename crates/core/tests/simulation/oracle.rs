@@ -1,0 +1,402 @@
+//! A second, slower and plainer telling of what the world should be after each event, written from the contract.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use thalweg_core::{
+    Admin, Availability, EndpointKey, Event, Fault, Probe, Publish, Snapshot, Stage, Tick, Topology,
+};
+
+/// What should be known about one endpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Record {
+    pub(crate) probe: Probe,
+    pub(crate) admin: Admin,
+    pub(crate) refusing: bool,
+    pub(crate) probed: bool,
+    pub(crate) measured: bool,
+    /// Results in a row, and which.
+    run: (bool, u32),
+}
+
+/// What should be known about a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Tally {
+    pub(crate) enabled: u32,
+    pub(crate) up: u32,
+    pub(crate) unproven: u32,
+    pub(crate) answering: u32,
+    pub(crate) short: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Standing {
+    Left,
+    Held(Tick),
+}
+
+/// What should be.
+#[derive(Default)]
+pub(crate) struct Oracle {
+    pub(crate) topology: Arc<Topology>,
+    pub(crate) generation: u64,
+    names: BTreeMap<Box<str>, BTreeSet<IpAddr>>,
+    orders: BTreeMap<EndpointKey, Admin>,
+    /// In layout order; with the pool's and the entry's index, and the weight.
+    pub(crate) slots: Vec<(EndpointKey, (usize, usize, u32))>,
+    pub(crate) records: Vec<Record>,
+    pub(crate) tallies: Vec<Tally>,
+    standings: BTreeMap<(Box<str>, Box<str>), Standing>,
+    /// By route: the pools that had a share at stage Up after the last event.
+    served: Vec<BTreeSet<usize>>,
+    /// By route and pool: since when its nearness contradicts its latency.
+    wrong: BTreeMap<(Box<str>, Box<str>), Tick>,
+    /// Who each id is, for ever.
+    ids: BTreeMap<u32, EndpointKey>,
+    rounds: BTreeSet<Box<str>>,
+    last: Option<Snapshot>,
+}
+
+type Verdict = Result<(), String>;
+
+fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
+    if holds { Ok(()) } else { Err(what()) }
+}
+
+pub(crate) fn availability(record: &Record) -> Availability {
+    match (record.admin, record.probe) {
+        (Admin::Disabled, _) | (_, Probe::Unhealthy) => Availability::Down,
+        (Admin::Draining, _) => Availability::AffinityOnly,
+        (Admin::Enabled, Probe::Unknown) => Availability::Unproven,
+        (Admin::Enabled, Probe::Healthy) => Availability::Up,
+    }
+}
+
+impl Oracle {
+    pub(crate) fn slot_of(&self, key: &EndpointKey) -> Option<usize> {
+        self.slots.iter().position(|(slot, _)| slot == key)
+    }
+
+    /// Takes in what the world is about to be told. `key` is whom the event is about.
+    pub(crate) fn hear(&mut self, event: &Event, key: Option<&EndpointKey>) {
+        let slot = key.and_then(|key| self.slot_of(key));
+        match event {
+            Event::Adopted { topology, generation } => {
+                self.generation = *generation;
+                self.served = Vec::new();
+                self.standings.retain(|(route, pool), standing| {
+                    let route = topology.routes.iter().find(|now| now.name == *route);
+                    let used = |route: &thalweg_core::Route| {
+                        route.pools.iter().any(|member| topology.pools[member.pool].name == *pool)
+                    };
+                    route.is_some_and(used) && matches!(standing, Standing::Held(_))
+                });
+                self.lay_out(Arc::clone(topology));
+            }
+            Event::Resolved { host, addresses } => {
+                let used = self
+                    .topology
+                    .pools
+                    .iter()
+                    .flat_map(|pool| &pool.endpoints)
+                    .any(|spec| spec.host == *host);
+                if used {
+                    self.names.insert(host.clone(), addresses.iter().copied().collect());
+                    self.lay_out(Arc::clone(&self.topology));
+                }
+            }
+            Event::Probed { result, .. } => {
+                let Some(slot) = slot else { return };
+                let Some(rules) = &self.topology.pools[self.slots[slot].1.0].probe else { return };
+                let record = &mut self.records[slot];
+                record.probed = true;
+                record.measured |= result.is_ok();
+                record.refusing = result.as_ref().is_err_and(|evidence| evidence.fault == Fault::Refused);
+                let ok = result.is_ok();
+                record.run = if record.run.0 == ok { (ok, record.run.1 + 1) } else { (ok, 1) };
+                if ok && record.run.1 >= rules.rise {
+                    record.probe = Probe::Healthy;
+                } else if !ok && record.run.1 >= rules.fall {
+                    record.probe = Probe::Unhealthy;
+                }
+            }
+            Event::Ordered { key, admin } => {
+                let Some(slot) = slot else { return };
+                self.records[slot].admin = *admin;
+                self.orders.insert(key.clone(), *admin);
+            }
+            Event::Suspected { fault, .. } => {
+                if let Some(slot) = slot {
+                    self.records[slot].refusing = *fault == Fault::Refused;
+                }
+            }
+            Event::Ticked => {}
+        }
+    }
+
+    fn lay_out(&mut self, topology: Arc<Topology>) {
+        let hosts: BTreeSet<&str> =
+            topology.pools.iter().flat_map(|pool| &pool.endpoints).map(|spec| &*spec.host).collect();
+        self.names.retain(|host, _| hosts.contains(&**host));
+        self.orders.retain(|key, _| topology.pools.iter().any(|pool| *pool.name == *key.pool));
+        let was_probed: BTreeMap<Box<str>, bool> =
+            self.topology.pools.iter().map(|pool| (pool.name.clone(), pool.probe.is_some())).collect();
+        let mut before: BTreeMap<EndpointKey, Record> =
+            self.slots.drain(..).map(|(key, _)| key).zip(self.records.drain(..)).collect();
+        for (nth, pool) in topology.pools.iter().enumerate() {
+            for (entry, spec) in pool.endpoints.iter().enumerate() {
+                let ips: Vec<IpAddr> = match spec.host.parse() {
+                    Ok(ip) => vec![ip],
+                    Err(_) => self.names.get(&spec.host).into_iter().flatten().copied().collect(),
+                };
+                for ip in ips {
+                    let address = SocketAddr::new(ip, spec.port);
+                    let key = EndpointKey { pool: Arc::from(&*pool.name), address };
+                    if self.slots.iter().any(|(slot, _)| *slot == key) {
+                        continue;
+                    }
+                    let same = was_probed.get(&pool.name) == Some(&pool.probe.is_some());
+                    let fresh = match pool.probe {
+                        Some(_) => Record::default(),
+                        None => Record { probe: Probe::Healthy, probed: true, ..Record::default() },
+                    };
+                    let mut record = before.remove(&key).filter(|_| same).unwrap_or(fresh);
+                    record.admin = self.orders.get(&key).copied().unwrap_or_default();
+                    self.slots.push((key, (nth, entry, spec.weight)));
+                    self.records.push(record);
+                }
+            }
+        }
+        self.topology = topology;
+    }
+
+    fn tally(&mut self) {
+        let mut tallies = vec![Tally::default(); self.topology.pools.len()];
+        for ((_, (pool, ..)), record) in self.slots.iter().zip(&self.records) {
+            let tally = &mut tallies[*pool];
+            let enabled = record.admin == Admin::Enabled;
+            tally.enabled += u32::from(enabled);
+            tally.answering += u32::from(enabled && !record.refusing);
+            tally.up += u32::from(availability(record) == Availability::Up);
+            tally.unproven += u32::from(availability(record) == Availability::Unproven);
+        }
+        for (tally, pool) in tallies.iter_mut().zip(&self.topology.pools) {
+            let proven = f64::from(tally.enabled - tally.unproven);
+            tally.short = tally.up == 0 || f64::from(tally.up) / proven < pool.panic_threshold;
+        }
+        self.tallies = tallies;
+    }
+
+    /// Compares the world's picture with what should be.
+    pub(crate) fn judge(
+        &mut self,
+        new: &Snapshot,
+        again: &Snapshot,
+        event: &str,
+        heard: (Publish, Tick),
+    ) -> Verdict {
+        let (publish, now) = heard;
+        self.tally();
+        self.judge_endpoints(new)?;
+        self.judge_twins(new, again)?;
+        for route in 0..self.topology.routes.len() {
+            self.judge_shares(new, route).map_err(|what| format!("route {route}: {what}"))?;
+            self.judge_held(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
+            self.judge_near(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
+        }
+        self.judge_publish(new, publish).map_err(|what| format!("{event}: {what}"))?;
+        self.served = new
+            .routes
+            .iter()
+            .map(|view| match view.shares.stage {
+                Stage::Up => view.shares.segments.iter().map(|s| s.pool.0 as usize).collect(),
+                _ => BTreeSet::new(),
+            })
+            .collect();
+        self.last = Some(new.clone());
+        Ok(())
+    }
+
+    fn judge_endpoints(&mut self, new: &Snapshot) -> Verdict {
+        must(new.generation == self.generation, || "the generation is another".into())?;
+        let places = &new.layout.endpoints;
+        must(places.len() == self.slots.len() && places.len() == new.endpoints.len(), || {
+            format!("{} endpoints instead of {}", places.len(), self.slots.len())
+        })?;
+        let shown = places.iter().zip(&new.endpoints);
+        for ((place, view), ((key, at), record)) in shown.zip(self.slots.iter().zip(&self.records)) {
+            let where_to = (place.pool.0 as usize, place.spec as usize, place.weight);
+            must(place.address == key.address && where_to == *at, || format!("{key:?} is misplaced"))?;
+            must(view.availability == Availability::of(view.probe, view.admin, view.ejection), || {
+                format!("{key:?}: the axes and the availability disagree")
+            })?;
+            let is = (view.probe, view.admin, view.refusing, view.availability);
+            let should = (record.probe, record.admin, record.refusing, availability(record));
+            must(is == should, || format!("{key:?} is {is:?}, should be {should:?}"))?;
+            must(view.latency_us.is_some() == record.measured, || format!("{key:?}: latency"))?;
+            let owner = self.ids.entry(place.id.0).or_insert_with(|| key.clone());
+            must(owner == key, || format!("id {:?} was {owner:?} and is {key:?}", place.id))?;
+        }
+        for (pool, (view, tally)) in new.pools.iter().zip(&self.tallies).enumerate() {
+            let is = Tally {
+                enabled: view.enabled,
+                up: view.up,
+                unproven: view.unproven,
+                answering: view.answering,
+                short: view.short,
+            };
+            must(is == *tally, || format!("pool {pool} is {is:?}, should be {tally:?}"))?;
+        }
+        Ok(())
+    }
+
+    fn judge_twins(&self, new: &Snapshot, again: &Snapshot) -> Verdict {
+        must(again.revision == new.revision + 1, || "a revision was skipped".into())?;
+        let same = new.endpoints == again.endpoints && new.pools == again.pools && new.routes == again.routes;
+        must(same && Arc::ptr_eq(&new.layout, &again.layout), || "two pictures of one world differ".into())
+    }
+
+    /// Nothing is Up on the route, and somebody may yet be.
+    pub(crate) fn is_unproven(&self, route: usize) -> bool {
+        let tallies = || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool]);
+        tallies().all(|tally| tally.up == 0) && tallies().any(|tally| tally.unproven > 0)
+    }
+
+    fn judge_shares(&self, new: &Snapshot, nth: usize) -> Verdict {
+        let route = &self.topology.routes[nth];
+        let shares = &new.routes[nth].shares;
+        let tallies = || route.pools.iter().map(|member| &self.tallies[member.pool]);
+        let served = tallies().any(|tally| tally.enabled > 0);
+        let panic = served && tallies().all(|tally| tally.short) && !self.is_unproven(nth);
+        must((shares.stage == Stage::Panic) == panic, || format!("panic should be {panic}: {shares:?}"))?;
+        must((shares.stage == Stage::Unproven) == self.is_unproven(nth), || format!("stage: {shares:?}"))?;
+        must(shares.segments.is_empty() != served, || format!("who serves? {shares:?}"))?;
+        let mut from = 0;
+        for segment in &shares.segments {
+            must(segment.end > from, || "a segment without width".into())?;
+            from = segment.end;
+            let member = route.pools[segment.entry as usize];
+            must(member.pool == segment.pool.0 as usize, || "a segment of another pool".into())?;
+            let tally = self.tallies[member.pool];
+            let can = match shares.stage {
+                Stage::Up => !tally.short,
+                Stage::Unproven => tally.unproven > 0,
+                Stage::Panic => tally.enabled > 0,
+            };
+            must(can, || format!("a share for a pool that cannot serve: {tally:?}"))?;
+        }
+        must(!served || from == 1 << 32, || "shares do not add up".into())?;
+        for (member, memory) in route.pools.iter().zip(&new.routes[nth].pools) {
+            let tally = self.tallies[member.pool];
+            must(!memory.near || (!tally.short && !memory.held && route.band.is_some()), || {
+                format!("near, but not there: {tally:?} {memory:?}")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn judge_held(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
+        let route = &self.topology.routes[nth];
+        let view = &new.routes[nth];
+        let has_share = |pool: usize| view.shares.segments.iter().any(|s| s.pool.0 as usize == pool);
+        let name = |pool: usize| (route.name.clone(), self.topology.pools[pool].name.clone());
+        for member in &route.pools {
+            let tally = self.tallies[member.pool];
+            let served = self.served.get(nth).is_some_and(|served| served.contains(&member.pool));
+            let was = self.standings.remove(&name(member.pool));
+            let is = match was {
+                None if tally.short && tally.enabled > 0 && served => Some(Standing::Left),
+                Some(Standing::Held(_)) if tally.short => Some(Standing::Left),
+                Some(Standing::Left) if !tally.short => Some(Standing::Held(now)),
+                same => same,
+            };
+            match is {
+                Some(Standing::Held(since)) if since.after(route.failback_hold) <= now => {}
+                Some(standing) => _ = self.standings.insert(name(member.pool), standing),
+                None => {}
+            }
+        }
+        let held =
+            |this: &Self, pool: usize| matches!(this.standings.get(&name(pool)), Some(Standing::Held(_)));
+        let is_open = |member: &&thalweg_core::RoutePool| {
+            !self.tallies[member.pool].short && member.weight > 0 && !held(self, member.pool)
+        };
+        if !route.pools.iter().any(|member| is_open(&member)) && view.shares.stage == Stage::Up {
+            for member in route.pools.iter().filter(|member| has_share(member.pool)) {
+                if held(self, member.pool) {
+                    self.standings.remove(&name(member.pool));
+                }
+            }
+        } else if view.shares.stage == Stage::Up {
+            let early = route.pools.iter().find(|m| held(self, m.pool) && has_share(m.pool));
+            must(early.is_none(), || format!("a held pool serves beside others: {early:?}"))?;
+        }
+        for (member, memory) in route.pools.iter().zip(&view.pools) {
+            let should = held(self, member.pool);
+            must(memory.held == should, || format!("pool {} should be held: {should}", member.pool))?;
+        }
+        let round = route.pools.iter().all(|member| {
+            let asked = self.topology.pools[member.pool]
+                .endpoints
+                .iter()
+                .all(|spec| spec.host.parse::<IpAddr>().is_ok() || self.names.contains_key(&spec.host));
+            let all = self.slots.iter().zip(&self.records);
+            asked && all.filter(|((_, at), _)| at.0 == member.pool).all(|(_, record)| record.probed)
+        });
+        if round {
+            self.rounds.insert(route.name.clone());
+        }
+        let known = &self.topology.routes;
+        self.rounds.retain(|name| known.iter().any(|route| route.name == *name));
+        must(view.first_round_done == self.rounds.contains(&route.name), || "first round".into())
+    }
+
+    /// A pool that is nearer, or farther, than it counts for is so for less than the dwell.
+    fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
+        let route = &self.topology.routes[nth];
+        let members = || route.pools.iter().zip(&new.routes[nth].pools);
+        let latency = |member: &thalweg_core::RoutePool, held: bool| {
+            let view = new.pools[member.pool];
+            let open = !view.short && !held && member.weight > 0 && route.band.is_some();
+            view.latency_us.filter(|_| open).map(f64::from)
+        };
+        for (member, memory) in members() {
+            let name = (route.name.clone(), self.topology.pools[member.pool].name.clone());
+            let peers = members().filter(|(peer, _)| peer.tier == member.tier);
+            let best = peers.filter_map(|(peer, memory)| latency(peer, memory.held)).min_by(f64::total_cmp);
+            let (Some(band), Some(own), Some(best)) = (route.band, latency(member, memory.held), best) else {
+                self.wrong.remove(&name);
+                continue;
+            };
+            let limit = best + band.width.as_micros() as f64;
+            let wrong = if memory.near { own > limit * (1.0 + band.hysteresis) } else { own <= limit };
+            if !wrong {
+                self.wrong.remove(&name);
+                continue;
+            }
+            let since = *self.wrong.entry(name).or_insert(now);
+            must(since.after(band.dwell) > now, || format!("pool {}: near {}", member.pool, memory.near))?;
+        }
+        Ok(())
+    }
+
+    fn judge_publish(&self, new: &Snapshot, publish: Publish) -> Verdict {
+        let Some(old) = &self.last else { return Ok(()) };
+        if !Arc::ptr_eq(&old.layout, &new.layout) {
+            return must(publish > Publish::No, || "a new layout stays unpublished".into());
+        }
+        let states = |snapshot: &Snapshot| -> Vec<_> {
+            snapshot.endpoints.iter().map(|view| (view.availability, view.refusing)).collect()
+        };
+        let lost =
+            old.endpoints.iter().zip(&new.endpoints).any(|(old, new)| {
+                old.availability == Availability::Up && new.availability != Availability::Up
+            });
+        must(!lost || publish == Publish::Now, || "a loss is not published at once".into())?;
+        let changed = states(old) != states(new) || old.routes != new.routes;
+        must(!changed || publish > Publish::No, || "a change stays unpublished".into())
+    }
+}

@@ -1,0 +1,207 @@
+//! What every answer of `steer` must respect, checked against the oracle.
+
+use std::net::IpAddr;
+
+use thalweg_core::{
+    Admin, Availability, Decision, EndpointSlot, Facts, Loads, Reason, Refusal, Snapshot, Stage, Tried,
+    explain, mix,
+};
+
+use crate::{
+    oracle::{Oracle, availability},
+    subject::Subject,
+};
+
+/// In-flight counts that are the same whenever they are asked for.
+pub(crate) struct Busy {
+    pub(crate) seed: u64,
+    pub(crate) most: u64,
+}
+
+impl Loads for Busy {
+    fn in_flight(&self, slot: EndpointSlot) -> u32 {
+        (mix(self.seed ^ u64::from(slot.0)) % (self.most + 1)) as u32
+    }
+    fn latency_us(&self, slot: EndpointSlot) -> u32 {
+        (mix(!self.seed ^ u64::from(slot.0)) % 50_000) as u32
+    }
+}
+
+/// One attempt: asked twice, explained, and judged.
+pub(crate) struct Attempt<'a> {
+    pub(crate) oracle: &'a Oracle,
+    pub(crate) subject: &'a Subject,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) busy: &'a Busy,
+    pub(crate) route: usize,
+    pub(crate) tried: &'a [Tried],
+    pub(crate) roll: u64,
+}
+
+/// One endpoint of the route, as the oracle sees it.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    slot: usize,
+    pool: usize,
+    up: Availability,
+    enabled: bool,
+    refusing: bool,
+    weight: u32,
+    tried: bool,
+    full: bool,
+}
+
+impl Attempt<'_> {
+    pub(crate) fn judge(&self) -> Result<Option<Decision>, String> {
+        let path = self.oracle.topology.routes[self.route].path_prefix.clone();
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let facts = Facts { host: "any.test", path: &path, client, tried: self.tried };
+        let answer = self.subject.steer(self.snapshot, self.busy, &facts, self.roll);
+        let again = self.subject.steer(self.snapshot, self.busy, &facts, self.roll);
+        if answer != again {
+            return Err(format!("asked twice: {answer:?}, {again:?}"));
+        }
+        let judged = match &answer {
+            Ok(decision) => self.judge_decision(decision),
+            Err(refusal) => self.judge_refusal(*refusal),
+        };
+        judged.map_err(|what| format!("{what}: {answer:?} after {:?}", self.tried))?;
+        Ok(answer.ok())
+    }
+
+    /// `explain` must tell the story that `steer` acts out.
+    pub(crate) fn judge_explained(&self) -> Result<(), String> {
+        let path = self.oracle.topology.routes[self.route].path_prefix.clone();
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let facts = Facts { host: "any.test", path: &path, client, tried: self.tried };
+        let told = explain(self.snapshot, self.busy, &facts, self.roll);
+        let sum: f64 = told.pools.iter().map(|pool| pool.share).sum();
+        let serves = !self.snapshot.routes[self.route].shares.segments.is_empty();
+        let whole = (sum - f64::from(u8::from(serves))).abs() < 1e-9;
+        let same = told.outcome == thalweg_core::steer(self.snapshot, self.busy, &facts, self.roll);
+        if same && whole { Ok(()) } else { Err(format!("explained otherwise: {told:?}")) }
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        let pools = &self.oracle.topology.routes[self.route].pools;
+        let slots = self.oracle.slots.iter().zip(&self.oracle.records).enumerate();
+        slots
+            .filter(|(_, ((_, at), _))| pools.iter().any(|member| member.pool == at.0))
+            .map(|(slot, ((_, (pool, _, weight)), record))| {
+                let cap = self.oracle.topology.pools[*pool].max_in_flight;
+                let id = self.snapshot.layout.endpoints[slot].id;
+                Seen {
+                    slot,
+                    pool: *pool,
+                    up: availability(record),
+                    enabled: record.admin == Admin::Enabled,
+                    refusing: record.refusing,
+                    weight: *weight,
+                    tried: self.tried.iter().any(|tried| tried.endpoint == id),
+                    full: cap > 0 && self.busy.in_flight(EndpointSlot(slot as u32)) >= cap,
+                }
+            })
+            .collect()
+    }
+
+    fn judge_decision(&self, decision: &Decision) -> Result<(), String> {
+        let seen = self.seen();
+        let view = &self.snapshot.routes[self.route];
+        let short = |pool: usize| self.oracle.tallies[pool].short;
+        let found = seen.iter().find(|seen| seen.slot == decision.endpoint.0 as usize);
+        let Some(chosen) = found else { return Err("an endpoint of another route".into()) };
+        let free = |seen: &&Seen| !seen.tried && !seen.full;
+        let fit = |seen: &&Seen| free(seen) && seen.up == Availability::Up && !short(seen.pool);
+        let panics = decision.reason == Reason::Panic;
+        let unproven = view.shares.stage == Stage::Unproven;
+        let same_kind = |seen: &&Seen| {
+            seen.pool == chosen.pool
+                && free(seen)
+                && (panics || seen.up == chosen.up || (unproven && seen.up == Availability::Unproven))
+        };
+        let check = [
+            (chosen.pool == decision.pool.0 as usize, "the pool of another endpoint"),
+            (!chosen.tried, "tried before"),
+            (!chosen.full, "over its cap"),
+            (chosen.enabled, "taken out by the operator"),
+            (
+                panics || chosen.up == Availability::Up || (unproven && chosen.up == Availability::Unproven),
+                "not up, without panic",
+            ),
+            (panics || unproven || !short(chosen.pool), "short, without panic"),
+            (
+                !panics || view.shares.stage == Stage::Panic || !seen.iter().any(|seen| fit(&seen)),
+                "panic while somebody is fit",
+            ),
+            (
+                !panics
+                    || !chosen.refusing
+                    || !seen.iter().any(|seen| free(&seen) && seen.enabled && !seen.refusing),
+                "refuses, while another answers",
+            ),
+            (
+                panics || chosen.weight > 0 || !seen.iter().any(|seen| same_kind(&seen) && seen.weight > 0),
+                "a reserve endpoint, while the pool has others",
+            ),
+            (panics || self.is_in_turn(chosen, &seen), "held or in reserve, while another is open"),
+            (panics || self.leaves_pools(chosen, &seen), "a later retry stays in a pool that failed"),
+        ];
+        match check.iter().find(|(holds, _)| !holds) {
+            Some((_, what)) => Err((*what).into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Neither held nor of weight 0 while an open pool has a candidate.
+    fn is_in_turn(&self, chosen: &Seen, seen: &[Seen]) -> bool {
+        let view = &self.snapshot.routes[self.route];
+        let pools = &self.oracle.topology.routes[self.route].pools;
+        if view.shares.stage != Stage::Up || self.tried.len() >= 2 {
+            return true;
+        }
+        let later = |pool: usize| {
+            let entry = pools.iter().zip(&view.pools).find(|(member, _)| member.pool == pool);
+            entry.is_some_and(|(member, memory)| member.weight == 0 || memory.held)
+        };
+        let open = seen.iter().any(|seen| {
+            !seen.tried
+                && !seen.full
+                && seen.up == Availability::Up
+                && !self.oracle.tallies[seen.pool].short
+                && !later(seen.pool)
+        });
+        !later(chosen.pool) || !open
+    }
+
+    fn leaves_pools(&self, chosen: &Seen, seen: &[Seen]) -> bool {
+        if self.tried.len() < 2 {
+            return true;
+        }
+        // An endpoint that has vanished meanwhile still counts against the pool it was in.
+        let gone = |tried: &&Tried| self.snapshot.layout.endpoints.iter().all(|at| at.id != tried.endpoint);
+        let failed = |pool: usize| {
+            seen.iter().any(|seen| seen.pool == pool && seen.tried)
+                || self.tried.iter().filter(gone).any(|tried| tried.pool.0 as usize == pool)
+        };
+        let fresh = seen.iter().any(|seen| {
+            !failed(seen.pool)
+                && !seen.full
+                && seen.up == Availability::Up
+                && !self.oracle.tallies[seen.pool].short
+        });
+        !failed(chosen.pool) || !fresh
+    }
+
+    fn judge_refusal(&self, refusal: Refusal) -> Result<(), String> {
+        let seen = self.seen();
+        let left = seen.iter().filter(|seen| seen.enabled && !seen.tried);
+        let fit =
+            |seen: &&Seen| !seen.full && seen.up == Availability::Up && !self.oracle.tallies[seen.pool].short;
+        let holds = match refusal {
+            Refusal::NoRoute => false,
+            Refusal::NoEndpoint => left.count() == 0,
+            Refusal::Overloaded => left.clone().any(|seen| seen.full) && !left.clone().any(|seen| fit(&seen)),
+        };
+        if holds { Ok(()) } else { Err("refused without need".into()) }
+    }
+}

@@ -1,0 +1,161 @@
+//! Random configs, and random edits of them: what a storm of reloads brings.
+
+use std::time::Duration;
+
+use thalweg_core::{Band, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology};
+
+use crate::prng::Prng;
+
+/// At least three pools of at least three endpoints, and one to three routes over them.
+pub(crate) fn topology(rng: &mut Prng) -> Topology {
+    let pools: Vec<Pool> = (0..3 + rng.below(2)).map(|nth| pool(rng, nth)).collect();
+    let routes = (0..1 + rng.below(3)).map(|nth| route(rng, nth, pools.len())).collect();
+    Topology { pools, routes }
+}
+
+/// One to three random edits.
+pub(crate) fn edited(rng: &mut Prng, before: &Topology) -> Topology {
+    let mut topology = before.clone();
+    for _ in 0..=rng.below(3) {
+        edit(rng, &mut topology);
+    }
+    topology
+}
+
+fn edit(rng: &mut Prng, topology: &mut Topology) {
+    let (pools, routes) = (topology.pools.len(), topology.routes.len());
+    let (nth, which) = (rng.below(pools), rng.below(routes));
+    match rng.below(13) {
+        0 | 1 => {
+            for spec in &mut topology.pools[nth].endpoints {
+                spec.weight = rng.pick(&[0, 1, 1, 2, 100]);
+            }
+        }
+        2 => topology.pools[nth].endpoints.push(spec(rng, nth, rng_host(rng.0))),
+        3 if topology.pools[nth].endpoints.len() > 1 => {
+            let gone = rng.below(topology.pools[nth].endpoints.len());
+            topology.pools[nth].endpoints.remove(gone);
+        }
+        4 if pools < 6 => {
+            let name = rng.below(9);
+            if topology.pools.iter().all(|pool| *pool.name != *format!("p{name}")) {
+                topology.pools.push(pool(rng, name));
+            }
+        }
+        5 if pools > 2 => remove_pool(topology, nth),
+        6 => topology.pools[nth].probe = probe(rng),
+        7 => {
+            let fresh = pool(rng, nth);
+            let pool = &mut topology.pools[nth];
+            (pool.panic_threshold, pool.max_in_flight) = (fresh.panic_threshold, fresh.max_in_flight);
+        }
+        8 => {
+            let name = rng.below(4);
+            if topology.routes.iter().all(|route| *route.name != *format!("r{name}")) {
+                topology.routes.push(route(rng, name, pools));
+            }
+        }
+        9 if routes > 1 => {
+            topology.routes.remove(which);
+        }
+        10 => {
+            topology.pools.rotate_left(1);
+            for member in topology.routes.iter_mut().flat_map(|route| &mut route.pools) {
+                member.pool = (member.pool + pools - 1) % pools;
+            }
+        }
+        _ => {
+            let name = topology.routes[which].name.clone();
+            let nth = name[1..].parse().unwrap();
+            topology.routes[which] = route(rng, nth, pools);
+        }
+    }
+}
+
+fn remove_pool(topology: &mut Topology, gone: usize) {
+    topology.pools.remove(gone);
+    for route in &mut topology.routes {
+        route.pools.retain(|member| member.pool != gone);
+        for member in &mut route.pools {
+            member.pool -= usize::from(member.pool > gone);
+        }
+        if route.pools.is_empty() {
+            route.pools.push(RoutePool { pool: 0, tier: 0, weight: 1, dial: 100 });
+        }
+    }
+}
+
+fn rng_host(seed: u64) -> usize {
+    seed as usize % 8
+}
+
+fn spec(rng: &mut Prng, pool: usize, nth: usize) -> EndpointSpec {
+    let name = rng.percent(25);
+    let host =
+        if name { format!("n{}.test", rng.below(4)) } else { format!("10.{}.0.{}", pool % 9, nth + 1) };
+    EndpointSpec {
+        host: host.into(),
+        port: rng.pick(&[8000, 8000, 8001]),
+        weight: rng.pick(&[0, 1, 1, 1, 3]),
+    }
+}
+
+fn probe(rng: &mut Prng) -> Option<ProbeRules> {
+    let rules = ProbeRules {
+        interval: Duration::from_secs(1),
+        confirm: Duration::from_millis(100),
+        timeout: Duration::from_millis(300),
+        rise: rng.pick(&[1, 2, 3]),
+        fall: rng.pick(&[1, 2, 3]),
+    };
+    if rng.percent(8) { None } else { Some(rules) }
+}
+
+fn pool(rng: &mut Prng, nth: usize) -> Pool {
+    Pool {
+        name: format!("p{nth}").into(),
+        cloud: "aws".into(),
+        region: "here".into(),
+        probe: probe(rng),
+        endpoints: (0..3 + rng.below(2)).map(|host| spec(rng, nth, host)).collect(),
+        max_in_flight: rng.pick(&[0, 0, 0, 2, 5]),
+        panic_threshold: rng.pick(&[0.5, 0.5, 0.3, 0.0, 1.0]),
+    }
+}
+
+fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
+    let policy = rng.below(3);
+    let mut members: Vec<RoutePool> = Vec::new();
+    let first = rng.below(pools);
+    for turn in 0..1 + rng.below(pools) {
+        let tier = if policy == 0 { turn as u32 } else { 0 };
+        let tier = if rng.percent(15) { rng.below(3) as u32 } else { tier };
+        members.push(RoutePool {
+            pool: (first + turn) % pools,
+            tier,
+            weight: rng.pick(&[0, 1, 1, 1, 2, 5]),
+            dial: rng.pick(&[0, 1, 50, 100, 100, 100, 100, 100]),
+        });
+    }
+    let ms = Duration::from_millis;
+    let band = Band { width: ms(10), hysteresis: 0.1, dwell: rng.pick(&[ms(0), ms(2000)]) };
+    Route {
+        name: format!("r{nth}").into(),
+        hosts: Vec::new(),
+        path_prefix: format!("/r{nth}").into(),
+        pools: members,
+        band: (policy == 2).then_some(band),
+        share_leftover: policy == 1,
+        failback_hold: if policy == 1 { ms(0) } else { rng.pick(&[ms(0), ms(1000), ms(10_000)]) },
+        overprovision: rng.pick(&[1.0, 1.4, 2.0]),
+        timeouts: Timeouts { connect: ms(1000), first_byte: ms(15_000), idle: ms(60_000), total: ms(60_000) },
+        retry: RetryRules {
+            attempts: rng.below(5) as u32,
+            on_connect: true,
+            on_reset: true,
+            on_5xx: true,
+            budget: rng.pick(&[0.0, 0.1, 0.5]),
+            buffer: 65_536,
+        },
+    }
+}

@@ -1,0 +1,277 @@
+//! One seed's story: what happens to the world, step by step.
+
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use thalweg_core::{
+    Admin, EndpointId, EndpointKey, Event, Evidence, Fault, Snapshot, Tick, Tried, mix, retry::Budget, roll,
+};
+
+use crate::{
+    oracle::Oracle,
+    prng::Prng,
+    request::{Attempt, Busy},
+    scene,
+    subject::{Mutant, Subject},
+};
+
+struct Story {
+    rng: Prng,
+    subject: Subject,
+    oracle: Oracle,
+    now: Tick,
+    generation: u64,
+    /// Who is dead in truth, whatever the probes have found out so far.
+    dead: BTreeMap<SocketAddr, Fault>,
+    /// What decides the latencies.
+    weather: u64,
+    snapshot: Snapshot,
+    turn: u32,
+    budget: Budget,
+    /// Requests and retries by second, and the ratio in force: the budget's plain definition.
+    spent: Vec<(u64, bool)>,
+    ratio: f64,
+}
+
+const FLOOR: f64 = 0.5;
+
+const FAULTS: [Fault; 6] =
+    [Fault::Refused, Fault::Refused, Fault::Timeout, Fault::Reset, Fault::Status, Fault::Unreachable];
+
+/// Tells one story; the error is the step that broke a promise, and which.
+pub(crate) fn tell(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize, String)> {
+    let mut rng = Prng(seed);
+    let mut subject = Subject::new(mutant);
+    let snapshot = subject.world.snapshot();
+    let now = Tick(rng.next() % 1_000_000_000);
+    let mut story = Story {
+        rng,
+        subject,
+        oracle: Oracle::default(),
+        now,
+        generation: 0,
+        dead: BTreeMap::new(),
+        weather: seed,
+        snapshot,
+        turn: 0,
+        budget: Budget::new(0.1, FLOOR),
+        spent: Vec::new(),
+        ratio: 0.1,
+    };
+    let topology = scene::topology(&mut story.rng);
+    story.adopt(topology).map_err(|what| (0, what))?;
+    for step in 1..=steps {
+        story.step().map_err(|what| (step, what))?;
+    }
+    Ok(())
+}
+
+impl Story {
+    fn step(&mut self) -> Result<(), String> {
+        match self.rng.below(100) {
+            0..34 => self.probe_one(),
+            34..44 => self.probe_pool(),
+            44..52 => {
+                self.tide();
+                Ok(())
+            }
+            52..56 => {
+                let topology = scene::edited(&mut self.rng, &self.oracle.topology.clone());
+                self.adopt(topology)
+            }
+            56..60 => self.resolve(),
+            60..64 => self.order(),
+            64..69 => self.suspect(),
+            69..71 => self.apply(Event::Ticked, None),
+            71..79 => {
+                let ms = self.rng.pick(&[0, 1, 50, 300, 999, 1000, 2000, 3000]);
+                self.pass(Duration::from_millis(ms))
+            }
+            79..80 => self.pass(Duration::from_secs(60)),
+            _ => self.request(),
+        }
+    }
+
+    fn adopt(&mut self, topology: thalweg_core::Topology) -> Result<(), String> {
+        self.generation += 1;
+        let generation = self.generation;
+        self.apply(Event::Adopted { topology: Arc::new(topology), generation }, None)
+    }
+
+    /// Tells world and oracle the same, and compares.
+    fn apply(&mut self, event: Event, key: Option<EndpointKey>) -> Result<(), String> {
+        let name = format!("{event:?}").chars().take(9).collect::<String>();
+        let ticked = matches!(event, Event::Ticked);
+        self.oracle.hear(&event, key.as_ref());
+        let changes = self.subject.apply(event, self.now);
+        if ticked && self.subject.world.next_deadline().is_some_and(|deadline| deadline <= self.now) {
+            return Err("after a tick, the next is due already".into());
+        }
+        self.snapshot = self.subject.world.snapshot();
+        let again = self.subject.world.snapshot();
+        self.oracle.judge(&self.snapshot, &again, &name, (changes.publish, self.now))
+    }
+
+    /// Time passes; the keeper ticks when it is due, or late.
+    fn pass(&mut self, span: Duration) -> Result<(), String> {
+        let end = self.now.after(span);
+        let late = self.rng.percent(30);
+        while let Some(due) = self.subject.world.next_deadline().filter(|due| *due <= end) {
+            self.now = if late { end } else { due.max(self.now) };
+            self.apply(Event::Ticked, None)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn any_endpoint(&mut self) -> Option<(EndpointId, EndpointKey)> {
+        let places = &self.snapshot.layout.endpoints;
+        let slot = self.rng.below(places.len());
+        Some((places.get(slot)?.id, self.oracle.slots.get(slot)?.0.clone()))
+    }
+
+    fn probe(&mut self, id: EndpointId, key: EndpointKey) -> Result<(), String> {
+        let lie = self.rng.percent(3);
+        let fault = self.dead.get(&key.address).copied().or(lie.then_some(Fault::Timeout));
+        let distance = key.pool.bytes().fold(self.weather, |hash, byte| mix(hash ^ u64::from(byte))) % 40;
+        let ms = 5 + distance + self.rng.next() % 10;
+        let result = match fault {
+            Some(fault) => Err(Evidence { fault, detail: "seen".into() }),
+            None => Ok(Duration::from_millis(ms)),
+        };
+        self.apply(Event::Probed { id, result }, Some(key))
+    }
+
+    fn probe_one(&mut self) -> Result<(), String> {
+        if self.rng.percent(3) {
+            let id = EndpointId(1_000_000);
+            return self.apply(Event::Probed { id, result: Ok(Duration::ZERO) }, None);
+        }
+        let Some((id, key)) = self.any_endpoint() else { return Ok(()) };
+        self.probe(id, key)
+    }
+
+    /// Every endpoint of one pool, three times: enough for any rise or fall.
+    fn probe_pool(&mut self) -> Result<(), String> {
+        let Some((_, key)) = self.any_endpoint() else { return Ok(()) };
+        for _ in 0..3 {
+            for slot in 0..self.oracle.slots.len() {
+                let member = self.oracle.slots[slot].0.clone();
+                if member.pool == key.pool {
+                    let id = self.snapshot.layout.endpoints[slot].id;
+                    self.probe(id, member)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The truth changes: an endpoint, a whole pool, or the world.
+    fn tide(&mut self) {
+        if self.rng.percent(30) {
+            self.weather = self.rng.next();
+            return;
+        }
+        let Some((_, key)) = self.any_endpoint() else { return };
+        let (reach, kill) = (self.rng.below(10), self.rng.percent(55));
+        let fault = self.rng.pick(&FAULTS);
+        for (other, _) in &self.oracle.slots {
+            let hit = *other == key || (reach >= 4 && other.pool == key.pool) || reach == 9;
+            match (hit, kill) {
+                (true, true) => _ = self.dead.insert(other.address, fault),
+                (true, false) => _ = self.dead.remove(&other.address),
+                _ => {}
+            }
+        }
+    }
+
+    fn resolve(&mut self) -> Result<(), String> {
+        let nth = self.rng.below(5);
+        let mut addresses = Vec::new();
+        for _ in 0..self.rng.below(4) {
+            addresses.push(std::net::IpAddr::from([10, 100, nth as u8, self.rng.below(4) as u8]));
+        }
+        self.apply(Event::Resolved { host: format!("n{nth}.test").into(), addresses }, None)
+    }
+
+    fn order(&mut self) -> Result<(), String> {
+        let Some((_, key)) = self.any_endpoint() else { return Ok(()) };
+        let admin = self.rng.pick(&[Admin::Enabled, Admin::Enabled, Admin::Draining, Admin::Disabled]);
+        self.apply(Event::Ordered { key: key.clone(), admin }, Some(key))
+    }
+
+    fn suspect(&mut self) -> Result<(), String> {
+        let Some((id, key)) = self.any_endpoint() else { return Ok(()) };
+        let fault = self.rng.pick(&FAULTS);
+        self.apply(Event::Suspected { id, fault }, Some(key))
+    }
+
+    /// One request with all its retries; the world may move in between.
+    fn request(&mut self) -> Result<(), String> {
+        let name = {
+            let routes = &self.oracle.topology.routes;
+            routes[self.rng.below(routes.len())].name.clone()
+        };
+        let busy = Busy { seed: self.rng.next(), most: self.rng.pick(&[0, 0, 1, 3, 8]) };
+        let attempts = self.rng.pick(&[1, 2, 3, 4, 30]);
+        let mut tried: Vec<Tried> = Vec::new();
+        self.turn = self.turn.wrapping_add(1);
+        let roll = roll(self.turn, self.rng.next());
+        self.count_request();
+        for attempt in 0..attempts {
+            let Some(route) = self.oracle.topology.routes.iter().position(|route| route.name == name) else {
+                return Ok(());
+            };
+            let question = Attempt {
+                oracle: &self.oracle,
+                subject: &self.subject,
+                snapshot: &self.snapshot,
+                busy: &busy,
+                route,
+                tried: &tried,
+                roll,
+            };
+            let answer = question.judge()?;
+            if attempt == 0 {
+                question.judge_explained()?;
+            }
+            let Some(decision) = answer else { return Ok(()) };
+            let place = &self.snapshot.layout.endpoints[decision.endpoint.0 as usize];
+            tried.push(Tried { endpoint: place.id, pool: decision.pool });
+            self.count_retry()?;
+            match self.rng.below(20) {
+                0 => self.probe_one()?,
+                1 => self.resolve()?,
+                2 => {
+                    let topology = scene::edited(&mut self.rng, &self.oracle.topology.clone());
+                    self.adopt(topology)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn count_request(&mut self) {
+        if self.rng.percent(5) {
+            self.ratio = self.rng.pick(&[0.0, 0.1, 0.5, 1.0]);
+            self.budget.adjust(self.ratio, FLOOR);
+        }
+        self.budget.request(self.now);
+        self.spent.push((self.now.0 / 1_000_000, false));
+    }
+
+    /// The budget against its definition: retries ≤ ratio × requests + floor, over the last ten whole seconds.
+    fn count_retry(&mut self) -> Result<(), String> {
+        let second = self.now.0 / 1_000_000;
+        self.spent.retain(|(at, _)| at + 10 > second);
+        let (requests, retries) = self.spent.iter().fold((0u32, 0u32), |(requests, retries), (_, retry)| {
+            if *retry { (requests, retries + 1) } else { (requests + 1, retries) }
+        });
+        let allowed = f64::from(retries + 1) <= f64::from(requests) * self.ratio + FLOOR * 10.0;
+        let taken = self.budget.take(self.now);
+        if taken {
+            self.spent.push((second, true));
+        }
+        if taken == allowed { Ok(()) } else { Err(format!("budget: took {taken}, allowed {allowed}")) }
+    }
+}

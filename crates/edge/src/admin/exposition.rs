@@ -1,0 +1,177 @@
+//! Everything that is counted as one Prometheus text: each declared metric once, with its help and type.
+//! What the workers and the control thread count is summed at this moment; what is a state is read from the picture.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use metrics::{Key, Label};
+use metrics_exporter_prometheus::{LabelSet, formatting};
+use thalweg_core::{Availability, PoolSlot, RouteSlot};
+
+use super::process;
+use crate::{
+    control::Control,
+    meters::{self, Series, Total},
+    shared::Live,
+    telemetry::{self, Kind, Metric, SECONDS},
+    wall,
+};
+
+/// One sample's value.
+#[derive(Clone, Debug)]
+enum Value {
+    Summed(Total),
+    State(f64),
+}
+
+/// The text for this moment.
+pub(crate) fn of(control: &Control) -> String {
+    let live = control.shared.live.load_full();
+    let workers = control.shared.meters.iter().chain([&*control.meters]);
+    let mut all: BTreeMap<Series, Value> =
+        meters::totals(workers).into_iter().map(|(series, total)| (series, Value::Summed(total))).collect();
+    let mut state = |metric: &'static Metric, labels: &[&str], value: f64| {
+        let labels = labels.iter().map(|label| Arc::from(*label)).collect();
+        all.insert(Series { metric, labels }, Value::State(value));
+    };
+    of_control(control, &live, &mut state);
+    of_picture(&live, &mut state);
+    all.entry(Series::new(&telemetry::LOG_DROPPED, &[])).or_insert(Value::State(0.0));
+    let mut text = String::with_capacity(256 * all.len());
+    for metric in telemetry::ALL {
+        let samples = all.iter().filter(|(series, _)| series.metric == *metric);
+        write_family(&mut text, metric, samples);
+    }
+    process::write(&mut text, control.began.1);
+    text
+}
+
+/// Sums of a set of meters alone, for tests.
+#[must_use]
+pub fn render<'a>(workers: impl Iterator<Item = &'a meters::Meters>) -> String {
+    let all: BTreeMap<Series, Value> =
+        meters::totals(workers).into_iter().map(|(series, total)| (series, Value::Summed(total))).collect();
+    let mut text = String::new();
+    for metric in telemetry::ALL {
+        write_family(&mut text, metric, all.iter().filter(|(series, _)| series.metric == *metric));
+    }
+    text
+}
+
+fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64)) {
+    #[expect(clippy::cast_precision_loss, reason = "generations and dates stay far below 2^53")]
+    let real = |whole: i64| whole as f64;
+    let generation = i64::try_from(live.snapshot.generation).unwrap_or(i64::MAX);
+    state(&telemetry::GENERATION, &[], real(generation));
+    state(&telemetry::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    let last = control.last_reload.borrow();
+    let ok = last.as_ref().is_some_and(|last| last.result != "rejected");
+    state(&telemetry::LAST_RELOAD_OK, &[], f64::from(u8::from(ok)));
+    if let Some(time) = control.last_success.get() {
+        state(&telemetry::LAST_RELOAD_TIME, &[], wall::unix(time).as_secs_f64());
+    }
+    for certificate in &*control.certificates.borrow() {
+        let labels = [&*certificate.listener, &*certificate.name];
+        state(&telemetry::CERTIFICATE_EXPIRY, &labels, real(certificate.not_after));
+    }
+}
+
+fn of_picture(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64)) {
+    let topology = &live.snapshot.layout.topology;
+    for (slot, pool) in (0..).map(PoolSlot).zip(&topology.pools) {
+        state(&telemetry::POOL_INFO, &[&pool.name, &pool.region, &pool.cloud], 1.0);
+        for (_, place, view) in live.snapshot.endpoints_of(slot) {
+            let up = view.availability == Availability::Up;
+            let address = place.address.to_string();
+            state(&telemetry::AVAILABLE, &[&pool.name, &address], f64::from(u8::from(up)));
+        }
+    }
+    for (slot, route) in (0..).map(RouteSlot).zip(&topology.routes) {
+        state(&telemetry::PANIC, &[&route.name], f64::from(u8::from(live.snapshot.in_panic(slot))));
+    }
+}
+
+fn write_family<'a>(
+    text: &mut String,
+    metric: &'static Metric,
+    samples: impl Iterator<Item = (&'a Series, &'a Value)>,
+) {
+    let mut samples = samples.peekable();
+    if samples.peek().is_none() {
+        return;
+    }
+    let kind = match metric.kind {
+        Kind::Counter => "counter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram => "histogram",
+    };
+    formatting::write_help_line(text, metric.name, None, None, metric.help);
+    formatting::write_type_line(text, metric.name, None, None, kind);
+    for (series, value) in samples {
+        let labels = label_set(series);
+        match value {
+            Value::State(value) => line(text, metric.name, None, &labels, value),
+            Value::Summed(Total::Value(value)) => line(text, metric.name, None, &labels, value),
+            Value::Summed(Total::Histogram { buckets, sum_seconds }) => {
+                let mut count = 0;
+                for (nth, bucket) in buckets.iter().enumerate() {
+                    count += bucket;
+                    let bound = SECONDS.get(nth).map_or_else(|| "+Inf".to_owned(), ToString::to_string);
+                    let bound = Some(("le", bound));
+                    formatting::write_metric_line(
+                        text,
+                        metric.name,
+                        Some("bucket"),
+                        &labels,
+                        bound,
+                        count,
+                        None,
+                    );
+                }
+                line(text, metric.name, Some("sum"), &labels, sum_seconds);
+                line(text, metric.name, Some("count"), &labels, &count);
+            }
+        }
+    }
+}
+
+fn line(
+    text: &mut String,
+    name: &str,
+    suffix: Option<&'static str>,
+    labels: &LabelSet,
+    value: &impl std::fmt::Display,
+) {
+    formatting::write_metric_line::<&str, _>(text, name, suffix, labels, None, value, None);
+}
+
+fn label_set(series: &Series) -> LabelSet {
+    let labels = series.metric.labels.iter().zip(&series.labels);
+    let labels: Vec<Label> = labels.map(|(name, value)| Label::new(*name, value.to_string())).collect();
+    LabelSet::from_key_and_global(&Key::from_parts(series.metric.name, labels), &Default::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meters::Meters;
+    use std::time::Duration;
+
+    #[test]
+    fn a_family_has_one_head_and_cumulative_buckets() {
+        let workers = [Meters::default(), Meters::default()];
+        let odd: Arc<str> = "a\"b\\c".into();
+        for worker in &workers {
+            worker.histogram(Series::new(&telemetry::DURATION, &[&odd])).record(Duration::from_millis(7));
+            worker.cell(Series::new(&telemetry::RELOADS, &[&Arc::from("applied")])).bump();
+        }
+        let text = render(workers.iter());
+        assert_eq!(text.matches("# TYPE thalweg_request_duration_seconds histogram").count(), 1);
+        assert!(
+            text.contains("thalweg_request_duration_seconds_bucket{route=\"a\\\"b\\\\c\",le=\"0.005\"} 0\n"),
+            "{text}"
+        );
+        assert!(text.contains("le=\"0.01\"} 2\n") && text.contains("le=\"+Inf\"} 2\n"), "{text}");
+        assert!(text.contains("_sum{route=\"a\\\"b\\\\c\"} 0.014\n"), "{text}");
+        assert!(text.contains("thalweg_config_reloads_total{result=\"applied\"} 2\n"), "{text}");
+    }
+}

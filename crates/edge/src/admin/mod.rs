@@ -1,0 +1,104 @@
+//! The operator's door: HTTP/1.1 on the control thread, behind a stack that sheds what is too much.
+//! Never on the request path; slow readers of it harm nobody.
+
+mod door;
+mod exposition;
+mod process;
+mod question;
+mod routes;
+mod status;
+
+use std::{convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Semaphore, task::spawn_local, time::sleep};
+use tower::{BoxError, ServiceBuilder, ServiceExt};
+
+pub use exposition::render;
+pub use question::{Question, answer, offline};
+pub(crate) use status::config_error;
+
+use crate::control::Control;
+
+/// Connections at the same time.
+const CONNECTIONS: usize = 256;
+/// Requests being answered at the same time; more are shed.
+const AT_ONCE: usize = 32;
+/// Longest time to an answer.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Longest time to a request's head, and longest silence between two requests.
+const HEAD: Duration = Duration::from_secs(30);
+
+/// Every answer's body.
+pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
+
+/// Accepts operators until the task is dropped.
+pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let stack = {
+        let control = Rc::clone(&control);
+        let inner = tower::service_fn(move |(peer, request): (SocketAddr, Request<Incoming>)| {
+            let control = Rc::clone(&control);
+            async move { Ok::<_, Infallible>(routes::answer(&control, peer, request).await) }
+        });
+        ServiceBuilder::new().load_shed().concurrency_limit(AT_ONCE).timeout(ANSWER).service(inner)
+    };
+    loop {
+        let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
+        let (stream, peer) = match door.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, or the client went away: neither is cured by asking again at once.
+                tracing::debug!(%error, "operator not accepted");
+                sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let stack = stack.clone();
+        let service = service_fn(move |request| {
+            let answered = stack.clone().oneshot((peer, request));
+            async move { Ok::<_, Infallible>(answered.await.unwrap_or_else(|error| shed(&error))) }
+        });
+        spawn_local(async move {
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
+            let served = builder.serve_connection(TokioIo::new(stream), service).await;
+            if let Err(error) = served {
+                tracing::debug!(%peer, %error, "operator's connection ended");
+            }
+            drop(permit);
+        });
+    }
+}
+
+fn shed(error: &BoxError) -> Response<Body> {
+    if error.is::<tower::load_shed::error::Overloaded>() {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many requests at once");
+    }
+    refuse(StatusCode::GATEWAY_TIMEOUT, "timeout", "no answer in time; what was asked for may still happen")
+}
+
+/// An answer with a body of a kind.
+pub(crate) fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An answer in JSON.
+pub(crate) fn json_reply(status: StatusCode, body: &Value) -> Response<Body> {
+    reply(status, "application/json", format!("{body}\n"))
+}
+
+/// A refusal in JSON.
+pub(crate) fn refuse(status: StatusCode, error: &str, detail: &str) -> Response<Body> {
+    json_reply(status, &json!({ "error": error, "detail": detail }))
+}

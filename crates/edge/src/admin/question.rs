@@ -1,0 +1,231 @@
+//! "Where would this request go, and why?": the core's explanation as JSON, for a running edge and for a file alike.
+//! Never decides anything.
+
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+
+use serde_json::{Value, json};
+use thalweg_config::Config;
+use thalweg_core::{
+    EndpointSlot, Event, Explained, Facts, NoLoads, PoolSlot, RouteSlot, Snapshot, Stage, Tick, World,
+    explain,
+};
+
+/// A request as far as steering knows it.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// As sent; port and final dot do not matter.
+    pub host: String,
+    /// Path, maybe with a query.
+    pub path: String,
+    /// Who asks.
+    pub client: IpAddr,
+    /// The method.
+    pub method: String,
+    /// Which draw.
+    pub roll: u64,
+}
+
+impl Question {
+    /// Who asks if nobody is named.
+    pub const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    /// From the parameters of a call.
+    ///
+    /// # Errors
+    /// What is missing or no value.
+    pub fn from_query(query: &BTreeMap<String, String>) -> Result<Self, String> {
+        let given = |name: &str| query.get(name).filter(|value| !value.is_empty());
+        let client = given("client").map_or(Ok(Self::CLIENT), |text| text.parse());
+        let roll = given("roll").map_or(Ok(0), |text| text.parse());
+        Ok(Self {
+            host: given("host").ok_or("`host` is missing")?.clone(),
+            path: given("path").ok_or("`path` is missing")?.clone(),
+            client: client.map_err(|_| "`client` is no address")?,
+            method: given("method").map_or_else(|| "GET".into(), Clone::clone),
+            roll: roll.map_err(|_| "`roll` is no number")?,
+        })
+    }
+}
+
+/// The answer by a picture. `health` says what is believed about endpoints.
+#[must_use]
+pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
+    let host = plain_host(&asked.host);
+    let path = asked.path.split(['?', '#']).next().unwrap_or_default();
+    let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let facts = Facts { host: &host, path: &path, client: asked.client, tried: &[] };
+    let explained = explain(snapshot, &NoLoads, &facts, asked.roll);
+    let route = explained.route.and_then(|slot| snapshot.route(slot)).map(|route| &*route.name);
+    let mut answer = json!({
+        "host": host, "path": path, "client": asked.client.to_string(), "method": asked.method,
+        "health": health, "roll": asked.roll,
+        "generation": snapshot.generation, "revision": snapshot.revision,
+        "route": route, "stage": route.map(|_| stage_name(explained.stage)),
+        "pools": pools(snapshot, &explained),
+    });
+    let decision = match explained.outcome {
+        Ok(decision) => json!({ "decision": {
+            "pool": pool_name(snapshot, decision.pool),
+            "endpoint": address(snapshot, decision.endpoint),
+            "reason": decision.reason.as_str(),
+            "roll": asked.roll, "revision": snapshot.revision, "generation": snapshot.generation,
+        }}),
+        Err(refusal) => json!({ "refusal": refusal.as_str() }),
+    };
+    if let (Value::Object(answer), Value::Object(decision)) = (&mut answer, decision) {
+        answer.extend(decision);
+    }
+    answer
+}
+
+/// The picture of a config whose endpoints are all fine: what `explain --config` asks. Names stand for one address
+/// each (0.0.0.0), for nobody was asked.
+#[must_use]
+pub fn offline(config: &Config) -> Snapshot {
+    let mut topology = config.topology.clone();
+    // Without probes an endpoint counts as healthy: exactly what is to be assumed here.
+    for pool in &mut topology.pools {
+        pool.probe = None;
+    }
+    let mut world = World::default();
+    let mut names: Vec<Box<str>> =
+        topology.pools.iter().flat_map(|pool| &pool.endpoints).map(|spec| spec.host.clone()).collect();
+    names.retain(|host| host.parse::<IpAddr>().is_err());
+    names.sort_unstable();
+    names.dedup();
+    world.apply(Event::Adopted { topology: Arc::new(topology), generation: 1 }, Tick(0));
+    for host in names {
+        let addresses = vec![IpAddr::from([0, 0, 0, 0])];
+        world.apply(Event::Resolved { host, addresses }, Tick(0).after(Duration::ZERO));
+    }
+    world.snapshot()
+}
+
+/// The spelling of a stage.
+pub(crate) fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Up => "up",
+        Stage::Unproven => "unproven",
+        Stage::Panic => "panic",
+    }
+}
+
+/// The part of a route's traffic that each of its pools takes, 0–1, by position.
+pub(crate) fn shares(snapshot: &Snapshot, route: RouteSlot) -> Vec<f64> {
+    let members = snapshot.route(route).map_or(0, |route| route.pools.len());
+    let mut shares = vec![0.0; members];
+    let mut from = 0;
+    for segment in snapshot.routes.get(route.0 as usize).into_iter().flat_map(|view| &view.shares.segments) {
+        if let Some(share) = shares.get_mut(segment.entry as usize) {
+            #[expect(clippy::cast_precision_loss, reason = "at most 2^32")]
+            let part = (segment.end - from) as f64 / 4_294_967_296.0;
+            *share += part;
+        }
+        from = segment.end;
+    }
+    shares
+}
+
+fn pools(snapshot: &Snapshot, explained: &Explained) -> Vec<Value> {
+    let route = explained.route.and_then(|slot| snapshot.route(slot));
+    let one = |pool: &thalweg_core::ExplainedPool| {
+        let member = route.and_then(|route| route.pools.get(pool.entry.entry as usize));
+        json!({
+            "pool": pool_name(snapshot, pool.entry.pool), "tier": pool.entry.tier,
+            "weight": member.map(|member| member.weight), "dial": member.map(|member| member.dial),
+            "latency_us": pool.entry.latency_us, "near": pool.entry.near,
+            "verdict": pool.entry.verdict.as_str(), "share": pool.share,
+        })
+    };
+    explained.pools.iter().map(one).collect()
+}
+
+fn pool_name(snapshot: &Snapshot, pool: PoolSlot) -> &str {
+    snapshot.pool(pool).map(|pool| &*pool.name).unwrap_or_default()
+}
+
+/// An address, or the name that stands for addresses nobody asked for.
+fn address(snapshot: &Snapshot, slot: EndpointSlot) -> Option<String> {
+    let place = snapshot.layout.endpoints.get(slot.0 as usize)?;
+    let spec = snapshot.pool(place.pool)?.endpoints.get(place.spec as usize)?;
+    if place.address.ip().is_unspecified() && spec.host.parse::<IpAddr>().is_err() {
+        return Some(format!("{}:{}", spec.host, spec.port));
+    }
+    Some(place.address.to_string())
+}
+
+/// Lower case, without port and final dot.
+fn plain_host(host: &str) -> String {
+    let bare = match (host.strip_prefix('['), host.rsplit_once(':')) {
+        (Some(rest), _) => rest.split(']').next().unwrap_or_default(),
+        (None, Some((name, port)))
+            if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.contains(':') =>
+        {
+            name
+        }
+        _ => host,
+    };
+    bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+        version = 1
+        [[listener]]
+        name = "web"
+        bind = "127.0.0.1:8080"
+        [probe.p]
+        path = "/health"
+        [pool.near]
+        probe = "p"
+        endpoints = [{ address = "127.0.0.1:9" }]
+        [pool.far]
+        probe = "p"
+        endpoints = [{ address = "far.test:10" }]
+        [route.api]
+        hosts = ["api.test"]
+        path_prefix = "/v1"
+        policy = "weighted"
+        pools = [{ pool = "near", weight = 3 }, { pool = "far" }]
+    "#;
+
+    fn ask(host: &str, path: &str, roll: u64) -> Value {
+        let config = thalweg_config::parse_str(CONFIG, "t.toml").unwrap();
+        let question = Question {
+            host: host.into(),
+            path: path.into(),
+            client: Question::CLIENT,
+            method: "GET".into(),
+            roll,
+        };
+        answer(&offline(&config), &question, "assumed")
+    }
+
+    #[test]
+    fn a_file_alone_answers_with_every_endpoint_assumed_healthy() {
+        let said = ask("API.test.:80", "/v1/x?y", 0);
+        assert_eq!((&said["route"], &said["stage"]), (&json!("api"), &json!("up")));
+        assert_eq!(said["pools"][0]["share"], 0.75);
+        assert_eq!(said["decision"]["endpoint"], "127.0.0.1:9");
+        let last = ask("api.test", "/v1", u64::MAX >> 11);
+        assert_eq!(last["decision"]["endpoint"], "far.test:10");
+    }
+
+    #[test]
+    fn a_refusal_is_an_answer() {
+        let said = ask("api.test", "/v2", 0);
+        assert_eq!((&said["refusal"], &said["route"]), (&json!("no_route"), &Value::Null));
+    }
+
+    #[test]
+    fn hosts_lose_port_final_dot_and_case() {
+        for (given, expected) in
+            [("A.b:80", "a.b"), ("a.b.", "a.b"), ("[::1]:80", "::1"), ("::1", "::1"), ("a:x", "a:x")]
+        {
+            assert_eq!(plain_host(given), expected);
+        }
+    }
+}

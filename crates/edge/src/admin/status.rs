@@ -1,0 +1,165 @@
+//! What is in force and what is known, as one JSON object. Reads the live picture and asks the keeper for evidence.
+
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+
+use serde_json::{Value, json};
+use thalweg_config::ConfigError;
+use thalweg_core::{EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
+
+use super::question::{shares, stage_name};
+use crate::{
+    control::{Control, Phase},
+    meters::{self, Series, Total},
+    shared::Live,
+    telemetry::IN_FLIGHT,
+    wall,
+};
+
+/// What a probe last said, by endpoint, with the smoothed latency.
+type Seen = BTreeMap<EndpointId, (Option<u32>, Option<(Tick, Result<std::time::Duration, Evidence>)>)>;
+
+pub(crate) async fn of(control: &Control) -> Value {
+    let live = control.shared.live.load_full();
+    let layout = Arc::clone(&live.snapshot.layout);
+    let seen = control.keeper.look(move |world| -> Seen {
+        let of = |id: EndpointId| {
+            world.health(id).map(|health| (id, (health.latency.micros(), health.last.clone())))
+        };
+        layout.endpoints.iter().filter_map(|place| of(place.id)).collect()
+    });
+    let seen = seen.await.unwrap_or_default();
+    let endpoints = Endpoints { live: &live, seen, in_flight: in_flight(control), now: control.shared.now() };
+    let config = &live.wiring.config;
+    let unready = control.ready().err();
+    json!({
+        "edge": { "name": config.edge.name, "region": config.edge.region, "cloud": config.edge.cloud },
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_seconds": control.began.0.elapsed().as_secs(),
+        "ready": unready.is_none(),
+        "unready": unready.map(|why| why.as_str()),
+        "draining": control.phase.get() == Phase::Draining,
+        "generation": live.snapshot.generation,
+        "revision": live.snapshot.revision,
+        "config_hash": config.hash,
+        "config_files": config.files,
+        "warnings": config.warnings.iter().map(config_error).collect::<Vec<_>>(),
+        "restart_required": *control.restart_required.borrow(),
+        "last_reload": last_reload(control),
+        "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
+        "routes": routes(&live),
+        "pools": (0..).zip(&config.topology.pools).map(|(slot, _)| endpoints.pool(PoolSlot(slot))).collect::<Vec<_>>(),
+    })
+}
+
+/// An error or warning with its place.
+pub(crate) fn config_error(error: &ConfigError) -> Value {
+    json!({
+        "file": error.span.file, "line": error.span.line, "column": error.span.column,
+        "path": error.path, "problem": error.problem, "hint": error.hint,
+    })
+}
+
+fn last_reload(control: &Control) -> Value {
+    control.last_reload.borrow().as_ref().map_or(Value::Null, |last| {
+        let errors: Vec<Value> = last.errors.iter().map(config_error).collect();
+        json!({ "result": last.result, "time": wall::rfc3339(last.time), "errors": errors })
+    })
+}
+
+fn listener(listener: &thalweg_config::Listener) -> Value {
+    json!({
+        "name": listener.name, "bind": listener.bind.value.to_string(), "tls": listener.tls.is_some(),
+        "http1": listener.http1, "http2": listener.http2,
+    })
+}
+
+fn routes(live: &Live) -> Vec<Value> {
+    let snapshot = &live.snapshot;
+    let topology = &snapshot.layout.topology;
+    let route = |(slot, (route, view)): (u32, (&thalweg_core::Route, &thalweg_core::RouteView))| {
+        let shares = shares(snapshot, RouteSlot(slot));
+        let members = route.pools.iter().zip(&view.pools).zip(shares);
+        let pools: Vec<Value> = members
+            .map(|((member, seen), share)| {
+                json!({
+                    "pool": topology.pools.get(member.pool).map(|pool| &*pool.name),
+                    "tier": member.tier, "weight": member.weight, "dial": member.dial,
+                    "share": share, "near": seen.near, "held": seen.held,
+                })
+            })
+            .collect();
+        json!({
+            "name": &*route.name, "hosts": route.hosts, "path_prefix": &*route.path_prefix,
+            "stage": stage_name(view.shares.stage), "panic": snapshot.in_panic(RouteSlot(slot)),
+            "first_round_done": view.first_round_done, "pools": pools,
+        })
+    };
+    (0..).zip(topology.routes.iter().zip(&snapshot.routes)).map(route).collect()
+}
+
+/// Requests under way by pool and endpoint, summed over the workers.
+fn in_flight(control: &Control) -> BTreeMap<(Arc<str>, Arc<str>), u64> {
+    let mut all = BTreeMap::new();
+    for (series, total) in meters::totals(control.shared.meters.iter()) {
+        if let (Series { metric, labels }, Total::Value(value)) = (&series, total)
+            && **metric == IN_FLIGHT
+            && let [pool, endpoint] = labels.as_slice()
+        {
+            all.insert((Arc::clone(pool), Arc::clone(endpoint)), value);
+        }
+    }
+    all
+}
+
+struct Endpoints<'a> {
+    live: &'a Live,
+    seen: Seen,
+    in_flight: BTreeMap<(Arc<str>, Arc<str>), u64>,
+    now: Tick,
+}
+
+impl Endpoints<'_> {
+    fn pool(&self, slot: PoolSlot) -> Value {
+        let snapshot = &self.live.snapshot;
+        let (pool, view) =
+            (snapshot.pool(slot), snapshot.pools.get(slot.0 as usize).copied().unwrap_or_default());
+        let settings = self.live.wiring.config.pools.get(slot.0 as usize);
+        let name = pool.map(|pool| &*pool.name).unwrap_or_default();
+        let endpoints: Vec<Value> =
+            snapshot.endpoints_of(slot).map(|(_, place, view)| self.endpoint(name, place, view)).collect();
+        json!({
+            "name": name,
+            "cloud": pool.map(|pool| &*pool.cloud), "region": pool.map(|pool| &*pool.region),
+            "probe": settings.and_then(|settings| settings.probe.as_ref()).map(|probe| &*probe.name),
+            "enabled": view.enabled, "up": view.up, "unproven": view.unproven,
+            "available": view.available, "short": view.short, "latency_us": view.latency_us,
+            "endpoints": endpoints,
+        })
+    }
+
+    fn endpoint(&self, pool: &str, place: &thalweg_core::Place, view: &thalweg_core::EndpointView) -> Value {
+        let address = place.address.to_string();
+        let key = (Arc::from(pool), Arc::from(&*address));
+        let spec =
+            self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec as usize));
+        let (latency, last) = self.seen.get(&place.id).cloned().unwrap_or_default();
+        json!({
+            "pool": pool, "address": address, "host": spec.map(|spec| &*spec.host), "weight": place.weight,
+            "availability": view.availability.as_str(), "probe": view.probe.as_str(),
+            "admin": view.admin.as_str(), "ejection": view.ejection.as_str(), "refusing": view.refusing,
+            "latency_us": latency.or(view.latency_us),
+            "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
+            "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
+        })
+    }
+
+    fn last_probe(&self, at: Tick, result: &Result<std::time::Duration, Evidence>) -> Value {
+        let time = SystemTime::now().checked_sub(self.now.since(at)).map(wall::rfc3339);
+        match result {
+            Ok(latency) => json!({
+                "result": "ok", "time": time, "latency_us": thalweg_core::micros(*latency), "error": null,
+            }),
+            Err(seen) => json!({ "result": seen.fault.as_str(), "time": time, "error": &*seen.detail }),
+        }
+    }
+}

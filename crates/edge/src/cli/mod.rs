@@ -1,0 +1,295 @@
+//! The command line: what can be typed, and what the exit code says. Each command's work is elsewhere.
+
+mod client;
+mod offline;
+mod online;
+mod show;
+
+use std::{io::Write, net::IpAddr, path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use crate::{
+    admin::Question,
+    lifecycle::{self, Failure},
+};
+
+/// Exit codes of the contract.
+pub(crate) mod exit {
+    pub(crate) const FINE: u8 = 0;
+    pub(crate) const FAILURE: u8 = 1;
+    pub(crate) const CONFIG: u8 = 2;
+    pub(crate) const BIND: u8 = 3;
+}
+
+/// Steers traffic to the best region that is alive.
+#[derive(Debug, Parser)]
+#[command(name = "thalweg", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
+struct Line {
+    #[command(subcommand)]
+    command: Order,
+}
+
+#[derive(Debug, Subcommand)]
+enum Order {
+    /// Serve (SIGHUP = reload, SIGTERM or SIGINT = drain and end)
+    Run(FileArgs),
+    /// Tell every error and warning of a config; start nothing
+    Check {
+        #[command(flatten)]
+        file: FileArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Tell where a request would go, and why
+    Explain(ExplainArgs),
+    /// Show pools, endpoints, health, latency, weights, generation
+    Status {
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Reload the config of a running edge
+    Reload {
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// End a latched failover
+    Failback {
+        /// The route
+        #[arg(long)]
+        route: String,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Take a pool, a region or an endpoint out of service
+    Drain {
+        #[command(flatten)]
+        whom: WhomArgs,
+        /// For how long (30m, 2h); default: until undrain
+        #[arg(long = "for", value_name = "DURATION")]
+        time: Option<String>,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Put it back into service
+    Undrain {
+        #[command(flatten)]
+        whom: WhomArgs,
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
+    /// Print the JSON Schema of the config
+    Schema,
+    /// Print completions for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Print the version
+    Version,
+}
+
+#[derive(Debug, Args)]
+struct FileArgs {
+    /// The config file
+    #[arg(long, short, env = "THALWEG_CONFIG", default_value = "/etc/thalweg/thalweg.toml")]
+    config: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+struct AdminArgs {
+    /// Where the edge's admin server listens
+    #[arg(long, default_value = "http://127.0.0.1:9900", value_name = "URL")]
+    admin: String,
+    /// File that holds the admin token
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct FormatArgs {
+    /// For people or for programs
+    #[arg(long, value_enum, default_value = "human")]
+    format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct ExplainArgs {
+    /// Answer from this file, every endpoint assumed healthy
+    #[arg(long, short, value_name = "FILE", conflicts_with = "admin")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    admin: AdminArgs,
+    /// The request's host
+    #[arg(long)]
+    host: String,
+    /// The request's path
+    #[arg(long)]
+    path: String,
+    /// The client's address
+    #[arg(long, value_name = "IP", default_value_t = Question::CLIENT)]
+    client: IpAddr,
+    /// The request's method
+    #[arg(long, default_value = "GET")]
+    method: String,
+    /// Which draw: the `roll` of a logged decision
+    #[arg(long, default_value_t = 0)]
+    roll: u64,
+    #[command(flatten)]
+    format: FormatArgs,
+}
+
+impl ExplainArgs {
+    fn question(&self) -> Question {
+        let (host, path, method) = (self.host.clone(), self.path.clone(), self.method.clone());
+        Question { host, path, client: self.client, method, roll: self.roll }
+    }
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct WhomArgs {
+    /// All endpoints of a pool
+    #[arg(long)]
+    pool: Option<String>,
+    /// All endpoints of a region
+    #[arg(long)]
+    region: Option<String>,
+    /// One endpoint
+    #[arg(long, value_name = "POOL/ADDRESS")]
+    endpoint: Option<String>,
+}
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let line = match Line::try_parse() {
+        Ok(line) => line,
+        Err(asked) => {
+            // Help and version are no errors; where to print them, clap knows.
+            let _ = asked.print();
+            return ExitCode::from(if asked.use_stderr() { exit::CONFIG } else { exit::FINE });
+        }
+    };
+    ExitCode::from(match line.command {
+        Order::Run(file) => run(&file),
+        Order::Check { file, format } => offline::check(&file.config, format.format),
+        Order::Explain(asked) => match &asked.config {
+            Some(config) => offline::explain(config, &asked.question(), asked.format.format),
+            None => online::explain(&asked.admin, &asked.question(), asked.format.format),
+        },
+        Order::Status { admin, format } => online::status(&admin, format.format),
+        Order::Reload { admin, format } => online::reload(&admin, format.format),
+        Order::Failback { route, admin } => {
+            online::order(&admin, "failback", &serde_json::json!({ "route": route }))
+        }
+        Order::Drain { whom, time, reason, admin } => {
+            let body = serde_json::json!({
+                "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint, "for": time, "reason": reason,
+            });
+            online::order(&admin, "drain", &body)
+        }
+        Order::Undrain { whom, admin } => {
+            let body =
+                serde_json::json!({ "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint });
+            online::order(&admin, "undrain", &body)
+        }
+        Order::Schema => print(&show::pretty(&thalweg_config::schema())),
+        Order::Completions { shell } => {
+            let mut out = Vec::new();
+            clap_complete::generate(shell, &mut Line::command(), "thalweg", &mut out);
+            print(&String::from_utf8_lossy(&out))
+        }
+        Order::Man => man(),
+        Order::Version => print(concat!("thalweg ", env!("CARGO_PKG_VERSION"), "\n")),
+    })
+}
+
+fn run(file: &FileArgs) -> u8 {
+    match lifecycle::run(&file.config) {
+        Ok(()) => exit::FINE,
+        Err(Failure::Config(errors)) => {
+            for error in &errors.0 {
+                say(&error.to_string());
+            }
+            exit::CONFIG
+        }
+        Err(Failure::Bind(error)) => {
+            say(&error.to_string());
+            exit::BIND
+        }
+        Err(Failure::Machine(error)) => {
+            say(&format!("cannot start: {error}"));
+            exit::FAILURE
+        }
+        Err(Failure::WorkersGone) => {
+            say("every worker has ended");
+            exit::FAILURE
+        }
+    }
+}
+
+fn man() -> u8 {
+    let mut out = Vec::new();
+    match clap_mangen::Man::new(Line::command()).render(&mut out) {
+        Ok(()) => print(&String::from_utf8_lossy(&out)),
+        Err(error) => {
+            say(&error.to_string());
+            exit::FAILURE
+        }
+    }
+}
+
+/// Data, on stdout. A reader that went away (`| head`) is no failure.
+fn print(text: &str) -> u8 {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => exit::FAILURE,
+        _ => exit::FINE,
+    }
+}
+
+/// A message, on stderr.
+fn say(text: &str) {
+    // Nobody can be told that nobody can be told.
+    let _ = writeln!(std::io::stderr(), "thalweg: {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Line::command().debug_assert();
+    }
+
+    #[test]
+    fn only_a_typed_config_makes_explain_offline() {
+        let parse = |args: &[&str]| {
+            Line::try_parse_from([&["thalweg", "explain", "--host", "h", "--path", "/"], args].concat())
+        };
+        let Order::Explain(asked) = parse(&[]).unwrap().command else { panic!() };
+        assert!(asked.config.is_none() && asked.roll == 0);
+        let Order::Explain(asked) = parse(&["--config", "x.toml"]).unwrap().command else { panic!() };
+        assert!(asked.config.is_some());
+        assert!(parse(&["--config", "x", "--admin", "http://a"]).is_err());
+        assert!(Line::try_parse_from(["thalweg", "drain"]).is_err());
+        assert!(Line::try_parse_from(["thalweg", "drain", "--pool", "a", "--region", "b"]).is_err());
+    }
+}

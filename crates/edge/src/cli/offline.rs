@@ -1,0 +1,71 @@
+//! Commands that need a file and no edge: `check`, `explain --config`.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use thalweg_config::ConfigErrors;
+
+use super::{Format, exit, print, say, show};
+use crate::{
+    admin::{self, Question},
+    wiring,
+};
+
+pub(super) fn check(path: &Path, format: Format) -> u8 {
+    // Keys and certificates are looked at too: a file that cannot be served by is not fine.
+    let checked = wiring::prepare(path, &Default::default());
+    let (code, errors, warnings) = match &checked {
+        Ok(prepared) => (exit::FINE, [].as_slice(), prepared.wiring.config.warnings.as_slice()),
+        Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice(), [].as_slice()),
+    };
+    if format == Format::Json {
+        let list =
+            |all: &[thalweg_config::ConfigError]| all.iter().map(admin::config_error).collect::<Vec<Value>>();
+        let said = json!({ "ok": errors.is_empty(), "errors": list(errors), "warnings": list(warnings) });
+        return print(&show::pretty(&said)).max(code);
+    }
+    for error in errors {
+        say(&format!("error: {error}"));
+    }
+    for warning in warnings {
+        say(&format!("warning: {warning}"));
+    }
+    if let Ok(prepared) = &checked {
+        let config = &prepared.wiring.config;
+        let endpoints: usize = config.topology.pools.iter().map(|pool| pool.endpoints.len()).sum();
+        let said = format!(
+            "{} is fine: {}, {}, {}, {}, {}\n",
+            path.display(),
+            count(config.listeners.len(), "listener"),
+            count(config.topology.routes.len(), "route"),
+            count(config.topology.pools.len(), "pool"),
+            count(endpoints, "endpoint"),
+            count(warnings.len(), "warning"),
+        );
+        return print(&said).max(code);
+    }
+    say(&format!("{}: {}", path.display(), count(errors.len(), "error")));
+    code
+}
+
+fn count(number: usize, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+pub(super) fn explain(path: &Path, asked: &Question, format: Format) -> u8 {
+    match thalweg_config::load(path) {
+        Ok(config) => {
+            let said = admin::answer(&admin::offline(&config), asked, "every endpoint assumed healthy");
+            print(&match format {
+                Format::Json => show::pretty(&said),
+                Format::Human => show::explained(&said),
+            })
+        }
+        Err(errors) => {
+            for error in &errors.0 {
+                say(&error.to_string());
+            }
+            exit::CONFIG
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Commands that ask a running edge: `status`, `explain`, `reload` and the orders.
+
+use http::{Method, StatusCode};
+use serde_json::Value;
+
+use super::{AdminArgs, Format, client, exit, print, say, show};
+use crate::admin::Question;
+
+pub(super) fn status(admin: &AdminArgs, format: Format) -> u8 {
+    data(admin, "/api/v1/status", format, show::status)
+}
+
+pub(super) fn explain(admin: &AdminArgs, asked: &Question, format: Format) -> u8 {
+    let query = format!(
+        "/api/v1/explain?host={}&path={}&client={}&method={}&roll={}",
+        encoded(&asked.host),
+        encoded(&asked.path),
+        asked.client,
+        encoded(&asked.method),
+        asked.roll
+    );
+    data(admin, &query, format, show::explained)
+}
+
+fn data(admin: &AdminArgs, call: &str, format: Format, human: fn(&Value) -> String) -> u8 {
+    match client::ask(admin, Method::GET, call, "") {
+        Ok((StatusCode::OK, said)) => print(&match format {
+            Format::Json => show::pretty(&said),
+            Format::Human => human(&said),
+        }),
+        Ok((status, said)) => refused(status, &said),
+        Err(problem) => {
+            say(&problem);
+            exit::FAILURE
+        }
+    }
+}
+
+pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
+    match client::ask(admin, Method::POST, "/api/v1/reload", "") {
+        Ok((StatusCode::OK, said)) => print(&match format {
+            Format::Json => show::pretty(&said),
+            Format::Human => {
+                format!(
+                    "{}: generation {}\n",
+                    said["result"].as_str().unwrap_or("applied"),
+                    said["generation"]
+                )
+            }
+        }),
+        Ok((StatusCode::UNPROCESSABLE_ENTITY, said)) => {
+            if format == Format::Json {
+                print(&show::pretty(&said));
+            }
+            for error in said["errors"].as_array().into_iter().flatten() {
+                say(&show::placed(error));
+            }
+            say("rejected: the config in force stays");
+            exit::CONFIG
+        }
+        Ok((status, said)) => refused(status, &said),
+        Err(problem) => {
+            say(&problem);
+            exit::FAILURE
+        }
+    }
+}
+
+pub(super) fn order(admin: &AdminArgs, word: &str, body: &Value) -> u8 {
+    match client::ask(admin, Method::POST, &format!("/api/v1/{word}"), &body.to_string()) {
+        Ok((status, said)) if status.is_success() => print(&show::pretty(&said)),
+        Ok((status, said)) => refused(status, &said),
+        Err(problem) => {
+            say(&problem);
+            exit::FAILURE
+        }
+    }
+}
+
+fn refused(status: StatusCode, said: &Value) -> u8 {
+    let detail = said["detail"].as_str().or(said["error"].as_str()).unwrap_or("no reason given");
+    say(&format!("the edge answered {}: {detail}", status.as_u16()));
+    exit::FAILURE
+}
+
+/// Percent-encoding for a query value.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/:*".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn query_values_are_encoded() {
+        assert_eq!(super::encoded("/a b&c=é"), "/a%20b%26c%3D%C3%A9");
+    }
+}

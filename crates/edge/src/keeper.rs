@@ -1,0 +1,287 @@
+//! The keeper: sole owner of the world. Events come in by one bounded channel; pictures go out by one pointer.
+//! Never waits for anyone, and never touches a socket.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt,
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use thalweg_core::{Change, EndpointId, Event, Evidence, Publish, Snapshot, Tick, Topology, World};
+use tokio::{
+    sync::{Mutex, Notify, mpsc, oneshot},
+    time::sleep,
+};
+
+use crate::{
+    events::{self, Events},
+    meters::{Meters, Series},
+    shared::{Live, Shared, Suspicion, Wiring},
+    telemetry::{FAILOVERS, PROBES},
+};
+
+/// Events that may wait.
+const QUEUE: usize = 4096;
+/// Events taken in before a publication: a burst of verdicts becomes one picture.
+const BATCH: usize = 128;
+/// Longest wait of a change that nobody is hurt by.
+const SOON: Duration = Duration::from_millis(50);
+/// How often latencies alone make a new picture.
+const REFRESH: Duration = Duration::from_secs(1);
+
+/// What the keeper is asked.
+enum Message {
+    Event(Event),
+    Probed { id: EndpointId, result: Result<Duration, Evidence>, gap: oneshot::Sender<Option<Duration>> },
+    Adopt { wiring: Arc<Wiring>, topology: bool, done: oneshot::Sender<u64> },
+    Look(Box<dyn FnOnce(&World)>),
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Message")
+    }
+}
+
+/// Wakes an endpoint's probe.
+#[derive(Clone, Debug, Default)]
+pub struct Bells(Rc<RefCell<BTreeMap<EndpointId, Rc<Notify>>>>);
+
+impl Bells {
+    /// The bell of an endpoint, hung up on first use.
+    pub fn of(&self, id: EndpointId) -> Rc<Notify> {
+        Rc::clone(self.0.borrow_mut().entry(id).or_default())
+    }
+
+    /// Takes the bells of endpoints that are gone away.
+    pub fn retain(&self, keep: impl Fn(EndpointId) -> bool) {
+        self.0.borrow_mut().retain(|id, _| keep(*id));
+    }
+
+    fn ring(&self, id: EndpointId) {
+        if let Some(bell) = self.0.borrow().get(&id) {
+            bell.notify_one();
+        }
+    }
+}
+
+/// The way to the keeper. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct KeeperLink(mpsc::Sender<Message>);
+
+impl KeeperLink {
+    /// Tells what happened.
+    pub async fn tell(&self, event: Event) {
+        // The keeper is gone only when the process is ending.
+        let _ = self.0.send(Message::Event(event)).await;
+    }
+
+    /// Tells how a probe ended; answers the gap until the next one, `None` if there is to be none.
+    pub async fn probed(&self, id: EndpointId, result: Result<Duration, Evidence>) -> Option<Duration> {
+        let (gap, answer) = oneshot::channel();
+        self.0.send(Message::Probed { id, result, gap }).await.ok()?;
+        answer.await.ok().flatten()
+    }
+
+    /// Puts a wiring into force; with a changed topology as a new generation. Answers the generation in force.
+    pub async fn adopt(&self, wiring: Arc<Wiring>, topology: bool) -> Option<u64> {
+        let (done, answer) = oneshot::channel();
+        self.0.send(Message::Adopt { wiring, topology, done }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Looks at the world.
+    pub async fn look<T: 'static>(&self, read: impl FnOnce(&World) -> T + 'static) -> Option<T> {
+        let (seen, answer) = oneshot::channel();
+        let look = Box::new(move |world: &World| {
+            // Who asked may have gone.
+            let _ = seen.send(read(world));
+        });
+        self.0.send(Message::Look(look)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// The keeper's state, which outlives a restart of its task.
+#[derive(Debug)]
+pub struct Keeper {
+    shared: Arc<Shared>,
+    events: Events,
+    meters: Arc<Meters>,
+    bells: Bells,
+    messages: Mutex<mpsc::Receiver<Message>>,
+    suspects: Mutex<mpsc::Receiver<Suspicion>>,
+    world: RefCell<World>,
+    wiring: RefCell<Arc<Wiring>>,
+    /// When the next picture is due, if anything has changed.
+    due: Cell<Option<Tick>>,
+    published: Cell<Tick>,
+    rolls: Cell<u64>,
+}
+
+impl Keeper {
+    /// A keeper of an empty world, and the way to it.
+    #[must_use]
+    pub fn new(
+        shared: Arc<Shared>,
+        suspects: mpsc::Receiver<Suspicion>,
+        events: Events,
+        meters: Arc<Meters>,
+        bells: Bells,
+    ) -> (Rc<Self>, KeeperLink) {
+        let (sender, messages) = mpsc::channel(QUEUE);
+        let wiring = Arc::clone(&shared.live.load().wiring);
+        let rolls = Cell::new(crate::dice::seed());
+        let keeper = Self {
+            shared,
+            events,
+            meters,
+            bells,
+            messages: Mutex::new(messages),
+            suspects: Mutex::new(suspects),
+            world: RefCell::default(),
+            wiring: RefCell::new(wiring),
+            due: Cell::new(None),
+            published: Cell::new(Tick(0)),
+            rolls,
+        };
+        (Rc::new(keeper), KeeperLink(sender))
+    }
+
+    /// The picture of a world that knows nothing: what is in force before the first config.
+    #[must_use]
+    pub fn nothing() -> Snapshot {
+        World::default().snapshot()
+    }
+
+    /// Works until every link is gone.
+    pub async fn run(self: Rc<Self>) {
+        let (mut messages, mut suspects) = (self.messages.lock().await, self.suspects.lock().await);
+        loop {
+            let deadline = self.world.borrow().next_deadline().into_iter().chain(self.due.get()).min();
+            let wait = deadline.map_or(Duration::MAX, |deadline| deadline.since(self.shared.now()));
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => return,
+                },
+                Some(suspicion) = suspects.recv() => self.suspect(suspicion),
+                () = sleep(wait) => self.apply(Event::Ticked),
+            }
+            for _ in 0..BATCH {
+                match messages.try_recv() {
+                    Ok(message) => self.take(message),
+                    Err(_) => break,
+                }
+            }
+            if self.due.get().is_some_and(|due| due <= self.shared.now()) {
+                self.publish();
+            }
+        }
+    }
+
+    fn take(&self, message: Message) {
+        match message {
+            Message::Event(event) => self.apply(event),
+            Message::Probed { id, result, gap } => {
+                self.count_probe(id, &result);
+                self.apply(Event::Probed { id, result });
+                self.rolls.set(self.rolls.get().wrapping_add(1));
+                let next = self.world.borrow().probe_gap(id, self.rolls.get());
+                self.schedule(REFRESH);
+                // A probe that was taken down meanwhile does not wait for the answer.
+                let _ = gap.send(next);
+            }
+            Message::Adopt { wiring, topology, done } => self.adopt(wiring, topology, done),
+            Message::Look(look) => look(&self.world.borrow()),
+        }
+    }
+
+    fn suspect(&self, suspicion: Suspicion) {
+        self.apply(Event::Suspected { id: suspicion.id, fault: suspicion.fault });
+        self.bells.ring(suspicion.id);
+    }
+
+    fn adopt(&self, wiring: Arc<Wiring>, topology: bool, done: oneshot::Sender<u64>) {
+        self.wiring.replace(Arc::clone(&wiring));
+        let mut generation = self.shared.live.load().snapshot.generation;
+        if topology {
+            generation += 1;
+            let topology: Arc<Topology> = Arc::new(wiring.config.topology.clone());
+            self.apply(Event::Adopted { topology, generation });
+            self.retire();
+        }
+        self.publish();
+        let _ = done.send(generation);
+    }
+
+    fn apply(&self, event: Event) {
+        let resolved = matches!(event, Event::Resolved { .. });
+        let changes = self.world.borrow_mut().apply(event, self.shared.now());
+        for change in &changes.log {
+            events::log(change);
+            self.events.record(change);
+            if let Change::Failover { route, from, to } = change {
+                let labels = [Arc::from(&**route), Arc::from(&**from), Arc::from(&**to)];
+                let [route, from, to] = &labels;
+                self.meters.cell(Series::new(&FAILOVERS, &[route, from, to])).bump();
+            }
+        }
+        match changes.publish {
+            Publish::No => {}
+            Publish::Soon => self.schedule(SOON),
+            Publish::Now => self.schedule(Duration::ZERO),
+        }
+        if resolved {
+            self.retire();
+        }
+    }
+
+    /// A picture is due `gap` after the last one, or sooner if one was due sooner.
+    fn schedule(&self, gap: Duration) {
+        let due = self.published.get().after(gap);
+        self.due.set(Some(self.due.get().map_or(due, |sooner| sooner.min(due))));
+    }
+
+    fn publish(&self) {
+        let snapshot = self.world.borrow_mut().snapshot();
+        let revision = snapshot.revision;
+        self.shared.live.store(Arc::new(Live { snapshot, wiring: Arc::clone(&self.wiring.borrow()) }));
+        self.shared.published.send_replace(revision);
+        self.published.set(self.shared.now());
+        self.due.set(None);
+    }
+
+    fn count_probe(&self, id: EndpointId, result: &Result<Duration, Evidence>) {
+        let world = self.world.borrow();
+        let Some(key) = world.key(id) else { return };
+        let result = result.as_ref().map_or_else(|evidence| evidence.fault.as_str(), |_| "ok");
+        let labels = [Arc::clone(&key.pool), key.address.to_string().into(), result.into()];
+        let [pool, endpoint, result] = &labels;
+        self.meters.cell(Series::new(&PROBES, &[pool, endpoint, result])).bump();
+    }
+
+    /// Drops the series of what has left the config.
+    fn retire(&self) {
+        let world = self.world.borrow();
+        let layout = world.layout();
+        let mut endpoints = std::collections::BTreeSet::new();
+        for place in &layout.endpoints {
+            let pool = layout.topology.pools.get(place.pool.0 as usize).map(|pool| &*pool.name);
+            endpoints.insert((pool.unwrap_or_default(), place.address.to_string()));
+        }
+        self.meters.retire(|series| {
+            let label = |nth: usize| series.labels.get(nth).map(|label| &**label).unwrap_or_default();
+            if *series.metric == PROBES {
+                endpoints.contains(&(label(0), label(1).to_owned()))
+            } else if *series.metric == FAILOVERS {
+                layout.topology.routes.iter().any(|route| &*route.name == label(0))
+            } else {
+                true
+            }
+        });
+    }
+}

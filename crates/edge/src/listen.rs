@@ -1,0 +1,163 @@
+//! Binding: one `SO_REUSEPORT` socket per worker, after a check that nobody else holds the address.
+//! Never accepts a connection: the workers do.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thalweg_config::{ConfigError, Listener, Span};
+
+/// Length of the accept queue that is asked for; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// What a bound listener is: another value needs other sockets.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stand {
+    /// The configured name.
+    pub name: Arc<str>,
+    /// Where.
+    pub bind: SocketAddr,
+    /// `[::]` without IPv4, because another listener holds `0.0.0.0` on that port.
+    pub v6_only: bool,
+}
+
+/// An address that cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {bind} ({what}): {problem}")]
+pub struct BindError {
+    /// Which.
+    pub bind: SocketAddr,
+    /// For whom: `listener web`, `admin`.
+    pub what: String,
+    /// Why not, with a hint.
+    pub problem: String,
+    /// Where the config says so.
+    pub span: Span,
+}
+
+impl BindError {
+    fn new(bind: SocketAddr, what: String, error: &io::Error) -> Self {
+        let problem = match error.kind() {
+            io::ErrorKind::AddrInUse => "the address is taken (another process or listener holds it)".into(),
+            io::ErrorKind::PermissionDenied => {
+                "not permitted (ports below 1024 need CAP_NET_BIND_SERVICE)".into()
+            }
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+            _ => error.to_string(),
+        };
+        Self { bind, what, problem, span: Span::default() }
+    }
+
+    /// As an error of the config that asked for it.
+    #[must_use]
+    pub fn as_config_error(&self) -> ConfigError {
+        let path = self.what.replace(' ', ".") + ".bind";
+        let problem = format!("cannot listen on {}: {}", self.bind, self.problem);
+        ConfigError { span: self.span.clone(), path, problem, hint: None }
+    }
+}
+
+/// What the listeners of a config need.
+#[must_use]
+pub fn stands(listeners: &[Listener]) -> Vec<Stand> {
+    let holds_v4 = |port: u16| {
+        listeners.iter().any(|other| other.bind.value == SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+    };
+    let stand = |listener: &Listener| {
+        let bind = listener.bind.value;
+        let v6_only = match bind.ip() {
+            IpAddr::V6(ip) => !ip.is_unspecified() || holds_v4(bind.port()),
+            IpAddr::V4(_) => false,
+        };
+        Stand { name: Arc::from(&*listener.name), bind, v6_only }
+    };
+    listeners.iter().map(stand).collect()
+}
+
+/// `count` sockets for each of the new stands; all or none. `held` are those that this process has already:
+/// on their ports nobody else needs to be ruled out, and our own sockets must not be mistaken for strangers.
+///
+/// # Errors
+/// The first address that cannot be had.
+pub fn bind_all(new: &[Stand], held: &[Stand], count: usize) -> Result<Vec<Vec<TcpListener>>, BindError> {
+    let fail = |stand: &Stand, error: &io::Error| {
+        BindError::new(stand.bind, format!("listener {}", stand.name), error)
+    };
+    for stand in new {
+        if stand.bind.port() != 0 && !held.iter().any(|held| held.bind.port() == stand.bind.port()) {
+            open(stand.bind, stand.v6_only, false).map_err(|error| fail(stand, &error))?;
+        }
+    }
+    let mut all = Vec::with_capacity(new.len());
+    for stand in new {
+        let mut bind = stand.bind;
+        let mut sockets = Vec::with_capacity(count);
+        for _ in 0..count {
+            let socket = open(bind, stand.v6_only, true).map_err(|error| fail(stand, &error))?;
+            bind = socket.local_addr().map_err(|error| fail(stand, &error))?;
+            sockets.push(socket);
+        }
+        all.push(sockets);
+    }
+    Ok(all)
+}
+
+/// The admin server's socket.
+///
+/// # Errors
+/// When the address cannot be had.
+pub fn bind_admin(bind: SocketAddr) -> Result<TcpListener, BindError> {
+    open(bind, false, false).map_err(|error| BindError::new(bind, "admin".into(), &error))
+}
+
+fn open(bind: SocketAddr, v6_only: bool, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
+    if bind.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    // Without it a restart would have to wait for connections in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&bind.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stand(bind: &str) -> Stand {
+        Stand { name: "web".into(), bind: bind.parse().unwrap(), v6_only: false }
+    }
+
+    #[test]
+    fn each_worker_has_its_own_socket_on_the_same_address() {
+        let bound = bind_all(&[stand("127.0.0.1:0")], &[], 3).unwrap();
+        let addresses: Vec<SocketAddr> = bound[0].iter().map(|socket| socket.local_addr().unwrap()).collect();
+        assert_eq!(addresses.len(), 3);
+        assert!(addresses.iter().all(|address| *address == addresses[0]));
+    }
+
+    #[test]
+    fn an_address_that_a_stranger_shares_is_taken_all_the_same() {
+        let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
+        let wanted = stand(&stranger.local_addr().unwrap().to_string());
+        let error = bind_all(&[wanted.clone()], &[], 1).unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+        assert!(bind_all(&[wanted.clone()], &[wanted], 1).is_ok(), "our own sockets are no strangers");
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_one_clear_line() {
+        let error = bind_all(&[stand("192.0.2.1:80")], &[], 1).unwrap_err();
+        assert_eq!(error.to_string().lines().count(), 1);
+        assert_eq!(error.as_config_error().path, "listener.web.bind");
+    }
+}

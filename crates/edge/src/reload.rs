@@ -1,0 +1,272 @@
+//! Reload, of which a start is the first: read, prepare, bind, adopt — or change nothing. One at a time.
+//! Reading and key work run beside the control thread; nothing here is on the request path.
+
+use std::{
+    cell::{Cell, RefCell},
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::SystemTime,
+};
+
+use serde_json::json;
+use thalweg_config::{Config, ConfigErrors};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::{
+    control::{Control, LastReload},
+    listen::{self, BindError, Stand},
+    logging::LogLevel,
+    meters::Series,
+    shared::Command,
+    systemd,
+    telemetry::RELOADS,
+    wiring::{self, Prepared},
+};
+
+/// Results of a reload as they are counted.
+pub const RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
+
+/// A wish for a reload.
+#[derive(Debug)]
+pub struct Request {
+    /// Who wished: `signal`, `api`, `file`.
+    pub cause: &'static str,
+    /// Who waits for the end.
+    pub reply: Option<oneshot::Sender<Answer>>,
+}
+
+/// How a reload ended.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// This generation is in force.
+    Applied(u64),
+    /// The same one still is.
+    Unchanged(u64),
+    /// Nothing has changed.
+    Rejected(ConfigErrors),
+    /// The edge is ending.
+    Busy,
+}
+
+/// Why a config did not come into force.
+#[derive(Debug)]
+pub enum Rejection {
+    /// It is wrong.
+    Config(ConfigErrors),
+    /// An address cannot be had.
+    Bind(Box<BindError>),
+    /// The edge is ending.
+    Ending,
+}
+
+/// The reloader's state, which outlives a restart of its task.
+#[derive(Debug)]
+pub struct Reloader {
+    control: Rc<Control>,
+    path: PathBuf,
+    level: LogLevel,
+    /// By worker.
+    workers: Vec<mpsc::Sender<Command>>,
+    requests: Mutex<mpsc::Receiver<Request>>,
+    in_force: RefCell<Option<Prepared>>,
+    held: RefCell<Vec<Stand>>,
+    /// As the process started: what a restart would change.
+    started_with: RefCell<Option<Arc<Config>>>,
+    /// The last reading, if it was rejected.
+    refused: RefCell<Option<ConfigErrors>>,
+    reading: Cell<u64>,
+}
+
+impl Reloader {
+    /// A reloader with nothing in force.
+    #[must_use]
+    pub fn new(
+        control: Rc<Control>,
+        path: PathBuf,
+        level: LogLevel,
+        workers: Vec<mpsc::Sender<Command>>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Rc<Self> {
+        for result in RESULTS {
+            control.meters.cell(Series::new(&RELOADS, &[&Arc::from(result)]));
+        }
+        Rc::new(Self {
+            control,
+            path,
+            level,
+            workers,
+            requests: Mutex::new(requests),
+            in_force: RefCell::default(),
+            held: RefCell::default(),
+            started_with: RefCell::default(),
+            refused: RefCell::default(),
+            reading: Cell::new(0),
+        })
+    }
+
+    /// Serves requests until nobody can make one any more.
+    pub async fn run(self: Rc<Self>) {
+        let mut requests = self.requests.lock().await;
+        while let Some(request) = requests.recv().await {
+            systemd::notify("RELOADING=1");
+            let answer = self.reload(request.cause).await;
+            systemd::notify("READY=1");
+            if let Some(reply) = request.reply {
+                // Who asked may have gone; the reload counts all the same.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    /// What the files say now: the config in force, another one, or errors.
+    pub async fn read(&self) -> Result<Prepared, ConfigErrors> {
+        let path = self.path.clone();
+        let forge =
+            self.in_force.borrow().as_ref().map(|prepared| prepared.forge.clone()).unwrap_or_default();
+        let read = tokio::task::spawn_blocking(move || wiring::prepare(&path, &forge)).await;
+        read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
+    }
+
+    /// Does a reading say what was said last time, applied or rejected?
+    pub fn is_known(&self, reading: &Result<Prepared, ConfigErrors>) -> bool {
+        match reading {
+            Err(errors) => self.refused.borrow().as_ref() == Some(errors),
+            Ok(prepared) => {
+                self.refused.borrow().is_none()
+                    && self.in_force.borrow().as_ref().is_some_and(|in_force| in_force.same_as(prepared))
+            }
+        }
+    }
+
+    /// The last reading was rejected.
+    pub fn is_refused(&self) -> bool {
+        self.refused.borrow().is_some()
+    }
+
+    /// Files that the config in force was read from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.path.clone()];
+        if let Some(prepared) = &*self.in_force.borrow() {
+            files.extend(prepared.wiring.config.files.iter().cloned());
+            files.extend(prepared.forge.material().keys().cloned());
+        }
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    async fn reload(&self, cause: &'static str) -> Answer {
+        self.reading.set(self.reading.get() + 1);
+        let outcome = match self.read().await {
+            Ok(prepared) => self.apply(prepared).await,
+            Err(errors) => Err(Rejection::Config(errors)),
+        };
+        match outcome {
+            Ok(answer) => {
+                let result = if matches!(answer, Answer::Applied(_)) { "applied" } else { "unchanged" };
+                tracing::info!(cause, result, "reload");
+                answer
+            }
+            Err(Rejection::Config(errors)) => self.reject(cause, errors),
+            Err(Rejection::Bind(error)) => self.reject(cause, ConfigErrors(vec![error.as_config_error()])),
+            Err(Rejection::Ending) => Answer::Busy,
+        }
+    }
+
+    /// Puts a config into force, or changes nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub async fn apply(&self, prepared: Prepared) -> Result<Answer, Rejection> {
+        let config = Arc::clone(&prepared.wiring.config);
+        let same = |other: &Prepared| other.wiring.config.hash == config.hash;
+        let before = self.in_force.borrow().clone();
+        if let Some(before) = before.as_ref().filter(|before| before.same_as(&prepared)) {
+            let generation = self.control.shared.live.load().snapshot.generation;
+            self.succeed("unchanged", before.clone());
+            return Ok(Answer::Unchanged(generation));
+        }
+        let stands = listen::stands(&config.listeners);
+        let held = self.held.borrow().clone();
+        let new: Vec<Stand> = stands.iter().filter(|stand| !held.contains(stand)).cloned().collect();
+        let bound = listen::bind_all(&new, &held, self.workers.len()).map_err(|mut error| {
+            let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
+            error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
+            Rejection::Bind(Box::new(error))
+        })?;
+        let new_topology = !before.as_ref().is_some_and(same);
+        let wiring = Arc::clone(&prepared.wiring);
+        let adopted = self.control.keeper.adopt(wiring, new_topology).await;
+        let generation = adopted.ok_or(Rejection::Ending)?;
+        for gone in held.iter().filter(|held| !stands.contains(held)) {
+            tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
+            self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;
+        }
+        for (stand, sockets) in new.into_iter().zip(bound) {
+            tracing::info!(listener = %stand.name, bind = %stand.bind, "listener opens");
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                let name = Arc::clone(&stand.name);
+                // A worker that has ended takes its sockets with it; lifecycle says so.
+                let _ = worker.send(Command::Listen { name, socket }).await;
+            }
+        }
+        self.held.replace(stands);
+        self.succeed("applied", prepared);
+        Ok(Answer::Applied(generation))
+    }
+
+    async fn command(&self, make: impl Fn() -> Command) {
+        for worker in &self.workers {
+            // As above.
+            let _ = worker.send(make()).await;
+        }
+    }
+
+    fn succeed(&self, result: &'static str, prepared: Prepared) {
+        let config = Arc::clone(&prepared.wiring.config);
+        if result == "applied" {
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        self.level.set(config.log.level);
+        let first = Arc::clone(self.started_with.borrow_mut().get_or_insert_with(|| Arc::clone(&config)));
+        let mut waiting = Vec::new();
+        waiting.extend((first.edge.workers != config.edge.workers).then_some("edge.workers"));
+        waiting.extend((first.admin.bind != config.admin.bind).then_some("admin.bind"));
+        self.control.restart_required.replace(waiting);
+        self.control.certificates.replace(prepared.certificates.clone());
+        self.control.last_success.set(Some(SystemTime::now()));
+        self.refused.replace(None);
+        self.in_force.replace(Some(prepared));
+        self.finish(result, Vec::new());
+    }
+
+    fn reject(&self, cause: &'static str, errors: ConfigErrors) -> Answer {
+        for error in &errors.0 {
+            tracing::error!("{error}");
+        }
+        tracing::error!(cause, errors = errors.0.len(), "reload rejected: the config in force stays");
+        let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+        self.control.events.add("config_rejected", json!({ "cause": cause, "errors": lines }));
+        self.refused.replace(Some(errors.clone()));
+        self.finish("rejected", errors.0.clone());
+        Answer::Rejected(errors)
+    }
+
+    fn finish(&self, result: &'static str, errors: Vec<thalweg_config::ConfigError>) {
+        self.control.meters.cell(Series::new(&RELOADS, &[&Arc::from(result)])).bump();
+        self.control.last_reload.replace(Some(LastReload { result, time: SystemTime::now(), errors }));
+    }
+}
+
+fn whole_file(path: &std::path::Path, problem: &str) -> ConfigErrors {
+    let span = thalweg_config::Span { file: path.to_owned(), line: 0, column: 0 };
+    ConfigErrors(vec![thalweg_config::ConfigError {
+        span,
+        path: String::new(),
+        problem: problem.into(),
+        hint: None,
+    }])
+}

@@ -1,0 +1,363 @@
+//! Certificates, keys and roots from files to rustls configs, both towards clients and towards endpoints.
+//! Equal files give the same config object again: session tickets and resumption survive a reload.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs},
+    server::{ClientHello, ProducesTickets, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use thalweg_config::{ConfigError, EndpointTls, Listener, ListenerTls, Placed, TlsVersion};
+
+use crate::x509;
+
+/// Longest certificate, key or CA file.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Content of the files that were read, by path: equal contents make equal configs.
+pub type Material = BTreeMap<PathBuf, Arc<[u8]>>;
+
+/// A certificate in use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InUse {
+    /// The listener's configured name.
+    pub listener: String,
+    /// The file as configured, without folders.
+    pub name: String,
+    /// When it ends, Unix seconds.
+    pub not_after: i64,
+}
+
+/// Makes TLS configs, and makes none twice.
+#[derive(Clone, Debug, Default)]
+pub struct Forge {
+    servers: BTreeMap<ServerRecipe, (Arc<ServerConfig>, Vec<InUse>)>,
+    clients: BTreeMap<ClientRecipe, Arc<ClientConfig>>,
+    tickets: Option<Arc<dyn ProducesTickets>>,
+    roots: Option<Arc<RootCertStore>>,
+    /// What this round has read.
+    material: Material,
+}
+
+/// Everything that makes one listener's config differ from another's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ServerRecipe {
+    listener: String,
+    pairs: Vec<(Arc<[u8]>, Arc<[u8]>)>,
+    min_version: TlsVersion,
+    alpn: Vec<Vec<u8>>,
+}
+
+/// Everything that makes one client config differ from another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ClientRecipe {
+    verify: bool,
+    ca: Option<Arc<[u8]>>,
+}
+
+impl Forge {
+    /// A forge for the next round: it remembers the configs of this one, but reads every file anew.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self { material: Material::new(), ..self.clone() }
+    }
+
+    /// What this round has read.
+    #[must_use]
+    pub fn material(&self) -> &Material {
+        &self.material
+    }
+
+    /// Forgets configs that this round did not use.
+    pub fn forget(&mut self, servers: &[Option<Arc<ServerConfig>>], clients: &[Arc<ClientConfig>]) {
+        self.servers.retain(|_, (made, _)| servers.iter().flatten().any(|used| Arc::ptr_eq(used, made)));
+        self.clients.retain(|_, made| clients.iter().any(|used| Arc::ptr_eq(used, made)));
+    }
+
+    /// TLS towards clients of a listener, and the certificates in it.
+    ///
+    /// # Errors
+    /// Every file of it that is not what it should be.
+    pub fn server(
+        &mut self,
+        listener: &Listener,
+        tls: &ListenerTls,
+    ) -> Result<(Arc<ServerConfig>, Vec<InUse>), Vec<ConfigError>> {
+        let mut errors = Vec::new();
+        let mut pairs = Vec::new();
+        for certificate in &tls.certificates {
+            match (self.read(&certificate.cert), self.read(&certificate.key)) {
+                (Ok(cert), Ok(key)) => pairs.push((cert, key)),
+                (cert, key) => errors.extend([cert.err(), key.err()].into_iter().flatten()),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut alpn = Vec::new();
+        alpn.extend(listener.http2.then(|| b"h2".to_vec()));
+        alpn.extend(listener.http1.then(|| b"http/1.1".to_vec()));
+        let recipe =
+            ServerRecipe { listener: listener.name.clone(), pairs, min_version: tls.min_version, alpn };
+        if let Some(made) = self.servers.get(&recipe) {
+            return Ok(made.clone());
+        }
+        let (keys, in_use) = certified(&recipe, tls)?;
+        let made = self.server_config(&recipe, keys).map_err(|error| {
+            let first = tls.certificates.first().map(|certificate| &certificate.cert);
+            vec![trouble(first, &format!("cannot be used: {error}"))]
+        })?;
+        self.servers.insert(recipe, (Arc::clone(&made), in_use.clone()));
+        Ok((made, in_use))
+    }
+
+    fn server_config(
+        &mut self,
+        recipe: &ServerRecipe,
+        keys: Vec<(Arc<CertifiedKey>, x509::Facts)>,
+    ) -> Result<Arc<ServerConfig>, rustls::Error> {
+        let versions: &[_] = match recipe.min_version {
+            TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            TlsVersion::V1_3 => &[&rustls::version::TLS13],
+        };
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(BySni::new(keys)));
+        config.alpn_protocols.clone_from(&recipe.alpn);
+        let tickets = match &self.tickets {
+            Some(tickets) => Arc::clone(tickets),
+            None => aws_lc_rs::Ticketer::new()?,
+        };
+        self.tickets = Some(Arc::clone(&tickets));
+        config.ticketer = tickets;
+        Ok(Arc::new(config))
+    }
+
+    /// TLS towards an endpoint.
+    ///
+    /// # Errors
+    /// When its CA file is not what it should be, or the system has no roots.
+    pub fn client(&mut self, tls: &EndpointTls) -> Result<Arc<ClientConfig>, ConfigError> {
+        let ca = tls.ca.as_ref().map(|ca| self.read(ca)).transpose()?;
+        let recipe = ClientRecipe { verify: tls.verify, ca };
+        if let Some(made) = self.clients.get(&recipe) {
+            return Ok(Arc::clone(made));
+        }
+        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| trouble(tls.ca.as_ref(), &error.to_string()))?;
+        let builder = if tls.verify {
+            builder.with_root_certificates(self.roots(tls.ca.as_ref(), recipe.ca.as_deref())?)
+        } else {
+            let algorithms = provider().signature_verification_algorithms;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
+        };
+        let mut config = builder.with_no_client_auth();
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let made = Arc::new(config);
+        self.clients.insert(recipe, Arc::clone(&made));
+        Ok(made)
+    }
+
+    fn roots(
+        &mut self,
+        place: Option<&Placed<PathBuf>>,
+        ca: Option<&[u8]>,
+    ) -> Result<Arc<RootCertStore>, ConfigError> {
+        if let Some(pem) = ca {
+            let mut roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(pem) {
+                let certificate =
+                    certificate.map_err(|error| trouble(place, &format!("is no PEM: {error}")))?;
+                roots.add(certificate).map_err(|error| {
+                    trouble(place, &format!("holds a CA certificate that is none: {error}"))
+                })?;
+            }
+            return match roots.is_empty() {
+                true => Err(trouble(place, "holds no CA certificate")),
+                false => Ok(Arc::new(roots)),
+            };
+        }
+        if let Some(roots) = &self.roots {
+            return Ok(Arc::clone(roots));
+        }
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            tracing::warn!("this system has no root certificates: TLS endpoints without `ca` will fail");
+        }
+        let roots = Arc::new(roots);
+        self.roots = Some(Arc::clone(&roots));
+        Ok(roots)
+    }
+
+    fn read(&mut self, file: &Placed<PathBuf>) -> Result<Arc<[u8]>, ConfigError> {
+        if let Some(known) = self.material.get(&file.value) {
+            return Ok(Arc::clone(known));
+        }
+        let content = read_bounded(&file.value).map_err(|error| {
+            trouble(Some(file), &format!("cannot read {}: {error}", file.value.display()))
+        })?;
+        self.material.insert(file.value.clone(), Arc::clone(&content));
+        Ok(content)
+    }
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<Arc<[u8]>> {
+    use std::io::Read;
+    let mut content = Vec::new();
+    std::fs::File::open(path)?.take(MAX_FILE).read_to_end(&mut content)?;
+    Ok(content.into())
+}
+
+/// Keys with their chains, each pair checked.
+#[expect(clippy::type_complexity, reason = "two parallel results of one walk")]
+fn certified(
+    recipe: &ServerRecipe,
+    tls: &ListenerTls,
+) -> Result<(Vec<(Arc<CertifiedKey>, x509::Facts)>, Vec<InUse>), Vec<ConfigError>> {
+    let (mut keys, mut in_use, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+    for ((chain_pem, key_pem), certificate) in recipe.pairs.iter().zip(&tls.certificates) {
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain_pem).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty());
+        let leaf = chain.as_ref().and_then(|chain| chain.first()).and_then(|leaf| x509::facts(leaf));
+        let key = PrivateKeyDer::from_pem_slice(key_pem);
+        let (chain, facts, key) = match (chain, leaf, key) {
+            (Some(chain), Some(facts), Ok(key)) => (chain, facts, key),
+            (chain, facts, key) => {
+                if chain.is_none() || facts.is_none() {
+                    errors.push(trouble(Some(&certificate.cert), "holds no PEM certificate"));
+                }
+                if key.is_err() {
+                    errors.push(trouble(Some(&certificate.key), "holds no PEM private key"));
+                }
+                continue;
+            }
+        };
+        match CertifiedKey::from_der(chain, key, &provider()) {
+            Ok(key) => {
+                let name = certificate.cert.value.file_name().unwrap_or_default().to_string_lossy();
+                let not_after = facts.not_after;
+                in_use.push(InUse { listener: recipe.listener.clone(), name: name.into(), not_after });
+                keys.push((Arc::new(key), facts));
+            }
+            Err(error) => {
+                let problem = format!("does not fit its certificate: {error}");
+                errors.push(trouble(Some(&certificate.key), &problem));
+            }
+        }
+    }
+    if errors.is_empty() { Ok((keys, in_use)) } else { Err(errors) }
+}
+
+fn trouble(place: Option<&Placed<PathBuf>>, problem: &str) -> ConfigError {
+    let (span, path) = place.map(|place| (place.span.clone(), place.path.clone())).unwrap_or_default();
+    let file = place.filter(|place| !problem.contains(&*place.value.to_string_lossy()));
+    let problem = match file {
+        Some(place) => format!("{} {problem}", place.value.display()),
+        None => problem.to_owned(),
+    };
+    ConfigError { span, path, problem, hint: None }
+}
+
+/// The only provider, the same for all directions.
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The name that is sent to, and verified of, an endpoint.
+///
+/// # Errors
+/// When it is neither a DNS name nor an address.
+pub fn server_name(sni: &str) -> Result<ServerName<'static>, ConfigError> {
+    let problem = |_| trouble(None, &format!("`{sni}` is no server name"));
+    ServerName::try_from(sni.to_owned()).map_err(problem)
+}
+
+/// Certificates by the name that the client asks for.
+#[derive(Debug)]
+struct BySni {
+    exact: BTreeMap<String, Arc<CertifiedKey>>,
+    /// Keyed by what follows `*.`; a wildcard stands for exactly one label.
+    wildcard: BTreeMap<String, Arc<CertifiedKey>>,
+    default: Option<Arc<CertifiedKey>>,
+}
+
+impl BySni {
+    fn new(keys: Vec<(Arc<CertifiedKey>, x509::Facts)>) -> Self {
+        let default = keys.first().map(|(key, _)| Arc::clone(key));
+        let mut by_sni = Self { exact: BTreeMap::new(), wildcard: BTreeMap::new(), default };
+        for (key, facts) in keys {
+            for name in facts.names {
+                let (table, name) = match name.strip_prefix("*.") {
+                    Some(parent) => (&mut by_sni.wildcard, parent.to_owned()),
+                    None => (&mut by_sni.exact, name),
+                };
+                // Of two certificates for a name, the first in the file serves.
+                table.entry(name).or_insert_with(|| Arc::clone(&key));
+            }
+        }
+        by_sni
+    }
+
+    fn find(&self, name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let name = name.map(str::to_ascii_lowercase);
+        let exact = name.as_ref().and_then(|name| self.exact.get(name));
+        let parent = || name.as_ref().and_then(|name| self.wildcard.get(name.split_once('.')?.1));
+        exact.or_else(parent).or(self.default.as_ref()).cloned()
+    }
+}
+
+impl ResolvesServerCert for BySni {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.find(hello.server_name())
+    }
+}
+
+/// `verify = false`: any certificate will do, but whoever shows it must hold its key.
+#[derive(Debug)]
+struct AnyCertificate(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, signature, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, signature, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
