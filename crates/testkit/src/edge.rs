@@ -37,7 +37,7 @@ pub fn thalweg(args: &[&str]) -> Finished {
 pub fn thalweg_with(args: &[&str], env: &[(&str, &str)]) -> Finished {
     let scratch = Scratch::new();
     let mut command = Command::new(binary());
-    command.args(args).envs(env.iter().copied()).current_dir(scratch.path());
+    command.env_remove("THALWEG_CONFIG").args(args).envs(env.iter().copied()).current_dir(scratch.path());
     let mut child = spawn(&mut command, scratch.path(), "thalweg");
     let code = wait(&mut child, Duration::from_secs(30)).unwrap_or_else(|| {
         end(&mut child);
@@ -230,7 +230,7 @@ impl Drop for Edge {
 fn spawn(command: &mut Command, dir: &Path, name: &str) -> Child {
     let out = File::create(dir.join(format!("{name}.out"))).expect("a log can be made");
     let err = File::create(dir.join(format!("{name}.err"))).expect("a log can be made");
-    command.stdin(Stdio::null()).stdout(out).stderr(err).env_remove("THALWEG_CONFIG");
+    command.stdin(Stdio::null()).stdout(out).stderr(err);
     command.spawn().unwrap_or_else(|error| panic!("{} cannot be started: {error}", binary().display()))
 }
 
