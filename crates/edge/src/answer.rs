@@ -139,7 +139,7 @@ pub fn answer(mut ledger: Box<Ledger>, failure: Failure) -> Response<AnswerBody>
     } else {
         ledger.refusal = Some(row.ours);
     }
-    ledger.finish();
+    ledger.finish(ledger.now());
     let mut response = Response::new(AnswerBody::own(if is_head { Bytes::new() } else { body.clone() }));
     *response.status_mut() = row.status;
     let headers = response.headers_mut();

@@ -220,7 +220,7 @@ impl Journey {
     /// Rooms 4 and 5 once. A pooled connection that turns out to be dead is replaced by a new one to the same
     /// endpoint: no byte was sent, so it is not an attempt.
     async fn attempt(&mut self, peer: &Rc<Peer>) -> Ended {
-        let started = self.local.now();
+        let started = if self.ledger.attempts == 1 { self.ledger.started } else { self.local.now() };
         let attempt = Attempt::new(Rc::clone(peer), started);
         let connect = self.rules.timeouts.connect.min(self.remaining(started));
         let mut link = match reach::reach(peer, connect, started).await {
@@ -272,6 +272,7 @@ impl Journey {
             RelayError::Total => {
                 (Outcome::Timeout, Ended::Failed(retry::Failure::Timeout, Failure::TotalTimeout, None))
             }
+            RelayError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
             RelayError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
             RelayError::ClientGone => (Outcome::ClientGone, Ended::Client(Failure::BadRequest)),
             RelayError::TooLarge => (Outcome::ClientGone, Ended::Client(Failure::BodyTooLarge)),
@@ -280,8 +281,10 @@ impl Journey {
         ended
     }
 
-    fn answered(&self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
-        attempt.head(self.local.now());
+    fn answered(&mut self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
+        let now = self.local.now();
+        attempt.head(now);
+        self.ledger.first_byte = Some(now.since(self.ledger.started));
         let answer = Answer { attempt, link, response };
         if answer.response.status().is_server_error() {
             // Thrown away for another attempt, it still counts as what it was.
@@ -334,7 +337,6 @@ impl Journey {
         let (mut head, body) = response.into_parts();
         self.upload.answered.set(true);
         self.ledger.status = head.status.as_u16();
-        self.ledger.first_byte = Some(self.local.now().since(self.ledger.started));
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return self.tunnel(attempt, link, head);
         }

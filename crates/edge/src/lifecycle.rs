@@ -40,6 +40,8 @@ use crate::{
 
 /// Access log batches that may wait for their reader.
 const LOG_DEPTH: usize = 1024;
+/// Time for the last log lines to be written at the end.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// Hints from failed requests that may wait.
 const SUSPECTS: usize = 1024;
 /// Reloads that may wait.
@@ -281,6 +283,7 @@ async fn drain(control: &Control, workers: &[Worker], probes: Task, signals: &mu
         // They had their time; the process ends with or without them.
         let _ = timeout(Duration::from_secs(1), ended(workers)).await;
     }
+    control.shared.log.settle(LAST_LINES);
     tracing::info!("edge ended");
 }
 

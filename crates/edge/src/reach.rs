@@ -95,7 +95,6 @@ async fn connect(peer: &Peer) -> Result<UpstreamIo, ReachError> {
 
 async fn handshake(peer: &Rc<Peer>, io: UpstreamIo, now: Tick) -> Result<Link, ReachError> {
     let (sender, mut connection) = http1::Builder::new()
-        .max_headers(256)
         .max_buf_size(128 * 1024)
         .handshake::<_, UploadBody>(TokioIo::new(io))
         .await

@@ -43,6 +43,9 @@ pub enum RelayError {
     /// The upload stood still for `timeouts.idle`.
     #[error("the upload stood still")]
     UploadIdle,
+    /// `drain_timeout` ran out.
+    #[error("this edge ends")]
+    ShuttingDown,
     /// The client broke the upload off.
     #[error("the client broke the upload off")]
     ClientGone,
@@ -98,6 +101,9 @@ pub async fn exchange(
             return Poll::Ready(Ok(result));
         }
         while vigil.poll(cx).is_ready() {
+            if local.is_ending() {
+                return Poll::Ready(Err(RelayError::ShuttingDown));
+            }
             let Some(ended) = upload.ended.get() else { return Poll::Ready(Err(RelayError::UploadIdle)) };
             if due(ended) <= local.now() {
                 let total = ended.after(wait.total) <= ended.max(started).after(wait.first_byte);
@@ -176,11 +182,12 @@ impl Relaying {
         let server_error =
             StatusCode::from_u16(self.ledger.status).is_ok_and(|status| status.is_server_error());
         self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok });
-        self.ledger.finish();
+        let now = self.ledger.now();
+        self.ledger.finish(now);
         if let Some(link) = self.link.take()
             && self.upload.ended.get().is_some()
         {
-            self.attempt.peer.give_back(link, self.ledger.now());
+            self.attempt.peer.give_back(link, now);
         }
     }
 

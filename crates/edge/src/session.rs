@@ -31,6 +31,9 @@ use crate::{
 /// Hyper's own floor under its buffers.
 const SMALLEST_BUFFER: usize = 8 * 1024;
 
+/// Hyper's own limit on header fields.
+const HYPERS_FIELDS: usize = 100;
+
 /// How long, and how much of, a client may go on sending after we have answered and closed our side: closing at
 /// once would reset the connection and could take the answer back out of the client's hands.
 const LINGER: Duration = Duration::from_secs(1);
@@ -85,12 +88,17 @@ async fn talk(
     limits: Limits,
 ) -> (End, ClientIo, Bytes) {
     let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(local, conn, request));
-    let mut http = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .half_close(true)
         .header_read_timeout(None)
-        .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER))
-        .max_headers(limits.header_count.max(1))
-        .serve_connection(TokioIo::new(io), service);
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER));
+    if limits.header_count != HYPERS_FIELDS {
+        // Named, it moves hyper's field table from the stack to the heap.
+        builder.max_headers(limits.header_count);
+    }
+    let mut http = builder.serve_connection(TokioIo::new(io), service);
     let end = poll_fn(|cx| {
         match conn.take_order(cx) {
             Order::None => {}
@@ -162,7 +170,7 @@ fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, status: u
     ledger.request_id = local.fresh_id();
     ledger.method = http::Method::from_bytes(b"-").unwrap_or_default();
     (ledger.status, ledger.refusal) = (status, Some(failure.as_str()));
-    ledger.finish();
+    ledger.finish(ledger.now());
     ledger.request_id.clone()
 }
 

@@ -195,27 +195,26 @@ impl Ledger {
     }
 
     /// The answer is complete.
-    pub fn finish(&mut self) {
-        self.close(self.status);
+    pub fn finish(&mut self, now: Tick) {
+        self.close(self.status, now);
     }
 
     /// The answer was cut after its head: counted under the status that was sent, logged with what cut it.
     pub fn cut(&mut self, error: &'static str) {
         self.error = Some(error);
-        self.close(self.status);
+        self.close(self.status, self.now());
     }
 
     /// An upgraded stream ended.
     pub fn finish_tunnel(&mut self, _up: u64, down: u64) {
         self.bytes_out = down;
-        self.close(self.status);
+        self.close(self.status, self.now());
     }
 
-    fn close(&mut self, status: u16) {
+    fn close(&mut self, status: u16, now: Tick) {
         if !std::mem::take(&mut self.open) {
             return;
         }
-        let now = self.local.now();
         let duration = now.since(self.started);
         let meters = self.local.meters();
         let pool = self.steered.as_ref().map(|steered| (steered.pool, &steered.peer.pool));
@@ -233,6 +232,6 @@ impl Ledger {
 impl Drop for Ledger {
     fn drop(&mut self) {
         // Nobody settled it: hyper dropped the request because the client's connection or stream is gone.
-        self.close(0);
+        self.close(0, self.now());
     }
 }

@@ -92,6 +92,14 @@ impl Vigils {
         vigil
     }
 
+    /// Everybody's time is up: the worker ends.
+    pub fn expire_all(&self) {
+        for vigil in self.0.borrow().iter() {
+            vigil.until(Tick(0));
+        }
+        self.sweep(Tick(1));
+    }
+
     /// Wakes those whose deadline has passed and forgets those nobody waits for.
     pub fn sweep(&self, now: Tick) {
         self.0.borrow_mut().retain(|vigil| {

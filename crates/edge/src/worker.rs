@@ -30,6 +30,9 @@ use crate::{
 const LOG_BATCH: usize = 32 * 1024;
 const LOG_AGE: Duration = Duration::from_millis(100);
 
+/// Time for the last answers to leave once `drain_timeout` has run out.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
 /// An HTTP/1.1 connection that has been idle this long gives its buffers back.
 const PARK_AFTER: Duration = Duration::from_millis(500);
 
@@ -76,6 +79,7 @@ pub struct Local {
     conns: RefCell<HashMap<u64, Rc<ClientConn>>>,
     next_conn: Cell<u64>,
     names: RefCell<Vec<Arc<str>>>,
+    ending: Cell<bool>,
 }
 
 impl Local {
@@ -96,6 +100,7 @@ impl Local {
             conns: RefCell::default(),
             next_conn: Cell::new(0),
             names: RefCell::default(),
+            ending: Cell::new(false),
             index,
             shared,
         }
@@ -198,6 +203,12 @@ impl Local {
         if let Err(lines) = self.shared.log.hand_over(lines) {
             self.dropped.add(lines.iter().filter(|byte| **byte == b'\n').count() as u64);
         }
+    }
+
+    /// The worker ends: who still waits for an endpoint is told so.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.ending.get()
     }
 
     /// Client connections of all workers.
@@ -338,7 +349,12 @@ async fn run(local: Rc<Local>, mut orders: mpsc::Receiver<Command>) {
                     local.close_connections(None);
                     (draining, beats) = (true, 0);
                 }
-                Some(Command::Abort) | None => break,
+                Some(Command::Abort) | None => {
+                    local.ending.set(true);
+                    local.vigils.expire_all();
+                    tokio::time::sleep(LAST_WORDS).await;
+                    break;
+                }
             },
         }
     }
