@@ -10,7 +10,9 @@ use std::{
 
 use common::{alone, assert_ours, one, two_with, why};
 use serde_json::Value;
-use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Health, Load, eventually, get, thalweg};
+use thalweg_testkit::{
+    Behaviour, Client, Conf, Edge, Endpoint, Health, Load, eventually, get, skip, thalweg,
+};
 
 const SOON: Duration = Duration::from_secs(8);
 
@@ -286,7 +288,7 @@ fn own_address() -> Option<std::net::IpAddr> {
 #[test]
 fn orders_from_elsewhere_are_refused_without_a_token() {
     let Some(ip) = own_address() else {
-        eprintln!("SKIPPED: orders from elsewhere: this machine has only loopback addresses");
+        skip("orders from elsewhere", "this machine has only loopback addresses");
         return;
     };
     let endpoint = Endpoint::start("a");

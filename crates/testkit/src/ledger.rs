@@ -56,7 +56,9 @@ pub struct Report {
 
 impl Report {
     pub(crate) fn new(shots: Vec<Shot>, closed: u64) -> Self {
-        let mut latency = Histogram::new(3).expect("three digits are fine");
+        // Up to an hour: a histogram without bounds would silently clamp.
+        let mut latency =
+            Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("bounds and digits are fine");
         for shot in &shots {
             latency.saturating_record(shot.latency_us);
         }

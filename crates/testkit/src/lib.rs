@@ -41,7 +41,7 @@ pub use load::{Load, Running};
 pub use message::Head;
 pub use metrics::{Metrics, Sample};
 pub use port::{Reserved, free_port};
-pub use regions::{Region, python};
+pub use regions::{Region, python, skip};
 pub use scratch::Scratch;
 pub use tls::{Authority, Leaf, client_config, server_config, server_config_with};
 pub use wait::{eventually, eventually_some, stays};

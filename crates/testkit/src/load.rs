@@ -205,7 +205,7 @@ async fn pace(shared: Arc<Shared>) {
     let mut nth = 0;
     while nth < load.count && !shared.stop.load(Ordering::SeqCst) {
         ticks.tick().await;
-        let due = (began.elapsed().as_secs_f64() * load.rate) as u64;
+        let due = (began.elapsed().as_secs_f64() * load.rate) as u64 + 1;
         while nth < due.min(load.count) {
             let at = Duration::from_secs_f64(nth as f64 / load.rate);
             tasks.spawn(shoot(Arc::clone(&shared), nth, began, at));

@@ -116,6 +116,15 @@ fn the_generator_books_every_request() {
 }
 
 #[test]
+fn the_generator_measures_from_the_moment_a_request_was_due() {
+    let endpoint = Endpoint::start("a");
+    endpoint.behave(Behaviour::Slow(Duration::from_millis(100)));
+    let report = Load::to(endpoint.addr()).rate(100.0).count(50).run();
+    let (p50, p99) = (report.latency.value_at_quantile(0.5), report.latency.value_at_quantile(0.99));
+    assert!((100_000..2_000_000).contains(&p50) && p99 >= p50, "p50 {p50} µs, p99 {p99} µs");
+}
+
+#[test]
 fn the_generator_tells_failures_apart() {
     let endpoint = Endpoint::start("a");
     let outcome = |behaviour| {

@@ -68,12 +68,12 @@ pub fn why(line: &Value) -> &str {
     line["refusal"].as_str().or_else(|| line["error"].as_str()).unwrap_or("-")
 }
 
-/// Whether the machinery behind this key acts yet; if not, the edge itself says so, and the scenario is skipped loudly
+/// Whether the machinery behind this key acts yet; if not, the edge itself says so, and the scenario waits
 /// until it does. Then it runs without anybody having to remember it.
 pub fn acts(edge: &Edge, key: &str, scenario: &str) -> bool {
     let waits = edge.status()["warnings"].to_string().contains(key);
     if waits {
-        eprintln!("SKIPPED: {scenario}: {key} does not act yet");
+        eprintln!("PENDING: {scenario}: {key} does not act yet");
     }
     !waits
 }
