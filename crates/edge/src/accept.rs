@@ -3,10 +3,10 @@
 
 use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use thalweg_config::Listener;
 use tokio::{
     io::Interest,
     net::{TcpListener, TcpStream},
+    time::timeout,
 };
 
 use crate::{
@@ -50,9 +50,7 @@ pub async fn accept(local: Rc<Local>, door: Door, mut closed: tokio::sync::onesh
         }
     }
     // `ready` forces a look at the queue even if the reactor has not reported it yet.
-    while let Ok(Ok((stream, peer))) =
-        tokio::time::timeout(Duration::from_millis(5), door.socket.accept()).await
-    {
+    while let Ok(Ok((stream, peer))) = timeout(Duration::from_millis(5), door.socket.accept()).await {
         admit(&local, &door, stream, peer, &open);
     }
 }
@@ -86,31 +84,30 @@ fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, op
     let local = Rc::clone(local);
     tokio::task::spawn_local(async move {
         let _guest = guest;
-        let handshake = async {
-            match tls {
-                None => plain(&conn, stream, &listener).await,
-                Some(config) => secure(&conn, stream, config).await,
+        let both = listener.http1 && listener.http2;
+        let opened = match tls {
+            // Nothing to wait for: the usual silent connection stays small.
+            None if !both => Some((ClientIo::plain(stream, Rc::clone(&conn)), listener.http2)),
+            // Boxed, so that connections that need none of it do not hold room for it.
+            None => Box::pin(timeout(limits.header_timeout, told_apart(&conn, stream))).await.ok().flatten(),
+            Some(config) => {
+                Box::pin(timeout(limits.header_timeout, secure(&conn, stream, config))).await.ok().flatten()
             }
         };
-        if let Ok(Some((io, is_http2))) = tokio::time::timeout(limits.header_timeout, handshake).await {
-            if is_http2 {
-                session::http2(local, conn, io, limits).await;
-            } else {
-                session::http1(local, conn, io, limits).await;
-            }
+        match opened {
+            Some((io, true)) => Box::pin(session::http2(local, conn, io, limits)).await,
+            Some((io, false)) => session::http1(local, conn, io, limits).await,
+            None => {}
         }
     });
 }
 
-/// Plaintext: HTTP/2 only by prior knowledge, told by the first bytes of its preface.
-async fn plain(conn: &Rc<ClientConn>, stream: TcpStream, listener: &Listener) -> Option<(ClientIo, bool)> {
-    let mut is_http2 = listener.http2 && !listener.http1;
-    if listener.http2 && listener.http1 {
-        let mut start = [0; 4];
-        stream.ready(Interest::READABLE).await.ok()?;
-        let seen = stream.peek(&mut start).await.ok()?;
-        is_http2 = start.get(..seen).is_some_and(|start| start.starts_with(b"PRI "));
-    }
+/// Plaintext that may be either: HTTP/2 by prior knowledge begins with its preface.
+async fn told_apart(conn: &Rc<ClientConn>, stream: TcpStream) -> Option<(ClientIo, bool)> {
+    let mut start = [0; 4];
+    stream.ready(Interest::READABLE).await.ok()?;
+    let seen = stream.peek(&mut start).await.ok()?;
+    let is_http2 = start.get(..seen).is_some_and(|start| start.starts_with(b"PRI "));
     Some((ClientIo::plain(stream, Rc::clone(conn)), is_http2))
 }
 

@@ -29,6 +29,8 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 128;
 /// Longest wait of a change that nobody is hurt by.
 const SOON: Duration = Duration::from_millis(50);
+/// Shortest wait for the clock: a deadline that does not move must not become a busy loop.
+const BREATH: Duration = Duration::from_millis(1);
 /// How often latencies alone make a new picture.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -162,7 +164,8 @@ impl Keeper {
         let (mut messages, mut suspects) = (self.messages.lock().await, self.suspects.lock().await);
         loop {
             let deadline = self.world.borrow().next_deadline().into_iter().chain(self.due.get()).min();
-            let wait = deadline.map_or(Duration::MAX, |deadline| deadline.since(self.shared.now()));
+            let wait =
+                deadline.map_or(Duration::MAX, |deadline| deadline.since(self.shared.now()).max(BREATH));
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(message) => self.take(message),

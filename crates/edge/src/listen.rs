@@ -149,9 +149,12 @@ mod tests {
     fn an_address_that_a_stranger_shares_is_taken_all_the_same() {
         let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
         let wanted = stand(&stranger.local_addr().unwrap().to_string());
-        let error = bind_all(&[wanted.clone()], &[], 1).unwrap_err();
+        let error = bind_all(std::slice::from_ref(&wanted), &[], 1).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
-        assert!(bind_all(&[wanted.clone()], &[wanted], 1).is_ok(), "our own sockets are no strangers");
+        assert!(
+            bind_all(std::slice::from_ref(&wanted), std::slice::from_ref(&wanted), 1).is_ok(),
+            "our own sockets are no strangers"
+        );
     }
 
     #[test]

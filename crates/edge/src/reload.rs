@@ -1,20 +1,14 @@
 //! Reload, of which a start is the first: read, prepare, bind, adopt — or change nothing. One at a time.
 //! Reading and key work run beside the control thread; nothing here is on the request path.
 
-use std::{
-    cell::{Cell, RefCell},
-    path::PathBuf,
-    rc::Rc,
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
 
 use serde_json::json;
 use thalweg_config::{Config, ConfigErrors};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
-    control::{Control, LastReload},
+    control::{Control, LastReload, Phase},
     listen::{self, BindError, Stand},
     logging::LogLevel,
     meters::Series,
@@ -75,7 +69,6 @@ pub struct Reloader {
     started_with: RefCell<Option<Arc<Config>>>,
     /// The last reading, if it was rejected.
     refused: RefCell<Option<ConfigErrors>>,
-    reading: Cell<u64>,
 }
 
 impl Reloader {
@@ -101,7 +94,6 @@ impl Reloader {
             held: RefCell::default(),
             started_with: RefCell::default(),
             refused: RefCell::default(),
-            reading: Cell::new(0),
         })
     }
 
@@ -157,7 +149,10 @@ impl Reloader {
     }
 
     async fn reload(&self, cause: &'static str) -> Answer {
-        self.reading.set(self.reading.get() + 1);
+        if self.control.phase.get() == Phase::Draining {
+            // A listener that closes for good must not be opened again.
+            return Answer::Busy;
+        }
         let outcome = match self.read().await {
             Ok(prepared) => self.apply(prepared).await,
             Err(errors) => Err(Rejection::Config(errors)),

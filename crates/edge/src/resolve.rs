@@ -58,17 +58,16 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
             }
             let resolver = resolver_for(now, wanted.is_empty());
             for host in wanted {
-                if !names.contains_key(&host) {
-                    let asked = Asked {
-                        host: host.clone(),
+                names.entry(host.clone()).or_insert_with(|| {
+                    Task::spawn(refresh_forever(Asked {
+                        host,
                         settings: now.clone(),
                         resolver: resolver.clone(),
                         keeper: keeper.clone(),
                         permits: Rc::clone(&permits),
                         answers: Rc::clone(&answers),
-                    };
-                    names.insert(host, Task::spawn(refresh_forever(asked)));
-                }
+                    }))
+                });
             }
         }
         drop(live);

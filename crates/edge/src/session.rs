@@ -62,19 +62,20 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
             let _ = io.shutdown().await;
             return;
         }
-        let (ended, parts_io, rest) = talk(&local, &conn, io, limits).await;
+        // Boxed, so that a silent connection's task does not hold room for it.
+        let (ended, parts_io, rest) = Box::pin(talk(&local, &conn, io, limits)).await;
         io = parts_io;
         match ended {
             End::Park => io.rewind(rest),
             End::Kill => return,
-            End::HeaderTimeout => return refuse(&local, &conn, io, Failure::HeaderTimeout).await,
+            End::HeaderTimeout => return Box::pin(refuse(&local, &conn, io, Failure::HeaderTimeout)).await,
             End::Done(result) => {
                 let upgrade = conn.upgrade.borrow_mut().take();
                 if let Some(end) = upgrade {
-                    return tunnel::pass_through(io, rest, end, &conn).await;
+                    return Box::pin(tunnel::pass_through(io, rest, end, &conn)).await;
                 }
                 settle_bare(&local, &conn);
-                return close(io, result.is_err() || conn.lingers.get()).await;
+                return Box::pin(close(io, result.is_err() || conn.lingers.get())).await;
             }
         }
     }

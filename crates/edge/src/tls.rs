@@ -30,7 +30,7 @@ pub type Material = BTreeMap<PathBuf, Arc<[u8]>>;
 pub struct InUse {
     /// The listener's configured name.
     pub listener: String,
-    /// The file as configured, without folders.
+    /// Its first DNS name, else its file.
     pub name: String,
     /// When it ends, Unix seconds.
     pub not_after: i64,
@@ -47,11 +47,14 @@ pub struct Forge {
     material: Material,
 }
 
+/// A chain and its key as they stand in their files.
+type Pair = (Arc<[u8]>, Arc<[u8]>);
+
 /// Everything that makes one listener's config differ from another's.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ServerRecipe {
     listener: String,
-    pairs: Vec<(Arc<[u8]>, Arc<[u8]>)>,
+    pairs: Vec<Pair>,
     min_version: TlsVersion,
     alpn: Vec<Vec<u8>>,
 }
@@ -244,9 +247,11 @@ fn certified(
         };
         match CertifiedKey::from_der(chain, key, &provider()) {
             Ok(key) => {
-                let name = certificate.cert.value.file_name().unwrap_or_default().to_string_lossy();
+                // Not the file: all of Kubernetes' are called tls.crt.
+                let file = || certificate.cert.value.file_name().unwrap_or_default().to_string_lossy().into();
+                let name: String = facts.names.first().cloned().unwrap_or_else(file);
                 let not_after = facts.not_after;
-                in_use.push(InUse { listener: recipe.listener.clone(), name: name.into(), not_after });
+                in_use.push(InUse { listener: recipe.listener.clone(), name, not_after });
                 keys.push((Arc::new(key), facts));
             }
             Err(error) => {

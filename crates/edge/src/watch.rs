@@ -3,9 +3,11 @@
 
 use std::{
     collections::BTreeSet,
+    ffi::OsString,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,6 +22,8 @@ use crate::{
 
 /// Gap between two readings that must be equal.
 const SETTLE: Duration = Duration::from_millis(100);
+/// Events of one change come in a bunch: they are waited for before the first reading.
+const BUNCH: Duration = Duration::from_millis(20);
 /// How often the files are looked at even if nobody gave notice.
 const POLL: Duration = Duration::from_secs(2);
 
@@ -35,6 +39,9 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<Request>) {
             notice = notices.recv() => notice.is_some(),
             () = sleep(POLL) => false,
         };
+        if noticed {
+            sleep(BUNCH).await;
+        }
         let now = looks(&reloader.files());
         if !noticed && now == seen && !reloader.is_refused() {
             continue;
@@ -77,8 +84,11 @@ fn equal(one: &Result<Prepared, ConfigErrors>, other: &Result<Prepared, ConfigEr
     }
 }
 
+/// Device, inode, size, time of change; `None` = not there.
+type Look = Option<(u64, u64, u64, i64, i64)>;
+
 /// What the file system says about each file without reading it, symlinks followed.
-fn looks(files: &[PathBuf]) -> Vec<Option<(u64, u64, u64, i64, i64)>> {
+fn looks(files: &[PathBuf]) -> Vec<Look> {
     let look = |file: &PathBuf| {
         let data = std::fs::metadata(file).ok()?;
         Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
@@ -90,13 +100,30 @@ fn looks(files: &[PathBuf]) -> Vec<Option<(u64, u64, u64, i64, i64)>> {
 struct Folders {
     watcher: Option<notify::RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    names: Names,
+}
+
+/// Names of the files themselves: their folders may hold others that change all the time, like logs.
+type Names = Arc<Mutex<BTreeSet<OsString>>>;
+
+/// May an event mean that a file of ours says something else?
+fn concerns(event: &notify::Event, names: &Names) -> bool {
+    let ours = |path: &PathBuf| {
+        let Some(name) = path.file_name() else { return true };
+        // `..data` and its like are swapped under the files; a new `.toml` may be included.
+        name.as_encoded_bytes().starts_with(b"..")
+            || path.extension().is_some_and(|extension| extension == "toml")
+            || names.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    };
+    !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(ours))
 }
 
 impl Folders {
     fn new(notices: mpsc::Sender<()>) -> Self {
+        let names = Names::default();
+        let known = Arc::clone(&names);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let reading = event.is_ok_and(|event| event.kind.is_access());
-            if !reading {
+            if event.map_or(true, |event| concerns(&event, &known)) {
                 // Full: a notice is waiting already.
                 let _ = notices.try_send(());
             }
@@ -104,11 +131,13 @@ impl Folders {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "no file notices: looking every two seconds instead");
         }
-        Self { watcher: watcher.ok(), watched: BTreeSet::new() }
+        Self { watcher: watcher.ok(), watched: BTreeSet::new(), names }
     }
 
     fn follow(&mut self, files: &[PathBuf]) {
         let Some(watcher) = &mut self.watcher else { return };
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) =
+            files.iter().filter_map(|file| Some(file.file_name()?.to_owned())).collect();
         let folder = |file: &PathBuf| {
             let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
             parent.unwrap_or(Path::new(".")).to_owned()

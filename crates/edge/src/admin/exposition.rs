@@ -69,7 +69,10 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     if let Some(time) = control.last_success.get() {
         state(&telemetry::LAST_RELOAD_TIME, &[], wall::unix(time).as_secs_f64());
     }
-    for certificate in &*control.certificates.borrow() {
+    let mut certificates = control.certificates.borrow().clone();
+    // Of two with one name, the one that ends first is the one to know about: the last to be set.
+    certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.not_after));
+    for certificate in &certificates {
         let labels = [&*certificate.listener, &*certificate.name];
         state(&telemetry::CERTIFICATE_EXPIRY, &labels, real(certificate.not_after));
     }

@@ -10,6 +10,8 @@ use thalweg_core::{
     explain,
 };
 
+use crate::path;
+
 /// A request as far as steering knows it.
 #[derive(Clone, Debug)]
 pub struct Question {
@@ -53,6 +55,12 @@ pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
     let host = plain_host(&asked.host);
     let path = asked.path.split(['?', '#']).next().unwrap_or_default();
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    let Ok(path) = path::normalise(&path) else {
+        return refused_at_the_door(snapshot, asked, health, "bad_request");
+    };
+    if ["CONNECT", "TRACE"].contains(&&*asked.method.to_ascii_uppercase()) {
+        return refused_at_the_door(snapshot, asked, health, "method_not_allowed");
+    }
     let facts = Facts { host: &host, path: &path, client: asked.client, tried: &[] };
     let explained = explain(snapshot, &NoLoads, &facts, asked.roll);
     let route = explained.route.and_then(|slot| snapshot.route(slot)).map(|route| &*route.name);
@@ -76,6 +84,16 @@ pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
         answer.extend(decision);
     }
     answer
+}
+
+/// What is refused before steering is asked.
+fn refused_at_the_door(snapshot: &Snapshot, asked: &Question, health: &str, refusal: &str) -> Value {
+    json!({
+        "host": asked.host, "path": asked.path, "client": asked.client.to_string(), "method": asked.method,
+        "health": health, "roll": asked.roll,
+        "generation": snapshot.generation, "revision": snapshot.revision,
+        "route": null, "stage": null, "pools": [], "refusal": refusal,
+    })
 }
 
 /// The picture of a config whose endpoints are all fine: what `explain --config` asks. Names stand for one address
@@ -218,6 +236,8 @@ mod tests {
     fn a_refusal_is_an_answer() {
         let said = ask("api.test", "/v2", 0);
         assert_eq!((&said["refusal"], &said["route"]), (&json!("no_route"), &Value::Null));
+        assert_eq!(ask("api.test", "/x/../v1/%2e/y", 0)["path"], "/v1/y");
+        assert_eq!(ask("api.test", "/v1%2Fx", 0)["refusal"], "bad_request");
     }
 
     #[test]

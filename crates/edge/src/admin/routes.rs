@@ -6,7 +6,7 @@ use bytes::Bytes;
 use followed::Followed;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::{Body, door, exposition, json_reply, question, refuse, reply, status};
@@ -48,9 +48,13 @@ pub(crate) async fn answer(
             }
             return response;
         }
+        let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "at most 64 KiB");
+        if body.size_hint().lower() > MAX_BODY as u64 {
+            return too_large();
+        }
         return match Limited::new(body, MAX_BODY).collect().await {
             Ok(order) => obey(control, path, &order.to_bytes()).await,
-            Err(_) => refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "at most 64 KiB"),
+            Err(_) => too_large(),
         };
     }
     let query = parameters(head.uri.query().unwrap_or_default());

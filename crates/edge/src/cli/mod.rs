@@ -225,7 +225,7 @@ fn run(file: &FileArgs) -> u8 {
         Ok(()) => exit::FINE,
         Err(Failure::Config(errors)) => {
             for error in &errors.0 {
-                say(&error.to_string());
+                note(&error.to_string());
             }
             exit::CONFIG
         }
@@ -266,8 +266,13 @@ fn print(text: &str) -> u8 {
 
 /// A message, on stderr.
 fn say(text: &str) {
+    note(&format!("thalweg: {text}"));
+}
+
+/// A line that begins with its place, so that editors find it, on stderr.
+fn note(text: &str) {
     // Nobody can be told that nobody can be told.
-    let _ = writeln!(std::io::stderr(), "thalweg: {text}");
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 #[cfg(test)]

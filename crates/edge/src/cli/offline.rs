@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use thalweg_config::ConfigErrors;
 
-use super::{Format, exit, print, say, show};
+use super::{Format, exit, note, print, say, show};
 use crate::{
     admin::{self, Question},
     wiring,
@@ -25,10 +25,10 @@ pub(super) fn check(path: &Path, format: Format) -> u8 {
         return print(&show::pretty(&said)).max(code);
     }
     for error in errors {
-        say(&format!("error: {error}"));
+        note(&error.to_string());
     }
     for warning in warnings {
-        say(&format!("warning: {warning}"));
+        note(&format!("{warning} [warning]"));
     }
     if let Ok(prepared) = &checked {
         let config = &prepared.wiring.config;
@@ -63,7 +63,7 @@ pub(super) fn explain(path: &Path, asked: &Question, format: Format) -> u8 {
         }
         Err(errors) => {
             for error in &errors.0 {
-                say(&error.to_string());
+                note(&error.to_string());
             }
             exit::CONFIG
         }

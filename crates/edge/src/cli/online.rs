@@ -1,9 +1,14 @@
 //! Commands that ask a running edge: `status`, `explain`, `reload` and the orders.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "reading a JSON value by name never panics: what is missing is null"
+)]
+
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{AdminArgs, Format, client, exit, print, say, show};
+use super::{AdminArgs, Format, client, exit, note, print, say, show};
 use crate::admin::Question;
 
 pub(super) fn status(admin: &AdminArgs, format: Format) -> u8 {
@@ -53,7 +58,7 @@ pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
                 print(&show::pretty(&said));
             }
             for error in said["errors"].as_array().into_iter().flatten() {
-                say(&show::placed(error));
+                note(&show::placed(error));
             }
             say("rejected: the config in force stays");
             exit::CONFIG

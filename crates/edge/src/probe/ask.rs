@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
-    body::{Body, Incoming},
+    body::Incoming,
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
@@ -117,8 +117,13 @@ struct Warm {
     _driver: Task,
 }
 
-/// How far a probe has come, for the operator who reads that it came no further.
-type Stage = Cell<&'static str>;
+/// One probe under way.
+struct Going<'a> {
+    plan: &'a Plan,
+    deadline: Instant,
+    /// How far it has come, for the operator who reads that it came no further.
+    stage: Cell<&'static str>,
+}
 
 /// What became of a question.
 enum Trouble {
@@ -133,9 +138,9 @@ enum Trouble {
 impl Prober {
     /// One probe, whole within the plan's timeout. `None`: this machine could not ask.
     pub async fn ask(&mut self, plan: &Plan) -> Option<Result<Duration, Evidence>> {
-        let stage = Stage::new("connecting");
         let deadline = Instant::now() + plan.rules.timeout;
-        let outcome = timeout_at(deadline, self.ask_twice(plan, &stage, deadline)).await;
+        let going = Going { plan, deadline, stage: Cell::new("connecting") };
+        let outcome = timeout_at(deadline, self.ask_twice(&going)).await;
         let result = match outcome {
             Ok(Ok(latency)) => Ok(latency),
             Ok(Err(Trouble::Theirs(seen))) => Err(seen),
@@ -144,51 +149,47 @@ impl Prober {
             Err(_) => {
                 // An answer that comes later would be taken for the next question's.
                 self.warm = None;
-                let detail =
-                    format!("nothing within {} ms while {}", plan.rules.timeout.as_millis(), stage.get());
+                let detail = format!(
+                    "nothing within {} ms while {}",
+                    plan.rules.timeout.as_millis(),
+                    going.stage.get()
+                );
                 Err(evidence(Fault::Timeout, &detail))
             }
         };
         Some(result)
     }
 
-    async fn ask_twice(
-        &mut self,
-        plan: &Plan,
-        stage: &Stage,
-        deadline: Instant,
-    ) -> Result<Duration, Trouble> {
-        if let Some(warm) = self.warm.take().filter(|warm| warm.serves(plan)) {
-            match self.ask_once(warm, plan, stage, deadline, true).await {
+    async fn ask_twice(&mut self, going: &Going<'_>) -> Result<Duration, Trouble> {
+        if let Some(warm) = self.warm.take().filter(|warm| warm.serves(going.plan)) {
+            match self.ask_once(warm, going, true).await {
                 Err(Trouble::Stale) => {}
                 done => return done,
             }
         }
-        let warm = connect(plan, stage).await?;
-        self.ask_once(warm, plan, stage, deadline, false).await
+        let warm = connect(going).await?;
+        self.ask_once(warm, going, false).await
     }
 
     async fn ask_once(
         &mut self,
         mut warm: Warm,
-        plan: &Plan,
-        stage: &Stage,
-        deadline: Instant,
+        going: &Going<'_>,
         reused: bool,
     ) -> Result<Duration, Trouble> {
         let stale_or = |error: &hyper::Error| match reused {
             true if !error.is_parse() => Trouble::Stale,
             _ => Trouble::Theirs(of_hyper(error)),
         };
-        let request = plan.request().map_err(|error| theirs(Fault::Protocol, &error.to_string()))?;
-        stage.set("waiting for the head of the answer");
+        let request = going.plan.request().map_err(|error| theirs(Fault::Protocol, &error.to_string()))?;
+        going.stage.set("waiting for the head of the answer");
         warm.sender.ready().await.map_err(|error| stale_or(&error))?;
         let sent = Instant::now();
         let response = warm.sender.send_request(request).await.map_err(|error| stale_or(&error))?;
         let latency = sent.elapsed();
-        stage.set("reading the body of the answer");
-        let (verdict, clean) = judge(plan, response, deadline).await;
-        if clean && !plan.idle.is_zero() {
+        going.stage.set("reading the body of the answer");
+        let (verdict, clean) = judge(going.plan, response, going.deadline).await;
+        if clean && !going.plan.idle.is_zero() {
             warm.used = Instant::now();
             self.warm = Some(warm);
         }
@@ -242,18 +243,19 @@ async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
             content.extend_from_slice(&data);
         }
     }
-    Ok((content.freeze(), body.is_end_stream()))
+    Ok((content.freeze(), true))
 }
 
-async fn connect(plan: &Plan, stage: &Stage) -> Result<Warm, Trouble> {
-    stage.set("connecting");
+async fn connect(going: &Going<'_>) -> Result<Warm, Trouble> {
+    let plan = going.plan;
+    going.stage.set("connecting");
     let stream = TcpStream::connect(plan.address).await.map_err(|error| of_io(&error))?;
     // A small question is one segment anyway; what fails here fails again below.
     let _ = stream.set_nodelay(true);
     match &plan.tls {
         None => handshake(stream, plan).await,
         Some(tls) => {
-            stage.set("shaking hands for TLS");
+            going.stage.set("shaking hands for TLS");
             let connector = TlsConnector::from(Arc::clone(&tls.config));
             let stream = connector.connect(tls.name.clone(), stream).await.map_err(|error| of_io(&error))?;
             handshake(stream, plan).await

@@ -1,0 +1,140 @@
+//! The keeper: what is published when, and who is woken.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use thalweg_core::{Availability, Evidence, Fault};
+use thalweg_edge::{
+    access_log::LogSink,
+    events::Events,
+    keeper::{Bells, Keeper, KeeperLink},
+    meters::Meters,
+    shared::{Live, Shared, Suspicion},
+    supervise::{Task, supervise},
+    wiring::{Prepared, wire},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::LocalSet,
+    time::timeout,
+};
+
+const CONFIG: &str = r#"
+version = 1
+[[listener]]
+name = "web"
+bind = "127.0.0.1:8080"
+[probe.p]
+path = "/health"
+rise = 1
+fall = 1
+[pool.a]
+probe = "p"
+endpoints = [{ address = "127.0.0.1:1" }]
+[pool.b]
+probe = "p"
+endpoints = [{ address = "127.0.0.1:2" }]
+[route.r]
+policy = "failover"
+pools = [{ pool = "a" }, { pool = "b" }]
+"#;
+
+struct Room {
+    shared: Arc<Shared>,
+    link: KeeperLink,
+    events: Events,
+    meters: Arc<Meters>,
+    bells: Bells,
+    prepared: Prepared,
+    _task: Task,
+}
+
+fn room() -> Room {
+    let prepared = wire(thalweg_config::parse_str(CONFIG, "t.toml").unwrap(), Default::default()).unwrap();
+    let (suspects, hints) = mpsc::channel(8);
+    let shared = Arc::new(Shared {
+        live: ArcSwap::from_pointee(Live {
+            snapshot: Keeper::nothing(),
+            wiring: Arc::clone(&prepared.wiring),
+        }),
+        published: watch::Sender::new(0),
+        suspects,
+        meters: Vec::new(),
+        connections: Vec::new(),
+        log: LogSink::start(1, std::io::sink()).unwrap(),
+        draining: AtomicBool::new(false),
+        origin: Instant::now(),
+    });
+    let (events, meters, bells) = (Events::default(), Arc::<Meters>::default(), Bells::default());
+    let (keeper, link) =
+        Keeper::new(Arc::clone(&shared), hints, events.clone(), Arc::clone(&meters), bells.clone());
+    let task = supervise("keeper", &meters, move || Rc::clone(&keeper).run());
+    Room { shared, link, events, meters, bells, prepared, _task: task }
+}
+
+fn run(work: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, work);
+}
+
+async fn until(room: &Room, mut so: impl FnMut(&Live) -> bool) {
+    let mut published = room.shared.published.subscribe();
+    let wait = async {
+        while !so(&room.shared.live.load_full()) {
+            published.changed().await.unwrap();
+        }
+    };
+    timeout(Duration::from_secs(10), wait).await.unwrap();
+}
+
+#[test]
+fn a_verdict_is_published_recorded_and_counted() {
+    run(async {
+        let room = room();
+        assert_eq!(room.link.adopt(Arc::clone(&room.prepared.wiring), true).await, Some(1));
+        let places = room.shared.live.load().snapshot.layout.endpoints.clone();
+        assert_eq!(places.len(), 2, "an adopted config is published before the answer");
+        for place in &places {
+            assert!(room.link.probed(place.id, Ok(Duration::from_millis(3))).await.is_some());
+        }
+        until(&room, |live| live.snapshot.endpoints.iter().all(|view| view.availability == Availability::Up))
+            .await;
+        let failed = Evidence { fault: Fault::Refused, detail: "nobody".into() };
+        room.link.probed(places[0].id, Err(failed)).await.unwrap();
+        until(&room, |live| live.snapshot.endpoints[0].availability == Availability::Down).await;
+        let events = room.events.array();
+        assert!(events.contains("\"failover\"") && events.contains("nobody"), "{events}");
+        let text = thalweg_edge::admin::render([&*room.meters].into_iter());
+        assert!(text.contains("thalweg_failovers_total{route=\"r\",from=\"a\",to=\"b\"} 1\n"), "{text}");
+        assert!(text.contains("endpoint=\"127.0.0.1:1\",result=\"refused\"} 1\n"), "{text}");
+    });
+}
+
+#[test]
+fn a_suspicion_wakes_the_probe_of_that_endpoint_alone() {
+    run(async {
+        let room = room();
+        room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;
+        let places = room.shared.live.load().snapshot.layout.endpoints.clone();
+        let (bell, other) = (room.bells.of(places[0].id), room.bells.of(places[1].id));
+        room.shared.suspects.try_send(Suspicion { id: places[0].id, fault: Fault::Refused }).unwrap();
+        timeout(Duration::from_secs(10), bell.notified()).await.unwrap();
+        assert!(timeout(Duration::ZERO, other.notified()).await.is_err());
+    });
+}
+
+#[test]
+fn the_same_topology_with_other_wiring_is_no_new_generation() {
+    run(async {
+        let room = room();
+        assert_eq!(room.link.adopt(Arc::clone(&room.prepared.wiring), true).await, Some(1));
+        let other = wire((*room.prepared.wiring.config).clone(), Default::default()).unwrap().wiring;
+        assert_eq!(room.link.adopt(Arc::clone(&other), false).await, Some(1));
+        assert!(Arc::ptr_eq(&room.shared.live.load().wiring, &other));
+    });
+}
