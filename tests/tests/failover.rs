@@ -503,3 +503,33 @@ fn a_pooled_connection_that_died_idle_costs_no_request_and_doubles_no_post() {
     let lost = (0..30).filter(|nth| !seen.contains_key(&format!("p{nth}"))).count();
     assert!(lost <= 2, "{lost} of 30 POSTs were given up though the connection had died before them");
 }
+
+#[test]
+fn a_request_whose_pooled_connection_died_with_its_endpoint_goes_elsewhere_as_it_was() {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let edge = unprobed(&[&first, &second], "");
+    for (nth, method) in ["POST", "PATCH", "PUT", "DELETE"].iter().enumerate() {
+        first.revive();
+        let mut client = Client::connect(edge.web());
+        assert_eq!(client.get("/warm").endpoint(), "a", "a pooled connection of this worker");
+        second.forget();
+        // While the edge stands still, the request comes first and the death of its connection right behind it: the
+        // edge hands the request to a connection that it then finds dead, and a new one is refused.
+        edge.freeze();
+        let head =
+            format!("{method} /upload?n={nth} HTTP/1.1\r\nhost: api.test\r\nx-request-id: both{nth}\r\n");
+        client.send(format!("{head}content-length: 4\r\n\r\nbody"));
+        first.die();
+        eventually("its connections are gone", SOON, || first.open_connections() == 0);
+        edge.thaw();
+        let reply = client.reply(method).expect("an answer");
+        assert_eq!((reply.status, reply.endpoint()), (200, "b"), "{method}");
+        let seen = second.only();
+        assert_eq!((seen.method(), seen.target()), (*method, format!("/upload?n={nth}").as_str()));
+        assert_eq!(
+            (seen.header("host"), seen.header("x-request-id")),
+            (Some("api.test"), Some(&*format!("both{nth}")))
+        );
+        assert_eq!((seen.body_len, seen.body_hash), (4, Endpoint::hash(b"body")), "{method}");
+    }
+}

@@ -5,7 +5,7 @@ mod common;
 use std::{collections::BTreeMap, time::Duration};
 
 use common::alone;
-use thalweg_testkit::{Conf, Edge, Load, Region, eventually, get, python};
+use thalweg_testkit::{Conf, Edge, Load, Outcome, Region, eventually, get, python};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -35,7 +35,7 @@ fn killing(times: usize, rate: f64, slow: Option<&str>) {
     let regions = three(&python);
     regions.iter().for_each(|region| region.slow(slow));
     let edge = edge_over(&regions, "weighted", "failback = { mode = \"immediate\" }");
-    let load = Load::to(edge.web()).rate(rate).posts(0.2).fresh(0.05).post_path("/echo").start();
+    let load = Load::to(edge.web()).rate(rate).posts(0.2).fresh(0.05).post_path("/echo").echoed().start();
     let mut killed = BTreeMap::new();
     for nth in 0..times {
         let region = &regions[nth % regions.len()];
@@ -56,6 +56,9 @@ fn killing(times: usize, rate: f64, slow: Option<&str>) {
     );
     let gets = report.failed_gets();
     assert!(gets.is_empty(), "{} failed GETs, {:?}", gets.len(), gets.iter().take(5).collect::<Vec<_>>());
+    let mixed =
+        report.shots.iter().filter(|shot| shot.outcome == Outcome::Failed("another answer".to_owned()));
+    assert_eq!(mixed.count(), 0, "POSTs that got the answer to something else");
     let mut seen: BTreeMap<String, usize> = BTreeMap::new();
     for id in regions.iter().flat_map(Region::request_log) {
         *seen.entry(id).or_default() += 1;
@@ -72,8 +75,8 @@ fn killing(times: usize, rate: f64, slow: Option<&str>) {
         twice.iter().take(5).collect::<Vec<_>>()
     );
     let answered = report.shots.iter().filter(|shot| shot.post && !shot.failed());
-    let lost = answered.filter(|shot| !seen.contains_key(&shot.id)).count();
-    assert_eq!(lost, 0, "answered POSTs that no region has seen");
+    let unseen: Vec<_> = answered.filter(|shot| !seen.contains_key(&shot.id)).collect();
+    assert!(unseen.is_empty(), "answered POSTs that no region has seen: {unseen:?}");
 }
 
 #[test]

@@ -172,6 +172,22 @@ impl Edge {
         rustix::process::kill_process(self.pid, signal).expect("our own child can be signalled");
     }
 
+    /// Stops it where it stands, and waits until every thread does.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.pid());
+        eventually("every thread stands still", Duration::from_secs(5), || {
+            let threads = fs::read_dir(&tasks).into_iter().flatten().flatten();
+            let state = |stat: String| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'));
+            threads.map(|thread| read(&thread.path().join("stat"))).all(state)
+        });
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// Its exit code, if it has ended.
     pub fn ended(&self) -> Option<i32> {
         wait(&mut lock(&self.child), Duration::ZERO)

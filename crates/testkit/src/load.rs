@@ -34,6 +34,7 @@ pub struct Load {
     post_path: Option<String>,
     host: String,
     body: Bytes,
+    echoed: bool,
     tls: Option<Arc<ClientConfig>>,
     h2: bool,
     timeout: Duration,
@@ -54,6 +55,7 @@ impl Load {
             post_path: None,
             host: "api.test".to_owned(),
             body: Bytes::from_static(b"{\"n\":1}"),
+            echoed: false,
             tls: None,
             h2: false,
             timeout: Duration::from_secs(20),
@@ -106,6 +108,12 @@ impl Load {
     /// The body of POSTs.
     pub fn body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Each POST has its own id as its body and must get it back: an answer to something else is a failure.
+    pub fn echoed(mut self) -> Self {
+        self.echoed = true;
         self
     }
 
@@ -242,7 +250,8 @@ async fn exchange(shared: &Arc<Shared>, nth: u64, post: bool, id: &str) -> (Outc
         Ok(sender) => sender,
         Err(error) => return (Outcome::Failed(kind(&error)), String::new()),
     };
-    let (method, body) = if post { (Method::POST, load.body.clone()) } else { (Method::GET, Bytes::new()) };
+    let own = if load.echoed { Bytes::from(id.to_owned()) } else { load.body.clone() };
+    let (method, body) = if post { (Method::POST, own.clone()) } else { (Method::GET, Bytes::new()) };
     let path = load.post_path.as_ref().filter(|_| post).unwrap_or(&load.path);
     let uri = match &sender {
         Sender::One(..) => path.clone(),
@@ -265,8 +274,12 @@ async fn exchange(shared: &Arc<Shared>, nth: u64, post: bool, id: &str) -> (Outc
     let Ok(whole) = body.collect().await else {
         return (Outcome::CutAfterHead(status), String::new());
     };
+    let whole = whole.to_bytes();
+    if load.echoed && post && status == 200 && whole != own {
+        return (Outcome::Failed("another answer".to_owned()), String::new());
+    }
     let told = parts.headers.get("x-endpoint").and_then(|name| name.to_str().ok()).map(str::to_owned);
-    let by = told.unwrap_or_else(|| region(&whole.to_bytes()));
+    let by = told.unwrap_or_else(|| region(&whole));
     put_back(shared, sender, fresh);
     (Outcome::Status(status), by)
 }
