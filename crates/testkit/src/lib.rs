@@ -1,1 +1,64 @@
-//! Skeleton.
+//! What every scenario stands on: fake endpoints, a launcher for the real binary and for real FastAPI regions,
+//! clients that see the wire, an open-loop load generator, a fake name server. Never a dependency of the product.
+//!
+//! Everything here is called from ordinary `#[test]` functions: the async parts run on one shared runtime, so a
+//! scenario reads from top to bottom. Rejected: async scenarios, whose half-written `select!`s hide what is tested.
+
+mod port;
+mod scratch;
+mod wait;
+
+mod behaviour;
+mod endpoint;
+mod message;
+mod serve;
+mod wire;
+
+mod admin;
+mod binary;
+mod conf;
+mod edge;
+mod metrics;
+mod regions;
+mod tls;
+
+mod client;
+mod dns;
+mod h2client;
+mod ledger;
+mod load;
+
+pub use behaviour::{Behaviour, Health};
+pub use binary::{BINARY_VARIABLE, binary, release_binary, repository};
+pub use client::{Client, Gone, Reply, get};
+pub use conf::Conf;
+pub use dns::{Dns, Records};
+pub use edge::{Edge, Finished, Signal, thalweg, thalweg_with};
+pub use endpoint::{Blackhole, Endpoint, Seen};
+pub use h2client::{H2, H2Reply};
+pub use ledger::{Outcome, Report, Shot};
+pub use load::{Load, Running};
+pub use message::Head;
+pub use metrics::{Metrics, Sample};
+pub use port::{Reserved, free_port};
+pub use regions::{Region, python, skip};
+pub use scratch::Scratch;
+pub use tls::{Authority, Leaf, client_config, server_config, server_config_with};
+pub use wait::{eventually, eventually_some, stays};
+
+/// The runtime behind every fake and every client: made once, never dropped.
+pub fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime can be built")
+    })
+}
+
+/// Locks without caring whether another test panicked while it held the lock.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

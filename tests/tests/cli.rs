@@ -1,0 +1,266 @@
+//! The command line: what each command prints, and what its exit code says.
+
+mod common;
+
+use std::{net::TcpListener, time::Duration};
+
+use serde_json::Value;
+use thalweg_testkit::{Conf, Edge, Endpoint, Scratch, binary, thalweg, thalweg_with};
+
+/// A config that is fine, without anything behind it.
+fn fine() -> Conf {
+    Conf::simple("failover", &["127.0.0.1:9".parse().expect("an address")])
+}
+
+fn written(text: &str) -> (Scratch, String) {
+    let scratch = Scratch::new();
+    let path = scratch.write("t.toml", text).display().to_string();
+    (scratch, path)
+}
+
+#[test]
+fn check_is_0_for_a_good_config_and_starts_nothing() {
+    let (_scratch, path) = written(&fine().text());
+    for format in ["human", "json"] {
+        let done = thalweg(&["check", "--config", &path, "--format", format]);
+        assert_eq!(done.code, 0, "{}{}", done.stdout, done.stderr);
+    }
+}
+
+#[test]
+fn check_is_2_and_places_every_error() {
+    let text = fine().text().replace("policy = \"failover\"", "policy = \"fastest\"") + "\n[limit]\nx = 1\n";
+    let (_scratch, path) = written(&text);
+    let done = thalweg(&["check", "--config", &path]);
+    assert_eq!(done.code, 2);
+    let all = format!("{}{}", done.stdout, done.stderr);
+    let place = |needle: &str| {
+        let line = text.lines().position(|line| line.contains(needle)).expect("the line is there") + 1;
+        format!("t.toml:{line}:")
+    };
+    assert!(all.contains(&place("policy = \"fastest\"")), "no place of the bad policy in {all}");
+    assert!(all.contains(&place("[limit]")), "no place of the unknown key in {all}");
+    assert!(all.contains("limits"), "no hint at the right spelling in {all}");
+}
+
+#[test]
+fn check_speaks_json() {
+    let (_scratch, path) = written(&fine().text().replace("interval = \"100ms\"", "interval = \"fast\""));
+    let done = thalweg(&["check", "--config", &path, "--format", "json"]);
+    assert_eq!(done.code, 2);
+    let json: Value =
+        serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {}", done.stdout));
+    let error = &json["errors"][0];
+    for key in ["file", "line", "column", "path", "problem", "hint"] {
+        assert!(error.get(key).is_some(), "no {key} in {json}");
+    }
+    assert_eq!(error["path"], "probe.fast.interval");
+    assert!(error["line"].as_u64() > Some(0) && error["column"].as_u64() > Some(0), "{error}");
+}
+
+#[test]
+fn a_missing_or_unreadable_file_is_2() {
+    for args in [["check", "--config", "/nonexistent/t.toml"], ["run", "--config", "/nonexistent/t.toml"]] {
+        let done = thalweg(&args);
+        assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{}", done.stderr);
+        assert!(done.stderr.contains("/nonexistent/t.toml"), "{}", done.stderr);
+    }
+    let tls = "protocols = [\"h2\", \"http/1.1\"]\n[listener.tls]\ncertificates = [{ cert = \"no.crt\", key = \"no.key\" }]";
+    let (_scratch, path) = written(&fine().listener("secure", tls).text());
+    for command in ["check", "run"] {
+        let done = thalweg(&[command, "--config", &path]);
+        assert_eq!(done.code, 2, "{command}: {}", done.stderr);
+        assert!(format!("{}{}", done.stdout, done.stderr).contains("no.crt"), "{command}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn a_key_that_is_no_key_is_2() {
+    let authority = thalweg_testkit::Authority::new("root");
+    let leaf = authority.leaf(&["a.test"]);
+    let tls = "[listener.tls]\ncertificates = [{ cert = \"a.crt\", key = \"a.key\" }]";
+    let (scratch, path) = written(&fine().listener("secure", tls).text());
+    scratch.write("a.crt", &leaf.cert_pem);
+    for key in ["not a key", &authority.leaf(&["a.test"]).key_pem] {
+        scratch.write("a.key", key);
+        for command in ["check", "run"] {
+            let done = thalweg(&[command, "--config", &path]);
+            assert_eq!(done.code, 2, "{command}: {}{}", done.stdout, done.stderr);
+        }
+    }
+}
+
+#[test]
+fn the_config_is_found_by_flag_then_variable() {
+    let (_scratch, good) = written(&fine().text());
+    assert_eq!(thalweg_with(&["check"], &[("THALWEG_CONFIG", &good)]).code, 0);
+    let done = thalweg_with(&["check", "--config", "/nonexistent/t.toml"], &[("THALWEG_CONFIG", &good)]);
+    assert_eq!(done.code, 2, "the flag wins");
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for args in [&["frobnicate"][..], &["run", "--frobnicate"], &[], &["explain", "--path", "/"]] {
+        let done = thalweg(args);
+        assert_eq!(done.code, 2, "{args:?}: {}", done.stderr);
+        assert!(!done.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn a_taken_port_is_3_and_one_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = taken.local_addr().expect("an address").port();
+    let one = |from: &str, name: &str| {
+        let ports = [("web", 0_u16), ("admin", 0)].map(|(known, _)| {
+            let port = if known == name { port } else { thalweg_testkit::free_port() };
+            (known.to_owned(), port)
+        });
+        let (_scratch, path) = written(&fine().render(&ports.into()));
+        let done = thalweg(&["run", "--config", &path]);
+        assert_eq!(done.code, 3, "{from}: {}", done.stderr);
+        let naming: Vec<&str> = done.stderr.lines().filter(|line| line.contains(&port.to_string())).collect();
+        assert_eq!(naming.len(), 1, "{from}: one line names the address: {}", done.stderr);
+    };
+    one("a listener", "web");
+    one("the admin page", "admin");
+}
+
+#[test]
+fn version_schema_completions_and_man_print() {
+    let version = thalweg(&["version"]);
+    assert_eq!(version.code, 0);
+    assert!(version.stdout.contains(env!("CARGO_PKG_VERSION")), "{}", version.stdout);
+    let schema: Value = serde_json::from_str(&thalweg(&["schema"]).stdout).expect("the schema is JSON");
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    for key in ["edge", "listener", "pool", "route", "probe", "eject", "limits", "log", "resolver", "admin"] {
+        assert!(schema["properties"].get(key).is_some(), "no {key} in the schema");
+    }
+    for shell in ["bash", "zsh", "fish"] {
+        let done = thalweg(&["completions", shell]);
+        assert_eq!(done.code, 0);
+        assert!(done.stdout.contains("thalweg") && done.stdout.contains("explain"), "{shell}");
+    }
+    let man = thalweg(&["man"]);
+    assert_eq!(man.code, 0);
+    assert!(man.stdout.contains(".TH"), "{}", man.stdout);
+}
+
+#[test]
+fn explain_answers_offline() {
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("near", &["127.0.0.1:9".parse().expect("an address")], "region = \"eu\"")
+        .pool("far", &["127.0.0.1:10".parse().expect("an address")], "region = \"us\"")
+        .route("api", "failover", &["near", "far"], "hosts = [\"api.test\"]\npath_prefix = \"/v1\"");
+    let (_scratch, path) = written(&conf.text());
+    let ask = |host: &str, target: &str| {
+        thalweg(&[
+            "explain", "--config", &path, "--host", host, "--path", target, "--roll", "7", "--format", "json",
+        ])
+    };
+    let hit = ask("api.test", "/v1/x");
+    assert_eq!(hit.code, 0, "{}", hit.stderr);
+    let json: Value =
+        serde_json::from_str(&hit.stdout).unwrap_or_else(|error| panic!("{error}: {}", hit.stdout));
+    let text = json.to_string();
+    assert!(text.contains("near") && text.contains("127.0.0.1:9"), "{text}");
+    assert_eq!(ask("api.test", "/v1/x").stdout, hit.stdout, "the same question has the same answer");
+    let miss = ask("api.test", "/v2");
+    assert_eq!(miss.code, 0, "a refusal is an answer");
+    assert!(miss.stdout.contains("no_route"), "{}", miss.stdout);
+    let human = thalweg(&["explain", "--config", &path, "--host", "api.test", "--path", "/v1"]);
+    assert!(human.code == 0 && human.stdout.contains("near"), "{}", human.stdout);
+}
+
+#[test]
+fn status_and_reload_ask_a_running_edge() {
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
+    let admin = edge.admin_url();
+    let status = thalweg(&["status", "--admin", &admin]);
+    assert_eq!(status.code, 0, "{}", status.stderr);
+    assert!(
+        status.stdout.contains("p0") && status.stdout.contains(&endpoint.addr().to_string()),
+        "{}",
+        status.stdout
+    );
+    let json = thalweg(&["status", "--admin", &admin, "--format", "json"]);
+    let json: Value = serde_json::from_str(&json.stdout).expect("JSON");
+    assert_eq!(json["generation"], 1);
+    assert_eq!(thalweg(&["reload", "--admin", &admin]).code, 0);
+    edge.replace("version = 1\nnonsense = true\n");
+    let rejected = thalweg(&["reload", "--admin", &admin]);
+    assert_eq!(rejected.code, 2, "{}", rejected.stderr);
+    assert!(format!("{}{}", rejected.stdout, rejected.stderr).contains("nonsense"));
+    let live = thalweg(&["explain", "--admin", &admin, "--host", "x", "--path", "/"]);
+    assert!(live.code == 0 && live.stdout.contains("p0"), "{}{}", live.stdout, live.stderr);
+}
+
+#[test]
+fn an_edge_that_is_not_there_is_1_and_one_line() {
+    let admin = format!("http://127.0.0.1:{}", thalweg_testkit::free_port());
+    for command in ["status", "reload"] {
+        let done = thalweg(&[command, "--admin", &admin]);
+        assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{command}: {}", done.stderr);
+        assert_eq!(done.stderr.trim().lines().count(), 1, "{command}: {}", done.stderr);
+    }
+}
+
+#[test]
+fn orders_that_are_not_served_yet_are_1_and_one_line() {
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
+    let admin = edge.admin_url();
+    let cases = [
+        &["failback", "--route", "all"][..],
+        &["drain", "--pool", "p0", "--for", "30m", "--reason", "test"],
+        &["undrain", "--pool", "p0"],
+    ];
+    for args in cases {
+        let done = thalweg(&[args, &["--admin", &admin]].concat());
+        if edge.admin_post(&format!("/api/v1/{}", args[0]), "{}").status == 501 {
+            assert_eq!(done.code, 1, "{args:?}");
+            assert_eq!(done.stderr.trim().lines().count(), 1, "{args:?}: {}", done.stderr);
+        } else {
+            assert_eq!(done.code, 0, "{args:?}: {}", done.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_second_edge_on_the_same_port_is_refused_and_takes_nothing() {
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
+    let text = Conf::simple("failover", &[endpoint.addr()]).render(
+        &[("web".to_owned(), edge.port("web")), ("admin".to_owned(), thalweg_testkit::free_port())].into(),
+    );
+    let scratch = Scratch::new();
+    let path = scratch.write("second.toml", text);
+    let began = std::time::Instant::now();
+    let done =
+        std::process::Command::new(binary()).arg("run").arg("--config").arg(path).output().expect("it runs");
+    assert_eq!(done.status.code(), Some(3), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(began.elapsed() < Duration::from_secs(10));
+    for _ in 0..20 {
+        assert_eq!(thalweg_testkit::get(edge.web(), "/").status, 200);
+    }
+}
+
+#[test]
+fn every_accepted_key_that_does_not_act_yet_is_a_placed_warning() {
+    let text = Conf::simple_with(
+        "failover",
+        &["127.0.0.1:9".parse().expect("an address")],
+        "retry = { hedge = true }",
+    )
+    .text();
+    let (_scratch, path) = written(&text);
+    let done = thalweg(&["check", "--config", &path, "--format", "json"]);
+    assert_eq!(done.code, 0, "{}", done.stdout);
+    let json: Value = serde_json::from_str(&done.stdout).expect("JSON");
+    let warnings = json["warnings"].as_array().cloned().unwrap_or_default();
+    for warning in &warnings {
+        assert!(warning["line"].as_u64() > Some(0) && warning["path"].is_string(), "{warning}");
+    }
+}

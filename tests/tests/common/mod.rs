@@ -1,0 +1,146 @@
+//! What several themes share: the usual edge, and how an answer of the edge's own must look.
+
+#![allow(dead_code, reason = "every theme uses another part")]
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use serde_json::Value;
+use thalweg_testkit::{Client, Conf, Edge, Endpoint, Gone, Reply};
+
+/// Held by scenarios that measure time or memory: two of them on two cores would measure each other.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One endpoint behind a listener `web`, everything else by default; the edge is ready and the endpoint is Up.
+pub fn one() -> (Edge, Endpoint) {
+    one_with("")
+}
+
+/// The same, with these lines in the route.
+pub fn one_with(route: &str) -> (Edge, Endpoint) {
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(&Conf::simple_with("failover", &[endpoint.addr()], route));
+    edge.until_up(1);
+    (edge, endpoint)
+}
+
+/// Two endpoints in two pools, failover from the first to the second.
+pub fn two_with(route: &str) -> (Edge, Endpoint, Endpoint) {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let edge = Edge::start(&Conf::simple_with("failover", &[first.addr(), second.addr()], route));
+    edge.until_up(2);
+    (edge, first, second)
+}
+
+/// An answer that the edge made itself: the status, `Proxy-Status` with our word in `details`, the JSON body.
+pub fn assert_ours(reply: &Reply, status: u16, word: &str) {
+    assert_eq!(reply.status, status, "{} {}", reply.head.line, reply.text());
+    let proxy_status =
+        reply.header("proxy-status").unwrap_or_else(|| panic!("no Proxy-Status: {:?}", reply.head));
+    assert!(proxy_status.starts_with("thalweg; error="), "{proxy_status}");
+    let token = proxy_status["thalweg; error=".len()..].split(';').next().unwrap_or_default().trim();
+    assert!(REGISTERED.contains(&token), "not registered by RFC 9209: {token}");
+    let details = proxy_status.split("details=").nth(1).unwrap_or_default().trim_matches('"');
+    assert_eq!(details, word, "{proxy_status}");
+    let body = reply.json();
+    assert_eq!(body["error"], word, "{body}");
+    let id = reply.header("x-request-id").unwrap_or_else(|| panic!("no X-Request-Id: {:?}", reply.head));
+    assert_eq!(body["request_id"], id);
+}
+
+/// Refused with this status, or (answers that the HTTP parser makes itself may be bare) at least with this status,
+/// and the connection ends.
+pub fn assert_refused(answer: Result<Reply, Gone>, allowed: &[u16], what: &str) {
+    match answer {
+        Ok(reply) => assert!(allowed.contains(&reply.status), "{what}: {} {}", reply.head.line, reply.text()),
+        Err(gone) => assert!(gone.closed(), "{what}: silence"),
+    }
+}
+
+/// Why a logged request was refused or failed: one of the two fields says it.
+pub fn why(line: &Value) -> &str {
+    line["refusal"].as_str().or_else(|| line["error"].as_str()).unwrap_or("-")
+}
+
+/// Whether the machinery behind this key acts yet; if not, the edge itself says so, and the scenario waits
+/// until it does. Then it runs without anybody having to remember it.
+pub fn acts(edge: &Edge, key: &str, scenario: &str) -> bool {
+    let waits = edge.status()["warnings"].to_string().contains(key);
+    if waits {
+        eprintln!("PENDING: {scenario}: {key} does not act yet");
+    }
+    !waits
+}
+
+/// Asks this often over kept connections, from a few threads at once; gives who answered how often, or the status of
+/// an answer without a name. Panics when a request gets no answer.
+pub fn hammer(addr: SocketAddr, threads: usize, each: usize) -> BTreeMap<String, usize> {
+    let asking: Vec<_> = (0..threads)
+        .map(|_| {
+            std::thread::spawn(move || {
+                let mut client = Client::connect(addr);
+                let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+                for _ in 0..each {
+                    let reply = client.get("/");
+                    let by =
+                        reply.header("x-endpoint").map_or_else(|| reply.status.to_string(), str::to_owned);
+                    *counts.entry(by).or_default() += 1;
+                }
+                counts
+            })
+        })
+        .collect();
+    let mut sum = BTreeMap::new();
+    for thread in asking {
+        for (by, count) in thread.join().expect("every request is answered") {
+            *sum.entry(by).or_default() += count;
+        }
+    }
+    sum
+}
+
+/// The error types of RFC 9209, section 2.3.
+const REGISTERED: [&str; 36] = [
+    "dns_timeout",
+    "dns_error",
+    "destination_not_found",
+    "destination_unavailable",
+    "destination_ip_prohibited",
+    "destination_ip_unroutable",
+    "connection_refused",
+    "connection_terminated",
+    "connection_timeout",
+    "connection_read_timeout",
+    "connection_write_timeout",
+    "connection_limit_reached",
+    "tls_protocol_error",
+    "tls_certificate_error",
+    "tls_alert_received",
+    "http_request_error",
+    "http_request_denied",
+    "http_response_incomplete",
+    "http_response_header_section_size",
+    "http_response_header_size",
+    "http_response_body_size",
+    "http_response_trailer_section_size",
+    "http_response_trailer_size",
+    "http_response_transfer_coding",
+    "http_response_content_coding",
+    "http_response_timeout",
+    "http_upgrade_failed",
+    "http_protocol_error",
+    "proxy_internal_response",
+    "proxy_internal_error",
+    "proxy_configuration_error",
+    "proxy_loop_detected",
+    "http_response_header",
+    "http_request_header",
+    "connection_idle_timeout",
+    "http_request_timeout",
+];

@@ -1,0 +1,144 @@
+//! Names as endpoints: many addresses, both families, changes within their time to live, failures that change nothing.
+
+mod common;
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+
+use common::{assert_ours, hammer};
+use thalweg_testkit::{Behaviour, Conf, Dns, Edge, Endpoint, Records, eventually, get, stays};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Endpoints with one port on these addresses, named by them.
+fn on_one_port(ips: &[IpAddr]) -> (Vec<Endpoint>, u16) {
+    for _ in 0..50 {
+        let first = Endpoint::start_on(&ips[0].to_string(), ips[0]);
+        let port = first.addr().port();
+        let free = |ip: &IpAddr| std::net::TcpListener::bind(SocketAddr::new(*ip, port)).is_ok();
+        if ips[1..].iter().all(free) {
+            let more = ips[1..]
+                .iter()
+                .map(|ip| Endpoint::start_at(&ip.to_string(), SocketAddr::new(*ip, port), None));
+            let mut all = vec![first];
+            all.extend(more);
+            return (all, port);
+        }
+    }
+    panic!("no port is free on all of {ips:?}");
+}
+
+fn four(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
+}
+
+/// An edge whose one pool is `api.test:PORT`, asked from this server.
+fn edge_for(dns: &Dns, port: u16, lines: &str) -> Edge {
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw(&format!("[resolver]\nnameservers = [\"{}\"]\nttl_min = \"1s\"\n{lines}", dns.addr()))
+        .raw(&format!("[pool.p]\nprobe = \"fast\"\nendpoints = [{{ address = \"api.test:{port}\" }}]\n"))
+        .route("all", "failover", &["p"], "");
+    Edge::start(&conf)
+}
+
+#[test]
+fn a_name_with_both_families_is_many_endpoints() {
+    let ips = [four(1), four(2), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let (endpoints, port) = on_one_port(&ips);
+    let dns = Dns::start();
+    dns.set("api.test", Records::Addresses(ips.to_vec(), 60));
+    let edge = edge_for(&dns, port, "");
+    edge.until_up(3);
+    let by = hammer(edge.web(), 2, 150);
+    assert_eq!(by.len(), 3, "{by:?}");
+    for endpoint in &endpoints {
+        assert!(edge.is_up(endpoint.addr()), "{} is a label of its own", endpoint.addr());
+    }
+}
+
+#[test]
+fn a_changed_answer_is_in_force_after_its_time_to_live() {
+    let (endpoints, port) = on_one_port(&[four(1), four(2)]);
+    let dns = Dns::start();
+    dns.set("api.test", Records::Addresses(vec![four(1)], 1));
+    let edge = edge_for(&dns, port, "");
+    edge.until_up(1);
+    assert_eq!(get(edge.web(), "/").endpoint(), "127.0.0.1");
+    dns.set("api.test", Records::Addresses(vec![four(1), four(2)], 1));
+    edge.until_up(2);
+    dns.set("api.test", Records::Addresses(vec![four(2)], 1));
+    eventually("the old one is gone", SOON, || hammer(edge.web(), 1, 20).get("127.0.0.2") == Some(&20));
+    drop(endpoints);
+}
+
+#[test]
+fn a_failing_server_keeps_the_last_good_answer() {
+    let (_endpoints, port) = on_one_port(&[four(1)]);
+    let dns = Dns::start();
+    dns.set("api.test", Records::Addresses(vec![four(1)], 1));
+    let edge = edge_for(&dns, port, "");
+    edge.until_up(1);
+    for failure in [Records::ServFail, Records::Silence, Records::NxDomain] {
+        let asked = dns.queries();
+        dns.set("api.test", failure.clone());
+        eventually("it asks again", Duration::from_secs(15), || dns.queries() > asked + 1);
+        stays("it serves", Duration::from_millis(1500), || get(edge.web(), "/").status == 200);
+    }
+    assert_eq!(edge.ready(), 200);
+}
+
+#[test]
+fn an_address_that_vanishes_ends_its_requests_first() {
+    let (endpoints, port) = on_one_port(&[four(1), four(2)]);
+    let dns = Dns::start();
+    dns.set("api.test", Records::Addresses(vec![four(1)], 1));
+    let edge = edge_for(&dns, port, "");
+    edge.until_up(1);
+    endpoints[0].behave(Behaviour::Slow(Duration::from_secs(4)));
+    let addr = edge.web();
+    let asked = std::thread::spawn(move || get(addr, "/"));
+    eventually("it is under way", SOON, || endpoints[0].hits() == 1);
+    dns.set("api.test", Records::Addresses(vec![four(2)], 1));
+    eventually("the new one is up", Duration::from_secs(3), || edge.is_up(endpoints[1].addr()));
+    eventually("the old one is gone", SOON, || !edge.is_up(endpoints[0].addr()));
+    assert_eq!(hammer(edge.web(), 1, 20).get("127.0.0.2"), Some(&20));
+    assert!(!asked.is_finished(), "too slow to prove anything");
+    let reply = asked.join().expect("an answer");
+    assert_eq!((reply.status, reply.endpoint()), (200, "127.0.0.1"));
+}
+
+#[test]
+fn a_name_nobody_knows_is_no_endpoint_until_it_is_known() {
+    let (_endpoints, port) = on_one_port(&[four(1)]);
+    let dns = Dns::start();
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw(&format!("[resolver]\nnameservers = [\"{}\"]\nttl_min = \"1s\"\n", dns.addr()))
+        .raw(&format!("[pool.p]\nprobe = \"fast\"\nendpoints = [{{ address = \"api.test:{port}\" }}]\n"))
+        .route("all", "failover", &["p"], "");
+    let edge = Edge::launch(&conf);
+    eventually("it asks", SOON, || dns.queries() > 0);
+    let reply = get(edge.web(), "/");
+    assert_ours(&reply, 503, "no_endpoint");
+    assert!(reply.header("retry-after").is_some());
+    assert_eq!(edge.ready(), 503);
+    dns.set("api.test", Records::Addresses(vec![four(1)], 1));
+    eventually("it serves", Duration::from_secs(20), || get(edge.web(), "/").status == 200);
+    eventually("ready", SOON, || edge.ready() == 200);
+}
+
+#[test]
+fn no_more_addresses_are_kept_than_allowed() {
+    let (_endpoints, port) = on_one_port(&[four(1)]);
+    let dns = Dns::start();
+    dns.set("api.test", Records::Addresses((1..=20).map(four).collect(), 60));
+    let edge = edge_for(&dns, port, "max_addresses = 4\n");
+    let count = || {
+        let page = edge.metrics();
+        page.samples.iter().filter(|sample| sample.name == "thalweg_endpoint_available").count()
+    };
+    eventually("four are kept", SOON, || count() == 4);
+}

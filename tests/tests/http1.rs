@@ -1,0 +1,659 @@
+//! HTTP/1.1 through the edge, byte by byte: what is forwarded, what is answered here, what is refused.
+
+mod common;
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
+
+use common::{assert_ours, assert_refused, one, one_with, why};
+use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, eventually, eventually_some, get};
+
+const SOON: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_get_passes_and_its_answer_comes_back_unchanged() {
+    let (edge, endpoint) = one();
+    let reply = get(edge.web(), "/hello?x=1&y=%20z");
+    assert_eq!((reply.status, reply.endpoint()), (200, "a"));
+    assert_eq!(endpoint.only().target(), "/hello?x=1&y=%20z");
+    let body = get(edge.web(), "/bytes/300000").body;
+    assert!(body.len() == 300_000 && body.iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn every_status_of_the_endpoint_passes() {
+    let (edge, _endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    for status in
+        [200, 201, 202, 204, 206, 301, 302, 304, 307, 400, 401, 403, 404, 409, 410, 418, 422, 429, 451]
+    {
+        let reply = client.get(&format!("/status/{status}"));
+        assert_eq!(reply.status, status);
+        assert_eq!(reply.endpoint(), "a", "{status} was made by the endpoint");
+        assert!(reply.header("proxy-status").is_none(), "{status}");
+    }
+}
+
+#[test]
+fn head_204_and_304_have_no_body_and_the_connection_goes_on() {
+    let (edge, _endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let head = client.ask("HEAD", "/bytes/1000", "", b"").expect("an answer");
+    assert_eq!((head.status, head.header("content-length")), (200, Some("1000")));
+    for status in [204, 304] {
+        let reply = client.get(&format!("/status/{status}"));
+        assert_eq!((reply.status, reply.header("etag")), (status, Some("\"e\"")));
+        assert_eq!(reply.header("transfer-encoding"), None);
+    }
+    assert_eq!(client.get("/bytes/10").body.len(), 10);
+}
+
+#[test]
+fn chunked_bodies_pass_both_ways() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    assert_eq!(client.get("/chunked/500000").body.len(), 500_000);
+    let body = b"5\r\nhello\r\n7;ext=1\r\n, world\r\n0\r\n\r\n";
+    let reply = client.ask("POST", "/echo", "transfer-encoding: chunked\r\n", body).expect("an answer");
+    assert_eq!(reply.text(), "hello, world");
+    let seen = endpoint.requests().pop().expect("a request");
+    assert_eq!((seen.body_len, seen.body_hash), (12, Endpoint::hash(b"hello, world")));
+    assert!(seen.header("content-length").is_none(), "never both");
+}
+
+#[test]
+fn trailers_of_the_endpoint_reach_the_client() {
+    let (edge, _endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let reply = client.ask("GET", "/trailers", "te: trailers\r\n", b"").expect("an answer");
+    assert_eq!(reply.text(), "hello");
+    assert!(reply.trailers.contains(&("x-sum".to_owned(), "42".to_owned())), "{:?}", reply.trailers);
+}
+
+#[test]
+fn a_body_that_ends_with_the_connection_passes_whole() {
+    let (edge, _endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    assert_eq!(client.get("/until-close/200000").body.len(), 200_000);
+    assert_eq!(client.get("/bytes/5").body.len(), 5);
+}
+
+#[test]
+fn an_expectation_is_answered_here_and_not_forwarded() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    client.send("POST /upload HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
+    let interim = client.head().expect("an interim answer");
+    assert_eq!(interim.word(1), "100");
+    client.send("abc");
+    assert_eq!(client.reply("POST").expect("an answer").json()["bytes"], 3);
+    assert_eq!(endpoint.only().header("expect"), None);
+}
+
+#[test]
+fn an_early_answer_reaches_the_client_before_its_upload_ends() {
+    let (edge, endpoint) = one();
+    endpoint.behave(Behaviour::EarlyAnswer(403));
+    let mut client = Client::connect(edge.web());
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5000000\r\n\r\n");
+    client.send(vec![0; 10_000]);
+    let reply = client.reply("POST").expect("the answer, before the upload is over");
+    assert_eq!((reply.status, reply.endpoint()), (403, "a"));
+}
+
+#[test]
+fn a_client_that_leaves_ends_the_request_at_the_endpoint() {
+    let (edge, endpoint) = one();
+    endpoint.behave(Behaviour::Hang);
+    let mut client = Client::connect(edge.web());
+    client.send("GET / HTTP/1.1\r\nhost: x\r\nx-request-id: leaver\r\n\r\n");
+    eventually("the endpoint has it", SOON, || endpoint.hits() == 1);
+    client.reset();
+    eventually("the endpoint sees the end", SOON, || endpoint.abandoned() == 1);
+    eventually("it is counted", SOON, || {
+        edge.metric("thalweg_requests_total", &[("code_class", "client_gone")]) == 1.0
+    });
+    edge.logged("leaver");
+}
+
+#[test]
+fn a_client_that_half_closes_still_gets_its_answer() {
+    let (edge, endpoint) = one();
+    endpoint.behave(Behaviour::Slow(Duration::from_millis(200)));
+    let mut client = Client::connect(edge.web());
+    client.send("GET /bytes/9 HTTP/1.1\r\nhost: x\r\n\r\n");
+    client.half_close();
+    assert_eq!(client.reply("GET").expect("an answer").body.len(), 9);
+}
+
+const UPGRADE: &str = "host: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
+
+#[test]
+fn a_websocket_passes_after_the_101() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    client.send(format!("GET /ws HTTP/1.1\r\n{UPGRADE}\r\n"));
+    let head = client.head().expect("a head");
+    assert_eq!(
+        (head.word(1), head.header("sec-websocket-accept")),
+        ("101", Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="))
+    );
+    for word in ["ping", "\x00\x01\r\n\r\nnot http", "bye"] {
+        client.send(word);
+        assert_eq!(client.until(word.as_bytes()), word.as_bytes());
+    }
+    drop(client);
+    eventually("the endpoint's side ends too", SOON, || endpoint.requests().len() == 1);
+}
+
+#[test]
+fn bytes_sent_before_the_101_are_not_passed_through_when_it_is_denied() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let smuggled = "GET /smuggled HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 6.6.6.6\r\n\r\n";
+    client.send(format!("GET /no-ws HTTP/1.1\r\n{UPGRADE}\r\n{smuggled}"));
+    assert_eq!(client.reply("GET").expect("the denial").status, 200);
+    // What followed is at most another request of the client's, with our fields; never raw bytes on the endpoint's connection.
+    let _either_way = client.reply("GET");
+    for seen in endpoint.requests().iter().filter(|seen| seen.target() == "/smuggled") {
+        assert!(seen.header("via").is_some(), "passed through unread");
+        assert!(!seen.head.all("x-forwarded-for").contains(&"6.6.6.6"), "passed through unread");
+    }
+}
+
+#[test]
+fn server_sent_events_are_not_held_back() {
+    let (edge, _endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    client.send("GET /sse HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n");
+    client.until(b"data: 0");
+    client.until(b"data: 1");
+    client.until(b"data: 4");
+}
+
+#[test]
+fn an_ipv6_listener_and_an_ipv6_endpoint_work() {
+    let endpoint = Endpoint::start_on("six", IpAddr::V6(Ipv6Addr::LOCALHOST));
+    let conf = Conf::new().listener_on("web", "[::1]", "").pool("p", &[endpoint.addr()], "").route(
+        "all",
+        "failover",
+        &["p"],
+        "",
+    );
+    let edge = Edge::start(&conf);
+    let addr = (Ipv6Addr::LOCALHOST, edge.port("web")).into();
+    assert_eq!(get(addr, "/").endpoint(), "six");
+    assert_eq!(endpoint.only().header("x-forwarded-for"), Some("::1"));
+}
+
+#[test]
+fn connections_are_reused_on_both_sides() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    for _ in 0..50 {
+        assert_eq!(client.get("/bytes/10").status, 200);
+    }
+    let used: std::collections::BTreeSet<u64> =
+        endpoint.requests().iter().map(|seen| seen.connection).collect();
+    assert!(used.len() <= 2, "{} connections for 50 requests in a row", used.len());
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let (edge, _endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let sizes = [10, 1, 30_000, 0, 7];
+    let burst: String = sizes.iter().map(|n| format!("GET /bytes/{n} HTTP/1.1\r\nhost: x\r\n\r\n")).collect();
+    client.send(burst);
+    for size in sizes {
+        assert_eq!(client.reply("GET").expect("an answer").body.len(), size);
+    }
+}
+
+#[test]
+fn http_1_0_is_served_and_closed_unless_it_asks() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    client.send("GET /chunked/1000 HTTP/1.0\r\nhost: x\r\n\r\n");
+    let reply = client.reply("GET").expect("an answer");
+    assert_eq!((reply.status, reply.body.len()), (200, 1000));
+    assert_eq!(reply.header("transfer-encoding"), None, "HTTP/1.0 knows no chunks");
+    assert!(client.ends(SOON));
+    assert_eq!(endpoint.only().head.word(2), "HTTP/1.1");
+}
+
+#[test]
+fn forwarded_fields_are_ours_and_what_the_client_claimed_is_dropped() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let claims = "host: api.test\r\nx-forwarded-for: 6.6.6.6\r\nx-forwarded-proto: gopher\r\nx-forwarded-host: evil\r\nforwarded: for=6.6.6.6\r\nx-real-ip: 6.6.6.6\r\nX-FORWARDED-FOR: 7.7.7.7\r\n";
+    client.ask("GET", "/", claims, b"").expect("an answer");
+    let seen = endpoint.only();
+    assert_eq!(seen.head.all("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(seen.head.all("x-forwarded-proto"), ["http"]);
+    assert_eq!(seen.head.all("x-forwarded-host"), ["api.test"]);
+    assert_eq!(seen.head.all("host"), ["api.test"]);
+    assert_eq!((seen.header("forwarded"), seen.header("x-real-ip")), (None, None));
+}
+
+#[test]
+fn via_is_appended_and_a_loop_is_508() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    client.ask("GET", "/", "via: 1.0 fred\r\n", b"").expect("an answer");
+    let via = endpoint.only().head.all("via").join(", ");
+    assert!(via.starts_with("1.0 fred") && via.len() > "1.0 fred".len(), "{via}");
+    let ours = via.split(',').next_back().unwrap_or_default().trim().to_owned();
+    let thrice = format!("via: {ours}, {ours}\r\nvia: {ours}\r\n");
+    let reply = client.ask("GET", "/", &thrice, b"").expect("an answer");
+    assert_eq!(reply.status, 508, "{}", reply.text());
+    assert!(reply.header("proxy-status").is_some());
+    assert_eq!(endpoint.hits(), 1);
+}
+
+#[test]
+fn an_edge_that_points_at_itself_ends_in_508() {
+    let reserved = thalweg_testkit::free_port();
+    let addr = ([127, 0, 0, 1], reserved).into();
+    let conf = Conf::new()
+        .raw(&format!("[[listener]]\nname = \"web\"\nbind = \"{addr}\""))
+        .pool("self", &[addr], "# no probe")
+        .route("all", "failover", &["self"], "");
+    let edge = Edge::start(&conf);
+    let reply = get(addr, "/");
+    assert_eq!(reply.status, 508, "{}", reply.text());
+    assert!(edge.metric("thalweg_requests_total", &[]) <= 4.0);
+}
+
+#[test]
+fn a_request_id_is_kept_when_it_is_good_and_made_when_it_is_not() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let long = "a".repeat(128);
+    for good in ["abc", "A.b_c-9", long.as_str()] {
+        let reply = client.ask("GET", "/", &format!("x-request-id: {good}\r\n"), b"").expect("an answer");
+        assert_eq!(reply.header("x-request-id"), Some(good));
+        assert_eq!(endpoint.requests().pop().expect("a request").head.all("x-request-id"), [good]);
+    }
+    let too_long = "a".repeat(129);
+    for bad in ["", "a b", "a/b", "ä", "<x>", too_long.as_str()] {
+        let reply = client.ask("GET", "/", &format!("x-request-id: {bad}\r\n"), b"").expect("an answer");
+        let made = reply.header("x-request-id").expect("an id").to_owned();
+        assert_ne!(made, bad);
+        assert_eq!(endpoint.requests().pop().expect("a request").head.all("x-request-id"), [made.as_str()]);
+    }
+    let (one, other) = (client.get("/"), client.get("/"));
+    assert_ne!(one.header("x-request-id"), other.header("x-request-id"));
+}
+
+#[test]
+fn hop_by_hop_fields_are_stripped_both_ways() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let fields = "connection: x-hop, keep-alive\r\nx-hop: 1\r\nkeep-alive: timeout=9\r\nproxy-connection: keep-alive\r\nte: trailers, deflate\r\nproxy-authorization: Basic x\r\nx-end: 2\r\nupgrade: h2c\r\n";
+    let reply = client.ask("GET", "/hop", fields, b"").expect("an answer");
+    let seen = endpoint.only();
+    for name in ["x-hop", "keep-alive", "proxy-connection", "proxy-authorization", "upgrade"] {
+        assert_eq!(seen.header(name), None, "{name} was forwarded");
+    }
+    assert!(seen.header("te").is_none_or(|te| te == "trailers"));
+    assert_eq!(seen.header("x-end"), Some("2"));
+    for name in ["x-secret", "keep-alive"] {
+        assert_eq!(reply.header(name), None, "{name} came back");
+    }
+    assert_eq!((reply.header("x-open"), reply.text().as_str()), (Some("1"), "ok"));
+}
+
+#[test]
+fn connection_cannot_name_fields_that_the_edge_sets() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let fields = "connection: x-forwarded-for, x-request-id, host, via\r\nhost: api.test\r\n";
+    client.ask("GET", "/", fields, b"").expect("an answer");
+    let seen = endpoint.only();
+    for name in ["host", "x-forwarded-for", "x-request-id", "via"] {
+        assert!(seen.header(name).is_some(), "{name} was stripped");
+    }
+}
+
+/// Sends these bytes on a connection of their own: refused with one of these statuses, closed, and nothing forwarded.
+fn refused_and_closed(edge: &Edge, endpoint: &Endpoint, bytes: &[u8], allowed: &[u16]) {
+    let what = String::from_utf8_lossy(bytes).into_owned();
+    let before = endpoint.hits();
+    let mut client = Client::connect(edge.web());
+    client.send(bytes);
+    let answer = client.reply("GET");
+    assert_refused(answer, allowed, &what);
+    assert!(client.ends(SOON), "still open after {what:?}");
+    assert_eq!(endpoint.hits(), before, "forwarded: {what:?}");
+}
+
+#[test]
+fn a_bad_host_is_400_and_closes() {
+    let (edge, endpoint) = one();
+    for bad in [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a\r\nhost: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a/b\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: user@a\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a:port\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a:99999\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: a, b\r\n\r\n",
+    ] {
+        refused_and_closed(&edge, &endpoint, bad.as_bytes(), &[400]);
+    }
+}
+
+#[test]
+fn a_bad_request_names_itself() {
+    let (edge, _endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    client.send("GET / HTTP/1.1\r\nhost: a b\r\nx-request-id: bad-host\r\n\r\n");
+    let reply = client.reply("GET").expect("an answer");
+    assert_ours(&reply, 400, "bad_request");
+    let line = edge.logged(reply.header("x-request-id").expect("an id"));
+    assert_eq!((line["status"].as_u64(), why(&line)), (Some(400), "bad_request"), "{line}");
+}
+
+#[test]
+fn ambiguous_framing_is_never_forwarded_as_it_came() {
+    let (edge, endpoint) = one();
+    for bad in [
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\ncontent-length: 4\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 5\r\n\r\nabcd",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4, 5\r\n\r\nabcd",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4, 4\r\n\r\nabcd",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\ncontent-length: 4\r\n\r\nabcd",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 04\r\n\r\nabcd",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: +4\r\n\r\nabcd",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding : chunked\r\n\r\n0\r\n\r\n",
+        "POST /echo HTTP/1.0\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        "GET / HTTP/1.1\nhost: x\n\n",
+        "GET / HTTP/1.1\r\nhost: x\r\nx-a: 1\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\n x-folded: 1\r\n\r\n",
+        "GET / HTTP/1.1\r\nhost: x\r\nx-nul: a\0b\r\n\r\n",
+    ] {
+        let before = endpoint.hits();
+        let mut client = Client::connect(edge.web());
+        client.patience(Duration::from_secs(3));
+        client.send(bad);
+        client.half_close();
+        let _any_answer = client.reply("POST");
+        for seen in &endpoint.requests()[before..] {
+            let raw = String::from_utf8_lossy(&seen.head.raw).into_owned();
+            let both = seen.header("content-length").is_some() && seen.header("transfer-encoding").is_some();
+            assert!(!both, "{bad:?} was forwarded with both:\n{raw}");
+            assert!(seen.head.all("content-length").len() <= 1, "{bad:?}:\n{raw}");
+            assert!(
+                !raw.replace("\r\n", "").contains(['\n', '\r', '\0']),
+                "{bad:?} was forwarded raw:\n{raw}"
+            );
+            assert!(
+                seen.header("content-length").is_none_or(|n| n.bytes().all(|b| b.is_ascii_digit())),
+                "{raw}"
+            );
+            let coding = seen.header("transfer-encoding");
+            assert!(coding.is_none_or(|coding| coding == "chunked"), "{bad:?}:\n{raw}");
+        }
+    }
+}
+
+#[test]
+fn encoded_slashes_backslashes_and_nul_are_400() {
+    let (edge, endpoint) = one();
+    for path in ["/a%2Fb", "/a%2fb", "/a%5Cb", "/a%5cb", "/a%00b", "/%2e%2e%2fetc"] {
+        let mut client = Client::connect(edge.web());
+        let reply = client.ask("GET", path, "", b"").expect("an answer");
+        assert_ours(&reply, 400, "bad_request");
+    }
+    assert_eq!(endpoint.hits(), 0);
+    assert_eq!(get(edge.web(), "/a?q=%2F%5C").status, 200, "the query is none of our business");
+}
+
+#[test]
+fn dot_segments_are_resolved_before_matching_and_forwarding() {
+    let endpoint = Endpoint::start("a");
+    let other = Endpoint::start("b");
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("pa", &[endpoint.addr()], "")
+        .pool("pb", &[other.addr()], "")
+        .route("api", "failover", &["pa"], "path_prefix = \"/api\"")
+        .route("rest", "failover", &["pb"], "path_prefix = \"/\"");
+    let edge = Edge::start(&conf);
+    for (sent, matched, by) in [
+        ("/api", "/api", "a"),
+        ("/api/x", "/api/x", "a"),
+        ("/apix", "/apix", "b"),
+        ("/api/../secret", "/secret", "b"),
+        ("/x/../api/./y", "/api/y", "a"),
+        ("/api/%2e%2e/secret", "/secret", "b"),
+        ("/../../api/z", "/api/z", "a"),
+        ("/api/..", "/", "b"),
+    ] {
+        let reply = get(edge.web(), sent);
+        assert_eq!((reply.status, reply.endpoint()), (200, by), "{sent}");
+        let seen = if by == "a" { endpoint.requests() } else { other.requests() };
+        assert_eq!(seen.last().expect("a request").target(), matched, "{sent}");
+    }
+}
+
+#[test]
+fn hosts_match_exact_before_wildcard_before_any() {
+    let names = ["exact", "wild", "any"];
+    let endpoints: Vec<Endpoint> = names.iter().map(|name| Endpoint::start(name)).collect();
+    let mut conf = Conf::new().listener("web", "");
+    for (name, endpoint) in names.iter().zip(&endpoints) {
+        conf = conf.pool(name, &[endpoint.addr()], "");
+    }
+    let conf = conf
+        .route("exact", "failover", &["exact"], "hosts = [\"api.example.com\"]")
+        .route("wild", "failover", &["wild"], "hosts = [\"*.example.com\"]")
+        .route("any", "failover", &["any"], "path_prefix = \"/open\"");
+    let edge = Edge::start(&conf);
+    for (host, by) in [
+        ("api.example.com", "exact"),
+        ("API.Example.COM:8080", "exact"),
+        ("api.example.com.", "exact"),
+        ("www.example.com", "wild"),
+        ("a.b.example.com", "wild"),
+    ] {
+        let mut client = Client::connect(edge.web());
+        let reply = client.ask("GET", "/open/x", &format!("host: {host}\r\n"), b"").expect("an answer");
+        assert_eq!(reply.endpoint(), by, "{host}");
+    }
+    let mut client = Client::connect(edge.web());
+    for host in ["example.com", "other.org", "127.0.0.1", "[::1]:80"] {
+        let reply = client.ask("GET", "/open", &format!("host: {host}\r\n"), b"").expect("an answer");
+        assert_eq!(reply.endpoint(), "any", "{host}");
+    }
+    let reply = client.ask("GET", "/closed", "host: other.org\r\n", b"").expect("an answer");
+    assert_ours(&reply, 404, "no_route");
+    assert_eq!(edge.metric("thalweg_refusals_total", &[("route", "-"), ("refusal", "no_route")]), 1.0);
+}
+
+#[test]
+fn an_absolute_target_decides_the_host() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let reply = client.ask("GET", "http://other.test/x?y=1", "host: api.test\r\n", b"").expect("an answer");
+    // RFC 9112 3.2.2 lets the target win; refusing the contradiction is as safe. Believing `Host` is neither.
+    if reply.status != 400 {
+        let seen = endpoint.only();
+        assert_eq!((seen.target(), seen.header("host")), ("/x?y=1", Some("other.test")));
+    }
+}
+
+#[test]
+fn connect_and_trace_are_405() {
+    let (edge, endpoint) = one();
+    for (method, target) in [("CONNECT", "api.test:443"), ("TRACE", "/")] {
+        let mut client = Client::connect(edge.web());
+        let reply = client.ask(method, target, "host: api.test\r\n", b"").expect("an answer");
+        assert_eq!(reply.status, 405, "{method}");
+        assert!(reply.header("proxy-status").is_some() && reply.json()["error"].is_string(), "{method}");
+    }
+    assert_eq!(endpoint.hits(), 0);
+}
+
+#[test]
+fn a_body_over_the_limit_is_413_declared_or_streamed() {
+    let (edge, endpoint) = one_with("body_bytes = \"10KiB\"");
+    let mut client = Client::connect(edge.web());
+    client.send("POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 10241\r\n\r\n");
+    assert_ours(&client.reply("POST").expect("an answer"), 413, "body_too_large");
+    assert_eq!(endpoint.hits(), 0, "a declared length needs no endpoint");
+    let mut client = Client::connect(edge.web());
+    client.send("POST /upload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n");
+    for _ in 0..12 {
+        client.send(format!("400\r\n{}\r\n", "x".repeat(1024)));
+    }
+    assert_ours(&client.reply("POST").expect("an answer"), 413, "body_too_large");
+    assert!(endpoint.requests().iter().all(|seen| !seen.complete), "the endpoint must not take it for whole");
+    let mut client = Client::connect(edge.web());
+    assert_eq!(client.ask("POST", "/upload", "", &[7; 10_240]).expect("an answer").json()["bytes"], 10_240);
+}
+
+#[test]
+fn heads_over_the_limit_are_431_and_414() {
+    let (edge, endpoint) = one();
+    let big = format!("GET / HTTP/1.1\r\nhost: x\r\nx-big: {}\r\n\r\n", "a".repeat(20_000));
+    refused_and_closed(&edge, &endpoint, big.as_bytes(), &[431]);
+    let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
+    refused_and_closed(
+        &edge,
+        &endpoint,
+        format!("GET / HTTP/1.1\r\nhost: x\r\n{many}\r\n").as_bytes(),
+        &[431],
+    );
+    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70_000));
+    refused_and_closed(&edge, &endpoint, long.as_bytes(), &[414, 431]);
+    let fits = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(6_000));
+    let mut client = Client::connect(edge.web());
+    client.send(fits);
+    assert_eq!(client.reply("GET").expect("an answer").status, 200);
+}
+
+#[test]
+fn a_head_that_does_not_end_is_408_and_an_idle_connection_just_closes() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()])
+        .raw("[limits]\nheader_timeout = \"400ms\"\nidle_timeout = \"600ms\"");
+    let edge = Edge::start(&conf);
+    let mut slow = Client::connect(edge.web());
+    slow.send("GET / HTTP/1.1\r\nhost: x\r\n");
+    match slow.reply("GET") {
+        Ok(reply) => assert_eq!(reply.status, 408),
+        Err(gone) => panic!("no 408: {gone}"),
+    }
+    assert!(slow.ends(SOON));
+    let mut idle = Client::connect(edge.web());
+    idle.get("/");
+    let began = std::time::Instant::now();
+    assert!(idle.ends(SOON), "an idle connection stays");
+    assert!(began.elapsed() > Duration::from_millis(300), "closed too soon: {:?}", began.elapsed());
+    let mut silent = Client::connect(edge.web());
+    assert!(silent.ends(SOON), "a silent connection stays");
+    assert_eq!(endpoint.hits(), 1);
+}
+
+#[test]
+fn a_slow_upload_is_bounded_by_idle_and_a_steady_one_is_not() {
+    let (edge, _endpoint) = one_with("timeouts = { idle = \"500ms\" }");
+    let mut steady = Client::connect(edge.web());
+    steady.send("POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\n");
+    for _ in 0..8 {
+        let _pace = steady.ends(Duration::from_millis(150));
+        steady.send("x");
+    }
+    steady.patience(SOON);
+    assert_eq!(steady.reply("POST").expect("an answer").status, 200);
+    let mut stalled = Client::connect(edge.web());
+    stalled.send("POST /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 8\r\n\r\nx");
+    match stalled.reply("POST") {
+        Ok(reply) => assert!([408, 504].contains(&reply.status), "{}", reply.head.line),
+        Err(gone) => assert!(gone.closed(), "{gone}"),
+    }
+}
+
+#[test]
+fn interim_answers_of_the_endpoint_do_not_disturb_the_final_one() {
+    let (edge, endpoint) = one();
+    endpoint.behave(Behaviour::HintsFirst);
+    let mut client = Client::connect(edge.web());
+    assert_eq!(client.get("/bytes/12").body.len(), 12);
+    assert_eq!(client.get("/bytes/13").body.len(), 13);
+}
+
+#[test]
+fn a_garbage_answer_is_a_502_of_ours() {
+    let (edge, endpoint) = one();
+    for garbage in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 abc\r\n\r\n", "\0\0\0\0\r\n\r\n"] {
+        endpoint.behave(Behaviour::RawAndClose(garbage.into()));
+        let reply = get(edge.web(), "/");
+        assert_eq!(reply.status, 502, "{garbage:?}");
+        assert!(reply.header("proxy-status").is_some());
+        endpoint.behave(Behaviour::Serve);
+        eventually("it serves again", SOON, || get(edge.web(), "/").status == 200);
+    }
+}
+
+#[test]
+fn an_answer_with_a_huge_head_is_a_502_of_ours() {
+    let (edge, endpoint) = one();
+    let huge = format!("HTTP/1.1 200 OK\r\nx-big: {}\r\ncontent-length: 0\r\n\r\n", "a".repeat(2_000_000));
+    endpoint.behave(Behaviour::RawAndClose(huge.into()));
+    let reply = get(edge.web(), "/");
+    assert_eq!(reply.status, 502);
+    assert!(reply.header("proxy-status").is_some());
+}
+
+#[test]
+fn an_unread_upload_never_leaks_into_the_next_request() {
+    let (edge, endpoint) = one();
+    endpoint.behave(Behaviour::EarlyAnswer(400));
+    let inner = "GET /leaked HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut client = Client::connect(edge.web());
+    client
+        .send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{inner}", inner.len() + 5000));
+    let _early = client.reply("POST");
+    endpoint.behave(Behaviour::Serve);
+    for _ in 0..10 {
+        assert_eq!(get(edge.web(), "/next").status, 200);
+    }
+    assert!(endpoint.requests().iter().all(|seen| seen.target() != "/leaked"));
+}
+
+#[test]
+fn a_pool_may_set_the_host() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "host = \"inner.test\"").route(
+        "all",
+        "failover",
+        &["p"],
+        "",
+    );
+    let edge = Edge::start(&conf);
+    get(edge.web(), "/");
+    let seen = endpoint.only();
+    assert_eq!(seen.head.all("host"), ["inner.test"]);
+    assert_eq!(seen.head.all("x-forwarded-host"), [edge.web().to_string()]);
+}
+
+#[test]
+fn an_endpoint_that_closes_after_each_answer_costs_no_request() {
+    let (edge, endpoint) = one();
+    endpoint.behave(Behaviour::CloseAfterEach);
+    let mut client = Client::connect(edge.web());
+    for nth in 0..50 {
+        assert_eq!(client.get("/bytes/3").status, 200, "request {nth}");
+        eventually_some("the endpoint saw it", SOON, || (endpoint.hits() > nth).then_some(()));
+    }
+}

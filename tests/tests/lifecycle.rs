@@ -1,0 +1,163 @@
+//! Starting and stopping: nothing is lost on the way out, and nobody else's port is stolen on the way in.
+
+mod common;
+
+use std::{thread, time::Duration};
+
+use common::{assert_ours, one};
+use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Signal, eventually, get};
+
+const SOON: Duration = Duration::from_secs(8);
+
+fn with(edge: &str) -> (Edge, Endpoint) {
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]).edge(edge));
+    edge.until_up(1);
+    (edge, endpoint)
+}
+
+#[test]
+fn an_idle_edge_ends_at_once_with_0() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (edge, _endpoint) = one();
+        let mut idle = Client::connect(edge.web());
+        idle.get("/");
+        edge.signal(signal);
+        assert_eq!(edge.exit_code(Duration::from_secs(5)), 0);
+        assert!(idle.ends(SOON), "idle connections are closed");
+    }
+}
+
+#[test]
+fn a_draining_edge_is_not_ready_but_serves_until_its_delay_is_over() {
+    let (edge, _endpoint) = with("drain_delay = \"2s\"");
+    let mut kept = Client::connect(edge.web());
+    kept.get("/");
+    edge.signal(Signal::TERM);
+    eventually("not ready", Duration::from_secs(1), || edge.ready() == 503);
+    assert_eq!(edge.admin_get("/livez").status, 200);
+    assert_eq!(get(edge.web(), "/").status, 200, "new connections are still taken");
+    let last = kept.get("/");
+    assert_eq!(last.status, 200);
+    assert_eq!(edge.exit_code(SOON), 0);
+    assert!(edge.started.elapsed() > Duration::from_secs(2));
+}
+
+#[test]
+fn answers_of_a_draining_edge_close_their_connection() {
+    let (edge, endpoint) = with("drain_timeout = \"10s\"");
+    endpoint.behave(Behaviour::Slow(Duration::from_secs(1)));
+    let mut client = Client::connect(edge.web());
+    client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    edge.signal(Signal::TERM);
+    let reply = client.reply("GET").expect("what is in flight is answered");
+    assert_eq!((reply.status, reply.endpoint()), (200, "a"));
+    assert!(
+        reply.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
+        "{:?}",
+        reply.head
+    );
+    assert!(client.ends(SOON));
+    assert_eq!(edge.exit_code(SOON), 0);
+}
+
+#[test]
+fn many_requests_in_flight_all_end_before_the_process_does() {
+    let (edge, endpoint) = with("drain_timeout = \"10s\"");
+    endpoint.behave(Behaviour::SlowLoris(Duration::from_millis(100)));
+    let asked: Vec<_> = (0..20)
+        .map(|_| {
+            let addr = edge.web();
+            thread::spawn(move || get(addr, "/").body.len())
+        })
+        .collect();
+    eventually("all are under way", SOON, || endpoint.hits() == 20);
+    edge.signal(Signal::TERM);
+    for thread in asked {
+        assert_eq!(thread.join().expect("a whole answer"), 10);
+    }
+    assert_eq!(edge.exit_code(SOON), 0);
+    assert_eq!(edge.access_log().len(), 20, "the log is written to its end");
+}
+
+#[test]
+fn the_drain_has_an_end() {
+    let (edge, endpoint) = with("drain_timeout = \"1s\"");
+    endpoint.behave(Behaviour::Hang);
+    let mut stuck = Client::connect(edge.web());
+    stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    edge.signal(Signal::TERM);
+    let began = std::time::Instant::now();
+    assert_eq!(edge.exit_code(SOON), 0);
+    let took = began.elapsed();
+    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn a_second_interrupt_ends_it_now() {
+    let (edge, endpoint) = with("drain_timeout = \"60s\"");
+    endpoint.behave(Behaviour::Hang);
+    let mut stuck = Client::connect(edge.web());
+    stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    edge.signal(Signal::INT);
+    eventually("it drains", SOON, || edge.ready() != 200);
+    assert_eq!(edge.ended(), None);
+    edge.signal(Signal::INT);
+    edge.exit_code(Duration::from_secs(3));
+}
+
+#[test]
+fn new_connections_are_refused_once_the_delay_is_over() {
+    let (edge, endpoint) = with("drain_timeout = \"20s\"");
+    endpoint.behave(Behaviour::Hang);
+    let mut stuck = Client::connect(edge.web());
+    stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    edge.signal(Signal::TERM);
+    eventually("nobody accepts", SOON, || Client::try_connect(edge.web()).is_err());
+    assert_eq!(edge.ended(), None, "it still waits for what is in flight");
+}
+
+#[test]
+fn a_request_that_comes_too_late_on_a_kept_connection_is_closed_or_told_so() {
+    let (edge, endpoint) = with("drain_timeout = \"20s\"");
+    let mut kept = Client::connect(edge.web());
+    kept.get("/");
+    endpoint.behave(Behaviour::Hang);
+    let mut stuck = Client::connect(edge.web());
+    stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    eventually("it is under way", SOON, || endpoint.hits() == 2);
+    edge.signal(Signal::TERM);
+    eventually("nobody accepts", SOON, || Client::try_connect(edge.web()).is_err());
+    match kept.ask("GET", "/late", "", b"") {
+        Ok(reply) => assert_ours(&reply, 503, "shutting_down"),
+        Err(gone) => assert!(gone.closed(), "{gone}"),
+    }
+}
+
+#[test]
+fn a_rolling_restart_behind_readiness_loses_nothing() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()]).edge("drain_delay = \"500ms\"");
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    let load = thalweg_testkit::Load::to(edge.web()).rate(100.0).start();
+    eventually("traffic flows", SOON, || load.done() > 30);
+    edge.signal(Signal::TERM);
+    eventually("not ready: the balancer takes it out", SOON, || edge.ready() == 503);
+    let report = load.stop();
+    report.assert_none_failed("until the balancer has noticed");
+    assert_eq!(edge.exit_code(SOON), 0);
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_stop_traffic() {
+    let (edge, _endpoint) = one();
+    // A file never blocks; that the writer is apart from the workers shows in the counter that would count drops.
+    let report = thalweg_testkit::Load::to(edge.web()).rate(500.0).count(500).run();
+    report.assert_none_failed("logging");
+    assert_eq!(edge.metric("thalweg_log_dropped_total", &[]), 0.0);
+}

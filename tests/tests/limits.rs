@@ -1,0 +1,213 @@
+//! Nothing is unbounded: connections, idle sockets, streams, and what a reload leaves behind.
+
+mod common;
+
+use std::{thread, time::Duration};
+
+use common::{alone, assert_ours, hammer, one};
+use thalweg_testkit::{
+    Authority, Behaviour, Client, Conf, Edge, Endpoint, H2, Load, client_config, eventually, get, runtime,
+    stays,
+};
+
+const SOON: Duration = Duration::from_secs(8);
+
+#[test]
+fn connections_above_the_limit_are_told_overloaded() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()]).raw("[limits]\nmax_connections = 10");
+    let edge = Edge::start(&conf);
+    let mut kept: Vec<Client> = (0..10).map(|_| Client::connect(edge.web())).collect();
+    kept.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    let mut surplus = Client::connect(edge.web());
+    let reply = surplus.ask("GET", "/", "", b"").expect("an answer");
+    assert_ours(&reply, 503, "overloaded");
+    assert!(reply.header("retry-after").is_some());
+    kept.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    kept.clear();
+    eventually("there is room again", SOON, || get(edge.web(), "/").status == 200);
+}
+
+#[test]
+fn idle_connections_to_endpoints_are_closed_before_the_endpoint_would() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool(
+            "p",
+            &[endpoint.addr()],
+            "# no probe\nkeepalive = { idle = \"500ms\", max_idle = 4, age = \"10m\" }",
+        )
+        .route("all", "failover", &["p"], "");
+    let edge = Edge::start(&conf);
+    endpoint.behave(Behaviour::Slow(Duration::from_millis(100)));
+    let asked: Vec<_> = (0..30)
+        .map(|_| {
+            let addr = edge.web();
+            thread::spawn(move || get(addr, "/").status)
+        })
+        .collect();
+    asked.into_iter().for_each(|thread| assert_eq!(thread.join().expect("an answer"), 200));
+    // Two workers keep at most four each.
+    eventually("few stay", SOON, || endpoint.open_connections() <= 8);
+    eventually("none stays", SOON, || endpoint.open_connections() == 0);
+    assert_eq!(get(edge.web(), "/").status, 200);
+}
+
+#[test]
+fn connections_to_endpoints_end_with_their_age() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new()
+        .edge("workers = 1")
+        .listener("web", "")
+        .pool("p", &[endpoint.addr()], "# no probe\nkeepalive = { idle = \"4s\", age = \"1s\" }")
+        .route("all", "failover", &["p"], "");
+    let edge = Edge::start(&conf);
+    let report = Load::to(edge.web()).rate(50.0).count(200).run();
+    report.assert_none_failed("ageing connections");
+    assert!(endpoint.connections() >= 3, "four seconds over {} connections", endpoint.connections());
+}
+
+#[test]
+fn one_address_serves_both_families() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new().listener_on("web", "[::]", "").pool("p", &[endpoint.addr()], "# no probe").route(
+        "all",
+        "failover",
+        &["p"],
+        "",
+    );
+    let edge = Edge::start(&conf);
+    assert_eq!(get(edge.web(), "/").status, 200, "IPv4");
+    assert_eq!(get((std::net::Ipv6Addr::LOCALHOST, edge.port("web")).into(), "/").status, 200, "IPv6");
+    let seen = endpoint.requests();
+    assert_eq!(
+        seen[0].header("x-forwarded-for"),
+        Some("127.0.0.1"),
+        "a mapped address is shown as what it is"
+    );
+    assert_eq!(seen[1].header("x-forwarded-for"), Some("::1"));
+}
+
+#[test]
+fn a_listener_that_moves_is_bound_anew() {
+    let endpoint = Endpoint::start("a");
+    let mut edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
+    let (old, port) = (edge.web(), thalweg_testkit::free_port());
+    let text = edge
+        .render(&Conf::simple("failover", &[endpoint.addr()]))
+        .replace(&old.to_string(), &format!("127.0.0.1:{port}"));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    eventually("the new one answers", SOON, || Client::try_connect(([127, 0, 0, 1], port).into()).is_ok());
+    assert_eq!(get(([127, 0, 0, 1], port).into(), "/").status, 200);
+    eventually("the old one is gone", SOON, || Client::try_connect(old).is_err());
+}
+
+#[test]
+fn what_leaves_the_config_leaves_the_metrics_and_its_connections() {
+    let (gone, kept) = (Endpoint::start("gone"), Endpoint::start("kept"));
+    let both = Conf::new()
+        .listener("web", "")
+        .pool("gone", &[gone.addr()], "")
+        .pool("kept", &[kept.addr()], "")
+        .route("all", "weighted", &["gone", "kept"], "");
+    let one = Conf::new().listener("web", "").pool("kept", &[kept.addr()], "").route(
+        "all",
+        "weighted",
+        &["kept"],
+        "",
+    );
+    let mut edge = Edge::start(&both);
+    edge.until_up(2);
+    assert_eq!(hammer(edge.web(), 2, 50).len(), 2);
+    let text = edge.render(&one);
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    eventually("no connection is left", SOON, || gone.open_connections() == 0);
+    eventually("no gauge is left", SOON, || {
+        let page = edge.metrics();
+        page.samples.iter().all(|sample| {
+            let of_it = sample.labels.get("pool").is_some_and(|pool| pool == "gone");
+            !(of_it && ["thalweg_endpoint_available", "thalweg_pool_info"].contains(&sample.name.as_str()))
+        })
+    });
+    let probes = gone.probes();
+    stays("nobody probes it", Duration::from_millis(500), || gone.probes() <= probes + 1);
+    assert_eq!(hammer(edge.web(), 1, 20).get("kept"), Some(&20));
+}
+
+#[test]
+fn an_h2_stream_that_is_reset_ends_at_the_endpoint_and_nowhere_else() {
+    let authority = Authority::new("root");
+    let leaf = authority.leaf(&["a.test"]);
+    let endpoint = Endpoint::start("a");
+    let tls = "protocols = [\"h2\"]\n[listener.tls]\ncertificates = [{ cert = \"a.crt\", key = \"a.key\" }]";
+    let conf = Conf::simple("failover", &[endpoint.addr()])
+        .listener("secure", tls)
+        .file("a.crt", &leaf.cert_pem)
+        .file("a.key", &leaf.key_pem);
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    let h2 =
+        H2::connect_tls(edge.addr("secure"), "a.test", &client_config(&authority, &["h2"], &[])).expect("h2");
+    endpoint.behave(Behaviour::Hang);
+    let request =
+        http::Request::get("https://a.test/").body(http_body_util::Full::default()).expect("a request");
+    let stream = runtime().spawn(h2.clone().ask_async(request));
+    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    stream.abort();
+    eventually("the endpoint sees the end", SOON, || endpoint.abandoned() == 1);
+    endpoint.behave(Behaviour::Serve);
+    assert_eq!(h2.get("https://a.test/").expect("an answer").status, 200);
+    eventually("it is counted", SOON, || {
+        edge.metric("thalweg_requests_total", &[("code_class", "client_gone")]) == 1.0
+    });
+}
+
+#[test]
+fn h2_bodies_have_the_same_limits() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple_with("failover", &[endpoint.addr()], "body_bytes = \"10KiB\"")
+        .listener("clear", "protocols = [\"h2c\"]");
+    let edge = Edge::start(&conf);
+    let h2 = H2::connect_clear(edge.addr("clear")).expect("h2c");
+    assert_eq!(h2.post("http://a.test/upload", vec![0; 10_240]).expect("an answer").status, 200);
+    assert_eq!(h2.post("http://a.test/upload", vec![0; 20_000]).expect("an answer").status, 413);
+    assert_eq!(h2.get("http://a.test/").expect("an answer").status, 200);
+    let big = http::Request::get("http://a.test/").header("x-big", "a".repeat(30_000));
+    match h2.ask(big.body(http_body_util::Full::default()).expect("a request")) {
+        Ok(reply) => assert_eq!(reply.status, 431),
+        Err(refused) => println!("refused: {refused}"),
+    }
+    let h2 = H2::connect_clear(edge.addr("clear")).expect("h2c");
+    assert_eq!(h2.get("http://a.test/").expect("an answer").status, 200);
+}
+
+#[test]
+fn two_thousand_idle_connections_cost_little() {
+    let _alone = alone();
+    let (edge, _endpoint) = one();
+    let before = edge.rss();
+    let mut clients: Vec<Client> = (0..2000).map(|_| Client::connect(edge.web())).collect();
+    clients.iter_mut().for_each(|client| drop(client.get("/")));
+    eventually("all are counted", SOON, || edge.metric("thalweg_connections", &[]) >= 2000.0);
+    let each = edge.rss().saturating_sub(before) / 2000;
+    println!("{each} bytes per connection");
+    assert!(each < 40 * 1024, "{each} bytes per connection");
+    drop(clients);
+    eventually("all are gone", SOON, || edge.metric("thalweg_connections", &[]) <= 1.0);
+}
+
+#[test]
+fn a_storm_of_connections_that_say_nothing_stops_nobody() {
+    let _alone = alone();
+    let (edge, _endpoint) = one();
+    let load = Load::to(edge.web()).rate(100.0).fresh(0.5).start();
+    for _ in 0..20 {
+        let silent: Vec<_> = (0..100).map(|_| Client::connect(edge.web())).collect();
+        silent.into_iter().for_each(Client::reset);
+    }
+    eventually("traffic flows", SOON, || load.done() > 100);
+    load.stop().assert_none_failed("beside a storm");
+}

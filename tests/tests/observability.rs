@@ -1,0 +1,378 @@
+//! What the edge says about itself is true: counters equal the client's own book, and every line can be read.
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
+
+use common::{alone, assert_ours, one, two_with, why};
+use serde_json::Value;
+use thalweg_testkit::{
+    Behaviour, Client, Conf, Edge, Endpoint, Health, Load, eventually, get, skip, thalweg,
+};
+
+const SOON: Duration = Duration::from_secs(8);
+
+#[test]
+fn counters_and_log_equal_the_clients_book() {
+    let _alone = alone();
+    let (edge, first, second) = two_with("");
+    first.behave(Behaviour::EveryNth(7, 404));
+    let load = Load::to(edge.web()).rate(400.0).count(2000).posts(0.25).fresh(0.1).start();
+    eventually("half of it", SOON, || load.done() > 1000);
+    first.health(Health::status(503));
+    let report = load.join();
+    assert_eq!(report.shots.len(), 2000);
+    report.assert_none_failed("the load");
+    let page = edge.metrics();
+    let count = |class: &str| page.sum("thalweg_requests_total", &[("code_class", class)]) as usize;
+    assert_eq!((count("2xx"), count("4xx"), count("5xx")), (report.class(2), report.class(4), 0));
+    assert_eq!(page.sum("thalweg_requests_total", &[]), 2000.0);
+    assert_eq!(page.sum("thalweg_requests_total", &[("listener", "web"), ("route", "all")]), 2000.0);
+    assert_eq!(page.sum("thalweg_request_duration_seconds_count", &[("route", "all")]), 2000.0);
+    for (pool, endpoint) in [("p0", &first), ("p1", &second)] {
+        let addr = endpoint.addr().to_string();
+        let said = page.sum("thalweg_endpoint_requests_total", &[("pool", pool), ("endpoint", &addr)]);
+        assert_eq!(said as usize, endpoint.hits(), "{pool}");
+        let answers = report.by().get(endpoint.name()).copied().unwrap_or(0);
+        assert_eq!(page.sum("thalweg_requests_total", &[("pool", pool)]) as usize, answers, "{pool}");
+    }
+    let first_bytes = page.sum("thalweg_endpoint_first_byte_seconds_count", &[]) as usize;
+    assert_eq!(first_bytes, first.hits() + second.hits());
+    let decisions = page.sum("thalweg_decisions_total", &[("route", "all")]) as usize;
+    assert_eq!(decisions, first.hits() + second.hits(), "one decision per attempt");
+    assert_eq!(page.sum("thalweg_endpoint_in_flight", &[]), 0.0);
+    let sent: BTreeSet<String> = report.shots.iter().map(|shot| shot.id.clone()).collect();
+    eventually("2000 log lines", SOON, || edge.access_log().len() >= 2000);
+    let logged: Vec<String> = edge
+        .access_log()
+        .iter()
+        .map(|line| line["request_id"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(logged.len(), 2000, "one line per request");
+    assert_eq!(logged.into_iter().collect::<BTreeSet<_>>(), sent);
+    assert_eq!(page.sum("thalweg_log_dropped_total", &[]), 0.0);
+}
+
+#[test]
+fn a_request_counts_before_its_answer_is_whole() {
+    let (edge, _endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    for nth in 1..=50 {
+        client.get("/bytes/10");
+        assert_eq!(edge.metric("thalweg_requests_total", &[]), f64::from(nth));
+    }
+}
+
+#[test]
+fn requests_without_a_route_and_admin_calls_are_kept_apart() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "").route(
+        "api",
+        "failover",
+        &["p"],
+        "path_prefix = \"/api\"",
+    );
+    let edge = Edge::start(&conf);
+    assert_eq!(get(edge.web(), "/other").status, 404);
+    drop(Client::connect(edge.web()));
+    edge.status();
+    let page = edge.metrics();
+    assert_eq!(page.sum("thalweg_requests_total", &[]), 1.0);
+    assert_eq!(
+        page.sum("thalweg_requests_total", &[("route", "-"), ("pool", "-"), ("code_class", "4xx")]),
+        1.0
+    );
+}
+
+#[test]
+fn the_metrics_page_has_every_family_with_a_type() {
+    let (edge, _first, _second) = two_with("");
+    get(edge.web(), "/");
+    let page = edge.metrics();
+    for (name, kind) in [
+        ("thalweg_requests_total", "counter"),
+        ("thalweg_request_duration_seconds", "histogram"),
+        ("thalweg_endpoint_requests_total", "counter"),
+        ("thalweg_endpoint_first_byte_seconds", "histogram"),
+        ("thalweg_endpoint_available", "gauge"),
+        ("thalweg_endpoint_in_flight", "gauge"),
+        ("thalweg_probes_total", "counter"),
+        ("thalweg_pool_info", "gauge"),
+        ("thalweg_decisions_total", "counter"),
+        ("thalweg_panic", "gauge"),
+        ("thalweg_connections", "gauge"),
+        ("thalweg_upstream_connections", "gauge"),
+        ("thalweg_config_generation", "gauge"),
+        ("thalweg_config_reloads_total", "counter"),
+        ("thalweg_config_last_reload_successful", "gauge"),
+        ("thalweg_config_last_reload_success_timestamp_seconds", "gauge"),
+        ("thalweg_log_dropped_total", "counter"),
+        ("thalweg_build_info", "gauge"),
+    ] {
+        assert_eq!(page.types.get(name).map(String::as_str), Some(kind), "{name}");
+    }
+    for name in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
+    ] {
+        assert!(page.has(name), "{name}");
+    }
+    let reply = edge.admin_get("/metrics");
+    assert!(
+        reply.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")),
+        "{:?}",
+        reply.head
+    );
+}
+
+#[test]
+fn the_access_log_has_every_field_and_no_secret() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    let headers = "x-request-id: logged\r\nauthorization: Bearer s3cret\r\ncookie: sid=s3cret\r\n";
+    client.ask("POST", "/upload?token=s3cret", headers, b"12345").expect("an answer");
+    let line = edge.logged("logged");
+    for key in [
+        "ts",
+        "request_id",
+        "client",
+        "method",
+        "host",
+        "path",
+        "status",
+        "bytes_in",
+        "bytes_out",
+        "duration_us",
+        "first_byte_us",
+        "route",
+        "pool",
+        "endpoint",
+        "attempts",
+        "reason",
+        "generation",
+        "revision",
+        "roll",
+        "protocol",
+        "tls",
+    ] {
+        assert!(line.get(key).is_some(), "no {key} in {line}");
+    }
+    assert_eq!(line["method"], "POST");
+    assert_eq!(line["path"], "/upload");
+    assert_eq!((line["status"].as_u64(), line["bytes_in"].as_u64()), (Some(200), Some(5)));
+    assert_eq!((line["route"].as_str(), line["pool"].as_str()), (Some("all"), Some("p0")));
+    assert_eq!(line["endpoint"], endpoint.addr().to_string());
+    assert_eq!((line["attempts"].as_u64(), line["generation"].as_u64()), (Some(1), Some(1)));
+    assert!(line["bytes_out"].as_u64() > Some(0) && line["duration_us"].as_u64() > Some(0), "{line}");
+    assert!(line["client"].as_str().is_some_and(|client| client.starts_with("127.0.0.1")), "{line}");
+    assert!(!edge.stdout().contains("s3cret") && !edge.stderr().contains("s3cret"), "a secret was logged");
+}
+
+#[test]
+fn a_logged_decision_can_be_asked_again() {
+    let (edge, _first, _second) = two_with("");
+    let mut client = Client::connect(edge.web());
+    for nth in 0..10 {
+        client
+            .ask("GET", "/x", &format!("x-request-id: again{nth}\r\nhost: api.test\r\n"), b"")
+            .expect("an answer");
+        let line = edge.logged(&format!("again{nth}"));
+        let roll = line["roll"].to_string();
+        let answer = edge.explain(&format!("host=api.test&path=/x&roll={}", roll.trim_matches('"')));
+        let text = answer.to_string();
+        assert!(text.contains(line["endpoint"].as_str().unwrap_or("-")), "{text}");
+        assert!(text.contains(line["reason"].as_str().unwrap_or("-")), "{text}");
+    }
+}
+
+#[test]
+fn the_status_names_everything_in_force() {
+    let (edge, first, _second) = two_with("");
+    let status = edge.status();
+    for key in
+        ["edge", "version", "generation", "revision", "warnings", "restart_required", "routes", "pools"]
+    {
+        assert!(status.get(key).is_some(), "no {key} in {status}");
+    }
+    let text = status.to_string();
+    for key in [
+        "uptime",
+        "hash",
+        "last_reload",
+        "probe",
+        "admin",
+        "ejection",
+        "availability",
+        "latency_us",
+        "in_flight",
+        "weight",
+    ] {
+        assert!(text.contains(&format!("\"{key}")) || text.contains(key), "no {key} in {text}");
+    }
+    assert!(text.contains(&first.addr().to_string()) && text.contains("p1") && text.contains("all"));
+}
+
+#[test]
+fn events_tell_what_changed_and_why_newest_last() {
+    let (edge, first, _second) = two_with("");
+    first.health(Health::status(503));
+    eventually("it is out", SOON, || !edge.is_up(first.addr()));
+    let addr = first.addr().to_string();
+    let of_it = |events: Vec<Value>| -> Vec<String> {
+        events.iter().map(Value::to_string).filter(|text| text.contains(&addr)).collect()
+    };
+    let events = of_it(edge.events());
+    let last = events.last().expect("an event of this endpoint");
+    assert!(last.contains("503"), "no evidence in {last}");
+    first.health(Health::ok());
+    eventually("it is back", SOON, || edge.is_up(first.addr()));
+    assert!(of_it(edge.events()).len() > events.len());
+}
+
+#[test]
+fn events_can_be_followed() {
+    let (edge, first, _second) = two_with("");
+    let mut client = Client::connect(edge.addr("admin"));
+    client.send(format!("GET /api/v1/events?follow=1 HTTP/1.1\r\nhost: {}\r\n\r\n", edge.addr("admin")));
+    let head = client.head().expect("a head");
+    assert!(
+        head.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")),
+        "{head:?}"
+    );
+    first.health(Health::status(503));
+    client.until(first.addr().to_string().as_bytes());
+}
+
+#[test]
+fn explain_says_the_same_online_and_on_the_command_line() {
+    let (edge, first, second) = two_with("");
+    let online = |edge: &Edge| edge.explain("host=x&path=/&client=192.0.2.1&method=GET&roll=1").to_string();
+    assert!(online(&edge).contains(&first.addr().to_string()));
+    let args = [
+        "explain",
+        "--admin",
+        &edge.admin_url(),
+        "--host",
+        "x",
+        "--path",
+        "/",
+        "--roll",
+        "1",
+        "--format",
+        "json",
+    ];
+    let said = thalweg(&args);
+    assert_eq!(said.code, 0, "{}", said.stderr);
+    let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
+    assert!(said.to_string().contains(&first.addr().to_string()));
+    first.health(Health::status(503));
+    eventually("it is out", SOON, || !edge.is_up(first.addr()));
+    let text = online(&edge);
+    assert!(text.contains(&second.addr().to_string()) && text.contains("failover"), "{text}");
+}
+
+/// An address of this machine that is not loopback, if it has one.
+fn own_address() -> Option<std::net::IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback() && !ip.is_unspecified()).then_some(ip)
+}
+
+#[test]
+fn orders_from_elsewhere_are_refused_without_a_token() {
+    let Some(ip) = own_address() else {
+        skip("orders from elsewhere", "this machine has only loopback addresses");
+        return;
+    };
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]).admin_on("0.0.0.0"));
+    let addr = SocketAddr::new(ip, edge.port("admin"));
+    let post = |host: &str| {
+        let mut client = Client::connect(addr);
+        client.ask("POST", "/api/v1/reload", &format!("host: {host}\r\n"), b"").expect("an answer").status
+    };
+    assert!([401, 403].contains(&post(&addr.to_string())));
+    assert!([401, 403].contains(&post("127.0.0.1")), "a Host does not make it loopback");
+    assert_eq!(edge.reload().status, 200, "loopback is fine");
+    let mut client = Client::connect(addr);
+    assert_eq!(client.get("/livez").status, 200, "reading is fine");
+}
+
+#[test]
+fn a_foreign_origin_is_refused_whatever_it_asks() {
+    let (edge, _endpoint) = one();
+    for origin in ["http://evil.test", "null", "http://127.0.0.1:1"] {
+        let reply = edge.admin_post_with("/api/v1/reload", "", &format!("origin: {origin}\r\n"));
+        assert!([401, 403].contains(&reply.status), "{origin}: {}", reply.head.line);
+        let mut client = Client::connect(edge.addr("admin"));
+        let reply =
+            client.ask("GET", "/api/v1/status", &format!("origin: {origin}\r\n"), b"").expect("an answer");
+        assert!([401, 403].contains(&reply.status), "{origin}: {}", reply.head.line);
+    }
+    let own = format!("origin: {}\r\n", edge.admin_url());
+    assert_eq!(edge.admin_post_with("/api/v1/reload", "", &own).status, 200);
+}
+
+#[test]
+fn a_token_is_asked_for_when_there_is_one() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()])
+        .admin("token_file = \"admin.token\"")
+        .file("admin.token", "t0ken\n");
+    let edge = Edge::start(&conf);
+    assert!([401, 403].contains(&edge.reload().status));
+    let with = |token: &str| {
+        edge.admin_post_with("/api/v1/reload", "", &format!("authorization: Bearer {token}\r\n")).status
+    };
+    assert!([401, 403].contains(&with("wrong")));
+    assert_eq!(with("t0ken"), 200);
+}
+
+#[test]
+fn unknown_admin_paths_and_methods_are_told_so() {
+    let (edge, _endpoint) = one();
+    assert_eq!(edge.admin_get("/nowhere").status, 404);
+    assert_eq!(edge.admin_post("/metrics", "").status, 405);
+    assert_eq!(edge.admin_get("/api/v1/reload").status, 405);
+    assert_eq!(edge.admin_get("/livez").status, 200);
+    assert_eq!(edge.admin_get("/readyz").status, 200);
+}
+
+#[test]
+fn a_failure_is_spelled_the_same_in_answer_log_and_metric() {
+    let endpoint = Endpoint::start("a");
+    endpoint.refuse();
+    let conf = Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "# no probe").route(
+        "all",
+        "failover",
+        &["p"],
+        "",
+    );
+    let edge = Edge::start(&conf);
+    let mut client = Client::connect(edge.web());
+    let reply = client.ask("GET", "/", "x-request-id: spelled\r\n", b"").expect("an answer");
+    assert_ours(&reply, 502, "connect_failed");
+    let line = edge.logged("spelled");
+    assert_eq!((why(&line), line["status"].as_u64()), ("connect_failed", Some(502)), "{line}");
+    assert_eq!(edge.metric("thalweg_requests_total", &[("route", "all"), ("code_class", "5xx")]), 1.0);
+}
+
+#[test]
+fn the_log_formats_are_common_and_off() {
+    let endpoint = Endpoint::start("a");
+    for (format, lines) in [("common", 1), ("off", 0)] {
+        let edge = Edge::start(
+            &Conf::simple("failover", &[endpoint.addr()]).raw(&format!("[log]\naccess = \"{format}\"")),
+        );
+        get(edge.web(), "/hello");
+        let count = || edge.stdout().lines().filter(|line| line.contains("GET /hello")).count();
+        eventually(&format!("{lines} lines of {format}"), SOON, || count() == lines);
+    }
+}

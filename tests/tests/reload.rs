@@ -1,0 +1,359 @@
+//! A changed config is in force at once, however it arrives; a bad one changes nothing; nobody's connection notices.
+
+mod common;
+
+use std::{fs, os::unix::fs::symlink, time::Duration};
+
+use common::alone;
+use serde_json::Value;
+use thalweg_testkit::{
+    Client, Conf, Edge, Endpoint, Load, Scratch, Signal, binary, eventually, get, runtime, stays, thalweg,
+};
+
+const SOON: Duration = Duration::from_secs(8);
+
+/// A config that sends everything to one of two endpoints.
+fn to(endpoint: &Endpoint) -> Conf {
+    Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "# no probe").route(
+        "all",
+        "failover",
+        &["p"],
+        "",
+    )
+}
+
+fn two() -> (Endpoint, Endpoint, Edge) {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let edge = Edge::start(&to(&first));
+    assert_eq!((edge.generation(), get(edge.web(), "/").endpoint()), (1, "a"));
+    (first, second, edge)
+}
+
+fn in_force(edge: &Edge, generation: u64, by: &str) {
+    eventually(&format!("generation {generation}"), SOON, || edge.generation() == generation);
+    assert_eq!(get(edge.web(), "/").endpoint(), by);
+    assert_eq!(edge.metric("thalweg_config_last_reload_successful", &[]), 1.0);
+}
+
+#[test]
+fn sighup_applies_a_changed_file() {
+    let (_first, second, mut edge) = two();
+    let text = edge.render(&to(&second));
+    fs::write(edge.config(), text).expect("written");
+    edge.signal(Signal::HUP);
+    in_force(&edge, 2, "b");
+}
+
+#[test]
+fn a_post_applies_a_changed_file_and_says_the_generation() {
+    let (first, second, mut edge) = two();
+    let text = edge.render(&to(&second));
+    edge.replace(&text);
+    let reply = edge.reload();
+    assert_eq!((reply.status, reply.json()["generation"].as_u64()), (200, Some(2)), "{}", reply.text());
+    in_force(&edge, 2, "b");
+    let text = edge.render(&to(&first));
+    edge.replace(&text);
+    assert_eq!(thalweg(&["reload", "--admin", &edge.admin_url()]).code, 0);
+    in_force(&edge, 3, "a");
+}
+
+#[test]
+fn a_file_change_is_noticed_however_it_is_made() {
+    let (first, second, mut edge) = two();
+    let (to_first, to_second) = (edge.render(&to(&first)), edge.render(&to(&second)));
+    edge.replace(&to_second);
+    in_force(&edge, 2, "b");
+    fs::write(edge.config(), &to_first).expect("truncated and written");
+    in_force(&edge, 3, "a");
+    fs::remove_file(edge.config()).expect("deleted");
+    stays("a missing file changes nothing", Duration::from_millis(500), || {
+        get(edge.web(), "/").endpoint() == "a"
+    });
+    fs::write(edge.config(), &to_second).expect("recreated");
+    in_force(&edge, 4, "b");
+    let backup = edge.scratch().join("backup");
+    fs::rename(edge.config(), &backup).expect("moved away");
+    fs::write(edge.config(), &to_first).expect("recreated under the old name");
+    in_force(&edge, 5, "a");
+}
+
+#[test]
+fn a_projected_volume_is_followed_through_its_symlinks() {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let scratch = Scratch::new();
+    let version = |nth: u32, text: &str| scratch.write(format!("..v{nth}/thalweg.toml"), text);
+    version(1, "");
+    symlink("..v1", scratch.join("..data")).expect("a link");
+    symlink("..data/thalweg.toml", scratch.join("thalweg.toml")).expect("a link");
+    let root = scratch.path().to_owned();
+    let mut edge = Edge::spawn(&to(&first), scratch, binary()).expect("the edge starts");
+    eventually("ready", SOON, || edge.ready() == 200);
+    for nth in 2..5_u32 {
+        let (target, by) = if nth % 2 == 0 { (&second, "b") } else { (&first, "a") };
+        let text = edge.render(&to(target));
+        fs::create_dir(root.join(format!("..v{nth}"))).expect("a directory");
+        fs::write(root.join(format!("..v{nth}/thalweg.toml")), text).expect("written");
+        symlink(format!("..v{nth}"), root.join("..data_tmp")).expect("a link");
+        fs::rename(root.join("..data_tmp"), root.join("..data")).expect("swapped");
+        fs::remove_dir_all(root.join(format!("..v{}", nth - 1))).expect("the old version goes");
+        in_force(&edge, u64::from(nth), by);
+    }
+}
+
+#[test]
+fn an_included_file_counts_as_the_config() {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let pool =
+        |endpoint: &Endpoint| format!("[pool.p]\nendpoints = [{{ address = \"{}\" }}]\n", endpoint.addr());
+    let conf = Conf::new()
+        .listener("web", "")
+        .route("all", "failover", &["p"], "")
+        .file("conf.d/pool.toml", pool(&first));
+    let scratch = Scratch::new();
+    let ports = [
+        ("web".to_owned(), thalweg_testkit::free_port()),
+        ("admin".to_owned(), thalweg_testkit::free_port()),
+    ];
+    let text = format!("include = [\"conf.d/*.toml\"]\n{}", conf.render(&ports.clone().into()));
+    let checked = scratch.write("check.toml", &text);
+    scratch.write("conf.d/pool.toml", pool(&first));
+    assert_eq!(thalweg(&["check", "--config", &checked.display().to_string()]).code, 0);
+    let mut edge = Edge::start(&to(&first));
+    let text = format!("include = [\"conf.d/*.toml\"]\n{}", edge.render(&conf));
+    edge.replace(&text);
+    in_force(&edge, 2, "a");
+    edge.scratch().write("conf.d/pool.toml", pool(&second));
+    in_force(&edge, 3, "b");
+}
+
+#[test]
+fn a_bad_file_changes_nothing_but_gauge_counter_and_log() {
+    let (first, second, mut edge) = two();
+    let good = edge.render(&to(&second));
+    let before = edge.metric("thalweg_config_reloads_total", &[]);
+    edge.replace(&good.replace("policy = \"failover\"", "policy = \"fastest\""));
+    eventually("the gauge falls", SOON, || edge.metric("thalweg_config_last_reload_successful", &[]) == 0.0);
+    assert!(edge.metric("thalweg_config_reloads_total", &[]) > before);
+    assert_eq!((edge.generation(), edge.ready(), get(edge.web(), "/").endpoint()), (1, 200, "a"));
+    let reply = edge.reload();
+    assert_eq!(reply.status, 422);
+    let error = &reply.json()["errors"][0];
+    assert_eq!(error["path"], "route.all.policy", "{error}");
+    for key in ["file", "line", "column", "problem"] {
+        assert!(!error[key].is_null(), "no {key} in {error}");
+    }
+    assert!(edge.stderr().contains("fastest"), "the log names the problem");
+    assert!(edge.status().to_string().contains("route.all.policy"), "the status keeps the errors");
+    let text = edge.render(&to(&first));
+    edge.replace(&text);
+    eventually("an unchanged config is a success", SOON, || {
+        edge.metric("thalweg_config_last_reload_successful", &[]) == 1.0
+    });
+    assert_eq!(edge.generation(), 1);
+    edge.replace(&good);
+    in_force(&edge, 2, "b");
+}
+
+#[test]
+fn an_unchanged_config_is_a_success_and_no_new_generation() {
+    let (_first, _second, edge) = two();
+    let revision = edge.status()["generation"].clone();
+    for _ in 0..5 {
+        let reply = edge.reload();
+        assert_eq!((reply.status, reply.json()["generation"].as_u64()), (200, Some(1)));
+    }
+    assert_eq!(edge.status()["generation"], revision);
+    assert_eq!(edge.metric("thalweg_config_last_reload_successful", &[]), 1.0);
+    assert!(edge.metric("thalweg_config_last_reload_success_timestamp_seconds", &[]) > 1.7e9);
+}
+
+#[test]
+fn listeners_are_bound_and_unbound_by_difference() {
+    let (first, _second, mut edge) = two();
+    let mut kept = Client::connect(edge.web());
+    kept.get("/");
+    let text = edge.render(&to(&first).listener("more", ""));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    eventually("the new listener answers", SOON, || Client::try_connect(edge.addr("more")).is_ok());
+    assert_eq!(get(edge.addr("more"), "/").endpoint(), "a");
+    assert_eq!(kept.get("/").endpoint(), "a", "the old one did not notice");
+    let mut leaving = Client::connect(edge.addr("more"));
+    leaving.get("/");
+    let text = edge.render(&to(&first));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    eventually("the listener is gone", SOON, || Client::try_connect(edge.addr("more")).is_err());
+    assert_eq!(kept.get("/").endpoint(), "a");
+}
+
+#[test]
+fn a_listener_whose_port_is_taken_rejects_the_reload() {
+    let (first, second, mut edge) = two();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let more =
+        format!("[[listener]]\nname = \"more\"\nbind = \"{}\"\n", taken.local_addr().expect("an address"));
+    let text = edge.render(&to(&second).raw(&more));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 422);
+    assert_eq!((edge.generation(), get(edge.web(), "/").endpoint()), (1, "a"));
+    drop((first, taken));
+}
+
+#[test]
+fn a_request_in_flight_ends_under_the_config_it_began_with() {
+    let (first, second, mut edge) = two();
+    first.behave(thalweg_testkit::Behaviour::Slow(Duration::from_millis(700)));
+    let addr = edge.web();
+    let asked = std::thread::spawn(move || get(addr, "/"));
+    eventually("it is under way", SOON, || first.hits() == 1);
+    let text = edge.render(&to(&second));
+    edge.replace(&text);
+    in_force(&edge, 2, "b");
+    assert_eq!(asked.join().expect("an answer").endpoint(), "a");
+}
+
+#[test]
+fn what_waits_for_a_restart_is_named() {
+    let (first, second, mut edge) = two();
+    let text = edge.render(&to(&second).edge("workers = 1"));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    in_force(&edge, 2, "b");
+    let named = edge.status()["restart_required"].to_string();
+    assert!(named.contains("workers"), "{named}");
+    let admin = edge.port("admin").to_string();
+    let text = edge.render(&to(&first)).replace(&admin, &thalweg_testkit::free_port().to_string());
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    let named = edge.status()["restart_required"].to_string();
+    assert!(named.contains("admin.bind") || named.contains("bind"), "{named}");
+    let text = edge.render(&to(&first));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    assert!(
+        ["[]", "null"].contains(&edge.status()["restart_required"].to_string().as_str()),
+        "{}",
+        edge.status()
+    );
+}
+
+#[test]
+fn knowledge_of_health_survives_a_reload() {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let conf = |weight: u32| {
+        Conf::new()
+            .listener("web", "")
+            .pool("p0", &[first.addr()], "")
+            .pool("p1", &[second.addr()], "")
+            .route("all", "failover", &[&format!("p0, weight = {weight}"), "p1"], "")
+    };
+    let mut edge = Edge::start(&conf(1));
+    edge.until_up(2);
+    first.health(thalweg_testkit::Health::status(503));
+    eventually("it is out", SOON, || !edge.is_up(first.addr()));
+    let text = edge.render(&conf(5));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    for _ in 0..20 {
+        assert_eq!(get(edge.web(), "/").endpoint(), "b", "a weight must not erase what is known");
+    }
+    assert!(edge.is_up(second.addr()) && !edge.is_up(first.addr()));
+}
+
+/// Reloads this often between two configs, under load.
+fn storm(reloads: u64) {
+    let _alone = alone();
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let conf = |weight: u64| {
+        Conf::new()
+            .listener("web", "")
+            .pool("p0", &[first.addr()], "")
+            .pool("p1", &[second.addr()], "")
+            .route("all", "weighted", &[&format!("p0, weight = {weight}"), "p1, weight = 50"], "")
+    };
+    let mut edge = Edge::start(&conf(50));
+    edge.until_up(2);
+    let load = Load::to(edge.web()).rate(200.0).posts(0.2).start();
+    eventually("traffic flows", SOON, || load.done() > 50);
+    for nth in 1..=reloads {
+        let text = edge.render(&conf(50 + nth % 10 + 1));
+        edge.replace(&text);
+        let reply = edge.reload();
+        assert_eq!(reply.status, 200, "{nth}: {}", reply.text());
+    }
+    let done = load.done();
+    eventually("traffic goes on", SOON, || load.done() > done + 50);
+    let report = load.stop();
+    report.assert_none_failed("reloads");
+    assert_eq!((report.closed, report.cut()), (0, 0), "connections that the edge closed");
+    let generation = edge.generation();
+    assert!(generation > reloads / 2, "{generation} generations after {reloads} changes");
+    assert_eq!(edge.metric("thalweg_task_restarts_total", &[]), 0.0);
+}
+
+#[test]
+fn five_hundred_reloads_under_load_fail_nothing_and_close_nothing() {
+    storm(500);
+}
+
+#[test]
+#[ignore = "ten thousand reloads take a minute: part of test-long"]
+fn ten_thousand_reloads_under_load_fail_nothing_and_close_nothing() {
+    storm(10_000);
+}
+
+/// Every way in which this good config can be bad.
+fn mutants(good: &str) -> Vec<(String, Vec<u8>)> {
+    let mut all: Vec<(String, Vec<u8>)> = Vec::new();
+    let mut add = |what: &str, text: String| all.push((what.to_owned(), text.into_bytes()));
+    add("empty", String::new());
+    add("an unknown table", format!("{good}\n[nonsense]\nx = 1\n"));
+    add("an unknown key", good.replace("[edge]", "[edge]\nnonsense = 1"));
+    add("a broken string", format!("{good}\nname = \"broken\n"));
+    add("half a file", good[..good.len() / 2].to_owned() + "\n[pool.");
+    add("a table twice", format!("{good}\n[edge]\nname = \"again\"\n"));
+    add("a wrong type", good.replace("version = 1", "version = \"one\""));
+    add("another version", good.replace("version = 1", "version = 99"));
+    add("a bad duration", good.replace("\"100ms\"", "\"100 bananas\""));
+    add("a bad policy", good.replace("\"failover\"", "\"best\""));
+    add("a pool nobody knows", good.replace("{ pool = \"p\" }", "{ pool = \"q\" }"));
+    add("a bad address", good.replace("127.0.0.1:", "127.0.0.1"));
+    add("an unset variable", good.replace("name = \"edge-test\"", "name = \"${THALWEG_SURELY_UNSET}\""));
+    add("a missing include", format!("include = 7\n{good}"));
+    add("no route", good.split("[route.").next().unwrap_or_default().to_owned());
+    all.push(("binary".to_owned(), (0..=255_u8).cycle().take(10_000).collect()));
+    all.push(("a megabyte of brackets".to_owned(), vec![b'['; 1_000_000]));
+    all.push(("a deep table".to_owned(), format!("a = {}", "[".repeat(5000)).into_bytes()));
+    // Seeded: every truncation in the middle of a word, on a line that matters.
+    let mut state = 0x9e37_79b9_u64;
+    for _ in 0..20 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let at = usize::try_from(state >> 33).unwrap_or(0) % good.len();
+        let mut text = good.to_owned();
+        text.insert_str(at, "\u{1}\"");
+        all.push((format!("a control byte and a quote at {at}"), text.into_bytes()));
+    }
+    all
+}
+
+#[test]
+fn bad_reloads_under_load_change_nothing() {
+    let (first, _second, mut edge) = two();
+    let good = edge.render(&to(&first));
+    let load = Load::to(edge.web()).rate(100.0).posts(0.2).start();
+    for (what, bytes) in mutants(&good) {
+        edge.scratch().write("thalweg.toml.new", &bytes);
+        fs::rename(edge.scratch().join("thalweg.toml.new"), edge.config()).expect("renamed");
+        let reply = edge.reload();
+        assert_eq!(reply.status, 422, "{what} was accepted: {}", String::from_utf8_lossy(&bytes));
+        let json: Value = reply.json();
+        assert!(json["errors"].as_array().is_some_and(|errors| !errors.is_empty()), "{what}: {json}");
+        assert_eq!((edge.generation(), edge.ready()), (1, 200), "{what}");
+    }
+    let report = load.stop();
+    report.assert_none_failed("bad reloads");
+    assert_eq!((report.closed, report.by().len()), (0, 1));
+    let _kept = runtime();
+}
