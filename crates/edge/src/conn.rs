@@ -77,6 +77,10 @@ pub struct ClientConn {
     pub flushed: Cell<bool>,
     /// Parked: no hyper state is kept.
     pub parked: Cell<bool>,
+    /// The client has closed its sending side while it waits for an answer.
+    pub ended: Cell<bool>,
+    /// An HTTP/1.1 upload has not been read to its end.
+    pub uploading: Cell<bool>,
     /// Its client may still be sending when we close.
     pub lingers: Cell<bool>,
     /// A head's first line has ended (tells a long target from long fields).
@@ -117,6 +121,8 @@ impl ClientConn {
             flushed: Cell::new(true),
             parked: Cell::new(false),
             lingers: Cell::new(false),
+            ended: Cell::new(false),
+            uploading: Cell::new(false),
             line_seen: Cell::new(false),
             bare_status: Cell::new(0),
             upgrade: RefCell::new(None),
@@ -158,6 +164,7 @@ impl ClientConn {
         self.serving.set(self.serving.get().saturating_sub(1));
         if self.serving.get() == 0 {
             self.flushed.set(false);
+            self.uploading.set(false);
             self.line_seen.set(false);
             self.enter(Phase::Idle);
         }
@@ -167,6 +174,13 @@ impl ClientConn {
     #[must_use]
     pub fn can_park(&self) -> bool {
         self.tls.get().is_none() && !self.http2.get() && !self.parked.get() && self.flushed.get()
+    }
+
+    /// A client that closes its sending side after its request has only said that it will send no more: it still
+    /// gets its answer. So that end is kept from hyper, which would give the request up. (A reset is an error, not
+    /// an end: hyper sees it, and gives the request up. An upload that ends too early is found by the sweep.)
+    fn awaits_answer(&self) -> bool {
+        self.phase.get() == Phase::Busy && !self.http2.get()
     }
 
     fn enter(&self, phase: Phase) {
@@ -262,7 +276,12 @@ impl AsyncRead for ClientIo {
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         if polled.is_ready() {
-            this.saw(buf.filled().get(start..).unwrap_or_default());
+            let bytes = buf.filled().get(start..).unwrap_or_default();
+            if bytes.is_empty() && matches!(polled, Poll::Ready(Ok(()))) && this.conn.awaits_answer() {
+                this.conn.ended.set(true);
+                return Poll::Pending;
+            }
+            this.saw(bytes);
         }
         polled
     }

@@ -227,7 +227,9 @@ impl Journey {
             Ok(link) => link,
             Err(error) => return self.unreached(&attempt, &error),
         };
-        let mut request = self.request(peer);
+        let Some(mut request) = self.request(peer) else {
+            return Ended::Failed(retry::Failure::Reset, Failure::Reset, None);
+        };
         loop {
             link.exit.wanted.set(self.upgrade);
             let wait = Wait {
@@ -243,7 +245,11 @@ impl Journey {
                     request = *unsent;
                     link = match reach::open(peer, connect, self.local.now()).await {
                         Ok(link) => link,
-                        Err(error) => return self.unreached(&attempt, &error),
+                        Err(error) => {
+                            // Never sent, so it is still ours to send elsewhere.
+                            self.head = Some(request.into_parts().0);
+                            return self.unreached(&attempt, &error);
+                        }
                     };
                 }
                 Err(error) => return self.unanswered(&attempt, &error),
@@ -319,18 +325,19 @@ impl Journey {
         self.rules.timeouts.total.saturating_sub(now.since(from))
     }
 
-    /// The head for one attempt. Cloned only if another attempt may need it after bytes were sent.
-    fn request(&mut self, peer: &Peer) -> Request<crate::upload::UploadBody> {
+    /// The head for one attempt; cloned only if another attempt may need it after bytes were sent. `None` if it was
+    /// sent for good, which the verdict on retries never lets happen.
+    fn request(&mut self, peer: &Peer) -> Option<Request<crate::upload::UploadBody>> {
         let again =
             self.rules.retry.attempts > 0 && is_idempotent(&self.ledger.method) && self.upload.replayable();
         let mut head = match &mut self.head {
             Some(head) if again => head.clone(),
-            head => head.take().unwrap_or_else(|| Request::new(()).into_parts().0),
+            head => head.take()?,
         };
         if let Some(host) = &peer.settings.borrow().host {
             head.headers.insert(header::HOST, host.clone());
         }
-        Request::from_parts(head, self.upload.attempt())
+        Some(Request::from_parts(head, self.upload.attempt()))
     }
 
     fn pass_on(mut self, Answer { attempt, link, response }: Answer) -> Response<AnswerBody> {

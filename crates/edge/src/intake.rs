@@ -70,6 +70,7 @@ pub fn intake(
     let authority = authority(head)?;
     let host =
         steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?).ok_or(Failure::BadRequest)?;
+    let named_by_target = head.uri.authority().is_some();
     let path = clean_target(head)?;
     let present = Present::of(&head.headers);
     let declared_length = if present.length { declared_length(&head.headers)? } else { None };
@@ -98,7 +99,7 @@ pub fn intake(
     if head.version == Version::HTTP_2 {
         join_cookies(&mut head.headers);
     }
-    if !present.host || head.uri.authority().is_some() || head.version == Version::HTTP_2 {
+    if !present.host || named_by_target {
         head.headers.insert(header::HOST, authority);
     }
     head.version = Version::HTTP_11;
@@ -145,6 +146,10 @@ impl Present {
 
 /// The one host this request is for (RFC 9112 §3.2): the target's authority if it has one, else the Host field.
 fn authority(head: &Parts) -> Result<HeaderValue, Failure> {
+    // Authority-form is CONNECT's alone.
+    if head.uri.authority().is_some() && head.uri.scheme().is_none() {
+        return Err(Failure::BadRequest);
+    }
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
@@ -209,7 +214,8 @@ fn clean_target(head: &mut Parts) -> Result<Box<str>, Failure> {
 
 /// Hyper has checked the framing; several equal lengths may remain.
 fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
-    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let once = length_once(headers);
+    let Some(value) = once.as_ref().or_else(|| headers.get(header::CONTENT_LENGTH)) else { return Ok(None) };
     value.to_str().ok().and_then(|text| text.parse().ok()).map(Some).ok_or(Failure::BadRequest)
 }
 
@@ -230,11 +236,28 @@ fn asks_upgrade(headers: &HeaderMap) -> bool {
             .any(|value| value.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade")))
 }
 
-/// As [`strip_hop_by_hop`] for an answer, after one look whether there is anything to strip.
+/// Cleans an endpoint's answer: what concerns only its hop goes, and its length is said once or not at all
+/// (RFC 9112 §6.3: with a transfer coding, a length means nothing).
 pub fn clean_answer(headers: &mut HeaderMap) {
-    if Present::of(headers).hop {
+    let present = Present::of(headers);
+    if present.length {
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            headers.remove(header::CONTENT_LENGTH);
+        } else if let Some(once) = length_once(headers) {
+            headers.insert(header::CONTENT_LENGTH, once);
+        }
+    }
+    if present.hop {
         strip_hop_by_hop(headers, false);
     }
+}
+
+/// The length as one number, if it was said several times (hyper has checked that they agree).
+fn length_once(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = values.next()?;
+    let number = first.to_str().ok()?.split(',').next()?.trim();
+    (values.next().is_some() || number.len() < first.len()).then(|| HeaderValue::from_str(number).ok())?
 }
 
 /// Removes what concerns only this hop (RFC 9110 §7.6.1), both ways. A `Connection` field cannot talk away the

@@ -91,7 +91,6 @@ async fn talk(
     let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(local, conn, request));
     let mut builder = http1::Builder::new();
     builder
-        .half_close(true)
         .header_read_timeout(None)
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER));

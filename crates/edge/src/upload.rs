@@ -60,6 +60,7 @@ impl Upload {
     #[must_use]
     pub fn new(body: Incoming, bounds: Bounds, vigil: Rc<Vigil>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
         let none = body.is_end_stream();
+        vigil.conn().uploading.set(!none);
         Rc::new(Self {
             ended: Cell::new(none.then(|| clock.get())),
             body: RefCell::new((!none).then_some(body)),
@@ -115,6 +116,7 @@ impl Upload {
 
     /// From here on the endpoint is waited for, not the client.
     fn end(&self) {
+        self.vigil.conn().uploading.set(false);
         self.ended.set(Some(self.clock.get()));
         if !self.answered.get() {
             self.vigil.until(self.clock.get().after(self.answer_within));

@@ -61,6 +61,12 @@ impl Vigil {
         }
     }
 
+    /// Whose connection it watches.
+    #[must_use]
+    pub fn conn(&self) -> &ClientConn {
+        &self.conn
+    }
+
     /// Ready once the deadline has passed.
     pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
         if self.expired.get() {

@@ -30,11 +30,14 @@ use crate::{
 const LOG_BATCH: usize = 32 * 1024;
 const LOG_AGE: Duration = Duration::from_millis(100);
 
+/// An upload whose client has closed its sending side, and of which nothing more came for this long, broke off.
+const BROKEN_OFF: Duration = Duration::from_secs(1);
+
 /// Time for the last answers to leave once `drain_timeout` has run out.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
 /// An HTTP/1.1 connection that has been idle this long gives its buffers back.
-const PARK_AFTER: Duration = Duration::from_millis(500);
+const PARK_AFTER: Duration = Duration::from_millis(100);
 
 /// The control thread's hold on a worker.
 #[derive(Debug)]
@@ -257,6 +260,13 @@ impl Local {
             match conn.phase.get() {
                 Phase::Idle if draining || quiet >= limits.idle_timeout => conn.order(Order::Graceful),
                 Phase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.order(Order::Park),
+                Phase::Busy
+                    if conn.ended.get()
+                        && conn.uploading.get()
+                        && now.since(conn.progress.get()) >= BROKEN_OFF =>
+                {
+                    conn.order(Order::Kill);
+                }
                 Phase::Head if quiet >= limits.header_timeout => conn.order(Order::HeaderTimeout),
                 _ => {}
             }
