@@ -170,6 +170,12 @@ impl ClientConn {
         }
     }
 
+    /// It has its answers and will send no more.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.ended.get() && self.flushed.get()
+    }
+
     /// Its buffers can be taken away: nothing is under way in either direction.
     #[must_use]
     pub fn can_park(&self) -> bool {
@@ -180,7 +186,7 @@ impl ClientConn {
     /// gets its answer. So that end is kept from hyper, which would give the request up. (A reset is an error, not
     /// an end: hyper sees it, and gives the request up. An upload that ends too early is found by the sweep.)
     fn awaits_answer(&self) -> bool {
-        self.phase.get() == Phase::Busy && !self.http2.get()
+        !self.http2.get() && (self.phase.get() == Phase::Busy || !self.flushed.get())
     }
 
     fn enter(&self, phase: Phase) {

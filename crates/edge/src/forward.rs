@@ -71,10 +71,10 @@ enum Ended {
     Client(Failure),
 }
 
-/// A request being served: answered on the spot, or on its way.
+/// A request being served: refused, or on its way.
 pub enum Serving {
-    /// Answered; taken when polled.
-    Done(Option<Box<Response<AnswerBody>>>),
+    /// To be answered here, when polled: while hyper still reads, the request must count as being served.
+    Refused(Option<(Box<Ledger>, Failure)>),
     /// On its way through rooms 3 to 5.
     Going(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),
 }
@@ -84,9 +84,10 @@ impl Future for Serving {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Done(response) => {
-                response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(*response)))
-            }
+            Self::Refused(refused) => match refused.take() {
+                Some((ledger, failure)) => Poll::Ready(Ok(answer(ledger, failure))),
+                None => Poll::Pending,
+            },
             Self::Going(going) => going.as_mut().poll(cx).map(Ok),
         }
     }
@@ -101,7 +102,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: Request<Incoming
     ledger.request_id = intake::request_id(&head.headers, local);
     ledger.method = head.method.clone();
     match enter(&mut ledger, &mut head, body, now) {
-        Err(failure) => Serving::Done(Some(Box::new(answer(ledger, failure)))),
+        Err(failure) => Serving::Refused(Some((ledger, failure))),
         Ok(Entered { upload, vigil, rules, upgrade }) => {
             let (local, roll) = (Rc::clone(local), ledger.roll);
             let journey = Journey {
@@ -348,7 +349,10 @@ impl Journey {
             return self.tunnel(attempt, link, head);
         }
         intake::clean_answer(&mut head.headers);
-        head.headers.insert(X_REQUEST_ID, self.ledger.request_id.clone());
+        let mut id = self.ledger.request_id.clone();
+        // In HTTP/2, keeps a value that never comes again out of the compression table.
+        id.set_sensitive(true);
+        head.headers.insert(X_REQUEST_ID, id);
         head.version = self.ledger.version;
         self.vigil.silent_for(self.rules.timeouts.idle);
         let (ledger, vigil, upload) = (self.ledger, self.vigil, self.upload);

@@ -96,7 +96,7 @@ pub fn intake(
     };
     head.headers.append(header::VIA, HeaderValue::from_static(via));
     head.headers.insert(X_REQUEST_ID, id.clone());
-    if head.version == Version::HTTP_2 {
+    if head.version == Version::HTTP_2 && present.repeated {
         join_cookies(&mut head.headers);
     }
     if !present.host || named_by_target {
@@ -116,21 +116,24 @@ struct Present {
     host: bool,
     via: bool,
     length: bool,
+    transfer_coding: bool,
+    /// Some name has more than one value.
+    repeated: bool,
 }
 
 impl Present {
     fn of(headers: &HeaderMap) -> Self {
-        let mut present = Self::default();
+        let mut present = Self { repeated: headers.len() != headers.keys_len(), ..Self::default() };
         for name in headers.keys() {
             match *name {
                 header::HOST => present.host = true,
                 header::VIA => present.via = true,
                 header::CONTENT_LENGTH => present.length = true,
                 header::FORWARDED => present.claims = true,
+                header::TRANSFER_ENCODING => (present.hop, present.transfer_coding) = (true, true),
                 header::CONNECTION
                 | header::UPGRADE
                 | header::TE
-                | header::TRANSFER_ENCODING
                 | header::EXPECT
                 | header::PROXY_AUTHORIZATION => present.hop = true,
                 ref other => match other.as_str() {
@@ -150,9 +153,9 @@ fn authority(head: &Parts) -> Result<HeaderValue, Failure> {
     if head.uri.authority().is_some() && head.uri.scheme().is_none() {
         return Err(Failure::BadRequest);
     }
-    let mut hosts = head.headers.get_all(header::HOST).iter();
-    let (first, second) = (hosts.next(), hosts.next());
-    if second.is_some() {
+    let first = head.headers.get(header::HOST);
+    let repeated = head.headers.len() != head.headers.keys_len();
+    if repeated && head.headers.get_all(header::HOST).iter().nth(1).is_some() {
         return Err(Failure::BadRequest);
     }
     let value = match (head.uri.authority(), first) {
@@ -240,12 +243,12 @@ fn asks_upgrade(headers: &HeaderMap) -> bool {
 /// (RFC 9112 §6.3: with a transfer coding, a length means nothing).
 pub fn clean_answer(headers: &mut HeaderMap) {
     let present = Present::of(headers);
-    if present.length {
-        if headers.contains_key(header::TRANSFER_ENCODING) {
-            headers.remove(header::CONTENT_LENGTH);
-        } else if let Some(once) = length_once(headers) {
-            headers.insert(header::CONTENT_LENGTH, once);
-        }
+    if present.length && present.transfer_coding {
+        headers.remove(header::CONTENT_LENGTH);
+    } else if present.length
+        && let Some(once) = length_once(headers)
+    {
+        headers.insert(header::CONTENT_LENGTH, once);
     }
     if present.hop {
         strip_hop_by_hop(headers, false);
@@ -254,10 +257,10 @@ pub fn clean_answer(headers: &mut HeaderMap) {
 
 /// The length as one number, if it was said several times (hyper has checked that they agree).
 fn length_once(headers: &HeaderMap) -> Option<HeaderValue> {
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-    let first = values.next()?;
+    let first = headers.get(header::CONTENT_LENGTH)?;
     let number = first.to_str().ok()?.split(',').next()?.trim();
-    (values.next().is_some() || number.len() < first.len()).then(|| HeaderValue::from_str(number).ok())?
+    let repeated = headers.len() != headers.keys_len();
+    (repeated || number.len() < first.len()).then(|| HeaderValue::from_str(number).ok())?
 }
 
 /// Removes what concerns only this hop (RFC 9110 §7.6.1), both ways. A `Connection` field cannot talk away the

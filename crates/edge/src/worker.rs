@@ -258,7 +258,9 @@ impl Local {
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
             match conn.phase.get() {
-                Phase::Idle if draining || quiet >= limits.idle_timeout => conn.order(Order::Graceful),
+                Phase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left() => {
+                    conn.order(Order::Graceful);
+                }
                 Phase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.order(Order::Park),
                 Phase::Busy
                     if conn.ended.get()
