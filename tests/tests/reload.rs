@@ -128,6 +128,19 @@ fn an_included_file_counts_as_the_config() {
 }
 
 #[test]
+fn the_first_file_in_an_empty_folder_of_includes_is_noticed() {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let mut edge = Edge::start(&to(&first));
+    fs::create_dir(edge.scratch().join("conf.d")).expect("a directory");
+    let text = format!("include = [\"conf.d/*.toml\"]\n{}", edge.render(&to(&first)));
+    edge.replace(&text);
+    in_force(&edge, 2, "a");
+    let more = format!("[pool.q]\nendpoints = [{{ address = \"{}\" }}]\n", second.addr());
+    edge.scratch().write("conf.d/more.toml", &more);
+    in_force(&edge, 3, "a");
+}
+
+#[test]
 fn a_bad_file_changes_nothing_but_gauge_counter_and_log() {
     let (first, second, mut edge) = two();
     let good = edge.render(&to(&second));

@@ -34,6 +34,8 @@ pub struct Config {
     pub hash: String,
     /// The files this config was read from, the main one first.
     pub files: Vec<PathBuf>,
+    /// The folders that wildcard includes look into: a new file there is news.
+    pub folders: Vec<PathBuf>,
 }
 
 /// A value and where it stands, for errors that only show when it is used (a key file that is no key).

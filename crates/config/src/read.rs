@@ -29,11 +29,21 @@ pub(crate) struct Reading<'r> {
     /// A file has syntax errors: what it lacks or refers to is not known.
     pub(crate) broken: bool,
     total: usize,
+    /// Folders that wildcard includes look into.
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 impl<'r> Reading<'r> {
     pub(crate) fn new(env: Env<'r>, files: &'r dyn Files) -> Self {
-        Self { report: Report::default(), env, files, hash: Sha256::new(), broken: false, total: 0 }
+        Self {
+            report: Report::default(),
+            env,
+            files,
+            hash: Sha256::new(),
+            broken: false,
+            total: 0,
+            folders: Vec::new(),
+        }
     }
 
     /// The main file (its text, when it is known already) and its includes as one tree.
@@ -120,6 +130,7 @@ impl<'r> Reading<'r> {
             if pattern.is_empty() {
                 continue;
             }
+            self.folders.extend(base.join(pattern).parent().map(Path::to_owned));
             match expand(self.files, &base, pattern) {
                 Ok(paths) if paths.is_empty() => {
                     self.report.warn(item.at, path, Trouble::new("matches no file"))

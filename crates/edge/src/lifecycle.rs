@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     rc::Rc,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -139,7 +139,6 @@ fn shared(prepared: &Prepared) -> std::io::Result<(Arc<Shared>, mpsc::Receiver<S
         meters: (0..count).map(|_| Meters::default()).collect(),
         connections: std::iter::repeat_with(Default::default).take(count).collect(),
         log: LogSink::start(LOG_DEPTH, std::io::stdout())?,
-        draining: AtomicBool::new(false),
         origin: Instant::now(),
     };
     Ok((Arc::new(shared), suspects))
@@ -268,7 +267,6 @@ async fn drain(control: &Control, workers: &[Worker], probes: Task, signals: &mu
     control.events.add("drain_begins", serde_json::json!({}));
     let orderly = async {
         sleep(delay).await;
-        control.shared.draining.store(true, std::sync::atomic::Ordering::Relaxed);
         stop(workers, || Command::Drain).await;
         drop(probes);
         timeout(bound, ended(workers)).await.is_ok()

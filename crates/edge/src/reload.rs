@@ -141,6 +141,7 @@ impl Reloader {
         let mut files = vec![self.path.clone()];
         if let Some(prepared) = &*self.in_force.borrow() {
             files.extend(prepared.wiring.config.files.iter().cloned());
+            files.extend(prepared.wiring.config.folders.iter().cloned());
             files.extend(prepared.forge.material().keys().cloned());
         }
         files.sort_unstable();

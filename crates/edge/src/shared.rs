@@ -3,7 +3,7 @@
 
 use std::{
     net::TcpListener,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -84,8 +84,6 @@ pub struct Shared {
     pub connections: Vec<Cell>,
     /// Where access log lines go.
     pub log: LogSink,
-    /// A drain has begun: new requests are answered 503 `shutting_down` once listeners are closed.
-    pub draining: AtomicBool,
     /// Tick 0.
     pub origin: Instant,
 }

@@ -3,7 +3,7 @@
 
 use std::{
     rc::Rc,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -67,7 +67,6 @@ fn room() -> Room {
         meters: Vec::new(),
         connections: Vec::new(),
         log: LogSink::start(1, std::io::sink()).unwrap(),
-        draining: AtomicBool::new(false),
         origin: Instant::now(),
     });
     let (events, meters, bells) = (Events::default(), Arc::<Meters>::default(), Bells::default());

@@ -56,6 +56,7 @@ pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> Result<Config, Co
     let edge = reading.edge(root);
     let resolver = reading.resolver(root);
     let hash = reading.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let folders = std::mem::take(&mut reading.folders);
     let warnings = reading.report.finish()?;
     Ok(Config {
         edge,
@@ -70,6 +71,7 @@ pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> Result<Config, Co
         warnings,
         hash,
         files,
+        folders,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::Instant,
 };
 
@@ -49,7 +49,6 @@ impl DataPlane {
             meters: vec![Meters::default()],
             connections: vec![Cell::default()],
             log: LogSink::start(64, std::io::sink()).unwrap(),
-            draining: AtomicBool::new(false),
             origin: Instant::now(),
         });
         let worker = worker::start(0, Arc::clone(&shared)).unwrap();
