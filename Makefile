@@ -1,6 +1,6 @@
 # The verbs of the repository. Each is a script, so that each can be read and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long bench fmt lint
+.PHONY: help setup run test test-long test-infra bench fmt lint
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -16,6 +16,9 @@ test: ## every test
 
 test-long: ## the slow tests
 	@exec scripts/test-long.sh
+
+test-infra: ## all checks of infra/; ONLY="test_helm.py::test_x" for one
+	@exec scripts/test-infra.sh
 
 bench: ## thalweg beside nginx, HAProxy and Envoy, then the micro-benches (about 40 minutes)
 	@bench/run.sh $(BENCH_ARGS) && exec cargo bench --locked -p thalweg-bench

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Checks everything under infra/ and prints one line per check.
+#   scripts/test-infra.sh           all of it (`make test-infra`)
+#   scripts/test-infra.sh fast      what needs seconds only (part of `make test`)
+#   ONLY="test_helm.py::test_x" scripts/test-infra.sh    one check
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
+cd -- "$ROOT"
+
+"$ROOT/scripts/setup-infra.sh" "${1:-all}"
+python=$ROOT/.venv-infra/bin/python
+arguments=(-q -p no:cacheprovider --rootdir infra/tests)
+if [[ ${1:-all} == fast ]]; then
+    arguments+=(-m "not slow")
+fi
+if [[ -n ${ONLY:-} ]]; then
+    exec "$python" -m pytest "${arguments[@]}" "infra/tests/$ONLY"
+fi
+exec "$python" -m pytest "${arguments[@]}" infra/tests
