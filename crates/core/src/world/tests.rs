@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::*;
+use crate::Topology;
 use crate::{
     Evidence, Facts, Fault, NoLoads, Pool, Route, Stage, steer,
     test_world::{failover, latency, pool, route, weighted},
