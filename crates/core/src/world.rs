@@ -336,3 +336,5 @@ use traffic::Traffic;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traffic_tests;

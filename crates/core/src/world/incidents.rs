@@ -65,7 +65,7 @@ impl Scope {
 #[derive(Debug)]
 struct Open {
     lost: Vec<SocketAddr>,
-    cause: Fault,
+    cause: Option<Fault>,
     first_bad: Tick,
     detected: Option<Tick>,
     last_bad: Tick,
@@ -85,8 +85,8 @@ impl Incidents {
         self.0.values().map(|open| open.last_bad.after(CALM)).min()
     }
 
-    fn open(&mut self, pool: &str, fault: Fault, at: Tick) -> &mut Open {
-        self.0.entry(pool.into()).or_insert_with(|| Open {
+    fn open(&mut self, pool: &str, fault: Option<Fault>, at: Tick) -> &mut Open {
+        let open = self.0.entry(pool.into()).or_insert_with(|| Open {
             lost: Vec::new(),
             cause: fault,
             first_bad: at,
@@ -96,13 +96,15 @@ impl Incidents {
             retried: 0,
             hedged: 0,
             cost: Box::new([0; SPANS]),
-        })
+        });
+        open.cause = open.cause.or(fault);
+        open
     }
 }
 
 impl World {
-    /// A request failed there.
-    pub(super) fn incident_bad(&mut self, slot: u32, fault: Fault, at: Tick) {
+    /// A request failed there; how, if that is known.
+    pub(super) fn incident_bad(&mut self, slot: u32, fault: Option<Fault>, at: Tick) {
         let Some(known) = self.known.get(slot as usize) else { return };
         let open = self.incidents.open(&known.key.pool, fault, at);
         open.first_bad = open.first_bad.min(at);
@@ -112,7 +114,7 @@ impl World {
     /// An endpoint was taken out.
     pub(super) fn incident_lost(&mut self, slot: u32, fault: Fault, now: Tick) {
         let Some(known) = self.known.get(slot as usize) else { return };
-        let open = self.incidents.open(&known.key.pool, fault, now);
+        let open = self.incidents.open(&known.key.pool, Some(fault), now);
         open.detected.get_or_insert(now);
         if !open.lost.contains(&known.key.address) {
             open.lost.push(known.key.address);
@@ -146,7 +148,7 @@ impl World {
                 pool,
                 region,
                 scope,
-                cause: open.cause,
+                cause: open.cause.unwrap_or(Fault::Status),
                 first_bad: open.first_bad,
                 detected,
                 last_bad: open.last_bad,

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A world with pools `a`, `b`, … (`sizes` endpoints each) and one route; nothing probed yet.
-fn world(sizes: &[usize], route: Route) -> Theatre {
+pub(super) fn world(sizes: &[usize], route: Route) -> Theatre {
     let pools: Vec<Pool> = sizes
         .iter()
         .enumerate()
@@ -26,26 +26,26 @@ fn world(sizes: &[usize], route: Route) -> Theatre {
 }
 
 /// A world and its clock.
-struct Theatre {
-    world: World,
-    now: Tick,
+pub(super) struct Theatre {
+    pub(super) world: World,
+    pub(super) now: Tick,
     generation: u64,
 }
 
 impl Theatre {
-    fn adopt(&mut self, topology: Topology) -> Changes {
+    pub(super) fn adopt(&mut self, topology: Topology) -> Changes {
         self.generation += 1;
         let event = Event::Adopted { topology: Arc::new(topology), generation: self.generation };
         self.world.apply(event, self.now)
     }
 
-    fn topology(&self) -> Topology {
+    pub(super) fn topology(&self) -> Topology {
         (*self.world.layout().topology).clone()
     }
 
     /// `a1+` = a probe of the first endpoint of pool a succeeds in 10 ms, `a1+30` = in 30 ms, `a1-` = it fails,
     /// `a1++` = twice, `a+` = all of pool a; `~500` = that many milliseconds pass, with the ticks that are due.
-    fn play(&mut self, script: &str) -> Vec<Change> {
+    pub(super) fn play(&mut self, script: &str) -> Vec<Change> {
         let mut log = Vec::new();
         for word in script.split_whitespace() {
             if let Some(ms) = word.strip_prefix('~') {
@@ -67,7 +67,7 @@ impl Theatre {
         log
     }
 
-    fn pass(&mut self, ms: u64) -> Vec<Change> {
+    pub(super) fn pass(&mut self, ms: u64) -> Vec<Change> {
         let end = self.now.after(Duration::from_millis(ms));
         let mut log = Vec::new();
         while let Some(due) = self.world.next_deadline().filter(|due| *due <= end) {
@@ -79,7 +79,7 @@ impl Theatre {
         log
     }
 
-    fn ids(&self, who: &str) -> Vec<EndpointId> {
+    pub(super) fn ids(&self, who: &str) -> Vec<EndpointId> {
         let (name, nth) = who.split_at(1);
         let members: Vec<EndpointId> = self
             .world
@@ -93,7 +93,7 @@ impl Theatre {
     }
 
     /// "a 70% balanced, b 30% spill" of the first route.
-    fn shares(&mut self) -> String {
+    pub(super) fn shares(&mut self) -> String {
         let snapshot = self.world.snapshot();
         let mut from = 0;
         let show = |segment: &crate::Segment| {

@@ -86,7 +86,7 @@ impl World {
             }
             Ejection::Probation | Ejection::Ejected { .. } => {}
         }
-        self.incident_bad(slot, fault, at);
+        self.incident_bad(slot, Some(fault), at);
     }
 
     /// Takes in what requests did since the last time.
@@ -104,6 +104,9 @@ impl World {
                 changes.publish = changes.publish.max(Publish::Soon);
             }
             let bad = tally.counts.bad(true) > 0;
+            if bad {
+                self.incident_bad(slot, None, now);
+            }
             self.incident_fallout(slot, &tally.fallout);
             if bad {
                 self.judge(slot, now, changes);

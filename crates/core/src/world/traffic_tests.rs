@@ -1,0 +1,303 @@
+//! Tables for what the world concludes from real traffic: requests in, who serves out.
+
+use super::{
+    tests::{Theatre, world},
+    *,
+};
+use crate::{
+    Cause, Counts, Ejection, Evidence, Fallout, Fault, Scope, Tally, bucket_of,
+    test_world::{failover, weighted},
+};
+
+impl Theatre {
+    /// `g`ood answers, `f` 5xx, `r`efused connections, `l`ate first bytes of one endpoint, a millisecond apart.
+    fn serve(&mut self, who: &str, requests: &str) -> Vec<Change> {
+        let id = self.ids(who)[0];
+        let mut log = Vec::new();
+        for request in requests.chars() {
+            log.extend(self.pass(1));
+            let good = request == 'g';
+            let (failed, late) = (u32::from(matches!(request, 'f' | 'r')), u32::from(request == 'l'));
+            let fallout = Fallout { retried: failed, ..Fallout::default() };
+            let span = u8::try_from(bucket_of(Duration::from_millis(5))).unwrap();
+            let tally = Tally {
+                id,
+                counts: Counts { good: good.into(), failed, late },
+                last_good: good.then_some(self.now),
+                spans: if good { vec![(span, 1)] } else { Vec::new() },
+                fallout,
+            };
+            log.extend(self.world.apply(Event::Tallied(vec![tally]), self.now).log);
+            let fault = match request {
+                'g' => continue,
+                'r' => Fault::Refused,
+                'l' => Fault::Late,
+                _ => Fault::Status,
+            };
+            let event = Event::Suspected { id, fault, started: self.now, at: self.now };
+            log.extend(self.world.apply(event, self.now).log);
+        }
+        log
+    }
+
+    /// `U`p, `T`rickle, `d`own, in layout order.
+    fn states(&mut self) -> String {
+        let letter = |view: &EndpointView| match view.availability {
+            Availability::Up => 'U',
+            Availability::Trickle => 'T',
+            _ => 'd',
+        };
+        self.world.snapshot().endpoints.iter().map(letter).collect()
+    }
+}
+
+fn causes(log: &[Change]) -> Vec<(Cause, u32)> {
+    let cause = |change: &Change| match change {
+        Change::Ejected { cause, count, .. } => Some((*cause, *count)),
+        _ => None,
+    };
+    log.iter().filter_map(cause).collect()
+}
+
+/// Who is out after these requests, of three pools with one endpoint each.
+fn check(requests: &[(&str, &str)], expected: &str) {
+    let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
+    at.play("a++ b++ c++");
+    for (who, requests) in requests {
+        at.serve(who, requests);
+    }
+    assert_eq!(at.states(), expected, "{requests:?}");
+}
+
+#[test]
+fn three_failures_in_a_row_take_a_region_of_one_endpoint_out() {
+    check(&[("a", "gggfff")], "dUU");
+    check(&[("a", "ffgffgff")], "UUU");
+    check(&[("a", "frl")], "dUU");
+    check(&[("a", "gg"), ("b", "rrr")], "UdU");
+}
+
+#[test]
+fn a_flapper_is_caught_by_its_share_unless_all_fail_alike() {
+    let half = "gf".repeat(200);
+    check(&[("a", &half)], "dUU");
+    let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
+    at.play("a++ b++ c++");
+    for _ in 0..200 {
+        for who in ["a", "b", "c"] {
+            at.serve(who, "gf");
+        }
+    }
+    assert_eq!(at.states(), "UUU");
+    check(&[("b", &"gggggggggf".repeat(60))], "UUU");
+}
+
+#[test]
+fn lateness_counts_only_while_the_others_are_in_time() {
+    check(&[("b", "ggg"), ("c", "ggg"), ("a", "lll")], "dUU");
+    let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
+    at.play("a++ b++ c++");
+    for _ in 0..9 {
+        for who in ["a", "b", "c"] {
+            at.serve(who, "gl");
+        }
+    }
+    for _ in 0..9 {
+        for who in ["a", "b", "c"] {
+            at.serve(who, "l");
+        }
+    }
+    assert_eq!(at.states(), "UUU", "everything is slow: that is not one endpoint's fault");
+}
+
+#[test]
+fn the_caps_leave_most_of_a_route_alone() {
+    check(&[("a", "fff"), ("b", "ffffff")], "dUU");
+    let mut alone = world(&[1], failover(1));
+    alone.play("a++");
+    alone.serve("a", "ffffffff");
+    assert_eq!(alone.states(), "U", "there is nobody else");
+    let mut pair = world(&[2], failover(1));
+    pair.play("a++");
+    pair.serve("a1", "fff");
+    pair.serve("a2", "ffffff");
+    assert_eq!(pair.states(), "dU");
+    let mut six = world(&[6], failover(1));
+    six.play("a++");
+    for who in ["a1", "a2", "a3"] {
+        six.serve(who, "fff");
+    }
+    assert_eq!(six.states(), "ddUUUU", "a third in any second");
+    six.pass(1000);
+    six.serve("a3", "f");
+    assert_eq!(six.states(), "dddUUU");
+    six.pass(900);
+    six.serve("a4", "fff");
+    assert_eq!(six.states(), "dddUUU", "half of them at most");
+}
+
+#[test]
+fn probes_do_not_bring_back_whom_traffic_convicted() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    at.serve("a", "fff");
+    at.play("a++++ ~1900 a++++");
+    assert_eq!(at.states(), "dU");
+    at.play("~400");
+    assert_eq!(at.states(), "TU");
+}
+
+#[test]
+fn probation_ends_with_five_answers_and_a_second_or_with_the_first_failure() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    assert_eq!(causes(&at.serve("a", "fff")), [(Cause::Consecutive, 1)]);
+    at.play("~2300");
+    assert_eq!(at.states(), "TU");
+    assert_eq!(causes(&at.serve("a", "gggf")), [(Cause::Probation, 2)]);
+    at.play("~3900");
+    assert_eq!(at.states(), "dU");
+    at.play("~600");
+    at.serve("a", "gggg");
+    at.play("~1500");
+    assert_eq!(at.states(), "TU", "four answers are not five");
+    at.serve("a", "g");
+    assert_eq!(at.states(), "UU");
+    assert_eq!(causes(&at.serve("a", "fff")), [(Cause::Consecutive, 2)], "Clear for less than a minute");
+    at.play("~5000");
+    at.serve("a", "ggggg");
+    at.play("~61500");
+    assert_eq!(at.states(), "UU");
+    assert_eq!(causes(&at.serve("a", "fff")), [(Cause::Consecutive, 1)]);
+}
+
+#[test]
+fn a_request_from_before_its_probation_does_not_fail_it() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    at.serve("a", "fff");
+    let started = at.now;
+    at.play("~2300");
+    let id = at.ids("a")[0];
+    at.world.apply(Event::Suspected { id, fault: Fault::Timeout, started, at: at.now }, at.now);
+    assert_eq!(at.states(), "TU");
+}
+
+#[test]
+fn a_sentence_survives_a_reload() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    at.serve("a", "fff");
+    let same = at.topology();
+    at.adopt(same);
+    assert_eq!(at.states(), "dU");
+    at.play("~2300");
+    assert_eq!(at.states(), "TU");
+}
+
+#[test]
+fn a_probe_that_times_out_while_requests_are_answered_proves_nothing() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    let timeout = |at: &mut Theatre| {
+        let id = at.ids("a")[0];
+        let evidence = Evidence { fault: Fault::Timeout, detail: "".into() };
+        at.world.apply(Event::Probed { id, result: Err(evidence) }, at.now);
+    };
+    for _ in 0..5 {
+        at.serve("a", "g");
+        timeout(&mut at);
+    }
+    assert_eq!(at.states(), "UU");
+    at.play("~400");
+    timeout(&mut at);
+    timeout(&mut at);
+    assert_eq!(at.states(), "dU");
+}
+
+#[test]
+fn this_edges_own_trouble_convicts_nobody() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    let id = at.ids("a")[0];
+    for _ in 0..9 {
+        at.world.apply(Event::Suspected { id, fault: Fault::Local, started: at.now, at: at.now }, at.now);
+    }
+    assert_eq!(at.states(), "UU");
+}
+
+#[test]
+fn the_checker_is_suspected_when_most_fall_in_one_round_and_no_longer_when_they_are_back() {
+    let mut at = world(&[1, 1, 1], failover(3));
+    at.play("a++ b++ c++ ~60000");
+    let doubts = |log: Vec<Change>| {
+        let doubt = |change: &Change| match change {
+            Change::Doubted { on, fallen, of, after_reload } => Some((*on, *fallen, *of, *after_reload)),
+            _ => None,
+        };
+        log.iter().filter_map(doubt).collect::<Vec<_>>()
+    };
+    assert_eq!(doubts(at.play("a--")), []);
+    assert_eq!(doubts(at.play("~100 b--")), [(true, 2, 3, false)]);
+    assert!(at.world.snapshot().doubted);
+    assert_eq!(doubts(at.play("c--")), []);
+    assert_eq!(doubts(at.play("a++ b++")), [(false, 1, 3, false)]);
+    assert_eq!(doubts(at.play("~60000 a-- ~60000 b--")), [], "one after the other is not at once");
+    let same = at.topology();
+    at.play("a++ b++ c++ ~60000");
+    at.adopt(same);
+    assert_eq!(doubts(at.play("a-- b--")), [(true, 2, 3, true)]);
+}
+
+#[test]
+fn an_incident_is_told_once_when_the_last_request_has_left() {
+    let mut at = world(&[1, 2], failover(2));
+    at.play("a++ b++");
+    let began = at.now;
+    at.serve("a", "rrr");
+    at.play("a--");
+    assert_eq!(at.states(), "dUU");
+    let seen = |log: Vec<Change>| {
+        log.into_iter().find_map(|change| match change {
+            Change::Incident(incident) => Some(incident),
+            _ => None,
+        })
+    };
+    assert_eq!(seen(at.play("~1500")), None);
+    let incident = seen(at.play("~600")).unwrap();
+    assert_eq!((&*incident.pool, incident.scope, incident.cause), ("a", Scope::Region, Fault::Refused));
+    let ms = |tick: Tick| tick.since(began).as_millis();
+    assert_eq!([ms(incident.first_bad), ms(incident.detected), ms(incident.last_bad)], [1, 3, 3]);
+    assert_eq!((incident.failed, incident.retried, incident.endpoints.len()), (0, 3, 1));
+    let mut at = world(&[1, 2], failover(2));
+    at.play("a++ b++");
+    at.serve("b1", "ff");
+    assert_eq!(seen(at.play("~9000")), None, "nobody was lost");
+    at.serve("b1", "fff");
+    let incident = seen(at.play("~9000")).unwrap();
+    assert_eq!((&*incident.pool, incident.scope), ("b", Scope::Endpoint));
+}
+
+#[test]
+fn a_trickle_goes_to_routes_that_dial_the_pool() {
+    let shut = weighted(&[(1, 100), (1, 0)]);
+    for (route, trickles) in [(weighted(&[(1, 100), (1, 100)]), 1), (shut, 0)] {
+        let mut at = world(&[1, 1], route);
+        at.play("a++ b++");
+        at.serve("b", "fff");
+        at.play("~2300 b+");
+        assert_eq!(at.states(), "UT");
+        assert_eq!(at.world.snapshot().routes[0].trickles.len(), trickles);
+    }
+}
+
+#[test]
+fn endpoints_that_traffic_took_out_serve_last_in_panic() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    at.serve("a", "fff");
+    at.play("a-- b--");
+    assert_eq!(at.shares(), "b 100% panic");
+    let ejected = at.world.snapshot().endpoints[0].ejection;
+    assert!(matches!(ejected, Ejection::Ejected { .. }));
+}
