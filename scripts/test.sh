@@ -54,7 +54,7 @@ lint_steps() {
 
 test_steps() {
     build_edge debug
-    step "cargo test" cargo test --workspace --locked
+    step "cargo test" cargo test --workspace --locked --no-fail-fast
     step pytest "$THALWEG_PYTHON" -m pytest -q -p no:cacheprovider --rootdir app -c app/pyproject.toml app/tests
 }
 
@@ -62,7 +62,7 @@ test_steps() {
 long_steps() {
     build_edge release
     export THALWEG_LONG=1 PROPTEST_CASES="${PROPTEST_CASES:-20000}"
-    step "cargo test, long" cargo test --workspace --locked --release -- --include-ignored
+    step "cargo test, long" cargo test --workspace --locked --release --no-fail-fast -- --include-ignored
 }
 
 # The scenarios run the real binary; they are told where it is.

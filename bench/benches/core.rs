@@ -6,8 +6,8 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use thalweg_core::{
-    EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads, Pool, ProbeRules,
-    RetryRules, Route, RoutePool, Tick, Timeouts, Topology, Tried, World, roll, steer,
+    EjectRules, EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads, Pool,
+    ProbeRules, RetryRules, Route, RoutePool, Tick, Timeouts, Topology, Tried, World, roll, steer,
 };
 
 fn pool(nth: usize, endpoints: usize) -> Pool {
@@ -30,6 +30,7 @@ fn pool(nth: usize, endpoints: usize) -> Pool {
         endpoints: (0..endpoints).map(spec).collect(),
         max_in_flight: 0,
         panic_threshold: 0.5,
+        eject: EjectRules::default(),
     }
 }
 
@@ -53,6 +54,7 @@ fn route(name: &str, pools: std::ops::Range<usize>) -> Route {
             on_5xx: true,
             budget: 0.1,
             buffer: 0,
+            hedge: false,
         },
     }
 }
@@ -84,6 +86,9 @@ impl Loads for Busy {
     fn latency_us(&self, slot: EndpointSlot) -> u32 {
         1000 + slot.0 % 500
     }
+    fn trickle_due(&self, _: EndpointSlot, _: bool) -> bool {
+        false
+    }
 }
 
 fn deciding(criterion: &mut Criterion) {
@@ -91,7 +96,13 @@ fn deciding(criterion: &mut Criterion) {
     for (pools, endpoints) in [(3, 3), (100, 10)] {
         let mut world = world(topology(pools, endpoints, vec![route("www", 0..pools)]));
         let snapshot = world.snapshot();
-        let facts = Facts { host: "www.example.com", path: "/api/v1/things/17", client, tried: &[] };
+        let facts = Facts {
+            host: "www.example.com",
+            path: "/api/v1/things/17",
+            client,
+            tried: &[],
+            replayable: true,
+        };
         let mut turn = 0u32;
         criterion.bench_function(&format!("steer {pools}x{endpoints}"), |bencher| {
             bencher.iter(|| {
@@ -101,7 +112,7 @@ fn deciding(criterion: &mut Criterion) {
         });
         let tried = [0, 1].map(|slot| {
             let place = &snapshot.layout.endpoints[slot];
-            Tried { endpoint: place.id, pool: place.pool }
+            Tried { endpoint: place.id, pool: place.pool, leave: false }
         });
         let again = Facts { tried: &tried, ..facts };
         criterion.bench_function(&format!("steer {pools}x{endpoints}, second retry"), |bencher| {

@@ -194,6 +194,18 @@ fn status_codes_are_ranges() {
 }
 
 #[test]
+fn a_pool_overrides_single_keys_of_eject() {
+    let text = minimal(
+        "[pool.b]\nendpoints = [{ address = \"b:1\" }]\n[pool.b.eject]\nbase = \"90s\"\n[eject]\nmax = \"2m\"\nmin_requests = 7",
+    );
+    let pools = accepted(&text).topology.pools;
+    let seen = |nth: usize| {
+        (pools[nth].eject.base.as_secs(), pools[nth].eject.max.as_secs(), pools[nth].eject.min_requests)
+    };
+    assert_eq!([seen(0), seen(1)], [(2, 120, 7), (90, 120, 7)]);
+}
+
+#[test]
 fn a_pool_overrides_the_panic_threshold() {
     let text = minimal(
         "[pool.b]\nendpoints = [{ address = \"b:1\" }]\n[pool.b.eject]\npanic_threshold = 0.25\n[eject]\npanic_threshold = 0.75",
@@ -211,9 +223,6 @@ fn zero_is_no_limit_for_uploads() {
 #[test]
 fn what_does_not_act_yet_warns_only_when_it_differs_from_its_default() {
     for (quiet, loud, path) in [
-        ("[eject]\nbase = \"2s\"", "[eject]\nbase = \"3s\"", "eject.base"),
-        ("[eject]\nbase = \"2000ms\"", "[eject]\nmax_share = 0.4", "eject.max_share"),
-        ("retry = { hedge = false }", "retry = { hedge = true }", "route.r.retry.hedge"),
         ("failback = { ramp = \"30s\" }", "failback = { ramp = \"31s\" }", "route.r.failback.ramp"),
         ("failback = { mode = \"immediate\" }", "failback = { mode = \"ramp\" }", "route.r.failback.mode"),
         ("failback = { mode = \"hold\" }", "failback = { mode = \"latched\" }", "route.r.failback.mode"),

@@ -134,7 +134,7 @@ impl Need {
     ];
 
     fn met_by(self, view: &EndpointView) -> bool {
-        !(self.answering && view.refusing) && accepts(view, self.stage)
+        (!self.answering || view.answers()) && accepts(view, self.stage)
     }
 }
 

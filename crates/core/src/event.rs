@@ -3,7 +3,9 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use crate::{Admin, Availability, EndpointId, EndpointKey, Evidence, Fault, Topology};
+use crate::{
+    Admin, Availability, Cause, Counts, EndpointId, EndpointKey, Evidence, Fault, Incident, Tick, Topology,
+};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -36,15 +38,49 @@ pub enum Event {
         /// What.
         admin: Admin,
     },
-    /// A request failed there: a hint, no verdict.
+    /// A request failed there, told at once. Counted by a [`Tally`] that comes before it.
     Suspected {
         /// Whom.
         id: EndpointId,
         /// How.
         fault: Fault,
+        /// When the attempt began.
+        started: Tick,
+        /// When it failed.
+        at: Tick,
     },
+    /// What requests did since the last time.
+    Tallied(Vec<Tally>),
     /// Nothing but time.
     Ticked,
+}
+
+/// What requests did at one endpoint since the last tally.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// Where.
+    pub id: EndpointId,
+    /// How they ended.
+    pub counts: Counts,
+    /// When the last good answer ended, ever.
+    pub last_good: Option<Tick>,
+    /// Times to the first byte: bucket ([`crate::bucket_of`]) and number.
+    pub spans: Vec<(u8, u32)>,
+    /// What its failures did to clients.
+    pub fallout: Fallout,
+}
+
+/// What an endpoint's failures did to requests.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fallout {
+    /// Failed for the client.
+    pub failed: u32,
+    /// Tried elsewhere.
+    pub retried: u32,
+    /// Raced elsewhere.
+    pub hedged: u32,
+    /// Time that the attempt there cost those that went elsewhere: bucket and number.
+    pub cost: Vec<(u8, u32)>,
 }
 
 /// How urgently a new snapshot should be published.
@@ -87,6 +123,32 @@ pub enum Change {
         /// What was seen last.
         evidence: Option<Evidence>,
     },
+    /// Real traffic took an endpoint out.
+    Ejected {
+        /// Which.
+        key: EndpointKey,
+        /// Why.
+        cause: Cause,
+        /// Convictions in a row.
+        count: u32,
+        /// For how long.
+        lasts: Duration,
+        /// What was seen.
+        evidence: Evidence,
+    },
+    /// Most endpoints failed their probes within one round: the checker is the first suspect. Or no longer.
+    Doubted {
+        /// It is suspected.
+        on: bool,
+        /// How many fell.
+        fallen: u32,
+        /// Of how many that were judged.
+        of: u32,
+        /// Right after a config came into force.
+        after_reload: bool,
+    },
+    /// A failure is over, as far as traffic goes: what it cost.
+    Incident(Incident),
     /// A name's addresses moved.
     Resolved {
         /// The name.

@@ -142,6 +142,10 @@ pub enum Fault {
     Status,
     /// A body that is not expected.
     Body,
+    /// The first byte came late, or was not there when it would have been late.
+    Late,
+    /// This edge's own trouble (no descriptor, port or memory): says nothing about the endpoint.
+    Local,
 }
 
 impl Fault {
@@ -157,6 +161,8 @@ impl Fault {
             Self::Protocol => "protocol",
             Self::Status => "status",
             Self::Body => "body",
+            Self::Late => "late",
+            Self::Local => "local",
         }
     }
 }
@@ -208,7 +214,7 @@ impl Health {
         let fresh = if is_probed { Self::default() } else { Self::trusted() };
         match before {
             Some(before) if still_valid => before,
-            Some(before) => Self { admin: before.admin, ..fresh },
+            Some(before) => Self { admin: before.admin, ejection: before.ejection, ..fresh },
             None => fresh,
         }
     }
@@ -241,10 +247,17 @@ impl Health {
         };
     }
 
+    /// Takes a probe in that timed out while real requests were answered: it proves nothing.
+    pub(crate) fn contradicted(&mut self, evidence: Evidence, now: Tick) {
+        (self.probed, self.suspect) = (true, false);
+        self.last = Some((now, Err(evidence)));
+    }
+
     /// Takes a hint from traffic in: no verdict, but the next probe should not wait.
     pub(crate) fn suspected(&mut self, fault: Fault) {
         self.refusing = fault == Fault::Refused;
-        self.suspect = true;
+        // One that answers, if only with errors, can wait for its next probe.
+        self.suspect |= fault != Fault::Status;
     }
 
     /// The last probe made it Healthy.

@@ -163,7 +163,15 @@ mod tests {
     use super::*;
 
     fn rules() -> RetryRules {
-        RetryRules { attempts: 2, on_connect: true, on_reset: true, on_5xx: true, budget: 0.1, buffer: 0 }
+        RetryRules {
+            attempts: 2,
+            on_connect: true,
+            on_reset: true,
+            on_5xx: true,
+            budget: 0.1,
+            buffer: 0,
+            hedge: false,
+        }
     }
 
     fn check(change: impl FnOnce(&mut Situation, &mut RetryRules), expected: Verdict) {

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Admin, Availability, Band, Change, Health, Pool, PoolSlot, PoolView, Publish, Route, RoutePoolView,
-    RouteView, Shares, Stage, Tick, Topology, funnel::funnel, micros,
+    Admin, Availability, Band, Change, Ejection, EndpointSlot, Health, Pool, PoolSlot, PoolView, Publish,
+    Route, RoutePoolView, RouteView, Shares, Stage, Tick, Topology, funnel::funnel, micros,
 };
 
 /// A pool's health in numbers.
@@ -13,7 +13,9 @@ pub(crate) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_thr
     let mut view = PoolView::default();
     for health in members.filter(|health| health.admin == Admin::Enabled) {
         view.enabled += 1;
-        view.answering += u32::from(!health.refusing);
+        let ejected = matches!(health.ejection, Ejection::Ejected { .. });
+        view.answering += u32::from(!health.refusing && !ejected);
+        view.out += u32::from(health.ejection != Ejection::Clear);
         match health.availability() {
             Availability::Up => {
                 view.up += 1;
@@ -113,11 +115,12 @@ impl RouteState {
         self.deadline
     }
 
-    pub(crate) fn view(&self) -> RouteView {
+    pub(crate) fn view(&self, trickles: Box<[(PoolSlot, EndpointSlot)]>) -> RouteView {
         RouteView {
             pools: self.remembered(),
             shares: self.shares.clone(),
             first_round_done: self.first_round_done,
+            trickles,
         }
     }
 
@@ -137,7 +140,7 @@ impl RouteState {
         now: Tick,
         log: &mut Vec<Change>,
     ) -> Publish {
-        let was = self.view();
+        let was = self.view(Box::default());
         self.first_round_done |=
             self.members.iter().all(|member| pools.rounds.get(member.pool).copied().unwrap_or(false));
         let (lost, mut returned) = self.update_standings(route, pools, now);
@@ -166,7 +169,7 @@ impl RouteState {
         }
         if !lost.is_empty() || (panic == [false, true]) {
             Publish::Now
-        } else if was != self.view() {
+        } else if was != self.view(Box::default()) {
             Publish::Soon
         } else {
             Publish::No

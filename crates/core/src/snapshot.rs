@@ -18,7 +18,7 @@ pub struct PoolSlot(pub u32);
 pub struct RouteSlot(pub u32);
 
 /// The short name of an [`EndpointKey`] in this process; given once, never reused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(pub u32);
 
 /// An endpoint's identity: all that is learnt is kept by it, across reloads. Weight is not part of it.
@@ -76,6 +76,8 @@ pub struct Snapshot {
     pub pools: Box<[PoolView]>,
     /// By [`RouteSlot`].
     pub routes: Box<[RouteView]>,
+    /// Most endpoints failed their probes at once: the checker is the first suspect.
+    pub doubted: bool,
 }
 
 /// What steering and status read about an endpoint.
@@ -91,6 +93,8 @@ pub struct EndpointView {
     pub ejection: Ejection,
     /// Nobody listens there, as far as we know.
     pub refusing: bool,
+    /// Usual time to the first byte (95th percentile), microseconds.
+    pub p95_us: Option<u32>,
     /// Smoothed probe latency, microseconds.
     pub latency_us: Option<u32>,
 }
@@ -104,8 +108,10 @@ pub struct PoolView {
     pub up: u32,
     /// Of these, Unproven.
     pub unproven: u32,
-    /// Of these, those that do not refuse connections.
+    /// Of these, those that answer, see [`EndpointView::answers`].
     pub answering: u32,
+    /// Of these, those that real traffic took out: Ejected, or in Probation.
+    pub out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
     /// `available` is under the panic threshold.
@@ -124,6 +130,8 @@ pub struct RouteView {
     /// Every endpoint was probed once (or needs no probe) and every name was asked for once. Stays true for a route
     /// of this name: what a reload or DNS adds later does not make an edge unready that serves.
     pub first_round_done: bool,
+    /// Endpoints in Probation: they get a trickle of first attempts.
+    pub trickles: Box<[(PoolSlot, EndpointSlot)]>,
 }
 
 /// What the world remembers about a pool on behalf of one route.
@@ -167,6 +175,15 @@ pub enum Stage {
     Unproven,
     /// Enabled: too few are available anywhere, so health stops counting.
     Panic,
+}
+
+impl EndpointView {
+    /// It does not refuse connections, and real traffic has not taken it out. In panic, those that do not answer serve
+    /// last.
+    #[must_use]
+    pub fn answers(&self) -> bool {
+        !self.refusing && !matches!(self.ejection, Ejection::Ejected { .. })
+    }
 }
 
 impl Snapshot {

@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     pub client: IpAddr,
     /// Endpoints that failed this same request, in order.
     pub tried: &'a [Tried],
+    /// The request could be sent again: it may be used to try an endpoint that is in probation.
+    pub replayable: bool,
 }
 
 /// An endpoint that failed this request. By id, so that it stays excluded when the snapshot moves between attempts.
@@ -29,6 +31,8 @@ pub struct Tried {
     pub endpoint: EndpointId,
     /// Its pool, by the slot of the layout in which it was tried.
     pub pool: PoolSlot,
+    /// It asked to be left alone (503 with `Retry-After`): its pool is left at once.
+    pub leave: bool,
 }
 
 /// How loaded each endpoint is, in the eyes of who asks.
@@ -37,6 +41,8 @@ pub trait Loads {
     fn in_flight(&self, slot: EndpointSlot) -> u32;
     /// Smoothed time to an answer in microseconds, failures counted as slow answers; 0 = not known.
     fn latency_us(&self, slot: EndpointSlot) -> u32;
+    /// Is a request of its trickle due there (CONTRACT "Probation")? One that cannot be sent again is due less often.
+    fn trickle_due(&self, slot: EndpointSlot, replayable: bool) -> bool;
 }
 
 /// Nothing is known: what `explain` uses offline.
@@ -49,6 +55,9 @@ impl Loads for NoLoads {
     }
     fn latency_us(&self, _: EndpointSlot) -> u32 {
         0
+    }
+    fn trickle_due(&self, _: EndpointSlot, _: bool) -> bool {
+        false
     }
 }
 
@@ -68,6 +77,8 @@ pub struct Decision {
 /// Why a pool serves; the first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
+    /// It is in probation, and this request is one of its trickle.
+    Probation,
     /// Too few are available anywhere: health does not count.
     Panic,
     /// Every better tier is down.
@@ -84,13 +95,21 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in order of precedence.
-    pub const ALL: [Self; 6] =
-        [Self::Panic, Self::Failover, Self::Spill, Self::Affinity, Self::Nearest, Self::Balanced];
+    pub const ALL: [Self; 7] = [
+        Self::Probation,
+        Self::Panic,
+        Self::Failover,
+        Self::Spill,
+        Self::Affinity,
+        Self::Nearest,
+        Self::Balanced,
+    ];
 
     /// The spelling in log, metric and header.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Probation => "probation",
             Self::Panic => "panic",
             Self::Failover => "failover",
             Self::Spill => "spill",
@@ -150,10 +169,15 @@ pub fn steer_on(
     roll: u64,
 ) -> Result<Decision, Refusal> {
     let view = snapshot.routes.get(route.0 as usize).ok_or(Refusal::NoRoute)?;
-    let shares = &view.shares;
-    if facts.tried.len() < 2
-        && let Some(segment) = pick(&shares.segments, roll)
+    if !view.trickles.is_empty()
+        && facts.tried.is_empty()
+        && let Some((pool, endpoint)) = trickle(snapshot, loads, &view.trickles, facts)
     {
+        return Ok(Decision { route, pool, endpoint, reason: Reason::Probation });
+    }
+    let shares = &view.shares;
+    let leave = facts.tried.len() > 1 || facts.tried.iter().any(|tried| tried.leave);
+    if !leave && let Some(segment) = pick(&shares.segments, roll) {
         let answering = snapshot.pools.get(segment.pool.0 as usize).is_some_and(|pool| pool.answering > 0);
         let need = Need { stage: shares.stage, answering: answering && shares.stage == Stage::Panic };
         let draw = Draw { snapshot, loads, need, tried: facts.tried };
@@ -162,6 +186,19 @@ pub fn steer_on(
         }
     }
     Again { snapshot, loads, route, facts, roll }.steer()
+}
+
+/// The endpoint in probation that is due for a request, if there is one.
+fn trickle(
+    snapshot: &Snapshot,
+    loads: &impl Loads,
+    trickles: &[(PoolSlot, EndpointSlot)],
+    facts: &Facts<'_>,
+) -> Option<(PoolSlot, EndpointSlot)> {
+    trickles.iter().copied().find(|(pool, slot)| {
+        let cap = snapshot.pool(*pool).map_or(0, |pool| pool.max_in_flight);
+        (cap == 0 || loads.in_flight(*slot) < cap) && loads.trickle_due(*slot, facts.replayable)
+    })
 }
 
 /// The sieves once more, without the pools that cannot take this attempt: all tried, all at their caps, or (from
@@ -200,11 +237,9 @@ impl<L: Loads> Again<'_, L> {
         let route = snapshot.route(self.route)?;
         let view = snapshot.routes.get(self.route.0 as usize)?;
         let draw = Draw { snapshot, loads: self.loads, need, tried: facts.tried };
-        let failed: Vec<PoolSlot> = if facts.tried.len() < 2 {
-            Vec::new()
-        } else {
-            facts.tried.iter().map(|t| self.pool_of(t)).collect()
-        };
+        let many = facts.tried.len() > 1;
+        let left = facts.tried.iter().filter(|tried| many || tried.leave);
+        let failed: Vec<PoolSlot> = left.map(|tried| self.pool_of(tried)).collect();
         for avoided in [failed.as_slice(), &[]] {
             let has_candidate = |pool: PoolSlot| !avoided.contains(&pool) && draw.any(pool);
             let found = sieve(route, &view.pools, &snapshot.pools, stage, &has_candidate).shares;
@@ -305,6 +340,9 @@ mod tests {
         fn latency_us(&self, _: EndpointSlot) -> u32 {
             1000
         }
+        fn trickle_due(&self, _: EndpointSlot, _: bool) -> bool {
+            true
+        }
     }
 
     /// Two pools of two endpoints; `health` has a letter per endpoint: `u`p, `d`own, `r`efusing, `n`ew.
@@ -331,12 +369,18 @@ mod tests {
         let mut tried: Vec<Tried> = Vec::new();
         let mut seen = Vec::new();
         loop {
-            let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 1, 1, 1]), tried: &tried };
+            let facts = Facts {
+                host: "h",
+                path: "/",
+                client: IpAddr::from([1, 1, 1, 1]),
+                tried: &tried,
+                replayable: true,
+            };
             match steer(snapshot, &Queues(queues.to_vec()), &facts, roll(turn, 3)) {
                 Ok(Decision { pool, endpoint, reason, .. }) => {
                     seen.push(format!("{} {}", endpoint.0, reason.as_str()));
                     let endpoint = snapshot.layout.endpoints[endpoint.0 as usize].id;
-                    tried.push(Tried { endpoint, pool });
+                    tried.push(Tried { endpoint, pool, leave: false });
                 }
                 Err(refusal) => {
                     seen.push(refusal.as_str().into());
@@ -372,7 +416,13 @@ mod tests {
         let busy_part = |weight: u32| {
             let change = |pool: &mut Pool| pool.endpoints.iter_mut().for_each(|spec| spec.weight = weight);
             let snapshot = picture("uuuu", weighted(&[(1, 100), (0, 100)]), change);
-            let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 1, 1, 1]), tried: &[] };
+            let facts = Facts {
+                host: "h",
+                path: "/",
+                client: IpAddr::from([1, 1, 1, 1]),
+                tried: &[],
+                replayable: true,
+            };
             let busy = |turn: &u32| {
                 let queues = Queues(vec![3, 0, 0, 0]);
                 let roll = roll(*turn, mix(u64::from(*turn)));

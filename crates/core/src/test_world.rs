@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::{Band, EndpointSpec, Pool, PoolView, ProbeRules, RetryRules, Route, RoutePool, Timeouts};
+use crate::{
+    Band, EjectRules, EndpointSpec, Pool, PoolView, ProbeRules, RetryRules, Route, RoutePool, Timeouts,
+};
 
 pub(crate) fn route(name: &str, pools: &[RoutePool]) -> Route {
     let second = Duration::from_secs(1);
@@ -28,6 +30,7 @@ pub(crate) fn route(name: &str, pools: &[RoutePool]) -> Route {
             on_5xx: true,
             budget: 0.1,
             buffer: 65536,
+            hedge: false,
         },
     }
 }
@@ -64,6 +67,7 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         up,
         unproven,
         answering: enabled,
+        out: 0,
         available,
         short: up == 0 || available < 0.5,
         latency_us: None,
@@ -87,5 +91,6 @@ pub(crate) fn pool(name: &str, endpoints: &[&str]) -> Pool {
         endpoints: endpoints.iter().map(spec).collect(),
         max_in_flight: 0,
         panic_threshold: 0.5,
+        eject: EjectRules::default(),
     }
 }

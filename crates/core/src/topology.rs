@@ -29,6 +29,41 @@ pub struct Pool {
     pub max_in_flight: u32,
     /// Available share (0–1) under which this pool is short.
     pub panic_threshold: f64,
+    /// When real traffic takes an endpoint out.
+    pub eject: EjectRules,
+}
+
+/// When real traffic takes an endpoint out, and for how long (CONTRACT `[eject]`).
+#[derive(Clone, Debug, PartialEq)]
+pub struct EjectRules {
+    /// Failures in a row that convict; 0 = none do.
+    pub consecutive_failures: u32,
+    /// Failed part (0–1) of a span that convicts; 0 = none does.
+    pub failure_ratio: f64,
+    /// Requests that such a span must hold; ≥ 1.
+    pub min_requests: u32,
+    /// Longest span that is looked at.
+    pub window: Duration,
+    /// Times the number of convictions is how long an ejection lasts.
+    pub base: Duration,
+    /// Longest ejection, before its jitter.
+    pub max: Duration,
+    /// Part (0–1) of all enabled endpoints of a route that may be out at a time.
+    pub max_share: f64,
+}
+
+impl Default for EjectRules {
+    fn default() -> Self {
+        Self {
+            consecutive_failures: 3,
+            failure_ratio: 0.2,
+            min_requests: 10,
+            window: Duration::from_secs(10),
+            base: Duration::from_secs(2),
+            max: Duration::from_secs(60),
+            max_share: 0.5,
+        }
+    }
 }
 
 /// One configured endpoint: an address, or a name that resolves to some.
@@ -134,4 +169,6 @@ pub struct RetryRules {
     pub budget: f64,
     /// Bytes of an upload that are kept for a replay.
     pub buffer: u64,
+    /// A late first byte lets a second request race the first.
+    pub hedge: bool,
 }

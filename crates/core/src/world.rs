@@ -1,17 +1,13 @@
 //! The mutable truth, and the only place where health ever changes: [`World::apply`]. Owned by the keeper.
 //! Reads no clock (every event comes with its tick) and does no I/O.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    Admin, Availability, Change, Changes, EndpointId, EndpointKey, EndpointView, Event, Health, Layout,
-    Matcher, Place, PoolView, Probe, ProbeRules, Publish, RouteSlot, Snapshot, Tick, Topology,
-    layout::{Laid, Names, hosts_of, lay_out, users},
+    Admin, Availability, Change, Changes, Ejection, EndpointId, EndpointKey, EndpointView, Event, Health,
+    Layout, Matcher, Place, PoolView, Probe, ProbeRules, Publish, RouteSlot, Snapshot, Tick,
+    eject::Record,
+    layout::Names,
     mix,
     routes::{Pools, RouteState, pool_view},
 };
@@ -21,6 +17,8 @@ use crate::{
 struct Known {
     key: EndpointKey,
     health: Health,
+    /// What real traffic says.
+    record: Record,
     /// The latency in the last snapshot.
     shown_us: Option<u32>,
 }
@@ -57,6 +55,9 @@ pub struct World {
     routes: Vec<RouteState>,
     /// By pool: the routes that use it.
     users: Vec<Vec<u32>>,
+    traffic: Traffic,
+    doubt: Doubt,
+    incidents: Incidents,
 }
 
 impl Default for World {
@@ -82,6 +83,9 @@ impl Default for World {
             rounds: Vec::new(),
             routes: Vec::new(),
             users: Vec::new(),
+            traffic: Traffic::default(),
+            doubt: Doubt::default(),
+            incidents: Incidents::default(),
         }
     }
 }
@@ -94,11 +98,7 @@ impl World {
             Event::Adopted { topology, generation } => self.adopt(topology, generation, now, &mut changes),
             Event::Probed { id, result } => {
                 let Some(slot) = self.slots.get(&id).copied() else { return changes };
-                self.observe(slot, now, &mut changes, |health, rules| {
-                    if let Some(rules) = rules {
-                        health.probed(result, rules, now);
-                    }
-                });
+                self.probed(slot, result, now, &mut changes);
             }
             Event::Ordered { key, admin } => {
                 if admin == Admin::Enabled {
@@ -111,24 +111,28 @@ impl World {
                 }
                 self.observe(slot, now, &mut changes, |health, _| health.admin = admin);
             }
-            Event::Suspected { id, fault } => {
+            Event::Suspected { id, fault, started, at } => {
                 let Some(slot) = self.slots.get(&id).copied() else { return changes };
-                self.observe(slot, now, &mut changes, |health, _| health.suspected(fault));
+                self.suspected(slot, (fault, started, at), now, &mut changes);
             }
+            Event::Tallied(tallies) => self.tallied(tallies, now, &mut changes),
             Event::Resolved { host, addresses } => self.resolve(host, addresses, now, &mut changes),
             Event::Ticked => {
                 let due = |state: &RouteState| state.next_deadline().is_some_and(|deadline| deadline <= now);
                 let due = (0..).zip(&self.routes).filter(|(_, state)| due(state)).map(|(slot, _)| slot);
                 self.update_routes(due.collect(), now, &mut changes);
+                self.release(now, &mut changes);
+                self.close_incidents(now, &mut changes);
             }
         }
         changes
     }
 
-    /// When [`Event::Ticked`] is due next: a hold or a dwell ends.
+    /// When [`Event::Ticked`] is due next: a hold, a dwell, an ejection, a probation or an incident ends.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        self.routes.iter().filter_map(RouteState::next_deadline).min()
+        let routes = self.routes.iter().filter_map(RouteState::next_deadline);
+        routes.chain(self.release_due()).chain(self.incidents.due()).min()
     }
 
     /// An immutable picture, with the next revision number.
@@ -143,15 +147,18 @@ impl World {
                 ejection: known.health.ejection,
                 refusing: known.health.refusing,
                 latency_us: known.shown_us,
+                p95_us: known.record.p95_us(),
             }
         };
+        let trickles = self.trickles();
         Snapshot {
             revision: self.revision,
             generation: self.generation,
             layout: Arc::clone(&self.layout),
             endpoints: self.known.iter_mut().map(view).collect(),
             pools: self.pools.clone().into(),
-            routes: self.routes.iter().map(RouteState::view).collect(),
+            routes: self.routes.iter().zip(trickles).map(|(state, trickles)| state.view(trickles)).collect(),
+            doubted: self.doubt.on(),
         }
     }
 
@@ -207,15 +214,24 @@ impl World {
         let read = |health: &Health| (health.probe, health.admin, health.ejection, health.refusing);
         let (before, was) = (known.health.availability(), read(&known.health));
         act(&mut known.health, rules);
+        let mut fell = None;
         let after = known.health.availability();
         if before != after {
-            let evidence = known.health.last.as_ref().and_then(|(_, result)| result.as_ref().err().cloned());
-            changes.log.push(Change::Endpoint { key: known.key.clone(), from: before, to: after, evidence });
+            let ejected = matches!(known.health.ejection, Ejection::Ejected { .. });
+            let probe = known.health.last.as_ref().and_then(|(_, result)| result.as_ref().err());
+            let evidence = if ejected { known.record.evidence.as_ref() } else { probe }.cloned();
             let lost = before == Availability::Up || after == Availability::Down;
+            if before == Availability::Up && after == Availability::Down {
+                fell = evidence.as_ref().map(|seen| seen.fault);
+            }
+            changes.log.push(Change::Endpoint { key: known.key.clone(), from: before, to: after, evidence });
             changes.publish = changes.publish.max(if lost { Publish::Now } else { Publish::Soon });
         }
         if was != read(&known.health) || drifted(known.shown_us, known.health.latency.micros()) {
             changes.publish = changes.publish.max(Publish::Soon);
+        }
+        if let Some(fault) = fell {
+            self.incident_lost(slot, fault, now);
         }
         match self.settle_pool(pool.0, changes) {
             Moved::Nothing => {}
@@ -273,93 +289,6 @@ impl World {
         moved
     }
 
-    fn resolve(&mut self, host: Box<str>, addresses: Vec<IpAddr>, now: Tick, changes: &mut Changes) {
-        let addresses: Vec<IpAddr> = addresses.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let used = hosts_of(&self.layout.topology).contains(&*host);
-        // An answer to a question that a reload has made moot.
-        if !used || self.names.get(&host) == Some(&addresses) {
-            return;
-        }
-        changes.log.push(Change::Resolved { host: host.clone(), addresses: addresses.len() });
-        self.names.insert(host, addresses);
-        self.relayout(Arc::clone(&self.layout.topology), now, changes);
-    }
-
-    fn adopt(&mut self, topology: Arc<Topology>, generation: u64, now: Tick, changes: &mut Changes) {
-        self.generation = generation;
-        let hosts = hosts_of(&topology);
-        self.names.retain(|host, _| hosts.contains(&**host));
-        let pools: BTreeSet<&str> = topology.pools.iter().map(|pool| &*pool.name).collect();
-        self.orders.retain(|key, _| pools.contains(&*key.pool));
-        let old = Arc::clone(&self.layout.topology);
-        let states: BTreeMap<&str, &RouteState> =
-            old.routes.iter().map(|route| &*route.name).zip(&self.routes).collect();
-        let carried = topology.routes.iter().map(|route| {
-            let before = states.get(&*route.name).map(|state| (*state, &*old));
-            RouteState::carried(route, &topology, before)
-        });
-        self.routes = carried.collect();
-        changes.log.push(Change::Adopted { generation });
-        changes.publish = Publish::Now;
-        self.relayout(topology, now, changes);
-    }
-
-    /// Lays the endpoints out anew; what is known stays with its key.
-    fn relayout(&mut self, topology: Arc<Topology>, now: Tick, changes: &mut Changes) {
-        let old = Arc::clone(&self.layout.topology);
-        let ids = &self.ids;
-        let next_id = &mut self.next_id;
-        let laid = lay_out(&topology, &self.names, |key| {
-            ids.get(key).copied().unwrap_or_else(|| {
-                *next_id += 1;
-                EndpointId(*next_id)
-            })
-        });
-        let lost = self.place(&laid, &topology, &old);
-        let mut views: BTreeMap<&str, PoolView> =
-            old.pools.iter().map(|pool| &*pool.name).zip(self.pools.drain(..)).collect();
-        let before: Vec<Option<PoolView>> =
-            topology.pools.iter().map(|pool| views.remove(&*pool.name)).collect();
-        self.pools = before.iter().map(|view| view.unwrap_or_default()).collect();
-        self.rounds = vec![false; topology.pools.len()];
-        self.unasked = laid.unasked;
-        self.users = users(&topology);
-        self.layout = Arc::new(Layout {
-            number: self.layout.number + 1,
-            matcher: Matcher::new(&topology.routes),
-            topology,
-            endpoints: laid.places.into(),
-            ranges: laid.ranges.into(),
-        });
-        changes.publish = changes.publish.max(if lost { Publish::Now } else { Publish::Soon });
-        // That a new pool exists is no news about its health.
-        let mut quiet = Changes::default();
-        for (slot, view) in (0..).zip(&before) {
-            let _ = self.settle_pool(slot, if view.is_some() { changes } else { &mut quiet });
-        }
-        self.update_routes((0..).zip(&self.routes).map(|(slot, _)| slot).collect(), now, changes);
-    }
-
-    /// Puts what is known into the new order. Says whether an endpoint is gone.
-    fn place(&mut self, laid: &Laid, topology: &Topology, old: &Topology) -> bool {
-        let was_probed: BTreeMap<&str, bool> =
-            old.pools.iter().map(|pool| (&*pool.name, pool.probe.is_some())).collect();
-        let mut before: BTreeMap<EndpointKey, Known> =
-            self.known.drain(..).map(|known| (known.key.clone(), known)).collect();
-        self.ids = laid.keys.iter().cloned().zip(laid.places.iter().map(|place| place.id)).collect();
-        self.slots = laid.places.iter().map(|place| place.id).zip(0..).collect();
-        for (key, place) in laid.keys.iter().zip(&laid.places) {
-            let probed = topology.pools.get(place.pool.0 as usize).is_some_and(|pool| pool.probe.is_some());
-            let still_valid = was_probed.get(&*key.pool) == Some(&probed);
-            let known = before.remove(key);
-            let shown_us = known.as_ref().and_then(|known| known.shown_us);
-            let mut health = Health::inherited(known.map(|known| known.health), still_valid, probed);
-            health.admin = self.orders.get(key).copied().unwrap_or_default();
-            self.known.push(Known { key: key.clone(), health, shown_us });
-        }
-        !before.is_empty()
-    }
-
     /// The slot of a route in force, by name.
     #[must_use]
     pub fn route_slot(&self, name: &str) -> Option<RouteSlot> {
@@ -393,6 +322,17 @@ fn drifted(shown_us: Option<u32>, now_us: Option<u32>) -> bool {
         (shown, now) => shown != now,
     }
 }
+
+mod adopt;
+mod doubt;
+mod incidents;
+mod traffic;
+
+pub use incidents::{Incident, Scope};
+
+use doubt::Doubt;
+use incidents::Incidents;
+use traffic::Traffic;
 
 #[cfg(test)]
 mod tests;

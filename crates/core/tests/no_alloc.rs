@@ -9,8 +9,8 @@ use std::{
 };
 
 use thalweg_core::{
-    EndpointSpec, Event, Facts, NoLoads, Pool, RetryRules, Route, RoutePool, Tick, Timeouts, Topology, Tried,
-    World, roll, steer,
+    EjectRules, EndpointSpec, Event, Facts, NoLoads, Pool, RetryRules, Route, RoutePool, Tick, Timeouts,
+    Topology, Tried, World, roll, steer,
 };
 
 /// Counts what the asking thread allocates.
@@ -54,6 +54,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
             .collect(),
         max_in_flight: 8,
         panic_threshold: 0.5,
+        eject: EjectRules::default(),
     };
     let route = Route {
         name: "r".into(),
@@ -72,6 +73,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
             on_5xx: true,
             budget: 0.1,
             buffer: 0,
+            hedge: false,
         },
     };
     let mut world = World::default();
@@ -80,7 +82,8 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
     let snapshot = world.snapshot();
     let client = IpAddr::from([1, 2, 3, 4]);
     let ask = |tried: &[Tried], turn: u32| {
-        let facts = Facts { host: "www.example.com", path: "/api/v1/things", client, tried };
+        let facts =
+            Facts { host: "www.example.com", path: "/api/v1/things", client, tried, replayable: true };
         steer(&snapshot, &NoLoads, &facts, roll(turn, 7)).ok()
     };
     let before = COUNT.with(Cell::get);
@@ -88,7 +91,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
     for turn in 0..1000 {
         let Some(first) = ask(&[], turn) else { continue };
         let Some(place) = snapshot.layout.endpoints.get(first.endpoint.0 as usize) else { continue };
-        let second = ask(&[Tried { endpoint: place.id, pool: first.pool }], turn);
+        let second = ask(&[Tried { endpoint: place.id, pool: first.pool, leave: false }], turn);
         answered += u32::from(second.is_some_and(|second| second.pool == first.pool));
     }
     assert_eq!(COUNT.with(Cell::get) - before, 0);

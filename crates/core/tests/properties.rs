@@ -10,9 +10,9 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use thalweg_core::{
-    Admin, Availability, Band, Decision, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads,
-    Matcher, NoLoads, Pool, ProbeRules, Reason, Refusal, RetryRules, Route, RoutePool, Snapshot, Stage, Tick,
-    Timeouts, Topology, Tried, World, explain, mix, roll, steer,
+    Admin, Availability, Band, Decision, EjectRules, EndpointSlot, EndpointSpec, Event, Evidence, Facts,
+    Fault, Loads, Matcher, NoLoads, Pool, ProbeRules, Reason, Refusal, RetryRules, Route, RoutePool,
+    Snapshot, Stage, Tick, Timeouts, Topology, Tried, World, explain, mix, roll, steer,
 };
 
 /// An endpoint's weight and what the world has heard of it.
@@ -50,6 +50,7 @@ fn route(members: &[RoutePool], policy: u8) -> Route {
             on_5xx: true,
             budget: 0.1,
             buffer: 0,
+            hedge: false,
         },
     }
 }
@@ -77,6 +78,7 @@ fn snapshot(members: &[Member], policy: u8) -> Snapshot {
             .collect(),
         max_in_flight: 3,
         panic_threshold: 0.5,
+        eject: EjectRules::default(),
     };
     let uses: Vec<RoutePool> = (0..)
         .zip(members)
@@ -133,10 +135,13 @@ impl Loads for Busy {
     fn latency_us(&self, slot: EndpointSlot) -> u32 {
         (mix(!self.0 ^ u64::from(slot.0)) % 9_000) as u32
     }
+    fn trickle_due(&self, slot: EndpointSlot, _: bool) -> bool {
+        mix(self.0 ^ u64::from(slot.0)).is_multiple_of(2)
+    }
 }
 
 fn ask(snapshot: &Snapshot, loads: &impl Loads, tried: &[Tried], roll: u64) -> Result<Decision, Refusal> {
-    let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 2, 3, 4]), tried };
+    let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 2, 3, 4]), tried, replayable: true };
     let answer = steer(snapshot, loads, &facts, roll);
     assert_eq!(answer, steer(snapshot, loads, &facts, roll), "same inputs, same answer");
     assert_eq!(answer, explain(snapshot, loads, &facts, roll).outcome, "explained as it is done");
@@ -270,7 +275,7 @@ proptest! {
                     prop_assert!(busy.in_flight(decision.endpoint) < 3, "full");
                     prop_assert!(decision.reason == Reason::Panic || view.availability != Availability::Down);
                     prop_assert!(snapshot.routes[0].shares.stage != Stage::Panic || decision.reason == Reason::Panic);
-                    tried.push(Tried { endpoint: place.id, pool: decision.pool });
+                    tried.push(Tried { endpoint: place.id, pool: decision.pool, leave: false });
                 }
                 Err(refusal) => {
                     let left = || snapshot.layout.endpoints.iter().zip(&snapshot.endpoints).zip(0u32..).filter(

@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::SystemTime};
 
 use serde_json::{Map, Value, json};
-use thalweg_core::{Change, Evidence};
+use thalweg_core::{Change, Evidence, Incident, Tick, micros};
 use tokio::sync::broadcast;
 
 use crate::wall;
@@ -33,8 +33,8 @@ impl Default for Events {
 
 impl Events {
     /// Keeps a change.
-    pub fn record(&self, change: &Change) {
-        let (event, fields) = described(change);
+    pub fn record(&self, change: &Change, now: Tick) {
+        let (event, fields) = described(change, now);
         self.add(event, fields);
     }
 
@@ -85,7 +85,7 @@ pub fn evidence(evidence: Option<&Evidence>) -> (Value, Value) {
     }
 }
 
-fn described(change: &Change) -> (&'static str, Value) {
+fn described(change: &Change, now: Tick) -> (&'static str, Value) {
     match change {
         Change::Adopted { generation } => ("config_adopted", json!({ "generation": generation })),
         Change::Endpoint { key, from, to, evidence: seen } => {
@@ -96,6 +96,19 @@ fn described(change: &Change) -> (&'static str, Value) {
             });
             ("endpoint", fields)
         }
+        Change::Ejected { key, cause, count, lasts, evidence: seen } => {
+            let (fault, detail) = evidence(Some(seen));
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "cause": cause.as_str(), "count": count,
+                "lasts_ms": lasts.as_millis(), "fault": fault, "detail": detail,
+            });
+            ("ejected", fields)
+        }
+        Change::Doubted { on, fallen, of, after_reload } => {
+            let fields = json!({ "on": on, "fallen": fallen, "of": of, "after_reload": after_reload });
+            ("checker_suspected", fields)
+        }
+        Change::Incident(incident) => ("incident", incident_fields(incident, now)),
         Change::Resolved { host, addresses } => ("resolved", json!({ "host": host, "addresses": addresses })),
         Change::Pool { pool, short, available } => {
             ("pool", json!({ "pool": pool, "short": short, "available": available }))
@@ -107,6 +120,20 @@ fn described(change: &Change) -> (&'static str, Value) {
         Change::Panic { route, on } => ("panic", json!({ "route": route, "on": on })),
         Change::Nearest { route, pools } => ("nearest", json!({ "route": route, "pools": pools })),
     }
+}
+
+/// Times are relative to the first sign, in microseconds.
+fn incident_fields(incident: &Incident, now: Tick) -> Value {
+    let endpoints: Vec<String> = incident.endpoints.iter().map(ToString::to_string).collect();
+    let after = |at: Tick| micros(at.since(incident.first_bad));
+    let began = SystemTime::now().checked_sub(now.since(incident.first_bad)).map(wall::rfc3339);
+    json!({
+        "scope": incident.scope.as_str(), "pool": &*incident.pool, "region": &*incident.region,
+        "endpoints": endpoints, "cause": incident.cause.as_str(), "first_bad": began,
+        "detected_after_us": after(incident.detected), "last_bad_after_us": after(incident.last_bad),
+        "requests_failed": incident.failed, "requests_retried": incident.retried,
+        "requests_hedged": incident.hedged, "added_p99_us": incident.added_p99.map(micros),
+    })
 }
 
 /// One line in the event log; the level says who must act.
@@ -122,6 +149,44 @@ pub fn log(change: &Change) {
                 }
                 None => tracing::info!(pool, %endpoint, from, to, "endpoint changed"),
             }
+        }
+        Change::Ejected { key, cause, count, lasts, evidence } => {
+            let (pool, endpoint, cause, lasts_ms) =
+                (&*key.pool, key.address, cause.as_str(), lasts.as_millis());
+            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
+            tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
+        }
+        Change::Doubted { on: true, fallen, of, after_reload } => {
+            tracing::error!(
+                fallen,
+                of,
+                after_reload,
+                "most endpoints failed their probes at once: suspect the checker"
+            );
+        }
+        Change::Doubted { on: false, fallen, of, .. } => {
+            tracing::info!(unhealthy = fallen, of, "the checker is no longer suspected");
+        }
+        Change::Incident(seen) => {
+            let after = |at: Tick| micros(at.since(seen.first_bad)) / 1000;
+            let (pool, region, scope, cause) =
+                (&*seen.pool, &*seen.region, seen.scope.as_str(), seen.cause.as_str());
+            let (detected_ms, last_bad_ms) = (after(seen.detected), after(seen.last_bad));
+            let (failed, retried, hedged) = (seen.failed, seen.retried, seen.hedged);
+            let added_p99_us = seen.added_p99.map(micros);
+            tracing::warn!(
+                pool,
+                region,
+                scope,
+                cause,
+                detected_ms,
+                last_bad_ms,
+                failed,
+                retried,
+                hedged,
+                added_p99_us,
+                "incident over"
+            );
         }
         Change::Resolved { host, addresses } => tracing::info!(%host, addresses, "name resolved"),
         Change::Pool { pool, short: true, available } => tracing::warn!(%pool, available, "pool is short"),
@@ -142,7 +207,7 @@ mod tests {
     fn the_ring_keeps_the_newest_and_followers_hear_it() {
         let events = Events::default();
         for generation in 0..KEPT as u64 + 3 {
-            events.record(&Change::Adopted { generation });
+            events.record(&Change::Adopted { generation }, Tick(0));
         }
         let all: Vec<Value> = serde_json::from_str(&events.array()).unwrap();
         assert_eq!(
@@ -151,7 +216,7 @@ mod tests {
         );
         let (past, mut coming) = events.follow();
         assert_eq!((past.len(), events.followers()), (KEPT, 1));
-        events.record(&Change::Panic { route: "api".into(), on: true });
+        events.record(&Change::Panic { route: "api".into(), on: true }, Tick(0));
         assert!(coming.try_recv().unwrap().contains("\"panic\""));
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use http::{Request, Response, StatusCode, header, request::Parts};
 use hyper::body::Incoming;
 use thalweg_core::{
-    Decision, Facts, Refusal, Route, Tick, Tried, mix,
+    Decision, Facts, Reason, Refusal, Route, Tick, Tried, mix,
     retry::{self, Situation, Verdict},
     roll, steer_on,
 };
@@ -22,14 +22,22 @@ use crate::{
     conn::ClientConn,
     intake::{self, X_REQUEST_ID, intake},
     peer::{Link, Peer},
-    reach::{self, ReachError},
-    relay::{self, AnswerBody, RelayError, Relaying, Terms, Wait},
+    relay::{AnswerBody, Relaying},
     settle::{Attempt, Ledger, Outcome, Steered},
     tunnel::UpstreamEnd,
     upload::{Bounds, Upload},
     vigil::Vigil,
     worker::Local,
 };
+
+mod ended;
+mod hedge;
+mod race;
+
+use ended::{Answer, Ended, Failed};
+
+/// First of the waits before a retry in the same pool; doubles, and is a random part of that.
+const BACKOFF: Duration = Duration::from_millis(5);
 
 /// What this request may use, copied out of the snapshot that was current when it came.
 #[derive(Clone, Copy)]
@@ -53,22 +61,8 @@ struct Journey {
     tried: Vec<Tried>,
     /// Of the next attempt; each is derived from the one before.
     roll: u64,
-}
-
-/// The head of an endpoint's answer, with what is needed to pass it on.
-struct Answer {
-    attempt: Attempt,
-    link: Link,
-    response: Response<Incoming>,
-}
-
-/// How one attempt ended.
-enum Ended {
-    Answered(Answer),
-    /// With the answer, if it was one of 5xx: kept until another attempt begins.
-    Failed(retry::Failure, Failure, Option<Answer>),
-    /// The client, not an endpoint.
-    Client(Failure),
+    /// Attempts so far, rivals not counted.
+    tries: u32,
 }
 
 /// A request being served: refused, or on its way.
@@ -115,6 +109,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: Request<Incoming
                 rules,
                 tried: Vec::new(),
                 roll,
+                tries: 0,
             };
             Serving::Going(Box::pin(journey.run()))
         }
@@ -144,8 +139,7 @@ fn enter(ledger: &mut Ledger, head: &mut Parts, body: Incoming, now: Tick) -> Re
         return Err(Failure::BodyTooLarge);
     }
     let vigil = local.vigils().keep(&conn);
-    let answer_within = rules.timeouts.first_byte.min(rules.timeouts.total);
-    let bounds = Bounds { buffer: rules.retry.buffer, limit: rules.body_limit, answer_within };
+    let bounds = Bounds { buffer: rules.retry.buffer, limit: rules.body_limit };
     let upload = Upload::new(body, bounds, Rc::clone(&vigil), local.clock());
     ledger.upload = Some(Rc::clone(&upload));
     Ok(Entered { upload, vigil, rules, upgrade: taken.upgrade })
@@ -159,6 +153,9 @@ fn enter_route(local: &Local, ledger: &mut Ledger, now: Tick) -> Option<Rules> {
         let body_limit = view.wiring.config.routes.get(slot.0 as usize).and_then(|route| route.body_bytes);
         let desk = view.desk(slot);
         desk.budget().borrow_mut().request(now);
+        if route.retry.hedge {
+            desk.hedges().borrow_mut().request(now);
+        }
         ledger.desk = Rc::clone(desk);
         ledger.roll = roll(desk.turn(), local.random());
         Some(Rules { timeouts: route.timeouts, retry: route.retry, body_limit })
@@ -167,145 +164,81 @@ fn enter_route(local: &Local, ledger: &mut Ledger, now: Tick) -> Option<Rules> {
 
 impl Journey {
     async fn run(mut self) -> Response<AnswerBody> {
-        let mut failed: Option<(retry::Failure, Failure, Option<Answer>)> = None;
+        let mut failed: Option<Failed> = None;
         loop {
             let peer = match (self.steer(), failed.take()) {
                 (Ok(peer), None) => peer,
-                (Ok(peer), Some((cause, _, held))) => {
-                    self.ledger.desk.count_retry(cause.as_str(), self.local.meters());
-                    drop(held);
+                (Ok(peer), Some(before)) => {
+                    self.move_on(&before, &peer).await;
                     peer
                 }
                 // Nobody is left to ask: what the last endpoint said says more than "no endpoint".
-                (Err(_), Some((_, _, Some(held)))) => return self.pass_on(held),
-                (Err(_), Some((_, failure, None))) => return answer(self.ledger, failure),
+                (Err(_), Some(failed)) => return self.give_up(failed),
                 (Err(refusal), None) => return answer(self.ledger, Failure::from(refusal)),
             };
-            match self.attempt(&peer).await {
-                Ended::Answered(answer) => return self.pass_on(answer),
+            self.tries += 1;
+            let started = if self.tries == 1 { self.ledger.started } else { self.local.now() };
+            match self.attempt(Attempt::new(peer, started)).await {
+                Ended::Answered(answer) => return self.pass_on(*answer),
                 Ended::Client(failure) => return answer(self.ledger, failure),
-                Ended::Failed(cause, failure, held) => {
-                    if self.may_retry(cause) {
-                        failed = Some((cause, failure, held));
-                        continue;
-                    }
-                    return match held {
-                        Some(held) => self.pass_on(held),
-                        None => answer(self.ledger, failure),
-                    };
-                }
+                Ended::Failed(now) if self.may_retry(now.cause) => failed = Some(now),
+                Ended::Failed(now) => return self.give_up(now),
             }
+        }
+    }
+
+    /// The request goes to another endpoint. Within the same pool it waits a little first, so that many that failed
+    /// together do not come back together (full jitter).
+    async fn move_on(&self, before: &Failed, to: &Peer) {
+        let account = before.peer.account();
+        account.retried.bump();
+        account.cost.record(self.local.now().since(before.started));
+        self.ledger.desk.count_retry(before.cause.as_str(), self.local.meters());
+        if before.peer.pool == to.pool && before.cause != retry::Failure::Connect {
+            let most = BACKOFF.saturating_mul(1 << self.tries.min(5)).min(self.remaining(self.local.now()));
+            let part = (self.local.random() >> 40) as f64 / f64::from(1 << 24);
+            tokio::time::sleep(most.mul_f64(part)).await;
+        }
+    }
+
+    /// No other attempt will be made: the client gets what the last endpoint said, or why it said nothing.
+    fn give_up(self, Failed { failure, held, peer, .. }: Failed) -> Response<AnswerBody> {
+        peer.account().given_up.bump();
+        match held {
+            Some(held) => self.pass_on(*held),
+            None => answer(self.ledger, failure),
         }
     }
 
     /// Room 3. The snapshot's guard is dropped before anything is awaited.
     fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
+        let replayable = is_idempotent(&self.ledger.method) && self.upload.replayable();
         let (local, ledger, tried) = (&self.local, &mut self.ledger, &mut self.tried);
         let roll = self.roll;
         local.with_live(|live, view| {
             let snapshot = &live.snapshot;
             let slot = snapshot.layout.matcher.find(&ledger.host, &ledger.path).ok_or(Refusal::NoRoute)?;
             let client = ledger.conn.peer.ip();
-            let facts = Facts { host: &ledger.host, path: &ledger.path, client, tried };
+            let facts = Facts { host: &ledger.host, path: &ledger.path, client, tried, replayable };
             (ledger.generation, ledger.revision) = (snapshot.generation, snapshot.revision);
             let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
             let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
             ledger.desk.count_decision((pool, &peer.pool), reason, local.meters());
             ledger.steered = Some(Steered { pool, reason, peer: Rc::clone(peer) });
             ledger.attempts += 1;
-            tried.push(Tried { endpoint: peer.id, pool });
+            if reason == Reason::Probation {
+                peer.trickle();
+            }
+            tried.push(Tried { endpoint: peer.id, pool, leave: false });
             Ok(Rc::clone(peer))
         })
-    }
-
-    /// Rooms 4 and 5 once. A pooled connection that turns out to be dead is replaced by a new one to the same
-    /// endpoint: no byte was sent, so it is not an attempt.
-    async fn attempt(&mut self, peer: &Rc<Peer>) -> Ended {
-        let started = if self.ledger.attempts == 1 { self.ledger.started } else { self.local.now() };
-        let attempt = Attempt::new(Rc::clone(peer), started);
-        let connect = self.rules.timeouts.connect.min(self.remaining(started));
-        let mut link = match reach::reach(peer, connect, started).await {
-            Ok(link) => link,
-            Err(error) => return self.unreached(&attempt, &error),
-        };
-        let Some(mut request) = self.request(peer) else {
-            return Ended::Failed(retry::Failure::Reset, Failure::Reset, None);
-        };
-        loop {
-            link.exit.wanted.set(self.upgrade);
-            let wait = Wait {
-                first_byte: self.rules.timeouts.first_byte,
-                total: self.rules.timeouts.total,
-                idle: self.rules.timeouts.idle,
-            };
-            let (upload, vigil, local) = (&self.upload, &*self.vigil, &*self.local);
-            let terms = Terms { upload, vigil, wait, started, local };
-            match relay::exchange(&mut link, request, terms).await {
-                Ok(response) => return self.answered(attempt, link, response),
-                Err(RelayError::Stale(unsent)) if link.reused => {
-                    request = *unsent;
-                    link = match reach::open(peer, connect, self.local.now()).await {
-                        Ok(link) => link,
-                        Err(error) => {
-                            // Never sent, so it is still ours to send elsewhere.
-                            self.head = Some(request.into_parts().0);
-                            return self.unreached(&attempt, &error);
-                        }
-                    };
-                }
-                Err(error) => return self.unanswered(&attempt, &error),
-            }
-        }
-    }
-
-    fn unreached(&self, attempt: &Attempt, error: &ReachError) -> Ended {
-        attempt.end(Outcome::ConnectFailed);
-        let fault = error.fault();
-        self.local.suspect(attempt.peer.id, fault);
-        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint not reached");
-        Ended::Failed(retry::Failure::Connect, Failure::ConnectFailed(fault), None)
-    }
-
-    fn unanswered(&self, attempt: &Attempt, error: &RelayError) -> Ended {
-        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint gave no answer");
-        let (outcome, ended) = match error {
-            RelayError::Stale(_) | RelayError::Reset(_) | RelayError::Protocol(_) => {
-                self.local.suspect(attempt.peer.id, thalweg_core::Fault::Reset);
-                (Outcome::Reset, Ended::Failed(retry::Failure::Reset, Failure::Reset, None))
-            }
-            RelayError::FirstByte => {
-                (Outcome::Timeout, Ended::Failed(retry::Failure::Timeout, Failure::FirstByteTimeout, None))
-            }
-            RelayError::Total => {
-                (Outcome::Timeout, Ended::Failed(retry::Failure::Timeout, Failure::TotalTimeout, None))
-            }
-            RelayError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
-            RelayError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
-            RelayError::ClientGone => (Outcome::ClientGone, Ended::Client(Failure::BadRequest)),
-            RelayError::TooLarge => (Outcome::ClientGone, Ended::Client(Failure::BodyTooLarge)),
-        };
-        attempt.end(outcome);
-        ended
-    }
-
-    fn answered(&mut self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
-        let now = self.local.now();
-        attempt.head(now);
-        self.ledger.first_byte = Some(now.since(self.ledger.started));
-        let answer = Answer { attempt, link, response };
-        if answer.response.status().is_server_error() {
-            // Thrown away for another attempt, it still counts as what it was.
-            answer.attempt.presume(Outcome::ServerError);
-            return Ended::Failed(retry::Failure::ServerError, Failure::Reset, Some(answer));
-        }
-        Ended::Answered(answer)
     }
 
     fn may_retry(&mut self, failure: retry::Failure) -> bool {
         let now = self.local.now();
         let situation = Situation {
             failure,
-            attempts: self.ledger.attempts,
+            attempts: self.tries,
             idempotent: is_idempotent(&self.ledger.method),
             replayable: self.upload.replayable(),
             answered: false,
@@ -327,10 +260,12 @@ impl Journey {
     }
 
     /// The head for one attempt; cloned only if another attempt may need it after bytes were sent. `None` if it was
-    /// sent for good, which the verdict on retries never lets happen.
+    /// sent for good.
     fn request(&mut self, peer: &Peer) -> Option<Request<crate::upload::UploadBody>> {
-        let again =
-            self.rules.retry.attempts > 0 && is_idempotent(&self.ledger.method) && self.upload.replayable();
+        let rules = &self.rules.retry;
+        let again = (rules.attempts > 0 || rules.hedge)
+            && is_idempotent(&self.ledger.method)
+            && self.upload.replayable();
         let mut head = match &mut self.head {
             Some(head) if again => head.clone(),
             head => head.take()?,
@@ -368,10 +303,10 @@ impl Journey {
         mut head: http::response::Parts,
     ) -> Response<AnswerBody> {
         if !self.upgrade {
-            attempt.end(Outcome::Reset);
+            attempt.end(Outcome::Reset, self.local.now());
             return answer(self.ledger, Failure::Reset);
         }
-        attempt.end(Outcome::Ok);
+        attempt.end(Outcome::Ok, self.local.now());
         let upgrade = head.headers.remove(header::UPGRADE);
         intake::strip_hop_by_hop(&mut head.headers, true);
         if let Some(protocol) = upgrade {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{Change, EndpointId, Event, Evidence, Publish, Snapshot, Tick, Topology, World};
+use thalweg_core::{Change, EndpointId, Event, Evidence, Fault, Publish, Snapshot, Tick, Topology, World};
 use tokio::{
     sync::{Mutex, Notify, mpsc, oneshot},
     time::sleep,
@@ -20,7 +20,8 @@ use crate::{
     events::{self, Events},
     meters::{Meters, Series},
     shared::{Live, Shared, Suspicion, Wiring},
-    telemetry::{FAILOVERS, PROBES},
+    telemetry::{DETECTION, EJECTIONS, FAILOVERS, INCIDENTS, LAST_BAD, PROBES},
+    teller::Teller,
 };
 
 /// Events that may wait.
@@ -33,6 +34,8 @@ const SOON: Duration = Duration::from_millis(50);
 const BREATH: Duration = Duration::from_millis(1);
 /// How often latencies alone make a new picture.
 const REFRESH: Duration = Duration::from_secs(1);
+/// How often the workers' accounts are read.
+const TALLY: Duration = Duration::from_millis(100);
 
 /// What the keeper is asked.
 enum Message {
@@ -122,6 +125,8 @@ pub struct Keeper {
     due: Cell<Option<Tick>>,
     published: Cell<Tick>,
     rolls: Cell<u64>,
+    teller: RefCell<Teller>,
+    tally_due: Cell<Tick>,
 }
 
 impl Keeper {
@@ -149,6 +154,8 @@ impl Keeper {
             due: Cell::new(None),
             published: Cell::new(Tick(0)),
             rolls,
+            teller: RefCell::default(),
+            tally_due: Cell::new(Tick(0)),
         };
         (Rc::new(keeper), KeeperLink(sender))
     }
@@ -163,9 +170,9 @@ impl Keeper {
     pub async fn run(self: Rc<Self>) {
         let (mut messages, mut suspects) = (self.messages.lock().await, self.suspects.lock().await);
         loop {
-            let deadline = self.world.borrow().next_deadline().into_iter().chain(self.due.get()).min();
-            let wait =
-                deadline.map_or(Duration::MAX, |deadline| deadline.since(self.shared.now()).max(BREATH));
+            let deadline = self.world.borrow().next_deadline().into_iter().chain(self.due.get());
+            let deadline = deadline.fold(self.tally_due.get(), Tick::min);
+            let wait = deadline.since(self.shared.now()).max(BREATH);
             tokio::select! {
                 message = messages.recv() => match message {
                     Some(message) => self.take(message),
@@ -180,6 +187,7 @@ impl Keeper {
                     Err(_) => break,
                 }
             }
+            self.tally();
             if self.due.get().is_some_and(|due| due <= self.shared.now()) {
                 self.publish();
             }
@@ -203,9 +211,29 @@ impl Keeper {
         }
     }
 
-    fn suspect(&self, suspicion: Suspicion) {
-        self.apply(Event::Suspected { id: suspicion.id, fault: suspicion.fault });
-        self.bells.ring(suspicion.id);
+    /// What the accounts say comes first: the failure itself is in them.
+    fn suspect(&self, Suspicion { id, fault, started, at }: Suspicion) {
+        if let Some(tally) = self.teller.borrow_mut().one(&self.shared.accounts, id) {
+            self.apply(Event::Tallied(vec![tally]));
+        }
+        self.apply(Event::Suspected { id, fault, started, at });
+        // One that answers, if only with errors, can wait for its next probe.
+        if fault != Fault::Status {
+            self.bells.ring(id);
+        }
+    }
+
+    /// Reads the workers' accounts, when it is time to.
+    fn tally(&self) {
+        let now = self.shared.now();
+        if self.tally_due.get() > now {
+            return;
+        }
+        self.tally_due.set(now.after(TALLY));
+        let tallies = self.teller.borrow_mut().all(&self.shared.accounts);
+        if !tallies.is_empty() {
+            self.apply(Event::Tallied(tallies));
+        }
     }
 
     fn adopt(&self, wiring: Arc<Wiring>, topology: bool, done: oneshot::Sender<u64>) {
@@ -223,15 +251,12 @@ impl Keeper {
 
     fn apply(&self, event: Event) {
         let resolved = matches!(event, Event::Resolved { .. });
-        let changes = self.world.borrow_mut().apply(event, self.shared.now());
+        let now = self.shared.now();
+        let changes = self.world.borrow_mut().apply(event, now);
         for change in &changes.log {
             events::log(change);
-            self.events.record(change);
-            if let Change::Failover { route, from, to } = change {
-                let labels = [Arc::from(&**route), Arc::from(&**from), Arc::from(&**to)];
-                let [route, from, to] = &labels;
-                self.meters.cell(Series::new(&FAILOVERS, &[route, from, to])).bump();
-            }
+            self.events.record(change, now);
+            self.count(change);
         }
         match changes.publish {
             Publish::No => {}
@@ -240,6 +265,31 @@ impl Keeper {
         }
         if resolved {
             self.retire();
+        }
+    }
+
+    fn count(&self, change: &Change) {
+        let cell = |metric, labels: &[&str]| {
+            let labels: Vec<Arc<str>> = labels.iter().map(|label| Arc::from(*label)).collect();
+            Series::new(metric, &labels.iter().collect::<Vec<_>>())
+        };
+        match change {
+            Change::Failover { route, from, to } => {
+                self.meters.cell(cell(&FAILOVERS, &[route, from, to])).bump();
+            }
+            Change::Ejected { key, cause, .. } => {
+                let address = key.address.to_string();
+                self.meters.cell(cell(&EJECTIONS, &[&key.pool, &address, cause.as_str()])).bump();
+            }
+            Change::Incident(seen) => {
+                let labels = [&*seen.pool, seen.scope.as_str(), seen.cause.as_str()];
+                self.meters.cell(cell(&INCIDENTS, &labels)).bump();
+                let detection = self.meters.histogram(cell(&DETECTION, &[&seen.pool]));
+                detection.record(seen.detected.since(seen.first_bad));
+                let last = self.meters.histogram(cell(&LAST_BAD, &[&seen.pool]));
+                last.record(seen.last_bad.since(seen.first_bad));
+            }
+            _ => {}
         }
     }
 
@@ -278,10 +328,12 @@ impl Keeper {
         }
         self.meters.retire(|series| {
             let label = |nth: usize| series.labels.get(nth).map(|label| &**label).unwrap_or_default();
-            if *series.metric == PROBES {
+            if [&PROBES, &EJECTIONS].contains(&series.metric) {
                 endpoints.contains(&(label(0), label(1).to_owned()))
             } else if *series.metric == FAILOVERS {
                 layout.topology.routes.iter().any(|route| &*route.name == label(0))
+            } else if [&INCIDENTS, &DETECTION, &LAST_BAD].contains(&series.metric) {
+                layout.topology.pools.iter().any(|pool| &*pool.name == label(0))
             } else {
                 true
             }

@@ -14,8 +14,10 @@ pub mod answer;
 // What they stand on.
 pub mod access_line;
 pub mod access_log;
+pub mod account;
 mod coalesce;
 pub mod conn;
+mod kernel;
 pub mod meters;
 pub mod path;
 pub mod peer;
@@ -41,6 +43,7 @@ pub mod probe;
 pub mod reload;
 pub mod resolve;
 pub mod supervise;
+pub mod teller;
 pub mod systemd;
 pub mod tls;
 pub mod wall;

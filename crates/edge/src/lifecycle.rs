@@ -137,6 +137,7 @@ fn shared(prepared: &Prepared) -> std::io::Result<(Arc<Shared>, mpsc::Receiver<S
         published: watch::Sender::new(0),
         suspects: sender,
         meters: (0..count).map(|_| Meters::default()).collect(),
+        accounts: std::iter::repeat_with(Default::default).take(count).collect(),
         connections: std::iter::repeat_with(Default::default).take(count).collect(),
         log: LogSink::start(LOG_DEPTH, std::io::stdout())?,
         origin: Instant::now(),

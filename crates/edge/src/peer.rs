@@ -2,7 +2,7 @@
 //! Never shared between workers. A connection comes back only after a clean end, and only while its endpoint is wanted.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -12,16 +12,35 @@ use std::{
 use http::HeaderValue;
 use hyper::client::conn::http1::SendRequest;
 use thalweg_config::{EndpointTls, Keepalive};
-use thalweg_core::{EndpointId, Tick, micros};
+use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
+    account::Account,
     meters::{Cell as Count, Histogram, Meters, Series},
     settle::Outcome,
-    shared::UpstreamTls,
+    shared::{Shared, Suspicion, UpstreamTls},
     telemetry,
     tunnel::Exit,
     upload::UploadBody,
 };
+
+/// Silence before a connect is late, if nothing is known about the endpoint.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// A connect is never late before this.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
+/// Gap between requests of a trickle, over all workers: those that can be sent again, and the others.
+const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+
+/// The worker in which a peer lives.
+#[derive(Debug)]
+pub struct Home {
+    /// What all share.
+    pub shared: Arc<Shared>,
+    /// Which worker.
+    pub worker: usize,
+    /// Its coarse clock.
+    pub clock: Rc<Cell<Tick>>,
+}
 
 /// One endpoint as one worker sees it.
 #[derive(Debug)]
@@ -42,6 +61,13 @@ pub struct Peer {
     pub latency_us: Cell<u32>,
     /// Counters.
     pub meters: PeerMeters,
+    home: Rc<Home>,
+    account: OnceCell<Arc<Account>>,
+    /// A first byte that takes longer is late; `None` = nobody can say yet.
+    late_after: Cell<Option<Duration>>,
+    /// Smoothed time to a connection, microseconds; 0 = unknown.
+    connect_us: Cell<u32>,
+    trickled: Cell<Tick>,
     sampled: Cell<bool>,
     down: Cell<bool>,
     gone: Cell<bool>,
@@ -135,6 +161,15 @@ impl Drop for InUse {
     }
 }
 
+impl Home {
+    /// The worker's meters.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        static NONE: Meters = Meters::none();
+        self.shared.meters.get(self.worker).unwrap_or(&NONE)
+    }
+}
+
 impl Peer {
     /// An endpoint that was just laid out.
     #[must_use]
@@ -143,10 +178,10 @@ impl Peer {
         pool: Arc<str>,
         address: SocketAddr,
         settings: Settings,
-        meters: &Meters,
+        home: &Rc<Home>,
     ) -> Self {
         let label: Arc<str> = address.to_string().into();
-        let meters = PeerMeters::new(meters, &pool, &label);
+        let meters = PeerMeters::new(home.meters(), &pool, &label);
         Self {
             id,
             pool,
@@ -156,6 +191,11 @@ impl Peer {
             in_flight: Cell::new(0),
             latency_us: Cell::new(0),
             meters,
+            home: Rc::clone(home),
+            account: OnceCell::new(),
+            late_after: Cell::new(None),
+            connect_us: Cell::new(0),
+            trickled: Cell::new(Tick(0)),
             sampled: Cell::new(false),
             down: Cell::new(false),
             gone: Cell::new(false),
@@ -179,9 +219,72 @@ impl Peer {
         self.down.set(down);
     }
 
+    /// Takes what the picture says about it in.
+    pub fn follow(&self, view: &EndpointView) {
+        self.set_down(view.availability == thalweg_core::Availability::Down);
+        self.late_after.set(view.p95_us.map(late_after));
+        if self.connect_us.get() == 0 {
+            self.connect_us.set(view.latency_us.unwrap_or(0));
+        }
+    }
+
+    /// A first byte that takes longer is late.
+    pub fn late_after(&self) -> Option<Duration> {
+        self.late_after.get()
+    }
+
+    /// A connection that takes longer is late: three times what is usual.
+    pub fn patience(&self) -> Duration {
+        match self.connect_us.get() {
+            0 => PATIENCE,
+            usual => (Duration::from_micros(usual.into()) * 3).max(SHORTEST_PATIENCE),
+        }
+    }
+
+    /// A connection took this long.
+    pub fn connected(&self, took: Duration) {
+        let sample = u32::try_from(micros(took)).unwrap_or(u32::MAX).max(1);
+        let known = self.connect_us.get();
+        self.connect_us.set(if known == 0 { sample } else { known - known / 8 + sample / 8 });
+    }
+
+    /// Its account, opened on first use.
+    pub fn account(&self) -> &Account {
+        self.account.get_or_init(|| match self.home.shared.accounts.get(self.home.worker) {
+            Some(accounts) => accounts.open(self.id),
+            None => Arc::default(),
+        })
+    }
+
+    /// Tells the keeper that a request failed there. Best effort: when the queue is full, others have told it.
+    pub fn suspect(&self, fault: Fault, started: Tick, at: Tick) {
+        let _ = self.home.shared.suspects.try_send(Suspicion { id: self.id, fault, started, at });
+    }
+
+    /// Is a request of its trickle due?
+    pub fn trickle_due(&self, replayable: bool) -> bool {
+        let [often, seldom] = TRICKLE;
+        let gap = if replayable { often } else { seldom };
+        let workers = u32::try_from(self.home.shared.meters.len()).unwrap_or(1).max(1);
+        self.home.clock.get().since(self.trickled.get()) >= gap * workers
+    }
+
+    /// A request of its trickle goes there.
+    pub fn trickle(&self) {
+        self.trickled.set(self.home.clock.get());
+    }
+
+    /// The worker's exact clock.
+    pub fn now(&self) -> Tick {
+        self.home.shared.now()
+    }
+
     /// It has left the layout: connections in use finish their request, nothing is kept.
     pub fn set_gone(&self) {
         self.close_idle();
+        if let Some(accounts) = self.home.shared.accounts.get(self.home.worker) {
+            accounts.close(self.id);
+        }
         self.gone.set(true);
     }
 
@@ -226,7 +329,8 @@ impl Peer {
         });
     }
 
-    fn close_idle(&self) {
+    /// Closes what is idle: the endpoint is down, or its connections are not to be trusted.
+    pub fn close_idle(&self) {
         for _ in self.idle.borrow_mut().drain(..) {
             self.meters.idle.drop_one();
         }

@@ -4,6 +4,7 @@ use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use socket2::SockRef;
 use thalweg_core::{Fault, Tick};
 use tokio::net::TcpStream;
 
@@ -12,6 +13,9 @@ use crate::{
     tunnel::{Exit, UpstreamIo},
     upload::UploadBody,
 };
+
+/// Data that the endpoint's kernel does not acknowledge for this long ends the connection.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 /// Why an endpoint could not be reached. Not one byte of the request was sent.
 #[derive(Debug, thiserror::Error)]
@@ -52,8 +56,15 @@ pub fn fault_of(error: &io::Error) -> Fault {
             Fault::Reset
         }
         io::ErrorKind::TimedOut => Fault::Timeout,
+        _ if is_local(error) => Fault::Local,
         _ => Fault::Unreachable,
     }
+}
+
+/// This edge is out of descriptors, ports or memory: the endpoint has not even been asked.
+fn is_local(error: &io::Error) -> bool {
+    let local = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EADDRNOTAVAIL, libc::EAGAIN];
+    error.raw_os_error().is_some_and(|code| local.contains(&code))
 }
 
 /// A connection to `peer`, pooled if there is one.
@@ -75,13 +86,18 @@ pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link,
     match tokio::time::timeout(timeout, connect(peer)).await {
         Err(_) => Err(ReachError::Timeout(timeout)),
         Ok(Err(error)) => Err(error),
-        Ok(Ok(io)) => handshake(peer, io, now).await,
+        Ok(Ok(io)) => {
+            peer.connected(peer.now().since(now));
+            handshake(peer, io, now).await
+        }
     }
 }
 
 async fn connect(peer: &Peer) -> Result<UpstreamIo, ReachError> {
     let stream = TcpStream::connect(peer.address).await.map_err(ReachError::Tcp)?;
     stream.set_nodelay(true).map_err(ReachError::Tcp)?;
+    // Backstop behind `kernel::is_dead`: without it the kernel tries for a quarter of an hour.
+    SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED)).map_err(ReachError::Tcp)?;
     let tls = peer.settings.borrow().tls.clone();
     match tls {
         None => Ok(UpstreamIo::Plain(stream)),
@@ -94,12 +110,14 @@ async fn connect(peer: &Peer) -> Result<UpstreamIo, ReachError> {
 }
 
 async fn handshake(peer: &Rc<Peer>, io: UpstreamIo, now: Tick) -> Result<Link, ReachError> {
+    let socket = io.socket();
     let (sender, mut connection) = http1::Builder::new()
         .max_buf_size(128 * 1024)
         .handshake::<_, UploadBody>(TokioIo::new(io))
         .await
         .map_err(ReachError::Http)?;
     let exit = Rc::new(Exit::default());
+    exit.socket.set(Some(socket));
     let left = Rc::clone(&exit);
     tokio::task::spawn_local(async move {
         // How it ended is told to whoever waits for an answer on it; an idle one has nobody to tell.

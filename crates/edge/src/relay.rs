@@ -5,21 +5,18 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use thalweg_core::Tick;
+use hyper::{body::Incoming, client::conn::TrySendError};
 
 use crate::{
     peer::Link,
     settle::{Attempt, Ledger, Outcome},
     upload::{Upload, UploadBody},
     vigil::Vigil,
-    worker::Local,
 };
 
 /// Why an attempt brought no answer.
@@ -34,6 +31,9 @@ pub enum RelayError {
     /// What came back is not HTTP.
     #[error("answer is not http: {0}")]
     Protocol(#[source] hyper::Error),
+    /// The endpoint's kernel acknowledges nothing.
+    #[error("the connection is dead: nothing is acknowledged")]
+    Dead,
     /// No head within `timeouts.first_byte`.
     #[error("no first byte in time")]
     FirstByte,
@@ -54,78 +54,19 @@ pub enum RelayError {
     TooLarge,
 }
 
-/// Bounds on the wait for a head.
-#[derive(Clone, Copy, Debug)]
-pub struct Wait {
-    /// From the last byte of the upload, in this attempt.
-    pub first_byte: Duration,
-    /// From the last byte of the upload, over all attempts.
-    pub total: Duration,
-    /// Silence while the upload flows.
-    pub idle: Duration,
-}
-
-/// What an exchange is bound to.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
-    /// The request's body.
-    pub upload: &'a Rc<Upload>,
-    /// The request's deadline.
-    pub vigil: &'a Vigil,
-    /// How long.
-    pub wait: Wait,
-    /// When this attempt began.
-    pub started: Tick,
-    /// For the clock.
-    pub local: &'a Local,
-}
-
-/// Sends the request and waits for the head of the answer.
-///
-/// # Errors
-/// [`RelayError`]; whether another attempt is allowed is for `retry::verdict` to say.
-pub async fn exchange(
-    link: &mut Link,
-    request: Request<UploadBody>,
-    terms: Terms<'_>,
-) -> Result<Response<Incoming>, RelayError> {
-    let Terms { upload, vigil, wait, started, local } = terms;
-    let due = |ended: Tick| ended.max(started).after(wait.first_byte).min(ended.after(wait.total));
-    match upload.ended.get() {
-        Some(ended) => vigil.until(due(ended)),
-        None => vigil.silent_for(wait.idle),
+/// What hyper says about a request that was not answered, in our words.
+#[must_use]
+pub fn unanswered(mut failure: TrySendError<Request<UploadBody>>, upload: &Upload) -> RelayError {
+    if let Some(request) = failure.take_message() {
+        return RelayError::Stale(Box::new(request));
     }
-    let mut answer = std::pin::pin!(link.sender.try_send_request(request));
-    let result = std::future::poll_fn(|cx| {
-        if let Poll::Ready(result) = answer.as_mut().poll(cx) {
-            return Poll::Ready(Ok(result));
-        }
-        while vigil.poll(cx).is_ready() {
-            if local.is_ending() {
-                return Poll::Ready(Err(RelayError::ShuttingDown));
-            }
-            let Some(ended) = upload.ended.get() else { return Poll::Ready(Err(RelayError::UploadIdle)) };
-            if due(ended) <= local.now() {
-                let total = ended.after(wait.total) <= ended.max(started).after(wait.first_byte);
-                return Poll::Ready(Err(if total { RelayError::Total } else { RelayError::FirstByte }));
-            }
-            vigil.until(due(ended));
-        }
-        Poll::Pending
-    })
-    .await?;
-    result.map_err(|mut failure| {
-        if let Some(request) = failure.take_message() {
-            return RelayError::Stale(Box::new(request));
-        }
-        let error = failure.into_error();
-        match () {
-            () if upload.too_large.get() => RelayError::TooLarge,
-            () if upload.client_failed.get() => RelayError::ClientGone,
-            () if error.is_parse() && !error.is_incomplete_message() => RelayError::Protocol(error),
-            () => RelayError::Reset(error),
-        }
-    })
+    let error = failure.into_error();
+    match () {
+        () if upload.too_large.get() => RelayError::TooLarge,
+        () if upload.client_failed.get() => RelayError::ClientGone,
+        () if error.is_parse() && !error.is_incomplete_message() => RelayError::Protocol(error),
+        () => RelayError::Reset(error),
+    }
 }
 
 /// The body of an answer to a client.
@@ -181,8 +122,8 @@ impl Relaying {
     fn complete(&mut self) {
         let server_error =
             StatusCode::from_u16(self.ledger.status).is_ok_and(|status| status.is_server_error());
-        self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok });
         let now = self.ledger.now();
+        self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);
         self.ledger.finish(now);
         if let Some(link) = self.link.take()
             && self.upload.ended.get().is_some()
@@ -192,7 +133,7 @@ impl Relaying {
     }
 
     fn fail(&mut self, outcome: Outcome) {
-        self.attempt.end(outcome);
+        self.attempt.end(outcome, self.ledger.now());
         self.ledger.cut(outcome.as_str());
         self.link = None;
     }

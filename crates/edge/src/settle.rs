@@ -4,7 +4,7 @@
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, Version};
-use thalweg_core::{PoolSlot, Reason, Tick};
+use thalweg_core::{Fault, PoolSlot, Reason, Tick};
 
 use crate::{access_line, conn::ClientConn, peer::Peer, upload::Upload, view::RouteDesk, worker::Local};
 
@@ -23,12 +23,21 @@ pub enum Outcome {
     Timeout,
     /// The client went away first.
     ClientGone,
+    /// Another endpoint won the race.
+    Cancelled,
 }
 
 impl Outcome {
     /// All of them, in order of their discriminants.
-    pub const ALL: [Self; 6] =
-        [Self::Ok, Self::ServerError, Self::ConnectFailed, Self::Reset, Self::Timeout, Self::ClientGone];
+    pub const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::ServerError,
+        Self::ConnectFailed,
+        Self::Reset,
+        Self::Timeout,
+        Self::ClientGone,
+        Self::Cancelled,
+    ];
 
     /// The spelling in metrics.
     #[must_use]
@@ -40,6 +49,7 @@ impl Outcome {
             Self::Reset => "reset",
             Self::Timeout => "timeout",
             Self::ClientGone => "client_gone",
+            Self::Cancelled => "cancelled",
         }
     }
 }
@@ -49,9 +59,12 @@ impl Outcome {
 pub struct Attempt {
     /// Where.
     pub peer: Rc<Peer>,
-    started: Tick,
+    /// When it began.
+    pub started: Tick,
     first_byte: Cell<Option<Duration>>,
     open: Cell<bool>,
+    /// The keeper has heard about it: each attempt is evidence once.
+    judged: Cell<bool>,
     presumed: Cell<Outcome>,
 }
 
@@ -65,6 +78,7 @@ impl Attempt {
             started: now,
             first_byte: Cell::new(None),
             open: Cell::new(true),
+            judged: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
         }
     }
@@ -74,6 +88,28 @@ impl Attempt {
         let span = now.since(self.started);
         self.first_byte.set(Some(span));
         self.peer.meters.first_byte.record(span);
+        self.peer.account().spans.record(span);
+        if self.peer.late_after().is_some_and(|late| span > late) {
+            self.blame(Fault::Late, now);
+        }
+    }
+
+    /// When its first byte will be late, if one can say.
+    #[must_use]
+    pub fn late_at(&self, waiting_since: Tick) -> Option<Tick> {
+        let known = !self.judged.get() && self.first_byte.get().is_none();
+        self.peer.late_after().filter(|_| known).map(|late| waiting_since.after(late))
+    }
+
+    /// It speaks against the endpoint: the keeper hears it now, not when the attempt ends.
+    pub fn blame(&self, fault: Fault, now: Tick) {
+        if fault == Fault::Local || self.judged.replace(true) {
+            return;
+        }
+        let account = self.peer.account();
+        let count = if fault == Fault::Late { &account.late } else { &account.failed };
+        count.bump();
+        self.peer.suspect(fault, self.started, now);
     }
 
     /// What it counts as if nobody says otherwise.
@@ -82,16 +118,26 @@ impl Attempt {
     }
 
     /// Ends; only the first verdict counts.
-    pub fn end(&self, outcome: Outcome) {
-        if self.open.replace(false) {
-            self.peer.leave(outcome, self.first_byte.get());
+    pub fn end(&self, outcome: Outcome, now: Tick) {
+        if !self.open.replace(false) {
+            return;
         }
+        match outcome {
+            Outcome::Ok if !self.judged.replace(true) => self.peer.account().good(now),
+            Outcome::ServerError => self.blame(Fault::Status, now),
+            Outcome::Reset => self.blame(Fault::Reset, now),
+            Outcome::Timeout => self.blame(Fault::Timeout, now),
+            Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
+        }
+        self.peer.leave(outcome, self.first_byte.get());
     }
 }
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        self.end(self.presumed.get());
+        if self.open.get() {
+            self.end(self.presumed.get(), self.peer.now());
+        }
     }
 }
 

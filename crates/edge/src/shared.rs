@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{
     access_log::LogSink,
+    account::Accounts,
     meters::{Cell, Meters},
 };
 
@@ -80,6 +81,8 @@ pub struct Shared {
     pub suspects: mpsc::Sender<Suspicion>,
     /// By worker.
     pub meters: Vec<Meters>,
+    /// What requests did at each endpoint, by worker.
+    pub accounts: Vec<Accounts>,
     /// Client connections, by worker: each worker sets its own.
     pub connections: Vec<Cell>,
     /// Where access log lines go.
@@ -96,13 +99,17 @@ impl Shared {
     }
 }
 
-/// A request failed at an endpoint: its probe should look at once.
+/// A request failed at an endpoint: the keeper should judge, and its probe look, at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Suspicion {
     /// Where.
     pub id: EndpointId,
     /// How.
     pub fault: Fault,
+    /// When the attempt began.
+    pub started: Tick,
+    /// When it failed.
+    pub at: Tick,
 }
 
 /// What the control thread tells a worker.

@@ -71,6 +71,14 @@ metrics! {
         "Retries that the budget forbade.";
     EJECTIONS = Counter "thalweg_ejections_total" ["pool", "endpoint", "cause"]
         "Ejections by cause.";
+    INCIDENTS = Counter "thalweg_incidents_total" ["pool", "scope", "cause"]
+        "Failures that took an endpoint, a pool or a region out, when they are over.";
+    DETECTION = Histogram "thalweg_incident_detection_seconds" ["pool"]
+        "From the first failed request or probe of an incident until its endpoint was taken out.";
+    LAST_BAD = Histogram "thalweg_incident_last_bad_seconds" ["pool"]
+        "From the first failed request or probe of an incident to the last request that failed there.";
+    CHECKER_SUSPECTED = Gauge "thalweg_checker_suspected" []
+        "1 while most endpoints fail their probes at once: the checker is the first suspect.";
     CONNECTIONS = Gauge "thalweg_connections" ["listener"]
         "Client connections.";
     UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]

@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, RefCell},
     io,
+    os::fd::{AsRawFd, RawFd},
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -32,6 +33,17 @@ pub enum UpstreamIo {
     Plain(TcpStream),
     /// TLS.
     Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl UpstreamIo {
+    /// The socket underneath.
+    #[must_use]
+    pub fn socket(&self) -> RawFd {
+        match self {
+            Self::Plain(stream) => stream.as_raw_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+        }
+    }
 }
 
 impl AsyncRead for UpstreamIo {
@@ -93,6 +105,8 @@ impl AsyncWrite for UpstreamIo {
 pub struct Exit {
     /// Somebody will want the socket back.
     pub wanted: Cell<bool>,
+    /// The socket, while the driver holds it.
+    pub socket: Cell<Option<RawFd>>,
     left: RefCell<Option<Option<(UpstreamIo, Bytes)>>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -100,6 +114,7 @@ pub struct Exit {
 impl Exit {
     /// The driver ended; `parts` if cleanly.
     pub fn leave(&self, parts: Option<(UpstreamIo, Bytes)>) {
+        self.socket.set(None);
         if self.wanted.get() {
             *self.left.borrow_mut() = Some(parts);
             if let Some(waker) = self.waker.borrow_mut().take() {

@@ -35,9 +35,10 @@ pub struct Upload {
     pub client_failed: Cell<bool>,
     replayable: Cell<bool>,
     touched: Cell<bool>,
-    /// Bumped by each attempt: a body of an older attempt reads nothing more.
+    /// Bumped by each attempt: a body of an older attempt reads nothing more from the client.
     attempt: Cell<u32>,
-    answer_within: Duration,
+    /// How long the answer may take before somebody should look, once the upload has ended.
+    pub patience: Cell<Duration>,
     /// The head of the answer has come: the wait for it is over.
     pub answered: Cell<bool>,
     vigil: Rc<Vigil>,
@@ -51,8 +52,6 @@ pub struct Bounds {
     pub buffer: u64,
     /// Bytes allowed at all.
     pub limit: Option<u64>,
-    /// Longest wait for an answer once the upload has ended.
-    pub answer_within: Duration,
 }
 
 impl Upload {
@@ -74,7 +73,7 @@ impl Upload {
             replayable: Cell::new(true),
             touched: Cell::new(false),
             attempt: Cell::new(0),
-            answer_within: bounds.answer_within,
+            patience: Cell::new(Duration::ZERO),
             answered: Cell::new(false),
             vigil,
             clock,
@@ -93,7 +92,8 @@ impl Upload {
         self.replayable.get() && !self.too_large.get() && !self.client_failed.get()
     }
 
-    /// The body for the next attempt; bodies handed out before go silent.
+    /// The body for the next attempt. While bytes are still to come from the client, only the last one handed out
+    /// gets them.
     #[must_use]
     pub fn attempt(self: &Rc<Self>) -> UploadBody {
         self.attempt.set(self.attempt.get() + 1);
@@ -119,7 +119,7 @@ impl Upload {
         self.vigil.conn().uploading.set(false);
         self.ended.set(Some(self.clock.get()));
         if !self.answered.get() {
-            self.vigil.until(self.clock.get().after(self.answer_within));
+            self.vigil.until(self.clock.get().after(self.patience.get()));
         }
     }
 
@@ -197,7 +197,8 @@ impl Body for UploadBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let Some(sending) = &mut self.get_mut().0 else { return Poll::Ready(None) };
-        if sending.attempt != sending.upload.attempt.get() {
+        let arrived = sending.upload.body.borrow().is_none();
+        if sending.attempt != sending.upload.attempt.get() && !arrived {
             return Poll::Ready(Some(Err(UploadError::Superseded)));
         }
         let kept = sending.upload.kept.borrow().get(sending.replayed).cloned();

@@ -9,11 +9,11 @@ use std::{
 };
 
 use http::HeaderValue;
-use thalweg_core::{Availability, EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, RouteSlot};
+use thalweg_core::{EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, RouteSlot};
 
 use crate::{
     meters::{Cell as Count, Histogram, Meters, Series},
-    peer::{Peer, Settings},
+    peer::{Home, Peer, Settings},
     shared::{Live, Wiring},
     telemetry,
 };
@@ -21,6 +21,10 @@ use thalweg_core::retry::Budget;
 
 /// Retries per second and route that are always allowed, over all workers (CONTRACT "Retry").
 const BUDGET_FLOOR: f64 = 10.0;
+/// Hedges ÷ requests of the last 10 s,
+const HEDGES: f64 = 0.05;
+/// and hedges per second that are always allowed, over all workers: a burst of 20 in 10 s.
+const HEDGE_FLOOR: f64 = 2.0;
 
 /// A worker's own tables for one layout.
 #[derive(Debug)]
@@ -52,6 +56,18 @@ pub struct RouteDesk {
 struct RouteMemory {
     turn: Cell<u32>,
     budget: RefCell<Budget>,
+    hedges: RefCell<Budget>,
+}
+
+impl RouteMemory {
+    fn new(ratio: f64, floor: f64, workers: f64) -> Self {
+        let hedges = Budget::new(HEDGES, HEDGE_FLOOR / workers);
+        Self {
+            turn: Cell::new(0),
+            budget: RefCell::new(Budget::new(ratio, floor)),
+            hedges: RefCell::new(hedges),
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -60,6 +76,7 @@ enum CountKey {
     Decision(PoolSlot, Reason),
     Refusal(&'static str),
     Retry(&'static str),
+    Hedge(&'static str),
     OverBudget,
 }
 
@@ -82,6 +99,11 @@ impl RouteDesk {
     /// The retry budget.
     pub fn budget(&self) -> &RefCell<Budget> {
         &self.memory.budget
+    }
+
+    /// The budget of hedges, apart from that of retries.
+    pub fn hedges(&self) -> &RefCell<Budget> {
+        &self.memory.hedges
     }
 
     fn count(&self, key: CountKey, series: impl FnOnce() -> Series, meters: &Meters) {
@@ -131,6 +153,12 @@ impl RouteDesk {
         self.count(CountKey::Retry(cause), series, meters);
     }
 
+    /// Counts a race by how it went.
+    pub fn count_hedge(&self, result: &'static str, meters: &Meters) {
+        let series = || Series::new(&telemetry::HEDGES, &[&self.name, &result.into()]);
+        self.count(CountKey::Hedge(result), series, meters);
+    }
+
     /// Counts a retry that the budget forbade.
     pub fn count_over_budget(&self, meters: &Meters) {
         let series = || Series::new(&telemetry::BUDGET_EXHAUSTED, &[&self.name]);
@@ -141,7 +169,8 @@ impl RouteDesk {
 impl View {
     /// Tables for `live`, carrying over what `before` learnt.
     #[must_use]
-    pub fn new(live: &Live, before: Option<&Self>, meters: &Meters, workers: usize) -> Self {
+    pub fn new(live: &Live, before: Option<&Self>, home: &Rc<Home>) -> Self {
+        let (meters, workers) = (home.meters(), home.shared.meters.len());
         let layout = &live.snapshot.layout;
         let mut known: HashMap<EndpointId, Rc<Peer>> = HashMap::new();
         if let Some(before) = before {
@@ -157,7 +186,7 @@ impl View {
                 }
                 None => {
                     let pool = pools.get(place.pool.0 as usize).cloned().unwrap_or_else(|| "-".into());
-                    Rc::new(Peer::new(place.id, pool, place.address, settings, meters))
+                    Rc::new(Peer::new(place.id, pool, place.address, settings, home))
                 }
             }
         };
@@ -186,7 +215,7 @@ impl View {
     /// Takes the availabilities of a new snapshot of the same layout in.
     pub fn follow(&self, live: &Live) {
         for (peer, view) in self.peers.iter().zip(&live.snapshot.endpoints) {
-            peer.set_down(view.availability == Availability::Down);
+            peer.follow(view);
         }
     }
 
@@ -236,11 +265,13 @@ impl Loads for View {
     fn latency_us(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.latency_us.get())
     }
+    fn trickle_due(&self, slot: EndpointSlot, replayable: bool) -> bool {
+        self.peer(slot).is_some_and(|peer| peer.trickle_due(replayable))
+    }
 }
 
 fn nowhere(meters: &Meters) -> RouteDesk {
-    let memory = RouteMemory { turn: Cell::new(0), budget: RefCell::new(Budget::new(0.0, 0.0)) };
-    RouteDesk::new(&"-".into(), Rc::new(memory), meters)
+    RouteDesk::new(&"-".into(), Rc::new(RouteMemory::new(0.0, 0.0, 1.0)), meters)
 }
 
 fn desks(layout: &Layout, before: Option<&View>, meters: &Meters, workers: usize) -> Vec<Rc<RouteDesk>> {
@@ -254,10 +285,7 @@ fn desks(layout: &Layout, before: Option<&View>, meters: &Meters, workers: usize
                 memory.budget.borrow_mut().adjust(route.retry.budget, floor);
                 Rc::clone(memory)
             }
-            None => Rc::new(RouteMemory {
-                turn: Cell::new(0),
-                budget: RefCell::new(Budget::new(route.retry.budget, floor)),
-            }),
+            None => Rc::new(RouteMemory::new(route.retry.budget, floor, workers.max(1) as f64)),
         };
         Rc::new(RouteDesk::new(&Arc::from(&*route.name), memory, meters))
     };

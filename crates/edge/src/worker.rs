@@ -13,14 +13,15 @@ use std::{
 
 use http::HeaderValue;
 use thalweg_config::AccessLog;
-use thalweg_core::{EndpointId, Fault, Tick, mix};
+use thalweg_core::{Tick, mix};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     accept::{Door, accept},
     conn::{ClientConn, Order, Phase},
     meters::{Cell as Count, Meters, Series},
-    shared::{Command, Live, Shared, Suspicion},
+    peer::Home,
+    shared::{Command, Live, Shared},
     telemetry,
     view::View,
     vigil::{SWEEP, Vigils},
@@ -72,6 +73,7 @@ pub fn start(index: usize, shared: Arc<Shared>) -> std::io::Result<Worker> {
 pub struct Local {
     shared: Arc<Shared>,
     index: usize,
+    home: Rc<Home>,
     view: RefCell<Rc<View>>,
     vigils: Vigils,
     clock: Rc<Cell<Tick>>,
@@ -89,10 +91,12 @@ impl Local {
     fn new(index: usize, shared: Arc<Shared>) -> Self {
         let live = shared.live.load_full();
         let meters = meters_of(&shared, index);
-        let view = Rc::new(View::new(&live, None, meters, shared.meters.len()));
-        let dropped = meters.cell(Series::new(&telemetry::LOG_DROPPED, &[]));
         let clock = Rc::new(Cell::new(shared.now()));
+        let home = Rc::new(Home { shared: Arc::clone(&shared), worker: index, clock: Rc::clone(&clock) });
+        let view = Rc::new(View::new(&live, None, &home));
+        let dropped = meters.cell(Series::new(&telemetry::LOG_DROPPED, &[]));
         Self {
+            home,
             view: RefCell::new(view),
             vigils: Vigils::default(),
             entropy: Cell::new(RandomState::new().hash_one(index)),
@@ -153,7 +157,7 @@ impl Local {
 
     fn rebuild(&self, live: &Live) {
         let before = self.view();
-        let view = View::new(live, Some(&before), self.meters(), self.shared.meters.len());
+        let view = View::new(live, Some(&before), &self.home);
         *self.view.borrow_mut() = Rc::new(view);
     }
 
@@ -175,11 +179,6 @@ impl Local {
         id.extend_from_slice(&hex(self.random() as u32));
         HeaderValue::from_maybe_shared(bytes::Bytes::from(id))
             .unwrap_or_else(|_| HeaderValue::from_static("-"))
-    }
-
-    /// Tells the keeper that a request failed there. Best effort: when the queue is full, others have told it.
-    pub fn suspect(&self, id: EndpointId, fault: Fault) {
-        let _ = self.shared.suspects.try_send(Suspicion { id, fault });
     }
 
     /// Appends to the access log; `write` gets this worker's buffer and the format in force.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use thalweg_core::{Availability, Evidence, Fault};
+use thalweg_core::{Availability, Evidence, Fault, Tick};
 use thalweg_edge::{
     access_log::LogSink,
     events::Events,
@@ -65,6 +65,7 @@ fn room() -> Room {
         published: watch::Sender::new(0),
         suspects,
         meters: Vec::new(),
+        accounts: Vec::new(),
         connections: Vec::new(),
         log: LogSink::start(1, std::io::sink()).unwrap(),
         origin: Instant::now(),
@@ -121,7 +122,10 @@ fn a_suspicion_wakes_the_probe_of_that_endpoint_alone() {
         room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;
         let places = room.shared.live.load().snapshot.layout.endpoints.clone();
         let (bell, other) = (room.bells.of(places[0].id), room.bells.of(places[1].id));
-        room.shared.suspects.try_send(Suspicion { id: places[0].id, fault: Fault::Refused }).unwrap();
+        room.shared
+            .suspects
+            .try_send(Suspicion { id: places[0].id, fault: Fault::Refused, started: Tick(0), at: Tick(0) })
+            .unwrap();
         timeout(Duration::from_secs(10), bell.notified()).await.unwrap();
         assert!(timeout(Duration::ZERO, other.notified()).await.is_err());
     });

@@ -9,7 +9,7 @@ mod routes;
 use std::path::PathBuf;
 
 use sha2::Digest;
-use thalweg_core::Topology;
+use thalweg_core::{EjectRules, Topology};
 
 use crate::{
     AccessLog, Config, ConfigErrors, Level, Limits, Log, Placed, Resolver,
@@ -40,7 +40,7 @@ pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> Result<Config, Co
     let (pools, pool_settings) = reading.pools(root, &probes);
     let (routes, route_settings) = reading.routes(root, &pools);
     let eject = root.table("eject");
-    reading.ejection(eject, "eject");
+    reading.ejection(&pools::eject_rules(eject, eject), eject, "eject");
     for kind in ["listener", "pool", "route"] {
         if !root.has(kind) {
             let trouble = Trouble::new(format!("there is no {kind}"));
@@ -125,8 +125,8 @@ impl Reading<'_> {
     }
 
     /// Bounds of the ejection keys against each other.
-    fn ejection(&mut self, table: View<'_>, path: &str) {
-        if table.time("base") > table.time("max") {
+    fn ejection(&mut self, rules: &EjectRules, table: View<'_>, path: &str) {
+        if rules.base > rules.max {
             let (at, key) = first_given(table, ["base", "max"]);
             let trouble = Trouble::new("`base` is longer than `max`");
             self.report.error(

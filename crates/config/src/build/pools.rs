@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use thalweg_core::{EndpointSpec, Pool};
+use thalweg_core::{EjectRules, EndpointSpec, Pool};
 
 use super::probes::Probes;
 use crate::{
@@ -17,11 +17,11 @@ use crate::{
 
 impl Reading<'_> {
     pub(crate) fn pools(&mut self, root: View<'_>, probes: &Probes) -> (Vec<Pool>, Vec<PoolSettings>) {
-        let threshold = root.table("eject").num("panic_threshold");
+        let everywhere = root.table("eject");
         let (mut pools, mut settings) = (Vec::new(), Vec::new());
         let mut endpoints = 0;
         for entry in root.named("pool") {
-            let (pool, more) = self.pool(entry, probes, threshold);
+            let (pool, more) = self.pool(entry, probes, everywhere);
             let before = endpoints;
             endpoints += pool.endpoints.len();
             if before <= MAX_ENDPOINTS && endpoints > MAX_ENDPOINTS {
@@ -34,7 +34,7 @@ impl Reading<'_> {
         (pools, settings)
     }
 
-    fn pool(&mut self, entry: &Entry, probes: &Probes, threshold: f64) -> (Pool, PoolSettings) {
+    fn pool(&mut self, entry: &Entry, probes: &Probes, everywhere: View<'_>) -> (Pool, PoolSettings) {
         let table = View::new(&POOL, &entry.node);
         let path = format!("pool.{}", key_text(&entry.name));
         let plan = table.given("probe").and_then(|node| {
@@ -46,12 +46,12 @@ impl Reading<'_> {
             }
             found
         });
-        let eject = table.table("eject");
+        let own = table.table("eject");
+        let eject = eject_rules(own, everywhere);
         if table.has("eject") {
-            self.ejection(eject, &format!("{path}.eject"));
+            self.ejection(&eject, own, &format!("{path}.eject"));
         }
         let (endpoints, tls) = self.endpoints(table, &path);
-        let own = eject.given("panic_threshold").map(|_| eject.num("panic_threshold"));
         let pool = Pool {
             name: entry.name.as_str().into(),
             cloud: table.text("cloud").into(),
@@ -59,7 +59,8 @@ impl Reading<'_> {
             probe: plan.map(|plan| plan.rules.clone()),
             endpoints,
             max_in_flight: table.small("max_in_flight"),
-            panic_threshold: own.unwrap_or(threshold),
+            panic_threshold: either(own, everywhere, "panic_threshold").num("panic_threshold"),
+            eject,
         };
         let keep = table.table("keepalive");
         let settings = PoolSettings {
@@ -131,5 +132,24 @@ impl Reading<'_> {
             verify,
             ca: ca.map(|(file, _)| file),
         })
+    }
+}
+
+/// The table of the two in which a key is written; the pool's own comes first.
+fn either<'v>(own: View<'v>, everywhere: View<'v>, key: &str) -> View<'v> {
+    if own.given(key).is_some() { own } else { everywhere }
+}
+
+/// `[eject]`, single keys overridden by the pool's own table.
+pub(crate) fn eject_rules(own: View<'_>, everywhere: View<'_>) -> EjectRules {
+    let from = |key: &str| either(own, everywhere, key);
+    EjectRules {
+        consecutive_failures: from("consecutive_failures").small("consecutive_failures"),
+        failure_ratio: from("failure_ratio").num("failure_ratio"),
+        min_requests: from("min_requests").small("min_requests"),
+        window: from("window").time("window"),
+        base: from("base").time("base"),
+        max: from("max").time("max"),
+        max_share: from("max_share").num("max_share"),
     }
 }

@@ -208,5 +208,6 @@ fn retry(table: View<'_>) -> RetryRules {
         on_5xx: has("5xx"),
         budget: table.num("budget"),
         buffer: table.int("buffer"),
+        hedge: table.flag("hedge"),
     }
 }

@@ -134,20 +134,28 @@ pub(crate) const EJECT: Shape = Shape {
     title: "[eject]",
     doc: "Removal of an endpoint by passive evidence; `[pool.NAME.eject]` overrides single keys.",
     keys: &[
-        int("consecutive_failures", (0, 10_000), D::Int(3), "Failures in a row.").not_yet(),
-        num("failure_ratio", (0.0, 1.0), 0.2, "Failed share over a span of `window`.").not_yet(),
-        int("min_requests", (1, 1_000_000), D::Int(10), "Requests that such a span must hold.").not_yet(),
-        time("window", (250, DAY), "10s", "Longest span that is looked at.").not_yet(),
-        time("base", (1, DAY), "2s", "First ejection; × count, which grows only when probation fails.")
-            .not_yet(),
-        time("max", (1, DAY), "60s", "Longest ejection.").not_yet(),
+        int(
+            "consecutive_failures",
+            (0, 10_000),
+            D::Int(3),
+            "Failures in a row that eject: connect errors, resets, timeouts, 5xx, late first bytes; 0 = off.",
+        ),
+        num(
+            "failure_ratio",
+            (0.0, 1.0),
+            0.2,
+            "Failed share that ejects, over any trailing span of `window` from 250 ms on; 0 = off.",
+        ),
+        int("min_requests", (1, 1_000_000), D::Int(10), "Requests that such a span must hold."),
+        time("window", (250, DAY), "10s", "Longest span that is looked at."),
+        time("base", (1, DAY), "2s", "First ejection; × count, which grows only when probation fails."),
+        time("max", (1, DAY), "60s", "Longest ejection, besides up to 10 % of jitter."),
         num(
             "max_share",
             (0.0, 1.0),
             0.5,
             "Largest ejected share of all enabled endpoints that serve a route.",
-        )
-        .not_yet(),
+        ),
         num("panic_threshold", (0.0, 1.0), 0.5, "Available share under which a pool is short."),
     ],
 };

@@ -102,7 +102,7 @@ pub(crate) const RETRY: Shape = Shape {
         ),
         num("budget", (0.0, 1.0), 0.10, "Retries ÷ requests of the last 10 s, plus 10/s."),
         size("buffer", (0, 64 * MIB), "64KiB", "Bytes of an upload that are kept for a replay."),
-        boolean("hedge", false, "Race a second request against a late one.").not_yet(),
+        boolean("hedge", false, "Race a second request against one whose first byte is late."),
     ],
 };
 

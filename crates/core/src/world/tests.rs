@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::*;
+use crate::Topology;
 use crate::{
     Evidence, Facts, Fault, NoLoads, Pool, Route, Stage, steer,
     test_world::{failover, latency, pool, route, weighted},
@@ -259,7 +260,8 @@ fn a_panic_is_told_once_across_reloads_and_its_end_too() {
 fn refusals_are_skipped_in_panic_while_somebody_answers() {
     let mut at = world(&[1, 1], failover(2));
     at.check("a++ b++ a-- b--", "a 100% panic");
-    let suspect = Event::Suspected { id: at.ids("a")[0], fault: Fault::Refused };
+    let suspect =
+        Event::Suspected { id: at.ids("a")[0], fault: Fault::Refused, started: Tick(0), at: Tick(0) };
     assert_eq!(at.world.apply(suspect, at.now).publish, Publish::Soon);
     at.check("", "b 100% panic");
     at.world.apply(Event::Probed { id: at.ids("b")[0], result: Err(refused()) }, at.now);
@@ -299,7 +301,8 @@ fn only_a_loss_is_published_at_once() {
     at.now = Tick(10_000_000);
     assert_eq!(publish(&mut at, "a1", Ok(50)), Publish::Soon, "its latency is another one");
     assert_eq!(at.world.apply(Event::Ticked, at.now).publish, Publish::No);
-    let unknown = Event::Suspected { id: EndpointId(999), fault: Fault::Reset };
+    let unknown =
+        Event::Suspected { id: EndpointId(999), fault: Fault::Reset, started: Tick(0), at: Tick(0) };
     assert_eq!(at.world.apply(unknown, at.now).publish, Publish::No);
 }
 
@@ -457,7 +460,10 @@ fn probes_come_soon_while_in_doubt_and_spread_out_after_the_rise() {
     at.play("a+");
     let (least, most) = gaps(at);
     assert!((900..910).contains(&least) && (1090..=1100).contains(&most), "{least} {most}");
-    at.world.apply(Event::Suspected { id: at.ids("a")[0], fault: Fault::Reset }, at.now);
+    at.world.apply(
+        Event::Suspected { id: at.ids("a")[0], fault: Fault::Reset, started: Tick(0), at: Tick(0) },
+        at.now,
+    );
     assert_eq!(gaps(at), (100, 100));
     at.play("a+");
     assert_eq!(gaps(at).0 / 10, 90);
@@ -475,11 +481,11 @@ fn retries_leave_tried_pools_and_fall_back_in_the_order_of_their_chances() {
     let mut seen = Vec::new();
     loop {
         let client = std::net::IpAddr::from([1, 1, 1, 1]);
-        let facts = Facts { host: "h", path: "/", client, tried: &tried };
+        let facts = Facts { host: "h", path: "/", client, tried: &tried, replayable: true };
         match steer(&snapshot, &NoLoads, &facts, 7) {
             Ok(decision) => {
                 let place = &snapshot.layout.endpoints[decision.endpoint.0 as usize];
-                tried.push(crate::Tried { endpoint: place.id, pool: decision.pool });
+                tried.push(crate::Tried { endpoint: place.id, pool: decision.pool, leave: false });
                 let name = &snapshot.pool(decision.pool).unwrap().name;
                 seen.push(format!("{name} {}", decision.reason.as_str()));
             }

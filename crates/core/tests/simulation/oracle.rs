@@ -7,7 +7,7 @@ use std::{
 };
 
 use thalweg_core::{
-    Admin, Availability, EndpointKey, Event, Fault, Probe, Publish, Snapshot, Stage, Tick, Topology,
+    Admin, Availability, Ejection, EndpointKey, Event, Fault, Probe, Publish, Snapshot, Stage, Tick, Topology,
 };
 
 /// What should be known about one endpoint.
@@ -15,6 +15,7 @@ use thalweg_core::{
 pub(crate) struct Record {
     pub(crate) probe: Probe,
     pub(crate) admin: Admin,
+    pub(crate) ejection: Ejection,
     pub(crate) refusing: bool,
     pub(crate) probed: bool,
     pub(crate) measured: bool,
@@ -67,12 +68,7 @@ fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
 }
 
 pub(crate) fn availability(record: &Record) -> Availability {
-    match (record.admin, record.probe) {
-        (Admin::Disabled, _) | (_, Probe::Unhealthy) => Availability::Down,
-        (Admin::Draining, _) => Availability::AffinityOnly,
-        (Admin::Enabled, Probe::Unknown) => Availability::Unproven,
-        (Admin::Enabled, Probe::Healthy) => Availability::Up,
-    }
+    Availability::of(record.probe, record.admin, record.ejection)
 }
 
 impl Oracle {
@@ -133,7 +129,7 @@ impl Oracle {
                     self.records[slot].refusing = *fault == Fault::Refused;
                 }
             }
-            Event::Ticked => {}
+            Event::Ticked | Event::Tallied(_) => {}
         }
     }
 
@@ -178,8 +174,9 @@ impl Oracle {
         for ((_, (pool, ..)), record) in self.slots.iter().zip(&self.records) {
             let tally = &mut tallies[*pool];
             let enabled = record.admin == Admin::Enabled;
+            let ejected = matches!(record.ejection, Ejection::Ejected { .. });
             tally.enabled += u32::from(enabled);
-            tally.answering += u32::from(enabled && !record.refusing);
+            tally.answering += u32::from(enabled && !record.refusing && !ejected);
             tally.up += u32::from(availability(record) == Availability::Up);
             tally.unproven += u32::from(availability(record) == Availability::Unproven);
         }
@@ -199,6 +196,9 @@ impl Oracle {
         heard: (Publish, Tick),
     ) -> Verdict {
         let (publish, now) = heard;
+        for (record, view) in self.records.iter_mut().zip(&new.endpoints) {
+            record.ejection = view.ejection;
+        }
         self.tally();
         self.judge_endpoints(new)?;
         self.judge_twins(new, again)?;

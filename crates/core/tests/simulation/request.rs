@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use thalweg_core::{
-    Admin, Availability, Decision, EndpointSlot, Facts, Loads, Reason, Refusal, Snapshot, Stage, Tried,
-    explain, mix,
+    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, Reason, Refusal, Snapshot, Stage,
+    Tried, explain, mix,
 };
 
 use crate::{
@@ -24,6 +24,9 @@ impl Loads for Busy {
     }
     fn latency_us(&self, slot: EndpointSlot) -> u32 {
         (mix(!self.seed ^ u64::from(slot.0)) % 50_000) as u32
+    }
+    fn trickle_due(&self, slot: EndpointSlot, _: bool) -> bool {
+        mix(self.seed ^ u64::from(slot.0) << 7).is_multiple_of(3)
     }
 }
 
@@ -55,7 +58,7 @@ impl Attempt<'_> {
     pub(crate) fn judge(&self) -> Result<Option<Decision>, String> {
         let path = self.oracle.topology.routes[self.route].path_prefix.clone();
         let client = IpAddr::from([192, 0, 2, 1]);
-        let facts = Facts { host: "any.test", path: &path, client, tried: self.tried };
+        let facts = Facts { host: "any.test", path: &path, client, tried: self.tried, replayable: true };
         let answer = self.subject.steer(self.snapshot, self.busy, &facts, self.roll);
         let again = self.subject.steer(self.snapshot, self.busy, &facts, self.roll);
         if answer != again {
@@ -73,7 +76,7 @@ impl Attempt<'_> {
     pub(crate) fn judge_explained(&self) -> Result<(), String> {
         let path = self.oracle.topology.routes[self.route].path_prefix.clone();
         let client = IpAddr::from([192, 0, 2, 1]);
-        let facts = Facts { host: "any.test", path: &path, client, tried: self.tried };
+        let facts = Facts { host: "any.test", path: &path, client, tried: self.tried, replayable: true };
         let told = explain(self.snapshot, self.busy, &facts, self.roll);
         let sum: f64 = told.pools.iter().map(|pool| pool.share).sum();
         let serves = !self.snapshot.routes[self.route].shares.segments.is_empty();
@@ -95,7 +98,7 @@ impl Attempt<'_> {
                     pool: *pool,
                     up: availability(record),
                     enabled: record.admin == Admin::Enabled,
-                    refusing: record.refusing,
+                    refusing: record.refusing || matches!(record.ejection, Ejection::Ejected { .. }),
                     weight: *weight,
                     tried: self.tried.iter().any(|tried| tried.endpoint == id),
                     full: cap > 0 && self.busy.in_flight(EndpointSlot(slot as u32)) >= cap,
@@ -110,6 +113,10 @@ impl Attempt<'_> {
         let short = |pool: usize| self.oracle.tallies[pool].short;
         let found = seen.iter().find(|seen| seen.slot == decision.endpoint.0 as usize);
         let Some(chosen) = found else { return Err("an endpoint of another route".into()) };
+        if decision.reason == Reason::Probation {
+            let fair = self.tried.is_empty() && chosen.up == Availability::Trickle && !chosen.full;
+            return if fair { Ok(()) } else { Err("a trickle to one that is not in probation".into()) };
+        }
         let free = |seen: &&Seen| !seen.tried && !seen.full;
         let fit = |seen: &&Seen| free(seen) && seen.up == Availability::Up && !short(seen.pool);
         let panics = decision.reason == Reason::Panic;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use thalweg_core::{Band, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology};
+use thalweg_core::{
+    Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology,
+};
 
 use crate::prng::Prng;
 
@@ -120,6 +122,7 @@ fn pool(rng: &mut Prng, nth: usize) -> Pool {
         endpoints: (0..3 + rng.below(2)).map(|host| spec(rng, nth, host)).collect(),
         max_in_flight: rng.pick(&[0, 0, 0, 2, 5]),
         panic_threshold: rng.pick(&[0.5, 0.5, 0.3, 0.0, 1.0]),
+        eject: EjectRules::default(),
     }
 }
 
@@ -156,6 +159,7 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
             on_5xx: true,
             budget: rng.pick(&[0.0, 0.1, 0.5]),
             buffer: 65_536,
+            hedge: false,
         },
     }
 }

@@ -202,7 +202,7 @@ impl Story {
     fn suspect(&mut self) -> Result<(), String> {
         let Some((id, key)) = self.any_endpoint() else { return Ok(()) };
         let fault = self.rng.pick(&FAULTS);
-        self.apply(Event::Suspected { id, fault }, Some(key))
+        self.apply(Event::Suspected { id, fault, started: self.now, at: self.now }, Some(key))
     }
 
     /// One request with all its retries; the world may move in between.
@@ -236,7 +236,7 @@ impl Story {
             }
             let Some(decision) = answer else { return Ok(()) };
             let place = &self.snapshot.layout.endpoints[decision.endpoint.0 as usize];
-            tried.push(Tried { endpoint: place.id, pool: decision.pool });
+            tried.push(Tried { endpoint: place.id, pool: decision.pool, leave: false });
             self.count_retry()?;
             match self.rng.below(20) {
                 0 => self.probe_one()?,

@@ -70,6 +70,9 @@ impl<L: Loads> Loads for Idle<'_, L> {
     fn latency_us(&self, slot: thalweg_core::EndpointSlot) -> u32 {
         self.0.latency_us(slot)
     }
+    fn trickle_due(&self, slot: thalweg_core::EndpointSlot, replayable: bool) -> bool {
+        self.0.trickle_due(slot, replayable)
+    }
 }
 
 impl Subject {

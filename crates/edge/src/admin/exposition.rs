@@ -88,6 +88,7 @@ fn of_picture(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64)
             state(&telemetry::AVAILABLE, &[&pool.name, &address], f64::from(u8::from(up)));
         }
     }
+    state(&telemetry::CHECKER_SUSPECTED, &[], f64::from(u8::from(live.snapshot.doubted)));
     for (slot, route) in (0..).map(RouteSlot).zip(&topology.routes) {
         state(&telemetry::PANIC, &[&route.name], f64::from(u8::from(live.snapshot.in_panic(slot))));
     }

@@ -61,7 +61,7 @@ pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
     if ["CONNECT", "TRACE"].contains(&&*asked.method.to_ascii_uppercase()) {
         return refused_at_the_door(snapshot, asked, health, "method_not_allowed");
     }
-    let facts = Facts { host: &host, path: &path, client: asked.client, tried: &[] };
+    let facts = Facts { host: &host, path: &path, client: asked.client, tried: &[], replayable: true };
     let explained = explain(snapshot, &NoLoads, &facts, asked.roll);
     let route = explained.route.and_then(|slot| snapshot.route(slot)).map(|route| &*route.name);
     let mut answer = json!({

@@ -68,7 +68,12 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
         }
         "/livez" => json_reply(StatusCode::OK, &json!({ "live": true })),
         "/readyz" => match control.ready() {
-            Ok(()) => json_reply(StatusCode::OK, &json!({ "ready": true })),
+            Ok(()) => {
+                let doubted = control.shared.live.load().snapshot.doubted;
+                let detail =
+                    doubted.then_some("most endpoints failed their probes at once: suspect the checker");
+                json_reply(StatusCode::OK, &json!({ "ready": true, "detail": detail }))
+            }
             Err(why) => {
                 let body = json!({ "ready": false, "reason": why.as_str() });
                 json_reply(StatusCode::SERVICE_UNAVAILABLE, &body)

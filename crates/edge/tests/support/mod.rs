@@ -47,6 +47,7 @@ impl DataPlane {
             published: watch::Sender::new(1),
             suspects,
             meters: vec![Meters::default()],
+            accounts: vec![Default::default()],
             connections: vec![Cell::default()],
             log: LogSink::start(64, std::io::sink()).unwrap(),
             origin: Instant::now(),

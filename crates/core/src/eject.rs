@@ -1,0 +1,317 @@
+//! What real traffic says about one endpoint, and the sentence it serves: Clear, Ejected for a while, Probation.
+//! Never looks at other endpoints: whether this one is worse than they are, and whether it may be spared, the world says.
+
+use std::time::Duration;
+
+use crate::{
+    Counts, EjectRules, Evidence, Fault, Tick,
+    baseline::Baseline,
+    mix,
+    ring::{Grid, Ring},
+};
+
+/// Why an endpoint was ejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// `consecutive_failures` in a row.
+    Consecutive,
+    /// `failure_ratio` over a span.
+    Ratio,
+    /// A request of its probation failed.
+    Probation,
+}
+
+impl Cause {
+    /// The spelling in log, metric and API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Consecutive => "consecutive_failures",
+            Self::Ratio => "failure_ratio",
+            Self::Probation => "probation",
+        }
+    }
+}
+
+/// Probation lasts at least this long,
+pub(crate) const PROBATION: Duration = Duration::from_secs(1);
+/// and this many answers.
+const PROOF: u32 = 5;
+/// Clear for this long, an endpoint's next conviction counts as its first.
+const GRACE: Duration = Duration::from_secs(60);
+/// A span shorter than this convicts nobody.
+const SHORTEST: Duration = Duration::from_millis(250);
+/// How much worse than the others an endpoint must be.
+pub(crate) const WORSE: u64 = 3;
+
+/// What real traffic says about one endpoint.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    ring: Option<Ring>,
+    baseline: Option<Box<Baseline>>,
+    /// The last answer below 500, in time, to its end.
+    last_good: Option<Tick>,
+    last_bad: Option<Tick>,
+    /// Failures since the last good answer.
+    streak: u32,
+    /// How it failed last.
+    fault: Option<Fault>,
+    /// Convictions in a row.
+    pub(crate) count: u32,
+    /// When the present sentence (or freedom) began.
+    since: Tick,
+    /// Good answers of this probation.
+    proof: u32,
+    /// What convicted it last.
+    pub(crate) evidence: Option<Evidence>,
+}
+
+impl Record {
+    /// Takes counts in that have come since the last time.
+    pub(crate) fn count(&mut self, counts: Counts, last_good: Option<Tick>, grid: Grid, now: Tick) {
+        if counts.total() > 0 {
+            self.ring_on(grid).add(counts, now);
+        }
+        self.last_good = self.last_good.max(last_good);
+        self.proof = self.proof.saturating_add(counts.good);
+    }
+
+    /// The ring, remade if the grid has changed.
+    fn ring_on(&mut self, grid: Grid) -> &mut Ring {
+        if self.ring.as_ref().is_none_or(|ring| ring.grid() != grid) {
+            self.ring = None;
+        }
+        self.ring.get_or_insert_with(|| Ring::new(grid))
+    }
+
+    pub(crate) fn ring(&self) -> Option<&Ring> {
+        self.ring.as_ref()
+    }
+
+    /// Takes first bytes in, of a time in which it was Clear.
+    pub(crate) fn measure(&mut self, spans: &[(u8, u32)], now: Tick) {
+        self.baseline.get_or_insert_default().add(spans, now);
+    }
+
+    /// Usual time to the first byte.
+    pub(crate) fn p95_us(&self) -> Option<u32> {
+        self.baseline.as_ref().and_then(|known| known.p95_us())
+    }
+
+    /// A request failed at `at`, in the order of the failures; good answers are known by the time of the last one.
+    pub(crate) fn failed(&mut self, fault: Fault, at: Tick) {
+        let broken = self.last_good.is_some_and(|good| self.last_bad.is_none_or(|bad| good > bad));
+        self.streak = match self.last_good {
+            Some(good) if at <= good => 0,
+            _ if broken => 1,
+            _ => self.streak.saturating_add(1),
+        };
+        self.last_bad = self.last_bad.max(Some(at));
+        self.fault = Some(fault);
+    }
+
+    /// Real traffic got a good answer there since `from`.
+    pub(crate) fn good_since(&self, from: Tick) -> bool {
+        self.last_good.is_some_and(|good| good >= from)
+    }
+
+    /// Does the number of failures in a row convict?
+    pub(crate) fn in_a_row(&self, rules: &EjectRules) -> Option<String> {
+        let enough = rules.consecutive_failures > 0 && self.streak >= rules.consecutive_failures;
+        enough.then(|| format!("{} failures in a row", self.streak))
+    }
+
+    /// Does the failed share of a trailing span convict, beside that of `others` in the same span?
+    pub(crate) fn ratio(
+        &self,
+        rules: &EjectRules,
+        others: &Comparison<'_>,
+        late: bool,
+        now: Tick,
+    ) -> Option<String> {
+        let mine = self.ring.as_ref()?.spans(now);
+        let mut theirs = others.spans(now);
+        for (length, own) in mine.take_while(|(length, _)| *length <= rules.window) {
+            let other = theirs.next().unwrap_or_default();
+            let (bad, total) = (own.bad(late), own.total());
+            if length < SHORTEST || total < rules.min_requests || bad == 0 || rules.failure_ratio == 0.0 {
+                continue;
+            }
+            let share = f64::from(bad) / f64::from(total);
+            if share >= rules.failure_ratio && worse((bad, total), (other.bad(late), other.total())) {
+                return Some(format!("{bad} of {total} requests failed in {} ms", length.as_millis()));
+            }
+        }
+        None
+    }
+
+    /// Takes it out; says for how long. Only a failed probation makes it longer.
+    pub(crate) fn convict(
+        &mut self,
+        cause: Cause,
+        detail: String,
+        rules: &EjectRules,
+        (id, now): (u32, Tick),
+    ) -> Tick {
+        self.count = match cause {
+            Cause::Probation => self.count.saturating_add(1),
+            _ if self.count == 0 || now.since(self.since) >= GRACE => 1,
+            _ => self.count,
+        };
+        let fault = self.fault.unwrap_or(Fault::Status);
+        self.evidence = Some(Evidence { fault, detail: detail.into() });
+        self.streak = 0;
+        self.since = now;
+        let lasts = rules.base.saturating_mul(self.count).min(rules.max);
+        let jitter = mix(u64::from(id) ^ (now.0 << 20)) >> 40;
+        #[expect(clippy::cast_precision_loss, reason = "24 bits")]
+        let part = jitter as f64 / f64::from(1 << 24);
+        now.after(lasts + lasts.mul_f64(part / 10.0))
+    }
+
+    /// Probation begins.
+    pub(crate) fn on_probation(&mut self, now: Tick) {
+        (self.since, self.proof) = (now, 0);
+    }
+
+    /// A request that began at `started` belongs to this probation.
+    pub(crate) fn is_of_probation(&self, started: Tick) -> bool {
+        started >= self.since
+    }
+
+    /// When this probation can end, if it has enough answers.
+    pub(crate) fn proven_at(&self) -> Option<Tick> {
+        (self.proof >= PROOF).then(|| self.since.after(PROBATION))
+    }
+
+    /// It has proven itself. What was counted before is no evidence any more.
+    pub(crate) fn acquit(&mut self, now: Tick) {
+        (self.since, self.streak, self.ring) = (now, 0, None);
+    }
+}
+
+/// The traffic that an endpoint's is compared with: all of it, less its own part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Comparison<'a> {
+    pub(crate) all: Option<&'a Ring>,
+    pub(crate) less: Option<&'a Ring>,
+}
+
+impl Comparison<'_> {
+    fn spans(&self, now: Tick) -> impl Iterator<Item = Counts> {
+        let mut less = self.less.map(|ring| ring.spans(now));
+        let all = self.all.into_iter().flat_map(move |ring| ring.spans(now));
+        all.map(move |(_, all)| {
+            let less = less.as_mut().and_then(Iterator::next).map(|(_, counts)| counts);
+            all.minus(less.unwrap_or_default())
+        })
+    }
+
+    pub(crate) fn last(&self, span: Duration, now: Tick) -> Counts {
+        let last = |ring: Option<&Ring>| ring.map(|ring| ring.last(span, now)).unwrap_or_default();
+        last(self.all).minus(last(self.less))
+    }
+}
+
+/// Is the first share at least [`WORSE`] times the second? Nothing is no share.
+pub(crate) fn worse((bad, total): (u32, u32), (other_bad, other_total): (u32, u32)) -> bool {
+    let share = u64::from(bad) * u64::from(other_total.max(1));
+    share >= WORSE * u64::from(other_bad) * u64::from(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1000;
+    const NOBODY: Comparison<'static> = Comparison { all: None, less: None };
+
+    /// `+` is a good answer and `-` a failure, one every `gap` milliseconds; where is it convicted, and by what?
+    fn convicted(results: &str, gap: u64) -> Option<(usize, Cause)> {
+        let (rules, mut record) = (EjectRules::default(), Record::default());
+        let grid = Grid::over(rules.window);
+        for (nth, result) in results.chars().enumerate() {
+            let now = Tick((nth as u64 + 1) * gap * MS);
+            let good = result == '+';
+            let counts = Counts { good: good.into(), failed: (!good).into(), late: 0 };
+            record.count(counts, good.then_some(now), grid, now);
+            if !good {
+                record.failed(Fault::Status, now);
+            }
+            if record.in_a_row(&rules).is_some() {
+                return Some((nth, Cause::Consecutive));
+            }
+            if record.ratio(&rules, &NOBODY, true, now).is_some() {
+                return Some((nth, Cause::Ratio));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn failures_in_a_row_convict_and_a_good_answer_starts_the_count_anew() {
+        assert_eq!(convicted("++++---", 1), Some((6, Cause::Consecutive)));
+        assert_eq!(convicted("--+--+--+", 1), None);
+    }
+
+    #[test]
+    fn interleaved_failures_convict_once_a_span_of_250_ms_holds_enough() {
+        assert_eq!(convicted(&"+-".repeat(50), 50), Some((9, Cause::Ratio)), "the tenth request");
+        assert_eq!(convicted(&"+-".repeat(200), 5).map(|(nth, _)| nth / 10), Some(4), "250 ms of them");
+        assert_eq!(convicted(&"+++++++++-".repeat(100), 20), None, "10 % are not 20 %");
+        assert_eq!(convicted(&"+-".repeat(20), 5000), None, "ten requests take longer than the window");
+    }
+
+    #[test]
+    fn order_is_by_time_whenever_the_news_arrives() {
+        let mut record = Record::default();
+        let grid = Grid::over(Duration::from_secs(1));
+        record.failed(Fault::Status, Tick(10));
+        record.failed(Fault::Status, Tick(20));
+        record.count(Counts::default(), Some(Tick(25)), grid, Tick(30));
+        record.failed(Fault::Status, Tick(24));
+        assert_eq!(record.streak, 0, "a good answer came after it");
+        record.failed(Fault::Status, Tick(26));
+        record.failed(Fault::Status, Tick(27));
+        assert_eq!(record.streak, 2);
+    }
+
+    #[test]
+    fn who_fails_as_the_others_do_is_not_worse() {
+        let grid = Grid::over(Duration::from_secs(10));
+        let (rules, mut record) = (EjectRules::default(), Record::default());
+        let counts = |good, failed| Counts { good, failed, late: 0 };
+        record.count(counts(60, 40), None, grid, Tick(0));
+        let ratio = |others: Counts, late| {
+            let mut ring = Ring::new(grid);
+            ring.add(others, Tick(0));
+            record.ratio(&rules, &Comparison { all: Some(&ring), less: None }, late, Tick(300 * MS)).is_some()
+        };
+        assert!(ratio(counts(0, 0), true) && ratio(counts(100, 0), true) && ratio(counts(88, 12), true));
+        assert!(!ratio(counts(80, 20), true) && !ratio(counts(0, 1), true));
+        assert!(!ratio(Counts { good: 80, failed: 0, late: 20 }, true));
+        assert!(ratio(Counts { good: 80, failed: 0, late: 20 }, false), "late ones do not count here");
+    }
+
+    #[test]
+    fn sentences_grow_by_failed_probations_only_up_to_the_cap() {
+        let rules = EjectRules::default();
+        let mut record = Record::default();
+        let mut lasts = |cause, at: u64| {
+            let now = Tick(at * 1_000_000);
+            let until = record.convict(cause, String::new(), &rules, (1, now));
+            (record.count, until.since(now).as_secs_f64())
+        };
+        let check = |(count, lasts): (u32, f64), expected: u32, seconds: f64| {
+            assert_eq!(count, expected);
+            assert!(lasts >= seconds && lasts <= seconds * 1.1, "{lasts} for {seconds}");
+        };
+        check(lasts(Cause::Ratio, 0), 1, 2.0);
+        check(lasts(Cause::Probation, 3), 2, 4.0);
+        check(lasts(Cause::Consecutive, 10), 2, 4.0);
+        for nth in 3..60 {
+            check(lasts(Cause::Probation, 20), nth, (2.0 * f64::from(nth)).min(60.0));
+        }
+        check(lasts(Cause::Consecutive, 81), 1, 2.0);
+    }
+}

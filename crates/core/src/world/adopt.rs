@@ -1,0 +1,120 @@
+//! What a config or a DNS answer changes: the layout. What is known about an endpoint stays with its key.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+    sync::Arc,
+};
+
+use super::{Known, World};
+use crate::{
+    Change, Changes, EndpointId, EndpointKey, Health, Layout, Matcher, PoolView, Publish, Tick, Topology,
+    eject::Record,
+    layout::{Laid, hosts_of, lay_out, users},
+    routes::RouteState,
+};
+
+impl World {
+    pub(super) fn resolve(
+        &mut self,
+        host: Box<str>,
+        addresses: Vec<IpAddr>,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        let addresses: Vec<IpAddr> = addresses.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let used = hosts_of(&self.layout.topology).contains(&*host);
+        // An answer to a question that a reload has made moot.
+        if !used || self.names.get(&host) == Some(&addresses) {
+            return;
+        }
+        changes.log.push(Change::Resolved { host: host.clone(), addresses: addresses.len() });
+        self.names.insert(host, addresses);
+        self.relayout(Arc::clone(&self.layout.topology), now, changes);
+    }
+
+    pub(super) fn adopt(
+        &mut self,
+        topology: Arc<Topology>,
+        generation: u64,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        self.generation = generation;
+        let hosts = hosts_of(&topology);
+        self.names.retain(|host, _| hosts.contains(&**host));
+        let pools: BTreeSet<&str> = topology.pools.iter().map(|pool| &*pool.name).collect();
+        self.orders.retain(|key, _| pools.contains(&*key.pool));
+        let old = Arc::clone(&self.layout.topology);
+        let states: BTreeMap<&str, &RouteState> =
+            old.routes.iter().map(|route| &*route.name).zip(&self.routes).collect();
+        let carried = topology.routes.iter().map(|route| {
+            let before = states.get(&*route.name).map(|state| (*state, &*old));
+            RouteState::carried(route, &topology, before)
+        });
+        self.routes = carried.collect();
+        self.doubt.adopted(now);
+        changes.log.push(Change::Adopted { generation });
+        changes.publish = Publish::Now;
+        self.relayout(topology, now, changes);
+    }
+
+    /// Lays the endpoints out anew; what is known stays with its key.
+    fn relayout(&mut self, topology: Arc<Topology>, now: Tick, changes: &mut Changes) {
+        let old = Arc::clone(&self.layout.topology);
+        let ids = &self.ids;
+        let next_id = &mut self.next_id;
+        let laid = lay_out(&topology, &self.names, |key| {
+            ids.get(key).copied().unwrap_or_else(|| {
+                *next_id += 1;
+                EndpointId(*next_id)
+            })
+        });
+        let lost = self.place(&laid, &topology, &old);
+        let mut views: BTreeMap<&str, PoolView> =
+            old.pools.iter().map(|pool| &*pool.name).zip(self.pools.drain(..)).collect();
+        let before: Vec<Option<PoolView>> =
+            topology.pools.iter().map(|pool| views.remove(&*pool.name)).collect();
+        self.pools = before.iter().map(|view| view.unwrap_or_default()).collect();
+        self.rounds = vec![false; topology.pools.len()];
+        self.unasked = laid.unasked;
+        self.users = users(&topology);
+        self.layout = Arc::new(Layout {
+            number: self.layout.number + 1,
+            matcher: Matcher::new(&topology.routes),
+            topology,
+            endpoints: laid.places.into(),
+            ranges: laid.ranges.into(),
+        });
+        changes.publish = changes.publish.max(if lost { Publish::Now } else { Publish::Soon });
+        self.retell_traffic();
+        // That a new pool exists is no news about its health.
+        let mut quiet = Changes::default();
+        for (slot, view) in (0..).zip(&before) {
+            let _ = self.settle_pool(slot, if view.is_some() { changes } else { &mut quiet });
+        }
+        self.update_routes((0..).zip(&self.routes).map(|(slot, _)| slot).collect(), now, changes);
+    }
+
+    /// Puts what is known into the new order. Says whether an endpoint is gone.
+    fn place(&mut self, laid: &Laid, topology: &Topology, old: &Topology) -> bool {
+        let was_probed: BTreeMap<&str, bool> =
+            old.pools.iter().map(|pool| (&*pool.name, pool.probe.is_some())).collect();
+        let mut before: BTreeMap<EndpointKey, Known> =
+            self.known.drain(..).map(|known| (known.key.clone(), known)).collect();
+        self.ids = laid.keys.iter().cloned().zip(laid.places.iter().map(|place| place.id)).collect();
+        self.slots = laid.places.iter().map(|place| place.id).zip(0..).collect();
+        for (key, place) in laid.keys.iter().zip(&laid.places) {
+            let probed = topology.pools.get(place.pool.0 as usize).is_some_and(|pool| pool.probe.is_some());
+            let still_valid = was_probed.get(&*key.pool) == Some(&probed);
+            let (health, record, shown_us) = match before.remove(key) {
+                Some(known) => (Some(known.health), known.record, known.shown_us),
+                None => (None, Record::default(), None),
+            };
+            let mut health = Health::inherited(health, still_valid, probed);
+            health.admin = self.orders.get(key).copied().unwrap_or_default();
+            self.known.push(Known { key: key.clone(), health, record, shown_us });
+        }
+        !before.is_empty()
+    }
+}

@@ -1,0 +1,185 @@
+//! The stopwatch: every failure that took an endpoint out becomes one record of what happened when, and what it cost.
+//! Failures of one pool that overlap are one incident.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use super::World;
+use crate::{Admin, Availability, Change, Changes, Fallout, Fault, SPANS, Spans, Tick, baseline};
+
+/// No failed request for this long: traffic has left, and the record is complete.
+const CALM: Duration = Duration::from_secs(2);
+
+/// One failure, from its first sign to the last request that felt it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// The pool.
+    pub pool: Box<str>,
+    /// Where it is.
+    pub region: Box<str>,
+    /// How much of it failed.
+    pub scope: Scope,
+    /// The endpoints that were lost.
+    pub endpoints: Vec<SocketAddr>,
+    /// How the first request (or probe) failed.
+    pub cause: Fault,
+    /// The first sign.
+    pub first_bad: Tick,
+    /// An endpoint was taken out.
+    pub detected: Tick,
+    /// The last request that failed there.
+    pub last_bad: Tick,
+    /// Requests that failed for the client.
+    pub failed: u32,
+    /// Requests that were tried elsewhere.
+    pub retried: u32,
+    /// Requests that were raced elsewhere.
+    pub hedged: u32,
+    /// 99th percentile of the time that those lost there, to a fifth; `None` if there was none.
+    pub added_p99: Option<Duration>,
+}
+
+/// How much of a pool an incident took.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Some of its endpoints.
+    Endpoint,
+    /// All of them, but its region has other pools.
+    Pool,
+    /// All of them, and nothing is left in its region.
+    Region,
+}
+
+impl Scope {
+    /// The spelling in log, metric and API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Endpoint => "endpoint",
+            Self::Pool => "pool",
+            Self::Region => "region",
+        }
+    }
+}
+
+/// An incident under way.
+#[derive(Debug)]
+struct Open {
+    lost: Vec<SocketAddr>,
+    cause: Fault,
+    first_bad: Tick,
+    detected: Option<Tick>,
+    last_bad: Tick,
+    failed: u32,
+    retried: u32,
+    hedged: u32,
+    cost: Box<Spans>,
+}
+
+/// The incidents under way, by pool name: names outlive a layout.
+#[derive(Debug, Default)]
+pub(super) struct Incidents(BTreeMap<Box<str>, Open>);
+
+impl Incidents {
+    /// When the next one may be complete.
+    pub(super) fn due(&self) -> Option<Tick> {
+        self.0.values().map(|open| open.last_bad.after(CALM)).min()
+    }
+
+    fn open(&mut self, pool: &str, fault: Fault, at: Tick) -> &mut Open {
+        self.0.entry(pool.into()).or_insert_with(|| Open {
+            lost: Vec::new(),
+            cause: fault,
+            first_bad: at,
+            detected: None,
+            last_bad: at,
+            failed: 0,
+            retried: 0,
+            hedged: 0,
+            cost: Box::new([0; SPANS]),
+        })
+    }
+}
+
+impl World {
+    /// A request failed there.
+    pub(super) fn incident_bad(&mut self, slot: u32, fault: Fault, at: Tick) {
+        let Some(known) = self.known.get(slot as usize) else { return };
+        let open = self.incidents.open(&known.key.pool, fault, at);
+        open.first_bad = open.first_bad.min(at);
+        open.last_bad = open.last_bad.max(at);
+    }
+
+    /// An endpoint was taken out.
+    pub(super) fn incident_lost(&mut self, slot: u32, fault: Fault, now: Tick) {
+        let Some(known) = self.known.get(slot as usize) else { return };
+        let open = self.incidents.open(&known.key.pool, fault, now);
+        open.detected.get_or_insert(now);
+        if !open.lost.contains(&known.key.address) {
+            open.lost.push(known.key.address);
+        }
+    }
+
+    /// What its failures did to requests.
+    pub(super) fn incident_fallout(&mut self, slot: u32, fallout: &Fallout) {
+        let Some(known) = self.known.get(slot as usize) else { return };
+        let Some(open) = self.incidents.0.get_mut(&*known.key.pool) else { return };
+        open.failed = open.failed.saturating_add(fallout.failed);
+        open.retried = open.retried.saturating_add(fallout.retried);
+        open.hedged = open.hedged.saturating_add(fallout.hedged);
+        for (bucket, count) in &fallout.cost {
+            if let Some(cell) = open.cost.get_mut(*bucket as usize) {
+                *cell = cell.saturating_add(*count);
+            }
+        }
+    }
+
+    /// Incidents without a failed request for [`CALM`] are told; what never took anyone out is none.
+    pub(super) fn close_incidents(&mut self, now: Tick, changes: &mut Changes) {
+        let calm = |open: &Open| open.last_bad.after(CALM) <= now;
+        let over: Vec<Box<str>> =
+            self.incidents.0.iter().filter(|(_, open)| calm(open)).map(|(pool, _)| pool.clone()).collect();
+        for pool in over {
+            let Some(open) = self.incidents.0.remove(&pool) else { continue };
+            let Some(detected) = open.detected else { continue };
+            let (region, scope) = self.scope_of(&pool, &open.lost);
+            changes.log.push(Change::Incident(Incident {
+                pool,
+                region,
+                scope,
+                cause: open.cause,
+                first_bad: open.first_bad,
+                detected,
+                last_bad: open.last_bad,
+                failed: open.failed,
+                retried: open.retried,
+                hedged: open.hedged,
+                added_p99: baseline::percentile(&open.cost, 99).map(Duration::from_micros),
+                endpoints: open.lost,
+            }));
+        }
+    }
+
+    fn scope_of(&self, name: &str, lost: &[SocketAddr]) -> (Box<str>, Scope) {
+        let pools = &self.layout.topology.pools;
+        let Some(nth) = pools.iter().position(|pool| &*pool.name == name) else {
+            return (Box::default(), Scope::Endpoint);
+        };
+        let region = pools.get(nth).map(|pool| pool.region.clone()).unwrap_or_default();
+        let range = self.layout.ranges.get(nth).cloned().unwrap_or(0..0);
+        let members = self.known.get(range.start as usize..range.end as usize).unwrap_or_default();
+        let spared = members.iter().any(|known| {
+            known.health.admin == Admin::Enabled
+                && !lost.contains(&known.key.address)
+                && known.health.availability() != Availability::Down
+        });
+        let alive = |(other, pool): (usize, &crate::Pool)| {
+            other != nth && pool.region == region && self.pools.get(other).is_some_and(|view| view.up > 0)
+        };
+        let scope = match () {
+            () if spared => Scope::Endpoint,
+            () if pools.iter().enumerate().any(alive) => Scope::Pool,
+            () => Scope::Region,
+        };
+        (region, scope)
+    }
+}

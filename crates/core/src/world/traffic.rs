@@ -1,0 +1,351 @@
+//! What the world concludes from real traffic: who is ejected, who may prove itself, who is free again.
+//! Here the endpoints of a route are compared with each other, and the caps on ejections hold.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::World;
+use crate::{
+    Admin, Availability, Cause, Change, Changes, Counts, EjectRules, Ejection, EndpointId, EndpointSlot,
+    Evidence, Fault, PoolSlot, ProbeRules, Publish, Tally, Tick,
+    eject::{Comparison, worse},
+    ring::{Grid, Ring},
+};
+
+/// The velocity of ejections is counted over this span.
+const VELOCITY: Duration = Duration::from_secs(1);
+/// Lateness is compared with that of the others over this span.
+const LATELY: Duration = Duration::from_secs(2);
+
+/// Counts of pools and routes, and who is serving a sentence.
+#[derive(Debug)]
+pub(super) struct Traffic {
+    grid: Grid,
+    pools: Vec<Option<Ring>>,
+    routes: Vec<Option<Ring>>,
+    /// Ejections of the last [`VELOCITY`] that came from Clear.
+    convicted: Vec<(Tick, EndpointId)>,
+    /// Endpoints that are not Clear.
+    sentenced: BTreeSet<EndpointId>,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        let grid = Grid::over(EjectRules::default().window);
+        let (pools, routes) = (Vec::new(), Vec::new());
+        Self { grid, pools, routes, convicted: Vec::new(), sentenced: BTreeSet::new() }
+    }
+}
+
+impl World {
+    /// Takes a probe's result in. A timeout proves nothing while real requests are answered.
+    pub(super) fn probed(
+        &mut self,
+        slot: u32,
+        result: Result<Duration, Evidence>,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        let Some(known) = self.known.get(slot as usize) else { return };
+        let timeout = self.probe_rules(slot).map_or(Duration::ZERO, |rules| rules.timeout);
+        let timed_out = result.as_ref().is_err_and(|evidence| evidence.fault == Fault::Timeout);
+        let sent = Tick(now.0.saturating_sub(crate::micros(timeout)));
+        let contradicted = timed_out && known.record.good_since(sent);
+        let before = known.health.probe;
+        self.observe(slot, now, changes, |health, rules| match (result, rules) {
+            (Err(evidence), Some(_)) if contradicted => health.contradicted(evidence, now),
+            (result, Some(rules)) => health.probed(result, rules, now),
+            (_, None) => {}
+        });
+        self.weigh_doubt(slot, before, now, changes);
+    }
+
+    /// A request failed there.
+    pub(super) fn suspected(
+        &mut self,
+        slot: u32,
+        (fault, started, at): (Fault, Tick, Tick),
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        if fault == Fault::Local {
+            return;
+        }
+        self.observe(slot, now, changes, |health, _| health.suspected(fault));
+        let excused =
+            fault == Fault::Late && !self.routes_of(slot).any(|route| self.lateness_counts(slot, route, now));
+        let Some(known) = self.known.get_mut(slot as usize) else { return };
+        if excused {
+            return;
+        }
+        known.record.failed(fault, at);
+        match known.health.ejection {
+            Ejection::Clear => self.judge(slot, now, changes),
+            Ejection::Probation if known.record.is_of_probation(started) => {
+                let detail = format!("a request of its probation failed: {}", fault.as_str());
+                self.eject(slot, (Cause::Probation, detail), now, changes);
+            }
+            Ejection::Probation | Ejection::Ejected { .. } => {}
+        }
+        self.incident_bad(slot, fault, at);
+    }
+
+    /// Takes in what requests did since the last time.
+    pub(super) fn tallied(&mut self, tallies: Vec<Tally>, now: Tick, changes: &mut Changes) {
+        for tally in tallies {
+            let Some(slot) = self.slots.get(&tally.id).copied() else { continue };
+            self.count_traffic(slot, tally.counts, now);
+            let Some(known) = self.known.get_mut(slot as usize) else { continue };
+            known.record.count(tally.counts, tally.last_good, self.traffic.grid, now);
+            let before = known.record.p95_us();
+            if known.health.ejection == Ejection::Clear {
+                known.record.measure(&tally.spans, now);
+            }
+            if moved(before, known.record.p95_us()) {
+                changes.publish = changes.publish.max(Publish::Soon);
+            }
+            let bad = tally.counts.bad(true) > 0;
+            self.incident_fallout(slot, &tally.fallout);
+            if bad {
+                self.judge(slot, now, changes);
+            }
+        }
+        self.release(now, changes);
+    }
+
+    /// Ejections that have ended become probations, and probations that were passed end.
+    pub(super) fn release(&mut self, now: Tick, changes: &mut Changes) {
+        let sentenced: Vec<EndpointId> = self.traffic.sentenced.iter().copied().collect();
+        for id in sentenced {
+            let Some(slot) = self.slots.get(&id).copied() else { continue };
+            let Some(known) = self.known.get_mut(slot as usize) else { continue };
+            let next = match known.health.ejection {
+                Ejection::Ejected { until } if until <= now => {
+                    known.record.on_probation(now);
+                    Ejection::Probation
+                }
+                Ejection::Probation if known.record.proven_at().is_some_and(|at| at <= now) => {
+                    known.record.acquit(now);
+                    self.traffic.sentenced.remove(&id);
+                    Ejection::Clear
+                }
+                _ => continue,
+            };
+            self.observe(slot, now, changes, |health, _| health.ejection = next);
+        }
+    }
+
+    /// When [`World::release`] has something to do.
+    pub(super) fn release_due(&self) -> Option<Tick> {
+        let due = |id: &EndpointId| {
+            let known = self.known.get(*self.slots.get(id)? as usize)?;
+            match known.health.ejection {
+                Ejection::Ejected { until } => Some(until),
+                Ejection::Probation => known.record.proven_at(),
+                Ejection::Clear => None,
+            }
+        };
+        self.traffic.sentenced.iter().filter_map(due).min()
+    }
+
+    /// By route: the endpoints that get a trickle. Not those that the operator has dialled to nothing.
+    pub(super) fn trickles(&self) -> Vec<Box<[(PoolSlot, EndpointSlot)]>> {
+        let mut trickles = vec![Vec::new(); self.routes.len()];
+        for id in &self.traffic.sentenced {
+            let Some(slot) = self.slots.get(id).copied() else { continue };
+            let Some(known) = self.known.get(slot as usize) else { continue };
+            if known.health.availability() != Availability::Trickle {
+                continue;
+            }
+            let Some(pool) = self.layout.endpoints.get(slot as usize).map(|place| place.pool) else {
+                continue;
+            };
+            for route in self.routes_of(slot) {
+                let dialled = self.route(route).is_some_and(|found| {
+                    found.pools.iter().any(|member| member.pool == pool.0 as usize && member.dial > 0)
+                });
+                if let Some(trickles) = trickles.get_mut(route as usize).filter(|_| dialled) {
+                    trickles.push((pool, EndpointSlot(slot)));
+                }
+            }
+        }
+        trickles.into_iter().map(Vec::into_boxed_slice).collect()
+    }
+
+    /// After a new layout: the counts of pools and routes are those of their endpoints.
+    pub(super) fn retell_traffic(&mut self) {
+        let pools = &self.layout.topology.pools;
+        let window = pools.iter().map(|pool| pool.eject.window).max().unwrap_or(EjectRules::default().window);
+        let grid = Grid::over(window);
+        let sum =
+            |into: &mut Option<Ring>, ring: &Ring| into.get_or_insert_with(|| Ring::new(grid)).merge(ring);
+        let mut of_pools: Vec<Option<Ring>> = vec![None; pools.len()];
+        for (place, known) in self.layout.endpoints.iter().zip(&self.known) {
+            if let Some(ring) = known.record.ring().filter(|ring| ring.grid() == grid)
+                && let Some(pool) = of_pools.get_mut(place.pool.0 as usize)
+            {
+                sum(pool, ring);
+            }
+        }
+        let mut of_routes: Vec<Option<Ring>> = vec![None; self.layout.topology.routes.len()];
+        for (ring, users) in of_pools.iter().zip(&self.users) {
+            for route in users {
+                if let (Some(ring), Some(route)) = (ring, of_routes.get_mut(*route as usize)) {
+                    sum(route, ring);
+                }
+            }
+        }
+        let sentenced = self.layout.endpoints.iter().zip(&self.known);
+        let sentenced = sentenced.filter(|(_, known)| known.health.ejection != Ejection::Clear);
+        self.traffic.sentenced = sentenced.map(|(place, _)| place.id).collect();
+        (self.traffic.grid, self.traffic.pools, self.traffic.routes) = (grid, of_pools, of_routes);
+    }
+
+    fn count_traffic(&mut self, slot: u32, counts: Counts, now: Tick) {
+        let Some(pool) = self.layout.endpoints.get(slot as usize).map(|place| place.pool.0 as usize) else {
+            return;
+        };
+        if counts.total() == 0 {
+            return;
+        }
+        let grid = self.traffic.grid;
+        let add = |ring: Option<&mut Option<Ring>>| {
+            if let Some(ring) = ring {
+                ring.get_or_insert_with(|| Ring::new(grid)).add(counts, now);
+            }
+        };
+        add(self.traffic.pools.get_mut(pool));
+        for route in self.users.get(pool).into_iter().flatten() {
+            add(self.traffic.routes.get_mut(*route as usize));
+        }
+    }
+
+    fn routes_of(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
+        let pool = self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize);
+        self.users.get(pool).into_iter().flatten().copied()
+    }
+
+    /// The traffic of a route that an endpoint's is compared with: that of its other pools; where it has only one,
+    /// that of the pool's other endpoints.
+    fn others(&self, slot: u32, route: u32) -> Comparison<'_> {
+        let pool = self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize);
+        let of_pool = self.traffic.pools.get(pool).and_then(Option::as_ref);
+        if self.route(route).is_some_and(|route| route.pools.len() > 1) {
+            let all = self.traffic.routes.get(route as usize).and_then(Option::as_ref);
+            return Comparison { all, less: of_pool };
+        }
+        let own = self.known.get(slot as usize).and_then(|known| known.record.ring());
+        Comparison { all: of_pool, less: own }
+    }
+
+    /// Late answers are held against an endpoint only while the route's others are not as late as it is.
+    fn lateness_counts(&self, slot: u32, route: u32, now: Tick) -> bool {
+        let own = self.known.get(slot as usize).and_then(|known| known.record.ring());
+        let own = own.map(|ring| ring.last(LATELY, now)).unwrap_or_default();
+        let other = self.others(slot, route).last(LATELY, now);
+        worse((own.late.max(1), own.total().max(1)), (other.late, other.total()))
+    }
+
+    /// Does what is known convict it, and may it be taken out?
+    fn judge(&mut self, slot: u32, now: Tick, changes: &mut Changes) {
+        let Some(known) = self.known.get(slot as usize) else { return };
+        let Some(rules) = self.eject_rules(slot) else { return };
+        if known.health.availability() != Availability::Up {
+            return;
+        }
+        let by_ratio = || {
+            self.routes_of(slot).find_map(|route| {
+                let late = self.lateness_counts(slot, route, now);
+                known.record.ratio(rules, &self.others(slot, route), late, now)
+            })
+        };
+        let in_a_row = known.record.in_a_row(rules).map(|detail| (Cause::Consecutive, detail));
+        let verdict = in_a_row.or_else(|| by_ratio().map(|detail| (Cause::Ratio, detail)));
+        if let Some(verdict) = verdict
+            && self.may_eject(slot, rules.max_share, now)
+        {
+            self.traffic.convicted.retain(|(at, _)| now.since(*at) < VELOCITY);
+            if let Some(place) = self.layout.endpoints.get(slot as usize) {
+                self.traffic.convicted.push((now, place.id));
+            }
+            self.eject(slot, verdict, now, changes);
+        }
+    }
+
+    /// The caps, on every route that it serves: another endpoint is available, at most `max_share` are out (but one
+    /// always may be), and in any second at most a third, rounded up, are taken out.
+    fn may_eject(&self, slot: u32, max_share: f64, now: Tick) -> bool {
+        self.routes_of(slot).all(|route| {
+            let Some(route) = self.route(route) else { return false };
+            let (mut enabled, mut up, mut out) = (0, 0, 0);
+            for member in &route.pools {
+                let view = self.pools.get(member.pool).copied().unwrap_or_default();
+                (enabled, up, out) = (enabled + view.enabled, up + view.up, out + view.out);
+            }
+            let lately = self.traffic.convicted.iter().filter(|(at, id)| {
+                let pool = self.slots.get(id).and_then(|slot| self.layout.endpoints.get(*slot as usize));
+                let here =
+                    pool.is_some_and(|place| route.pools.iter().any(|m| m.pool == place.pool.0 as usize));
+                here && now.since(*at) < VELOCITY
+            });
+            let within_share = out == 0 || f64::from(out + 1) <= max_share * f64::from(enabled);
+            let within_velocity = lately.count() < enabled.div_ceil(3) as usize;
+            up > 1 && within_share && within_velocity
+        })
+    }
+
+    fn eject(&mut self, slot: u32, (cause, detail): (Cause, String), now: Tick, changes: &mut Changes) {
+        let Some(rules) = self.eject_rules(slot).cloned() else { return };
+        let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
+        let Some(known) = self.known.get_mut(slot as usize) else { return };
+        let until = known.record.convict(cause, detail, &rules, (id.0, now));
+        if let Some(evidence) = known.record.evidence.clone() {
+            let (key, count) = (known.key.clone(), known.record.count);
+            changes.log.push(Change::Ejected { key, cause, count, lasts: until.since(now), evidence });
+        }
+        self.traffic.sentenced.insert(id);
+        self.observe(slot, now, changes, |health, _| health.ejection = Ejection::Ejected { until });
+    }
+
+    fn probe_rules(&self, slot: u32) -> Option<&ProbeRules> {
+        let pool = self.layout.endpoints.get(slot as usize)?.pool;
+        self.layout.topology.pools.get(pool.0 as usize)?.probe.as_ref()
+    }
+
+    fn eject_rules(&self, slot: u32) -> Option<&EjectRules> {
+        let pool = self.layout.endpoints.get(slot as usize)?.pool;
+        self.layout.topology.pools.get(pool.0 as usize).map(|pool| &pool.eject)
+    }
+
+    /// Convictions in a row of an endpoint, for the status page.
+    #[must_use]
+    pub fn convictions(&self, id: EndpointId) -> u32 {
+        self.slots
+            .get(&id)
+            .and_then(|slot| self.known.get(*slot as usize))
+            .map_or(0, |known| known.record.count)
+    }
+
+    /// Enabled endpoints of a route, and those of them that are out, for tests and simulations.
+    #[must_use]
+    pub fn ejected_share(&self, route: u32) -> (u32, u32) {
+        let members = self.route(route).map(|route| route.pools.as_slice()).unwrap_or_default();
+        let mut sums = (0, 0);
+        for member in members {
+            let range = self.layout.ranges.get(member.pool).cloned().unwrap_or(0..0);
+            for known in self.known.get(range.start as usize..range.end as usize).unwrap_or_default() {
+                let enabled = known.health.admin == Admin::Enabled;
+                sums.0 += u32::from(enabled);
+                sums.1 += u32::from(enabled && known.health.ejection != Ejection::Clear);
+            }
+        }
+        sums
+    }
+}
+
+/// Worth a new picture: a bucket's width is noise.
+fn moved(before: Option<u32>, after: Option<u32>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) => before.abs_diff(after) > before / 3,
+        (before, after) => before != after,
+    }
+}

@@ -1,0 +1,109 @@
+//! What one worker's requests did at one endpoint, as counts that only grow: written there, read by the keeper.
+//! Made on the first request, so that endpoints without traffic cost nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use thalweg_core::{EndpointId, SPANS, Tick, bucket_of};
+
+use crate::meters::Cell;
+
+/// Times, counted per bucket of [`bucket_of`].
+#[derive(Debug)]
+pub struct Times([AtomicU32; SPANS]);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self([const { AtomicU32::new(0) }; SPANS])
+    }
+}
+
+impl Times {
+    /// Counts one.
+    pub fn record(&self, span: Duration) {
+        if let Some(cell) = self.0.get(bucket_of(span)) {
+            cell.store(cell.load(Relaxed).wrapping_add(1), Relaxed);
+        }
+    }
+
+    /// All counts at this moment.
+    #[must_use]
+    pub fn read(&self) -> [u32; SPANS] {
+        std::array::from_fn(|nth| self.0.get(nth).map_or(0, |cell| cell.load(Relaxed)))
+    }
+}
+
+/// One endpoint's account in one worker.
+#[derive(Debug, Default)]
+pub struct Account {
+    /// Answers below 500, in time, to their end.
+    pub good: Cell,
+    /// Connect errors, resets, timeouts, 5xx.
+    pub failed: Cell,
+    /// Late first bytes.
+    pub late: Cell,
+    /// When the last good answer ended, microseconds + 1; 0 = never.
+    last_good: Cell,
+    /// Times to the first byte.
+    pub spans: Times,
+    /// Requests that failed for the client because of it.
+    pub given_up: Cell,
+    /// Requests that were tried elsewhere because of it.
+    pub retried: Cell,
+    /// Requests that were raced elsewhere because of it.
+    pub hedged: Cell,
+    /// Time that the attempt there cost those.
+    pub cost: Times,
+}
+
+impl Account {
+    /// A good answer ended.
+    pub fn good(&self, now: Tick) {
+        self.good.bump();
+        self.last_good.set(now.0.saturating_add(1));
+    }
+
+    /// When the last good answer ended.
+    #[must_use]
+    pub fn last_good(&self) -> Option<Tick> {
+        self.last_good.get().checked_sub(1).map(Tick)
+    }
+}
+
+/// All accounts of one worker. Locked when one is opened or closed, and when the keeper reads; never per request.
+#[derive(Debug, Default)]
+pub struct Accounts(Mutex<BTreeMap<EndpointId, Arc<Account>>>);
+
+impl Accounts {
+    /// Opens one.
+    pub fn open(&self, id: EndpointId) -> Arc<Account> {
+        Arc::clone(self.lock().entry(id).or_default())
+    }
+
+    /// Closes one: its endpoint has left the layout.
+    pub fn close(&self, id: EndpointId) {
+        self.lock().remove(&id);
+    }
+
+    /// The account of one endpoint.
+    #[must_use]
+    pub fn get(&self, id: EndpointId) -> Option<Arc<Account>> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn all(&self) -> Vec<(EndpointId, Arc<Account>)> {
+        self.lock().iter().map(|(id, account)| (*id, Arc::clone(account))).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, Arc<Account>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

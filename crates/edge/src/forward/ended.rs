@@ -1,0 +1,120 @@
+//! How one attempt ended, said once to the endpoint's account and to the attempt loop.
+
+use std::rc::Rc;
+
+use http::{Response, StatusCode, header};
+use hyper::body::Incoming;
+use thalweg_core::{Fault, Tick, retry};
+
+use super::Journey;
+use crate::{
+    answer::Failure,
+    peer::{Link, Peer},
+    reach::ReachError,
+    relay::RelayError,
+    settle::{Attempt, Outcome},
+};
+
+/// The head of an endpoint's answer, with what is needed to pass it on.
+pub(super) struct Answer {
+    pub(super) attempt: Attempt,
+    pub(super) link: Link,
+    pub(super) response: Response<Incoming>,
+}
+
+/// An attempt that failed.
+pub(super) struct Failed {
+    /// As far as a retry cares.
+    pub(super) cause: retry::Failure,
+    /// As far as the client cares.
+    pub(super) failure: Failure,
+    /// If it was a 5xx: kept until another attempt begins.
+    pub(super) held: Option<Box<Answer>>,
+    /// Whose fault, and since when.
+    pub(super) peer: Rc<Peer>,
+    pub(super) started: Tick,
+}
+
+/// How one attempt ended.
+pub(super) enum Ended {
+    Answered(Box<Answer>),
+    Failed(Failed),
+    /// The client, not an endpoint.
+    Client(Failure),
+}
+
+impl Journey {
+    pub(super) fn unreached(&self, attempt: &Attempt, error: &ReachError) -> Failed {
+        let (fault, now) = (error.fault(), self.local.now());
+        attempt.blame(fault, now);
+        attempt.end(Outcome::ConnectFailed, now);
+        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint not reached");
+        failed(attempt, retry::Failure::Connect, Failure::ConnectFailed(fault))
+    }
+
+    pub(super) fn unanswered(&self, attempt: &Attempt, error: &RelayError) -> Ended {
+        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint gave no answer");
+        let (outcome, ended) = match error {
+            RelayError::Stale(_) | RelayError::Reset(_) | RelayError::Protocol(_) => {
+                (Outcome::Reset, Ended::Failed(failed(attempt, retry::Failure::Reset, Failure::Reset)))
+            }
+            RelayError::Dead => {
+                (Outcome::Timeout, Ended::Failed(failed(attempt, retry::Failure::Reset, Failure::Reset)))
+            }
+            RelayError::FirstByte => (
+                Outcome::Timeout,
+                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::FirstByteTimeout)),
+            ),
+            RelayError::Total => (
+                Outcome::Timeout,
+                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout)),
+            ),
+            RelayError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
+            RelayError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
+            RelayError::ClientGone => (Outcome::ClientGone, Ended::Client(Failure::BadRequest)),
+            RelayError::TooLarge => (Outcome::ClientGone, Ended::Client(Failure::BodyTooLarge)),
+        };
+        attempt.end(outcome, self.local.now());
+        ended
+    }
+
+    /// The head was sent for good, which the verdict on retries never lets happen.
+    pub(super) fn spent(&self, attempt: &Attempt) -> Failed {
+        attempt.end(Outcome::ClientGone, self.local.now());
+        failed(attempt, retry::Failure::Reset, Failure::Reset)
+    }
+
+    pub(super) fn answered(&mut self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
+        let now = self.local.now();
+        attempt.head(now);
+        self.ledger.first_byte = Some(now.since(self.ledger.started));
+        let status = response.status();
+        if !status.is_server_error() {
+            return Ended::Answered(Box::new(Answer { attempt, link, response }));
+        }
+        attempt.blame(Fault::Status, now);
+        // Thrown away for another attempt, it still counts as what it was.
+        attempt.presume(Outcome::ServerError);
+        if status == StatusCode::SERVICE_UNAVAILABLE
+            && response.headers().contains_key(header::RETRY_AFTER)
+            && let Some(tried) = self.tried.iter_mut().find(|tried| tried.endpoint == attempt.peer.id)
+        {
+            tried.leave = true;
+        }
+        let (peer, started) = (Rc::clone(&attempt.peer), attempt.started);
+        let held = Some(Box::new(Answer { attempt, link, response }));
+        Ended::Failed(Failed {
+            cause: retry::Failure::ServerError,
+            failure: Failure::Reset,
+            held,
+            peer,
+            started,
+        })
+    }
+}
+
+/// An attempt failed without an answer.
+fn failed(attempt: &Attempt, cause: retry::Failure, failure: Failure) -> Failed {
+    let (peer, started) = (Rc::clone(&attempt.peer), attempt.started);
+    Failed { cause, failure, held: None, peer, started }
+}

@@ -1,0 +1,173 @@
+//! Rooms 4 and 5 once. A connect that is late lets a second endpoint try, since no byte was sent; the first that is
+//! there gets the request.
+
+use std::{pin::Pin, pin::pin, rc::Rc, time::Duration};
+
+use thalweg_core::{Fault, Reason};
+use tokio::time::timeout;
+
+use super::{
+    Journey,
+    ended::{Ended, Failed},
+    hedge::Heard,
+};
+use crate::{
+    peer::Link,
+    reach::{self, ReachError},
+    relay::RelayError,
+    settle::{Attempt, Outcome, Steered},
+};
+
+/// A connection that may carry the request, and whose it is.
+struct Reached {
+    attempt: Attempt,
+    link: Link,
+    /// The attempt has had its rival.
+    raced: bool,
+}
+
+impl Journey {
+    /// One attempt. A pooled connection that turns out to be dead is replaced by a new one to the same endpoint: no
+    /// byte was sent, so it is still the same attempt.
+    pub(super) async fn attempt(&mut self, attempt: Attempt) -> Ended {
+        match self.connect(attempt).await {
+            Ok(reached) => self.exchange(reached).await,
+            Err(failed) => Ended::Failed(failed),
+        }
+    }
+
+    async fn connect(&mut self, attempt: Attempt) -> Result<Reached, Failed> {
+        if let Some(link) = attempt.peer.take_idle(attempt.started) {
+            return Ok(Reached { attempt, link, raced: false });
+        }
+        let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
+        let (peer, patience) = (Rc::clone(&attempt.peer), attempt.peer.patience());
+        let mut first = pin!(reach::open(&peer, limit, attempt.started));
+        if patience < limit {
+            match timeout(patience, first.as_mut()).await {
+                Ok(result) => return self.connected(attempt, result),
+                Err(_) => {
+                    if let Some(rival) = self.steer_rival() {
+                        return self.race_connects((attempt, first), rival, limit).await;
+                    }
+                }
+            }
+        }
+        let result = first.await;
+        self.connected(attempt, result)
+    }
+
+    fn connected(&self, attempt: Attempt, result: Result<Link, ReachError>) -> Result<Reached, Failed> {
+        match result {
+            Ok(link) => Ok(Reached { attempt, link, raced: false }),
+            Err(error) => Err(self.unreached(&attempt, &error)),
+        }
+    }
+
+    /// Both connects go on until one is there. The slower one is no error, but its silence is evidence.
+    async fn race_connects(
+        &mut self,
+        (attempt, mut first): (Attempt, Pin<&mut impl Future<Output = Result<Link, ReachError>>>),
+        rival: Steered,
+        limit: Duration,
+    ) -> Result<Reached, Failed> {
+        let own = self.ledger.steered.replace(rival.clone());
+        let other = Attempt::new(Rc::clone(&rival.peer), self.local.now());
+        let peer = Rc::clone(&other.peer);
+        let mut second = pin!(reach::reach(&peer, limit, other.started));
+        let (mut failed, mut rival_failed) = (None, false);
+        loop {
+            tokio::select! {
+                biased;
+                result = first.as_mut(), if failed.is_none() => match result {
+                    Ok(link) => {
+                        other.end(Outcome::Cancelled, self.local.now());
+                        self.ledger.steered = own;
+                        self.count_hedge("connect_lost");
+                        return Ok(Reached { attempt, link, raced: true });
+                    }
+                    Err(error) => failed = Some(error),
+                },
+                result = second.as_mut(), if !rival_failed => match result {
+                    Ok(link) => {
+                        match &failed {
+                            Some(error) => _ = self.unreached(&attempt, error),
+                            None => self.outrun(&attempt),
+                        }
+                        self.count_hedge("connect_won");
+                        return Ok(Reached { attempt: other, link, raced: true });
+                    }
+                    Err(error) => {
+                        let _ = self.unreached(&other, &error);
+                        self.count_hedge("connect_failed");
+                        rival_failed = true;
+                    }
+                },
+            }
+            if let (Some(error), true) = (&failed, rival_failed) {
+                return Err(self.unreached(&attempt, error));
+            }
+        }
+    }
+
+    async fn exchange(&mut self, Reached { attempt, mut link, raced }: Reached) -> Ended {
+        let Some(mut request) = self.request(&attempt.peer) else {
+            return Ended::Failed(self.spent(&attempt));
+        };
+        loop {
+            link.exit.wanted.set(self.upgrade);
+            let sent = link.sender.try_send_request(request);
+            let heard = self.listen((&attempt, &link.exit), pin!(sent), raced).await;
+            match heard {
+                Heard::Answer(response) => return self.answered(attempt, link, response),
+                Heard::Rival(won) => {
+                    let (steered, other, link, response) = *won;
+                    self.outrun(&attempt);
+                    self.ledger.steered = Some(steered);
+                    return self.answered(other, link, response);
+                }
+                Heard::Failed(RelayError::Stale(unsent)) if link.reused => {
+                    request = *unsent;
+                    let now = self.local.now();
+                    let connect = self.rules.timeouts.connect.min(self.remaining(now));
+                    link = match reach::open(&attempt.peer, connect, now).await {
+                        Ok(link) => link,
+                        Err(error) => {
+                            // Never sent, so it is still ours to send elsewhere.
+                            self.head = Some(request.into_parts().0);
+                            return Ended::Failed(self.unreached(&attempt, &error));
+                        }
+                    };
+                }
+                Heard::Failed(error) => return self.unanswered(&attempt, &error),
+            }
+        }
+    }
+
+    /// Where a retry would go, if that is worth a race: not to whom health has given up.
+    pub(super) fn steer_rival(&mut self) -> Option<Steered> {
+        let own = self.ledger.steered.clone();
+        let peer = self.steer();
+        let rival = std::mem::replace(&mut self.ledger.steered, own);
+        match (peer, rival) {
+            (Ok(_), Some(rival)) if rival.reason != Reason::Panic => Some(rival),
+            (Ok(_), _) => {
+                self.tried.pop();
+                self.ledger.attempts -= 1;
+                None
+            }
+            (Err(_), _) => None,
+        }
+    }
+
+    /// Another endpoint was faster: no error, but evidence.
+    fn outrun(&self, attempt: &Attempt) {
+        let now = self.local.now();
+        attempt.blame(Fault::Late, now);
+        attempt.end(Outcome::Cancelled, now);
+    }
+
+    pub(super) fn count_hedge(&self, result: &'static str) {
+        self.ledger.desk.count_hedge(result, self.local.meters());
+    }
+}
