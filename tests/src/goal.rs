@@ -2,7 +2,7 @@
 //! by. Counts must be met exactly; times may take three times as long before a run fails, because machines are noisy;
 //! the report says either way whether the goal itself was reached.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thalweg_testkit::Shot;
 
 use crate::record::{Hit, Record, due_ms, quantile};
@@ -69,7 +69,7 @@ pub enum Goal {
 }
 
 /// One measured value beside what it should be.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Figure {
     /// What was measured, with its unit.
     pub what: String,

@@ -42,14 +42,14 @@ impl Kind {
         }
     }
 
-    /// The template in `bench/peers/failover`.
-    fn template(self) -> &'static str {
+    /// The template in `bench/peers/failover`; ours is built by the scene.
+    fn template(self) -> Option<&'static str> {
         match self {
-            Self::Thalweg => "thalweg.toml.tmpl",
-            Self::Nginx => "nginx.conf.tmpl",
-            Self::Haproxy => "haproxy.cfg.tmpl",
-            Self::HaproxyTuned => "haproxy-tuned.cfg.tmpl",
-            Self::Envoy => "envoy.yaml.tmpl",
+            Self::Thalweg => None,
+            Self::Nginx => Some("nginx.conf.tmpl"),
+            Self::Haproxy => Some("haproxy.cfg.tmpl"),
+            Self::HaproxyTuned => Some("haproxy-tuned.cfg.tmpl"),
+            Self::Envoy => Some("envoy.yaml.tmpl"),
         }
     }
 
@@ -89,8 +89,9 @@ impl Peer {
     /// Starts one over these endpoints and waits until it answers and its checks had their first rounds.
     pub fn start(kind: Kind, endpoints: &[SocketAddr], scratch: &Scratch) -> Self {
         let port = free_port();
-        let name = kind.template().trim_end_matches(".tmpl");
-        let template = repository().join("bench/peers/failover").join(kind.template());
+        let template = kind.template().expect("a peer has a template");
+        let name = template.trim_end_matches(".tmpl");
+        let template = repository().join("bench/peers/failover").join(template);
         let mut text = fs::read_to_string(&template).unwrap_or_else(|error| panic!("{}: {error}", template.display()));
         for (nth, endpoint) in endpoints.iter().enumerate() {
             text = text.replace(&format!("@EP{}@", nth + 1), &endpoint.to_string());
@@ -143,7 +144,7 @@ impl Drop for Peer {
 fn command(kind: Kind, program: &Path, config: &Path, dir: &Path) -> Command {
     let mut command = Command::new(program);
     match kind {
-        Kind::Thalweg => command.args(["run", "--config"]).arg(config),
+        Kind::Thalweg => &mut command,
         Kind::Nginx => command.arg("-p").arg(dir).arg("-c").arg(config),
         Kind::Haproxy | Kind::HaproxyTuned => command.args(["-db", "-f"]).arg(config),
         Kind::Envoy => command

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thalweg_testkit::repository;
 
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
 pub const ROW_MS: f64 = 100.0;
 
 /// What one cell gave.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Verdict {
     /// The cell's name.
     pub cell: String,
@@ -53,12 +53,14 @@ pub struct Verdict {
 }
 
 /// A hundred milliseconds, by the moment when requests were due.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Row {
     /// Requests due.
     pub due: usize,
     /// Of these, failed.
     pub failed: usize,
+    /// Good answers that were complete in these 100 ms.
+    pub answered: usize,
     /// Median latency of GETs.
     pub p50_ms: f64,
     /// The slowest GET.
@@ -145,6 +147,10 @@ fn rows(record: &Record) -> Vec<Row> {
     let count = (record.end_ms / ROW_MS).ceil() as usize;
     let mut rows = vec![Row::default(); count];
     for shot in &record.shots {
+        let done_ms = due_ms(shot) + shot.latency_us as f64 / 1000.0;
+        if let Some(row) = rows.get_mut((done_ms / ROW_MS) as usize) {
+            row.answered += usize::from(!shot.failed());
+        }
         let Some(row) = rows.get_mut((due_ms(shot) / ROW_MS) as usize) else { continue };
         row.due += 1;
         row.failed += usize::from(shot.failed());
