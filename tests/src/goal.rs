@@ -147,21 +147,19 @@ impl Goal {
 /// What is due before this is not judged: connections are being opened.
 const WARM_MS: f64 = 1000.0;
 
-/// The earliest moment after the fault from which the share stays under the limit until the cure, taken over all
-/// that is left (a single request late in the fault is no share).
+/// The last request that went there in any second of the fault in which the region had more than its limit: seconds
+/// that overlap, because a share over the whole fault would forgive a bad start.
 fn leaves(record: &Record, region: &str, limit: f64) -> f64 {
+    const SPAN_MS: f64 = 1000.0;
+    const STEP_MS: f64 = 100.0;
     let (fault, cure) = (record.fault_ms, record.cure_ms);
-    let mut due: Vec<&Hit> = record.hits.iter().filter(|hit| (fault..cure).contains(&hit.due_ms)).collect();
-    due.sort_by(|one, other| other.due_ms.total_cmp(&one.due_ms));
-    let (mut all, mut there, mut since) = (0.0, 0.0, cure);
-    for hit in due {
-        all += 1.0;
-        there += f64::from(u8::from(record.region(hit.site) == region));
-        if there / all <= limit {
-            since = hit.due_ms;
-        }
-    }
-    since - fault
+    let steps = ((cure - fault - SPAN_MS) / STEP_MS).max(0.0) as usize;
+    let over = (0..=steps)
+        .map(|nth| fault + nth as f64 * STEP_MS)
+        .rfind(|from| record.share(region, *from, from + SPAN_MS) > limit);
+    let Some(from) = over else { return 0.0 };
+    let there = |hit: &&Hit| record.region(hit.site) == region && (from..from + SPAN_MS).contains(&hit.due_ms);
+    record.hits.iter().filter(there).map(|hit| hit.due_ms - fault).fold(0.0, f64::max)
 }
 
 fn returns(record: &Record, region: &str) -> f64 {

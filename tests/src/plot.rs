@@ -47,13 +47,9 @@ pub fn draw(fault: &str, runs: &[Verdict]) -> String {
         let top = TOP + nth as f64 * (PANEL + GAP);
         axes(&mut svg, panel, top, span_ms, x);
         for (run, colour) in runs.iter().zip(COLOURS) {
-            let points: Vec<String> = run
-                .rows
-                .iter()
-                .enumerate()
-                .map(|(at, row)| format!("{:.1},{:.1}", x((at as f64 + 0.5) * ROW_MS), panel.y(top, (panel.value)(row))))
-                .collect();
-            push(&mut svg, format_args!("<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.2\" points=\"{}\"/>", points.join(" ")));
+            let heights: Vec<f64> = run.rows.iter().map(|row| panel.y(top, (panel.value)(row))).collect();
+            let line = points(&heights, &x);
+            push(&mut svg, format_args!("<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.2\" points=\"{line}\"/>"));
         }
     }
     for (nth, (run, colour)) in runs.iter().zip(COLOURS).enumerate() {
@@ -72,6 +68,18 @@ impl Panel {
         let share = (scale(value) - scale(low)) / (scale(high) - scale(low));
         top + PANEL * (1.0 - share.clamp(0.0, 1.0))
     }
+}
+
+/// A point per row; those between two of the same height are left out, which changes nothing that is seen.
+fn points(heights: &[f64], x: impl Fn(f64) -> f64) -> String {
+    let mut line = String::new();
+    for (at, height) in heights.iter().enumerate() {
+        let same = |other: Option<&f64>| other.is_some_and(|other| (other - height).abs() < 0.05);
+        if at == 0 || !same(heights.get(at - 1)) || !same(heights.get(at + 1)) {
+            let _infallible = write!(line, "{:.1},{height:.1} ", x((at as f64 + 0.5) * ROW_MS));
+        }
+    }
+    line.trim_end().to_owned()
 }
 
 fn axes(svg: &mut String, panel: &Panel, top: f64, span_ms: f64, x: impl Fn(f64) -> f64) {
@@ -101,6 +109,7 @@ mod tests {
         let panel = &PANELS[2];
         let (ten, hundred) = (panel.y(0.0, 10.0), panel.y(0.0, 100.0));
         assert!((ten - hundred - PANEL / 4.0).abs() < 1e-9);
+        assert_eq!(points(&[1.0, 1.0, 1.0, 2.0], |ms| ms), "50.0,1.0 250.0,1.0 350.0,2.0");
         assert_eq!((panel.y(0.0, 0.0), panel.y(0.0, 1e9)), (PANEL, 0.0));
     }
 }

@@ -144,7 +144,11 @@ async fn accept(listener: TcpListener, region: Rc<Region>, stopped: watch::Recei
         let (region, mut stopped) = (Rc::clone(&region), stopped.clone());
         spawn_local(async move {
             let ours = Rc::clone(&region);
-            let service = service_fn(move |request| answer(Rc::clone(&ours), request, nth));
+            // Noted before there is a future that a client who left could drop: what arrived has arrived.
+            let service = service_fn(move |request| {
+                note(&ours, &request, nth);
+                answer(Rc::clone(&ours), request)
+            });
             let http = hyper::server::conn::http1::Builder::new();
             let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(tcp), service));
             tokio::select! {
@@ -159,14 +163,24 @@ async fn accept(listener: TcpListener, region: Rc<Region>, stopped: watch::Recei
     }
 }
 
-async fn answer(region: Rc<Region>, request: Request<Incoming>, nth: u64) -> Result<Response<Answer>, Infallible> {
+fn id(request: &Request<Incoming>) -> String {
+    request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or("-").to_owned()
+}
+
+/// One write per request, so that lines of a killed process are whole or absent.
+fn note(region: &Region, request: &Request<Incoming>, nth: u64) {
+    if request.uri().path() != "/health" {
+        let line = format!("{} {nth} {} {}\n", now_us(), request.method(), id(request));
+        region.log.borrow_mut().write_all(line.as_bytes()).expect("the log can be written");
+    }
+}
+
+async fn answer(region: Rc<Region>, request: Request<Incoming>) -> Result<Response<Answer>, Infallible> {
     let mood = region.mood.get();
     if request.uri().path() == "/health" {
         return Ok(health(&mood).await);
     }
-    let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or("-").to_owned();
-    let line = format!("{} {nth} {} {id}\n", now_us(), request.method());
-    region.log.borrow_mut().write_all(line.as_bytes()).expect("the log can be written");
+    let id = id(&request);
     let served = region.served.get();
     region.served.set(served + 1);
     let post = request.method() == Method::POST;
