@@ -57,7 +57,7 @@ pub enum Goal {
     Attempts(f64),
     /// The last failed request after the cure.
     Healed(f64),
-    /// Connections that were new in the five seconds after the cure, per connection in use before the fault.
+    /// Connections that were new in the five seconds after the cure, per connection opened before the fault.
     Fresh(f64),
     /// All requests are answered by this region so long after the first attempt that failed.
     Moves {
@@ -203,7 +203,8 @@ fn fresh(record: &Record) -> f64 {
         let within = record.hits.iter().filter(|hit| (from..to).contains(&hit.at_ms));
         within.map(|hit| (hit.site, hit.connection)).collect()
     };
-    let steady = used(WARM_MS, record.fault_ms).len();
+    // From the very start: a cold start opens connections as a recovery does.
+    let steady = used(0.0, record.fault_ms).len();
     let before = used(0.0, record.cure_ms);
     let new = used(record.cure_ms, record.cure_ms + 5000.0).difference(&before).count();
     new as f64 / steady.max(1) as f64

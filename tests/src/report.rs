@@ -48,6 +48,9 @@ pub struct Verdict {
     pub figures: Vec<Figure>,
     /// Broken invariants; of peers they are shown, not judged.
     pub broken: Vec<String>,
+    /// What the edge counted: hedges, retries, ejections, each with its labels.
+    #[serde(default)]
+    pub counted: BTreeMap<String, f64>,
     /// The course of the run.
     pub rows: Vec<Row>,
 }
@@ -65,6 +68,8 @@ pub struct Row {
     pub p50_ms: f64,
     /// The slowest GET.
     pub max_ms: f64,
+    /// Connections to regions on which the first request arrived then.
+    pub opened: usize,
     /// Who answered how many.
     pub by: BTreeMap<String, usize>,
 }
@@ -89,6 +94,7 @@ impl Verdict {
             fault_ms: (record.fault_ms, record.cure_ms),
             figures: cell.goals.iter().map(|goal| goal.figure(record)).collect(),
             broken: invariants::broken(record, &cell.scene),
+            counted: counted(record),
             rows: rows(record),
         }
     }
@@ -117,7 +123,7 @@ impl Verdict {
         );
         for figure in &self.figures {
             let mark = if figure.reached() { "" } else { " !" };
-            let value = if figure.value > 1e12 { "never".to_owned() } else { format!("{:.2}", figure.value) };
+            let value = if figure.value > 1e12 { "never".to_owned() } else { format!("{:.3}", figure.value) };
             let _infallible = write!(line, " | {} {value} (<= {}){mark}", figure.what, figure.goal);
         }
         for broken in &self.broken {
@@ -143,6 +149,18 @@ pub fn directory() -> PathBuf {
     target.map_or_else(|| repository().join("target"), PathBuf::from).join("chaos")
 }
 
+fn counted(record: &Record) -> BTreeMap<String, f64> {
+    const SHOWN: [&str; 5] = ["_hedges_", "_retries_", "_budget_", "_ejections_", "_failovers_"];
+    let samples = record.book.iter().flat_map(|book| &book.metrics.samples);
+    let shown = samples.filter(|sample| sample.value > 0.0 && SHOWN.iter().any(|part| sample.name.contains(part)));
+    shown
+        .map(|sample| {
+            let labels: Vec<&str> = sample.labels.values().map(String::as_str).collect();
+            (format!("{} {}", sample.name, labels.join(" ")), sample.value)
+        })
+        .collect()
+}
+
 fn rows(record: &Record) -> Vec<Row> {
     let count = (record.end_ms / ROW_MS).ceil() as usize;
     let mut rows = vec![Row::default(); count];
@@ -156,6 +174,16 @@ fn rows(record: &Record) -> Vec<Row> {
         row.failed += usize::from(shot.failed());
         if !shot.by.is_empty() {
             *row.by.entry(shot.by.clone()).or_default() += 1;
+        }
+    }
+    let mut first: BTreeMap<_, f64> = BTreeMap::new();
+    for hit in &record.hits {
+        let at = first.entry((hit.site, hit.connection)).or_insert(hit.at_ms);
+        *at = at.min(hit.at_ms);
+    }
+    for at_ms in first.values() {
+        if let Some(row) = rows.get_mut((at_ms / ROW_MS) as usize) {
+            row.opened += 1;
         }
     }
     for (nth, row) in rows.iter_mut().enumerate() {

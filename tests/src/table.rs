@@ -141,7 +141,7 @@ impl Fault {
             Self::Flap => (flaps(if whole { 60_000 } else { 18_000 }), 2000),
             Self::Outage => {
                 let broken = Mood { errors: 100, health: Health::Fail, ..CALM };
-                everywhere(broken, if whole { 30_000 } else { SPAN }, 6000)
+                everywhere(broken, 30_000, 6000)
             }
             Self::Blackout => {
                 let dead = all(Act::Kill).map(|act| (0, act));
