@@ -1,6 +1,6 @@
 # The verbs of the repository. Each is a script, so that each can be read and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-infra bench fmt lint
+.PHONY: help setup run test test-long test-infra chaos chaos-compare bench fmt lint
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -19,6 +19,12 @@ test-long: ## the slow tests
 
 test-infra: ## all checks of infra/; ONLY="test_helm.py::test_x" for one
 	@exec scripts/test-infra.sh
+
+chaos: ## every fault under every policy, measured (about 55 minutes, root for dropped packets); ONLY="freeze slow" for some
+	@exec scripts/chaos.sh $(ONLY)
+
+chaos-compare: ## the same faults against nginx, HAProxy and Envoy (about 25 minutes); writes docs/failover.md
+	@exec scripts/chaos-compare.sh $(ONLY)
 
 bench: ## thalweg beside nginx, HAProxy and Envoy, then the micro-benches (about 40 minutes)
 	@bench/run.sh $(BENCH_ARGS) && exec cargo bench --locked -p thalweg-bench

@@ -1,1 +1,27 @@
-//! Scenarios live in `tests/`; this library is empty on purpose.
+//! The chaos suite: regions as processes of their own, faults by script, a book at both ends, goals, figures. Scenarios
+//! live in `tests/tests`; `tests/tests/chaos.rs` runs the short form of what is here, the binary `chaos` all of it.
+//!
+//! Reading order: a [`cell::Cell`] is a scene, a script and goals; [`drive`] plays it into a [`record::Record`];
+//! [`invariants`] and [`goal`] judge the record; [`report`] and [`plot`] show it.
+
+pub mod cell;
+pub mod table;
+
+pub mod drive;
+pub mod scene;
+
+pub mod netns;
+pub mod peer;
+pub mod site;
+
+pub mod record;
+
+pub mod goal;
+pub mod invariants;
+
+pub mod compare;
+pub mod plot;
+pub mod report;
+
+pub mod clock;
+pub mod mood;

@@ -11,6 +11,7 @@ mod wait;
 mod behaviour;
 mod endpoint;
 mod message;
+mod relay;
 mod serve;
 mod wire;
 
@@ -42,6 +43,7 @@ pub use message::Head;
 pub use metrics::{Metrics, Sample};
 pub use port::{Reserved, free_port};
 pub use regions::{Region, python, skip};
+pub use relay::{Relay, Weather};
 pub use scratch::Scratch;
 pub use tls::{Authority, Leaf, client_config, server_config, server_config_with};
 pub use wait::{eventually, eventually_some, stays};

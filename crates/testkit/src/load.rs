@@ -1,5 +1,6 @@
 //! Open-loop load: requests are sent when they are due, whatever became of the earlier ones, so that a stall shows in
-//! every latency it touched. Every request carries its own `X-Request-Id`.
+//! every latency it touched. Every request carries its own `X-Request-Id`; an answer whose `X-For` names another one
+//! is a failure.
 
 use std::{
     net::SocketAddr,
@@ -148,10 +149,12 @@ impl Load {
             idle: Mutex::default(),
             shots: Mutex::default(),
             closed: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
-        let task = runtime().spawn(pace(Arc::clone(&shared)));
-        Running { shared, task }
+        let began = Instant::now();
+        let task = runtime().spawn(pace(Arc::clone(&shared), began));
+        Running { shared, task, began }
     }
 }
 
@@ -160,6 +163,8 @@ impl Load {
 pub struct Running {
     shared: Arc<Shared>,
     task: JoinHandle<()>,
+    /// What every `due_us` counts from.
+    pub began: Instant,
 }
 
 impl Running {
@@ -184,7 +189,9 @@ impl Running {
     pub fn join(self) -> Report {
         runtime().block_on(self.task).expect("the load generator does not panic");
         self.shared.stop.store(true, Ordering::SeqCst);
-        Report::new(std::mem::take(&mut *lock(&self.shared.shots)), self.shared.closed.load(Ordering::SeqCst))
+        let (sent, closed) = (&self.shared.sent, &self.shared.closed);
+        let shots = std::mem::take(&mut *lock(&self.shared.shots));
+        Report::new(shots, sent.load(Ordering::SeqCst), closed.load(Ordering::SeqCst))
     }
 }
 
@@ -194,6 +201,7 @@ struct Shared {
     idle: Mutex<Vec<Sender>>,
     shots: Mutex<Vec<Shot>>,
     closed: AtomicU64,
+    sent: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -205,9 +213,8 @@ enum Sender {
 }
 
 /// Sends each request when it is due.
-async fn pace(shared: Arc<Shared>) {
+async fn pace(shared: Arc<Shared>, began: Instant) {
     let load = &shared.load;
-    let began = Instant::now();
     let mut tasks = tokio::task::JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(2));
     let mut nth = 0;
@@ -219,6 +226,7 @@ async fn pace(shared: Arc<Shared>) {
             tasks.spawn(shoot(Arc::clone(&shared), nth, began, at));
             nth += 1;
         }
+        shared.sent.store(nth, Ordering::SeqCst);
         while tasks.try_join_next().is_some() {}
     }
     while tasks.join_next().await.is_some() {}
@@ -276,6 +284,10 @@ async fn exchange(shared: &Arc<Shared>, nth: u64, post: bool, id: &str) -> (Outc
     };
     let whole = whole.to_bytes();
     if load.echoed && post && status == 200 && whole != own {
+        return (Outcome::Failed("another answer".to_owned()), String::new());
+    }
+    let own = |value: &http::HeaderValue| value.as_bytes() == id.as_bytes();
+    if !parts.headers.get("x-for").is_none_or(own) {
         return (Outcome::Failed("another answer".to_owned()), String::new());
     }
     let told = parts.headers.get("x-endpoint").and_then(|name| name.to_str().ok()).map(str::to_owned);

@@ -1,0 +1,129 @@
+//! One experiment: who steers over what, which faults strike when, and what must hold. Plain data; `table` is the list.
+
+use crate::{goal::Goal, mood::Mood};
+
+/// The word that the config has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// In order.
+    Failover,
+    /// Equal shares.
+    Weighted,
+    /// The nearest.
+    Latency,
+}
+
+impl Policy {
+    /// As the config spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Failover => "failover",
+            Self::Weighted => "weighted",
+            Self::Latency => "latency",
+        }
+    }
+}
+
+/// What clients speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// HTTP/1.1.
+    H1,
+    /// TLS and HTTP/2.
+    H2,
+}
+
+/// What stands there before anything goes wrong: three regions, an edge, load.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// How the edge steers.
+    pub policy: Policy,
+    /// What clients speak.
+    pub wire: Wire,
+    /// Requests per second.
+    pub rate: f64,
+    /// This share of the requests are POSTs.
+    pub posts: f64,
+    /// Bytes of each answer, and of each POST; 0 = small.
+    pub body: usize,
+    /// Endpoints in each region.
+    pub endpoints: usize,
+    /// Round trip to each region.
+    pub distances_ms: [u64; 3],
+    /// Whether slow requests are sent twice.
+    pub hedge: bool,
+    /// How long a region that returns must have been well.
+    pub hold_s: u64,
+    /// Each region in a network namespace, where packets can be dropped.
+    pub apart: bool,
+    /// The first region is a name, with a spare site that the name can move to.
+    pub named: bool,
+}
+
+impl Scene {
+    /// 500/s, a fifth of them POSTs, one endpoint per region, all equally near, no hedges.
+    pub fn new(policy: Policy, wire: Wire) -> Self {
+        let distances_ms = if policy == Policy::Latency { [2, 22, 42] } else { [0, 0, 0] };
+        Self {
+            policy,
+            wire,
+            rate: 500.0,
+            posts: 0.2,
+            body: 0,
+            endpoints: 1,
+            distances_ms,
+            hedge: false,
+            hold_s: 2,
+            apart: false,
+            named: false,
+        }
+    }
+
+    /// What a return may take beyond its ten seconds: weighted pools return at once.
+    pub fn hold_ms(&self) -> u64 {
+        if self.policy == Policy::Weighted { 0 } else { self.hold_s * 1000 }
+    }
+}
+
+/// Something that happens to a site, named by its number: region by region, the spare last.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Act {
+    /// `kill -9`.
+    Kill(usize),
+    /// Starts again on the same address.
+    Revive(usize),
+    /// SIGTERM.
+    Terminate(usize),
+    /// SIGSTOP.
+    Freeze(usize),
+    /// SIGCONT.
+    Thaw(usize),
+    /// Packets to it are dropped, or not.
+    CutOff(usize, bool),
+    /// It behaves like this from now on.
+    Tell(usize, Mood),
+    /// The name of the first region means this site from now on.
+    Resolve(usize),
+}
+
+/// One experiment.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// `FAULT/POLICY/WIRE`, the key everywhere.
+    pub name: String,
+    /// The scene.
+    pub scene: Scene,
+    /// What happens, and when (milliseconds from the start of the load), in order.
+    pub script: Vec<(u64, Act)>,
+    /// When the load ends.
+    pub end_ms: u64,
+    /// What must hold beside the invariants.
+    pub goals: Vec<Goal>,
+}
+
+impl Cell {
+    /// The fault, which is the first part of the name.
+    pub fn fault(&self) -> &str {
+        self.name.split('/').next().unwrap_or_default()
+    }
+}

@@ -1,0 +1,88 @@
+//! Plays one cell: sets the scene, starts the load, strikes when the script says, and gathers what both ends wrote.
+
+use std::{
+    collections::HashMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use thalweg_testkit::{Edge, eventually};
+
+use crate::{
+    cell::{Act, Cell},
+    clock,
+    peer::Kind,
+    record::{Book, Record},
+    scene::{Proxy, Stage},
+    site::Site,
+};
+
+/// Plays this cell with this proxy, in real time, to its end.
+pub fn play(cell: &Cell, kind: Kind) -> Record {
+    let mut stage = Stage::set(&cell.scene, kind);
+    let load = stage.load(&cell.scene).start();
+    let began = load.began;
+    let began_us = clock::us(began);
+    let since = || began.elapsed().as_secs_f64() * 1000.0;
+    let (mut fault_ms, mut cure_ms) = (f64::MAX, 0.0);
+    for (at_ms, act) in &cell.script {
+        wait_until(began, *at_ms);
+        fault_ms = since().min(fault_ms);
+        apply(act, &mut stage);
+        cure_ms = since();
+    }
+    wait_until(began, cell.end_ms);
+    let end_ms = since();
+    // A site that still stands still would keep its requests until they time out.
+    stage.sites.iter().for_each(Site::thaw);
+    let report = load.stop();
+    let book = match &stage.proxy {
+        Proxy::Thalweg(edge) => Some(book(edge, report.shots.len())),
+        Proxy::Peer(_) => None,
+    };
+    let arrivals: Vec<_> = stage.sites.iter().map(Site::arrivals).collect();
+    Record {
+        cell: cell.name.clone(),
+        proxy: kind.name().to_owned(),
+        hits: Record::hits(&report.shots, &arrivals, began_us),
+        sent: usize::try_from(report.sent).unwrap_or(usize::MAX),
+        shots: report.shots,
+        sites: stage.sites.iter().map(|site| site.name.clone()).collect(),
+        fault_ms,
+        cure_ms,
+        end_ms,
+        book,
+    }
+}
+
+fn wait_until(began: Instant, at_ms: u64) {
+    thread::sleep((began + Duration::from_millis(at_ms)).saturating_duration_since(Instant::now()));
+}
+
+fn apply(act: &Act, stage: &mut Stage) {
+    match act {
+        Act::Kill(site) => stage.sites[*site].kill(),
+        Act::Revive(site) => stage.sites[*site].revive(),
+        Act::Terminate(site) => stage.sites[*site].terminate(),
+        Act::Freeze(site) => stage.sites[*site].freeze(),
+        Act::Thaw(site) => stage.sites[*site].thaw(),
+        Act::CutOff(site, yes) => stage.sites[*site].cut_off(*yes),
+        Act::Tell(site, mood) => stage.sites[*site].tell(mood),
+        Act::Resolve(site) => stage.resolve(*site),
+    }
+}
+
+/// What the edge wrote down, once the last line is out.
+fn book(edge: &Edge, sent: usize) -> Book {
+    let mut logged: HashMap<String, usize> = HashMap::new();
+    eventually("every request is logged", Duration::from_secs(5), || {
+        logged.clear();
+        for line in edge.access_log() {
+            if let Some(id) = line["request_id"].as_str() {
+                *logged.entry(id.to_owned()).or_default() += 1;
+            }
+        }
+        logged.len() >= sent
+    });
+    Book { logged, metrics: edge.metrics() }
+}

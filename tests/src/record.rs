@@ -1,0 +1,165 @@
+//! What happened in one cell, from both ends: the load generator's book, the sites' files, the edge's own log and
+//! counters. Times are milliseconds from the start of the load. Facts only; judging them is for goals and invariants.
+
+use std::collections::{BTreeMap, HashMap};
+
+use thalweg_testkit::{Metrics, Outcome, Shot};
+
+use crate::site::Arrival;
+
+/// What the edge says about itself.
+#[derive(Clone, Debug)]
+pub struct Book {
+    /// How often each request id is in its access log.
+    pub logged: HashMap<String, usize>,
+    /// `/metrics` after the last answer.
+    pub metrics: Metrics,
+}
+
+/// One request at one site.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    /// Which site.
+    pub site: usize,
+    /// When the request was due at the client; the site's clock says when it was read, which a frozen site does late.
+    pub due_ms: f64,
+    /// When the site read it.
+    pub at_ms: f64,
+    /// Connection, unique within the site.
+    pub connection: (usize, u64),
+    /// Its id.
+    pub id: String,
+    /// Whether it was a POST.
+    pub post: bool,
+}
+
+/// The record of one cell.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The cell's name.
+    pub cell: String,
+    /// Who steered.
+    pub proxy: String,
+    /// Every request sent, in order of its end.
+    pub shots: Vec<Shot>,
+    /// Names of the sites.
+    pub sites: Vec<String>,
+    /// Everything that arrived.
+    pub hits: Vec<Hit>,
+    /// When the first act struck and when the last one was over, as it really was.
+    pub fault_ms: f64,
+    /// See `fault_ms`.
+    pub cure_ms: f64,
+    /// When the load ended.
+    pub end_ms: f64,
+    /// Requests that were due; as many must have ended.
+    pub sent: usize,
+    /// Absent for peers.
+    pub book: Option<Book>,
+}
+
+impl Record {
+    /// Joins the sites' files with the load's book.
+    pub fn hits(shots: &[Shot], sites: &[Vec<Arrival>], began_us: i64) -> Vec<Hit> {
+        let due: HashMap<&str, f64> = shots.iter().map(|shot| (shot.id.as_str(), due_ms(shot))).collect();
+        let of = |(site, arrivals): (usize, &Vec<Arrival>)| {
+            arrivals
+                .iter()
+                .filter_map(|arrival| {
+                    Some(Hit {
+                        site,
+                        due_ms: *due.get(arrival.id.as_str())?,
+                        at_ms: (arrival.at_us - began_us) as f64 / 1000.0,
+                        connection: arrival.connection,
+                        id: arrival.id.clone(),
+                        post: arrival.post,
+                    })
+                })
+                .collect::<Vec<_>>()
+        };
+        sites.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Latencies of GETs that were due in this span, sorted, in milliseconds.
+    pub fn latencies(&self, from_ms: f64, to_ms: f64) -> Vec<f64> {
+        let due = |shot: &&Shot| !shot.post && (from_ms..to_ms).contains(&due_ms(shot));
+        let mut all: Vec<f64> =
+            self.shots.iter().filter(due).map(|shot| shot.latency_us as f64 / 1000.0).collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
+    /// Failed requests (cut answers apart), POSTs or not.
+    pub fn failed(&self, posts: bool) -> Vec<&Shot> {
+        self.shots.iter().filter(|shot| shot.failed() && shot.post == posts).collect()
+    }
+
+    /// Answers that were cut after their head.
+    pub fn cut(&self) -> usize {
+        self.shots.iter().filter(|shot| matches!(shot.outcome, Outcome::CutAfterHead(_))).count()
+    }
+
+    /// The share of a region in all that arrived of what was due in this span, 0..1; 0 when nothing did.
+    pub fn share(&self, region: &str, from_ms: f64, to_ms: f64) -> f64 {
+        let due: Vec<&Hit> = self.hits.iter().filter(|hit| (from_ms..to_ms).contains(&hit.due_ms)).collect();
+        let there = due.iter().filter(|hit| self.region(hit.site) == region).count();
+        if due.is_empty() { 0.0 } else { there as f64 / due.len() as f64 }
+    }
+
+    /// The shares of a region in spans of this length, from one moment to another.
+    pub fn shares(&self, region: &str, from_ms: f64, to_ms: f64, span_ms: f64) -> Vec<f64> {
+        let count = ((to_ms - from_ms) / span_ms).floor().max(0.0) as usize;
+        (0..count)
+            .map(|nth| {
+                let start = from_ms + nth as f64 * span_ms;
+                self.share(region, start, start + span_ms)
+            })
+            .collect()
+    }
+
+    /// How often each id arrived at each site.
+    pub fn tries(&self) -> BTreeMap<&str, BTreeMap<usize, usize>> {
+        let mut tries: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
+        for hit in &self.hits {
+            *tries.entry(&hit.id).or_default().entry(hit.site).or_default() += 1;
+        }
+        tries
+    }
+
+    /// POSTs that arrived more than once, anywhere.
+    pub fn doubled_posts(&self) -> Vec<String> {
+        let posts: std::collections::HashSet<&str> =
+            self.hits.iter().filter(|hit| hit.post).map(|hit| hit.id.as_str()).collect();
+        let tries = self.tries();
+        let twice = tries.iter().filter(|(id, at)| posts.contains(*id) && at.values().sum::<usize>() > 1);
+        twice.map(|(id, _)| (*id).to_owned()).collect()
+    }
+
+    /// The region of a site.
+    pub fn region(&self, site: usize) -> &str {
+        self.sites[site].split('#').next().unwrap_or_default()
+    }
+}
+
+/// When a request was due.
+pub fn due_ms(shot: &Shot) -> f64 {
+    shot.due_us as f64 / 1000.0
+}
+
+/// A quantile of sorted values; 0 when there are none.
+pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted.get(rank.saturating_sub(1).min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_seen() {
+        let values: Vec<f64> = (1..=1000).map(f64::from).collect();
+        assert_eq!((quantile(&values, 0.5), quantile(&values, 0.999)), (500.0, 999.0));
+        assert_eq!((quantile(&values, 1.0), quantile(&[], 0.5)), (1000.0, 0.0));
+    }
+}

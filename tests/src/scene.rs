@@ -1,0 +1,148 @@
+//! Sets a scene: three regions in three clouds, a proxy over them, a load towards it. Who the proxy is, is a parameter:
+//! the comparison plays the same scenes with others.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use thalweg_testkit::{Authority, Conf, Dns, Edge, Load, Records, Scratch, client_config};
+
+use crate::{
+    cell::{Policy, Scene, Wire},
+    netns::Namespace,
+    peer::{Kind, Peer},
+    site::{Place, Site},
+};
+
+/// Cloud and region, nearest first.
+pub const REGIONS: [(&str, &str); 3] =
+    [("aws", "us-east-1"), ("gcp", "europe-west1"), ("azure", "southeastasia")];
+
+/// What every request asks for.
+const HOST: &str = "api.test";
+
+/// Who steers.
+#[derive(Debug)]
+pub enum Proxy {
+    /// The edge under test.
+    Thalweg(Box<Edge>),
+    /// Somebody else.
+    Peer(Peer),
+}
+
+/// A scene that stands.
+#[derive(Debug)]
+pub struct Stage {
+    /// Region by region, the spare last.
+    pub sites: Vec<Site>,
+    /// Who steers.
+    pub proxy: Proxy,
+    /// The name server, in scenes with a name.
+    pub dns: Option<Dns>,
+    authority: Authority,
+    _scratch: Scratch,
+}
+
+impl Stage {
+    /// Sets the scene for this proxy and waits until all of it is well.
+    pub fn set(scene: &Scene, kind: Kind) -> Self {
+        let scratch = Scratch::new();
+        let sites = sites(scene, &scratch);
+        let authority = Authority::new("chaos");
+        let dns = scene.named.then(|| name_server(&sites[0]));
+        let proxy = match kind {
+            Kind::Thalweg => Proxy::Thalweg(Box::new(edge(scene, &sites, &authority, dns.as_ref()))),
+            other => {
+                let plain = !scene.named && scene.wire == Wire::H1 && scene.endpoints == 1;
+                assert!(plain, "{other:?} plays plain scenes only");
+                let addrs: Vec<SocketAddr> = sites.iter().map(Site::addr).collect();
+                Proxy::Peer(Peer::start(other, &addrs, &scratch))
+            }
+        };
+        Self { sites, proxy, dns, authority, _scratch: scratch }
+    }
+
+    /// The load of this scene, without an end.
+    pub fn load(&self, scene: &Scene) -> Load {
+        let addr = match &self.proxy {
+            Proxy::Thalweg(edge) => edge.web(),
+            Proxy::Peer(peer) => peer.addr(),
+        };
+        let load = Load::to(addr).host(HOST).rate(scene.rate).posts(scene.posts).post_path("/echo").echoed();
+        let load = if scene.body > 0 { load.path(&format!("/bytes/{}", scene.body)) } else { load.path("/") };
+        match scene.wire {
+            Wire::H1 => load.fresh(0.02),
+            Wire::H2 => load.tls(client_config(&self.authority, &["h2"], &[])).h2(),
+        }
+    }
+
+    /// Lets the name of the first region mean this site alone.
+    pub fn resolve(&self, site: usize) {
+        if let Some(dns) = &self.dns {
+            dns.set(HOST, Records::Addresses(vec![self.sites[site].addr().ip()], 1));
+        }
+    }
+}
+
+fn sites(scene: &Scene, scratch: &Scratch) -> Vec<Site> {
+    let mut sites = Vec::new();
+    for (nth, (_, region)) in REGIONS.iter().enumerate() {
+        for endpoint in 0..scene.endpoints {
+            let name = if endpoint == 0 { (*region).to_owned() } else { format!("{region}#{endpoint}") };
+            let place = if scene.apart {
+                Place::Apart(Namespace::new())
+            } else {
+                Site::loopback(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)
+            };
+            sites.push(Site::start(&name, place, scratch.path(), scene.distances_ms[nth]));
+        }
+    }
+    if scene.named {
+        let place = Site::loopback(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)), sites[0].addr().port());
+        sites.push(Site::start("spare", place, scratch.path(), scene.distances_ms[0]));
+    }
+    sites
+}
+
+fn name_server(first: &Site) -> Dns {
+    let dns = Dns::start();
+    dns.set(HOST, Records::Addresses(vec![first.addr().ip()], 1));
+    dns
+}
+
+fn edge(scene: &Scene, sites: &[Site], authority: &Authority, dns: Option<&Dns>) -> Edge {
+    let mut conf = Conf::new().raw("[probe.site]\npath = \"/health\"\n");
+    conf = match scene.wire {
+        Wire::H1 => conf.listener("web", ""),
+        Wire::H2 => {
+            let leaf = authority.leaf(&[HOST]);
+            let tls = "protocols = [\"h2\", \"http/1.1\"]\n[listener.tls]\ncertificates = [{ cert = \"site.crt\", key = \"site.key\" }]";
+            conf.listener("web", tls).file("site.crt", leaf.cert_pem).file("site.key", leaf.key_pem)
+        }
+    };
+    for (nth, (cloud, region)) in REGIONS.iter().enumerate() {
+        let lines = format!("probe = \"site\"\ncloud = \"{cloud}\"\nregion = \"{region}\"");
+        conf = match dns {
+            Some(dns) if nth == 0 => conf.raw(&format!(
+                "[resolver]\nnameservers = [\"{}\"]\n\n[pool.{region}]\n{lines}\nendpoints = [{{ address = \"{HOST}:{}\" }}]",
+                dns.addr(),
+                sites[0].addr().port()
+            )),
+            _ => {
+                let addrs: Vec<SocketAddr> =
+                    sites[nth * scene.endpoints..][..scene.endpoints].iter().map(Site::addr).collect();
+                conf.pool(region, &addrs, &lines)
+            }
+        };
+    }
+    let names: Vec<&str> = REGIONS.iter().map(|(_, region)| *region).collect();
+    let edge = Edge::start(&conf.route("all", scene.policy.word(), &names, &route(scene)));
+    edge.until_up(REGIONS.len() * scene.endpoints);
+    edge
+}
+
+fn route(scene: &Scene) -> String {
+    let mode = if scene.policy == Policy::Weighted { "immediate" } else { "hold" };
+    format!(
+        "failback = {{ mode = \"{mode}\", hold = \"{}s\" }}\nretry = {{ hedge = {} }}",
+        scene.hold_s, scene.hedge
+    )
+}

@@ -1,0 +1,276 @@
+//! The table of cells: every fault against every policy over HTTP/1.1, and once over TLS and HTTP/2 with bodies. The
+//! fault strikes the first region, which under `failover` and `latency` carries everything.
+
+use crate::{
+    cell::{Act, Cell, Policy, Scene, Wire},
+    goal::Goal,
+    mood::{Health, Mood},
+};
+
+/// How long the longer ones are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Minutes, for every run of the tests.
+    Short,
+    /// As the goals are written.
+    Whole,
+}
+
+/// What can go wrong. Closed: a new fault is a new word here, with its script and its goals beside each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// `kill -9`, again and again, each time revived.
+    Kill,
+    /// SIGTERM, and back.
+    Stop,
+    /// SIGSTOP: the kernel accepts, nobody answers.
+    Freeze,
+    /// Every packet is dropped.
+    Drop,
+    /// Every connection is reset.
+    Reset,
+    /// Every answer 300 ms later.
+    Slow,
+    /// Bodies that trickle.
+    Loris,
+    /// A share of answers is 503 (percent).
+    Errors(u64),
+    /// A share of pieces is lost on the way (percent).
+    Loss(u64),
+    /// `/health` fails everywhere, data is fine.
+    SickProbes,
+    /// `/health` never answers anywhere, data is fine.
+    MuteProbes,
+    /// Well and broken in turn, 300 ms each.
+    Flap,
+    /// Every region answers 503.
+    Outage,
+    /// Every region is killed.
+    Blackout,
+    /// All endpoints of the region are killed at once: a region lost, or scaled to zero.
+    RegionLost,
+    /// Its endpoints are stopped one after the other, as when a node is drained.
+    NodeDrain,
+    /// The region becomes slow and another one is killed.
+    Both,
+    /// Its name moves to another address, then the old one dies.
+    Renamed,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 21] = [
+        Self::Kill,
+        Self::Stop,
+        Self::Freeze,
+        Self::Drop,
+        Self::Reset,
+        Self::Slow,
+        Self::Loris,
+        Self::Errors(100),
+        Self::Errors(50),
+        Self::Errors(30),
+        Self::Errors(10),
+        Self::Loss(10),
+        Self::SickProbes,
+        Self::MuteProbes,
+        Self::Flap,
+        Self::Outage,
+        Self::Blackout,
+        Self::RegionLost,
+        Self::NodeDrain,
+        Self::Both,
+        Self::Renamed,
+    ];
+
+    /// Its word in names of cells.
+    pub fn word(self) -> String {
+        match self {
+            Self::Errors(percent) => format!("errors-{percent}"),
+            Self::Loss(percent) => format!("loss-{percent}"),
+            Self::Kill => "kill".to_owned(),
+            Self::Stop => "stop".to_owned(),
+            Self::Freeze => "freeze".to_owned(),
+            Self::Drop => "drop".to_owned(),
+            Self::Reset => "reset".to_owned(),
+            Self::Slow => "slow".to_owned(),
+            Self::Loris => "loris".to_owned(),
+            Self::SickProbes => "sick-probes".to_owned(),
+            Self::MuteProbes => "mute-probes".to_owned(),
+            Self::Flap => "flap".to_owned(),
+            Self::Outage => "outage".to_owned(),
+            Self::Blackout => "blackout".to_owned(),
+            Self::RegionLost => "region-lost".to_owned(),
+            Self::NodeDrain => "node-drain".to_owned(),
+            Self::Both => "two-faults".to_owned(),
+            Self::Renamed => "renamed".to_owned(),
+        }
+    }
+
+    /// What it needs beside the usual scene.
+    fn scene(self, policy: Policy, wire: Wire) -> Scene {
+        let scene = Scene::new(policy, wire);
+        Scene {
+            hedge: matches!(self, Self::Freeze | Self::Drop | Self::Both),
+            apart: self == Self::Drop,
+            named: self == Self::Renamed,
+            endpoints: if matches!(self, Self::RegionLost | Self::NodeDrain) { 2 } else { 1 },
+            posts: if wire == Wire::H2 { 0.5 } else { scene.posts },
+            body: if wire == Wire::H2 { 4096 } else { scene.body },
+            ..scene
+        }
+    }
+
+    /// What happens from the moment of the fault on, in milliseconds, and how long to watch after that.
+    fn script(self, policy: Policy, form: Form) -> (Vec<(u64, Act)>, u64) {
+        let tell = |mood: Mood| (vec![(0, Act::Tell(0, mood)), (SPAN, Act::Tell(0, CALM))], 12_000);
+        let all = |act: fn(usize) -> Act| (0..3).map(act);
+        let whole = form == Form::Whole;
+        match self {
+            Self::Kill => (kills(if whole { 100 } else { 8 }, policy), 2000),
+            Self::Stop => (vec![(0, Act::Terminate(0)), (4000, Act::Revive(0))], 6000),
+            Self::Freeze => (vec![(0, Act::Freeze(0)), (SPAN, Act::Thaw(0))], 4000),
+            Self::Drop => (vec![(0, Act::CutOff(0, true)), (SPAN, Act::CutOff(0, false))], 4000),
+            Self::Reset => tell(Mood { reset_after: Some(0), ..CALM }),
+            Self::Slow => tell(Mood { slow_ms: 300, ..CALM }),
+            Self::Loris => tell(Mood { loris_ms: 100, ..CALM }),
+            Self::Errors(errors) => tell(Mood { errors, ..CALM }),
+            Self::Loss(loss) => tell(Mood { loss, ..CALM }),
+            Self::SickProbes => everywhere(Mood { health: Health::Fail, ..CALM }, SPAN, 3000),
+            Self::MuteProbes => everywhere(Mood { health: Health::Hang, ..CALM }, SPAN, 3000),
+            Self::Flap => (flaps(if whole { 60_000 } else { 18_000 }), 2000),
+            Self::Outage => {
+                let broken = Mood { errors: 100, health: Health::Fail, ..CALM };
+                everywhere(broken, 30_000, 6000)
+            }
+            Self::Blackout => {
+                let dead = all(Act::Kill).map(|act| (0, act));
+                (dead.chain(all(Act::Revive).map(|act| (SPAN, act))).collect(), 6000)
+            }
+            Self::RegionLost => {
+                let acts = [(0, Act::Kill(0)), (0, Act::Kill(1)), (5000, Act::Revive(0)), (5000, Act::Revive(1))];
+                (acts.to_vec(), 6000)
+            }
+            Self::NodeDrain => {
+                let down = [(0, Act::Terminate(0)), (2000, Act::Terminate(1))];
+                let up = [(5000, Act::Revive(0)), (5000, Act::Revive(1))];
+                ([down, up].concat(), 6000)
+            }
+            Self::Both => {
+                let down = [(0, Act::Tell(0, Mood { slow_ms: 300, ..CALM })), (1000, Act::Kill(1))];
+                let up = [(6000, Act::Revive(1)), (SPAN, Act::Tell(0, CALM))];
+                ([down, up].concat(), 4000)
+            }
+            Self::Renamed => (vec![(0, Act::Resolve(3)), (5000, Act::Kill(0))], 2000),
+        }
+    }
+
+    /// What must hold beside the invariants.
+    fn goals(self, scene: &Scene, form: Form) -> Vec<Goal> {
+        let region = FIRST;
+        let back = Goal::Returns { region, within_ms: (10_000 + scene.hold_ms()) as f64 };
+        let brownout = [Goal::Leaves { region, within_ms: 2000.0, share: 5.0 }, back.clone()];
+        match self {
+            Self::Kill | Self::Stop => vec![Goal::NoGetFailed, Goal::AddedP999(20.0)],
+            Self::Freeze | Self::Drop => {
+                let leaves = Goal::Leaves { region, within_ms: 1000.0, share: 1.0 };
+                vec![Goal::NoGetFailed, Goal::P999(250.0), Goal::Max(500.0), leaves]
+            }
+            Self::Slow | Self::Errors(100 | 50 | 30) => {
+                [vec![Goal::NoGetFailed], brownout.to_vec(), vec![Goal::Turns { region, at_most: 2 }]].concat()
+            }
+            Self::Reset => [vec![Goal::NoGetFailed], brownout.to_vec()].concat(),
+            Self::Errors(_) | Self::Loss(_) | Self::Both => vec![Goal::NoGetFailed],
+            Self::Loris | Self::SickProbes | Self::MuteProbes => vec![Goal::NoneFailed],
+            Self::Flap => {
+                let span_ms = if form == Form::Whole { 20_000.0 } else { 6000.0 };
+                vec![Goal::NoGetFailed, Goal::Shrinks { region, span_ms }]
+            }
+            Self::Outage => vec![Goal::Attempts(1.13), Goal::Healed(1000.0), Goal::Fresh(2.0)],
+            Self::Blackout => vec![Goal::Healed(1000.0), Goal::Fresh(2.0)],
+            Self::RegionLost if scene.policy == Policy::Weighted => vec![Goal::NoGetFailed, back],
+            Self::RegionLost => vec![Goal::NoGetFailed, Goal::Moves { to: SECOND, within_ms: 500.0 }, back],
+            Self::NodeDrain => vec![Goal::NoGetFailed, back],
+            Self::Renamed => vec![Goal::NoGetFailed, Goal::Moves { to: "spare", within_ms: 3000.0 }],
+        }
+    }
+}
+
+const FIRST: &str = "us-east-1";
+const SECOND: &str = "europe-west1";
+const CALM: Mood =
+    Mood { slow_ms: 0, errors: 0, loris_ms: 0, reset_after: None, loss: 0, health: Health::Ok };
+
+/// Load before the fault: long enough for baselines of latency.
+const CALM_MS: u64 = 4000;
+
+/// The usual length of a fault.
+const SPAN: u64 = 8000;
+
+/// A cell.
+pub fn cell(fault: Fault, policy: Policy, wire: Wire, form: Form) -> Cell {
+    let scene = fault.scene(policy, wire);
+    let (script, tail_ms) = fault.script(policy, form);
+    let script: Vec<(u64, Act)> = script.into_iter().map(|(at_ms, act)| (CALM_MS + at_ms, act)).collect();
+    let last = script.last().map_or(0, |(at_ms, _)| *at_ms);
+    let spoken = if wire == Wire::H1 { "h1" } else { "h2" };
+    let goals = fault.goals(&scene, form);
+    let name = format!("{}/{}/{spoken}", fault.word(), policy.word());
+    Cell { name, goals, scene, script, end_ms: last + tail_ms }
+}
+
+/// The whole matrix.
+pub fn whole() -> Vec<Cell> {
+    const POLICIES: [Policy; 3] = [Policy::Failover, Policy::Weighted, Policy::Latency];
+    let mut cells = Vec::new();
+    for (nth, fault) in Fault::ALL.into_iter().enumerate() {
+        let policies = if fault == Fault::Renamed { &POLICIES[..1] } else { &POLICIES[..] };
+        cells.extend(policies.iter().map(|policy| cell(fault, *policy, Wire::H1, Form::Whole)));
+        // Over HTTP/2 each fault meets one policy, in turn; a hundred kills are not repeated.
+        let form = if fault == Fault::Kill { Form::Short } else { Form::Whole };
+        cells.push(cell(fault, policies[nth % policies.len()], Wire::H2, form));
+    }
+    cells
+}
+
+/// Kills and revives: under `weighted` each region in turn, else the first ones, which carry the load.
+fn kills(count: u64, policy: Policy) -> Vec<(u64, Act)> {
+    let (order, every): (&[usize], u64) =
+        if policy == Policy::Weighted { (&[0, 1, 2], 2200) } else { (&[0, 0, 1], 4000) };
+    let strike = |nth: u64| {
+        let site = order[nth as usize % order.len()];
+        [(nth * every, Act::Kill(site)), (nth * every + 400, Act::Revive(site))]
+    };
+    (0..count).flat_map(strike).collect()
+}
+
+fn flaps(span_ms: u64) -> Vec<(u64, Act)> {
+    let broken = Mood { errors: 100, health: Health::Fail, ..CALM };
+    let turn = |nth: u64| (nth * 300, Act::Tell(0, if nth.is_multiple_of(2) { broken } else { CALM }));
+    (0..=span_ms / 600 * 2 - 1).map(turn).collect()
+}
+
+fn everywhere(mood: Mood, span_ms: u64, tail_ms: u64) -> (Vec<(u64, Act)>, u64) {
+    let struck = (0..3).map(|site| (0, Act::Tell(site, mood)));
+    (struck.chain((0..3).map(|site| (span_ms, Act::Tell(site, CALM)))).collect(), tail_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_whole_matrix_has_every_fault_under_every_policy_and_fits_in_an_hour() {
+        let cells = whole();
+        let names: BTreeSet<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();
+        assert_eq!(names.len(), cells.len());
+        assert_eq!(cells.len(), 21 * 4 - 2);
+        let minutes = cells.iter().map(|cell| cell.end_ms + 3000).sum::<u64>() / 60_000;
+        assert!(minutes <= 60, "{minutes} minutes");
+        for cell in &cells {
+            assert!(cell.script.is_sorted_by_key(|(at_ms, _)| *at_ms), "{}", cell.name);
+        }
+    }
+}
