@@ -10,8 +10,10 @@ use thalweg_core::{
     Admin, Availability, Ejection, EndpointKey, Event, Fault, Probe, Publish, Snapshot, Stage, Tick, Topology,
 };
 
+use crate::evidence::{File, Loss};
+
 /// What should be known about one endpoint.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) probe: Probe,
     pub(crate) admin: Admin,
@@ -21,6 +23,11 @@ pub(crate) struct Record {
     pub(crate) measured: bool,
     /// Results in a row, and which.
     run: (bool, u32),
+    /// When it fell, if it is Unhealthy since then and was Healthy before.
+    pub(crate) fell: Option<Tick>,
+    /// The time of the last failure or probe.
+    pub(crate) heard: Tick,
+    pub(crate) file: File,
 }
 
 /// What should be known about a pool.
@@ -30,6 +37,7 @@ pub(crate) struct Tally {
     pub(crate) up: u32,
     pub(crate) unproven: u32,
     pub(crate) answering: u32,
+    pub(crate) out: u32,
     pub(crate) short: bool,
 }
 
@@ -58,12 +66,18 @@ pub(crate) struct Oracle {
     /// Who each id is, for ever.
     ids: BTreeMap<u32, EndpointKey>,
     rounds: BTreeSet<Box<str>>,
-    last: Option<Snapshot>,
+    pub(crate) last: Option<Snapshot>,
+    /// Ejections from Clear.
+    pub(crate) convicted: Vec<(Tick, EndpointKey)>,
+    /// By pool: what it lost since its last incident.
+    pub(crate) lost: BTreeMap<Box<str>, Loss>,
+    /// The checker is suspected.
+    pub(crate) doubted: bool,
 }
 
-type Verdict = Result<(), String>;
+pub(crate) type Verdict = Result<(), String>;
 
-fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
+pub(crate) fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(what()) }
 }
 
@@ -77,7 +91,7 @@ impl Oracle {
     }
 
     /// Takes in what the world is about to be told. `key` is whom the event is about.
-    pub(crate) fn hear(&mut self, event: &Event, key: Option<&EndpointKey>) {
+    pub(crate) fn hear(&mut self, event: &Event, key: Option<&EndpointKey>, now: Tick) {
         let slot = key.and_then(|key| self.slot_of(key));
         match event {
             Event::Adopted { topology, generation } => {
@@ -105,18 +119,8 @@ impl Oracle {
                 }
             }
             Event::Probed { result, .. } => {
-                let Some(slot) = slot else { return };
-                let Some(rules) = &self.topology.pools[self.slots[slot].1.0].probe else { return };
-                let record = &mut self.records[slot];
-                record.probed = true;
-                record.measured |= result.is_ok();
-                record.refusing = result.as_ref().is_err_and(|evidence| evidence.fault == Fault::Refused);
-                let ok = result.is_ok();
-                record.run = if record.run.0 == ok { (ok, record.run.1 + 1) } else { (ok, 1) };
-                if ok && record.run.1 >= rules.rise {
-                    record.probe = Probe::Healthy;
-                } else if !ok && record.run.1 >= rules.fall {
-                    record.probe = Probe::Unhealthy;
+                if let Some(slot) = slot {
+                    self.hear_probe(slot, result.as_ref().err().map(|evidence| evidence.fault), now);
                 }
             }
             Event::Ordered { key, admin } => {
@@ -124,12 +128,38 @@ impl Oracle {
                 self.records[slot].admin = *admin;
                 self.orders.insert(key.clone(), *admin);
             }
-            Event::Suspected { fault, .. } => {
-                if let Some(slot) = slot {
-                    self.records[slot].refusing = *fault == Fault::Refused;
-                }
+            Event::Ticked | Event::Tallied(_) | Event::Suspected { .. } => {}
+        }
+    }
+
+    fn hear_probe(&mut self, slot: usize, fault: Option<Fault>, now: Tick) {
+        let Some(rules) = self.topology.pools[self.slots[slot].1.0].probe.clone() else { return };
+        let record = &mut self.records[slot];
+        let (before, was) = (record.probe, availability(record));
+        let sent = Tick(now.0.saturating_sub(rules.timeout.as_micros() as u64));
+        record.probed = true;
+        record.heard = record.heard.max(now);
+        // While real requests are answered, a timeout is the checker's own trouble.
+        if fault == Some(Fault::Timeout) && record.file.last_good.is_some_and(|good| good >= sent) {
+            return;
+        }
+        let ok = fault.is_none();
+        record.measured |= ok;
+        record.refusing = fault == Some(Fault::Refused);
+        record.run = if record.run.0 == ok { (ok, record.run.1 + 1) } else { (ok, 1) };
+        if ok && record.run.1 >= rules.rise {
+            record.probe = Probe::Healthy;
+        } else if !ok && record.run.1 >= rules.fall {
+            record.probe = Probe::Unhealthy;
+        }
+        let after = record.probe;
+        if before != after {
+            let fell = (before, after) == (Probe::Healthy, Probe::Unhealthy);
+            record.fell = fell.then_some(now);
+            if was == Availability::Up && after == Probe::Unhealthy {
+                self.lose(slot, now);
             }
-            Event::Ticked | Event::Tallied(_) => {}
+            self.weigh_doubt(now);
         }
     }
 
@@ -159,7 +189,12 @@ impl Oracle {
                         Some(_) => Record::default(),
                         None => Record { probe: Probe::Healthy, probed: true, ..Record::default() },
                     };
-                    let mut record = before.remove(&key).filter(|_| same).unwrap_or(fresh);
+                    // Whether it is probed says nothing about what requests told.
+                    let mut record = match before.remove(&key) {
+                        Some(old) if same => old,
+                        Some(old) => Record { ejection: old.ejection, file: old.file, ..fresh },
+                        None => fresh,
+                    };
                     record.admin = self.orders.get(&key).copied().unwrap_or_default();
                     self.slots.push((key, (nth, entry, spec.weight)));
                     self.records.push(record);
@@ -167,6 +202,8 @@ impl Oracle {
             }
         }
         self.topology = topology;
+        let slots = &self.slots;
+        self.convicted.retain(|(_, key)| slots.iter().any(|(slot, _)| slot == key));
     }
 
     fn tally(&mut self) {
@@ -177,6 +214,7 @@ impl Oracle {
             let ejected = matches!(record.ejection, Ejection::Ejected { .. });
             tally.enabled += u32::from(enabled);
             tally.answering += u32::from(enabled && !record.refusing && !ejected);
+            tally.out += u32::from(enabled && record.ejection != Ejection::Clear);
             tally.up += u32::from(availability(record) == Availability::Up);
             tally.unproven += u32::from(availability(record) == Availability::Unproven);
         }
@@ -196,9 +234,6 @@ impl Oracle {
         heard: (Publish, Tick),
     ) -> Verdict {
         let (publish, now) = heard;
-        for (record, view) in self.records.iter_mut().zip(&new.endpoints) {
-            record.ejection = view.ejection;
-        }
         self.tally();
         self.judge_endpoints(new)?;
         self.judge_twins(new, again)?;
@@ -222,6 +257,7 @@ impl Oracle {
 
     fn judge_endpoints(&mut self, new: &Snapshot) -> Verdict {
         must(new.generation == self.generation, || "the generation is another".into())?;
+        must(new.doubted == self.doubted, || format!("doubt should be {}", self.doubted))?;
         let places = &new.layout.endpoints;
         must(places.len() == self.slots.len() && places.len() == new.endpoints.len(), || {
             format!("{} endpoints instead of {}", places.len(), self.slots.len())
@@ -235,6 +271,9 @@ impl Oracle {
             })?;
             let is = (view.probe, view.admin, view.refusing, view.availability);
             let should = (record.probe, record.admin, record.refusing, availability(record));
+            must(view.ejection == record.ejection, || {
+                format!("{key:?} is {:?}, should be {:?}", view.ejection, record.ejection)
+            })?;
             must(is == should, || format!("{key:?} is {is:?}, should be {should:?}"))?;
             must(view.latency_us.is_some() == record.measured, || format!("{key:?}: latency"))?;
             let owner = self.ids.entry(place.id.0).or_insert_with(|| key.clone());
@@ -246,6 +285,7 @@ impl Oracle {
                 up: view.up,
                 unproven: view.unproven,
                 answering: view.answering,
+                out: view.out,
                 short: view.short,
             };
             must(is == *tally, || format!("pool {pool} is {is:?}, should be {tally:?}"))?;

@@ -101,8 +101,9 @@ impl Story {
     fn apply(&mut self, event: Event, key: Option<EndpointKey>) -> Result<(), String> {
         let name = format!("{event:?}").chars().take(9).collect::<String>();
         let ticked = matches!(event, Event::Ticked);
-        self.oracle.hear(&event, key.as_ref());
-        let changes = self.subject.apply(event, self.now);
+        self.oracle.hear(&event, key.as_ref(), self.now);
+        let changes = self.subject.apply(event.clone(), self.now);
+        self.oracle.weigh(&event, &changes, self.now).map_err(|what| format!("{name}: {what}"))?;
         if ticked && self.subject.world.next_deadline().is_some_and(|deadline| deadline <= self.now) {
             return Err("after a tick, the next is due already".into());
         }
