@@ -24,6 +24,8 @@ mod scene;
 mod story;
 #[path = "simulation/subject.rs"]
 mod subject;
+#[path = "simulation/traffic.rs"]
+mod traffic;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
