@@ -23,6 +23,14 @@ struct Known {
     shown_us: Option<u32>,
 }
 
+impl Known {
+    /// It refused, but the last thing heard from it is a good answer to a request.
+    fn answers_again(&self) -> bool {
+        let probed = self.health.last.as_ref().map(|(at, _)| *at);
+        self.health.refusing && self.record.good_at_last().is_some_and(|good| probed.is_none_or(|at| good >= at))
+    }
+}
+
 /// What became of a pool's view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moved {

@@ -103,6 +103,9 @@ impl World {
             if moved(before, known.record.p95_us()) {
                 changes.publish = changes.publish.max(Publish::Soon);
             }
+            if tally.counts.good > 0 && known.answers_again() {
+                self.observe(slot, now, changes, |health, _| health.refusing = false);
+            }
             let bad = tally.counts.bad(true) > 0;
             self.incident_fallout(slot, &tally.fallout);
             if bad {
