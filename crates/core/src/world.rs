@@ -227,7 +227,9 @@ impl World {
         if before != after {
             let ejected = matches!(known.health.ejection, Ejection::Ejected { .. });
             let probe = known.health.last.as_ref().and_then(|(_, result)| result.as_ref().err());
-            let evidence = if ejected { known.record.evidence.as_ref() } else { probe }.cloned();
+            let seen = if ejected { known.record.evidence.as_ref() } else { probe };
+            // An order is nobody's failure, whatever was seen before it.
+            let evidence = seen.filter(|_| known.health.admin == was.1).cloned();
             let lost = before == Availability::Up || after == Availability::Down;
             if before == Availability::Up && after == Availability::Down {
                 fell = evidence.as_ref().map(|seen| seen.fault);
