@@ -70,18 +70,15 @@ impl Record {
     /// Takes counts in that have come since the last time.
     pub(crate) fn count(&mut self, counts: Counts, last_good: Option<Tick>, grid: Grid, now: Tick) {
         if counts.total() > 0 {
-            self.ring_on(grid).add(counts, now);
+            self.ring.get_or_insert_with(|| Ring::new(grid)).add(counts, now);
         }
         self.last_good = self.last_good.max(last_good);
         self.proof = self.proof.saturating_add(counts.good);
     }
 
-    /// The ring, remade if the grid has changed.
-    fn ring_on(&mut self, grid: Grid) -> &mut Ring {
-        if self.ring.as_ref().is_none_or(|ring| ring.grid() != grid) {
-            self.ring = None;
-        }
-        self.ring.get_or_insert_with(|| Ring::new(grid))
+    /// Counts of another grid cannot be compared with those of the others any more.
+    pub(crate) fn keep_to(&mut self, grid: Grid) {
+        self.ring = self.ring.take().filter(|ring| ring.grid() == grid);
     }
 
     pub(crate) fn ring(&self) -> Option<&Ring> {

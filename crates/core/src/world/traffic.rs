@@ -182,8 +182,9 @@ impl World {
         let sum =
             |into: &mut Option<Ring>, ring: &Ring| into.get_or_insert_with(|| Ring::new(grid)).merge(ring);
         let mut of_pools: Vec<Option<Ring>> = vec![None; pools.len()];
-        for (place, known) in self.layout.endpoints.iter().zip(&self.known) {
-            if let Some(ring) = known.record.ring().filter(|ring| ring.grid() == grid)
+        for (place, known) in self.layout.endpoints.iter().zip(&mut self.known) {
+            known.record.keep_to(grid);
+            if let Some(ring) = known.record.ring()
                 && let Some(pool) = of_pools.get_mut(place.pool.0 as usize)
             {
                 sum(pool, ring);

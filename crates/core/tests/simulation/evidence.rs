@@ -13,8 +13,8 @@ use crate::oracle::{Oracle, Verdict, availability, must};
 /// All that was told about one endpoint's requests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct File {
-    /// When they were told, and how they ended; of the longest window in force when that was.
-    samples: (Duration, Vec<(Tick, Counts)>),
+    /// When they were told, and how they ended.
+    pub(crate) samples: Vec<(Tick, Counts)>,
     pub(crate) last_good: Option<Tick>,
     /// Failures told since the last verdict: when, and whether they were merely late.
     bad: Vec<(Tick, bool)>,
@@ -102,11 +102,8 @@ impl Oracle {
         let record = &mut self.records[slot];
         let file = &mut record.file;
         if tally.counts.total() > 0 {
-            if file.samples.0 != window {
-                file.samples = (window, Vec::new());
-            }
-            file.samples.1.retain(|(at, _)| now.since(*at) <= window);
-            file.samples.1.push((now, tally.counts));
+            file.samples.retain(|(at, _)| now.since(*at) <= window);
+            file.samples.push((now, tally.counts));
         }
         file.last_good = file.last_good.max(tally.last_good);
         file.proof += tally.counts.good;
@@ -185,8 +182,7 @@ impl Oracle {
         let width = (window.as_micros() as u64 / 600).max(100_000);
         let mut samples: Vec<(u64, bool, Counts)> = Vec::new();
         for other in self.compared(slot, route).into_iter().chain([slot]) {
-            let (of, told) = &self.records[other].file.samples;
-            let told = told.iter().filter(|_| *of == window);
+            let told = self.records[other].file.samples.iter();
             samples.extend(told.map(|(at, counts)| (at.0 / width, other == slot, *counts)));
         }
         let own: u32 = samples.iter().filter(|sample| sample.1).map(|sample| sample.2.total()).sum();
@@ -289,7 +285,7 @@ impl Oracle {
                     record.ejection = Ejection::Clear;
                     file.since = now;
                     file.bad.clear();
-                    file.samples.1.clear();
+                    file.samples.clear();
                 }
                 _ => {}
             }
@@ -335,7 +331,7 @@ impl Oracle {
         &self.topology.pools[self.slots[slot].1.0].eject
     }
 
-    fn longest_window(&self) -> Duration {
+    pub(crate) fn longest_window(&self) -> Duration {
         self.topology.pools.iter().map(|pool| pool.eject.window).max().unwrap_or_default()
     }
 

@@ -201,7 +201,12 @@ impl Oracle {
                 }
             }
         }
+        let window = self.longest_window();
         self.topology = topology;
+        if window != self.longest_window() {
+            // Counts over another window cannot be compared: the one thing that a reload may cost.
+            self.records.iter_mut().for_each(|record| record.file.samples.clear());
+        }
         let slots = &self.slots;
         self.convicted.retain(|(_, key)| slots.iter().any(|(slot, _)| slot == key));
     }
