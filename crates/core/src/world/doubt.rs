@@ -38,8 +38,12 @@ impl World {
         }
         let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
         let round = self.round();
-        let slots = &self.slots;
-        self.doubt.falls.retain(|other, _| *other != id && slots.contains_key(other));
+        let (slots, known) = (&self.slots, &self.known);
+        let is_down = |id: &EndpointId| {
+            let known = slots.get(id).and_then(|slot| known.get(*slot as usize));
+            known.is_some_and(|known| known.health.probe == Probe::Unhealthy)
+        };
+        self.doubt.falls.retain(|other, _| *other != id && is_down(other));
         if (before, after) == (Probe::Healthy, Probe::Unhealthy) {
             self.doubt.falls.insert(id, now);
         }

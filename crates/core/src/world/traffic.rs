@@ -134,6 +134,10 @@ impl World {
                 _ => continue,
             };
             self.observe(slot, now, changes, |health, _| health.ejection = next);
+            if next == Ejection::Clear {
+                // What is no evidence against it any more excuses no other endpoint either.
+                self.retell_traffic();
+            }
         }
     }
 
