@@ -27,7 +27,8 @@ impl Known {
     /// It refused, but the last thing heard from it is a good answer to a request.
     fn answers_again(&self) -> bool {
         let probed = self.health.last.as_ref().map(|(at, _)| *at);
-        self.health.refusing && self.record.good_at_last().is_some_and(|good| probed.is_none_or(|at| good >= at))
+        self.health.refusing
+            && self.record.good_at_last().is_some_and(|good| probed.is_none_or(|at| good >= at))
     }
 }
 

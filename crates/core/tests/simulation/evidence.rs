@@ -88,7 +88,8 @@ impl Oracle {
             }
         }
         let untold = |loss: &Loss| loss.last.after(Duration::from_secs(2)) <= now;
-        let silent = self.lost.iter().find(|(_, loss)| untold(loss)).filter(|_| matches!(event, Event::Ticked));
+        let silent =
+            self.lost.iter().find(|(_, loss)| untold(loss)).filter(|_| matches!(event, Event::Ticked));
         must(silent.is_none(), || format!("an incident is over and untold: {silent:?}"))
     }
 
@@ -159,7 +160,8 @@ impl Oracle {
                 Cause::Consecutive => enough(file.in_a_row(true)),
                 Cause::Ratio => {
                     let mut routes = self.routes_of(slot).into_iter();
-                    routes.any(|route| [true, false].iter().any(|late| self.by_ratio(slot, route, *late, now)))
+                    routes
+                        .any(|route| [true, false].iter().any(|late| self.by_ratio(slot, route, *late, now)))
                 }
                 Cause::Probation => false,
             };
@@ -315,7 +317,8 @@ impl Oracle {
     /// Doubts the checker when more than half of those that are judged fell within one round, until half are back.
     pub(crate) fn weigh_doubt(&mut self, now: Tick) {
         let rules = self.topology.pools.iter().filter_map(|pool| pool.probe.as_ref());
-        let round = rules.map(|rules| rules.interval * 11 / 10 + (rules.timeout + rules.confirm) * rules.fall);
+        let round =
+            rules.map(|rules| rules.interval * 11 / 10 + (rules.timeout + rules.confirm) * rules.fall);
         let round = round.max().unwrap_or_default();
         let count = |holds: &dyn Fn(&crate::oracle::Record) -> bool| {
             self.records.iter().filter(|record| holds(record)).count()

@@ -43,7 +43,7 @@ const FAULTS: [Fault; 6] =
 pub(crate) fn tell(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize, String)> {
     let mut rng = Prng(seed);
     let mut subject = Subject::new(mutant);
-    let snapshot = subject.world.snapshot();
+    let snapshot = subject.snapshot();
     let now = Tick(rng.next() % 1_000_000_000);
     let mut story = Story {
         rng,
@@ -112,8 +112,8 @@ impl Story {
         if ticked && self.subject.world.next_deadline().is_some_and(|deadline| deadline <= self.now) {
             return Err("after a tick, the next is due already".into());
         }
-        self.snapshot = self.subject.world.snapshot();
-        let again = self.subject.world.snapshot();
+        self.snapshot = self.subject.snapshot();
+        let again = self.subject.snapshot();
         self.oracle.judge(&self.snapshot, &again, &name, (changes.publish, self.now))
     }
 

@@ -3,9 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use thalweg_core::{
-    Ejection, EndpointId, EndpointKey, Event, Fallout, Fault, Tally, Tick, bucket_of,
-};
+use thalweg_core::{Ejection, EndpointId, EndpointKey, Event, Fallout, Fault, Tally, Tick, bucket_of};
 
 use crate::{prng::Prng, story::Story};
 
