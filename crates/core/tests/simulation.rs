@@ -20,6 +20,8 @@ mod prng;
 mod request;
 #[path = "simulation/scene.rs"]
 mod scene;
+#[path = "simulation/standings.rs"]
+mod standings;
 #[path = "simulation/story.rs"]
 mod story;
 #[path = "simulation/subject.rs"]

@@ -104,17 +104,18 @@ impl Story {
 
     /// Tells world and oracle the same, and compares.
     pub(crate) fn apply(&mut self, event: Event, key: Option<EndpointKey>) -> Result<(), String> {
-        let name = format!("{event:?}").chars().take(9).collect::<String>();
         let ticked = matches!(event, Event::Ticked);
         self.oracle.hear(&event, key.as_ref(), self.now);
         let changes = self.subject.apply(event.clone(), self.now);
-        self.oracle.weigh(&event, &changes, self.now).map_err(|what| format!("{name}: {what}"))?;
         if ticked && self.subject.world.next_deadline().is_some_and(|deadline| deadline <= self.now) {
             return Err("after a tick, the next is due already".into());
         }
+        let weighed = self.oracle.weigh(&event, &changes, self.now);
         self.snapshot = self.subject.snapshot();
         let again = self.subject.snapshot();
-        self.oracle.judge(&self.snapshot, &again, &name, (changes.publish, self.now))
+        let judged =
+            weighed.and_then(|()| self.oracle.judge(&self.snapshot, &again, (changes.publish, self.now)));
+        judged.map_err(|what| format!("{}: {what}", name(&event)))
     }
 
     /// Time passes; the keeper ticks when it is due, or late.
@@ -273,5 +274,17 @@ impl Story {
             self.spent.push((second, true));
         }
         if taken == allowed { Ok(()) } else { Err(format!("budget: took {taken}, allowed {allowed}")) }
+    }
+}
+
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Adopted { .. } => "adopted",
+        Event::Probed { .. } => "probed",
+        Event::Resolved { .. } => "resolved",
+        Event::Ordered { .. } => "ordered",
+        Event::Suspected { .. } => "suspected",
+        Event::Tallied(_) => "tallied",
+        Event::Ticked => "ticked",
     }
 }

@@ -1,15 +1,11 @@
 //! What is put to the test: the real core, or the real core with one rule broken on purpose. A simulation that does
 //! not notice the broken ones proves nothing about the real one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use thalweg_core::{
-    Admin, Availability, Cause, Change, Changes, Decision, Ejection, EndpointId, EndpointKey, Event, Facts,
-    Fault, Loads, Publish, Refusal, Snapshot, Tick, Topology, World, steer,
+    Admin, Availability, Change, Changes, Decision, Ejection, EndpointId, Event, Facts, Fault, Loads,
+    Publish, Refusal, Snapshot, Tick, Topology, World, steer,
 };
 
 /// One way to break the core.
@@ -41,8 +37,6 @@ pub(crate) enum Mutant {
     IgnoresNames,
     /// Ejects past `max_share`.
     EjectsPastShare,
-    /// Ejects past the velocity.
-    EjectsTooFast,
     /// Convicts on half of `failure_ratio`.
     ConvictsEarly,
     /// Never ejects by `failure_ratio`.
@@ -77,7 +71,7 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken one.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
@@ -90,7 +84,6 @@ impl Mutant {
         Self::PublishesLate,
         Self::IgnoresNames,
         Self::EjectsPastShare,
-        Self::EjectsTooFast,
         Self::ConvictsEarly,
         Self::IgnoresRatio,
         Self::PardonsOnReload,
@@ -115,10 +108,6 @@ pub(crate) struct Subject {
     mutant: Mutant,
     /// Whom a mutant sets free.
     pardoned: BTreeSet<EndpointId>,
-    /// When one that was Clear was ejected last.
-    convicted: Option<Tick>,
-    /// By how much the clock was wrong when it was ejected.
-    ahead: BTreeMap<EndpointKey, Duration>,
 }
 
 /// Nobody is at a cap.
@@ -138,17 +127,11 @@ impl<L: Loads> Loads for Idle<'_, L> {
 
 impl Subject {
     pub(crate) fn new(mutant: Mutant) -> Self {
-        Self {
-            world: World::default(),
-            mutant,
-            pardoned: BTreeSet::new(),
-            convicted: None,
-            ahead: BTreeMap::new(),
-        }
+        Self { world: World::default(), mutant, pardoned: BTreeSet::new() }
     }
 
     pub(crate) fn apply(&mut self, event: Event, now: Tick) -> Changes {
-        let (mut event, mut now, clock) = (event, now, now);
+        let mut event = event;
         match (self.mutant, &mut event) {
             (Mutant::NeverTicks, Event::Ticked) | (Mutant::IgnoresNames, Event::Resolved { .. }) => {
                 return Changes::default();
@@ -160,13 +143,9 @@ impl Subject {
                 let (topology, generation) = (Arc::new(Topology::default()), *generation);
                 self.world.apply(Event::Adopted { topology, generation }, now);
             }
+            (Mutant::None, _) => {}
             (mutant, Event::Adopted { topology, .. }) => misread(mutant, Arc::make_mut(topology)),
             (Mutant::ProbeUnejects, Event::Probed { id, result: Ok(_) }) => _ = self.pardoned.insert(*id),
-            (Mutant::EjectsTooFast, Event::Suspected { .. } | Event::Tallied(_)) => {
-                let second = Duration::from_secs(1);
-                let soon = self.convicted.filter(|last| now.since(*last) < second);
-                now = soon.map_or(now, |last| last.after(second));
-            }
             (mutant, event) => {
                 if let (Mutant::CountsNewsTwice, Event::Suspected { .. }) = (mutant, &event) {
                     self.world.apply(event.clone(), now);
@@ -175,24 +154,17 @@ impl Subject {
             }
         }
         let mut changes = self.world.apply(event, now);
-        self.mistell(&mut changes, now, now.since(clock));
+        self.mistell(&mut changes);
         changes
     }
 
-    fn mistell(&mut self, changes: &mut Changes, now: Tick, ahead: Duration) {
+    fn mistell(&self, changes: &mut Changes) {
         if self.mutant == Mutant::PublishesLate {
             changes.publish = changes.publish.min(Publish::Soon);
         }
         for change in &mut changes.log {
-            match change {
-                Change::Ejected { key, cause, .. } => {
-                    self.ahead.insert(key.clone(), ahead);
-                    self.convicted = Some(now).filter(|_| *cause != Cause::Probation).or(self.convicted);
-                }
-                Change::Incident(incident) if self.mutant == Mutant::MisdatesIncidents => {
-                    incident.detected = incident.first_bad;
-                }
-                _ => {}
+            if let (Mutant::MisdatesIncidents, Change::Incident(incident)) = (self.mutant, change) {
+                incident.detected = incident.first_bad;
             }
         }
     }
@@ -205,11 +177,6 @@ impl Subject {
             match view.ejection {
                 Ejection::Clear => _ = self.pardoned.remove(&place.id),
                 _ if self.pardoned.contains(&place.id) => view.ejection = Ejection::Clear,
-                Ejection::Ejected { until } => {
-                    let ahead = self.world.key(place.id).and_then(|key| self.ahead.get(key));
-                    let ahead = ahead.map_or(0, |ahead| ahead.as_micros() as u64);
-                    view.ejection = Ejection::Ejected { until: Tick(until.0 - ahead) };
-                }
                 _ => {}
             }
             view.availability = Availability::of(view.probe, view.admin, view.ejection);
