@@ -70,18 +70,15 @@ impl Record {
     /// Takes counts in that have come since the last time.
     pub(crate) fn count(&mut self, counts: Counts, last_good: Option<Tick>, grid: Grid, now: Tick) {
         if counts.total() > 0 {
-            self.ring_on(grid).add(counts, now);
+            self.ring.get_or_insert_with(|| Ring::new(grid)).add(counts, now);
         }
         self.last_good = self.last_good.max(last_good);
         self.proof = self.proof.saturating_add(counts.good);
     }
 
-    /// The ring, remade if the grid has changed.
-    fn ring_on(&mut self, grid: Grid) -> &mut Ring {
-        if self.ring.as_ref().is_none_or(|ring| ring.grid() != grid) {
-            self.ring = None;
-        }
-        self.ring.get_or_insert_with(|| Ring::new(grid))
+    /// Counts of another grid cannot be compared with those of the others any more.
+    pub(crate) fn keep_to(&mut self, grid: Grid) {
+        self.ring = self.ring.take().filter(|ring| ring.grid() == grid);
     }
 
     pub(crate) fn ring(&self) -> Option<&Ring> {
@@ -100,14 +97,16 @@ impl Record {
 
     /// A request failed at `at`, in the order of the failures; good answers are known by the time of the last one.
     pub(crate) fn failed(&mut self, fault: Fault, at: Tick) {
-        let broken = self.last_good.is_some_and(|good| self.last_bad.is_none_or(|bad| good > bad));
-        self.streak = match self.last_good {
-            Some(good) if at <= good => 0,
-            _ if broken => 1,
-            _ => self.streak.saturating_add(1),
-        };
+        let before = if self.good_at_last().is_some() { 0 } else { self.streak };
+        let counts = self.last_good.is_none_or(|good| at > good);
+        self.streak = before.saturating_add(u32::from(counts));
         self.last_bad = self.last_bad.max(Some(at));
         self.fault = Some(fault);
+    }
+
+    /// When the last good answer ended, if nothing that is known failed after it.
+    pub(crate) fn good_at_last(&self) -> Option<Tick> {
+        self.last_good.filter(|good| self.last_bad.is_none_or(|bad| *good >= bad))
     }
 
     /// Real traffic got a good answer there since `from`.
@@ -118,7 +117,7 @@ impl Record {
     /// Does the number of failures in a row convict?
     pub(crate) fn in_a_row(&self, rules: &EjectRules) -> Option<String> {
         let enough = rules.consecutive_failures > 0 && self.streak >= rules.consecutive_failures;
-        enough.then(|| format!("{} failures in a row", self.streak))
+        (enough && self.good_at_last().is_none()).then(|| format!("{} failures in a row", self.streak))
     }
 
     /// Does the failed share of a trailing span convict, beside that of `others` in the same span?

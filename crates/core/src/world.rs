@@ -23,6 +23,15 @@ struct Known {
     shown_us: Option<u32>,
 }
 
+impl Known {
+    /// It refused, but the last thing heard from it is a good answer to a request.
+    fn answers_again(&self) -> bool {
+        let probed = self.health.last.as_ref().map(|(at, _)| *at);
+        self.health.refusing
+            && self.record.good_at_last().is_some_and(|good| probed.is_none_or(|at| good >= at))
+    }
+}
+
 /// What became of a pool's view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moved {
@@ -219,7 +228,9 @@ impl World {
         if before != after {
             let ejected = matches!(known.health.ejection, Ejection::Ejected { .. });
             let probe = known.health.last.as_ref().and_then(|(_, result)| result.as_ref().err());
-            let evidence = if ejected { known.record.evidence.as_ref() } else { probe }.cloned();
+            let seen = if ejected { known.record.evidence.as_ref() } else { probe };
+            // An order is nobody's failure, whatever was seen before it.
+            let evidence = seen.filter(|_| known.health.admin == was.1).cloned();
             let lost = before == Availability::Up || after == Availability::Down;
             if before == Availability::Up && after == Availability::Down {
                 fell = evidence.as_ref().map(|seen| seen.fault);

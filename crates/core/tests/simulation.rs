@@ -1,4 +1,4 @@
-//! A seeded world that is probed, reloaded, resolved, drained, suspected and asked, with every invariant checked
+//! A seeded world that is probed, reloaded, resolved, drained, asked, and told of traffic, with every invariant checked
 //! after every step. A failure prints `SEED n STEP k`; `THALWEG_SEED=n` plays that story again.
 //! `THALWEG_SEEDS` changes how many stories are told, `THALWEG_STEPS` how long each is.
 #![allow(
@@ -10,6 +10,8 @@
     reason = "a test: whatever is not there is a failure"
 )]
 
+#[path = "simulation/evidence.rs"]
+mod evidence;
 #[path = "simulation/oracle.rs"]
 mod oracle;
 #[path = "simulation/prng.rs"]
@@ -18,10 +20,14 @@ mod prng;
 mod request;
 #[path = "simulation/scene.rs"]
 mod scene;
+#[path = "simulation/standings.rs"]
+mod standings;
 #[path = "simulation/story.rs"]
 mod story;
 #[path = "simulation/subject.rs"]
 mod subject;
+#[path = "simulation/traffic.rs"]
+mod traffic;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,10 +1,10 @@
 //! "Is it me?" When most endpoints fail their probes within one round, the checker is the first suspect. Panic keeps
 //! traffic going by what real requests say; this says it aloud, and takes it back.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::World;
-use crate::{Change, Changes, Probe, ProbeRules, Publish, Tick};
+use crate::{Change, Changes, EndpointId, Probe, ProbeRules, Publish, Tick};
 
 /// Fewer endpoints than this are no crowd.
 const CROWD: u32 = 2;
@@ -12,8 +12,8 @@ const CROWD: u32 = 2;
 /// Who fell when, and whether the checker is suspected.
 #[derive(Debug, Default)]
 pub(super) struct Doubt {
-    /// Falls of the last probe round.
-    falls: VecDeque<Tick>,
+    /// When each that is down fell. One that flaps is one.
+    falls: BTreeMap<EndpointId, Tick>,
     adopted: Option<Tick>,
     on: bool,
 }
@@ -36,17 +36,22 @@ impl World {
         if before == after {
             return;
         }
+        let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
         let round = self.round();
+        let (slots, known) = (&self.slots, &self.known);
+        let is_down = |id: &EndpointId| {
+            let known = slots.get(id).and_then(|slot| known.get(*slot as usize));
+            known.is_some_and(|known| known.health.probe == Probe::Unhealthy)
+        };
+        self.doubt.falls.retain(|other, _| *other != id && is_down(other));
         if (before, after) == (Probe::Healthy, Probe::Unhealthy) {
-            self.doubt.falls.push_back(now);
-        }
-        while self.doubt.falls.front().is_some_and(|fall| now.since(*fall) > round) {
-            self.doubt.falls.pop_front();
+            self.doubt.falls.insert(id, now);
         }
         let count = |state: Probe| self.known.iter().filter(|known| known.health.probe == state).count();
         let unhealthy = u32::try_from(count(Probe::Unhealthy)).unwrap_or(u32::MAX);
         let judged = unhealthy.saturating_add(u32::try_from(count(Probe::Healthy)).unwrap_or(u32::MAX));
-        let fallen = u32::try_from(self.doubt.falls.len()).unwrap_or(u32::MAX).min(unhealthy);
+        let lately = self.doubt.falls.values().filter(|fall| now.since(**fall) <= round).count();
+        let fallen = u32::try_from(lately).unwrap_or(u32::MAX).min(unhealthy);
         let most = |part: u32| judged >= CROWD && part > judged / 2;
         let on = if self.doubt.on { most(unhealthy) } else { most(fallen) };
         if on != self.doubt.on {

@@ -103,6 +103,9 @@ impl World {
             if moved(before, known.record.p95_us()) {
                 changes.publish = changes.publish.max(Publish::Soon);
             }
+            if tally.counts.good > 0 && known.answers_again() {
+                self.observe(slot, now, changes, |health, _| health.refusing = false);
+            }
             let bad = tally.counts.bad(true) > 0;
             if bad {
                 self.incident_bad(slot, None, now);
@@ -134,6 +137,10 @@ impl World {
                 _ => continue,
             };
             self.observe(slot, now, changes, |health, _| health.ejection = next);
+            if next == Ejection::Clear {
+                // What is no evidence against it any more excuses no other endpoint either.
+                self.retell_traffic();
+            }
         }
     }
 
@@ -182,8 +189,9 @@ impl World {
         let sum =
             |into: &mut Option<Ring>, ring: &Ring| into.get_or_insert_with(|| Ring::new(grid)).merge(ring);
         let mut of_pools: Vec<Option<Ring>> = vec![None; pools.len()];
-        for (place, known) in self.layout.endpoints.iter().zip(&self.known) {
-            if let Some(ring) = known.record.ring().filter(|ring| ring.grid() == grid)
+        for (place, known) in self.layout.endpoints.iter().zip(&mut self.known) {
+            known.record.keep_to(grid);
+            if let Some(ring) = known.record.ring()
                 && let Some(pool) = of_pools.get_mut(place.pool.0 as usize)
             {
                 sum(pool, ring);

@@ -10,8 +10,13 @@ use thalweg_core::{
     Admin, Availability, Ejection, EndpointKey, Event, Fault, Probe, Publish, Snapshot, Stage, Tick, Topology,
 };
 
+use crate::{
+    evidence::{File, Loss},
+    standings::Standing,
+};
+
 /// What should be known about one endpoint.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) probe: Probe,
     pub(crate) admin: Admin,
@@ -21,6 +26,11 @@ pub(crate) struct Record {
     pub(crate) measured: bool,
     /// Results in a row, and which.
     run: (bool, u32),
+    /// When it fell, if it is Unhealthy since then and was Healthy before.
+    pub(crate) fell: Option<Tick>,
+    /// The time of the last failure or probe.
+    pub(crate) heard: Tick,
+    pub(crate) file: File,
 }
 
 /// What should be known about a pool.
@@ -30,13 +40,8 @@ pub(crate) struct Tally {
     pub(crate) up: u32,
     pub(crate) unproven: u32,
     pub(crate) answering: u32,
+    pub(crate) out: u32,
     pub(crate) short: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Standing {
-    Left,
-    Held(Tick),
 }
 
 /// What should be.
@@ -44,26 +49,32 @@ enum Standing {
 pub(crate) struct Oracle {
     pub(crate) topology: Arc<Topology>,
     pub(crate) generation: u64,
-    names: BTreeMap<Box<str>, BTreeSet<IpAddr>>,
+    pub(crate) names: BTreeMap<Box<str>, BTreeSet<IpAddr>>,
     orders: BTreeMap<EndpointKey, Admin>,
     /// In layout order; with the pool's and the entry's index, and the weight.
     pub(crate) slots: Vec<(EndpointKey, (usize, usize, u32))>,
     pub(crate) records: Vec<Record>,
     pub(crate) tallies: Vec<Tally>,
-    standings: BTreeMap<(Box<str>, Box<str>), Standing>,
+    pub(crate) standings: BTreeMap<(Box<str>, Box<str>), Standing>,
     /// By route: the pools that had a share at stage Up after the last event.
-    served: Vec<BTreeSet<usize>>,
+    pub(crate) served: Vec<BTreeSet<usize>>,
     /// By route and pool: since when its nearness contradicts its latency.
-    wrong: BTreeMap<(Box<str>, Box<str>), Tick>,
+    pub(crate) wrong: BTreeMap<(Box<str>, Box<str>), Tick>,
     /// Who each id is, for ever.
     ids: BTreeMap<u32, EndpointKey>,
-    rounds: BTreeSet<Box<str>>,
-    last: Option<Snapshot>,
+    pub(crate) rounds: BTreeSet<Box<str>>,
+    pub(crate) last: Option<Snapshot>,
+    /// Ejections from Clear.
+    pub(crate) convicted: Vec<(Tick, EndpointKey)>,
+    /// By pool: what it lost since its last incident.
+    pub(crate) lost: BTreeMap<Box<str>, Loss>,
+    /// The checker is suspected.
+    pub(crate) doubted: bool,
 }
 
-type Verdict = Result<(), String>;
+pub(crate) type Verdict = Result<(), String>;
 
-fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
+pub(crate) fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
     if holds { Ok(()) } else { Err(what()) }
 }
 
@@ -77,7 +88,7 @@ impl Oracle {
     }
 
     /// Takes in what the world is about to be told. `key` is whom the event is about.
-    pub(crate) fn hear(&mut self, event: &Event, key: Option<&EndpointKey>) {
+    pub(crate) fn hear(&mut self, event: &Event, key: Option<&EndpointKey>, now: Tick) {
         let slot = key.and_then(|key| self.slot_of(key));
         match event {
             Event::Adopted { topology, generation } => {
@@ -105,18 +116,8 @@ impl Oracle {
                 }
             }
             Event::Probed { result, .. } => {
-                let Some(slot) = slot else { return };
-                let Some(rules) = &self.topology.pools[self.slots[slot].1.0].probe else { return };
-                let record = &mut self.records[slot];
-                record.probed = true;
-                record.measured |= result.is_ok();
-                record.refusing = result.as_ref().is_err_and(|evidence| evidence.fault == Fault::Refused);
-                let ok = result.is_ok();
-                record.run = if record.run.0 == ok { (ok, record.run.1 + 1) } else { (ok, 1) };
-                if ok && record.run.1 >= rules.rise {
-                    record.probe = Probe::Healthy;
-                } else if !ok && record.run.1 >= rules.fall {
-                    record.probe = Probe::Unhealthy;
+                if let Some(slot) = slot {
+                    self.hear_probe(slot, result.as_ref().err().map(|evidence| evidence.fault), now);
                 }
             }
             Event::Ordered { key, admin } => {
@@ -124,12 +125,38 @@ impl Oracle {
                 self.records[slot].admin = *admin;
                 self.orders.insert(key.clone(), *admin);
             }
-            Event::Suspected { fault, .. } => {
-                if let Some(slot) = slot {
-                    self.records[slot].refusing = *fault == Fault::Refused;
-                }
+            Event::Ticked | Event::Tallied(_) | Event::Suspected { .. } => {}
+        }
+    }
+
+    fn hear_probe(&mut self, slot: usize, fault: Option<Fault>, now: Tick) {
+        let Some(rules) = self.topology.pools[self.slots[slot].1.0].probe.clone() else { return };
+        let record = &mut self.records[slot];
+        let (before, was) = (record.probe, availability(record));
+        let sent = Tick(now.0.saturating_sub(rules.timeout.as_micros() as u64));
+        record.probed = true;
+        record.heard = record.heard.max(now);
+        // While real requests are answered, a timeout is the checker's own trouble.
+        if fault == Some(Fault::Timeout) && record.file.last_good.is_some_and(|good| good >= sent) {
+            return;
+        }
+        let ok = fault.is_none();
+        record.measured |= ok;
+        record.refusing = fault == Some(Fault::Refused);
+        record.run = if record.run.0 == ok { (ok, record.run.1 + 1) } else { (ok, 1) };
+        if ok && record.run.1 >= rules.rise {
+            record.probe = Probe::Healthy;
+        } else if !ok && record.run.1 >= rules.fall {
+            record.probe = Probe::Unhealthy;
+        }
+        let after = record.probe;
+        if before != after {
+            let fell = (before, after) == (Probe::Healthy, Probe::Unhealthy);
+            record.fell = fell.then_some(now);
+            if was == Availability::Up && after == Probe::Unhealthy {
+                self.lose(slot, now);
             }
-            Event::Ticked | Event::Tallied(_) => {}
+            self.weigh_doubt(now);
         }
     }
 
@@ -159,14 +186,26 @@ impl Oracle {
                         Some(_) => Record::default(),
                         None => Record { probe: Probe::Healthy, probed: true, ..Record::default() },
                     };
-                    let mut record = before.remove(&key).filter(|_| same).unwrap_or(fresh);
+                    // Whether it is probed says nothing about what requests told.
+                    let mut record = match before.remove(&key) {
+                        Some(old) if same => old,
+                        Some(old) => Record { ejection: old.ejection, file: old.file, ..fresh },
+                        None => fresh,
+                    };
                     record.admin = self.orders.get(&key).copied().unwrap_or_default();
                     self.slots.push((key, (nth, entry, spec.weight)));
                     self.records.push(record);
                 }
             }
         }
+        let window = self.longest_window();
         self.topology = topology;
+        if window != self.longest_window() {
+            // Counts over another window cannot be compared: the one thing that a reload may cost.
+            self.records.iter_mut().for_each(|record| record.file.samples.clear());
+        }
+        let slots = &self.slots;
+        self.convicted.retain(|(_, key)| slots.iter().any(|(slot, _)| slot == key));
     }
 
     fn tally(&mut self) {
@@ -177,6 +216,7 @@ impl Oracle {
             let ejected = matches!(record.ejection, Ejection::Ejected { .. });
             tally.enabled += u32::from(enabled);
             tally.answering += u32::from(enabled && !record.refusing && !ejected);
+            tally.out += u32::from(enabled && record.ejection != Ejection::Clear);
             tally.up += u32::from(availability(record) == Availability::Up);
             tally.unproven += u32::from(availability(record) == Availability::Unproven);
         }
@@ -188,17 +228,8 @@ impl Oracle {
     }
 
     /// Compares the world's picture with what should be.
-    pub(crate) fn judge(
-        &mut self,
-        new: &Snapshot,
-        again: &Snapshot,
-        event: &str,
-        heard: (Publish, Tick),
-    ) -> Verdict {
+    pub(crate) fn judge(&mut self, new: &Snapshot, again: &Snapshot, heard: (Publish, Tick)) -> Verdict {
         let (publish, now) = heard;
-        for (record, view) in self.records.iter_mut().zip(&new.endpoints) {
-            record.ejection = view.ejection;
-        }
         self.tally();
         self.judge_endpoints(new)?;
         self.judge_twins(new, again)?;
@@ -207,7 +238,7 @@ impl Oracle {
             self.judge_held(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
             self.judge_near(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
         }
-        self.judge_publish(new, publish).map_err(|what| format!("{event}: {what}"))?;
+        self.judge_publish(new, publish)?;
         self.served = new
             .routes
             .iter()
@@ -222,6 +253,7 @@ impl Oracle {
 
     fn judge_endpoints(&mut self, new: &Snapshot) -> Verdict {
         must(new.generation == self.generation, || "the generation is another".into())?;
+        must(new.doubted == self.doubted, || format!("doubt should be {}", self.doubted))?;
         let places = &new.layout.endpoints;
         must(places.len() == self.slots.len() && places.len() == new.endpoints.len(), || {
             format!("{} endpoints instead of {}", places.len(), self.slots.len())
@@ -235,6 +267,9 @@ impl Oracle {
             })?;
             let is = (view.probe, view.admin, view.refusing, view.availability);
             let should = (record.probe, record.admin, record.refusing, availability(record));
+            must(view.ejection == record.ejection, || {
+                format!("{key:?} is {:?}, should be {:?}", view.ejection, record.ejection)
+            })?;
             must(is == should, || format!("{key:?} is {is:?}, should be {should:?}"))?;
             must(view.latency_us.is_some() == record.measured, || format!("{key:?}: latency"))?;
             let owner = self.ids.entry(place.id.0).or_insert_with(|| key.clone());
@@ -246,6 +281,7 @@ impl Oracle {
                 up: view.up,
                 unproven: view.unproven,
                 answering: view.answering,
+                out: view.out,
                 short: view.short,
             };
             must(is == *tally, || format!("pool {pool} is {is:?}, should be {tally:?}"))?;
@@ -294,91 +330,6 @@ impl Oracle {
             must(!memory.near || (!tally.short && !memory.held && route.band.is_some()), || {
                 format!("near, but not there: {tally:?} {memory:?}")
             })?;
-        }
-        Ok(())
-    }
-
-    fn judge_held(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
-        let route = &self.topology.routes[nth];
-        let view = &new.routes[nth];
-        let has_share = |pool: usize| view.shares.segments.iter().any(|s| s.pool.0 as usize == pool);
-        let name = |pool: usize| (route.name.clone(), self.topology.pools[pool].name.clone());
-        for member in &route.pools {
-            let tally = self.tallies[member.pool];
-            let served = self.served.get(nth).is_some_and(|served| served.contains(&member.pool));
-            let was = self.standings.remove(&name(member.pool));
-            let is = match was {
-                None if tally.short && tally.enabled > 0 && served => Some(Standing::Left),
-                Some(Standing::Held(_)) if tally.short => Some(Standing::Left),
-                Some(Standing::Left) if !tally.short => Some(Standing::Held(now)),
-                same => same,
-            };
-            match is {
-                Some(Standing::Held(since)) if since.after(route.failback_hold) <= now => {}
-                Some(standing) => _ = self.standings.insert(name(member.pool), standing),
-                None => {}
-            }
-        }
-        let held =
-            |this: &Self, pool: usize| matches!(this.standings.get(&name(pool)), Some(Standing::Held(_)));
-        let is_open = |member: &&thalweg_core::RoutePool| {
-            !self.tallies[member.pool].short && member.weight > 0 && !held(self, member.pool)
-        };
-        if !route.pools.iter().any(|member| is_open(&member)) && view.shares.stage == Stage::Up {
-            for member in route.pools.iter().filter(|member| has_share(member.pool)) {
-                if held(self, member.pool) {
-                    self.standings.remove(&name(member.pool));
-                }
-            }
-        } else if view.shares.stage == Stage::Up {
-            let early = route.pools.iter().find(|m| held(self, m.pool) && has_share(m.pool));
-            must(early.is_none(), || format!("a held pool serves beside others: {early:?}"))?;
-        }
-        for (member, memory) in route.pools.iter().zip(&view.pools) {
-            let should = held(self, member.pool);
-            must(memory.held == should, || format!("pool {} should be held: {should}", member.pool))?;
-        }
-        let round = route.pools.iter().all(|member| {
-            let asked = self.topology.pools[member.pool]
-                .endpoints
-                .iter()
-                .all(|spec| spec.host.parse::<IpAddr>().is_ok() || self.names.contains_key(&spec.host));
-            let all = self.slots.iter().zip(&self.records);
-            asked && all.filter(|((_, at), _)| at.0 == member.pool).all(|(_, record)| record.probed)
-        });
-        if round {
-            self.rounds.insert(route.name.clone());
-        }
-        let known = &self.topology.routes;
-        self.rounds.retain(|name| known.iter().any(|route| route.name == *name));
-        must(view.first_round_done == self.rounds.contains(&route.name), || "first round".into())
-    }
-
-    /// A pool that is nearer, or farther, than it counts for is so for less than the dwell.
-    fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
-        let route = &self.topology.routes[nth];
-        let members = || route.pools.iter().zip(&new.routes[nth].pools);
-        let latency = |member: &thalweg_core::RoutePool, held: bool| {
-            let view = new.pools[member.pool];
-            let open = !view.short && !held && member.weight > 0 && route.band.is_some();
-            view.latency_us.filter(|_| open).map(f64::from)
-        };
-        for (member, memory) in members() {
-            let name = (route.name.clone(), self.topology.pools[member.pool].name.clone());
-            let peers = members().filter(|(peer, _)| peer.tier == member.tier);
-            let best = peers.filter_map(|(peer, memory)| latency(peer, memory.held)).min_by(f64::total_cmp);
-            let (Some(band), Some(own), Some(best)) = (route.band, latency(member, memory.held), best) else {
-                self.wrong.remove(&name);
-                continue;
-            };
-            let limit = best + band.width.as_micros() as f64;
-            let wrong = if memory.near { own > limit * (1.0 + band.hysteresis) } else { own <= limit };
-            if !wrong {
-                self.wrong.remove(&name);
-                continue;
-            }
-            let since = *self.wrong.entry(name).or_insert(now);
-            must(since.after(band.dwell) > now, || format!("pool {}: near {}", member.pool, memory.near))?;
         }
         Ok(())
     }

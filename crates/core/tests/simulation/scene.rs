@@ -50,6 +50,7 @@ fn edit(rng: &mut Prng, topology: &mut Topology) {
             let fresh = pool(rng, nth);
             let pool = &mut topology.pools[nth];
             (pool.panic_threshold, pool.max_in_flight) = (fresh.panic_threshold, fresh.max_in_flight);
+            pool.eject = fresh.eject;
         }
         8 => {
             let name = rng.below(4);
@@ -122,7 +123,20 @@ fn pool(rng: &mut Prng, nth: usize) -> Pool {
         endpoints: (0..3 + rng.below(2)).map(|host| spec(rng, nth, host)).collect(),
         max_in_flight: rng.pick(&[0, 0, 0, 2, 5]),
         panic_threshold: rng.pick(&[0.5, 0.5, 0.3, 0.0, 1.0]),
-        eject: EjectRules::default(),
+        eject: eject(rng),
+    }
+}
+
+fn eject(rng: &mut Prng) -> EjectRules {
+    let s = Duration::from_secs;
+    EjectRules {
+        consecutive_failures: rng.pick(&[3, 3, 3, 1, 5, 0]),
+        failure_ratio: rng.pick(&[0.2, 0.2, 0.5, 0.0]),
+        min_requests: rng.pick(&[10, 10, 4]),
+        window: rng.pick(&[s(10), s(10), s(10), s(2), s(120)]),
+        base: rng.pick(&[s(2), s(2), Duration::from_millis(500)]),
+        max: rng.pick(&[s(60), s(60), s(3)]),
+        max_share: rng.pick(&[0.5, 0.5, 0.2, 1.0]),
     }
 }
 

@@ -12,19 +12,21 @@ use crate::{
     request::{Attempt, Busy},
     scene,
     subject::{Mutant, Subject},
+    traffic::Workers,
 };
 
-struct Story {
-    rng: Prng,
+pub(crate) struct Story {
+    pub(crate) rng: Prng,
     subject: Subject,
-    oracle: Oracle,
-    now: Tick,
+    pub(crate) oracle: Oracle,
+    pub(crate) now: Tick,
     generation: u64,
     /// Who is dead in truth, whatever the probes have found out so far.
-    dead: BTreeMap<SocketAddr, Fault>,
+    pub(crate) dead: BTreeMap<SocketAddr, Fault>,
     /// What decides the latencies.
     weather: u64,
-    snapshot: Snapshot,
+    pub(crate) snapshot: Snapshot,
+    pub(crate) workers: Workers,
     turn: u32,
     budget: Budget,
     /// Requests and retries by second, and the ratio in force: the budget's plain definition.
@@ -41,7 +43,7 @@ const FAULTS: [Fault; 6] =
 pub(crate) fn tell(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize, String)> {
     let mut rng = Prng(seed);
     let mut subject = Subject::new(mutant);
-    let snapshot = subject.world.snapshot();
+    let snapshot = subject.snapshot();
     let now = Tick(rng.next() % 1_000_000_000);
     let mut story = Story {
         rng,
@@ -52,6 +54,7 @@ pub(crate) fn tell(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize
         dead: BTreeMap::new(),
         weather: seed,
         snapshot,
+        workers: Workers::default(),
         turn: 0,
         budget: Budget::new(0.1, FLOOR),
         spent: Vec::new(),
@@ -68,25 +71,27 @@ pub(crate) fn tell(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize
 impl Story {
     fn step(&mut self) -> Result<(), String> {
         match self.rng.below(100) {
-            0..34 => self.probe_one(),
-            34..44 => self.probe_pool(),
-            44..52 => {
+            0..30 => self.probe_one(),
+            30..39 => self.probe_pool(),
+            39..45 => {
                 self.tide();
                 Ok(())
             }
-            52..56 => {
+            45..49 => {
                 let topology = scene::edited(&mut self.rng, &self.oracle.topology.clone());
                 self.adopt(topology)
             }
-            56..60 => self.resolve(),
-            60..64 => self.order(),
-            64..69 => self.suspect(),
-            69..71 => self.apply(Event::Ticked, None),
-            71..79 => {
+            49..53 => self.resolve(),
+            53..56 => self.order(),
+            56..66 => self.traffic(),
+            66..68 => self.late_news(),
+            68..70 => self.tell_all(),
+            70..72 => self.apply(Event::Ticked, None),
+            72..80 => {
                 let ms = self.rng.pick(&[0, 1, 50, 300, 999, 1000, 2000, 3000]);
                 self.pass(Duration::from_millis(ms))
             }
-            79..80 => self.pass(Duration::from_secs(60)),
+            80..81 => self.pass(Duration::from_secs(60)),
             _ => self.request(),
         }
     }
@@ -98,21 +103,23 @@ impl Story {
     }
 
     /// Tells world and oracle the same, and compares.
-    fn apply(&mut self, event: Event, key: Option<EndpointKey>) -> Result<(), String> {
-        let name = format!("{event:?}").chars().take(9).collect::<String>();
+    pub(crate) fn apply(&mut self, event: Event, key: Option<EndpointKey>) -> Result<(), String> {
         let ticked = matches!(event, Event::Ticked);
-        self.oracle.hear(&event, key.as_ref());
-        let changes = self.subject.apply(event, self.now);
+        self.oracle.hear(&event, key.as_ref(), self.now);
+        let changes = self.subject.apply(event.clone(), self.now);
         if ticked && self.subject.world.next_deadline().is_some_and(|deadline| deadline <= self.now) {
             return Err("after a tick, the next is due already".into());
         }
-        self.snapshot = self.subject.world.snapshot();
-        let again = self.subject.world.snapshot();
-        self.oracle.judge(&self.snapshot, &again, &name, (changes.publish, self.now))
+        let weighed = self.oracle.weigh(&event, &changes, self.now);
+        self.snapshot = self.subject.snapshot();
+        let again = self.subject.snapshot();
+        let judged =
+            weighed.and_then(|()| self.oracle.judge(&self.snapshot, &again, (changes.publish, self.now)));
+        judged.map_err(|what| format!("{}: {what}", name(&event)))
     }
 
     /// Time passes; the keeper ticks when it is due, or late.
-    fn pass(&mut self, span: Duration) -> Result<(), String> {
+    pub(crate) fn pass(&mut self, span: Duration) -> Result<(), String> {
         let end = self.now.after(span);
         let late = self.rng.percent(30);
         while let Some(due) = self.subject.world.next_deadline().filter(|due| *due <= end) {
@@ -123,7 +130,7 @@ impl Story {
         Ok(())
     }
 
-    fn any_endpoint(&mut self) -> Option<(EndpointId, EndpointKey)> {
+    pub(crate) fn any_endpoint(&mut self) -> Option<(EndpointId, EndpointKey)> {
         let places = &self.snapshot.layout.endpoints;
         let slot = self.rng.below(places.len());
         Some((places.get(slot)?.id, self.oracle.slots.get(slot)?.0.clone()))
@@ -199,12 +206,6 @@ impl Story {
         self.apply(Event::Ordered { key: key.clone(), admin }, Some(key))
     }
 
-    fn suspect(&mut self) -> Result<(), String> {
-        let Some((id, key)) = self.any_endpoint() else { return Ok(()) };
-        let fault = self.rng.pick(&FAULTS);
-        self.apply(Event::Suspected { id, fault, started: self.now, at: self.now }, Some(key))
-    }
-
     /// One request with all its retries; the world may move in between.
     fn request(&mut self) -> Result<(), String> {
         let name = {
@@ -273,5 +274,17 @@ impl Story {
             self.spent.push((second, true));
         }
         if taken == allowed { Ok(()) } else { Err(format!("budget: took {taken}, allowed {allowed}")) }
+    }
+}
+
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Adopted { .. } => "adopted",
+        Event::Probed { .. } => "probed",
+        Event::Resolved { .. } => "resolved",
+        Event::Ordered { .. } => "ordered",
+        Event::Suspected { .. } => "suspected",
+        Event::Tallied(_) => "tallied",
+        Event::Ticked => "ticked",
     }
 }

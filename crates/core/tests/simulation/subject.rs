@@ -1,11 +1,11 @@
 //! What is put to the test: the real core, or the real core with one rule broken on purpose. A simulation that does
 //! not notice the broken ones proves nothing about the real one.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use thalweg_core::{
-    Admin, Availability, Changes, Decision, Event, Facts, Loads, Publish, Refusal, Snapshot, Tick, Topology,
-    World, steer,
+    Admin, Availability, Change, Changes, Decision, Ejection, EndpointId, Event, Facts, Fault, Loads,
+    Publish, Refusal, Snapshot, Tick, Topology, World, steer,
 };
 
 /// One way to break the core.
@@ -35,11 +35,43 @@ pub(crate) enum Mutant {
     PublishesLate,
     /// Does not hear which names moved.
     IgnoresNames,
+    /// Ejects past `max_share`.
+    EjectsPastShare,
+    /// Convicts on half of `failure_ratio`.
+    ConvictsEarly,
+    /// Never ejects by `failure_ratio`.
+    IgnoresRatio,
+    /// Sets everybody free with each reload.
+    PardonsOnReload,
+    /// A probe that succeeds ends an ejection.
+    ProbeUnejects,
+    /// A single good answer ends a probation.
+    ProvenAtOnce,
+    /// Ejections never grow longer.
+    SentencesNeverGrow,
+    /// Serves those that are ejected.
+    EjectedServe,
+    /// In panic, serves those that are ejected beside those that answer.
+    PanicForgetsEjected,
+    /// Hears each failure twice.
+    CountsNewsTwice,
+    /// Takes failures in the order in which they are told.
+    OrdersByArrival,
+    /// Holds its own trouble against the endpoint.
+    BlamesLocal,
+    /// Holds requests from before a probation against it.
+    BlamesProbationForOld,
+    /// Does not know when good answers ended.
+    ForgetsGood,
+    /// Never doubts the checker.
+    NeverDoubts,
+    /// Tells incidents by the first failure alone.
+    MisdatesIncidents,
 }
 
 impl Mutant {
     /// Every broken one.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 27] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
@@ -51,6 +83,22 @@ impl Mutant {
         Self::DwellsForever,
         Self::PublishesLate,
         Self::IgnoresNames,
+        Self::EjectsPastShare,
+        Self::ConvictsEarly,
+        Self::IgnoresRatio,
+        Self::PardonsOnReload,
+        Self::ProbeUnejects,
+        Self::ProvenAtOnce,
+        Self::SentencesNeverGrow,
+        Self::EjectedServe,
+        Self::PanicForgetsEjected,
+        Self::CountsNewsTwice,
+        Self::OrdersByArrival,
+        Self::BlamesLocal,
+        Self::BlamesProbationForOld,
+        Self::ForgetsGood,
+        Self::NeverDoubts,
+        Self::MisdatesIncidents,
     ];
 }
 
@@ -58,6 +106,8 @@ impl Mutant {
 pub(crate) struct Subject {
     pub(crate) world: World,
     mutant: Mutant,
+    /// Whom a mutant sets free.
+    pardoned: BTreeSet<EndpointId>,
 }
 
 /// Nobody is at a cap.
@@ -77,45 +127,61 @@ impl<L: Loads> Loads for Idle<'_, L> {
 
 impl Subject {
     pub(crate) fn new(mutant: Mutant) -> Self {
-        Self { world: World::default(), mutant }
+        Self { world: World::default(), mutant, pardoned: BTreeSet::new() }
     }
 
     pub(crate) fn apply(&mut self, event: Event, now: Tick) -> Changes {
-        let event = match (self.mutant, event) {
+        let mut event = event;
+        match (self.mutant, &mut event) {
             (Mutant::NeverTicks, Event::Ticked) | (Mutant::IgnoresNames, Event::Resolved { .. }) => {
                 return Changes::default();
             }
-            (mutant, Event::Adopted { topology, generation }) => {
-                let mut topology = topology;
-                match mutant {
-                    Mutant::ForgetsOnReload => {
-                        let nothing = Arc::new(Topology::default());
-                        self.world.apply(Event::Adopted { topology: nothing, generation }, now);
-                    }
-                    Mutant::SkipsHold => {
-                        let routes = &mut Arc::make_mut(&mut topology).routes;
-                        routes.iter_mut().for_each(|route| route.failback_hold = std::time::Duration::ZERO);
-                    }
-                    Mutant::DwellsForever => {
-                        let routes = &mut Arc::make_mut(&mut topology).routes;
-                        let forever = std::time::Duration::from_secs(86_400);
-                        routes.iter_mut().filter_map(|r| r.band.as_mut()).for_each(|b| b.dwell = forever);
-                    }
-                    Mutant::PanicsEarly => {
-                        let pools = &mut Arc::make_mut(&mut topology).pools;
-                        pools.iter_mut().for_each(|pool| pool.panic_threshold = 1.0);
-                    }
-                    _ => {}
-                }
-                Event::Adopted { topology, generation }
+            (Mutant::PardonsOnReload, Event::Adopted { .. }) => {
+                self.pardoned = self.world.layout().endpoints.iter().map(|place| place.id).collect();
             }
-            (_, event) => event,
-        };
+            (Mutant::ForgetsOnReload, Event::Adopted { generation, .. }) => {
+                let (topology, generation) = (Arc::new(Topology::default()), *generation);
+                self.world.apply(Event::Adopted { topology, generation }, now);
+            }
+            (Mutant::None, _) => {}
+            (mutant, Event::Adopted { topology, .. }) => misread(mutant, Arc::make_mut(topology)),
+            (Mutant::ProbeUnejects, Event::Probed { id, result: Ok(_) }) => _ = self.pardoned.insert(*id),
+            (mutant, event) => {
+                if let (Mutant::CountsNewsTwice, Event::Suspected { .. }) = (mutant, &event) {
+                    self.world.apply(event.clone(), now);
+                }
+                mishear(mutant, event, now);
+            }
+        }
         let mut changes = self.world.apply(event, now);
+        self.mistell(&mut changes);
+        changes
+    }
+
+    fn mistell(&self, changes: &mut Changes) {
         if self.mutant == Mutant::PublishesLate {
             changes.publish = changes.publish.min(Publish::Soon);
         }
-        changes
+        for change in &mut changes.log {
+            if let (Mutant::MisdatesIncidents, Change::Incident(incident)) = (self.mutant, change) {
+                incident.detected = incident.first_bad;
+            }
+        }
+    }
+
+    /// The world's picture.
+    pub(crate) fn snapshot(&mut self) -> Snapshot {
+        let mut snapshot = self.world.snapshot();
+        snapshot.doubted &= self.mutant != Mutant::NeverDoubts;
+        for (place, view) in snapshot.layout.endpoints.iter().zip(&mut snapshot.endpoints) {
+            match view.ejection {
+                Ejection::Clear => _ = self.pardoned.remove(&place.id),
+                _ if self.pardoned.contains(&place.id) => view.ejection = Ejection::Clear,
+                _ => {}
+            }
+            view.availability = Availability::of(view.probe, view.admin, view.ejection);
+        }
+        snapshot
     }
 
     pub(crate) fn steer(
@@ -141,6 +207,17 @@ impl Subject {
                 });
                 steer(&lie, loads, facts, roll)
             }
+            Mutant::EjectedServe => {
+                let lie = lie(|view| {
+                    if matches!(view.ejection, Ejection::Ejected { .. }) {
+                        view.availability = Availability::of(view.probe, view.admin, Ejection::Clear);
+                    }
+                });
+                steer(&lie, loads, facts, roll)
+            }
+            Mutant::PanicForgetsEjected => {
+                steer(&lie(|view| view.ejection = Ejection::Clear), loads, facts, roll)
+            }
             Mutant::IgnoresOrders => {
                 let lie = lie(|view| {
                     view.admin = Admin::Enabled;
@@ -150,5 +227,45 @@ impl Subject {
             }
             _ => steer(snapshot, loads, facts, roll),
         }
+    }
+}
+
+/// Reads a config wrong.
+fn misread(mutant: Mutant, topology: &mut Topology) {
+    let day = Duration::from_secs(86_400);
+    for route in &mut topology.routes {
+        match mutant {
+            Mutant::SkipsHold => route.failback_hold = Duration::ZERO,
+            Mutant::DwellsForever => route.band.iter_mut().for_each(|band| band.dwell = day),
+            _ => {}
+        }
+    }
+    for pool in &mut topology.pools {
+        match mutant {
+            Mutant::PanicsEarly => pool.panic_threshold = 1.0,
+            Mutant::EjectsPastShare => pool.eject.max_share = 1.0,
+            Mutant::ConvictsEarly => pool.eject.failure_ratio /= 2.0,
+            Mutant::IgnoresRatio => pool.eject.failure_ratio = 0.0,
+            Mutant::SentencesNeverGrow => pool.eject.max = pool.eject.base,
+            _ => {}
+        }
+    }
+}
+
+/// Hears what requests did wrong.
+fn mishear(mutant: Mutant, event: &mut Event, now: Tick) {
+    match (mutant, event) {
+        (Mutant::ProvenAtOnce, Event::Tallied(tallies)) => {
+            tallies.iter_mut().for_each(|tally| tally.counts.good *= 5);
+        }
+        (Mutant::ForgetsGood, Event::Tallied(tallies)) => {
+            tallies.iter_mut().for_each(|tally| tally.last_good = None);
+        }
+        (Mutant::OrdersByArrival, Event::Suspected { at, .. }) => *at = now,
+        (Mutant::BlamesProbationForOld, Event::Suspected { started, at, .. }) => *started = now.max(*at),
+        (Mutant::BlamesLocal, Event::Suspected { fault, .. }) if *fault == Fault::Local => {
+            *fault = Fault::Reset;
+        }
+        _ => {}
     }
 }
