@@ -169,7 +169,15 @@ class World:
         for (_, region), port in self.regions.items():
             until(f"{region} answers", lambda port=port: get(f"http://127.0.0.1:{port}/alive")[0] == 200)
         self.start_edge()
-        until("the edge is ready", lambda: get(f"http://127.0.0.1:{self.admin}/readyz")[0] == 200)
+        # Up, not merely Unproven: leaving an endpoint that never proved itself is no failover.
+        until("every endpoint is Up", lambda: self.up() == len(PLACES))
+
+    def metrics(self) -> str:
+        return get(f"http://127.0.0.1:{self.admin}/metrics")[1]
+
+    def up(self) -> int:
+        lines = self.metrics().splitlines()
+        return sum(line.endswith("} 1") for line in lines if line.startswith("thalweg_endpoint_available{"))
 
 
 @contextlib.contextmanager
