@@ -2,7 +2,7 @@
 
 Real Prometheus, Alertmanager, edge and three FastAPI regions on free ports. The copies of the configs differ from the originals in
 what a laptop needs: files instead of Kubernetes discovery, intervals of 1 s instead of 15 s, `for` and group waits divided by
-SHORTER, and the receivers' addresses, which all lead to a webhook that this test runs. Rules and routes are untouched otherwise.
+SHORTER (as is the delay until an alert is sent again), and the receivers' addresses, which all lead to a webhook that this test runs. Rules and routes are untouched otherwise.
 """
 
 from __future__ import annotations
@@ -139,6 +139,7 @@ def start_watchers(watched: World, hears: Receiver, folder: pathlib.Path) -> tup
         f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{prometheus}",
+        f"--rules.alert.resend-delay={shorter('1m')}",  # what fired before Alertmanager was found is sent again
         cwd=folder,
     )
     for name, port in (("Alertmanager", alertmanager), ("Prometheus", prometheus)):
