@@ -87,7 +87,11 @@ def free_ports(count: int) -> list[int]:
 
 def edge_binary() -> pathlib.Path:
     """$THALWEG_BIN, else what cargo built here; a loud skip if there is neither."""
-    places = [os.environ.get("THALWEG_BIN"), ROOT / "target/release/thalweg", ROOT / "target/debug/thalweg"]
+    places = [
+        os.environ.get("THALWEG_BIN"),
+        ROOT / "target/release/thalweg",
+        ROOT / "target/debug/thalweg",
+    ]
     for place in filter(None, places):
         if os.access(place, os.X_OK):
             return pathlib.Path(place)
@@ -112,7 +116,11 @@ class Processes:
     def start(self, name: str, *command: object, cwd: pathlib.Path = ROOT, **env: str) -> None:
         with open(self.folder / f"{name}.log", "ab") as log:
             self._running[name] = subprocess.Popen(
-                [str(part) for part in command], cwd=cwd, env={**os.environ, **env}, stdout=log, stderr=log
+                [str(part) for part in command],
+                cwd=cwd,
+                env={**os.environ, **env},
+                stdout=log,
+                stderr=log,
             )
 
     def kill(self, name: str, how: int = signal.SIGKILL) -> None:
@@ -142,10 +150,21 @@ class World:
 
     def start_region(self, cloud: str, region: str) -> None:
         port = self.regions[cloud, region]
-        command = (app_python(), "-m", "uvicorn", "app.main:app", "--host", "127.0.0.1", "--port", port)
+        command = (
+            app_python(),
+            "-m",
+            "uvicorn",
+            "app.main:app",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            port,
+        )
         place = {"CLOUD": cloud, "REGION": region, "INSTANCE": f"{region}-1"}
         fail_file = str(self.processes.folder / f"{region}.fail")
-        self.processes.start(region, *command, cwd=ROOT / "app", HEALTH_CHECK_FAIL_FILE=fail_file, **place)
+        self.processes.start(
+            region, *command, cwd=ROOT / "app", HEALTH_CHECK_FAIL_FILE=fail_file, **place
+        )
 
     def start_edge(self) -> None:
         folder = self.processes.folder
@@ -159,7 +178,16 @@ class World:
         ports = {"admin": self.admin, "web": self.web, "secure": self.secure}
         config.write_text(CONFIG.format(pools=pools, names=names, **ports))
         subject = ("-subj", "/CN=watched", "-days", "30", "-nodes", "-keyout", folder / "site.key")
-        make = ("openssl", "req", "-x509", "-newkey", "rsa:2048", *subject, "-out", folder / "site.crt")
+        make = (
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            *subject,
+            "-out",
+            folder / "site.crt",
+        )
         subprocess.run([str(part) for part in make], check=True, capture_output=True)
         self.processes.start("edge", edge_binary(), "run", "--config", config)
 
@@ -167,7 +195,10 @@ class World:
         for place in self.regions:
             self.start_region(*place)
         for (_, region), port in self.regions.items():
-            until(f"{region} answers", lambda port=port: get(f"http://127.0.0.1:{port}/alive")[0] == 200)
+            until(
+                f"{region} answers",
+                lambda port=port: get(f"http://127.0.0.1:{port}/alive")[0] == 200,
+            )
         self.start_edge()
         # Up, not merely Unproven: leaving an endpoint that never proved itself is no failover.
         until("every endpoint is Up", lambda: self.up() == len(PLACES))
@@ -177,7 +208,9 @@ class World:
 
     def up(self) -> int:
         lines = self.metrics().splitlines()
-        return sum(line.endswith("} 1") for line in lines if line.startswith("thalweg_endpoint_available{"))
+        return sum(
+            line.endswith("} 1") for line in lines if line.startswith("thalweg_endpoint_available{")
+        )
 
 
 @contextlib.contextmanager

@@ -50,7 +50,9 @@ def children(node: Any) -> list[Any]:
 def grouped_by(text: str) -> set[str]:
     """Every label that an expression names in by, without, on, ignoring or group_left."""
     found: set[str] = set()
-    for clause in re.findall(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)", text):
+    for clause in re.findall(
+        r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)", text
+    ):
         found |= {label.strip() for label in clause.split(",") if label.strip()}
     return found
 

@@ -37,7 +37,12 @@ def dashboard(name: str) -> dict[str, Any]:
 
 def rules() -> list[dict[str, Any]]:
     files = sorted((MONITORING / "rules").glob("*.yml"))
-    return [rule for path in files for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+    return [
+        rule
+        for path in files
+        for group in yaml.safe_load(path.read_text())["groups"]
+        for rule in group["rules"]
+    ]
 
 
 def expressions() -> Iterator[tuple[str, str]]:
@@ -49,13 +54,17 @@ def expressions() -> Iterator[tuple[str, str]]:
             for target in panel["targets"]:
                 yield f"{name}: {panel['title']}", target["expr"]
         for variable in dashboard(name)["templating"]["list"]:
-            yield f"{name}: ${variable['name']}", re.fullmatch(r"label_values\((.+), \w+\)", variable["definition"])[1]
+            yield f"{name}: ${variable['name']}", re.fullmatch(
+                r"label_values\((.+), \w+\)", variable["definition"]
+            )[1]
 
 
 def test_dashboards_are_current(counted) -> None:
     """The dashboards are what their source writes"""
     checked = run(sys.executable, DASHBOARDS / "build.py", "--check")
-    assert checked.returncode == 0 and checked.stdout.strip() == "current", checked.stdout + checked.stderr
+    assert checked.returncode == 0 and checked.stdout.strip() == "current", (
+        checked.stdout + checked.stderr
+    )
     counted("dashboards", len(NAMES))
 
 
@@ -63,15 +72,30 @@ def test_dashboards_are_current(counted) -> None:
 def test_dashboard_model(name: str, counted) -> None:
     """A dashboard is the plain model: current panel types, units, thresholds, no overlap, templated by place"""
     model = dashboard(name)
-    assert "dashboard" not in model and model["schemaVersion"] >= 39 and model["uid"] == f"thalweg-{name}"
-    assert [variable["name"] for variable in model["templating"]["list"]] == ["cloud", "region", "edge"]
+    assert (
+        "dashboard" not in model
+        and model["schemaVersion"] >= 39
+        and model["uid"] == f"thalweg-{name}"
+    )
+    assert [variable["name"] for variable in model["templating"]["list"]] == [
+        "cloud",
+        "region",
+        "edge",
+    ]
     taken: set[tuple[int, int]] = set()
     for panel in model["panels"]:
         assert panel["type"] in {"timeseries", "stat", "table"}, panel["type"]
-        assert panel["fieldConfig"]["defaults"]["unit"] and panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert (
+            panel["fieldConfig"]["defaults"]["unit"]
+            and panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        )
         assert panel["title"] and panel["targets"]
         place = panel["gridPos"]
-        cells = {(x, y) for x in range(place["x"], place["x"] + place["w"]) for y in range(place["y"], place["y"] + place["h"])}
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
         assert place["x"] + place["w"] <= 24 and not cells & taken, panel["title"]
         taken |= cells
     assert len({panel["id"] for panel in model["panels"]}) == len(model["panels"])
@@ -90,7 +114,12 @@ def test_provisioning(counted) -> None:
     """Grafana's provisioning names each data source that a dashboard uses"""
     sources = yaml.safe_load((MONITORING / "grafana/datasources.yml").read_text())
     known = {source["uid"]: source["type"] for source in sources["datasources"]}
-    used = {(t["datasource"]["uid"], t["datasource"]["type"]) for n in NAMES for p in dashboard(n)["panels"] for t in p["targets"]}
+    used = {
+        (t["datasource"]["uid"], t["datasource"]["type"])
+        for n in NAMES
+        for p in dashboard(n)["panels"]
+        for t in p["targets"]
+    }
     assert used <= set(known.items()), used
     assert {"prometheus", "loki", "jaeger", "alertmanager"} == set(known.values())
     counted("data sources", len(known))
@@ -122,8 +151,13 @@ def exposed(tmp_path: pathlib.Path) -> dict[str, set[str]]:
     with world(tmp_path) as watched:
         provoke(watched)
         edge = promql.samples(watched.metrics())
-        app = promql.samples(get(f"http://127.0.0.1:{watched.regions['gcp', 'europe-west1']}/metrics")[1])
-    known = {name: set(labels) for name, labels in yaml.safe_load((MONITORING / "kube-metrics.yml").read_text()).items()}
+        app = promql.samples(
+            get(f"http://127.0.0.1:{watched.regions['gcp', 'europe-west1']}/metrics")[1]
+        )
+    known = {
+        name: set(labels)
+        for name, labels in yaml.safe_load((MONITORING / "kube-metrics.yml").read_text()).items()
+    }
     known |= PROMISED | MADE
     for shown, target in ((app, APP_TARGET), (edge, EDGE_TARGET)):
         for name, labels in shown.items():

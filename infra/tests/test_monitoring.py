@@ -15,7 +15,9 @@ MONITORING = INFRA / "monitoring"
 RULES = MONITORING / "rules"
 TESTS = MONITORING / "rules-tests"
 ALERTMANAGER = MONITORING / "alertmanager/alertmanager.yml"
-SECRET = re.compile(r"(password|secret|token|api_key|routing_key|service_key|api_url|bearer)\b", re.IGNORECASE)
+SECRET = re.compile(
+    r"(password|secret|token|api_key|routing_key|service_key|api_url|bearer)\b", re.IGNORECASE
+)
 
 
 def load(path: pathlib.Path) -> Any:
@@ -23,14 +25,21 @@ def load(path: pathlib.Path) -> Any:
 
 
 def alerts() -> dict[str, dict[str, Any]]:
-    rules = [rule for path in sorted(RULES.glob("*.yml")) for group in load(path)["groups"] for rule in group["rules"]]
+    rules = [
+        rule
+        for path in sorted(RULES.glob("*.yml"))
+        for group in load(path)["groups"]
+        for rule in group["rules"]
+    ]
     return {rule["alert"]: rule for rule in rules if "alert" in rule}
 
 
 def anchors(path: pathlib.Path) -> set[str]:
     """The anchors that a Markdown file's headings get on the usual forges."""
     headings = re.findall(r"^#+ (.+)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+    return {
+        re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
 
 
 @pytest.mark.parametrize("name", ["recording", "edge", "slo", "app", "platform"])
@@ -58,9 +67,15 @@ def test_every_alert_is_unit_tested(counted) -> None:
                 name = re.search(r'alertname="(\w+)"', check["expr"])
                 if name and check["exp_samples"]:
                     fires[name[1]].append(case["name"])
-            silent |= {check["alertname"] for check in case.get("alert_rule_test", []) if not check["exp_alerts"]}
+            silent |= {
+                check["alertname"]
+                for check in case.get("alert_rule_test", [])
+                if not check["exp_alerts"]
+            }
     known = set(alerts())
-    assert set(fires) == known, f"not seen firing: {known - set(fires)}; unknown: {set(fires) - known}"
+    assert (
+        set(fires) == known
+    ), f"not seen firing: {known - set(fires)}; unknown: {set(fires) - known}"
     # A dead man's switch that could clear would be none.
     assert silent == known - {"Watchdog"}, known ^ silent
     counted("alerts", len(known))
@@ -88,7 +103,11 @@ def with_file_discovery(node: Any) -> Any:
         return [with_file_discovery(item) for item in node]
     if not isinstance(node, dict):
         return node
-    copy = {key: with_file_discovery(value) for key, value in node.items() if key != "kubernetes_sd_configs"}
+    copy = {
+        key: with_file_discovery(value)
+        for key, value in node.items()
+        if key != "kubernetes_sd_configs"
+    }
     if "kubernetes_sd_configs" in node:
         roles = {role["role"] for role in node["kubernetes_sd_configs"]}
         assert roles <= {"pod", "node", "endpoints", "service", "ingress", "endpointslice"}, roles
@@ -103,7 +122,9 @@ def test_prometheus_config(tmp_path: pathlib.Path, counted) -> None:
     for job in copy["scrape_configs"]:
         if "tls_config" in job:  # the files exist in a pod only
             for section, key in (("tls_config", "ca_file"), ("authorization", "credentials_file")):
-                assert job[section][key].startswith("/var/run/secrets/kubernetes.io/serviceaccount/")
+                assert job[section][key].startswith(
+                    "/var/run/secrets/kubernetes.io/serviceaccount/"
+                )
                 job[section][key] = str(tmp_path / key)
                 (tmp_path / key).write_text("")
     (tmp_path / "rules").symlink_to(RULES)
@@ -112,14 +133,27 @@ def test_prometheus_config(tmp_path: pathlib.Path, counted) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert checked.stdout.count("rules found") == len(list(RULES.glob("*.yml"))), checked.stdout
 
-    assert (config["global"]["scrape_interval"], config["global"]["evaluation_interval"]) == ("15s", "15s")
+    assert (config["global"]["scrape_interval"], config["global"]["evaluation_interval"]) == (
+        "15s",
+        "15s",
+    )
     for name in ("thalweg", "fastapi"):
-        sources = {source for rule in jobs(config)[name]["relabel_configs"] for source in rule["source_labels"]}
+        sources = {
+            source
+            for rule in jobs(config)[name]["relabel_configs"]
+            for source in rule["source_labels"]
+        }
         for wanted in ("scrape", "path", "port", "scheme"):
-            assert f"__meta_kubernetes_pod_annotation_prometheus_io_{wanted}" in sources, f"{name}: {wanted}"
+            assert (
+                f"__meta_kubernetes_pod_annotation_prometheus_io_{wanted}" in sources
+            ), f"{name}: {wanted}"
     for name in ("kubernetes-nodes", "kubernetes-cadvisor"):
         job = jobs(config)[name]
-        assert job["scheme"] == "https" and job["tls_config"]["ca_file"] and job["authorization"]["credentials_file"]
+        assert (
+            job["scheme"] == "https"
+            and job["tls_config"]["ca_file"]
+            and job["authorization"]["credentials_file"]
+        )
         assert any(rule["action"] == "labelmap" for rule in job["relabel_configs"]), name
     # Labels that the edge itself uses must not be target labels of its job: they would become exported_….
     for name in ("thalweg", "edges-on-hosts"):
@@ -130,7 +164,11 @@ def test_prometheus_config(tmp_path: pathlib.Path, counted) -> None:
 
 @pytest.mark.parametrize(
     "address, port, expected",
-    [("10.0.0.1", "8000", "10.0.0.1:8000"), ("10.0.0.1:80", "9900", "10.0.0.1:9900"), ("[2001:db8::1]:80", "9900", "[2001:db8::1]:9900")],
+    [
+        ("10.0.0.1", "8000", "10.0.0.1:8000"),
+        ("10.0.0.1:80", "9900", "10.0.0.1:9900"),
+        ("[2001:db8::1]:80", "9900", "[2001:db8::1]:9900"),
+    ],
 )
 def test_port_annotation(address: str, port: str, expected: str) -> None:
     """The port annotation replaces the port of any address, IPv6 too"""
@@ -160,13 +198,29 @@ def test_alertmanager_routes(counted) -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "1 templates" in checked.stdout, checked.stdout
     for labels, receivers in ROUTES:
-        options = ("config", "routes", "test", f"--config.file={ALERTMANAGER}", f"--verify.receivers={receivers}")
+        options = (
+            "config",
+            "routes",
+            "test",
+            f"--config.file={ALERTMANAGER}",
+            f"--verify.receivers={receivers}",
+        )
         asked = run(amtool, *options, *labels.split())
         assert asked.returncode == 0, f"{labels}: {asked.stdout}{asked.stderr}"
     # Each real alert reaches someone.
     for name, rule in alerts().items():
-        asked = run(amtool, "config", "routes", "test", f"--config.file={ALERTMANAGER}", f"alertname={name}", f"severity={rule['labels']['severity']}")
-        expected = {"critical": "pager,chat", "warning": "chat", "none": "dead-mans-switch"}[rule["labels"]["severity"]]
+        asked = run(
+            amtool,
+            "config",
+            "routes",
+            "test",
+            f"--config.file={ALERTMANAGER}",
+            f"alertname={name}",
+            f"severity={rule['labels']['severity']}",
+        )
+        expected = {"critical": "pager,chat", "warning": "chat", "none": "dead-mans-switch"}[
+            rule["labels"]["severity"]
+        ]
         assert asked.stdout.strip() == expected, f"{name} goes to {asked.stdout}"
     counted("label sets", len(ROUTES) + len(alerts()))
 
@@ -175,20 +229,28 @@ def test_alertmanager_names_real_alerts(counted) -> None:
     """Every alert that a route or an inhibition names exists; a region's end silences its endpoints"""
     config = load(ALERTMANAGER)
     text = yaml.safe_dump([config["inhibit_rules"], config["route"]])
-    named = {name for group in re.findall(r'alertname=~?"([^"]+)"', text) for name in group.split("|")}
+    named = {
+        name for group in re.findall(r'alertname=~?"([^"]+)"', text) for name in group.split("|")
+    }
     assert named and named <= set(alerts()), named - set(alerts())
-    region = next(rule for rule in config["inhibit_rules"] if "RegionDown" in rule["source_matchers"][0])
+    region = next(
+        rule for rule in config["inhibit_rules"] if "RegionDown" in rule["source_matchers"][0]
+    )
     assert "EndpointDown" in region["target_matchers"][0] and region["equal"] == ["cloud", "region"]
     counted("names", len(named))
 
 
 def literal_secrets(node: Any, path: str = "") -> list[str]:
     if isinstance(node, dict):
-        return [hit for key, value in node.items() for hit in literal_secrets(value, f"{path}.{key}")]
+        return [
+            hit for key, value in node.items() for hit in literal_secrets(value, f"{path}.{key}")
+        ]
     if isinstance(node, list):
         return [hit for item in node for hit in literal_secrets(item, path)]
     key = path.rpartition(".")[2]
-    return [path] if isinstance(node, str) and SECRET.search(key) and not key.endswith("_file") else []
+    return (
+        [path] if isinstance(node, str) and SECRET.search(key) and not key.endswith("_file") else []
+    )
 
 
 def test_no_literal_secrets(counted) -> None:
@@ -205,11 +267,27 @@ def test_prometheus_may_only_read(counted) -> None:
     """Prometheus may find pods and read metrics, no more: no secrets, no writing, no wildcard"""
     manifests = list(yaml.safe_load_all((MONITORING / "prometheus/rbac.yaml").read_text()))
     roles = [manifest for manifest in manifests if manifest["kind"] in {"Role", "ClusterRole"}]
-    granted = {(verb, resource) for role in roles for rule in role["rules"] for verb in rule["verbs"] for resource in rule["resources"]}
+    granted = {
+        (verb, resource)
+        for role in roles
+        for rule in role["rules"]
+        for verb in rule["verbs"]
+        for resource in rule["resources"]
+    }
     assert {kind for kind in (role["kind"] for role in roles)} == {"Role", "ClusterRole"}
     assert {verb for verb, _ in granted} <= {"get", "list", "watch"}, granted
-    assert {resource for _, resource in granted} == {"nodes", "pods", "services", "endpoints", "nodes/metrics"}
-    bound = {manifest["roleRef"]["name"] for manifest in manifests if manifest["kind"].endswith("Binding")}
+    assert {resource for _, resource in granted} == {
+        "nodes",
+        "pods",
+        "services",
+        "endpoints",
+        "nodes/metrics",
+    }
+    bound = {
+        manifest["roleRef"]["name"]
+        for manifest in manifests
+        if manifest["kind"].endswith("Binding")
+    }
     assert bound == {role["metadata"]["name"] for role in roles}
     counted("grants", len(granted))
 
@@ -218,13 +296,18 @@ def test_rbac_is_valid(counted) -> None:
     """The RBAC manifests are strictly valid Kubernetes objects"""
     validated = run(find_kit() / "validate-k8s", "-k", "1.34", MONITORING / "prometheus/rbac.yaml")
     assert validated.returncode == 0, validated.stdout + validated.stderr
-    counted("manifests", len(list(yaml.safe_load_all((MONITORING / "prometheus/rbac.yaml").read_text()))))
+    counted(
+        "manifests",
+        len(list(yaml.safe_load_all((MONITORING / "prometheus/rbac.yaml").read_text()))),
+    )
 
 
 def pipelines_are_complete(config: dict[str, Any]) -> int:
     """Every part that a pipeline of a collector names is defined, and every part that is defined is named."""
     for kind in ("receivers", "processors", "exporters"):
-        named = {part for pipeline in config["service"]["pipelines"].values() for part in pipeline[kind]}
+        named = {
+            part for pipeline in config["service"]["pipelines"].values() for part in pipeline[kind]
+        }
         assert named == set(config[kind]), f"{kind}: {named ^ set(config[kind])}"
     assert set(config["service"]["extensions"]) == set(config["extensions"])
     return sum(len(config[kind]) for kind in ("receivers", "processors", "exporters", "extensions"))
@@ -237,7 +320,11 @@ def test_otel_collector(counted) -> None:
     pipeline = config["service"]["pipelines"]["traces"]
     assert pipeline["processors"][0] == "memory_limiter" and pipeline["processors"][-1] == "batch"
     assert set(config["receivers"]["otlp"]["protocols"]) == {"grpc", "http"}
-    removed = {each["key"] for each in config["processors"]["attributes/private"]["actions"] if each["action"] == "delete"}
+    removed = {
+        each["key"]
+        for each in config["processors"]["attributes/private"]["actions"]
+        if each["action"] == "delete"
+    }
     assert {"http.request.header.authorization", "http.request.header.cookie"} <= removed
     assert "insecure" not in config["exporters"]["otlp/jaeger"]["tls"]
 
@@ -247,18 +334,46 @@ def test_jaeger() -> None:
     config = load(MONITORING / "traces/jaeger.yaml")
     pipelines_are_complete(config)
     grpc = config["receivers"]["otlp"]["protocols"]["grpc"]
-    sends_to = load(MONITORING / "traces/otel-collector.yaml")["exporters"]["otlp/jaeger"]["endpoint"]
-    assert grpc["endpoint"].rpartition(":")[2] == sends_to.rpartition(":")[2] and set(grpc["tls"]) == {"cert_file", "key_file"}
+    sends_to = load(MONITORING / "traces/otel-collector.yaml")["exporters"]["otlp/jaeger"][
+        "endpoint"
+    ]
+    assert grpc["endpoint"].rpartition(":")[2] == sends_to.rpartition(":")[2] and set(
+        grpc["tls"]
+    ) == {"cert_file", "key_file"}
     store = config["exporters"]["jaeger_storage_exporter"]["trace_storage"]
     assert store in config["extensions"]["jaeger_storage"]["backends"]
     assert config["extensions"]["jaeger_query"]["storage"]["traces"] == store
 
 
 FLUENT_BIT = {
-    "tail": {"path", "multiline.parser", "tag", "db", "storage.type", "mem_buf_limit", "skip_long_lines"},
-    "kubernetes": {"match", "merge_log", "keep_log", "k8s-logging.exclude", "labels", "annotations"},
+    "tail": {
+        "path",
+        "multiline.parser",
+        "tag",
+        "db",
+        "storage.type",
+        "mem_buf_limit",
+        "skip_long_lines",
+    },
+    "kubernetes": {
+        "match",
+        "merge_log",
+        "keep_log",
+        "k8s-logging.exclude",
+        "labels",
+        "annotations",
+    },
     "modify": {"match", "remove"},
-    "loki": {"match", "host", "port", "labels", "label_keys", "line_format", "storage.total_limit_size", "retry_limit"},
+    "loki": {
+        "match",
+        "host",
+        "port",
+        "labels",
+        "label_keys",
+        "line_format",
+        "storage.total_limit_size",
+        "retry_limit",
+    },
 }
 
 
@@ -266,25 +381,43 @@ def test_fluent_bit(counted) -> None:
     """fluent-bit tails containers, buffers on disk, and sends to Loki with bounded labels"""
     config = load(MONITORING / "logs/fluent-bit.yaml")
     assert set(config) == {"service", "pipeline"} and config["service"]["storage.path"]
-    stages = [stage for kind in ("inputs", "filters", "outputs") for stage in config["pipeline"][kind]]
+    stages = [
+        stage for kind in ("inputs", "filters", "outputs") for stage in config["pipeline"][kind]
+    ]
     for stage in stages:
         assert set(stage) - {"name"} <= FLUENT_BIT[stage["name"]], stage
     tail, loki = stages[0], stages[-1]
     assert tail["storage.type"] == "filesystem" and loki["name"] == "loki"
     for unbounded in ("request_id", "path", "client", "pod_name", "container_id"):
         assert unbounded not in loki["labels"], f"{unbounded} is not bounded"
-    assert str(loki["port"]) == str(load(MONITORING / "logs/loki.yaml")["server"]["http_listen_port"])
+    assert str(loki["port"]) == str(
+        load(MONITORING / "logs/loki.yaml")["server"]["http_listen_port"]
+    )
     counted("stages", len(stages))
 
 
 def test_loki() -> None:
     """Loki uses the current schema and index, forgets after its retention, and reports to nobody"""
     config = load(MONITORING / "logs/loki.yaml")
-    known = {"auth_enabled", "server", "common", "schema_config", "storage_config", "limits_config", "compactor", "analytics"}
+    known = {
+        "auth_enabled",
+        "server",
+        "common",
+        "schema_config",
+        "storage_config",
+        "limits_config",
+        "compactor",
+        "analytics",
+    }
     assert set(config) == known
     (period,) = config["schema_config"]["configs"]
-    assert (period["store"], period["schema"]) == ("tsdb", "v13") and period["index"]["period"] == "24h"
-    assert config["compactor"]["retention_enabled"] and config["limits_config"]["retention_period"] == "720h"
+    assert (period["store"], period["schema"]) == ("tsdb", "v13") and period["index"][
+        "period"
+    ] == "24h"
+    assert (
+        config["compactor"]["retention_enabled"]
+        and config["limits_config"]["retention_period"] == "720h"
+    )
     assert config["compactor"]["delete_request_store"] == period["object_store"]
     assert config["analytics"] == {"reporting_enabled": False}
 
@@ -299,7 +432,10 @@ def test_falco(counted) -> None:
     field = re.compile(r"\b(evt|proc|container|user|k8s|fd)\.[a-z_.]+")
     words = {"and", "or", "not", "in", "endswith", "host", "true", "execve", "execveat"}
     used: set[str] = set()
-    for name, condition in [*macros.items(), *((name, rule["condition"]) for name, rule in rules.items())]:
+    for name, condition in [
+        *macros.items(),
+        *((name, rule["condition"]) for name, rule in rules.items()),
+    ]:
         plain = re.sub(r'"[^"]*"', "", field.sub("", condition))
         names = set(re.findall(r"[a-z_]{2,}", plain)) - words
         assert names <= set(lists) | set(macros), f"{name}: {names - set(lists) - set(macros)}"
@@ -320,3 +456,17 @@ def test_yaml_is_tidy() -> None:
 
 
 YAMLLINT = "{extends: default, rules: {line-length: disable, document-start: disable, truthy: {allowed-values: ['true', 'false', 'on', 'off']}, comments: {min-spaces-from-content: 1}, braces: {max-spaces-inside: 1}}}"
+
+
+def test_message_template() -> None:
+    """Messages say what happened and where to read on: the templates that receivers name, rendered"""
+    amtool = find_tool("amtool")
+    template = ALERTMANAGER.parent / "templates/thalweg.tmpl"
+    named = set(re.findall(r'template "([\w.]+)"', ALERTMANAGER.read_text()))
+    assert named == {"thalweg.title", "thalweg.text"}
+    for name, wanted in (("thalweg.title", "["), ("thalweg.text", "\n")):
+        options = (f"--template.glob={template}", f'--template.text={{{{ template "{name}" . }}}}')
+        rendered = run(amtool, "template", "render", *options)
+        assert rendered.returncode == 0 and wanted in rendered.stdout, (
+            rendered.stdout + rendered.stderr
+        )
