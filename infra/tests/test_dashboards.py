@@ -158,12 +158,12 @@ def exposed(tmp_path: pathlib.Path) -> dict[str, set[str]]:
         name: set(labels)
         for name, labels in yaml.safe_load((MONITORING / "kube-metrics.yml").read_text()).items()
     }
-    known |= PROMISED | MADE
+    known |= MADE
     for shown, target in ((app, APP_TARGET), (edge, EDGE_TARGET)):
         for name, labels in shown.items():
             known[name] = known.get(name, set()) | labels | target
-    for name, labels in PROMISED.items():
-        known[name] = labels | EDGE_TARGET
+    for name in PROMISED.keys() - edge.keys():
+        known[name] = PROMISED[name] | EDGE_TARGET
     for rule in rules():
         if "record" in rule:
             known[rule["record"]] = promql.grouped_by(rule["expr"])
