@@ -69,7 +69,7 @@ FLUENT_BIT = {
         "labels",
         "annotations",
     },
-    "modify": {"match", "remove"},
+    "record_modifier": {"match", "remove_key"},
     "loki": {
         "match",
         "host",
