@@ -54,14 +54,15 @@ impl Oracle {
             let should = held(self, member.pool);
             must(memory.held == should, || format!("pool {} should be held: {should}", member.pool))?;
         }
-        let round = route.pools.iter().all(|member| {
-            let asked = self.topology.pools[member.pool]
-                .endpoints
-                .iter()
-                .all(|spec| spec.host.parse::<IpAddr>().is_ok() || self.names.contains_key(&spec.host));
-            let all = self.slots.iter().zip(&self.records);
-            asked && all.filter(|((_, at), _)| at.0 == member.pool).all(|(_, record)| record.probed)
-        });
+        let round = self.rounds.contains(&route.name)
+            || route.pools.iter().all(|member| {
+                let asked = self.topology.pools[member.pool]
+                    .endpoints
+                    .iter()
+                    .all(|spec| spec.host.parse::<IpAddr>().is_ok() || self.names.contains_key(&spec.host));
+                let all = self.slots.iter().zip(&self.records);
+                asked && all.filter(|((_, at), _)| at.0 == member.pool).all(|(_, record)| record.probed)
+            });
         if round {
             self.rounds.insert(route.name.clone());
         }
@@ -73,6 +74,10 @@ impl Oracle {
     /// A pool that is nearer, or farther, than it counts for is so for less than the dwell.
     pub(crate) fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
         let route = &self.topology.routes[nth];
+        if route.band.is_none() {
+            self.wrong.retain(|(of, _), _| *of != route.name);
+            return Ok(());
+        }
         let members = || route.pools.iter().zip(&new.routes[nth].pools);
         let latency = |member: &thalweg_core::RoutePool, held: bool| {
             let view = new.pools[member.pool];
