@@ -91,7 +91,10 @@ impl Story {
                 let ms = self.rng.pick(&[0, 1, 50, 300, 999, 1000, 2000, 3000]);
                 self.pass(Duration::from_millis(ms))
             }
-            80..81 => self.pass(Duration::from_secs(60)),
+            80..81 => {
+                let seconds = self.rng.pick(&[40, 55, 60, 600]);
+                self.pass(Duration::from_secs(seconds))
+            }
             _ => self.request(),
         }
     }
