@@ -37,6 +37,14 @@ impl Oracle {
         }
         let held =
             |this: &Self, pool: usize| matches!(this.standings.get(&name(pool)), Some(Standing::Held(_)));
+        for (member, memory) in route.pools.iter().zip(&view.pools).filter(|_| self.moved > 1) {
+            // Several moved at one instant: what was left, and called in, depends on who came first.
+            match (held(self, member.pool), memory.held) {
+                (true, false) => _ = self.standings.remove(&name(member.pool)),
+                (false, true) => _ = self.standings.insert(name(member.pool), Standing::Held(now)),
+                _ => {}
+            }
+        }
         let is_open = |member: &&thalweg_core::RoutePool| {
             !self.tallies[member.pool].short && member.weight > 0 && !held(self, member.pool)
         };
