@@ -63,6 +63,7 @@ impl Oracle {
             &Change::Ejected { ref key, cause, count, lasts, .. } => Some(Told { key, cause, count, lasts }),
             _ => None,
         };
+        self.moved = 0;
         let mut told: Log<'_> = changes.log.iter().filter_map(ejected).collect();
         match event {
             Event::Tallied(tallies) => {
@@ -265,6 +266,7 @@ impl Oracle {
         let least = (rules.base * file.count).min(rules.max);
         let fits = verdict.lasts >= least && verdict.lasts <= least.mul_f64(1.1) + Duration::from_micros(1);
         must(fits, || format!("ejected for {:?}, {} times {:?}", verdict.lasts, file.count, rules.base))?;
+        self.moved += 1;
         file.since = now;
         file.bad.clear();
         record.ejection = Ejection::Ejected { until: now.after(verdict.lasts) };
@@ -280,10 +282,12 @@ impl Oracle {
             let file = &mut record.file;
             match record.ejection {
                 Ejection::Ejected { until } if until <= now => {
+                    self.moved += 1;
                     record.ejection = Ejection::Probation;
                     (file.since, file.proof) = (now, 0);
                 }
                 Ejection::Probation if file.proof >= 5 && now.since(file.since) >= Duration::from_secs(1) => {
+                    self.moved += 1;
                     record.ejection = Ejection::Clear;
                     file.since = now;
                     file.bad.clear();

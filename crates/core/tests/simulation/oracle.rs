@@ -68,6 +68,8 @@ pub(crate) struct Oracle {
     pub(crate) convicted: Vec<(Tick, EndpointKey)>,
     /// By pool: what it lost since its last incident.
     pub(crate) lost: BTreeMap<Box<str>, Loss>,
+    /// Endpoints that the last event ejected or released.
+    pub(crate) moved: usize,
     /// The checker is suspected.
     pub(crate) doubted: bool,
 }

@@ -37,6 +37,14 @@ impl Oracle {
         }
         let held =
             |this: &Self, pool: usize| matches!(this.standings.get(&name(pool)), Some(Standing::Held(_)));
+        for (member, memory) in route.pools.iter().zip(&view.pools).filter(|_| self.moved > 1) {
+            // Several moved at one instant: what was left, and called in, depends on who came first.
+            match (held(self, member.pool), memory.held) {
+                (true, false) => _ = self.standings.remove(&name(member.pool)),
+                (false, true) => _ = self.standings.insert(name(member.pool), Standing::Held(now)),
+                _ => {}
+            }
+        }
         let is_open = |member: &&thalweg_core::RoutePool| {
             !self.tallies[member.pool].short && member.weight > 0 && !held(self, member.pool)
         };
@@ -54,14 +62,15 @@ impl Oracle {
             let should = held(self, member.pool);
             must(memory.held == should, || format!("pool {} should be held: {should}", member.pool))?;
         }
-        let round = route.pools.iter().all(|member| {
-            let asked = self.topology.pools[member.pool]
-                .endpoints
-                .iter()
-                .all(|spec| spec.host.parse::<IpAddr>().is_ok() || self.names.contains_key(&spec.host));
-            let all = self.slots.iter().zip(&self.records);
-            asked && all.filter(|((_, at), _)| at.0 == member.pool).all(|(_, record)| record.probed)
-        });
+        let round = self.rounds.contains(&route.name)
+            || route.pools.iter().all(|member| {
+                let asked = self.topology.pools[member.pool]
+                    .endpoints
+                    .iter()
+                    .all(|spec| spec.host.parse::<IpAddr>().is_ok() || self.names.contains_key(&spec.host));
+                let all = self.slots.iter().zip(&self.records);
+                asked && all.filter(|((_, at), _)| at.0 == member.pool).all(|(_, record)| record.probed)
+            });
         if round {
             self.rounds.insert(route.name.clone());
         }
@@ -73,6 +82,10 @@ impl Oracle {
     /// A pool that is nearer, or farther, than it counts for is so for less than the dwell.
     pub(crate) fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
         let route = &self.topology.routes[nth];
+        if route.band.is_none() {
+            self.wrong.retain(|(of, _), _| *of != route.name);
+            return Ok(());
+        }
         let members = || route.pools.iter().zip(&new.routes[nth].pools);
         let latency = |member: &thalweg_core::RoutePool, held: bool| {
             let view = new.pools[member.pool];

@@ -83,15 +83,18 @@ impl Story {
             }
             49..53 => self.resolve(),
             53..56 => self.order(),
-            56..66 => self.traffic(),
-            66..68 => self.late_news(),
-            68..70 => self.tell_all(),
-            70..72 => self.apply(Event::Ticked, None),
+            56..64 => self.traffic(),
+            64..66 => self.late_news(),
+            66..68 => self.tell_all(),
+            68..72 => self.apply(Event::Ticked, None),
             72..80 => {
                 let ms = self.rng.pick(&[0, 1, 50, 300, 999, 1000, 2000, 3000]);
                 self.pass(Duration::from_millis(ms))
             }
-            80..81 => self.pass(Duration::from_secs(60)),
+            80..81 => {
+                let seconds = self.rng.pick(&[40, 55, 60, 600]);
+                self.pass(Duration::from_secs(seconds))
+            }
             _ => self.request(),
         }
     }

@@ -69,7 +69,7 @@ impl Story {
         let gaps: &[u64] = if redeem { &[100, 300, 1000] } else { &[0, 0, 1, 20, 60, 150] };
         Some(Burst {
             targets,
-            requests: 2 + rng.below(if redeem { 12 } else { 24 }),
+            requests: 2 + rng.below(if redeem { 12 } else { 20 }),
             gap: Duration::from_millis(rng.pick(gaps)),
             bad: rng.pick(if redeem { &[0, 0, 5, 50] } else { &[0, 5, 25, 50, 90, 100] }),
             lost: rng.pick(&[0, 0, 10, 50]),
