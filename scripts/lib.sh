@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # What the scripts share: where things are, how to say something, how to end.
-# Sourced, never run. It starts nothing and changes nothing.
+# Sourced, never run. It starts nothing.
 
 ROOT=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -32,4 +32,29 @@ require_cargo() {
 target_dir() {
     cargo metadata --manifest-path "$ROOT/Cargo.toml" --locked --no-deps --format-version 1 |
         "$ROOT/.venv/bin/python" -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
+POLICY=/usr/sbin/policy-rc.d
+
+# A package that brings a daemon would start it: policy-rc.d says no, and is put back as it was.
+apt_install() (
+    exec 8</usr/sbin
+    flock 8
+    trap restore_policy EXIT
+    # Ours may be left from a setup that was killed: that one is not worth keeping.
+    if [[ -e $POLICY && ! -e $POLICY.thalweg-saved ]] && ! grep -q thalweg-setup "$POLICY"; then
+        mv "$POLICY" "$POLICY.thalweg-saved"
+    fi
+    printf '#!/bin/sh\n# thalweg-setup: removed when the installation ends.\nexit 101\n' >"$POLICY"
+    chmod 755 "$POLICY"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q -o DPkg::Lock::Timeout=120 update >&2 || say "setup: apt-get update failed, trying with the lists at hand"
+    apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@" >&2
+)
+
+restore_policy() {
+    rm -f "$POLICY"
+    if [[ -e $POLICY.thalweg-saved ]]; then
+        mv "$POLICY.thalweg-saved" "$POLICY"
+    fi
 }

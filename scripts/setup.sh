@@ -5,7 +5,6 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-POLICY=/usr/sbin/policy-rc.d
 PYTHON_MIN="(3, 11)"
 
 main() {
@@ -52,29 +51,6 @@ packages() {
     fi
     ((${#essential[@]} == 0)) || die "cannot go on without: ${essential[*]}"
     ((${#optional[@]} == 0)) || say "setup: going on without: ${optional[*]} (what needs it is skipped, and said so)"
-}
-
-# A package that brings a daemon would start it: policy-rc.d says no, and is put back as it was.
-apt_install() (
-    exec 8</usr/sbin
-    flock 8
-    trap restore_policy EXIT
-    # Ours may be left from a setup that was killed: that one is not worth keeping.
-    if [[ -e $POLICY && ! -e $POLICY.thalweg-saved ]] && ! grep -q thalweg-setup "$POLICY"; then
-        mv "$POLICY" "$POLICY.thalweg-saved"
-    fi
-    printf '#!/bin/sh\n# thalweg-setup: removed when the installation ends.\nexit 101\n' >"$POLICY"
-    chmod 755 "$POLICY"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get -q -o DPkg::Lock::Timeout=120 update >&2 || say "setup: apt-get update failed, trying with the lists at hand"
-    apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$@" >&2
-)
-
-restore_policy() {
-    rm -f "$POLICY"
-    if [[ -e $POLICY.thalweg-saved ]]; then
-        mv "$POLICY.thalweg-saved" "$POLICY"
-    fi
 }
 
 # The first interpreter that is new enough and can make virtual environments; Debian's own first.

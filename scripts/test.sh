@@ -55,6 +55,7 @@ lint_steps() {
 test_steps() {
     build_edge debug
     step "cargo test" cargo test --workspace --locked --no-fail-fast
+    step "infra, fast" scripts/test-infra.sh fast
     step pytest "$THALWEG_PYTHON" -m pytest -q -p no:cacheprovider --rootdir app -c app/pyproject.toml app/tests
 }
 
@@ -62,6 +63,7 @@ test_steps() {
 long_steps() {
     build_edge release
     export THALWEG_LONG=1 PROPTEST_CASES="${PROPTEST_CASES:-20000}"
+    step infra scripts/test-infra.sh
     step "cargo test, long" cargo test --workspace --locked --release --no-fail-fast -- --include-ignored
 }
 

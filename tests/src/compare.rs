@@ -90,7 +90,8 @@ fn write_page() {
     versions(&mut page, all.iter().flat_map(|(_, _, runs)| runs));
     for (fault, words, runs) in all.iter().filter(|(_, _, runs)| !runs.is_empty()) {
         let word = fault.word();
-        fs::write(docs.join(format!("failover/{word}.svg")), plot::draw(words, runs)).expect("a drawing can be written");
+        fs::write(docs.join(format!("failover/{word}.svg")), plot::draw(words, runs))
+            .expect("a drawing can be written");
         section(&mut page, &word, words, runs);
     }
     fs::write(docs.join("failover.md"), page).expect("the page can be written");
@@ -106,15 +107,23 @@ fn versions<'a>(page: &mut String, runs: impl Iterator<Item = &'a Verdict> + Clo
 }
 
 fn section(page: &mut String, word: &str, words: &str, runs: &[Verdict]) {
-    let shown = |figure: &&Figure| figure.what.contains("after (ms)") || figure.what.contains("growth") || figure.what.contains("per request");
+    let shown = |figure: &&Figure| {
+        figure.what.contains("after (ms)")
+            || figure.what.contains("growth")
+            || figure.what.contains("per request")
+    };
     let extra: Vec<&str> = runs
         .first()
         .map(|run| run.figures.iter().filter(shown).map(|figure| figure.what.as_str()).collect())
         .unwrap_or_default();
     let _infallible = writeln!(page, "\n## {word}\n\n{words}.\n");
     let names: String = extra.iter().map(|name| format!(" {name} |")).collect();
-    let _infallible = writeln!(page, "| proxy | sent | failed GETs | failed POSTs | cut | doubled POSTs | p50 ms | p99 | p99.9 | max |{names}");
-    let _infallible = writeln!(page, "|---|---|---|---|---|---|---|---|---|---|{}", "---|".repeat(extra.len()));
+    let _infallible = writeln!(
+        page,
+        "| proxy | sent | failed GETs | failed POSTs | cut | doubled POSTs | p50 ms | p99 | p99.9 | max |{names}"
+    );
+    let _infallible =
+        writeln!(page, "|---|---|---|---|---|---|---|---|---|---|{}", "---|".repeat(extra.len()));
     for run in runs {
         let figures: String = extra
             .iter()
@@ -124,8 +133,16 @@ fn section(page: &mut String, word: &str, words: &str, runs: &[Verdict]) {
         let _infallible = writeln!(
             page,
             "| {} | {} | {} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} |{figures}",
-            run.proxy, run.sent, run.failed_gets, run.failed_posts, run.cut, run.doubled, run.p50_ms, run.p99_ms,
-            run.p999_ms, run.max_ms
+            run.proxy,
+            run.sent,
+            run.failed_gets,
+            run.failed_posts,
+            run.cut,
+            run.doubled,
+            run.p50_ms,
+            run.p99_ms,
+            run.p999_ms,
+            run.max_ms
         );
     }
     let _infallible = writeln!(page, "\n![{word}](failover/{word}.svg)");

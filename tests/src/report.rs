@@ -118,8 +118,17 @@ impl Verdict {
         };
         let mut line = format!(
             "{word:<8}{:<34}{:<14}{:>6} sent  {} GET {} POST failed  {} cut  {} doubled  p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms",
-            self.cell, self.proxy, self.sent, self.failed_gets, self.failed_posts, self.cut, self.doubled,
-            self.p50_ms, self.p99_ms, self.p999_ms, self.max_ms
+            self.cell,
+            self.proxy,
+            self.sent,
+            self.failed_gets,
+            self.failed_posts,
+            self.cut,
+            self.doubled,
+            self.p50_ms,
+            self.p99_ms,
+            self.p999_ms,
+            self.max_ms
         );
         for figure in &self.figures {
             let mark = if figure.reached() { "" } else { " !" };
@@ -152,7 +161,8 @@ pub fn directory() -> PathBuf {
 fn counted(record: &Record) -> BTreeMap<String, f64> {
     const SHOWN: [&str; 5] = ["_hedges_", "_retries_", "_budget_", "_ejections_", "_failovers_"];
     let samples = record.book.iter().flat_map(|book| &book.metrics.samples);
-    let shown = samples.filter(|sample| sample.value > 0.0 && SHOWN.iter().any(|part| sample.name.contains(part)));
+    let shown =
+        samples.filter(|sample| sample.value > 0.0 && SHOWN.iter().any(|part| sample.name.contains(part)));
     shown
         .map(|sample| {
             let labels: Vec<&str> = sample.labels.values().map(String::as_str).collect();

@@ -148,7 +148,8 @@ impl Fault {
                 (dead.chain(all(Act::Revive).map(|act| (SPAN, act))).collect(), 6000)
             }
             Self::RegionLost => {
-                let acts = [(0, Act::Kill(0)), (0, Act::Kill(1)), (5000, Act::Revive(0)), (5000, Act::Revive(1))];
+                let acts =
+                    [(0, Act::Kill(0)), (0, Act::Kill(1)), (5000, Act::Revive(0)), (5000, Act::Revive(1))];
                 (acts.to_vec(), 6000)
             }
             Self::NodeDrain => {
@@ -177,7 +178,8 @@ impl Fault {
                 vec![Goal::NoGetFailed, Goal::P999(250.0), Goal::Max(500.0), leaves]
             }
             Self::Slow | Self::Errors(100 | 50 | 30) => {
-                [vec![Goal::NoGetFailed], brownout.to_vec(), vec![Goal::Turns { region, at_most: 2 }]].concat()
+                [vec![Goal::NoGetFailed], brownout.to_vec(), vec![Goal::Turns { region, at_most: 2 }]]
+                    .concat()
             }
             Self::Reset => [vec![Goal::NoGetFailed], brownout.to_vec()].concat(),
             Self::Errors(_) | Self::Loss(_) | Self::Both => vec![Goal::NoGetFailed],

@@ -34,6 +34,8 @@ const SOON: Duration = Duration::from_millis(50);
 const BREATH: Duration = Duration::from_millis(1);
 /// How often latencies alone make a new picture.
 const REFRESH: Duration = Duration::from_secs(1);
+/// Pools of a route up to which every failover between two of them has its series.
+const FEW: usize = 8;
 /// How often the workers' accounts are read.
 const TALLY: Duration = Duration::from_millis(100);
 
@@ -242,8 +244,9 @@ impl Keeper {
         if topology {
             generation += 1;
             let topology: Arc<Topology> = Arc::new(wiring.config.topology.clone());
-            self.apply(Event::Adopted { topology, generation });
+            self.apply(Event::Adopted { topology: Arc::clone(&topology), generation });
             self.retire();
+            self.begin(&topology);
         }
         self.publish();
         let _ = done.send(generation);
@@ -315,6 +318,25 @@ impl Keeper {
         let labels = [Arc::clone(&key.pool), key.address.to_string().into(), result.into()];
         let [pool, endpoint, result] = &labels;
         self.meters.cell(Series::new(&PROBES, &[pool, endpoint, result])).bump();
+    }
+
+    /// Failovers that can happen are there from the start, at 0: whoever counts their growth misses the first one of a
+    /// series that is born with it. Not for routes of so many pools that nobody would look at each pair.
+    fn begin(&self, topology: &Topology) {
+        let few = topology.routes.iter().filter(|route| route.pools.len() <= FEW);
+        for route in few {
+            let names: Vec<Arc<str>> = route
+                .pools
+                .iter()
+                .filter_map(|m| topology.pools.get(m.pool))
+                .map(|pool| Arc::from(&*pool.name))
+                .collect();
+            for (from, to) in names.iter().flat_map(|from| names.iter().map(move |to| (from, to))) {
+                if from != to {
+                    self.meters.cell(Series::new(&FAILOVERS, &[&Arc::from(&*route.name), from, to]));
+                }
+            }
+        }
     }
 
     /// Drops the series of what has left the config.

@@ -287,7 +287,10 @@ fn desks(layout: &Layout, before: Option<&View>, meters: &Meters, workers: usize
             }
             None => Rc::new(RouteMemory::new(route.retry.budget, floor, workers.max(1) as f64)),
         };
-        Rc::new(RouteDesk::new(&Arc::from(&*route.name), memory, meters))
+        let name = Arc::from(&*route.name);
+        // There from the start, at 0: whoever counts its growth misses the first of a series that is born with it.
+        meters.cell(Series::new(&telemetry::BUDGET_EXHAUSTED, &[&name]));
+        Rc::new(RouteDesk::new(&name, memory, meters))
     };
     layout.topology.routes.iter().map(desk).collect()
 }
