@@ -26,7 +26,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CHARTS = ("fastapi-app", "thalweg-edge")
 # What the chart itself writes into the edge's configuration: not the user's to set.
-OWNED = {"": ("version", "include", "admin", "listener"), "edge": ("cloud", "region", "drain_delay", "drain_timeout")}
+OWNED = {
+    "": ("version", "include", "admin", "listener"),
+    "edge": ("cloud", "region", "drain_delay", "drain_timeout"),
+}
 
 
 def close(node: Any) -> Any:
@@ -47,7 +50,9 @@ def close(node: Any) -> Any:
 def edge_binary() -> pathlib.Path | None:
     named = os.environ.get("THALWEG_BIN")
     built = [ROOT / "target" / kind / "thalweg" for kind in ("release", "debug")]
-    return next((path for path in [pathlib.Path(named)] * bool(named) + built if path.exists()), None)
+    return next(
+        (path for path in [pathlib.Path(named)] * bool(named) + built if path.exists()), None
+    )
 
 
 def edge_definitions(present: pathlib.Path) -> dict[str, Any]:
@@ -63,7 +68,9 @@ def edge_definitions(present: pathlib.Path) -> dict[str, Any]:
         table = parts[f"config.{name}"] if name else schema
         for key in keys:
             table["properties"].pop(key, None)
-    for unused in [name for name in parts if name.split(".")[1].split("-")[0] in ("admin", "listener")]:
+    for unused in [
+        name for name in parts if name.split(".")[1].split("-")[0] in ("admin", "listener")
+    ]:
         del parts[unused]
     whole = {key: schema[key] for key in ("type", "properties", "additionalProperties")}
     return {"config": whole | {"required": ["pool", "route"]}} | parts
@@ -79,7 +86,10 @@ def schema_of(chart: str) -> str:
     definitions = close(shared)
     if "config" in own:
         definitions |= edge_definitions(directory / "values.schema.json")
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": f"Values of {chart}"}
+    head = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"Values of {chart}",
+    }
     return json.dumps(head | body | {"$defs": definitions}, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -127,7 +137,9 @@ def readme_of(chart: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args().check
     stale = 0

@@ -72,7 +72,7 @@ TOGGLES: dict[str, dict[str, Any]] = {
         "long-drain": {"drain": {"delaySeconds": 60, "timeoutSeconds": 600}},
         "every-kind-of-value": {
             "config": {
-                "edge": {"workers": 2, "name": "edge<&>\"'\\-${HOSTNAME:-x}".replace("<&>\"'\\", "")},
+                "edge": {"workers": 2, "name": "edge-${HOSTNAME:-x}"},
                 "resolver": {"nameservers": ["9.9.9.9"], "max_addresses": 8},
                 "limits": {"max_connections": 1000000, "header_bytes": "32KiB"},
                 "eject": {"panic_threshold": 0.4},
@@ -156,7 +156,9 @@ def parsed(text: str) -> list[Manifest]:
 
 def render(chart: str, values: dict[str, Any], name: str | None = None) -> list[Manifest]:
     texts = templates(chart, values, name)
-    return [doc for path in sorted(texts) if not path.endswith(".txt") for doc in parsed(texts[path])]
+    return [
+        doc for path in sorted(texts) if not path.endswith(".txt") for doc in parsed(texts[path])
+    ]
 
 
 def value_sets() -> dict[str, tuple[str, dict[str, Any], str]]:
@@ -205,7 +207,11 @@ def validate(groups: dict[str, list[Manifest]]) -> int:
     """Holds each group against the schemas of every version; the number of manifests."""
     if not any(groups.values()):
         pytest.fail("nothing to validate")
-    if not (kit := pathlib.Path(os.environ.get("OFFLINE_VALIDATION") or ROOT.parent / "shared" / "offline-validation")).exists():
+    if not (
+        kit := pathlib.Path(
+            os.environ.get("OFFLINE_VALIDATION") or ROOT.parent / "shared" / "offline-validation"
+        )
+    ).exists():
         return validate_core(groups)
     kit = find_kit()
     with tempfile.TemporaryDirectory() as folder:
@@ -235,14 +241,21 @@ def validate_core(groups: dict[str, list[Manifest]]) -> int:
                     continue  # a custom kind
                 except kubernetes_validate.ValidationError as problem:
                     pytest.fail(f"{title}: {manifest['kind']}: {problem}")
-    skip_loudly("offline-validation", f"{core} core manifests are valid, custom kinds were not held against a schema")
+    skip_loudly(
+        "offline-validation",
+        f"{core} core manifests are valid, custom kinds were not held against a schema",
+    )
     return core
 
 
 def thalweg() -> pathlib.Path:
     """The edge's binary: THALWEG_BIN, else target/{release,debug}; a loud skip if there is none."""
     named = os.environ.get("THALWEG_BIN")
-    places = [pathlib.Path(named)] if named else [ROOT / "target" / kind / "thalweg" for kind in ("release", "debug")]
+    places = (
+        [pathlib.Path(named)]
+        if named
+        else [ROOT / "target" / kind / "thalweg" for kind in ("release", "debug")]
+    )
     found = next((place for place in places if place.exists()), None)
     if found is None:
         skip_loudly("thalweg", "no binary: build it, or name it in THALWEG_BIN")
