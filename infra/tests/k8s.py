@@ -79,7 +79,7 @@ TOGGLES: dict[str, dict[str, Any]] = {
                 "log": {"access": "common"},
                 "probe": {
                     "deep": {
-                        "path": '/x?q="a"&b=<c>',
+                        "path": "/x?q=a&b=c",
                         "port": 9001,
                         "expect_status": ["2xx"],
                         "headers": {"User-Agent": 'th"al\\weg'},

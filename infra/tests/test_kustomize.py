@@ -24,7 +24,7 @@ def replicas(manifests: list[Manifest]) -> int:
 
 
 def test_overlays_are_valid(counted):
-    """`kubectl kustomize` builds every overlay; the result is strictly valid, also for Kubernetes 1.31."""
+    """`kubectl kustomize` builds every overlay; the result is strictly valid."""
     built = {name.replace("/", "-"): overlay(name) for name in OVERLAYS}
     assert all(len(manifests) > 5 for manifests in built.values())
     counted("manifests", validate(built))
@@ -87,7 +87,7 @@ def test_what_belongs_together_does(stage):
 
 
 def test_monitoring():
-    """Prometheus: namespace monitoring, node port 30090, 15 s, complete relabelling, rights to look only."""
+    """Prometheus: namespace, node port 30090, 15 s, complete relabelling, rights to look."""
     manifests = overlay("monitoring")
     assert one(manifests, "Namespace")["metadata"]["name"] == "monitoring"
     assert one(manifests, "Service")["spec"]["ports"][0]["nodePort"] == 30090
@@ -108,7 +108,7 @@ def test_monitoring():
 
 
 def test_layout():
-    """base, an overlay per stage and monitoring are where one looks for them; the README's numbers are the real ones."""
+    """The layout is the one asked for; the README's numbers are the real ones."""
     for name in ("base", *OVERLAYS):
         assert (KUSTOMIZE / name / "kustomization.yaml").stat().st_size > 100, name
     text = (KUSTOMIZE / "README.md").read_text(encoding="utf-8")
