@@ -1,8 +1,8 @@
 """What no manifest of this project may do, whoever rendered it.
 
-Each policy is a function of one set of manifests (what lands in a cluster together) that yields a sentence for every
-violation. Its first docstring line is the rule; `bad/NAME.yaml` is an example that it must refuse. Schemas are checked
-elsewhere: these rules are about what is valid and still wrong.
+Each policy is a function of one set of manifests (what lands in a cluster together) that yields a
+sentence for every violation. Its first docstring line is the rule; `bad/NAME.yaml` is an example
+that it must refuse. Schemas are checked elsewhere: these rules are about what is valid and still wrong.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def selects(selector: Manifest, labels: Manifest) -> bool:
 
 @policy
 def no_root(manifests: list[Manifest]) -> Iterator[str]:
-    """Containers run as a numbered user that is not root, without privileges, on a read-only image."""
+    """Containers run as a numbered user, not root, without privileges, on a read-only image."""
     for where, pod, container in containers(manifests):
         own, shared = container.get("securityContext", {}), pod.get("securityContext", {})
         both = shared | own
@@ -176,7 +176,7 @@ def default_deny(manifests: list[Manifest]) -> Iterator[str]:
 
 @policy
 def no_literal_secret(manifests: list[Manifest]) -> Iterator[str]:
-    """Secrets come from where they are kept: no Secret with data, no password in an environment or a config."""
+    """Secrets come from where they are kept: none in a Secret, an environment or a config."""
     for secret in kinds(manifests, "Secret"):
         if secret.get("data") or secret.get("stringData"):
             yield f"{title(secret)} is written down"
@@ -221,7 +221,7 @@ def admin_port_inside(manifests: list[Manifest]) -> Iterator[str]:
 
 @policy
 def budget_fits(manifests: list[Manifest]) -> Iterator[str]:
-    """A disruption budget selects pods, and lets at least one of them go at the smallest number there may be."""
+    """A disruption budget selects pods and lets one go, also when they are as few as may be."""
     workloads = kinds(manifests, "Deployment", "StatefulSet")
     scalers = {
         s["spec"]["scaleTargetRef"]["name"]: s for s in kinds(manifests, "HorizontalPodAutoscaler")
@@ -269,7 +269,7 @@ def one_owner_of_replicas(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def can_i(manifests: list[Manifest], verb: str, group: str, resource: str, subject: str) -> bool:
-    """`kubectl auth can-i VERB RESOURCE --as=SUBJECT`, derived from the roles and bindings in the manifests."""
+    """`kubectl auth can-i VERB RESOURCE --as=SUBJECT`, derived from rendered roles and bindings."""
 
     def is_meant(entry: Manifest, home: str) -> bool:
         if entry["kind"] == "ServiceAccount":

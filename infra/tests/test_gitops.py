@@ -1,4 +1,4 @@
-"""GitOps: strictly valid objects, waves that spare the other clouds, a drill that is not healed away."""
+"""GitOps: strictly valid objects, waves that spare the other clouds, a drill that nobody heals."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def cloud_releases(cloud: str) -> list[Manifest]:
 
 
 def generated(applications: Manifest) -> list[Manifest]:
-    """The applications that the controller would make: list and matrix generators, `{{ .name }}` only."""
+    """What the controller would make: list and matrix generators, `{{ .name }}` only."""
     (generator,) = applications["spec"]["generators"]
     parts = generator["matrix"]["generators"] if "matrix" in generator else [generator]
     made = []
@@ -56,7 +56,7 @@ def test_objects_are_valid(counted):
     }
     groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves")}
     groups |= {f"flux-{cloud}": cloud_releases(cloud) for cloud in CLOUDS}
-    assert all(groups.values()) and len(groups) == 11
+    assert all(groups.values()) and len(groups) == 12
     counted("objects", validate(groups))
 
 
@@ -85,6 +85,21 @@ def test_project_allows_what_the_charts_make(counted):
     wide = {m["kind"] for ms in rendered().values() for m in ms if "namespace" not in m["metadata"]}
     assert wide and wide <= kinds
     counted("kinds", len(kinds))
+
+
+def test_balancer_controller_on_aws():
+    """AWS: the controller that makes ALBs, pinned, with an IAM role of its own, inside its own project."""
+    objects = read("argocd/platform.yaml")
+    spec = one(objects, "Application")["spec"]
+    project = one(objects, "AppProject")
+    assert spec["project"] == project["metadata"]["name"] != "thalweg"
+    assert spec["source"]["repoURL"] in project["spec"]["sourceRepos"]
+    assert spec["destination"] in project["spec"]["destinations"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", spec["source"]["targetRevision"])
+    account = spec["source"]["helm"]["valuesObject"]["serviceAccount"]
+    assert account["annotations"]["eks.amazonaws.com/role-arn"].startswith("arn:aws:iam::")
+    hub = generated(one(read("argocd/regions.yaml"), "ApplicationSet"))
+    assert spec["destination"]["name"] in [app["spec"]["destination"]["name"] for app in hub]
 
 
 def test_argo_waves(counted):
@@ -150,7 +165,7 @@ def test_bake_holds_the_wave_open():
 
 
 def test_self_heal_leaves_the_drill_alone():
-    """Nobody heals the number of pods back: the charts do not write it, Argo CD and Flux ignore it."""
+    """Nobody heals the number of pods back: no chart writes it, Argo CD and Flux ignore it."""
     for application in applications():
         (ignored,) = application["spec"]["ignoreDifferences"]
         assert (ignored["kind"], ignored["jsonPointers"]) == ("Deployment", ["/spec/replicas"])

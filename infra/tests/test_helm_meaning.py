@@ -1,4 +1,4 @@
-"""What the charts mean: probes, drain, scaling, spreading, balancers, secrets, and who calls whom."""
+"""What the charts mean: probes, drain, scaling, spreading, balancers, secrets, callers."""
 
 from __future__ import annotations
 
@@ -218,7 +218,8 @@ def test_bake_fails_on_a_sick_application(tmp_path):
         "answers = [int(code) for code in sys.argv[1].split(',')]\n"
         "class Handler(http.server.BaseHTTPRequestHandler):\n"
         "    def do_GET(self):\n"
-        "        self.send_response(answers.pop(0) if len(answers) > 1 else answers[0]); self.end_headers()\n"
+        "        self.send_response(answers.pop(0) if len(answers) > 1 else answers[0])\n"
+        "        self.end_headers()\n"
         "    def log_message(self, *_): pass\n"
         "server = http.server.HTTPServer(('127.0.0.1', 0), Handler)\n"
         "print(server.server_port, flush=True); server.serve_forever()\n"

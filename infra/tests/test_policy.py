@@ -61,10 +61,12 @@ def test_production_never_has_fewer_than_three():
     }
     assert len(scalers) == 2 * len(CLOUDS) + 5 * len(CLOUDS) + 1
     assert all(scaler[0]["spec"]["minReplicas"] >= 3 for scaler in scalers.values())
+    development = of_kind(rendered()["fastapi-app.aws.dev"], "HorizontalPodAutoscaler")
+    assert development[0]["spec"]["minReplicas"] < 3, "the rule would not notice a smaller number"
 
 
 def test_pods_cannot_create_pods(counted):
-    """`auth can-i create pods` as any account that is rendered: no; the same question finds a yes where there is one."""
+    """`auth can-i create pods` as any rendered account: no; a made-up role finds its yes."""
     asked = 0
     for title, manifests in everything().items():
         for account in of_kind(manifests, "ServiceAccount"):
@@ -102,7 +104,7 @@ def test_pods_cannot_create_pods(counted):
 
 
 def test_operators_may_drill_and_no_more():
-    """The operators' role: look, scale this release, throw the switch in a pod; not change what is deployed."""
+    """The operators' role: look, scale this release, throw the switch in a pod; no more."""
     manifests = rendered()["fastapi-app.operators"]
     allowed = {
         (group, resource, verb)

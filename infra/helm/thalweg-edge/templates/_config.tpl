@@ -24,18 +24,24 @@ Values are written by edge.value, not by toToml: that turns whole numbers into f
 {{- end }}
 {{- end }}
 
+{{/* "[::]" takes both families; it needs a pod that has IPv6. */}}
+{{- define "edge.anyAddress" -}}{{ ternary "[::]" "0.0.0.0" .Values.dualStack }}{{- end }}
+
 {{- define "edge.adminBind" -}}
-{{ if .Values.hostNetwork }}127.0.0.1{{ else }}0.0.0.0{{ end }}:9900
+{{ if .Values.hostNetwork }}127.0.0.1{{ else }}{{ include "edge.anyAddress" . }}{{ end }}:9900
 {{- end }}
 
 {{- define "edge.tlsSecret" -}}
 {{- if .Values.certificate.enabled }}{{ .Release.Name }}-tls{{ else }}{{ .Values.certificate.secretName }}{{ end }}
 {{- end }}
 
+{{/* (list . listener) */}}
 {{- define "edge.listener" -}}
+{{- $root := first . }}
+{{- with last . -}}
 [[listener]]
 name = {{ toRawJson .name }}
-bind = "0.0.0.0:{{ .port }}"
+bind = "{{ include "edge.anyAddress" $root }}:{{ .port }}"
 {{- with .protocols }}
 protocols = {{ include "edge.value" . }}
 {{- end }}
@@ -43,6 +49,7 @@ protocols = {{ include "edge.value" . }}
 [listener.tls]
 certificates = [{ cert = "/etc/thalweg-tls/tls.crt", key = "/etc/thalweg-tls/tls.key" }]
 min_version = {{ .minVersion | default "1.2" | quote }}
+{{- end }}
 {{- end }}
 {{- end }}
 
@@ -65,7 +72,7 @@ token_file = "/etc/thalweg-admin/token"
 {{- fail (printf "listener %q has tls, but there is no certificate: set certificate.enabled or certificate.secretName" .name) }}
 {{- end }}
 
-{{ include "edge.listener" . }}
+{{ include "edge.listener" (list $ .) }}
 {{- end }}
 {{- range $section, $body := omit .Values.config "edge" }}
 {{- if has $section (list "probe" "pool" "route") }}
