@@ -4,9 +4,9 @@
     python infra/helm/generate.py --check     say which are not current; exit 1 if any
 
 The schema is the chart's schema.yaml with the definitions of lib/schema.yaml; every object is
-closed against unknown keys. The edge's `config` is described by the edge itself: `thalweg schema`, from
-THALWEG_BIN or target/. Where there is no binary, that part of the present file stays.
-The README lists every `# --` comment of values.yaml.
+closed against unknown keys. The edge's `config` is described by the edge itself: `thalweg
+schema`, from THALWEG_BIN or target/. Where there is no binary, that part of the present file
+stays. The README lists every `# --` comment of values.yaml.
 """
 
 from __future__ import annotations

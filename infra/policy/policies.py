@@ -2,7 +2,8 @@
 
 Each policy is a function of one set of manifests (what lands in a cluster together) that yields a
 sentence for every violation. Its first docstring line is the rule; `bad/NAME.yaml` is an example
-that it must refuse. Schemas are checked elsewhere: these rules are about what is valid and still wrong.
+that it must refuse. Schemas are checked elsewhere: these rules are about what is valid and still
+wrong.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def test_project_allows_what_the_charts_make(counted):
 
 
 def test_balancer_controller_on_aws():
-    """AWS: the controller that makes ALBs, pinned, with an IAM role of its own, inside its own project."""
+    """AWS: the controller that makes ALBs: pinned, with a role and a project of its own."""
     objects = read("argocd/platform.yaml")
     spec = one(objects, "Application")["spec"]
     project = one(objects, "AppProject")

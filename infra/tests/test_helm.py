@@ -79,7 +79,8 @@ WRONG = {
             "/servicePort",
         ),
         (
-            "listeners[0].tls=true,listeners[0].name=a,listeners[0].port=8443,listeners[0].servicePort=1",
+            "listeners[0].name=a,listeners[0].port=8443,listeners[0].servicePort=1,"
+            "listeners[0].tls=true",
             "has tls",
         ),
         ("config.admin.bind=0.0.0.0:9900", "'admin'"),
