@@ -10,6 +10,7 @@ import itertools
 import os
 import pathlib
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable
 from typing import Any
@@ -144,7 +145,12 @@ def values_of(chart: str, *names: str) -> dict[str, Any]:
 
 @functools.cache
 def loaded(chart: str):
-    return helm().Chart.load(str(HELM / chart))
+    """The chart with the library as it stands in lib/ (as `helm dependency build` would)."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = pathlib.Path(folder, chart)
+        shutil.copytree(HELM / chart, copy, ignore=lambda *_: ["charts"])
+        shutil.copytree(HELM / "lib", copy / "charts" / "lib")
+        return helm().Chart.load(str(copy))
 
 
 def templates(chart: str, values: dict[str, Any], name: str | None = None) -> dict[str, str]:
