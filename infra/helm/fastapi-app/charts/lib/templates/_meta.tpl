@@ -1,0 +1,1 @@
+../../../../lib/templates/_meta.tpl

@@ -1,0 +1,280 @@
+"""GitOps: strictly valid objects, waves that spare the other clouds, a drill that nobody heals."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pathlib
+import re
+import stat
+from typing import Any
+
+import pytest
+from conftest import INFRA, ROOT, find_tool, run
+from k8s import CHARTS, CLOUDS, HELM, Manifest, of_kind, one, parsed, rendered, validate
+
+GITOPS = INFRA / "gitops"
+SETS = ("regions", "edges", "services")
+
+
+def read(path: str) -> list[Manifest]:
+    return parsed((GITOPS / path).read_text(encoding="utf-8"))
+
+
+def cloud_releases(cloud: str) -> list[Manifest]:
+    built = run(find_tool("kubectl"), "kustomize", GITOPS / "flux" / "clouds" / cloud)
+    assert built.returncode == 0, built.stderr
+    return parsed(built.stdout)
+
+
+def generated(applications: Manifest) -> list[Manifest]:
+    """What the controller would make: list and matrix generators, `{{ .name }}` only."""
+    (generator,) = applications["spec"]["generators"]
+    parts = generator["matrix"]["generators"] if "matrix" in generator else [generator]
+    made = []
+    for elements in itertools.product(*(part["list"]["elements"] for part in parts)):
+        names: dict[str, Any] = {
+            key: value for element in elements for key, value in element.items()
+        }
+        text = json.dumps(applications["spec"]["template"])
+        text = re.sub(r"\{\{ \.(\w+) \}\}", lambda found: names[found[1]], text)
+        assert "{{" not in text
+        made.append(json.loads(text))
+    return made
+
+
+def applications() -> list[Manifest]:
+    sets = [generated(one(read(f"argocd/{name}.yaml"), "ApplicationSet")) for name in SETS]
+    return [*itertools.chain(*sets), *read("argocd/application.yaml")]
+
+
+def test_objects_are_valid(counted):
+    """Every Argo CD and Flux object is strictly valid against its CRD."""
+    groups = {
+        path.stem: parsed(path.read_text()) for path in sorted((GITOPS / "argocd").glob("*.yaml"))
+    }
+    groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves")}
+    groups |= {f"flux-{cloud}": cloud_releases(cloud) for cloud in CLOUDS}
+    assert all(groups.values()) and len(groups) == 12
+    counted("objects", validate(groups))
+
+
+def test_applications_name_what_exists(counted):
+    """Each application names files that exist; its project allows what it needs."""
+    project = one(read("argocd/project.yaml"), "AppProject")["spec"]
+    namespaces = {destination["namespace"] for destination in project["destinations"]}
+    titles = [application["metadata"]["name"] for application in applications()]
+    assert len(titles) == len(set(titles)) == 3 + 3 + 15 + 1
+    for application in applications():
+        spec = application["spec"]
+        assert spec["project"] == "thalweg" and spec["source"]["repoURL"] in project["sourceRepos"]
+        assert spec["destination"]["namespace"] in namespaces
+        files = [
+            ROOT / spec["source"]["path"] / name for name in spec["source"]["helm"]["valueFiles"]
+        ]
+        assert len(files) >= 2 and all(path.stat().st_size for path in files)
+    counted("applications", len(titles))
+
+
+def test_project_allows_what_the_charts_make(counted):
+    """The project allows the cluster-wide objects that the charts make, by name."""
+    allowed = one(read("argocd/project.yaml"), "AppProject")["spec"]["clusterResourceWhitelist"]
+    kinds = {entry["kind"] for entry in allowed}
+    assert "*" not in kinds
+    wide = {m["kind"] for ms in rendered().values() for m in ms if "namespace" not in m["metadata"]}
+    assert wide and wide <= kinds
+    counted("kinds", len(kinds))
+
+
+def test_balancer_controller_on_aws():
+    """AWS: the controller that makes ALBs: pinned, with a role and a project of its own."""
+    objects = read("argocd/platform.yaml")
+    spec = one(objects, "Application")["spec"]
+    project = one(objects, "AppProject")
+    assert spec["project"] == project["metadata"]["name"] != "thalweg"
+    assert spec["source"]["repoURL"] in project["spec"]["sourceRepos"]
+    assert spec["destination"] in project["spec"]["destinations"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", spec["source"]["targetRevision"])
+    account = spec["source"]["helm"]["valuesObject"]["serviceAccount"]
+    assert account["annotations"]["eks.amazonaws.com/role-arn"].startswith("arn:aws:iam::")
+    hub = generated(one(read("argocd/regions.yaml"), "ApplicationSet"))
+    assert spec["destination"]["name"] in [app["spec"]["destination"]["name"] for app in hub]
+
+
+def test_argo_waves(counted):
+    """Argo CD: one canary cloud, then one at a time; prune, self-heal; the switch is on."""
+    for name in SETS:
+        spec = one(read(f"argocd/{name}.yaml"), "ApplicationSet")["spec"]
+        canary, rest = spec["strategy"]["rollingSync"]["steps"]
+        assert spec["strategy"]["type"] == "RollingSync"
+        assert canary["matchExpressions"][0]["values"] == ["canary"] and rest["maxUpdate"] == 1
+        made = generated(one(read(f"argocd/{name}.yaml"), "ApplicationSet"))
+        waves = {
+            app["metadata"]["labels"]["cloud"]: app["metadata"]["labels"]["wave"] for app in made
+        }
+        assert set(waves) == set(CLOUDS) and sorted(waves.values()) == ["canary", "rest", "rest"]
+        assert set(waves.values()) == {
+            step["matchExpressions"][0]["values"][0] for step in (canary, rest)
+        }
+    params = one(read("argocd/params.yaml"), "ConfigMap")["data"]
+    assert params == {"applicationsetcontroller.enable.progressive.syncs": "true"}
+    for application in applications():
+        sync = application["spec"]["syncPolicy"]
+        assert sync["automated"] == {"prune": True, "selfHeal": True}
+        assert "CreateNamespace=true" in sync["syncOptions"]
+    counted("applications", len(applications()))
+
+
+def test_flux_waves(counted):
+    """Flux v1: 1 m, pruned, each cloud after the one before; tested, else rolled back."""
+    waves = {wave["metadata"]["name"]: wave["spec"] for wave in read("flux/waves.yaml")}
+    assert set(waves) == set(CLOUDS)
+    after = {name: [d["name"] for d in spec.get("dependsOn", [])] for name, spec in waves.items()}
+    assert after == {"azure": [], "aws": ["azure"], "gcp": ["aws"]}
+    source = one(read("flux/source.yaml"), "GitRepository")
+    assert source["apiVersion"] == "source.toolkit.fluxcd.io/v1"
+    for name, spec in waves.items():
+        assert (spec["interval"], spec["prune"], spec["wait"]) == ("1m", True, True)
+        assert spec["sourceRef"]["name"] == source["metadata"]["name"]
+        assert (ROOT / spec["path"] / "kustomization.yaml").exists()
+        releases = of_kind(cloud_releases(name), "HelmRelease")
+        assert [release["spec"]["releaseName"] for release in releases] == list(CHARTS)
+        for release in releases:
+            chart = release["spec"]["chart"]["spec"]
+            assert all((ROOT / path).stat().st_size for path in chart["valuesFiles"])
+            assert (
+                f"./{(HELM / release['spec']['releaseName']).relative_to(ROOT)}" == chart["chart"]
+            )
+            assert any(f"values-{name}.yaml" in path for path in chart["valuesFiles"])
+            assert release["spec"]["kubeConfig"]["secretRef"]["name"] == f"cluster-{name}"
+            assert release["spec"]["test"]["enable"] is True
+            assert release["spec"]["upgrade"]["remediation"]["strategy"] == "rollback"
+    counted("waves", len(waves))
+
+
+def test_bake_holds_the_wave_open():
+    """The bake runs in Argo CD and helm, 5 min in production, within Flux's timeout."""
+    pod = one(rendered()["fastapi-app.azure.prod"], "Pod")
+    notes = pod["metadata"]["annotations"]
+    assert (notes["argocd.argoproj.io/hook"], notes["helm.sh/hook"]) == ("PostSync", "test")
+    env = {item["name"]: item["value"] for item in pod["spec"]["containers"][0]["env"]}
+    assert int(env["SECONDS"]) == 300 < pod["spec"]["activeDeadlineSeconds"]
+    release = of_kind(cloud_releases("azure"), "HelmRelease")[0]["spec"]
+    assert int(release["timeout"].removesuffix("m")) * 60 > pod["spec"]["activeDeadlineSeconds"]
+
+
+def test_self_heal_leaves_the_drill_alone():
+    """Nobody heals the number of pods back: no chart writes it, Argo CD and Flux ignore it."""
+    for application in applications():
+        (ignored,) = application["spec"]["ignoreDifferences"]
+        assert (ignored["kind"], ignored["jsonPointers"]) == ("Deployment", ["/spec/replicas"])
+        assert "RespectIgnoreDifferences=true" in application["spec"]["syncPolicy"]["syncOptions"]
+    for release in cloud_releases("aws"):
+        assert release["spec"]["driftDetection"]["ignore"][0]["paths"] == ["/spec/replicas"]
+    for cloud in CLOUDS:
+        assert "replicas" not in one(rendered()[f"fastapi-app.{cloud}.prod"], "Deployment")["spec"]
+
+
+KUBECTL = """#!/bin/sh
+echo "kubectl $*" >>"$CALLS"
+case "$*" in
+*"get application"*) echo "$IGNORED" ;;
+*"get pods"*) printf 'pod/a\\npod/b\\n' ;;
+*"{.spec.replicas}"*) echo 4 ;;
+esac
+"""
+CURL = """#!/bin/sh
+echo "curl $*" >>"$CALLS"
+[ "$(grep -c ^curl "$CALLS")" -gt "$FAILING" ]
+"""
+
+
+@pytest.fixture
+def drill(tmp_path: pathlib.Path):
+    """drill(*arguments, ignored=…, failing=…) → (result, changes made, in order)."""
+    for name, text in (("kubectl", KUBECTL), ("curl", CURL), ("sleep", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(stat.S_IRWXU)
+    calls = tmp_path / "calls"
+
+    def go(*arguments: str, ignored: str = '["/spec/replicas"]', failing: int = 0):
+        calls.write_text("")
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        env = {"PATH": path, "CALLS": str(calls), "IGNORED": ignored, "FAILING": str(failing)}
+        result = run(GITOPS / "drill.sh", *arguments, **env)
+        return result, [call for call in calls.read_text().splitlines() if " get " not in call]
+
+    return go
+
+
+COMMON = ("--context", "aws", "--witness", "https://api.example.com/", "--for", "3")
+SCALE = ("scale", *COMMON, "--application", "fastapi-app-aws", "--hub", "hub")
+
+
+def test_drill_scales_and_restores(drill):
+    """drill.sh scale: to zero, asks through the edge, back; errors decide its exit status."""
+    result, calls = drill(*SCALE)
+    assert result.returncode == 0, result.stderr
+    assert (
+        calls[0].endswith("scale deployment/fastapi-app --replicas 0")
+        and "--context aws" in calls[0]
+    )
+    assert [call.split()[0] for call in calls[1:-1]] == ["curl"] * 3
+    assert calls[-1].endswith("scale deployment/fastapi-app --replicas 4")
+    result, calls = drill(*SCALE, failing=2)
+    assert result.returncode == 1 and "2 of 3 requests failed" in result.stdout
+    assert calls[-1].endswith("--replicas 4"), "it restores after a bad drill too"
+    assert drill(*SCALE, "--errors", "2", failing=2)[0].returncode == 0
+
+
+def test_drill_refuses_what_would_be_healed(drill):
+    """drill.sh scale changes nothing where Argo CD would take it back."""
+    for ignored in ("", '["/spec/paused"]'):
+        result, calls = drill(*SCALE, ignored=ignored)
+        assert result.returncode == 3 and not calls
+        assert "does not ignore /spec/replicas" in result.stderr
+
+
+def test_drill_by_the_applications_own_switch(drill):
+    """drill.sh health: throws the chart's own switch in every pod and takes it back."""
+    result, calls = drill("health", *COMMON)
+    assert result.returncode == 0, result.stderr
+    execs = [call for call in calls if " exec " in call]
+    assert ["touch()" in call for call in execs] == [True, True, False, False]
+    assert all("unlink(missing_ok=True)" in call for call in execs[2:])
+    container = one(rendered()["fastapi-app.aws.prod"], "Deployment")
+    container = container["spec"]["template"]["spec"]["containers"][0]
+    env = {item["name"]: item.get("value") for item in container["env"]}
+    assert all(f"'{env['HEALTH_CHECK_FAIL_FILE']}'" in call for call in execs)
+    assert all(f"--container {container['name']} " in call for call in execs)
+
+
+def test_drill_says_what_is_wrong(drill, counted):
+    """Wrong words are refused with a reason; --dry-run changes nothing."""
+    wrong = [
+        (),
+        ("explode", *COMMON),
+        ("scale", *COMMON),
+        ("health", "--context", "aws"),
+        ("health", *COMMON, "--for", "soon"),
+        ("health", *COMMON, "--tea"),
+        ("health", *COMMON, "--name"),
+    ]
+    for arguments in wrong:
+        result, calls = drill(*arguments)
+        assert (
+            result.returncode == 2 and result.stderr.startswith("drill: ") and not calls
+        ), arguments
+    for arguments in (("health", *COMMON, "--dry-run"), (*SCALE, "--dry-run")):
+        result, calls = drill(*arguments)
+        assert result.returncode == 0 and not calls and "would run: kubectl" in result.stdout
+    counted("wrong calls", len(wrong))
+
+
+def test_readme_names_what_exists():
+    """The README's files exist, and it says which switch the waves need."""
+    text = (GITOPS / "README.md").read_text(encoding="utf-8")
+    named = re.findall(r"`((?:argocd|flux)/[\w.]+|drill\.sh)", text)
+    assert len(set(named)) >= 8 and all((GITOPS / name).exists() for name in named)
+    assert "argocd/params.yaml" in text and "--for 120" in text

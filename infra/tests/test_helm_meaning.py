@@ -1,0 +1,236 @@
+"""What the charts mean: probes, drain, scaling, spreading, balancers, secrets, callers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+
+from conftest import run
+from k8s import CHARTS, CLOUDS, SERVICES, of_kind, one, render, rendered, values_of
+
+
+def deployment(title: str):
+    return one(rendered()[title], "Deployment")
+
+
+def container(title: str):
+    return deployment(title)["spec"]["template"]["spec"]["containers"][0]
+
+
+def test_config_change_restarts_nothing():
+    """A changed edge config changes the ConfigMap alone: no checksum, no subPath."""
+    other = values_of("thalweg-edge", "aws", "prod")
+    other["config"]["route"]["all"]["policy"] = "weighted"
+    before, after = rendered()["thalweg-edge.aws.prod"], render("thalweg-edge", other)
+    assert [m["kind"] for m, n in zip(before, after, strict=True) if m != n] == ["ConfigMap"]
+    mounts = container("thalweg-edge.aws.prod")["volumeMounts"]
+    assert {"/etc/thalweg", "/etc/thalweg-tls", "/etc/thalweg-admin"} == {
+        m["mountPath"] for m in mounts
+    }
+    assert not [mount for mount in mounts if "subPath" in mount]
+    assert container("thalweg-edge.aws.prod")["args"][-1] == "/etc/thalweg/thalweg.toml"
+
+
+def test_drain_fits_the_grace_period(counted):
+    """Every pod has more time to end than its drain takes."""
+    for title, manifests in rendered().items():
+        for workload in of_kind(manifests, "Deployment") + of_kind(manifests, "DaemonSet"):
+            pod = workload["spec"]["template"]["spec"]
+            if title.startswith("thalweg-edge."):
+                text = one(manifests, "ConfigMap")["data"]["thalweg.toml"]
+                needed = sum(
+                    int(s) for s in re.findall(r'^drain_\w+ = "(\d+)s"$', text, flags=re.MULTILINE)
+                )
+                assert needed >= 10
+            else:
+                needed = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+            assert needed < pod["terminationGracePeriodSeconds"], title
+    counted("value sets", len(rendered()))
+
+
+def test_probes_ask_the_right_question():
+    """App: /ready, /alive. Edge: /readyz, /livez on the admin port, by loopback on a host."""
+    for title, ready, alive in (
+        ("fastapi-app.aws.prod", "/ready", "/alive"),
+        ("thalweg-edge.aws.prod", "/readyz", "/livez"),
+    ):
+        probes = {
+            kind: container(title)[f"{kind}Probe"]["httpGet"]
+            for kind in ("startup", "readiness", "liveness")
+        }
+        assert probes["readiness"]["path"] == ready
+        assert probes["liveness"]["path"] == probes["startup"]["path"] == alive
+        assert {"fastapi-app": "http", "thalweg-edge": "admin"}[title.split(".")[0]] == probes[
+            "startup"
+        ]["port"]
+    host = container("thalweg-edge.host-network-deployment")
+    assert host["readinessProbe"]["httpGet"]["host"] == "127.0.0.1"
+    text = one(rendered()["thalweg-edge.host-network"], "ConfigMap")["data"]["thalweg.toml"]
+    assert 'bind = "127.0.0.1:9900"' in text
+
+
+def test_production_has_three_and_scales_on_two():
+    """Production: HPA v2 with min 3, on CPU and memory, down slowly; 50 % of 3–10 too."""
+    for chart in CHARTS:
+        for cloud in CLOUDS:
+            spec = one(rendered()[f"{chart}.{cloud}.prod"], "HorizontalPodAutoscaler")["spec"]
+            assert spec["minReplicas"] == 3
+            assert {m["resource"]["name"] for m in spec["metrics"]} == {"cpu", "memory"}
+            assert spec["behavior"]["scaleDown"]["stabilizationWindowSeconds"] >= 300
+            assert "replicas" not in deployment(f"{chart}.{cloud}.prod")["spec"]
+            assert one(rendered()[f"{chart}.{cloud}.prod"], "PriorityClass")["value"] > 0
+            assert one(rendered()[f"{chart}.{cloud}.prod"], "VerticalPodAutoscaler")["spec"][
+                "updatePolicy"
+            ] == {"updateMode": "Off"}
+    spec = one(rendered()["fastapi-app.autoscale-50"], "HorizontalPodAutoscaler")["spec"]
+    cpu = next(m["resource"]["target"] for m in spec["metrics"] if m["resource"]["name"] == "cpu")
+    assert (spec["minReplicas"], spec["maxReplicas"], cpu["averageUtilization"]) == (3, 10, 50)
+    assert deployment("fastapi-app.fixed-replicas")["spec"]["replicas"] == 5
+
+
+def test_pods_are_spread_over_zones_and_hosts(counted):
+    """Every workload is spread over zones and hosts, by the labels it really has."""
+    for manifests in rendered().values():
+        for workload in of_kind(manifests, "Deployment") + of_kind(manifests, "DaemonSet"):
+            template = workload["spec"]["template"]
+            rules = template["spec"]["topologySpreadConstraints"]
+            assert {r["topologyKey"] for r in rules} == {
+                "topology.kubernetes.io/zone",
+                "kubernetes.io/hostname",
+            }
+            for rule in rules:
+                assert (
+                    rule["labelSelector"]["matchLabels"].items()
+                    <= template["metadata"]["labels"].items()
+                )
+    counted("value sets", len(rendered()))
+
+
+def test_cloud_balancers():
+    """AWS: ALB to node ports by host and path, NLB for edges; GCP: NEG; Azure: ingress."""
+    aws = rendered()["fastapi-app.aws.prod"]
+    notes = one(aws, "Ingress")["metadata"]["annotations"]
+    assert notes["alb.ingress.kubernetes.io/target-type"] == "instance"
+    assert one(aws, "Service")["spec"]["type"] == "NodePort"
+    assert one(aws, "Ingress")["spec"]["ingressClassName"] == "alb"
+    rule = one(rendered()["fastapi-app.paths"], "Ingress")["spec"]["rules"][0]
+    assert (rule["host"], [p["path"] for p in rule["http"]["paths"]]) == (
+        "a.example.com",
+        ["/a", "/b"],
+    )
+    gcp = rendered()["fastapi-app.gcp.prod"]
+    assert json.loads(one(gcp, "Service")["metadata"]["annotations"]["cloud.google.com/neg"]) == {
+        "ingress": True
+    }
+    assert one(gcp, "Ingress")["metadata"]["annotations"]["kubernetes.io/ingress.class"] == "gce"
+    assert "ingressClassName" not in one(gcp, "Ingress")["spec"]
+    azure = one(rendered()["fastapi-app.azure.prod"], "Ingress")["spec"]
+    assert azure["ingressClassName"] == "webapprouting.kubernetes.azure.com"
+    for cloud, key in (
+        ("aws", "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type"),
+        ("gcp", "cloud.google.com/l4-rbs"),
+        ("azure", "service.beta.kubernetes.io/azure-load-balancer-internal"),
+    ):
+        service = one(rendered()[f"thalweg-edge.{cloud}.prod"], "Service", "thalweg-edge")
+        assert service["metadata"]["annotations"][key]
+        assert service["spec"]["externalTrafficPolicy"] == "Local"
+        assert [port["port"] for port in service["spec"]["ports"]] == [80, 443]
+
+
+def test_secrets_come_from_where_they_are_kept():
+    """External Secrets feed the app's environment and the edge's token; TLS by cert-manager."""
+    providers = {
+        title: next(iter(one(rendered()[title], "SecretStore")["spec"]["provider"]))
+        for title in (
+            "fastapi-app.aws.prod",
+            "fastapi-app.gcp.prod",
+            "fastapi-app.azure.prod",
+            "fastapi-app.vault",
+        )
+    }
+    assert list(providers.values()) == ["aws", "gcpsm", "azurekv", "vault"]
+    external = one(rendered()["fastapi-app.aws.prod"], "ExternalSecret")["spec"]
+    assert {item["secretKey"] for item in external["data"]} == {"DATABASE_URL", "REDIS_URL"}
+    assert container("fastapi-app.aws.prod")["envFrom"] == [
+        {"secretRef": {"name": external["target"]["name"]}}
+    ]
+    edge = rendered()["thalweg-edge.gcp.prod"]
+    assert (
+        'token_file = "/etc/thalweg-admin/token"' in one(edge, "ConfigMap")["data"]["thalweg.toml"]
+    )
+    volumes = deployment("thalweg-edge.gcp.prod")["spec"]["template"]["spec"]["volumes"]
+    named = {volume["secret"]["secretName"] for volume in volumes if "secret" in volume}
+    assert named == {
+        one(edge, "ExternalSecret")["spec"]["target"]["name"],
+        one(edge, "Certificate")["spec"]["secretName"],
+    }
+    gcp = rendered()["fastapi-app.gcp.prod"]
+    assert (
+        one(gcp, "Ingress")["spec"]["tls"][0]["secretName"]
+        == one(gcp, "Certificate")["spec"]["secretName"]
+    )
+
+
+def test_services_call_each_other_by_policy(counted):
+    """The five services: both sides say alike who calls whom; only the gateway is public."""
+    calls, taken = set(), set()
+    for service in SERVICES:
+        policy = values_of("fastapi-app", service)["networkPolicy"]
+        calls |= {(service, peer["release"]) for peer in policy["egress"] if "release" in peer}
+        taken |= {
+            (peer["release"], service) for peer in policy.get("clients", []) if "release" in peer
+        }
+        for cloud in CLOUDS:
+            manifests = rendered()[f"{service}.{cloud}.prod"]
+            assert bool(of_kind(manifests, "Ingress")) == (service == "api-gateway")
+            assert one(manifests, "HorizontalPodAutoscaler")["spec"]["minReplicas"] == 3
+    assert calls == taken and len(calls) == 6
+    keys = one(rendered()["api-gateway.aws.prod"], "ExternalSecret")["spec"]["data"]
+    assert [key["secretKey"] for key in keys] == ["REDIS_URL"]
+    counted("calls", len(calls))
+
+
+def test_edge_may_reach_its_endpoints():
+    """The edge's way out follows its pools' ports; only Prometheus gets to the admin port."""
+    text = one(rendered()["thalweg-edge.every-kind-of-value"], "NetworkPolicy", "thalweg-edge")[
+        "spec"
+    ]
+    ports = {port["port"] for rule in text["egress"] for port in rule["ports"]}
+    assert ports == {53, 443, 8000, 9001}
+    clients, operators = text["ingress"]
+    assert {port["port"] for port in clients["ports"]} == {8080}
+    assert [port["port"] for port in operators["ports"]] == [9900]
+    assert operators["from"][0]["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "monitoring"
+    }
+
+
+def test_bake_fails_on_a_sick_application(tmp_path):
+    """The check after a release, really run: good answers pass it, one bad one fails it."""
+    pod = one(rendered()["fastapi-app.defaults"], "Pod")
+    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    program = pod["spec"]["containers"][0]["command"][2]
+    server = tmp_path / "server.py"
+    server.write_text(
+        "import http.server, sys\n"
+        "answers = [int(code) for code in sys.argv[1].split(',')]\n"
+        "class Handler(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(answers.pop(0) if len(answers) > 1 else answers[0])\n"
+        "        self.end_headers()\n"
+        "    def log_message(self, *_): pass\n"
+        "server = http.server.HTTPServer(('127.0.0.1', 0), Handler)\n"
+        "print(server.server_port, flush=True); server.serve_forever()\n"
+    )
+    for answers, verdict in (("200", 0), ("200,200,503,200", 1)):
+        with subprocess.Popen(
+            [sys.executable, server, answers], stdout=subprocess.PIPE, text=True
+        ) as serving:
+            try:
+                url = f"http://127.0.0.1:{serving.stdout.readline().strip()}/health"
+                baked = run(sys.executable, "-c", program, URL=url, SECONDS="1")
+                assert bool(baked.returncode) == bool(verdict), baked.stdout + baked.stderr
+            finally:
+                serving.kill()
