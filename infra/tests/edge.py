@@ -1,4 +1,4 @@
-"""The edge's own binary for checks that run it: where it is, how to start one, how to ask it something."""
+"""The edge's own binary for checks that run it: where it is, how to start and ask one."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Runs a program under a unit's system call rules, as systemd would: `python sandbox.py UNIT PROGRAM ARGUMENT...`.
+"""Runs a program under a unit's system call rules: `python sandbox.py UNIT PROGRAM ARGUMENT...`.
 
-It reads SystemCallFilter=, RestrictAddressFamilies= and MemoryDenyWriteExecute= from the unit, has `systemd-analyze`
-say what the groups contain, and loads the same kernel filters before it becomes the program.
+It reads SystemCallFilter=, RestrictAddressFamilies= and MemoryDenyWriteExecute= from the unit, has
+`systemd-analyze` say what the groups contain, and loads the same kernel filters as systemd before
+it becomes the program.
 """
 
 from __future__ import annotations
