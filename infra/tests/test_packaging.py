@@ -152,7 +152,7 @@ def test_no_secrets(tmp_path: pathlib.Path, counted) -> None:
     copy = repository_copy(tmp_path / "copy")
     planted = tmp_path / "planted"
     planted.mkdir()
-    # A token in the right form that was never anybody's; in two parts, so that this file holds none.
+    # A token in the right form, never anybody's; in two parts, so that this file holds none.
     (planted / "leak.env").write_text("GITHUB_TOKEN=" + "ghp_" + "a1B2c3D4e5F6" * 3 + "\n")
     found = {}
     for place in (copy, planted):

@@ -1,7 +1,7 @@
 """Every step of the runbook can be typed: its commands parse, its names exist.
 
-Each shell block is run by bash with stand-ins on PATH that only record how they were called; what was
-recorded is then held against the real command lines.
+Each shell block is run by bash with stand-ins on PATH that only record how they were called; what
+was recorded is then held against the real command lines.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ STAND_IN = """#!/usr/bin/env python3
 import json, os, sys
 with open(os.environ["RECORD"], "a", encoding="utf-8") as out:
     out.write(json.dumps([os.path.basename(sys.argv[0]), *sys.argv[1:]]) + "\\n")
+sys.stdin.read()  # or a writer before it would break its pipe
 if "get" in sys.argv and "name" in sys.argv:
     print("pod/fastapi-app-1")
 else:
@@ -76,7 +77,13 @@ def calls() -> tuple[tuple[str, ...], ...]:
             path = f"{scratch}:{os.environ['PATH']}"
             script = f"set -euo pipefail\n{short}\nwait\n"
             done = run(
-                "bash", "-c", script, cwd=pathlib.Path(scratch), PATH=path, RECORD=str(record)
+                "bash",
+                "-c",
+                script,
+                cwd=pathlib.Path(scratch),
+                stdin="",
+                PATH=path,
+                RECORD=str(record),
             )
             assert done.returncode == 0, f"{block}\n{done.stderr}"
         return tuple(tuple(json.loads(line)) for line in record.read_text().splitlines())
