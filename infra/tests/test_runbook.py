@@ -53,22 +53,24 @@ cat >/dev/null
 """
 
 
-def blocks() -> list[str]:
-    found = re.findall(r"^( *)```sh\n(.*?)^\1```", RUNBOOK.read_text(), re.MULTILINE | re.DOTALL)
+def blocks(document: pathlib.Path) -> list[str]:
+    found = re.findall(r"^( *)```sh\n(.*?)^\1```", document.read_text(), re.MULTILINE | re.DOTALL)
     return [text for _, text in found]
 
 
 @functools.cache
-def calls() -> tuple[tuple[str, ...], ...]:
+def calls(document: pathlib.Path) -> tuple[tuple[str, ...], ...]:
     """How the stand-ins were called, over all blocks; each block must run to its end."""
     with tempfile.TemporaryDirectory() as scratch:
         record = pathlib.Path(scratch) / "record"
         record.touch()
-        for name in RECORDED:
+        for name in (*RECORDED, *(pathlib.Path(script).name for script in SCRIPTS)):
             (pathlib.Path(scratch) / name).write_text(STAND_IN)
             (pathlib.Path(scratch) / name).chmod(0o755)
-        for block in blocks():
+        for block in blocks(document):
             short = block.replace("seq 600", "seq 2")
+            for script in SCRIPTS:
+                short = short.replace(script, pathlib.Path(script).name)
             path = f"{scratch}:{os.environ['PATH']}"
             script = f"set -euo pipefail\n{short}\nwait\n"
             done = run(
@@ -84,9 +86,9 @@ def calls() -> tuple[tuple[str, ...], ...]:
         return tuple(tuple(line.split("\x1f")[:-1]) for line in record.read_text().split("\n")[:-1])
 
 
-def of(name: str) -> list[tuple[str, ...]]:
-    found = [call[1:] for call in calls() if call[0] == name]
-    assert found, f"the runbook never calls {name}"
+def of(name: str, document: pathlib.Path = RUNBOOK) -> list[tuple[str, ...]]:
+    found = [call[1:] for call in calls(document) if call[0] == name]
+    assert found, f"{document.name} never calls {name}"
     return found
 
 
@@ -94,6 +96,35 @@ def flags(words: tuple[str, ...]) -> list[str]:
     """Flags of a call up to `--`, without their values."""
     own = words[: words.index("--")] if "--" in words else words
     return [word.split("=")[0] for word in own if re.match(r"--?[a-z]", word)]
+
+
+def edge_lines_parse(document: pathlib.Path) -> int:
+    """Fails unless the real binary takes every `thalweg …` line of the document; how many."""
+    edge, asked = find_edge(), of("thalweg", document)
+    for words in asked:
+        assert words[0] not in NOT_SERVED, f"{words[0]} is not served yet: nobody may rely on it"
+        known = run(edge, words[0], "--help")
+        assert known.returncode == 0, f"no command {words[0]}"
+        told = list(words)
+        if "--admin" in known.stdout:
+            # Nobody listens there: it is parsed, and asks no edge that happens to run here.
+            told = [word for word in words if word != "--admin" and not word.startswith("http://")]
+            told += ["--admin", "http://127.0.0.1:1"]
+        done = run(edge, *told)
+        assert "--help" not in done.stderr, f"thalweg {' '.join(words)}\n{done.stderr}"
+    return len(asked)
+
+
+def kubectl_lines_parse(document: pathlib.Path) -> int:
+    """Fails unless every kubectl line names context and namespace, and a verb and flags that exist."""
+    asked = of("kubectl", document)
+    for words in asked:
+        assert words[:1] == ("--context",) and words[2:3] == ("--namespace",), words
+        if shutil.which("kubectl"):
+            known = kubectl_help(*words[4 : 6 if words[4] == "rollout" else 5])
+            missing = [flag for flag in flags(words[4:]) if not re.search(rf"{flag}[=,]", known)]
+            assert not missing, f"kubectl {' '.join(words)}: {missing}"
+    return len(asked)
 
 
 def test_every_situation_has_its_steps(counted) -> None:
@@ -109,19 +140,7 @@ def test_every_situation_has_its_steps(counted) -> None:
 
 def test_edge_commands_parse(counted) -> None:
     """every `thalweg …` line parses with the real binary"""
-    edge, asked = find_edge(), of("thalweg")
-    for words in asked:
-        assert words[0] not in NOT_SERVED, f"{words[0]} is not served yet: nobody may rely on it"
-        known = run(edge, words[0], "--help")
-        assert known.returncode == 0, f"no command {words[0]}"
-        told = list(words)
-        if "--admin" in known.stdout:
-            # Nobody listens there: it is parsed, and asks no edge that happens to run here.
-            told = [*(word for word in words if not word.startswith("http://"))]
-            told = [*(word for word in told if word != "--admin"), "--admin", "http://127.0.0.1:1"]
-        done = run(edge, *told)
-        assert "--help" not in done.stderr, f"thalweg {' '.join(words)}\n{done.stderr}"
-    counted("commands", len(asked))
+    counted("commands", edge_lines_parse(RUNBOOK))
 
 
 def test_orders_not_served_are_named() -> None:
@@ -143,19 +162,21 @@ def kubectl_help(*verb: str) -> str:
 
 def test_cluster_commands_parse(counted) -> None:
     """every kubectl and helm line names its context, and verbs and flags that exist"""
-    for words in of("kubectl"):
-        assert words[:1] == ("--context",) and words[2:3] == ("--namespace",), words
-        if shutil.which("kubectl"):
-            known = kubectl_help(*words[4 : 6 if words[4] == "rollout" else 5])
-            missing = [flag for flag in flags(words[4:]) if not re.search(rf"{flag}[=,]", known)]
-            assert not missing, f"kubectl {' '.join(words)}: {missing}"
     for words in of("helm"):
         assert "--kube-context" in words and "--namespace" in words, words
         verb = next(word for word in words if word in HELM)
         assert set(flags(words)) <= HELM[verb] | HELM_GLOBAL, words
         if verb == "rollback":
             assert "0" in words, "1 would be the first release ever"
-    counted("commands", len(of("kubectl")) + len(of("helm")))
+    counted("commands", kubectl_lines_parse(RUNBOOK) + len(of("helm")))
+
+
+def test_drill_script_takes_its_arguments() -> None:
+    """the drill's script knows every flag that the runbook gives it"""
+    script = (ROOT / "infra/gitops/drill.sh").read_text()
+    for words in of("drill.sh"):
+        assert words[0] in ("health", "scale")
+        assert all(f"{flag})" in script or f"== {flag} " in script for flag in flags(words)), words
 
 
 def test_make_targets_and_addresses_exist(counted) -> None:
