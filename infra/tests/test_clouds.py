@@ -1,4 +1,4 @@
-"""docs/clouds.md takes a newcomer there: its commands run, what it installs renders and is valid."""
+"""docs/clouds.md takes a newcomer there: its commands run, what it installs is valid."""
 
 from __future__ import annotations
 

@@ -17,17 +17,8 @@ from conftest import ROOT, run
 from edge import find_edge
 
 RUNBOOK = ROOT / "RUNBOOK.md"
-RECORDED = (
-    "thalweg",
-    "kubectl",
-    "helm",
-    "systemctl",
-    "curl",
-    "openssl",
-    "make",
-    "apt-get",
-    "sleep",
-)
+RECORDED = tuple("thalweg kubectl helm systemctl curl openssl apt-get sleep docker".split())
+SCRIPTS = ("infra/gitops/drill.sh", "infra/packaging/build-deb.sh")
 SITUATIONS = (
     "Region loss",
     "Failback",
@@ -49,7 +40,7 @@ HELM_GLOBAL = {"--kube-context", "--namespace"}
 STAND_IN = """#!/bin/bash
 cat >/dev/null
 { printf '%s\\x1f' "${0##*/}" "$@"; echo; } >>"$RECORD"
-[[ " $* " == *" -o name "* ]] && echo pod/fastapi-app-1 || echo thalweg_requests_total thalweg_probes_total
+[[ " $* " == *" -o name "* ]] && echo pod/one || echo thalweg_requests_total thalweg_probes_total
 """
 
 
@@ -116,7 +107,7 @@ def edge_lines_parse(document: pathlib.Path) -> int:
 
 
 def kubectl_lines_parse(document: pathlib.Path) -> int:
-    """Fails unless every kubectl line names context and namespace, and a verb and flags that exist."""
+    """Fails unless every kubectl line has context, namespace, and verb and flags that exist."""
     asked = of("kubectl", document)
     for words in asked:
         assert words[:1] == ("--context",) and words[2:3] == ("--namespace",), words
