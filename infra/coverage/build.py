@@ -22,8 +22,8 @@ SOURCES = {
 }
 HEAD = """# Coverage
 
-What was asked for, the file that answers it, and the check that fails when that file is emptied. Made by
-`infra/coverage/build.py` from the tables in `infra/coverage`; do not edit.
+What was asked for, the file that answers it, and the check that fails when that file is emptied.
+Made by `infra/coverage/build.py` from the tables in `infra/coverage`; do not edit.
 
 | check | run it with |
 |---|---|

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from collections.abc import Collection
 
 import pytest
 from conftest import INFRA, ROOT, find_tool, run
@@ -30,12 +31,13 @@ def instructions(word: str) -> list[str]:
     return [line.split(None, 1)[1] for line in text.splitlines() if line.startswith(f"{word} ")]
 
 
-def repository_copy(into: pathlib.Path) -> pathlib.Path:
-    """What git knows, and nothing that was only built or installed here."""
+def repository_copy(into: pathlib.Path, tops: Collection[str] = ()) -> pathlib.Path:
+    """What git knows (below `tops`, if given), and nothing that was only built or installed here."""
     names = ok(run("git", "ls-files", "--cached", "--others", "--exclude-standard")).splitlines()
-    for name in filter(lambda name: (ROOT / name).is_file(), names):
-        (into / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, into / name)
+    for name in (name for name in names if not tops or name.split("/")[0] in tops):
+        if (ROOT / name).is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, into / name)
     return into
 
 
@@ -76,8 +78,8 @@ def test_image_settings() -> None:
     assert json.loads(instructions("CMD")[0]) == ["run"]
 
 
-def test_build_context(counted) -> None:
-    """the build context is the workspace and the licence, nothing else"""
+def test_build_context(tmp_path: pathlib.Path, counted) -> None:
+    """the build context is the workspace and the licence, nothing else, and cargo can read it"""
     lines = (PACKAGING / "Dockerfile.dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*", "everything is left out first"
@@ -85,6 +87,10 @@ def test_build_context(counted) -> None:
     members = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["members"]
     needed = {member.split("/")[0] for member in members}
     assert let_in == needed | {"Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "LICENSE"}
+    context = repository_copy(tmp_path, let_in)
+    command = [find_tool("cargo"), "metadata", "--no-deps", "--format-version", "1", "--offline"]
+    packages = json.loads(ok(run(*command, cwd=context)))["packages"]
+    assert len(packages) == len(members)
     counted("names", len(let_in))
 
 
