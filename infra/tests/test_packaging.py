@@ -32,7 +32,7 @@ def instructions(word: str) -> list[str]:
 
 
 def repository_copy(into: pathlib.Path, tops: Collection[str] = ()) -> pathlib.Path:
-    """What git knows (below `tops`, if given), and nothing that was only built or installed here."""
+    """What git knows (below `tops`, if given); nothing that was only built or installed here."""
     names = ok(run("git", "ls-files", "--cached", "--others", "--exclude-standard")).splitlines()
     for name in (name for name in names if not tops or name.split("/")[0] in tops):
         if (ROOT / name).is_file():
