@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -123,19 +124,50 @@ def test_image_runs(record_property) -> None:
             run(*buildah, "rm", "--all")
 
 
-def sandboxed(unit: pathlib.Path, scratch: pathlib.Path, edge: pathlib.Path) -> list[object]:
+PYTHON = (
+    shutil.which("python3", path="/usr/bin") or sys.executable
+)  # others may lie where only root looks
+FORBIDDEN = {
+    "a file": "open('written', 'w')",
+    "a netlink socket": "socket.socket(socket.AF_NETLINK)",
+    "code made at run time": "mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)",
+    "the clock": "time.clock_settime(time.CLOCK_REALTIME, 0)",
+    "another user": "os.setuid(0)",
+    "another root": "os.chroot('/')",
+    "a higher priority": "os.nice(-1)",
+}
+
+
+def sandboxed(scratch: pathlib.Path, *program: object) -> list[object]:
     """What systemd would do: no new privileges, one capability, read-only files, call filters."""
     module = pytest.importorskip("pyseccomp")
-    for file in (module.__file__, INFRA / "tests" / "sandbox.py", edge, unit):
+    for file in (module.__file__, INFRA / "tests" / "sandbox.py", UNIT):
         shutil.copy(file, scratch)
-    python = getattr(sys, "_base_executable", sys.executable)
     capability = unit_value("AmbientCapabilities")[0].removeprefix("CAP_").lower()
     only = f"-all,+{capability}"
     rights = f"--inh-caps={only} --ambient-caps={only} --bounding-set={only} --no-new-privs"
     user = f"--reuid={NOBODY} --regid={NOBODY} --clear-groups"
-    program = f"{python} {scratch}/sandbox.py {scratch}/{unit.name} {scratch}/{edge.name} run"
-    inside = f"mount -o remount,ro,bind / && exec setpriv {user} {rights} {program}"
+    told = shlex.join(
+        [PYTHON, f"{scratch}/sandbox.py", f"{scratch}/{UNIT.name}", *map(str, program)]
+    )
+    inside = f"mount -o remount,ro,bind / && exec setpriv {user} {rights} {told}"
     return ["unshare", "--mount", "sh", "-c", inside]
+
+
+@pytest.mark.slow
+def test_units_rules_bite(counted) -> None:
+    """what the unit forbids is refused where the edge is run under its rules"""
+    need_root()
+    head = "import mmap, os, socket, sys, time\n"
+    body = "".join(
+        f"try:\n {line}\n print('done: {what}')\nexcept OSError:\n pass\n"
+        for what, line in FORBIDDEN.items()
+    )
+    with open_directory() as scratch:
+        command = sandboxed(scratch, PYTHON, "-c", head + body + "print('end')")
+        said = ok(run(*command, cwd=scratch))
+    assert said.strip() == "end", said
+    counted("attempts", len(FORBIDDEN))
 
 
 @pytest.mark.slow
@@ -154,7 +186,8 @@ def test_runs_under_the_units_rules(counted) -> None:
             "THALWEG_CONFIG": str(scratch / "thalweg.toml"),
             "NOTIFY_SOCKET": str(scratch / "notify"),
         }
-        with running(*sandboxed(UNIT, scratch, edge), **names) as it:
+        shutil.copy(edge, scratch)
+        with running(*sandboxed(scratch, scratch / edge.name, "run"), **names) as it:
             assert told.recv(64) == b"READY=1"
             proc = dict(re.findall(r"^(\w+):\t(\S+)", proc_status(it.pid), re.M))
             assert (proc["Uid"], proc["NoNewPrivs"], proc["Seccomp"]) == (str(NOBODY), "1", "2")
