@@ -164,6 +164,7 @@ def test_units_rules_bite(counted) -> None:
         for what, line in FORBIDDEN.items()
     )
     with open_directory() as scratch:
+        scratch.chmod(0o777)  # so that only the read-only mount stands in the way of a file
         command = sandboxed(scratch, PYTHON, "-c", head + body + "print('end')")
         said = ok(run(*command, cwd=scratch))
     assert said.strip() == "end", said
