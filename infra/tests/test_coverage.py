@@ -71,7 +71,7 @@ def copied(into: pathlib.Path) -> pathlib.Path:
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard").stdout
     for name in filter(lambda name: (ROOT / name).is_file(), listed.splitlines()):
         (into / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, into / name)
+        shutil.copy(ROOT / name, into / name, follow_symlinks=False)
     for made in (".venv", ".venv-infra", "target"):
         if (ROOT / made).exists():
             (into / made).symlink_to((ROOT / made).resolve())

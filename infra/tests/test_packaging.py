@@ -37,7 +37,7 @@ def repository_copy(into: pathlib.Path, tops: Collection[str] = ()) -> pathlib.P
     for name in (name for name in names if not tops or name.split("/")[0] in tops):
         if (ROOT / name).is_file():
             (into / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, into / name)
+            shutil.copy(ROOT / name, into / name, follow_symlinks=False)
     return into
 
 
