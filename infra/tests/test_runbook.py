@@ -1,0 +1,211 @@
+"""Every step of the runbook can be typed: its commands parse, its names exist.
+
+Each shell block is run by bash with stand-ins on PATH that only record how they were called; what
+was recorded is then held against the real command lines.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+import re
+import shutil
+import tempfile
+
+from conftest import ROOT, run
+from edge import find_edge
+
+RUNBOOK = ROOT / "RUNBOOK.md"
+RECORDED = tuple("thalweg kubectl helm systemctl curl openssl apt-get sleep docker".split())
+SCRIPTS = ("infra/gitops/drill.sh", "infra/packaging/build-deb.sh")
+SITUATIONS = (
+    "Region loss",
+    "Failback",
+    "Rollback of a release",
+    "Certificate",
+    "Rejected reload",
+    "Cold region",
+    "Drill: lose a region",
+    "Checker suspected",
+)
+NOT_SERVED = {"drain", "undrain", "failback"}
+HELM = {
+    "history": set(),
+    "rollback": {"--wait", "--timeout"},
+    "upgrade": {"--reuse-values", "--values", "--install", "--set"},
+}
+HELM_GLOBAL = {"--kube-context", "--namespace"}
+# Its input is read first, or a writer before it would break its pipe.
+STAND_IN = """#!/bin/bash
+cat >/dev/null
+{ printf '%s\\x1f' "${0##*/}" "$@"; echo; } >>"$RECORD"
+[[ " $* " == *" -o name "* ]] && echo pod/one || echo thalweg_requests_total thalweg_probes_total
+"""
+
+
+def blocks(document: pathlib.Path) -> list[str]:
+    found = re.findall(r"^( *)```sh\n(.*?)^\1```", document.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for _, text in found]
+
+
+@functools.cache
+def calls(document: pathlib.Path) -> tuple[tuple[str, ...], ...]:
+    """How the stand-ins were called, over all blocks; each block must run to its end."""
+    with tempfile.TemporaryDirectory() as scratch:
+        record = pathlib.Path(scratch) / "record"
+        record.touch()
+        for name in (*RECORDED, *(pathlib.Path(script).name for script in SCRIPTS)):
+            (pathlib.Path(scratch) / name).write_text(STAND_IN)
+            (pathlib.Path(scratch) / name).chmod(0o755)
+        for block in blocks(document):
+            short = block.replace("seq 600", "seq 2")
+            for script in SCRIPTS:
+                short = short.replace(script, pathlib.Path(script).name)
+            path = f"{scratch}:{os.environ['PATH']}"
+            script = f"set -euo pipefail\n{short}\nwait\n"
+            done = run(
+                "bash",
+                "-c",
+                script,
+                cwd=pathlib.Path(scratch),
+                stdin="",
+                PATH=path,
+                RECORD=str(record),
+            )
+            assert done.returncode == 0, f"{block}\n{done.stderr}"
+        return tuple(tuple(line.split("\x1f")[:-1]) for line in record.read_text().split("\n")[:-1])
+
+
+def of(name: str, document: pathlib.Path = RUNBOOK) -> list[tuple[str, ...]]:
+    found = [call[1:] for call in calls(document) if call[0] == name]
+    assert found, f"{document.name} never calls {name}"
+    return found
+
+
+def flags(words: tuple[str, ...]) -> list[str]:
+    """Flags of a call up to `--`, without their values."""
+    own = words[: words.index("--")] if "--" in words else words
+    return [word.split("=")[0] for word in own if re.match(r"--?[a-z]", word)]
+
+
+def edge_lines_parse(document: pathlib.Path) -> int:
+    """Fails unless the real binary takes every `thalweg …` line of the document; how many."""
+    edge, asked = find_edge(), of("thalweg", document)
+    for words in asked:
+        assert words[0] not in NOT_SERVED, f"{words[0]} is not served yet: nobody may rely on it"
+        known = run(edge, words[0], "--help")
+        assert known.returncode == 0, f"no command {words[0]}"
+        told = list(words)
+        if "--admin" in known.stdout:
+            # Nobody listens there: it is parsed, and asks no edge that happens to run here.
+            told = [word for word in words if word != "--admin" and not word.startswith("http://")]
+            told += ["--admin", "http://127.0.0.1:1"]
+        done = run(edge, *told)
+        assert "--help" not in done.stderr, f"thalweg {' '.join(words)}\n{done.stderr}"
+    return len(asked)
+
+
+def kubectl_lines_parse(document: pathlib.Path) -> int:
+    """Fails unless every kubectl line has context, namespace, and verb and flags that exist."""
+    asked = of("kubectl", document)
+    for words in asked:
+        assert words[:1] == ("--context",) and words[2:3] == ("--namespace",), words
+        if shutil.which("kubectl"):
+            known = kubectl_help(*words[4 : 6 if words[4] == "rollout" else 5])
+            missing = [flag for flag in flags(words[4:]) if not re.search(rf"{flag}[=,]", known)]
+            assert not missing, f"kubectl {' '.join(words)}: {missing}"
+    return len(asked)
+
+
+def test_every_situation_has_its_steps(counted) -> None:
+    """each situation has a heading, commands and a way to know that it is over"""
+    sections = dict(
+        re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", RUNBOOK.read_text(), re.M | re.DOTALL)
+    )
+    for situation in SITUATIONS:
+        assert "**Done when**" in sections[situation], f"{situation} has no end"
+        assert "```sh" in sections[situation], f"{situation} has no command"
+    counted("situations", len(SITUATIONS))
+
+
+def test_edge_commands_parse(counted) -> None:
+    """every `thalweg …` line parses with the real binary"""
+    counted("commands", edge_lines_parse(RUNBOOK))
+
+
+def test_orders_not_served_are_named() -> None:
+    """what the edge answers with 501 is said to do so, once, at the top"""
+    text = RUNBOOK.read_text()
+    top = text.split("## Region loss")[0]
+    assert "501" in top
+    assert all(f"`thalweg {order}`" in top for order in NOT_SERVED)
+    served = (ROOT / "crates/edge/src/admin/routes.rs").read_text()
+    assert "NOT_IMPLEMENTED" in served, "the edge serves these orders now: say so in RUNBOOK.md"
+
+
+@functools.cache
+def kubectl_help(*verb: str) -> str:
+    texts = [run("kubectl", *words).stdout for words in ((*verb, "--help"), ("options",))]
+    assert "Usage:" in texts[0], f"kubectl has no verb {verb}"
+    return "".join(texts)
+
+
+def test_cluster_commands_parse(counted) -> None:
+    """every kubectl and helm line names its context, and verbs and flags that exist"""
+    for words in of("helm"):
+        assert "--kube-context" in words and "--namespace" in words, words
+        verb = next(word for word in words if word in HELM)
+        assert set(flags(words)) <= HELM[verb] | HELM_GLOBAL, words
+        if verb == "rollback":
+            assert "0" in words, "1 would be the first release ever"
+    counted("commands", kubectl_lines_parse(RUNBOOK) + len(of("helm")))
+
+
+def test_drill_script_takes_its_arguments() -> None:
+    """the drill's script knows every flag that the runbook gives it"""
+    script = (ROOT / "infra/gitops/drill.sh").read_text()
+    for words in of("drill.sh"):
+        assert words[0] in ("health", "scale")
+        assert all(f"{flag})" in script or f"== {flag} " in script for flag in flags(words)), words
+
+
+def test_make_targets_and_addresses_exist(counted) -> None:
+    """every make target, admin path and environment variable that it names exists"""
+    text = RUNBOOK.read_text()
+    targets = set(re.findall(r"`make ([a-z-]+)`", text))
+    known = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert targets and targets <= known, targets - known
+    paths = set(re.findall(r"127\.0\.0\.1:9900(/[a-z0-9/]+)", text))
+    served = "".join(file.read_text() for file in (ROOT / "crates/edge/src/admin").glob("*.rs"))
+    assert paths and all(f'"{path}"' in served or path.split("/")[-1] in served for path in paths)
+    settings = (ROOT / "app/app/settings.py").read_text()
+    variables = set(re.findall(r"HEALTH_[A-Z_]+", text))
+    assert variables and all(name in settings for name in variables)
+    counted("names", len(targets | paths | variables))
+
+
+def test_metrics_exist(counted) -> None:
+    """every metric that it names is one the edge declares"""
+    text = RUNBOOK.read_text()
+    for inner in re.findall(r"thalweg_\(([a-z_|]+)\)", text):
+        text += " ".join(f" thalweg_{part}" for part in inner.split("|"))
+    declared = set(
+        re.findall(r'"(thalweg_[a-z_]+)"', (ROOT / "crates/edge/src/telemetry.rs").read_text())
+    )
+    named = set(re.findall(r"thalweg_[a-z]+(?:_[a-z]+)*", text))
+    assert len(named) > 5 and named <= declared, named - declared
+    counted("metrics", len(named))
+
+
+def test_headings_that_are_linked_exist(counted) -> None:
+    """every link leads somewhere"""
+    text = RUNBOOK.read_text()
+    anchors = {
+        re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-")
+        for line in re.findall(r"^## (.+)$", text, re.M)
+    }
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    for link in links:
+        assert link[1:] in anchors if link.startswith("#") else (ROOT / link).exists(), link
+    counted("links", len(links))
