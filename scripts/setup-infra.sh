@@ -9,6 +9,17 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 missing() {
     command -v promtool >/dev/null || echo prometheus
     command -v amtool >/dev/null || echo prometheus-alertmanager
+    command -v openssl >/dev/null || echo openssl
+    command -v systemd-analyze >/dev/null || echo systemd
+    command -v dpkg-deb >/dev/null || echo dpkg
+    command -v strip >/dev/null || echo binutils
+    command -v man >/dev/null || echo man-db
+    command -v setpriv >/dev/null || echo util-linux
+    [[ -e /usr/lib/x86_64-linux-gnu/libseccomp.so.2 || -e /usr/lib/aarch64-linux-gnu/libseccomp.so.2 ]] || echo libseccomp2
+    [[ ${WHAT:-all} == fast ]] && return
+    command -v buildah >/dev/null || echo buildah
+    command -v zsh >/dev/null || echo zsh
+    command -v fish >/dev/null || echo fish
 }
 
 packages() {
@@ -37,7 +48,21 @@ virtual_environment() {
     printf '%s\n' "$stamp" >"$ROOT/.venv-infra/.stamp"
 }
 
+# cargo-deb is built from crates.io; only the whole run needs it.
+package_builder() {
+    if [[ $WHAT == fast ]] || command -v cargo-deb >/dev/null || [[ -x $ROOT/.venv-infra/bin/cargo-deb ]]; then
+        return
+    fi
+    say "setup: cargo install cargo-deb"
+    cargo install --quiet cargo-deb --version "$CARGO_DEB" --locked --root "$ROOT/.venv-infra" ||
+        say "setup: cargo-deb could not be installed"
+}
+
+WHAT=${1:-all}
+CARGO_DEB=3.8.0
+require_cargo
 exec 9<"$ROOT"
 flock 9
 packages
 virtual_environment
+package_builder

@@ -52,7 +52,7 @@ def edge_binary() -> pathlib.Path | None:
     named = os.environ.get("THALWEG_BIN")
     built = [ROOT / "target" / kind / "thalweg" for kind in ("release", "debug")]
     return next(
-        (path for path in [pathlib.Path(named)] * bool(named) + built if path.exists()), None
+        (path for path in ([pathlib.Path(named)] if named else []) + built if path.exists()), None
     )
 
 
