@@ -88,6 +88,7 @@ impl World {
         });
         changes.publish = changes.publish.max(if lost { Publish::Now } else { Publish::Soon });
         self.retell_traffic();
+        self.recount_doubt(now, changes);
         // That a new pool exists is no news about its health.
         let mut quiet = Changes::default();
         for (slot, view) in (0..).zip(&before) {

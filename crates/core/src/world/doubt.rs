@@ -1,7 +1,10 @@
 //! "Is it me?" When most endpoints fail their probes within one round, the checker is the first suspect. Panic keeps
 //! traffic going by what real requests say; this says it aloud, and takes it back.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use super::World;
 use crate::{Change, Changes, EndpointId, Probe, ProbeRules, Publish, Tick};
@@ -14,6 +17,9 @@ const CROWD: u32 = 2;
 pub(super) struct Doubt {
     /// When each that is down fell. One that flaps is one.
     falls: BTreeMap<EndpointId, Tick>,
+    /// Endpoints whose probes say Healthy, and Unhealthy.
+    healthy: u32,
+    unhealthy: u32,
     adopted: Option<Tick>,
     on: bool,
 }
@@ -27,37 +33,67 @@ impl Doubt {
     pub(super) fn adopted(&mut self, now: Tick) {
         self.adopted = Some(now);
     }
+
+    fn count(&mut self, probe: Probe) -> Option<&mut u32> {
+        match probe {
+            Probe::Unknown => None,
+            Probe::Healthy => Some(&mut self.healthy),
+            Probe::Unhealthy => Some(&mut self.unhealthy),
+        }
+    }
 }
 
 impl World {
     /// An endpoint's probe state may have moved from `before`.
     pub(super) fn weigh_doubt(&mut self, slot: u32, before: Probe, now: Tick, changes: &mut Changes) {
         let after = self.known.get(slot as usize).map_or(before, |known| known.health.probe);
+        let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
         if before == after {
             return;
         }
-        let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
-        let round = self.round();
-        let (slots, known) = (&self.slots, &self.known);
-        let is_down = |id: &EndpointId| {
-            let known = slots.get(id).and_then(|slot| known.get(*slot as usize));
-            known.is_some_and(|known| known.health.probe == Probe::Unhealthy)
-        };
-        self.doubt.falls.retain(|other, _| *other != id && is_down(other));
+        if let Some(count) = self.doubt.count(before) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = self.doubt.count(after) {
+            *count += 1;
+        }
+        self.doubt.falls.remove(&id);
         if (before, after) == (Probe::Healthy, Probe::Unhealthy) {
             self.doubt.falls.insert(id, now);
         }
-        let count = |state: Probe| self.known.iter().filter(|known| known.health.probe == state).count();
-        let unhealthy = u32::try_from(count(Probe::Unhealthy)).unwrap_or(u32::MAX);
-        let judged = unhealthy.saturating_add(u32::try_from(count(Probe::Healthy)).unwrap_or(u32::MAX));
-        let lately = self.doubt.falls.values().filter(|fall| now.since(**fall) <= round).count();
-        let fallen = u32::try_from(lately).unwrap_or(u32::MAX).min(unhealthy);
+        self.conclude_doubt(now, changes);
+    }
+
+    /// After a new layout: who is gone counts no more.
+    pub(super) fn recount_doubt(&mut self, now: Tick, changes: &mut Changes) {
+        let probes = self.layout.endpoints.iter().zip(&self.known).map(|(place, known)| (place.id, known));
+        let (mut healthy, mut down) = (0, BTreeSet::new());
+        for (id, known) in probes {
+            healthy += u32::from(known.health.probe == Probe::Healthy);
+            if known.health.probe == Probe::Unhealthy {
+                down.insert(id);
+            }
+        }
+        self.doubt.falls.retain(|id, _| down.contains(id));
+        (self.doubt.healthy, self.doubt.unhealthy) = (healthy, u32::try_from(down.len()).unwrap_or(u32::MAX));
+        self.conclude_doubt(now, changes);
+    }
+
+    fn conclude_doubt(&mut self, now: Tick, changes: &mut Changes) {
+        let unhealthy = self.doubt.unhealthy;
+        let judged = unhealthy.saturating_add(self.doubt.healthy);
         let most = |part: u32| judged >= CROWD && part > judged / 2;
-        let on = if self.doubt.on { most(unhealthy) } else { most(fallen) };
+        let round = self.round();
+        // Those that fell lately are among those that are down: most of the time there is nothing to count.
+        let lately = || {
+            let count = self.doubt.falls.values().filter(|fall| now.since(**fall) <= round).count();
+            u32::try_from(count).unwrap_or(u32::MAX)
+        };
+        let fallen = if self.doubt.on || !most(unhealthy) { unhealthy } else { lately() };
+        let on = most(fallen);
         if on != self.doubt.on {
             self.doubt.on = on;
             let after_reload = self.doubt.adopted.is_some_and(|adopted| now.since(adopted) <= round);
-            let fallen = if on { fallen } else { unhealthy };
             changes.log.push(Change::Doubted { on, fallen, of: judged, after_reload });
             changes.publish = changes.publish.max(Publish::Soon);
         }

@@ -9,6 +9,9 @@ use crate::{Admin, Availability, Change, Changes, Fallout, Fault, SPANS, Spans, 
 /// No failed request for this long: traffic has left, and the record is complete.
 const CALM: Duration = Duration::from_secs(2);
 
+/// Failures longer than this before the loss of an endpoint are no part of it.
+const PRELUDE: Duration = Duration::from_secs(10);
+
 /// One failure, from its first sign to the last request that felt it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Incident {
@@ -68,11 +71,19 @@ struct Open {
     cause: Option<Fault>,
     first_bad: Tick,
     detected: Option<Tick>,
+    last_lost: Option<Tick>,
     last_bad: Tick,
     failed: u32,
     retried: u32,
     hedged: u32,
     cost: Box<Spans>,
+}
+
+impl Open {
+    /// When it is over, if nothing more happens.
+    fn calm_at(&self) -> Tick {
+        self.last_bad.max(self.last_lost.unwrap_or_default()).after(CALM)
+    }
 }
 
 /// The incidents under way, by pool name: names outlive a layout.
@@ -82,7 +93,7 @@ pub(super) struct Incidents(BTreeMap<Box<str>, Open>);
 impl Incidents {
     /// When the next one may be complete.
     pub(super) fn due(&self) -> Option<Tick> {
-        self.0.values().map(|open| open.last_bad.after(CALM)).min()
+        self.0.values().map(Open::calm_at).min()
     }
 
     fn open(&mut self, pool: &str, fault: Option<Fault>, at: Tick) -> &mut Open {
@@ -91,6 +102,7 @@ impl Incidents {
             cause: fault,
             first_bad: at,
             detected: None,
+            last_lost: None,
             last_bad: at,
             failed: 0,
             retried: 0,
@@ -107,7 +119,9 @@ impl World {
     pub(super) fn incident_bad(&mut self, slot: u32, fault: Option<Fault>, at: Tick) {
         let Some(known) = self.known.get(slot as usize) else { return };
         let open = self.incidents.open(&known.key.pool, fault, at);
-        open.first_bad = open.first_bad.min(at);
+        // A trickle of failures that costs nobody his place is no first sign of what comes hours later.
+        let stale = open.detected.is_none() && at.since(open.first_bad) > PRELUDE;
+        open.first_bad = if stale { at } else { open.first_bad.min(at) };
         open.last_bad = open.last_bad.max(at);
     }
 
@@ -116,6 +130,7 @@ impl World {
         let Some(known) = self.known.get(slot as usize) else { return };
         let open = self.incidents.open(&known.key.pool, Some(fault), now);
         open.detected.get_or_insert(now);
+        open.last_lost = Some(now);
         if !open.lost.contains(&known.key.address) {
             open.lost.push(known.key.address);
         }
@@ -137,7 +152,7 @@ impl World {
 
     /// Incidents without a failed request for [`CALM`] are told; what never took anyone out is none.
     pub(super) fn close_incidents(&mut self, now: Tick, changes: &mut Changes) {
-        let calm = |open: &Open| open.last_bad.after(CALM) <= now;
+        let calm = |open: &Open| open.calm_at() <= now;
         let over: Vec<Box<str>> =
             self.incidents.0.iter().filter(|(_, open)| calm(open)).map(|(pool, _)| pool.clone()).collect();
         for pool in over {

@@ -112,7 +112,13 @@ impl Oracle {
         if tally.counts.good > 0 && file.last_good.is_some_and(|good| good >= record.heard) {
             record.refusing = false;
         }
-        if bad(tally.counts, true) > 0 { self.weigh_verdict(slot, true, told, now) } else { Ok(()) }
+        if bad(tally.counts, true) == 0 {
+            return Ok(());
+        }
+        if let Some(loss) = self.lost.get_mut(&*self.slots[slot].0.pool) {
+            loss.last = loss.last.max(now);
+        }
+        self.weigh_verdict(slot, true, told, now)
     }
 
     fn weigh_failure(

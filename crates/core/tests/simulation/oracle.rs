@@ -104,6 +104,7 @@ impl Oracle {
                     route.is_some_and(used) && matches!(standing, Standing::Held(_))
                 });
                 self.lay_out(Arc::clone(topology));
+                self.weigh_doubt(now);
             }
             Event::Resolved { host, addresses } => {
                 let used = self
@@ -115,6 +116,7 @@ impl Oracle {
                 if used {
                     self.names.insert(host.clone(), addresses.iter().copied().collect());
                     self.lay_out(Arc::clone(&self.topology));
+                    self.weigh_doubt(now);
                 }
             }
             Event::Probed { result, .. } => {
