@@ -30,6 +30,9 @@ missing_optional() {
     command -v ip >/dev/null || echo iproute2
     command -v ps >/dev/null || echo procps
     command -v shellcheck >/dev/null || echo shellcheck
+    command -v redis-server >/dev/null || echo redis-server
+    [[ -n $(find /usr/lib/postgresql -name initdb -print -quit 2>/dev/null) ]] || echo postgresql
+    command -v setpriv >/dev/null || echo util-linux
 }
 
 packages() {

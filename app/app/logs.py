@@ -1,12 +1,18 @@
-"""Events as one JSON object a line, on stderr. No line per request: the edge writes those."""
+"""Events as one JSON object a line, on stderr, with the id of the request they belong to.
+
+No line per request: the edge writes those.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 log = logging.getLogger("app")
+# Of the request that is being answered; None outside of one.
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def event(level: int, name: str, **fields: object) -> None:
@@ -35,6 +41,8 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "event": record.getMessage(),
         }
+        if request_id.get() is not None:
+            line["request_id"] = request_id.get()
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)

@@ -6,6 +6,7 @@ process's own.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Path, Query, Request, WebSocket, WebSocketDisconnect
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -20,10 +22,13 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from app import __version__
 from app.logs import configure, event
 from app.middleware import Around
-from app.readiness import Readiness
+from app.notes import Notes, router
+from app.readiness import Readiness, verdict
 from app.settings import Settings
+from app.stores import Cache, Database
 from app.streams import EchoResponse, chunks, events
 from app.telemetry import Telemetry
+from app.tracing import trace
 
 BYTES_MAX = 1 << 30
 
@@ -44,29 +49,52 @@ class Health(BaseModel):
 
 
 class Ready(BaseModel):
-    """Whether the configured dependencies can be reached."""
+    """Whether the configured dependencies can be used."""
 
-    status: Literal["ready", "unavailable"]
+    status: Literal["ready", "degraded", "unavailable"]
     dependencies: dict[str, str]
 
 
 def create_app(settings: Settings) -> FastAPI:
     """One application for these settings; it shares nothing with another in the same process."""
     telemetry = Telemetry(settings)
+    database = Database(settings.database_url) if settings.database_url else None
+    cache = Cache(settings.redis_url) if settings.redis_url else None
+    stores: dict[str, Database | Cache] = {}
+    if database is not None:
+        stores["database"] = database
+    if cache is not None:
+        stores["redis"] = cache
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         who = {"cloud": settings.cloud, "region": settings.region, "instance": settings.instance}
         event(logging.INFO, "started", version=__version__, **who)
+        preparing = asyncio.create_task(database.prepare()) if database is not None else None
         yield
+        # The server has answered every request by now.
+        if preparing is not None:
+            preparing.cancel()
+        for store in stores.values():
+            await store.close()
         event(logging.INFO, "stopped", **who)
 
     app = FastAPI(title="Thalweg region", version=__version__, lifespan=lifespan)
     app.add_middleware(Around, settings=settings, telemetry=telemetry)
+    app.add_exception_handler(RequestValidationError, _refuse)
     _add_identity(app, settings)
-    _add_health(app, settings, telemetry)
+    _add_health(app, settings, telemetry, stores)
     _add_streams(app)
+    app.include_router(router(Notes(settings, telemetry, database, cache) if database else None))
+    trace(app, settings)
     return app
+
+
+async def _refuse(_: Request, error: Exception) -> Response:
+    """What is wrong and where, without the input: it may be a secret, or no text at all."""
+    assert isinstance(error, RequestValidationError)
+    found = [{"loc": e["loc"], "msg": e["msg"], "type": e["type"]} for e in error.errors()]
+    return JSONResponse({"detail": found}, 422)
 
 
 def _add_identity(app: FastAPI, settings: Settings) -> None:
@@ -83,8 +111,10 @@ def _add_identity(app: FastAPI, settings: Settings) -> None:
         return JSONResponse(hello)
 
 
-def _add_health(app: FastAPI, settings: Settings, telemetry: Telemetry) -> None:
-    readiness = Readiness(settings)
+def _add_health(
+    app: FastAPI, settings: Settings, telemetry: Telemetry, stores: dict[str, Database | Cache]
+) -> None:
+    readiness = Readiness(settings.dependency_timeout_s, telemetry, stores)
     fail_file = settings.health_fail_file
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
@@ -98,10 +128,13 @@ def _add_health(app: FastAPI, settings: Settings, telemetry: Telemetry) -> None:
     @app.get("/ready", response_model=Ready, responses={503: {"model": Ready}})
     async def get_ready() -> Response:
         dependencies = await readiness.check()
-        missing = {name: why for name, why in dependencies.items() if why != "ok"}
-        if missing:
-            event(logging.WARNING, "not ready", **missing)
-        status, code = ("unavailable", 503) if missing else ("ready", 200)
+        status, code = verdict(dependencies)
+        if status != "ready":
+            event(
+                logging.WARNING,
+                status,
+                **{k: why for k, why in dependencies.items() if why != "ok"},
+            )
         return JSONResponse({"status": status, "dependencies": dependencies}, code)
 
     @app.get("/alive")

@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import secrets
 from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.logs import request_id
 from app.settings import Settings
 from app.telemetry import Telemetry
 
 REQUEST_ID_MAX_BYTES = 128
+# As the edge has it: what it would keep is kept, else an id is made.
+REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 SLOW_MAX_MS = 600_000
 NO_ROUTE = "-"
 
@@ -48,6 +53,7 @@ class Around:
         # A copy: the server must still see HEAD, for it is the one that withholds the body.
         scope = dict(outer, method="GET") if outer["method"] == "HEAD" else outer
         self._telemetry.in_flight.inc()
+        token = request_id.set(_request_id(scope))
         try:
             if self._request_log is not None:
                 self._request_log.append(scope)
@@ -56,6 +62,7 @@ class Around:
             await self._app(scope, receive, observe)
         finally:
             self._telemetry.in_flight.dec()
+            request_id.reset(token)
             route = getattr(scope.get("route"), "path", NO_ROUTE)
             self._telemetry.settled(outer["method"], route, status, perf_counter() - started)
 
@@ -73,6 +80,11 @@ class RequestLog:
             if name == b"x-request-id":
                 os.write(self._fd, value[:REQUEST_ID_MAX_BYTES] + b"\n")
                 return
+
+
+def _request_id(scope: Scope) -> str:
+    given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
 
 
 async def _slow(path: str) -> None:

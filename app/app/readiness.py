@@ -1,31 +1,37 @@
-"""Whether the dependencies that are configured can be reached, within a bounded time.
+"""Whether the dependencies that are configured can be used, within a bounded time.
 
-Checks that a TCP connection opens, no more: never logs in, never prints a URL (it may hold a
-password), never raises. Callers that arrive together share one round of checks.
+Asks each of them something real (SELECT 1, PING). Never prints a URL, never raises. Callers that
+arrive together share one round of checks.
 """
 
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import urlsplit
 
-from app.settings import Settings
+from app.stores import Cache, Database
+from app.telemetry import Telemetry
 
-DEFAULT_PORTS = {"postgres": 5432, "postgresql": 5432, "redis": 6379, "rediss": 6379}
+# Without these a region can serve, only worse.
+OPTIONAL = frozenset({"redis"})
 
 
 class Readiness:
     """The verdict of `/ready`: each configured dependency by name, and what is wrong with it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._timeout_s = settings.dependency_timeout_s
-        configured = {"database": settings.database_url, "redis": settings.redis_url}
-        self._urls = {name: url for name, url in configured.items() if url}
+    def __init__(
+        self,
+        timeout_s: float,
+        telemetry: Telemetry,
+        stores: dict[str, Database | Cache],
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._telemetry = telemetry
+        self._stores = stores
         self._round: asyncio.Task[dict[str, str]] | None = None
 
     async def check(self) -> dict[str, str]:
         """Name → "ok" or what is wrong. Bounded by one timeout, however many dependencies."""
-        if not self._urls:
+        if not self._stores:
             return {}
         if self._round is None or self._round.done():
             self._round = asyncio.create_task(self._check_all())
@@ -33,37 +39,16 @@ class Readiness:
         return await asyncio.shield(self._round)
 
     async def _check_all(self) -> dict[str, str]:
-        verdicts = await asyncio.gather(
-            *(_reach(url, self._timeout_s) for url in self._urls.values())
-        )
-        return dict(zip(self._urls, verdicts, strict=True))
+        pings = (store.ping(self._timeout_s) for store in self._stores.values())
+        verdicts = dict(zip(self._stores, await asyncio.gather(*pings), strict=True))
+        for name, verdict in verdicts.items():
+            self._telemetry.dependency_up.labels(name).set(verdict == "ok")
+        return verdicts
 
 
-async def _reach(url: str, timeout_s: float) -> str:
-    address = _address(url)
-    if address is None:
-        return "invalid url"
-    try:
-        async with asyncio.timeout(timeout_s):
-            _, writer = await asyncio.open_connection(*address)
-    except TimeoutError:
-        return "timeout"
-    except ConnectionRefusedError:
-        return "refused"
-    except OSError:
-        return "unreachable"
-    # No wait_closed: a peer that is slow to close says nothing about being reachable.
-    writer.close()
-    return "ok"
-
-
-def _address(url: str) -> tuple[str, int] | None:
-    try:
-        parts = urlsplit(url)
-        # "postgresql+asyncpg://" names a driver after the plus.
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme.partition("+")[0])
-    except ValueError:
-        return None
-    if not parts.hostname or not port:
-        return None
-    return parts.hostname, port
+def verdict(dependencies: dict[str, str]) -> tuple[str, int]:
+    """The word and the status for what was found."""
+    missing = {name for name, why in dependencies.items() if why != "ok"}
+    if missing - OPTIONAL:
+        return "unavailable", 503
+    return ("degraded", 200) if missing else ("ready", 200)

@@ -46,6 +46,21 @@ class Telemetry:
         )
         self.healthy = Gauge("app_healthy", "1 while /health last said ok.", registry=self.registry)
         self.healthy.set(0 if settings.health_fail else 1)
+        self.notes_created = Counter(
+            "app_notes_created_total", "Notes written.", registry=self.registry
+        )
+        self.cache = Counter(
+            "app_cache_requests_total",
+            "Looks into the cache: hit, miss, error, or skipped after an error.",
+            ("result",),
+            registry=self.registry,
+        )
+        self.dependency_up = Gauge(
+            "app_dependency_up",
+            "1 while /ready last found it usable.",
+            ("dependency",),
+            registry=self.registry,
+        )
         info = Gauge(
             "app_info",
             "Always 1; the labels say who this is.",

@@ -38,7 +38,7 @@ def answers(
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    """A port that accepts connections."""
+    """A port that accepts connections and says nothing."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -86,19 +86,21 @@ def test_health_fails_only_when_told_to(settings: Settings, status: int, body: s
 @pytest.mark.parametrize(
     ("database", "redis", "status", "verdict"),
     [
-        ("postgresql://u:secret@127.0.0.1:{up}/d", None, 200, {"database": "ok"}),
-        ("postgresql+asyncpg://127.0.0.1:{up}/d", None, 200, {"database": "ok"}),
-        (None, "redis://127.0.0.1:{up}/0", 200, {"redis": "ok"}),
-        (None, "redis://127.0.0.1:{down}", 503, {"redis": "refused"}),
+        ("postgresql://u:secret@127.0.0.1:{down}/d", None, 503, {"database": "refused"}),
+        ("postgresql+asyncpg://127.0.0.1:{down}/d", None, 503, {"database": "refused"}),
+        ("postgresql://127.0.0.1:{mute}/d", None, 503, {"database": "timeout"}),
+        (None, "redis://127.0.0.1:{mute}/0", 200, {"redis": "timeout"}),
+        (None, "redis://:secret@127.0.0.1:{down}", 200, {"redis": "refused"}),
         (
-            "postgresql://127.0.0.1:{up}/d",
+            "postgresql://127.0.0.1:{mute}/d",
             "redis://127.0.0.1:{down}",
             503,
-            {"database": "ok", "redis": "refused"},
+            {"database": "timeout", "redis": "refused"},
         ),
         ("not a url", None, 503, {"database": "invalid url"}),
         ("postgresql://127.0.0.1:99999/d", None, 503, {"database": "invalid url"}),
         ("oracle://127.0.0.1/d", None, 503, {"database": "invalid url"}),
+        (None, "not a url", 200, {"redis": "invalid url"}),
     ],
 )
 def test_ready_names_each_configured_dependency(
@@ -110,10 +112,12 @@ def test_ready_names_each_configured_dependency(
     free_port: int,
 ) -> None:
     def place(url: str | None) -> str | None:
-        return url and url.format(up=listening, down=free_port)
+        return url and url.format(mute=listening, down=free_port)
 
     response = answer(
-        Settings(database_url=place(database), redis_url=place(redis)), "GET", "/ready"
+        Settings(database_url=place(database), redis_url=place(redis), dependency_timeout_s=0.2),
+        "GET",
+        "/ready",
     )
     assert response.status_code == status
     assert response.json()["dependencies"] == verdict
@@ -128,8 +132,9 @@ def test_a_silent_dependency_costs_one_timeout() -> None:
         for filler in (first, second):
             filler.setblocking(False)
             filler.connect_ex(silent.getsockname())
-        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
-        settings = Settings(redis_url=url, database_url=url, dependency_timeout_s=0.05)
+        place = f"127.0.0.1:{silent.getsockname()[1]}"
+        urls = {"redis_url": f"redis://{place}", "database_url": f"postgresql://{place}/d"}
+        settings = Settings(**urls, dependency_timeout_s=0.05)
         response = answer(settings, "GET", "/ready")
     assert response.json() == {
         "status": "unavailable",

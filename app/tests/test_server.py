@@ -128,6 +128,14 @@ def test_the_log_is_json_lines_and_has_none_per_request(start_region: StartRegio
     assert not [line for line in lines if "GET" in line["event"]]
 
 
+def test_tracing_that_is_not_installed_is_said_and_missed_by_nobody(
+    start_region: StartRegion,
+) -> None:
+    region = start_region(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+    assert region.client.get("/hello").status_code == 200
+    assert '"not traced"' in region.log.read_text()
+
+
 def test_sigterm_ends_the_server(start_region: StartRegion) -> None:
     process = start_region().process
     process.send_signal(signal.SIGTERM)
