@@ -264,7 +264,8 @@ fn metrics(content: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, _) in content.match_indices("thalweg_") {
         let before = content[..at].chars().next_back();
-        if before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_') {
+        // A colon is for the names of recording rules.
+        if before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':') {
             continue;
         }
         let word: String = content[at..]
