@@ -5,7 +5,7 @@ mod common;
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
-use common::hammer;
+use common::{hammer, sentences, until_ejected, until_known};
 use serde_json::Value;
 use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Health, Load, eventually, get, stays};
 
@@ -28,25 +28,6 @@ fn regions(count: usize, policy: &str, route: &str, eject: &str) -> (Edge, Vec<E
 fn post(client: &mut Client) -> (u16, String) {
     let reply = client.ask("POST", "/upload", "", b"x").expect("an answer");
     (reply.status, reply.endpoint().to_owned())
-}
-
-/// The ejections of this endpoint so far, oldest first.
-fn sentences(edge: &Edge, endpoint: &Endpoint) -> Vec<Value> {
-    let addr = endpoint.addr().to_string();
-    edge.events_of("ejected").into_iter().filter(|event| event["endpoint"] == addr).collect()
-}
-
-fn until_ejected(edge: &Edge, endpoint: &Endpoint) -> Value {
-    eventually("it is ejected", SOON, || !sentences(edge, endpoint).is_empty());
-    sentences(edge, endpoint).remove(0)
-}
-
-/// Enough answers from each that the edge knows what is usual there.
-fn until_known(edge: &Edge, endpoints: &[Endpoint]) {
-    eventually("the usual time of each is known", SOON, || {
-        hammer(edge.web(), 2, 50);
-        endpoints.iter().all(|endpoint| !edge.endpoint(endpoint.addr())["p95_us"].is_null())
-    });
 }
 
 fn assert_once(endpoints: &[Endpoint]) {
