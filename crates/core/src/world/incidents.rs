@@ -65,7 +65,8 @@ impl Scope {
 #[derive(Debug)]
 struct Open {
     lost: Vec<SocketAddr>,
-    cause: Fault,
+    /// Unknown while only what it did to requests has been heard: their tally comes before the failure.
+    cause: Option<Fault>,
     first_bad: Tick,
     detected: Option<Tick>,
     last_bad: Tick,
@@ -85,10 +86,10 @@ impl Incidents {
         self.0.values().map(|open| open.last_bad.after(CALM)).min()
     }
 
-    fn open(&mut self, pool: &str, fault: Fault, at: Tick) -> &mut Open {
+    fn open(&mut self, pool: &str, at: Tick) -> &mut Open {
         self.0.entry(pool.into()).or_insert_with(|| Open {
             lost: Vec::new(),
-            cause: fault,
+            cause: None,
             first_bad: at,
             detected: None,
             last_bad: at,
@@ -104,7 +105,10 @@ impl World {
     /// A request failed there.
     pub(super) fn incident_bad(&mut self, slot: u32, fault: Fault, at: Tick) {
         let Some(known) = self.known.get(slot as usize) else { return };
-        let open = self.incidents.open(&known.key.pool, fault, at);
+        let open = self.incidents.open(&known.key.pool, at);
+        if open.cause.is_none() {
+            (open.cause, open.first_bad, open.last_bad) = (Some(fault), at, at);
+        }
         open.first_bad = open.first_bad.min(at);
         open.last_bad = open.last_bad.max(at);
     }
@@ -112,7 +116,8 @@ impl World {
     /// An endpoint was taken out.
     pub(super) fn incident_lost(&mut self, slot: u32, fault: Fault, now: Tick) {
         let Some(known) = self.known.get(slot as usize) else { return };
-        let open = self.incidents.open(&known.key.pool, fault, now);
+        let open = self.incidents.open(&known.key.pool, now);
+        open.cause.get_or_insert(fault);
         open.detected.get_or_insert(now);
         if !open.lost.contains(&known.key.address) {
             open.lost.push(known.key.address);
@@ -120,9 +125,12 @@ impl World {
     }
 
     /// What its failures did to requests.
-    pub(super) fn incident_fallout(&mut self, slot: u32, fallout: &Fallout) {
+    pub(super) fn incident_fallout(&mut self, slot: u32, fallout: &Fallout, now: Tick) {
         let Some(known) = self.known.get(slot as usize) else { return };
-        let Some(open) = self.incidents.0.get_mut(&*known.key.pool) else { return };
+        if *fallout == Fallout::default() {
+            return;
+        }
+        let open = self.incidents.open(&known.key.pool, now);
         open.failed = open.failed.saturating_add(fallout.failed);
         open.retried = open.retried.saturating_add(fallout.retried);
         open.hedged = open.hedged.saturating_add(fallout.hedged);
@@ -140,13 +148,13 @@ impl World {
             self.incidents.0.iter().filter(|(_, open)| calm(open)).map(|(pool, _)| pool.clone()).collect();
         for pool in over {
             let Some(open) = self.incidents.0.remove(&pool) else { continue };
-            let Some(detected) = open.detected else { continue };
+            let (Some(detected), Some(cause)) = (open.detected, open.cause) else { continue };
             let (region, scope) = self.scope_of(&pool, &open.lost);
             changes.log.push(Change::Incident(Incident {
                 pool,
                 region,
                 scope,
-                cause: open.cause,
+                cause,
                 first_bad: open.first_bad,
                 detected,
                 last_bad: open.last_bad,

@@ -104,7 +104,7 @@ impl World {
                 changes.publish = changes.publish.max(Publish::Soon);
             }
             let bad = tally.counts.bad(true) > 0;
-            self.incident_fallout(slot, &tally.fallout);
+            self.incident_fallout(slot, &tally.fallout, now);
             if bad {
                 self.judge(slot, now, changes);
             }
