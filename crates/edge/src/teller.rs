@@ -54,7 +54,9 @@ impl Teller {
                 self.seen.insert((worker, id), seen);
             }
         }
-        tallies.into_values().filter(|tally| happened(tally) || !tally.spans.is_empty()).collect()
+        let told =
+            |tally: &Tally| happened(tally) || !tally.spans.is_empty() || !tally.fallout.cost.is_empty();
+        tallies.into_values().filter(told).collect()
     }
 }
 
@@ -121,6 +123,10 @@ mod tests {
         let all = teller.all(&workers);
         assert_eq!(all.len(), 1, "nothing happened at the other");
         assert_eq!((all[0].counts.late, all[0].fallout.retried, all[0].spans.len()), (1, 1, 1));
+        first.retried.bump();
+        first.cost.record(Duration::from_millis(1));
+        assert_eq!(teller.one(&workers, id).unwrap().fallout.retried, 1);
+        assert_eq!(teller.all(&workers)[0].fallout.cost.len(), 1, "what it cost comes later, and alone");
         assert_eq!(teller.all(&workers), []);
         workers[0].close(id);
         first.good(Tick(9));

@@ -47,6 +47,25 @@ impl Edge {
         }
     }
 
+    /// The events of one kind, newest last.
+    pub fn events_of(&self, kind: &str) -> Vec<Value> {
+        self.events().into_iter().filter(|event| event["event"] == kind).collect()
+    }
+
+    /// What `/api/v1/status` says about this endpoint.
+    pub fn endpoint(&self, addr: std::net::SocketAddr) -> Value {
+        let status = self.status();
+        let pools = status["pools"].as_array().into_iter().flatten();
+        let mut all = pools.flat_map(|pool| pool["endpoints"].as_array().into_iter().flatten());
+        let found = all.find(|endpoint| endpoint["address"] == addr.to_string());
+        found.unwrap_or_else(|| panic!("{addr} is in no pool: {status}")).clone()
+    }
+
+    /// Its ejection axis: `clear`, `ejected` or `probation`.
+    pub fn ejection(&self, addr: std::net::SocketAddr) -> String {
+        self.endpoint(addr)["ejection"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// `/api/v1/explain` with this query string.
     pub fn explain(&self, query: &str) -> Value {
         self.admin_get(&format!("/api/v1/explain?{query}")).json()

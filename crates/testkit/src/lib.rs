@@ -10,6 +10,7 @@ mod wait;
 
 mod behaviour;
 mod endpoint;
+mod island;
 mod message;
 mod relay;
 mod serve;
@@ -37,6 +38,7 @@ pub use dns::{Dns, Records};
 pub use edge::{Edge, Finished, Signal, thalweg, thalweg_with};
 pub use endpoint::{Blackhole, Endpoint, Seen};
 pub use h2client::{H2, H2Reply};
+pub use island::Island;
 pub use ledger::{Outcome, Report, Shot};
 pub use load::{Load, Running};
 pub use message::Head;

@@ -6,10 +6,11 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde_json::Value;
-use thalweg_testkit::{Client, Conf, Edge, Endpoint, Gone, Reply};
+use thalweg_testkit::{Client, Conf, Edge, Endpoint, Gone, Reply, eventually};
 
 /// Held by scenarios that measure time or memory: two of them on two cores would measure each other.
 pub fn alone() -> MutexGuard<'static, ()> {
@@ -103,6 +104,26 @@ pub fn hammer(addr: SocketAddr, threads: usize, each: usize) -> BTreeMap<String,
         }
     }
     sum
+}
+
+/// The ejections of this endpoint so far, oldest first.
+pub fn sentences(edge: &Edge, endpoint: &Endpoint) -> Vec<Value> {
+    let addr = endpoint.addr().to_string();
+    edge.events_of("ejected").into_iter().filter(|event| event["endpoint"] == addr).collect()
+}
+
+/// Waits for the first of them.
+pub fn until_ejected(edge: &Edge, endpoint: &Endpoint) -> Value {
+    eventually("it is ejected", Duration::from_secs(10), || !sentences(edge, endpoint).is_empty());
+    sentences(edge, endpoint).remove(0)
+}
+
+/// Enough answers from each that the edge knows what is usual there.
+pub fn until_known(edge: &Edge, endpoints: &[Endpoint]) {
+    eventually("the usual time of each is known", Duration::from_secs(20), || {
+        hammer(edge.web(), 2, 50);
+        endpoints.iter().all(|endpoint| !edge.endpoint(endpoint.addr())["p95_us"].is_null())
+    });
 }
 
 /// The error types of RFC 9209, section 2.3.

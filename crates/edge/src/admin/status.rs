@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use serde_json::{Value, json};
 use thalweg_config::ConfigError;
-use thalweg_core::{EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
+use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
 use super::question::{shares, stage_name};
 use crate::{
@@ -15,15 +15,18 @@ use crate::{
     wall,
 };
 
-/// What a probe last said, by endpoint, with the smoothed latency.
-type Seen = BTreeMap<EndpointId, (Option<u32>, Option<(Tick, Result<std::time::Duration, Evidence>)>)>;
+/// What the keeper knows of an endpoint beside its picture: smoothed latency, convictions in a row, what a probe last
+/// said.
+type Known = (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>);
+type Seen = BTreeMap<EndpointId, Known>;
 
 pub(crate) async fn of(control: &Control) -> Value {
     let live = control.shared.live.load_full();
     let layout = Arc::clone(&live.snapshot.layout);
     let seen = control.keeper.look(move |world| -> Seen {
         let of = |id: EndpointId| {
-            world.health(id).map(|health| (id, (health.latency.micros(), health.last.clone())))
+            let health = world.health(id)?;
+            Some((id, (health.latency.micros(), world.convictions(id), health.last.clone())))
         };
         layout.endpoints.iter().filter_map(|place| of(place.id)).collect()
     });
@@ -142,12 +145,17 @@ impl Endpoints<'_> {
         let key = (Arc::from(pool), Arc::from(&*address));
         let spec =
             self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec as usize));
-        let (latency, last) = self.seen.get(&place.id).cloned().unwrap_or_default();
+        let (latency, count, last) = self.seen.get(&place.id).cloned().unwrap_or_default();
+        let until = match view.ejection {
+            Ejection::Ejected { until } => SystemTime::now().checked_add(until.since(self.now)),
+            Ejection::Clear | Ejection::Probation => None,
+        };
         json!({
             "pool": pool, "address": address, "host": spec.map(|spec| &*spec.host), "weight": place.weight,
             "availability": view.availability.as_str(), "probe": view.probe.as_str(),
-            "admin": view.admin.as_str(), "ejection": view.ejection.as_str(), "refusing": view.refusing,
-            "latency_us": latency.or(view.latency_us),
+            "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
+            "ejected_until": until.map(wall::rfc3339), "ejection_count": count, "refusing": view.refusing,
+            "latency_us": latency.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
             "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
         })

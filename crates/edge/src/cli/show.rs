@@ -63,6 +63,7 @@ pub(super) fn status(status: &Value) -> String {
         "ADMIN",
         "EJECTION",
         "LATENCY",
+        "P95",
         "FLIGHT",
         "WEIGHT",
         "LAST PROBE",
@@ -108,8 +109,9 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
                 plain(&endpoint["availability"]),
                 plain(&endpoint["probe"]),
                 plain(&endpoint["admin"]),
-                plain(&endpoint["ejection"]),
+                ejection(endpoint),
                 latency(&endpoint["latency_us"]),
+                latency(&endpoint["p95_us"]),
                 plain(&endpoint["in_flight"]),
                 plain(&endpoint["weight"]),
                 said,
@@ -189,6 +191,16 @@ fn latency(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |us| format!("{:.1}ms", us / 1000.0))
 }
 
+/// `ejected #2 until 03:04:05.678Z`: the time of day is what an operator compares with the clock on the wall.
+fn ejection(endpoint: &Value) -> String {
+    let state = plain(&endpoint["ejection"]);
+    let count = endpoint["ejection_count"].as_u64().filter(|_| state != "clear");
+    let number = count.map(|count| format!(" #{count}")).unwrap_or_default();
+    let until = endpoint["ejected_until"].as_str().and_then(|time| time.split_once('T'));
+    let until = until.map(|(_, time)| format!(" until {time}")).unwrap_or_default();
+    format!("{state}{number}{until}")
+}
+
 fn span(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
@@ -231,6 +243,15 @@ mod tests {
     #[test]
     fn spans_are_short() {
         assert_eq!([5, 65, 7260, 90_000].map(span), ["5s", "1m5s", "2h1m", "1d1h"]);
+    }
+
+    #[test]
+    fn an_ejection_says_which_and_until_when() {
+        let ejected =
+            json!({ "ejection": "ejected", "ejection_count": 2, "ejected_until": "2026-01-02T03:04:05Z" });
+        assert_eq!(ejection(&ejected), "ejected #2 until 03:04:05Z");
+        assert_eq!(ejection(&json!({ "ejection": "probation", "ejection_count": 1 })), "probation #1");
+        assert_eq!(ejection(&json!({ "ejection": "clear", "ejection_count": 1 })), "clear");
     }
 
     #[test]

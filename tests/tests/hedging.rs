@@ -1,0 +1,254 @@
+//! Races: a late first byte where the route hedges, a late connect everywhere. Who may race, who wins, what it costs.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{alone, until_ejected, until_known};
+use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Load, Reply, eventually};
+
+const SOON: Duration = Duration::from_secs(10);
+/// No ejection: for scenarios about single requests.
+const PATIENT: &str = "[eject]\nconsecutive_failures = 10000\nfailure_ratio = 1.0\nmin_requests = 100000\n";
+const HEDGE: &str = "retry = { hedge = true }";
+
+/// Region `a`, then region `b`; what is usual at `a` is known.
+fn two(route: &str, eject: &str) -> (Edge, Endpoint, Endpoint) {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let conf = Conf::simple_with("failover", &[first.addr(), second.addr()], route).raw(eject);
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    until_known(&edge, std::slice::from_ref(&first));
+    first.forget();
+    (edge, first, second)
+}
+
+fn hedges(edge: &Edge, result: &str) -> f64 {
+    edge.metric("thalweg_hedges_total", &[("route", "all"), ("result", result)])
+}
+
+fn ask(client: &mut Client, method: &str, target: &str, body: &[u8]) -> (Reply, Duration) {
+    let began = Instant::now();
+    let reply = client.ask(method, target, "", body).expect("an answer");
+    (reply, began.elapsed())
+}
+
+fn idle(edge: &Edge, endpoint: &Endpoint) {
+    let addr = endpoint.addr().to_string();
+    eventually("nothing under way there", SOON, || {
+        edge.metric("thalweg_endpoint_in_flight", &[("endpoint", &addr)]) == 0.0
+    });
+}
+
+#[test]
+fn a_wedged_endpoint_costs_a_get_little_more_than_the_time_that_is_late() {
+    let _alone = alone();
+    let (edge, first, second) = two(HEDGE, PATIENT);
+    first.behave(Behaviour::Hang);
+    let mut client = Client::connect(edge.web());
+    let mut took = Vec::new();
+    for _ in 0..8 {
+        let (reply, span) = ask(&mut client, "GET", "/", b"");
+        assert_eq!((reply.status, reply.endpoint()), (200, "b"));
+        took.push(span);
+    }
+    took.sort();
+    let usual = edge.endpoint(first.addr())["p95_us"].as_u64().map(Duration::from_micros).expect("is known");
+    let late = (usual * 2).max(usual + Duration::from_millis(50));
+    println!("late after {late:?}, answered after {took:?}");
+    assert!(took[0] >= late, "nobody is raced before it is late");
+    assert!(took[4] < late * 4, "late after {late:?}, answered after {took:?}");
+    assert_eq!((hedges(&edge, "won"), edge.metric("thalweg_retries_total", &[])), (8.0, 0.0));
+    assert_eq!((first.hits(), second.hits()), (8, 8));
+    idle(&edge, &first);
+    eventually("the losers were cancelled", SOON, || first.abandoned() == 8);
+}
+
+#[test]
+fn lost_races_are_evidence_although_no_client_saw_a_failure() {
+    let (edge, first, second) = two(HEDGE, "[eject]\nbase = \"60s\"");
+    first.behave(Behaviour::Hang);
+    let load = Load::to(edge.web()).rate(50.0).start();
+    let told = until_ejected(&edge, &first);
+    assert_eq!(told["fault"], "late", "{told}");
+    let done = load.done();
+    eventually("some more traffic", SOON, || load.done() > done + 50);
+    let report = load.stop();
+    report.assert_none_failed("GETs beside a wedged endpoint");
+    assert!(report.shots.iter().rev().take(30).all(|shot| shot.by == "b"), "{:?}", report.by());
+    assert_eq!(second.hits(), report.shots.len(), "each was answered once, and by b");
+    assert!(hedges(&edge, "won") >= 3.0);
+}
+
+#[test]
+fn a_post_is_never_raced() {
+    let (edge, first, second) =
+        two("retry = { hedge = true }\ntimeouts = { first_byte = \"500ms\" }", PATIENT);
+    first.behave(Behaviour::Hang);
+    let mut client = Client::connect(edge.web());
+    for method in ["POST", "PATCH"] {
+        assert_eq!(ask(&mut client, method, "/upload", b"x").0.status, 504, "{method}");
+    }
+    assert_eq!((first.hits(), second.hits()), (2, 0));
+    assert_eq!(edge.metric("thalweg_hedges_total", &[]), 0.0);
+}
+
+#[test]
+fn a_route_that_does_not_hedge_waits() {
+    // Long enough for whoever would take its silence for a dead connection: its kernel has acknowledged everything.
+    let (edge, first, second) = two("timeouts = { first_byte = \"1500ms\" }", PATIENT);
+    first.behave(Behaviour::Hang);
+    assert_eq!(ask(&mut Client::connect(edge.web()), "GET", "/", b"").0.status, 504);
+    assert_eq!((first.hits(), second.hits()), (1, 0));
+    assert_eq!(edge.metric("thalweg_hedges_total", &[]), 0.0);
+}
+
+#[test]
+fn hedges_keep_to_their_budget() {
+    let (edge, first, second) =
+        two("retry = { hedge = true }\ntimeouts = { first_byte = \"500ms\" }", PATIENT);
+    let before = edge.metric("thalweg_requests_total", &[]);
+    first.behave(Behaviour::Hang);
+    let report = Load::to(edge.web()).rate(200.0).count(600).run();
+    let raced = hedges(&edge, "won") + hedges(&edge, "lost") + hedges(&edge, "failed");
+    assert_eq!(raced as usize, second.hits(), "every race was counted");
+    assert_eq!(report.class(2), second.hits());
+    // 5 % of all requests, and a burst of 20.
+    let most = 20.0 + 0.05 * (before + 600.0) + 2.0;
+    assert!((20.0..=most).contains(&raced), "{raced} races, {most} at most");
+    assert_eq!(raced + hedges(&edge, "over_budget"), 600.0, "each of them was late");
+    assert_eq!(edge.metric("thalweg_retry_budget_exhausted_total", &[]), 0.0, "that is another budget");
+}
+
+#[test]
+fn a_rivals_error_does_not_win() {
+    let (edge, first, second) = two(HEDGE, PATIENT);
+    first.behave(Behaviour::Slow(Duration::from_millis(600)));
+    second.behave(Behaviour::Status(500));
+    let (reply, _) = ask(&mut Client::connect(edge.web()), "GET", "/", b"");
+    assert_eq!((reply.status, reply.endpoint()), (200, "a"));
+    assert_eq!((first.hits(), second.hits()), (1, 1));
+    assert_eq!((hedges(&edge, "failed"), hedges(&edge, "won"), hedges(&edge, "lost")), (1.0, 0.0, 0.0));
+}
+
+#[test]
+fn a_leader_that_answers_after_all_wins_and_its_rival_is_cancelled() {
+    let (edge, first, second) = two(HEDGE, PATIENT);
+    first.behave(Behaviour::Slow(Duration::from_millis(600)));
+    second.behave(Behaviour::Hang);
+    let mut client = Client::connect(edge.web());
+    let (reply, _) = ask(&mut client, "GET", "/", b"");
+    assert_eq!((reply.status, reply.endpoint()), (200, "a"));
+    assert_eq!(hedges(&edge, "lost"), 1.0);
+    eventually("the rival was cancelled", SOON, || second.abandoned() == 1);
+    idle(&edge, &second);
+    first.behave(Behaviour::Serve);
+    assert_eq!(
+        ask(&mut client, "GET", "/", b"").0.endpoint(),
+        "a",
+        "the connection to the client is in step"
+    );
+}
+
+#[test]
+fn when_both_fail_the_leaders_failure_is_the_answer() {
+    let (edge, first, second) = two("retry = { hedge = true }\ntimeouts = { first_byte = \"1s\" }", PATIENT);
+    first.behave(Behaviour::Hang);
+    second.behave(Behaviour::ResetBeforeHead);
+    let mut client = Client::connect(edge.web());
+    assert_eq!(ask(&mut client, "GET", "/", b"").0.status, 504);
+    assert_eq!(hedges(&edge, "failed"), 1.0);
+    first.behave(Behaviour::Serve);
+    assert_eq!(
+        ask(&mut client, "GET", "/", b"").0.endpoint(),
+        "a",
+        "the connection to the client is in step"
+    );
+}
+
+#[test]
+fn a_raced_upload_arrives_whole_and_each_answer_is_that_of_its_request() {
+    let (edge, first, second) = two(HEDGE, PATIENT);
+    first.behave(Behaviour::Hang);
+    let mut client = Client::connect(edge.web());
+    for nth in 0..8 {
+        let body = format!("upload {nth} ").repeat(300);
+        let (reply, _) = ask(&mut client, "PUT", &format!("/echo?n={nth}"), body.as_bytes());
+        assert_eq!((reply.status, reply.endpoint()), (200, "b"));
+        assert!(reply.body == body.as_bytes(), "the body of another request");
+    }
+    assert_eq!(hedges(&edge, "won"), 8.0);
+    for (at_first, at_second) in first.requests().iter().zip(second.requests()) {
+        assert_eq!(at_first.target(), at_second.target());
+        assert_eq!(at_first.header("x-request-id"), at_second.header("x-request-id"));
+        assert_eq!((at_first.body_len, at_first.body_hash), (at_second.body_len, at_second.body_hash));
+    }
+}
+
+#[test]
+fn an_upload_too_large_to_keep_is_not_raced() {
+    let route = "retry = { hedge = true, buffer = \"1KiB\" }\ntimeouts = { first_byte = \"500ms\" }";
+    let (edge, first, second) = two(route, PATIENT);
+    first.behave(Behaviour::Hang);
+    let (reply, _) = ask(&mut Client::connect(edge.web()), "PUT", "/echo", &[b'x'; 64 * 1024]);
+    assert_eq!(reply.status, 504);
+    assert_eq!((first.hits(), second.hits()), (1, 0));
+}
+
+#[test]
+fn a_request_for_an_upgrade_is_not_raced() {
+    let (edge, first, second) = two(HEDGE, PATIENT);
+    first.behave(Behaviour::Slow(Duration::from_millis(400)));
+    let mut client = Client::connect(edge.web());
+    client.send("GET /ws HTTP/1.1\r\nhost: api.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    let head = client.head().expect("a head");
+    assert_eq!(head.word(1), "101", "{}", head.line);
+    assert_eq!(second.hits(), 0);
+    assert_eq!(edge.metric("thalweg_hedges_total", &[]), 0.0);
+}
+
+/// A region where no connect ends, then region `b`; connects may take five seconds.
+fn beside_a_hole(eject: &str) -> (Edge, Blackhole, Endpoint) {
+    let (hole, second) = (Blackhole::start(), Endpoint::start("b"));
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("p0", &[hole.addr()], "# no probe")
+        .pool("p1", &[second.addr()], "# no probe")
+        .route("all", "failover", &["p0", "p1"], "timeouts = { connect = \"5s\" }")
+        .raw(eject);
+    (Edge::start(&conf), hole, second)
+}
+
+#[test]
+fn a_connect_that_hangs_is_outrun_for_every_method_and_counts_in_no_budget() {
+    let _alone = alone();
+    let (edge, _hole, second) = beside_a_hole(PATIENT);
+    let mut client = Client::connect(edge.web());
+    let mut took = Vec::new();
+    for nth in 0..40 {
+        let method = ["GET", "POST"][nth % 2];
+        let (reply, span) = ask(&mut client, method, "/upload", b"x");
+        assert_eq!((reply.status, reply.endpoint()), (200, "b"), "{method}");
+        took.push(span);
+    }
+    took.sort();
+    println!("answered after {:?} to {:?}, median {:?}", took[0], took[39], took[20]);
+    assert!(took[20] < Duration::from_millis(1000), "{took:?}");
+    assert!(took[39] < Duration::from_secs(4), "one waited for the connect timeout: {took:?}");
+    assert_eq!(hedges(&edge, "connect_won"), 40.0);
+    assert_eq!(second.hits(), 40, "each arrived once");
+    for name in ["thalweg_retries_total", "thalweg_retry_budget_exhausted_total"] {
+        assert_eq!(edge.metric(name, &[]), 0.0, "{name}");
+    }
+    assert_eq!(hedges(&edge, "over_budget"), 0.0);
+}
+
+#[test]
+fn connects_that_hang_eject_an_endpoint_that_nobody_probes() {
+    let (edge, hole, second) = beside_a_hole("[eject]\nbase = \"60s\"");
+    let report = Load::to(edge.web()).rate(50.0).count(100).posts(0.5).run();
+    report.assert_none_failed("a hole");
+    eventually("ejected", SOON, || edge.ejection(hole.addr()) == "ejected");
+    assert_eq!(second.hits(), 100);
+    assert!(hedges(&edge, "connect_won") >= 3.0);
+}
