@@ -90,7 +90,8 @@ fn write_page() {
     versions(&mut page, all.iter().flat_map(|(_, _, runs)| runs));
     for (fault, words, runs) in all.iter().filter(|(_, _, runs)| !runs.is_empty()) {
         let word = fault.word();
-        fs::write(docs.join(format!("failover/{word}.svg")), plot::draw(words, runs)).expect("a drawing can be written");
+        fs::write(docs.join(format!("failover/{word}.svg")), plot::draw(words, runs))
+            .expect("a drawing can be written");
         section(&mut page, &word, words, runs);
     }
     fs::write(docs.join("failover.md"), page).expect("the page can be written");
@@ -106,15 +107,23 @@ fn versions<'a>(page: &mut String, runs: impl Iterator<Item = &'a Verdict> + Clo
 }
 
 fn section(page: &mut String, word: &str, words: &str, runs: &[Verdict]) {
-    let shown = |figure: &&Figure| figure.what.contains("after (ms)") || figure.what.contains("growth") || figure.what.contains("per request");
+    let shown = |figure: &&Figure| {
+        figure.what.contains("after (ms)")
+            || figure.what.contains("growth")
+            || figure.what.contains("per request")
+    };
     let extra: Vec<&str> = runs
         .first()
         .map(|run| run.figures.iter().filter(shown).map(|figure| figure.what.as_str()).collect())
         .unwrap_or_default();
     let _infallible = writeln!(page, "\n## {word}\n\n{words}.\n");
     let names: String = extra.iter().map(|name| format!(" {name} |")).collect();
-    let _infallible = writeln!(page, "| proxy | sent | failed GETs | failed POSTs | cut | doubled POSTs | p50 ms | p99 | p99.9 | max |{names}");
-    let _infallible = writeln!(page, "|---|---|---|---|---|---|---|---|---|---|{}", "---|".repeat(extra.len()));
+    let _infallible = writeln!(
+        page,
+        "| proxy | sent | failed GETs | failed POSTs | cut | doubled POSTs | p50 ms | p99 | p99.9 | max | generator late |{names}"
+    );
+    let _infallible =
+        writeln!(page, "|---|---|---|---|---|---|---|---|---|---|---|{}", "---|".repeat(extra.len()));
     for run in runs {
         let figures: String = extra
             .iter()
@@ -123,9 +132,18 @@ fn section(page: &mut String, word: &str, words: &str, runs: &[Verdict]) {
             .collect();
         let _infallible = writeln!(
             page,
-            "| {} | {} | {} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} |{figures}",
-            run.proxy, run.sent, run.failed_gets, run.failed_posts, run.cut, run.doubled, run.p50_ms, run.p99_ms,
-            run.p999_ms, run.max_ms
+            "| {} | {} | {} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |{figures}",
+            run.proxy,
+            run.sent,
+            run.failed_gets,
+            run.failed_posts,
+            run.cut,
+            run.doubled,
+            run.p50_ms,
+            run.p99_ms,
+            run.p999_ms,
+            run.max_ms,
+            run.late_ms
         );
     }
     let _infallible = writeln!(page, "\n![{word}](failover/{word}.svg)");
@@ -151,6 +169,8 @@ cores: read orders of magnitude and counts, not the last digit.
   failed, doubled and lost are differences of sets. The fault strikes one region four seconds after the start (shaded in the drawings).
 - **failed**: no answer, or a 5xx. **cut**: the head came and the body did not, which no proxy can heal. **doubled POSTs**: arrived at regions more
   than once.
+- **generator late**: the most that the load generator itself woke late (ms). Other work shares this machine: what a run shows beyond its
+  peers in p50 to max, up to this figure, may be the machine.
 - **Configs**: `bench/peers/failover`. `haproxy` is the sample configuration with checks; `haproxy-tuned` and `nginx` give up a try after 1 s, which
   a proxy for slow answers could not afford; `envoy` has outlier detection, retries elsewhere and a second try beside the first after 250 ms.
   Thalweg has its defaults and `retry.hedge = true`. Two threads each.

@@ -158,7 +158,8 @@ fn leaves(record: &Record, region: &str, limit: f64) -> f64 {
         .map(|nth| fault + nth as f64 * STEP_MS)
         .rfind(|from| record.share(region, *from, from + SPAN_MS) > limit);
     let Some(from) = over else { return 0.0 };
-    let there = |hit: &&Hit| record.region(hit.site) == region && (from..from + SPAN_MS).contains(&hit.due_ms);
+    let there =
+        |hit: &&Hit| record.region(hit.site) == region && (from..from + SPAN_MS).contains(&hit.due_ms);
     record.hits.iter().filter(there).map(|hit| hit.due_ms - fault).fold(0.0, f64::max)
 }
 

@@ -78,7 +78,8 @@ fn counters(record: &Record, broken: &mut Vec<String>) {
     let cut = record.cut() as f64;
     for (class, first) in [("2xx", 2), ("4xx", 4), ("5xx", 5)] {
         let counted = book.metrics.sum("thalweg_requests_total", &[("code_class", class)]);
-        let seen = record.shots.iter().filter(|shot| matches!(shot.outcome, Outcome::Status(s) if s / 100 == first));
+        let seen =
+            record.shots.iter().filter(|shot| matches!(shot.outcome, Outcome::Status(s) if s / 100 == first));
         let seen = seen.count() as f64;
         if (counted - seen).abs() > cut {
             broken.push(format!("{counted} {class} counted, {seen} seen"));

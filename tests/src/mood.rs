@@ -34,7 +34,11 @@ pub struct Mood {
 
 impl fmt::Display for Mood {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "slow={} errors={} loris={} loss={}", self.slow_ms, self.errors, self.loris_ms, self.loss)?;
+        write!(
+            out,
+            "slow={} errors={} loris={} loss={}",
+            self.slow_ms, self.errors, self.loris_ms, self.loss
+        )?;
         if let Some(bytes) = self.reset_after {
             write!(out, " reset={bytes}")?;
         }

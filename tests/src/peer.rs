@@ -92,13 +92,15 @@ impl Peer {
         let template = kind.template().expect("a peer has a template");
         let name = template.trim_end_matches(".tmpl");
         let template = repository().join("bench/peers/failover").join(template);
-        let mut text = fs::read_to_string(&template).unwrap_or_else(|error| panic!("{}: {error}", template.display()));
+        let mut text =
+            fs::read_to_string(&template).unwrap_or_else(|error| panic!("{}: {error}", template.display()));
         for (nth, endpoint) in endpoints.iter().enumerate() {
             text = text.replace(&format!("@EP{}@", nth + 1), &endpoint.to_string());
             text = text.replace(&format!("@EP{}_IP@", nth + 1), &endpoint.ip().to_string());
             text = text.replace(&format!("@EP{}_PORT@", nth + 1), &endpoint.port().to_string());
         }
-        text = text.replace("@HTTP@", &port.to_string()).replace("@OUT@", &scratch.path().display().to_string());
+        text =
+            text.replace("@HTTP@", &port.to_string()).replace("@OUT@", &scratch.path().display().to_string());
         let config = scratch.write(name, text);
         let program = kind.program().unwrap_or_else(|| panic!("{} is not installed", kind.name()));
         let mut command = command(kind, &program, &config, scratch.path());
@@ -107,12 +109,21 @@ impl Peer {
         command.stdin(Stdio::null()).stdout(log).stderr(copy);
         let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let mut peer = Self { child, port };
-        eventually(&format!("{} answers, see {}", kind.name(), scratch.join("peer.log").display()), START, || {
-            assert!(matches!(peer.child.try_wait(), Ok(None)), "{} ended: {}", kind.name(), log_of(scratch));
-            Client::try_connect(peer.addr()).is_ok_and(|mut client| {
-                client.ask("GET", "/", "", b"").is_ok_and(|reply| reply.status == 200)
-            })
-        });
+        eventually(
+            &format!("{} answers, see {}", kind.name(), scratch.join("peer.log").display()),
+            START,
+            || {
+                assert!(
+                    matches!(peer.child.try_wait(), Ok(None)),
+                    "{} ended: {}",
+                    kind.name(),
+                    log_of(scratch)
+                );
+                Client::try_connect(peer.addr()).is_ok_and(|mut client| {
+                    client.ask("GET", "/", "", b"").is_ok_and(|reply| reply.status == 200)
+                })
+            },
+        );
         std::thread::sleep(SETTLE);
         peer
     }
@@ -147,10 +158,13 @@ fn command(kind: Kind, program: &Path, config: &Path, dir: &Path) -> Command {
         Kind::Thalweg => &mut command,
         Kind::Nginx => command.arg("-p").arg(dir).arg("-c").arg(config),
         Kind::Haproxy | Kind::HaproxyTuned => command.args(["-db", "-f"]).arg(config),
-        Kind::Envoy => command
-            .arg("-c")
-            .arg(config)
-            .args(["--concurrency", "2", "--disable-hot-restart", "--log-level", "error"]),
+        Kind::Envoy => command.arg("-c").arg(config).args([
+            "--concurrency",
+            "2",
+            "--disable-hot-restart",
+            "--log-level",
+            "error",
+        ]),
     };
     command
 }

@@ -24,9 +24,24 @@ struct Panel {
 }
 
 const PANELS: [Panel; 3] = [
-    Panel { title: "answered well, per 100 ms", ticks: &[0.0, 50.0, 100.0, 150.0], log: false, value: |row| row.answered as f64 },
-    Panel { title: "failed, per 100 ms", ticks: &[0.0, 25.0, 50.0], log: false, value: |row| row.failed as f64 },
-    Panel { title: "slowest GET, ms", ticks: &[1.0, 10.0, 100.0, 1000.0, 10_000.0], log: true, value: |row| row.max_ms },
+    Panel {
+        title: "answered well, per 100 ms",
+        ticks: &[0.0, 50.0, 100.0, 150.0],
+        log: false,
+        value: |row| row.answered as f64,
+    },
+    Panel {
+        title: "failed, per 100 ms",
+        ticks: &[0.0, 25.0, 50.0],
+        log: false,
+        value: |row| row.failed as f64,
+    },
+    Panel {
+        title: "slowest GET, ms",
+        ticks: &[1.0, 10.0, 100.0, 1000.0, 10_000.0],
+        log: true,
+        value: |row| row.max_ms,
+    },
 ];
 
 /// The drawing of these runs of one fault.
@@ -41,7 +56,13 @@ pub fn draw(fault: &str, runs: &[Verdict]) -> String {
     if let Some(run) = runs.first() {
         let (from, to) = (x(run.fault_ms.0), x(run.fault_ms.1));
         let tall = height - TOP - GAP;
-        push(&mut svg, format_args!("<rect x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{tall}\" fill=\"#f3e5e5\"/>", to - from));
+        push(
+            &mut svg,
+            format_args!(
+                "<rect x=\"{from:.1}\" y=\"{TOP}\" width=\"{:.1}\" height=\"{tall}\" fill=\"#f3e5e5\"/>",
+                to - from
+            ),
+        );
     }
     for (nth, panel) in PANELS.iter().enumerate() {
         let top = TOP + nth as f64 * (PANEL + GAP);
@@ -49,12 +70,20 @@ pub fn draw(fault: &str, runs: &[Verdict]) -> String {
         for (run, colour) in runs.iter().zip(COLOURS) {
             let heights: Vec<f64> = run.rows.iter().map(|row| panel.y(top, (panel.value)(row))).collect();
             let line = points(&heights, &x);
-            push(&mut svg, format_args!("<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.2\" points=\"{line}\"/>"));
+            push(
+                &mut svg,
+                format_args!(
+                    "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.2\" points=\"{line}\"/>"
+                ),
+            );
         }
     }
     for (nth, (run, colour)) in runs.iter().zip(COLOURS).enumerate() {
         let (at, y) = (WIDTH - RIGHT + 16.0, TOP + 14.0 + nth as f64 * 18.0);
-        push(&mut svg, format_args!("<rect x=\"{at}\" y=\"{}\" width=\"14\" height=\"3\" fill=\"{colour}\"/>", y - 4.0));
+        push(
+            &mut svg,
+            format_args!("<rect x=\"{at}\" y=\"{}\" width=\"14\" height=\"3\" fill=\"{colour}\"/>", y - 4.0),
+        );
         push(&mut svg, format_args!("<text x=\"{}\" y=\"{y}\">{}</text>", at + 20.0, run.proxy));
     }
     svg.push_str("</svg>\n");
@@ -86,13 +115,32 @@ fn axes(svg: &mut String, panel: &Panel, top: f64, span_ms: f64, x: impl Fn(f64)
     push(svg, format_args!("<text x=\"{LEFT}\" y=\"{:.1}\" fill=\"#444\">{}</text>", top - 5.0, panel.title));
     for tick in panel.ticks {
         let y = panel.y(top, *tick);
-        push(svg, format_args!("<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>", WIDTH - RIGHT));
-        push(svg, format_args!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#444\">{tick}</text>", LEFT - 6.0, y + 4.0));
+        push(
+            svg,
+            format_args!(
+                "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>",
+                WIDTH - RIGHT
+            ),
+        );
+        push(
+            svg,
+            format_args!(
+                "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#444\">{tick}</text>",
+                LEFT - 6.0,
+                y + 4.0
+            ),
+        );
     }
     let step_s = if span_ms > 30_000.0 { 10 } else { 5 };
     for second in (0..=(span_ms / 1000.0) as usize).step_by(step_s) {
         let y = top + PANEL + 13.0;
-        push(svg, format_args!("<text x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"#444\">{second} s</text>", x(second as f64 * 1000.0)));
+        push(
+            svg,
+            format_args!(
+                "<text x=\"{:.1}\" y=\"{y:.1}\" text-anchor=\"middle\" fill=\"#444\">{second} s</text>",
+                x(second as f64 * 1000.0)
+            ),
+        );
     }
 }
 

@@ -91,7 +91,11 @@ impl Site {
         let errors = self.dir.join(format!("{}.err", self.name));
         let errors = File::options().create(true).append(true).open(errors).expect("a log can be made");
         let addr = self.addr();
-        command.arg(&self.name).arg(addr.to_string()).arg(self.log(self.lives)).arg(self.distance_ms.to_string());
+        command
+            .arg(&self.name)
+            .arg(addr.to_string())
+            .arg(self.log(self.lives))
+            .arg(self.distance_ms.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(errors);
         self.child = Some(command.spawn().expect("a region can be started"));
         self.lives += 1;
@@ -181,7 +185,8 @@ fn parse(line: &str, life: usize) -> Option<Arrival> {
 /// The region's program lies beside the one that runs, or one directory up from a test.
 pub fn program() -> PathBuf {
     let own = std::env::current_exe().expect("a program knows where it is");
-    let found = own.ancestors().skip(1).take(2).map(|dir| dir.join("chaos-region")).find(|path| path.is_file());
+    let found =
+        own.ancestors().skip(1).take(2).map(|dir| dir.join("chaos-region")).find(|path| path.is_file());
     found.expect("chaos-region is built: cargo build -p thalweg-tests --bins")
 }
 

@@ -110,7 +110,10 @@ impl Fault {
     /// What it needs beside the usual scene.
     fn scene(self, policy: Policy, wire: Wire) -> Scene {
         let scene = Scene::new(policy, wire);
+        // Where connections are counted, no region shall need many more of them than another.
+        let even = policy == Policy::Latency && matches!(self, Self::Outage | Self::Blackout);
         Scene {
+            distances_ms: if even { [40, 52, 64] } else { scene.distances_ms },
             hedge: matches!(self, Self::Freeze | Self::Drop | Self::Both),
             apart: self == Self::Drop,
             named: self == Self::Renamed,
@@ -148,7 +151,8 @@ impl Fault {
                 (dead.chain(all(Act::Revive).map(|act| (SPAN, act))).collect(), 6000)
             }
             Self::RegionLost => {
-                let acts = [(0, Act::Kill(0)), (0, Act::Kill(1)), (5000, Act::Revive(0)), (5000, Act::Revive(1))];
+                let acts =
+                    [(0, Act::Kill(0)), (0, Act::Kill(1)), (5000, Act::Revive(0)), (5000, Act::Revive(1))];
                 (acts.to_vec(), 6000)
             }
             Self::NodeDrain => {
@@ -177,7 +181,8 @@ impl Fault {
                 vec![Goal::NoGetFailed, Goal::P999(250.0), Goal::Max(500.0), leaves]
             }
             Self::Slow | Self::Errors(100 | 50 | 30) => {
-                [vec![Goal::NoGetFailed], brownout.to_vec(), vec![Goal::Turns { region, at_most: 2 }]].concat()
+                [vec![Goal::NoGetFailed], brownout.to_vec(), vec![Goal::Turns { region, at_most: 2 }]]
+                    .concat()
             }
             Self::Reset => [vec![Goal::NoGetFailed], brownout.to_vec()].concat(),
             Self::Errors(_) | Self::Loss(_) | Self::Both => vec![Goal::NoGetFailed],

@@ -128,9 +128,9 @@ impl Relay {
     fn arrival(&self, now: Instant, length: usize) -> Instant {
         let weather = lock(&self.weather).clone();
         let lost = if self.roll() < weather.loss { RETRANSMIT } else { Duration::ZERO };
-        let pace = weather.rate.map_or(Duration::ZERO, |rate| {
-            Duration::from_secs_f64(length as f64 / rate.max(1) as f64)
-        });
+        let pace = weather
+            .rate
+            .map_or(Duration::ZERO, |rate| Duration::from_secs_f64(length as f64 / rate.max(1) as f64));
         now + weather.delay + weather.jitter.mul_f64(self.roll()) + lost + pace
     }
 

@@ -4,9 +4,7 @@
 
 use std::process::ExitCode;
 
-use thalweg_tests::{
-    cell::Cell, compare, drive, netns::Namespace, peer::Kind, report::Verdict, table,
-};
+use thalweg_tests::{cell::Cell, compare, drive, netns::Namespace, peer::Kind, report::Verdict, table};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
