@@ -69,7 +69,7 @@ pub fn draw(fault: &str, runs: &[Verdict]) -> String {
         axes(&mut svg, panel, top, span_ms, x);
         for (run, colour) in runs.iter().zip(COLOURS) {
             let heights: Vec<f64> = run.rows.iter().map(|row| panel.y(top, (panel.value)(row))).collect();
-            let line = points(&heights, &x);
+            let line = points(&heights, x);
             push(
                 &mut svg,
                 format_args!(
