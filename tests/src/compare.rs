@@ -175,6 +175,6 @@ cores: read orders of magnitude and counts, not the last digit.
   a run without this figure.
 - **Configs**: `bench/peers/failover`. `haproxy` is the sample configuration with checks; `haproxy-tuned` and `nginx` give up a try after 1 s, which
   a proxy for slow answers could not afford; `envoy` has outlier detection, retries elsewhere and a second try beside the first after 250 ms.
-  Thalweg has its defaults but for `retry.hedge = true` and `failback.mode = "immediate"`. Two threads each.
+  Thalweg has its defaults but for `retry.hedge = true` and immediate failback. Two threads each.
 
 ";
