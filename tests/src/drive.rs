@@ -46,6 +46,7 @@ pub fn play(cell: &Cell, kind: Kind) -> Record {
         proxy: kind.name().to_owned(),
         hits: Record::hits(&report.shots, &arrivals, began_us),
         sent: usize::try_from(report.sent).unwrap_or(usize::MAX),
+        late_ms: report.late_us as f64 / 1000.0,
         shots: report.shots,
         sites: stage.sites.iter().map(|site| site.name.clone()).collect(),
         fault_ms,

@@ -54,6 +54,8 @@ pub struct Record {
     pub end_ms: f64,
     /// Requests that were due; as many must have ended.
     pub sent: usize,
+    /// The most that the load generator itself was late.
+    pub late_ms: f64,
     /// Absent for peers.
     pub book: Option<Book>,
 }

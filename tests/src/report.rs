@@ -42,6 +42,9 @@ pub struct Verdict {
     pub p999_ms: f64,
     /// See `p50_ms`.
     pub max_ms: f64,
+    /// The most that the load generator itself was late: what the machine adds to `max_ms`.
+    #[serde(default)]
+    pub late_ms: f64,
     /// From when to when the fault lasted.
     pub fault_ms: (f64, f64),
     /// What the goals measured.
@@ -91,6 +94,7 @@ impl Verdict {
             p99_ms: quantile(&under, 0.99),
             p999_ms: quantile(&under, 0.999),
             max_ms: quantile(&under, 1.0),
+            late_ms: record.late_ms,
             fault_ms: (record.fault_ms, record.cure_ms),
             figures: cell.goals.iter().map(|goal| goal.figure(record)).collect(),
             broken: invariants::broken(record, &cell.scene),
@@ -117,7 +121,7 @@ impl Verdict {
             (false, _) => "FAILED",
         };
         let mut line = format!(
-            "{word:<8}{:<34}{:<14}{:>6} sent  {} GET {} POST failed  {} cut  {} doubled  p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms",
+            "{word:<8}{:<34}{:<14}{:>6} sent  {} GET {} POST failed  {} cut  {} doubled  p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms (generator late {:.1})",
             self.cell,
             self.proxy,
             self.sent,
@@ -128,7 +132,8 @@ impl Verdict {
             self.p50_ms,
             self.p99_ms,
             self.p999_ms,
-            self.max_ms
+            self.max_ms,
+            self.late_ms
         );
         for figure in &self.figures {
             let mark = if figure.reached() { "" } else { " !" };

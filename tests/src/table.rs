@@ -110,7 +110,10 @@ impl Fault {
     /// What it needs beside the usual scene.
     fn scene(self, policy: Policy, wire: Wire) -> Scene {
         let scene = Scene::new(policy, wire);
+        // Where connections are counted, no region shall need many more of them than another.
+        let even = policy == Policy::Latency && matches!(self, Self::Outage | Self::Blackout);
         Scene {
+            distances_ms: if even { [40, 52, 64] } else { scene.distances_ms },
             hedge: matches!(self, Self::Freeze | Self::Drop | Self::Both),
             apart: self == Self::Drop,
             named: self == Self::Renamed,

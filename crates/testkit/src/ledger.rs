@@ -52,19 +52,21 @@ pub struct Report {
     pub latency: Histogram<u64>,
     /// Requests that were sent; as many must have ended.
     pub sent: u64,
+    /// The most that the generator itself was late: if this is large, the machine was measured too.
+    pub late_us: u64,
     /// Connections that the other side closed although we meant to keep them.
     pub closed: u64,
 }
 
 impl Report {
-    pub(crate) fn new(shots: Vec<Shot>, sent: u64, closed: u64) -> Self {
+    pub(crate) fn new(shots: Vec<Shot>, closed: u64) -> Self {
         // Up to an hour: a histogram without bounds would silently clamp.
         let mut latency =
             Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("bounds and digits are fine");
         for shot in &shots {
             latency.saturating_record(shot.latency_us);
         }
-        Self { shots, latency, sent, closed }
+        Self { sent: shots.len() as u64, late_us: 0, shots, latency, closed }
     }
 
     /// Requests that failed, cut answers apart.

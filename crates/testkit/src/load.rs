@@ -150,6 +150,7 @@ impl Load {
             shots: Mutex::default(),
             closed: AtomicU64::new(0),
             sent: AtomicU64::new(0),
+            late_us: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
         let began = Instant::now();
@@ -189,9 +190,10 @@ impl Running {
     pub fn join(self) -> Report {
         runtime().block_on(self.task).expect("the load generator does not panic");
         self.shared.stop.store(true, Ordering::SeqCst);
-        let (sent, closed) = (&self.shared.sent, &self.shared.closed);
+        let number = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         let shots = std::mem::take(&mut *lock(&self.shared.shots));
-        Report::new(shots, sent.load(Ordering::SeqCst), closed.load(Ordering::SeqCst))
+        let report = Report::new(shots, number(&self.shared.closed));
+        Report { sent: number(&self.shared.sent), late_us: number(&self.shared.late_us), ..report }
     }
 }
 
@@ -202,6 +204,7 @@ struct Shared {
     shots: Mutex<Vec<Shot>>,
     closed: AtomicU64,
     sent: AtomicU64,
+    late_us: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -223,6 +226,8 @@ async fn pace(shared: Arc<Shared>, began: Instant) {
         let due = (began.elapsed().as_secs_f64() * load.rate) as u64 + 1;
         while nth < due.min(load.count) {
             let at = Duration::from_secs_f64(nth as f64 / load.rate);
+            let late = began.elapsed().saturating_sub(at).as_micros();
+            shared.late_us.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::SeqCst);
             tasks.spawn(shoot(Arc::clone(&shared), nth, began, at));
             nth += 1;
         }
