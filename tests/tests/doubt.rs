@@ -14,8 +14,9 @@ const A_ROUND: Duration = Duration::from_millis(900);
 /// Three regions of two endpoints, probed at `path`.
 fn world(endpoints: &[Endpoint], path: &str) -> Conf {
     let addrs: Vec<SocketAddr> = endpoints.iter().map(Endpoint::addr).collect();
-    let probe =
-        format!("[probe.p]\npath = \"{path}\"\ninterval = \"200ms\"\ntimeout = \"200ms\"\nconfirm = \"50ms\"\n");
+    let probe = format!(
+        "[probe.p]\npath = \"{path}\"\ninterval = \"200ms\"\ntimeout = \"200ms\"\nconfirm = \"50ms\"\n"
+    );
     let mut conf = Conf::new().raw(&probe).listener("web", "");
     for (nth, pair) in addrs.chunks(2).enumerate() {
         conf = conf.pool(&format!("p{nth}"), pair, "probe = \"p\"");

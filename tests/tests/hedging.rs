@@ -82,7 +82,8 @@ fn lost_races_are_evidence_although_no_client_saw_a_failure() {
 
 #[test]
 fn a_post_is_never_raced() {
-    let (edge, first, second) = two("retry = { hedge = true }\ntimeouts = { first_byte = \"500ms\" }", PATIENT);
+    let (edge, first, second) =
+        two("retry = { hedge = true }\ntimeouts = { first_byte = \"500ms\" }", PATIENT);
     first.behave(Behaviour::Hang);
     let mut client = Client::connect(edge.web());
     for method in ["POST", "PATCH"] {
@@ -104,7 +105,8 @@ fn a_route_that_does_not_hedge_waits() {
 
 #[test]
 fn hedges_keep_to_their_budget() {
-    let (edge, first, second) = two("retry = { hedge = true }\ntimeouts = { first_byte = \"500ms\" }", PATIENT);
+    let (edge, first, second) =
+        two("retry = { hedge = true }\ntimeouts = { first_byte = \"500ms\" }", PATIENT);
     let before = edge.metric("thalweg_requests_total", &[]);
     first.behave(Behaviour::Hang);
     let report = Load::to(edge.web()).rate(200.0).count(600).run();
@@ -141,7 +143,11 @@ fn a_leader_that_answers_after_all_wins_and_its_rival_is_cancelled() {
     eventually("the rival was cancelled", SOON, || second.abandoned() == 1);
     idle(&edge, &second);
     first.behave(Behaviour::Serve);
-    assert_eq!(ask(&mut client, "GET", "/", b"").0.endpoint(), "a", "the connection to the client is in step");
+    assert_eq!(
+        ask(&mut client, "GET", "/", b"").0.endpoint(),
+        "a",
+        "the connection to the client is in step"
+    );
 }
 
 #[test]
@@ -153,7 +159,11 @@ fn when_both_fail_the_leaders_failure_is_the_answer() {
     assert_eq!(ask(&mut client, "GET", "/", b"").0.status, 504);
     assert_eq!(hedges(&edge, "failed"), 1.0);
     first.behave(Behaviour::Serve);
-    assert_eq!(ask(&mut client, "GET", "/", b"").0.endpoint(), "a", "the connection to the client is in step");
+    assert_eq!(
+        ask(&mut client, "GET", "/", b"").0.endpoint(),
+        "a",
+        "the connection to the client is in step"
+    );
 }
 
 #[test]

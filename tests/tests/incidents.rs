@@ -53,7 +53,10 @@ fn assert_true(edge: &Edge, told: &Value, report: &Report) {
     assert!(detected < 2_000_000 && last < 2_000_000, "{told}");
     let (first_bad, time) = (told["first_bad"].as_str(), told["time"].as_str());
     assert!(first_bad.is_some() && first_bad < time, "{told}");
-    let labels = [("pool", told["pool"].as_str().unwrap_or_default()), ("scope", told["scope"].as_str().unwrap_or_default())];
+    let labels = [
+        ("pool", told["pool"].as_str().unwrap_or_default()),
+        ("scope", told["scope"].as_str().unwrap_or_default()),
+    ];
     assert_eq!(edge.metric("thalweg_incidents_total", &labels), 1.0);
     for name in ["thalweg_incident_detection_seconds_count", "thalweg_incident_last_bad_seconds_count"] {
         assert_eq!(edge.metric(name, &labels[..1]), 1.0, "{name}");
@@ -69,7 +72,10 @@ fn a_killed_region_is_one_incident_and_its_counts_are_true() {
     let (told, report) = killed(&edge, Load::to(edge.web()).rate(300.0), &first);
     report.assert_none_failed("GETs beside a killed region");
     assert_true(&edge, &told, &report);
-    assert_eq!((&told["scope"], &told["pool"], &told["region"]), (&"region".into(), &"p0".into(), &"r0".into()));
+    assert_eq!(
+        (&told["scope"], &told["pool"], &told["region"]),
+        (&"region".into(), &"p0".into(), &"r0".into())
+    );
     assert_eq!(told["endpoints"], Value::from(vec![first.addr().to_string()]));
     assert!(["refused", "reset"].contains(&told["cause"].as_str().unwrap_or_default()), "{told}");
     assert!(told["requests_retried"].as_u64() > Some(0), "{told}");

@@ -54,7 +54,8 @@ impl Teller {
                 self.seen.insert((worker, id), seen);
             }
         }
-        let told = |tally: &Tally| happened(tally) || !tally.spans.is_empty() || !tally.fallout.cost.is_empty();
+        let told =
+            |tally: &Tally| happened(tally) || !tally.spans.is_empty() || !tally.fallout.cost.is_empty();
         tallies.into_values().filter(told).collect()
     }
 }

@@ -38,7 +38,10 @@ impl Island {
         run(&["ip", "link", "set", &here, "up"])?;
         island.run(&["ip", "addr", "add", &format!("{ip}/30"), "dev", &there])?;
         island.run(&["ip", "link", "set", &there, "up"])?;
-        island.run(&["nft", "add table inet cut; add chain inet cut in { type filter hook input priority 0; }"])?;
+        island.run(&[
+            "nft",
+            "add table inet cut; add chain inet cut in { type filter hook input priority 0; }",
+        ])?;
         Ok(island)
     }
 

@@ -247,7 +247,8 @@ mod tests {
 
     #[test]
     fn an_ejection_says_which_and_until_when() {
-        let ejected = json!({ "ejection": "ejected", "ejection_count": 2, "ejected_until": "2026-01-02T03:04:05Z" });
+        let ejected =
+            json!({ "ejection": "ejected", "ejection_count": 2, "ejected_until": "2026-01-02T03:04:05Z" });
         assert_eq!(ejection(&ejected), "ejected #2 until 03:04:05Z");
         assert_eq!(ejection(&json!({ "ejection": "probation", "ejection_count": 1 })), "probation #1");
         assert_eq!(ejection(&json!({ "ejection": "clear", "ejection_count": 1 })), "clear");
