@@ -8,7 +8,7 @@ use std::{
 };
 
 use common::{assert_ours, hammer, on_one_port};
-use thalweg_testkit::{Behaviour, Conf, Dns, Edge, Endpoint, Records, eventually, get, stays};
+use thalweg_testkit::{Behaviour, Conf, Dns, Edge, Records, eventually, get, stays};
 
 const SOON: Duration = Duration::from_secs(10);
 

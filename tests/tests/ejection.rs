@@ -36,7 +36,7 @@ fn post(client: &mut Client) -> (u16, String) {
 }
 
 fn assert_once(endpoints: &[Endpoint]) {
-    let mut ids: Vec<String> = endpoints.iter().flat_map(|endpoint| posts(endpoint)).collect();
+    let mut ids: Vec<String> = endpoints.iter().flat_map(posts).collect();
     let all = ids.len();
     ids.sort();
     ids.dedup();
