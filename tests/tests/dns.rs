@@ -3,32 +3,14 @@
 mod common;
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
 };
 
-use common::{assert_ours, hammer};
-use thalweg_testkit::{Behaviour, Conf, Dns, Edge, Endpoint, Records, eventually, get, stays};
+use common::{assert_ours, hammer, on_one_port};
+use thalweg_testkit::{Behaviour, Conf, Dns, Edge, Records, eventually, get, stays};
 
 const SOON: Duration = Duration::from_secs(10);
-
-/// Endpoints with one port on these addresses, named by them.
-fn on_one_port(ips: &[IpAddr]) -> (Vec<Endpoint>, u16) {
-    for _ in 0..50 {
-        let first = Endpoint::start_on(&ips[0].to_string(), ips[0]);
-        let port = first.addr().port();
-        let free = |ip: &IpAddr| std::net::TcpListener::bind(SocketAddr::new(*ip, port)).is_ok();
-        if ips[1..].iter().all(free) {
-            let more = ips[1..]
-                .iter()
-                .map(|ip| Endpoint::start_at(&ip.to_string(), SocketAddr::new(*ip, port), None));
-            let mut all = vec![first];
-            all.extend(more);
-            return (all, port);
-        }
-    }
-    panic!("no port is free on all of {ips:?}");
-}
 
 fn four(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))

@@ -2,12 +2,17 @@
 
 mod common;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use common::{hammer, sentences, until_ejected, until_known};
+use common::{hammer, on_one_port, sentences, until_ejected, until_known};
 use serde_json::Value;
-use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Health, Load, eventually, get, stays};
+use thalweg_testkit::{
+    Behaviour, Client, Conf, Dns, Edge, Endpoint, Health, Load, Records, eventually, get, stays,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Nothing that is ejected comes back within a scenario.
@@ -259,6 +264,56 @@ fn an_ejection_survives_a_reload() {
     let second_of = |time: &Value| time.as_str().map(|time| time[..18].to_owned());
     assert_eq!(second_of(&status["ejected_until"]), second_of(&until), "the same sentence, to ten seconds");
     assert_eq!(hammer(edge.web(), 1, 20).get("b"), Some(&20));
+}
+
+#[test]
+fn an_ejection_survives_a_change_of_addresses() {
+    let ips = [[127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 3]].map(IpAddr::from);
+    let (endpoints, port) = on_one_port(&ips);
+    let dns = Dns::start();
+    dns.set("api.test", Records::Addresses(ips[..2].to_vec(), 1));
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw(&format!("[resolver]\nnameservers = [\"{}\"]\nttl_min = \"1s\"", dns.addr()))
+        .raw(&format!("[pool.p]\nprobe = \"fast\"\nendpoints = [{{ address = \"api.test:{port}\" }}]\n"))
+        .route("all", "failover", &["p"], "")
+        .raw("[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    endpoints[1].behave(Behaviour::Status(500));
+    let load = Load::to(edge.web()).rate(100.0).start();
+    until_ejected(&edge, &endpoints[1]);
+    load.stop().assert_none_failed("one bad endpoint of two");
+    endpoints[1].behave(Behaviour::Serve);
+    dns.set("api.test", Records::Addresses(ips.to_vec(), 1));
+    edge.until_up(2);
+    eventually("the new one serves", SOON, || edge.is_up(endpoints[2].addr()));
+    assert_eq!(edge.ejection(endpoints[1].addr()), "ejected");
+    endpoints[1].forget();
+    hammer(edge.web(), 2, 50);
+    assert_eq!(endpoints[1].hits(), 0);
+}
+
+#[test]
+fn a_flapper_whose_errors_are_quicker_than_the_others_answers_is_ejected() {
+    let (good, bad) = (Endpoint::start("good"), Endpoint::start("bad"));
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("p", &[good.addr(), bad.addr()], "")
+        .route("all", "failover", &["p"], "")
+        .raw(FOR_GOOD);
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    // Were it not for that, the draw inside the pool would hardly ask the flapper again.
+    good.behave(Behaviour::Slow(Duration::from_millis(800)));
+    bad.behave(Behaviour::EveryNth(2, 500));
+    let load = Load::to(edge.web()).rate(60.0).start();
+    assert_eq!(until_ejected(&edge, &bad)["cause"], "failure_ratio");
+    load.stop().assert_none_failed("GETs beside a flapper");
+    // Now that one is out, the other must stay, whatever it does.
+    good.behave(Behaviour::Status(500));
+    Load::to(edge.web()).rate(200.0).count(100).posts(1.0).run();
+    assert_eq!(edge.ejection(good.addr()), "clear");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -104,6 +104,24 @@ pub fn hammer(addr: SocketAddr, threads: usize, each: usize) -> BTreeMap<String,
         }
     }
     sum
+}
+
+/// Endpoints with one port on these addresses, named by them.
+pub fn on_one_port(ips: &[IpAddr]) -> (Vec<Endpoint>, u16) {
+    for _ in 0..50 {
+        let first = Endpoint::start_on(&ips[0].to_string(), ips[0]);
+        let port = first.addr().port();
+        let free = |ip: &IpAddr| std::net::TcpListener::bind(SocketAddr::new(*ip, port)).is_ok();
+        if ips[1..].iter().all(free) {
+            let more = ips[1..]
+                .iter()
+                .map(|ip| Endpoint::start_at(&ip.to_string(), SocketAddr::new(*ip, port), None));
+            let mut all = vec![first];
+            all.extend(more);
+            return (all, port);
+        }
+    }
+    panic!("no port is free on all of {ips:?}");
 }
 
 /// The ejections of this endpoint so far, oldest first.

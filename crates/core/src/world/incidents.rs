@@ -200,3 +200,63 @@ impl World {
         (region, scope)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        Counts, EndpointId, Event, Tally, Topology,
+        test_world::{failover, pool},
+    };
+
+    #[test]
+    fn what_failures_did_is_kept_although_it_is_heard_before_they_are() {
+        let mut world = World::default();
+        let pools = vec![pool("a", &["10.0.0.1"]), pool("b", &["10.1.0.1"])];
+        let topology = Arc::new(Topology { pools, routes: vec![failover(2)] });
+        world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
+        let ids: Vec<EndpointId> = world.layout().endpoints.iter().map(|place| place.id).collect();
+        let (start, at) = (Tick(1_000_000), Tick(2_000_000));
+        for id in ids.iter().flat_map(|id| [*id, *id]) {
+            world.apply(Event::Probed { id, result: Ok(Duration::from_millis(1)) }, start);
+        }
+        let fallout = Fallout { failed: 1, retried: 2, hedged: 0, cost: vec![(3, 2)] };
+        let counts = Counts { failed: 3, ..Counts::default() };
+        let tally = Tally { id: ids[0], counts, fallout, ..Tally::default() };
+        world.apply(Event::Tallied(vec![tally]), Tick(at.0 + 7));
+        for _ in 0..3 {
+            world.apply(
+                Event::Suspected { id: ids[0], fault: Fault::Reset, started: start, at },
+                Tick(at.0 + 9),
+            );
+        }
+        let over = world.apply(Event::Ticked, at.after(CALM)).log;
+        let told = over.iter().find_map(|change| match change {
+            Change::Incident(incident) => Some(incident),
+            _ => None,
+        });
+        let told = told.expect("an incident");
+        assert_eq!((told.failed, told.retried, told.added_p99.is_some()), (1, 2, true));
+        assert_eq!(
+            (told.cause, told.first_bad, told.last_bad, told.detected),
+            (Fault::Reset, at, at, Tick(at.0 + 9))
+        );
+    }
+
+    #[test]
+    fn a_retry_that_nobody_is_to_blame_for_is_no_incident() {
+        let mut world = World::default();
+        let topology =
+            Arc::new(Topology { pools: vec![pool("a", &["10.0.0.1"])], routes: vec![failover(1)] });
+        world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
+        let id = world.layout().endpoints[0].id;
+        let fallout = Fallout { retried: 2, ..Fallout::default() };
+        world.apply(Event::Tallied(vec![Tally { id, fallout, ..Tally::default() }]), Tick(5));
+        assert_eq!(world.incidents.due(), Some(Tick(5).after(CALM)));
+        let over = world.apply(Event::Ticked, Tick(5).after(CALM)).log;
+        assert!(!over.iter().any(|change| matches!(change, Change::Incident(_))));
+        assert_eq!(world.incidents.due(), None);
+    }
+}
