@@ -92,21 +92,23 @@ pub struct Budget {
     ratio: f64,
     /// Retries per window that are always allowed.
     floor: f64,
-    /// One per second of the window: requests, retries.
-    buckets: [(u32, u32); Budget::SECONDS],
+    /// Parts of the window: requests, retries. Many small ones, so that the window is hardly shorter than it says.
+    buckets: [(u32, u32); Budget::BUCKETS],
     requests: u32,
     retries: u32,
-    second: u64,
+    /// Number of the newest bucket.
+    newest: u64,
 }
 
 impl Budget {
-    const SECONDS: usize = 10;
+    const BUCKETS: usize = 40;
+    const WIDTH_US: u64 = 250_000;
 
     /// A budget of `ratio` plus `floor_per_second` (this worker's part of 10).
     #[must_use]
     pub fn new(ratio: f64, floor_per_second: f64) -> Self {
         let floor = floor_per_second * 10.0;
-        Self { ratio, floor, buckets: [(0, 0); Self::SECONDS], requests: 0, retries: 0, second: 0 }
+        Self { ratio, floor, buckets: [(0, 0); Self::BUCKETS], requests: 0, retries: 0, newest: 0 }
     }
 
     /// Keeps what was counted under new rules.
@@ -138,23 +140,23 @@ impl Budget {
     }
 
     fn bucket(&mut self) -> Option<&mut (u32, u32)> {
-        #[expect(clippy::cast_possible_truncation, reason = "a remainder of ten")]
-        self.buckets.get_mut((self.second % Self::SECONDS as u64) as usize)
+        #[expect(clippy::cast_possible_truncation, reason = "a remainder of forty")]
+        self.buckets.get_mut((self.newest % Self::BUCKETS as u64) as usize)
     }
 
-    /// Forgets the seconds that left the window.
+    /// Forgets what has left the window.
     fn turn(&mut self, now: Tick) {
-        let second = now.0 / 1_000_000;
-        let passed = second.saturating_sub(self.second).min(Self::SECONDS as u64);
+        let number = now.0 / Self::WIDTH_US;
+        let passed = number.saturating_sub(self.newest).min(Self::BUCKETS as u64);
         for _ in 0..passed {
-            self.second += 1;
+            self.newest += 1;
             if let Some(bucket) = self.bucket() {
                 let (requests, retries) = std::mem::take(bucket);
                 self.requests -= requests;
                 self.retries -= retries;
             }
         }
-        self.second = self.second.max(second);
+        self.newest = self.newest.max(number);
     }
 }
 

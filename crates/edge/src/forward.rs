@@ -168,7 +168,10 @@ impl Journey {
         loop {
             let peer = match (self.steer(), failed.take()) {
                 (Ok(peer), None) => peer,
-                (Ok(peer), Some(before)) => {
+                (Ok(peer), Some(mut before)) => {
+                    if let Some(held) = before.held.take() {
+                        held.discard(self.upload.ended.get().is_some());
+                    }
                     self.move_on(&before, &peer).await;
                     peer
                 }

@@ -261,20 +261,20 @@ impl Story {
             self.budget.adjust(self.ratio, FLOOR);
         }
         self.budget.request(self.now);
-        self.spent.push((self.now.0 / 1_000_000, false));
+        self.spent.push((self.now.0 / 250_000, false));
     }
 
-    /// The budget against its definition: retries ≤ ratio × requests + floor, over the last ten whole seconds.
+    /// The budget against its definition: retries ≤ ratio × requests + floor, over the last forty quarters of a second.
     fn count_retry(&mut self) -> Result<(), String> {
-        let second = self.now.0 / 1_000_000;
-        self.spent.retain(|(at, _)| at + 10 > second);
+        let part = self.now.0 / 250_000;
+        self.spent.retain(|(at, _)| at + 40 > part);
         let (requests, retries) = self.spent.iter().fold((0u32, 0u32), |(requests, retries), (_, retry)| {
             if *retry { (requests, retries + 1) } else { (requests + 1, retries) }
         });
         let allowed = f64::from(retries + 1) <= f64::from(requests) * self.ratio + FLOOR * 10.0;
         let taken = self.budget.take(self.now);
         if taken {
-            self.spent.push((second, true));
+            self.spent.push((part, true));
         }
         if taken == allowed { Ok(()) } else { Err(format!("budget: took {taken}, allowed {allowed}")) }
     }

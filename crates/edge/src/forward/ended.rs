@@ -1,8 +1,9 @@
 //! How one attempt ended, said once to the endpoint's account and to the attempt loop.
 
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 
 use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick, retry};
 
@@ -20,6 +21,29 @@ pub(super) struct Answer {
     pub(super) attempt: Attempt,
     pub(super) link: Link,
     pub(super) response: Response<Incoming>,
+}
+
+/// An answer that nobody wants is read to its end if it is no longer than this and comes within [`DISCARD`]: then its
+/// connection can be used again.
+const DISCARD_BYTES: usize = 64 * 1024;
+const DISCARD: Duration = Duration::from_secs(1);
+
+impl Answer {
+    /// Another attempt has begun. `sent`: the request was sent to its end.
+    pub(super) fn discard(self: Box<Self>, sent: bool) {
+        let Self { attempt, link, response } = *self;
+        let peer = Rc::clone(&attempt.peer);
+        attempt.end(Outcome::ServerError, peer.now());
+        if !sent {
+            return;
+        }
+        let body = Limited::new(response.into_body(), DISCARD_BYTES);
+        tokio::task::spawn_local(async move {
+            if let Ok(Ok(_)) = tokio::time::timeout(DISCARD, body.collect()).await {
+                peer.give_back(link, peer.now());
+            }
+        });
+    }
 }
 
 /// An attempt that failed.

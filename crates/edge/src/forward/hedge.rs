@@ -21,6 +21,8 @@ use crate::{
 
 /// A hedge waits this long at an endpoint whose usual time is not known yet.
 const HEDGE_BLIND: Duration = Duration::from_millis(500);
+/// Gap between questions to a hedge budget that said no.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Gap between looks at what the kernel knows about a connection that is silent.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -58,6 +60,8 @@ impl Heard {
 /// What a wait for a head has already seen.
 struct Watch {
     hedged: bool,
+    /// The budget said no: ask again then.
+    again: Option<Tick>,
     look: Option<Tick>,
 }
 
@@ -72,7 +76,7 @@ impl Journey {
         lead: Pin<&mut impl Future<Output = Sent>>,
         raced: bool,
     ) -> Heard {
-        let mut watch = Watch { hedged: raced || !self.hedges(), look: None };
+        let mut watch = Watch { hedged: raced || !self.hedges(), again: None, look: None };
         match self.upload.ended.get() {
             Some(ended) => self.vigil.until(self.next_alarm(attempt, &watch, ended)),
             None => {
@@ -118,7 +122,7 @@ impl Journey {
                 }
                 match self.alarm(attempt, exit, &mut watch) {
                     Ok(false) => {}
-                    Ok(true) => rival = self.start_rival(attempt),
+                    Ok(true) => rival = self.start_rival(attempt, &mut watch),
                     Err(RelayError::FirstByte | RelayError::Dead) if rival.is_some() && lead.is_some() => {
                         lead = None;
                         lost = Some(Heard::Failed(RelayError::Dead));
@@ -163,7 +167,7 @@ impl Journey {
                 }
             }
         }
-        let hedge = !watch.hedged && self.hedge_at(attempt, base) <= now;
+        let hedge = !watch.hedged && self.hedge_at(attempt, watch, base) <= now;
         watch.hedged |= hedge;
         self.vigil.until(self.next_alarm(attempt, watch, ended));
         Ok(hedge)
@@ -174,13 +178,14 @@ impl Journey {
         let base = ended.max(attempt.started);
         let times = self.rules.timeouts;
         let end = base.after(times.first_byte).min(ended.after(times.total));
-        let hedge = (!watch.hedged).then(|| self.hedge_at(attempt, base));
+        let hedge = (!watch.hedged).then(|| self.hedge_at(attempt, watch, base));
         let look = watch.look.unwrap_or(base.after(LOOK));
         [attempt.late_at(base), hedge, Some(look)].into_iter().flatten().fold(end, Tick::min)
     }
 
-    fn hedge_at(&self, attempt: &Attempt, base: Tick) -> Tick {
-        base.after(attempt.peer.late_after().unwrap_or(HEDGE_BLIND))
+    fn hedge_at(&self, attempt: &Attempt, watch: &Watch, base: Tick) -> Tick {
+        let late = base.after(attempt.peer.late_after().unwrap_or(HEDGE_BLIND));
+        watch.again.map_or(late, |again| again.max(late))
     }
 
     /// Is this a request that may race itself?
@@ -192,13 +197,20 @@ impl Journey {
         is_idempotent(&self.ledger.method) && self.upload.replayable()
     }
 
-    fn start_rival(&mut self, attempt: &Attempt) -> Option<Rival> {
+    /// A rival, if the budget has one. If not, it will be asked again: the request waits at an endpoint that is late.
+    fn start_rival(&mut self, attempt: &Attempt, watch: &mut Watch) -> Option<Rival> {
         let now = self.local.now();
         if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
             return None;
         }
         if !self.ledger.desk.hedges().borrow_mut().take(now) {
-            self.count_hedge("over_budget");
+            if watch.again.is_none() {
+                self.count_hedge("over_budget");
+            }
+            watch.again = Some(now.after(ASK_AGAIN));
+            watch.hedged = false;
+            self.vigil
+                .until(self.upload.ended.get().map_or(now, |ended| self.next_alarm(attempt, watch, ended)));
             return None;
         }
         let steered = self.steer_rival()?;
