@@ -28,6 +28,7 @@ missing_optional() {
     [[ -e /etc/ssl/certs/ca-certificates.crt ]] || echo ca-certificates
     command -v openssl >/dev/null || echo openssl
     command -v ip >/dev/null || echo iproute2
+    command -v nft >/dev/null || [[ -x /usr/sbin/nft ]] || echo nftables
     command -v ps >/dev/null || echo procps
     command -v shellcheck >/dev/null || echo shellcheck
     command -v redis-server >/dev/null || echo redis-server

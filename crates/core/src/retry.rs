@@ -125,11 +125,16 @@ impl Budget {
         }
     }
 
-    /// Takes one retry out, if there is one.
-    pub fn take(&mut self, now: Tick) -> bool {
+    /// Is there one to take?
+    pub fn has(&mut self, now: Tick) -> bool {
         self.turn(now);
         let allowed = f64::from(self.requests) * self.ratio + self.floor;
-        if f64::from(self.retries) + 1.0 > allowed {
+        f64::from(self.retries) + 1.0 <= allowed
+    }
+
+    /// Takes one retry out, if there is one.
+    pub fn take(&mut self, now: Tick) -> bool {
+        if !self.has(now) {
             return false;
         }
         self.retries += 1;

@@ -63,6 +63,8 @@ struct Journey {
     roll: u64,
     /// Attempts so far, rivals not counted.
     tries: u32,
+    /// An endpoint was asked a second time because a pooled connection had ended.
+    reconnected: bool,
 }
 
 /// A request being served: refused, or on its way.
@@ -110,6 +112,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: Request<Incoming
                 tried: Vec::new(),
                 roll,
                 tries: 0,
+                reconnected: false,
             };
             Serving::Going(Box::pin(journey.run()))
         }
@@ -175,6 +178,14 @@ impl Journey {
                     self.move_on(&before, &peer).await;
                     peer
                 }
+                // Its peer closed it just when we sent: with nobody else to ask, it is asked once more, on a new
+                // connection (RFC 9112 section 9.3.1).
+                (Err(_), Some(before)) if self.may_reconnect(&before) => {
+                    self.reconnected = true;
+                    before.peer.close_idle();
+                    self.ledger.attempts += 1;
+                    Rc::clone(&before.peer)
+                }
                 // Nobody is left to ask: what the last endpoint said says more than "no endpoint".
                 (Err(_), Some(failed)) => return self.give_up(failed),
                 (Err(refusal), None) => return answer(self.ledger, Failure::from(refusal)),
@@ -188,6 +199,10 @@ impl Journey {
                 Ended::Failed(now) => return self.give_up(now),
             }
         }
+    }
+
+    fn may_reconnect(&self, failed: &Failed) -> bool {
+        failed.pooled && !self.reconnected && failed.cause == retry::Failure::Reset
     }
 
     /// The request goes to another endpoint. Within the same pool it waits a little first, so that many that failed

@@ -54,6 +54,8 @@ pub(super) struct Failed {
     pub(super) failure: Failure,
     /// If it was a 5xx: kept until another attempt begins.
     pub(super) held: Option<Box<Answer>>,
+    /// A pooled connection ended under it: that says more about the connection than about the endpoint.
+    pub(super) pooled: bool,
     /// Whose fault, and since when.
     pub(super) peer: Rc<Peer>,
     pub(super) started: Tick,
@@ -131,6 +133,7 @@ impl Journey {
             cause: retry::Failure::ServerError,
             failure: Failure::Reset,
             held,
+            pooled: false,
             peer,
             started,
         })
@@ -140,5 +143,5 @@ impl Journey {
 /// An attempt failed without an answer.
 fn failed(attempt: &Attempt, cause: retry::Failure, failure: Failure) -> Failed {
     let (peer, started) = (Rc::clone(&attempt.peer), attempt.started);
-    Failed { cause, failure, held: None, peer, started }
+    Failed { cause, failure, held: None, pooled: false, peer, started }
 }

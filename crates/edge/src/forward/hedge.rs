@@ -203,7 +203,7 @@ impl Journey {
         if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
             return None;
         }
-        if !self.ledger.desk.hedges().borrow_mut().take(now) {
+        if !self.ledger.desk.hedges().borrow_mut().has(now) {
             if watch.again.is_none() {
                 self.count_hedge("over_budget");
             }
@@ -214,6 +214,7 @@ impl Journey {
             return None;
         }
         let steered = self.steer_rival()?;
+        let _ = self.ledger.desk.hedges().borrow_mut().take(now);
         let request = self.request(&steered.peer)?;
         attempt.peer.account().hedged.bump();
         attempt.peer.account().cost.record(now.since(attempt.started));

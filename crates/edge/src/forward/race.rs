@@ -139,7 +139,13 @@ impl Journey {
                         }
                     };
                 }
-                Heard::Failed(error) => return self.unanswered(&attempt, &error),
+                Heard::Failed(error) => {
+                    let mut ended = self.unanswered(&attempt, &error);
+                    if let Ended::Failed(failed) = &mut ended {
+                        failed.pooled = link.reused;
+                    }
+                    return ended;
+                }
             }
         }
     }
