@@ -39,7 +39,9 @@ HELM_GLOBAL = {"--kube-context", "--namespace"}
 # Its input is read first, or a writer before it would break its pipe.
 STAND_IN = """#!/bin/bash
 cat >/dev/null
-{ printf '%s\\x1f' "${0##*/}" "$@"; echo; } >>"$RECORD"
+printf -v line '%s\\x1f' "${0##*/}" "$@"
+# One write: calls in a pipeline are told at the same time.
+printf '%s\\n' "$line" >>"$RECORD"
 [[ " $* " == *" -o name "* ]] && echo pod/one || echo thalweg_requests_total thalweg_probes_total
 """
 
