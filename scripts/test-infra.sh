@@ -8,7 +8,13 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 cd -- "$ROOT"
 
+"$ROOT/scripts/setup.sh"
 "$ROOT/scripts/setup-infra.sh" "${1:-all}"
+# What is checked against the edge is checked against a real one.
+require_cargo
+if [[ -z ${THALWEG_BIN:-} ]] && ! ls "$(target_dir)"/{release,debug}/thalweg >/dev/null 2>&1; then
+    cargo build --locked -p thalweg-edge
+fi
 python=$ROOT/.venv-infra/bin/python
 arguments=(-q -p no:cacheprovider --rootdir infra/tests)
 if [[ ${1:-all} == fast ]]; then
