@@ -161,7 +161,7 @@ const HEAD: &str = "\
 # Failover, measured
 
 Thalweg beside nginx, HAProxy and Envoy under the same faults, the same load and the same endpoints. Written by
-`make chaos-compare` from recorded runs; nothing here is typed by hand. A run is seconds long and was made once on two shared
+`make chaos-compare` from recorded runs; nothing here is typed by hand. A run is seconds long and one of each is shown, on two shared
 cores: read orders of magnitude and counts, not the last digit.
 
 - **Load**: open loop, 500 requests/s for the whole run, 20 % POSTs, each with an id of its own. A latency counts from the moment a request
