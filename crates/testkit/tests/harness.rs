@@ -37,7 +37,7 @@ fn an_endpoint_misbehaves_as_told() {
     let ask = |behaviour| {
         endpoint.behave(behaviour);
         let mut client = Client::connect(endpoint.addr());
-        client.patience(Duration::from_millis(300));
+        client.patience(Duration::from_secs(1));
         client.ask("GET", "/", "", b"")
     };
     assert_eq!(ask(Behaviour::ResetBeforeHead).expect_err("reset").kind, ErrorKind::ConnectionReset);
