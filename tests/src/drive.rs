@@ -75,12 +75,12 @@ fn apply(act: &Act, stage: &mut Stage) {
 
 /// What the edge wrote down, once the last line is out.
 fn book(edge: &Edge, sent: usize) -> Book {
-    let mut logged: HashMap<String, usize> = HashMap::new();
+    let mut logged: HashMap<String, Vec<_>> = HashMap::new();
     eventually("every request is logged", Duration::from_secs(5), || {
         logged.clear();
         for line in edge.access_log() {
             if let Some(id) = line["request_id"].as_str() {
-                *logged.entry(id.to_owned()).or_default() += 1;
+                logged.entry(id.to_owned()).or_default().push(line);
             }
         }
         logged.len() >= sent

@@ -132,7 +132,9 @@ impl Goal {
             Self::Shrinks { region, span_ms } => {
                 let shares = record.shares(region, fault, cure, span_ms);
                 let growth = shares.windows(2).map(|two| two[1] - two[0]).fold(0.0, f64::max);
-                Figure::count(&format!("largest growth of {region} (points)"), growth * 100.0, 0.0)
+                // To a hundredth of a point: as many requests of a few less in all are no growth.
+                let points = (growth * 10_000.0).round() / 100.0;
+                Figure::count(&format!("largest growth of {region} (points)"), points, 0.0)
             }
             Self::Attempts(goal) => Figure::count("attempts per request", attempts(record), goal),
             Self::Healed(goal) => Figure::time("last failure after the cure (ms)", healed(record), goal),

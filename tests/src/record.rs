@@ -10,8 +10,8 @@ use crate::site::Arrival;
 /// What the edge says about itself.
 #[derive(Clone, Debug)]
 pub struct Book {
-    /// How often each request id is in its access log.
-    pub logged: HashMap<String, usize>,
+    /// The lines of its access log, by request id.
+    pub logged: HashMap<String, Vec<serde_json::Value>>,
     /// `/metrics` after the last answer.
     pub metrics: Metrics,
 }

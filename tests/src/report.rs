@@ -7,6 +7,7 @@ use thalweg_testkit::repository;
 
 use crate::{
     cell::Cell,
+    clock,
     goal::Figure,
     invariants,
     record::{Record, due_ms, quantile},
@@ -54,8 +55,24 @@ pub struct Verdict {
     /// What the edge counted: hedges, retries, ejections, each with its labels.
     #[serde(default)]
     pub counted: BTreeMap<String, f64>,
+    /// The slowest GETs under the fault: what a maximum is made of.
+    #[serde(default)]
+    pub slowest: Vec<Slow>,
     /// The course of the run.
     pub rows: Vec<Row>,
+}
+
+/// A slow request, as both ends saw it.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Slow {
+    /// When it was due.
+    pub due_ms: f64,
+    /// Until it had its answer.
+    pub took_ms: f64,
+    /// Where it arrived, and when the site read it.
+    pub arrived: Vec<(String, f64)>,
+    /// The edge's access log line.
+    pub logged: Option<serde_json::Value>,
 }
 
 /// A hundred milliseconds, by the moment when requests were due.
@@ -99,6 +116,7 @@ impl Verdict {
             figures: cell.goals.iter().map(|goal| goal.figure(record)).collect(),
             broken: invariants::broken(record, &cell.scene),
             counted: counted(record),
+            slowest: slowest(record),
             rows: rows(record),
         }
     }
@@ -150,8 +168,15 @@ impl Verdict {
     pub fn save(&self) -> PathBuf {
         let dir = directory();
         fs::create_dir_all(&dir).expect("a directory can be made");
-        let path = dir.join(format!("{}-{}.json", self.cell.replace('/', "-"), self.proxy));
+        let name = format!("{}-{}", self.cell.replace('/', "-"), self.proxy);
         let text = serde_json::to_string(self).expect("plain data is JSON");
+        let path = dir.join(format!("{name}.json"));
+        fs::write(&path, &text).expect("a report can be written");
+        if self.passes() {
+            return path;
+        }
+        // The next run would write over it.
+        let path = dir.join(format!("failed-{name}-{}.json", clock::now_us()));
         fs::write(&path, text).expect("a report can be written");
         path
     }
@@ -174,6 +199,26 @@ fn counted(record: &Record) -> BTreeMap<String, f64> {
             (format!("{} {}", sample.name, labels.join(" ")), sample.value)
         })
         .collect()
+}
+
+fn slowest(record: &Record) -> Vec<Slow> {
+    const SHOWN: usize = 5;
+    let (from, to) = (record.fault_ms, record.cure_ms);
+    let under = record.shots.iter().filter(|shot| !shot.post && (from..to).contains(&due_ms(shot)));
+    let mut shots: Vec<_> = under.collect();
+    shots.sort_by_key(|shot| std::cmp::Reverse(shot.latency_us));
+    let told = |shot: &&thalweg_testkit::Shot| Slow {
+        due_ms: due_ms(shot),
+        took_ms: shot.latency_us as f64 / 1000.0,
+        arrived: record
+            .hits
+            .iter()
+            .filter(|hit| hit.id == shot.id)
+            .map(|hit| (record.sites[hit.site].clone(), hit.at_ms))
+            .collect(),
+        logged: record.book.as_ref().and_then(|book| book.logged.get(&shot.id)?.first().cloned()),
+    };
+    shots.iter().take(SHOWN).map(told).collect()
 }
 
 fn rows(record: &Record) -> Vec<Row> {
