@@ -46,6 +46,12 @@ WRONG_IN_BOTH = [
     ("disruption.maxUnavailable=0", "/disruption/maxUnavailable"),
     ("externalSecret.provider=paper", "/externalSecret/provider"),
     ("externalSecret.enabled=true,externalSecret.provider=vault", "externalSecret.vault.server"),
+    ("externalSecret.enabled=true,externalSecret.provider=azure", "/externalSecret/azure/tenantId"),
+    (
+        "externalSecret.enabled=true,externalSecret.provider=gcp,externalSecret.keys.A.name=a/b",
+        "/externalSecret/keys/A/name",
+    ),
+    ("externalSecret.keys.A=a", "/externalSecret/keys/A"),
     ("networkPolicy.egress[0].cidr=10.0.0.0/8", "ports"),
     ("networkPolicy.clients[0].host=example.com", "/networkPolicy/clients/0"),
     ("networkPolicy.clients[0].cidr=everywhere", "/networkPolicy/clients/0/cidr"),

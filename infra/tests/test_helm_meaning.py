@@ -173,6 +173,33 @@ def test_secrets_come_from_where_they_are_kept():
     )
 
 
+# What a store takes as a name: Key Vault would read what stands before a slash as a kind of object.
+NAMES = {
+    "aws": r"[A-Za-z0-9/_+=.@-]{1,512}",
+    "gcpsm": r"[A-Za-z0-9_-]{1,255}",
+    "azurekv": r"[A-Za-z0-9-]{1,127}",
+    "vault": r"[A-Za-z0-9/_-]+",
+}
+
+
+def test_secrets_resolve_in_their_store(counted):
+    """Each secret's name is one its store takes; Key Vault has a tenant, Vault a property."""
+    seen = set()
+    for title, manifests in rendered().items():
+        for external in of_kind(manifests, "ExternalSecret"):
+            ((provider, spec),) = one(manifests, "SecretStore")["spec"]["provider"].items()
+            for item in external["spec"]["data"]:
+                ref = item["remoteRef"]
+                assert re.fullmatch(NAMES[provider], ref["key"]), (title, ref)
+                assert provider != "vault" or ref["property"], (title, ref)
+                seen.add((title, ref["key"]))
+            if provider == "azurekv":
+                assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", spec["tenantId"])
+    providers = {title.split(".")[1] for title, _ in seen}
+    assert providers >= {*CLOUDS, "vault"}
+    counted("secrets", len(seen))
+
+
 def test_services_call_each_other_by_policy(counted):
     """The five services: both sides say alike who calls whom; only the gateway is public."""
     calls, taken = set(), set()
