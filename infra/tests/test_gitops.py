@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import INFRA, ROOT, find_tool, run
-from k8s import CHARTS, CLOUDS, HELM, Manifest, of_kind, one, parsed, rendered, validate
+from k8s import CHARTS, CLOUDS, HELM, SERVICES, Manifest, of_kind, one, parsed, rendered, validate
 
 GITOPS = INFRA / "gitops"
 SETS = ("regions", "edges", "services")
@@ -139,18 +139,40 @@ def test_flux_waves(counted):
         assert spec["sourceRef"]["name"] == source["metadata"]["name"]
         assert (ROOT / spec["path"] / "kustomization.yaml").exists()
         releases = of_kind(cloud_releases(name), "HelmRelease")
-        assert [release["spec"]["releaseName"] for release in releases] == list(CHARTS)
+        names = {release["spec"]["releaseName"] for release in releases}
+        assert names == {*CHARTS, *SERVICES} and len(releases) == len(names)
         for release in releases:
             chart = release["spec"]["chart"]["spec"]
+            title = release["spec"]["releaseName"]
             assert all((ROOT / path).stat().st_size for path in chart["valuesFiles"])
-            assert (
-                f"./{(HELM / release['spec']['releaseName']).relative_to(ROOT)}" == chart["chart"]
+            owner = HELM / ("fastapi-app" if title in SERVICES else title)
+            assert f"./{owner.relative_to(ROOT)}" == chart["chart"]
+            assert (f"values-services/{title}.yaml" in chart["valuesFiles"][-1]) == (
+                title in SERVICES
             )
             assert any(f"values-{name}.yaml" in path for path in chart["valuesFiles"])
             assert release["spec"]["kubeConfig"]["secretRef"]["name"] == f"cluster-{name}"
             assert release["spec"]["test"]["enable"] is True
             assert release["spec"]["upgrade"]["remediation"]["strategy"] == "rollback"
     counted("waves", len(waves))
+
+
+def test_flux_pins_each_cloud(counted):
+    """Flux: every release of a cloud comes from that cloud's own source, which is at a tag."""
+    seen = set()
+    for cloud in CLOUDS:
+        objects = cloud_releases(cloud)
+        source = one(objects, "GitRepository")
+        assert set(source["spec"]["ref"]) == {"tag"}, f"{cloud} would move with a branch"
+        for release in of_kind(objects, "HelmRelease"):
+            ref = release["spec"]["chart"]["spec"]["sourceRef"]
+            assert ref == {"kind": "GitRepository", "name": source["metadata"]["name"]}
+            assert source["metadata"]["namespace"] == release["metadata"]["namespace"]
+        seen.add(source["metadata"]["name"])
+    assert len(seen) == len(CLOUDS)
+    argo = {app["spec"]["source"]["helm"]["releaseName"] for app in applications()}
+    assert argo == {r["spec"]["releaseName"] for r in of_kind(objects, "HelmRelease")}
+    counted("sources", len(seen))
 
 
 def test_bake_holds_the_wave_open():
@@ -170,7 +192,7 @@ def test_self_heal_leaves_the_drill_alone():
         (ignored,) = application["spec"]["ignoreDifferences"]
         assert (ignored["kind"], ignored["jsonPointers"]) == ("Deployment", ["/spec/replicas"])
         assert "RespectIgnoreDifferences=true" in application["spec"]["syncPolicy"]["syncOptions"]
-    for release in cloud_releases("aws"):
+    for release in of_kind(cloud_releases("aws"), "HelmRelease"):
         assert release["spec"]["driftDetection"]["ignore"][0]["paths"] == ["/spec/replicas"]
     for cloud in CLOUDS:
         assert "replicas" not in one(rendered()[f"fastapi-app.{cloud}.prod"], "Deployment")["spec"]
