@@ -67,6 +67,7 @@ WRONG = {
         ("ingress.paths={api}", "/ingress/paths/0"),
         ("drill.healthFailFile=/etc/passwd", "/drill/healthFailFile"),
         ("shutdown.delaySeconds=-1", "/shutdown/delaySeconds"),
+        ("keepAliveSeconds=4", "/keepAliveSeconds"),
         ("env.lower=1", "/env"),
         ("bake.seconds=0", "/bake/seconds"),
     ],

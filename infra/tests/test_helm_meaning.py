@@ -45,9 +45,26 @@ def test_drain_fits_the_grace_period(counted):
                 )
                 assert needed >= 10
             else:
-                needed = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+                app = pod["containers"][0]
+                env = {item["name"]: item.get("value") for item in app["env"]}
+                needed = app["lifecycle"]["preStop"]["sleep"]["seconds"]
+                needed += int(env["UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN"])
             assert needed < pod["terminationGracePeriodSeconds"], title
     counted("value sets", len(rendered()))
+
+
+# Seconds after which the balancer in front stops reusing a connection: ALB, Google's front ends, nginx.
+BALANCER_IDLE = {"aws": 60, "gcp": 600, "azure": 60}
+
+
+def test_connections_outlive_the_balancers_reuse(counted):
+    """The application closes an idle connection only after its balancer has stopped using it."""
+    titles = [t for t in rendered() if t.split(".")[0] != "thalweg-edge"]
+    for title in titles:
+        env = {item["name"]: item.get("value") for item in container(title)["env"]}
+        kept = int(env["UVICORN_TIMEOUT_KEEP_ALIVE"])
+        assert kept > BALANCER_IDLE.get(title.split(".")[1], 4), (title, kept)
+    counted("value sets", len(titles))
 
 
 def test_probes_ask_the_right_question():
