@@ -202,8 +202,13 @@ KUBECTL = """#!/bin/sh
 echo "kubectl $*" >>"$CALLS"
 case "$*" in
 *"get application"*) echo "$IGNORED" ;;
-*"get pods"*) printf 'pod/a\\npod/b\\n' ;;
+*"get pods"*) printf 'pod/a\\npod/b\\npod/c\\n' ;;
 *"{.spec.replicas}"*) echo 4 ;;
+esac
+# $BROKEN: what a call must contain to fail; $TIMES: how often it fails.
+[ -z "$BROKEN" ] && exit 0
+case "$*" in
+*"$BROKEN"*) [ "$(grep -cF -- "$BROKEN" "$CALLS")" -gt "$TIMES" ] || exit 1 ;;
 esac
 """
 CURL = """#!/bin/sh
@@ -214,16 +219,22 @@ echo "curl $*" >>"$CALLS"
 
 @pytest.fixture
 def drill(tmp_path: pathlib.Path):
-    """drill(*arguments, ignored=…, failing=…) → (result, changes made, in order)."""
+    """drill(*arguments, ignored=…, failing=…, broken=…) → (result, changes made, in order)."""
     for name, text in (("kubectl", KUBECTL), ("curl", CURL), ("sleep", "#!/bin/sh\n")):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(stat.S_IRWXU)
     calls = tmp_path / "calls"
 
-    def go(*arguments: str, ignored: str = '["/spec/replicas"]', failing: int = 0):
+    def go(
+        *arguments: str,
+        ignored: str = '["/spec/replicas"]',
+        failing: int = 0,
+        broken: tuple[str, int] = ("", 0),
+    ):
         calls.write_text("")
         path = f"{tmp_path}:{os.environ['PATH']}"
         env = {"PATH": path, "CALLS": str(calls), "IGNORED": ignored, "FAILING": str(failing)}
+        env |= {"BROKEN": broken[0], "TIMES": str(broken[1])}
         result = run(GITOPS / "drill.sh", *arguments, **env)
         return result, [call for call in calls.read_text().splitlines() if " get " not in call]
 
@@ -263,13 +274,34 @@ def test_drill_by_the_applications_own_switch(drill):
     result, calls = drill("health", *COMMON)
     assert result.returncode == 0, result.stderr
     execs = [call for call in calls if " exec " in call]
-    assert ["touch()" in call for call in execs] == [True, True, False, False]
-    assert all("unlink(missing_ok=True)" in call for call in execs[2:])
+    assert ["touch()" in call for call in execs] == [True] * 3 + [False] * 3
+    assert all("unlink(missing_ok=True)" in call for call in execs[3:])
     container = one(rendered()["fastapi-app.aws.prod"], "Deployment")
     container = container["spec"]["template"]["spec"]["containers"][0]
     env = {item["name"]: item.get("value") for item in container["env"]}
     assert all(f"'{env['HEALTH_CHECK_FAIL_FILE']}'" in call for call in execs)
     assert all(f"--container {container['name']} " in call for call in execs)
+
+
+def test_drill_restores_the_pods_that_it_can_reach(drill):
+    """One pod that cannot be reached keeps no other ill: retried once, then named, exit 4."""
+    undone = [f"exec pod/{pod} --container app -- python -c import pathlib;" for pod in "abc"]
+
+    def unlinked(calls: list[str]) -> list[str]:
+        return [call.split("exec pod/")[1][0] for call in calls if "unlink(" in call]
+
+    path = "pathlib.Path('/tmp/unhealthy')"
+    broken = f"{undone[0]} {path}.unlink"
+    result, calls = drill("health", *COMMON, broken=(broken, 99))
+    assert unlinked(calls) == ["a", "b", "c", "a"]
+    assert result.returncode == 4 and "pod/a" in result.stderr and "pod/b" not in result.stderr
+    assert "kubectl --context aws --namespace apps exec pod/a" in result.stderr
+    result, calls = drill("health", *COMMON, broken=(broken, 1))
+    assert result.returncode == 0 and unlinked(calls) == ["a", "b", "c", "a"]
+    result, calls = drill("health", *COMMON, broken=(broken, 99), failing=2)
+    assert result.returncode == 4, "a region that is still ill is worse than lost requests"
+    result, calls = drill("health", *COMMON, broken=(f"{undone[1]} {path}.touch", 99))
+    assert result.returncode == 3 and sorted(unlinked(calls)) == ["a", "b", "c"]
 
 
 def test_drill_says_what_is_wrong(drill, counted):
