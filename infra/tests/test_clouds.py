@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 from conftest import INFRA, ROOT
-from test_runbook import edge_lines_parse, flags, kubectl_lines_parse, of
+from test_runbook import (
+    edge_lines_parse,
+    flags,
+    kubectl_lines_parse,
+    namespaces_are_those_of_gitops,
+    of,
+)
 
 PAGE = ROOT / "docs" / "clouds.md"
 HELM_FLAGS = {
@@ -28,6 +34,11 @@ def test_commands_run(counted) -> None:
         named = words[words.index("--file") + 1] if "--file" in words else "."
         assert (ROOT / named).exists(), words
     counted("commands", number + len(of("helm", PAGE)) + len(of("docker", PAGE)))
+
+
+def test_namespaces_are_those_of_gitops(counted) -> None:
+    """each release is installed and looked for where GitOps puts it"""
+    counted("lines", namespaces_are_those_of_gitops(PAGE))
 
 
 def test_what_is_installed_is_valid(counted) -> None:
