@@ -60,7 +60,7 @@ def test_objects_are_valid(counted):
     }
     groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves")}
     groups |= {f"flux-{cloud}": cloud_releases(cloud) for cloud in CLOUDS}
-    assert all(groups.values()) and len(groups) == 12
+    assert all(groups.values()) and len(groups) == 13
     counted("objects", validate(groups))
 
 

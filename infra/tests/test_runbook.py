@@ -238,6 +238,70 @@ def test_selectors_select_the_serving_pods_of_one_release(counted) -> None:
     counted("selectors", len(asked))
 
 
+KINDS = {
+    "deployment": ("apps", "deployments"),
+    "hpa": ("autoscaling", "horizontalpodautoscalers"),
+    "pods": ("", "pods"),
+    "pod": ("", "pods"),
+    "application": ("argoproj.io", "applications"),
+    "certificate": ("cert-manager.io", "certificates"),
+    "certificaterequest": ("cert-manager.io", "certificaterequests"),
+    "certificaterequests": ("cert-manager.io", "certificaterequests"),
+}
+IN_A_POD = {"exec": "pods/exec", "port-forward": "pods/portforward", "logs": "pods/log"}
+
+
+def asked_of_the_cluster(words: tuple[str, ...]) -> set[tuple[str, str, str, str]]:
+    """(group, resource, verb, name or "") that kubectl asks for to do a line."""
+    verb, rest = words[4], list(words[5:])
+    if verb == "rollout":
+        rest.pop(0)
+    kind, _, name = rest[0].partition("/")
+    name = name or (rest[1] if len(rest) > 1 and not rest[1].startswith("-") else "")
+    group, resource = KINDS[kind]
+    if verb in IN_A_POD:
+        found = set() if kind == "pod" else {(group, resource, "get", name), ("", "pods", "list", "")}
+        does = "get" if verb == "logs" else "create"
+        return found | {("", "pods", "get", ""), ("", IN_A_POD[verb], does, "")}
+    if verb == "rollout":
+        return {(group, resource, does, "") for does in ("get", "list", "watch")}
+    if verb == "scale":
+        return {(group, resource, "get", name), (group, f"{resource}/scale", "patch", name)}
+    if verb == "describe":
+        return {(group, resource, "get", name), ("", "events", "list", "")}
+    if verb == "get":
+        return {(group, resource, "get" if name else "list", name)}
+    assert verb in ("patch", "delete"), f"say here what `kubectl {verb}` asks for"
+    return {(group, resource, "get", name), (group, resource, verb, name)}
+
+
+def allows(rule: dict, group: str, resource: str, verb: str, name: str) -> bool:
+    named = rule.get("resourceNames")
+    held = {group} <= set(rule["apiGroups"]) and resource in rule["resources"]
+    return held and verb in rule["verbs"] and (not named or name in named)
+
+
+def test_on_call_may_do_every_line(counted) -> None:
+    """the group `oncall` has the rights for every kubectl line, from the charts' and the hub's roles"""
+    import k8s
+
+    asked = set()
+    for words in of("kubectl"):
+        namespace, cloud = words[3], words[1].split("-")[0]
+        if namespace == "argocd":
+            manifests = test_gitops.read("argocd/access.yaml")
+        else:
+            release = next(name for name, home in homes().items() if home == namespace and name in k8s.CHARTS)
+            manifests = k8s.rendered()[f"{release}.{cloud}.prod"]
+        binding = k8s.one(manifests, "RoleBinding")
+        assert [entry["name"] for entry in binding["subjects"]] == ["oncall"]
+        rules = k8s.one(manifests, "Role", binding["roleRef"]["name"])["rules"]
+        for one in asked_of_the_cluster(words):
+            assert any(allows(rule, *one) for rule in rules), (words, one)
+            asked.add(one)
+    counted("rights", len(asked))
+
+
 def test_drill_script_takes_its_arguments() -> None:
     """the drill's script knows every flag that the runbook gives it"""
     script = (ROOT / "infra/gitops/drill.sh").read_text()
