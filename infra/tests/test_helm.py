@@ -65,6 +65,7 @@ WRONG = {
         ("service.type=ExternalName", "/service/type"),
         ("ingress.hosts={not a host}", "/ingress/hosts/0"),
         ("ingress.paths={api}", "/ingress/paths/0"),
+        ("ingress.subdomain=a.b", "/ingress/subdomain"),
         ("drill.healthFailFile=/etc/passwd", "/drill/healthFailFile"),
         ("shutdown.delaySeconds=-1", "/shutdown/delaySeconds"),
         ("keepAliveSeconds=4", "/keepAliveSeconds"),

@@ -156,6 +156,24 @@ def test_cloud_balancers():
         assert [port["port"] for port in service["spec"]["ports"]] == [80, 443]
 
 
+def test_no_two_ingresses_claim_the_same(counted):
+    """Within a cloud no two releases claim the same host, nor the same reserved address."""
+    number = 0
+    for cloud in CLOUDS:
+        claimed: dict[str, str] = {}
+        for release in ("fastapi-app", *SERVICES):
+            for ingress in of_kind(rendered()[f"{release}.{cloud}.prod"], "Ingress"):
+                address = "kubernetes.io/ingress.global-static-ip-name"
+                claims = [rule["host"] for rule in ingress["spec"]["rules"]]
+                claims += [v for k, v in ingress["metadata"]["annotations"].items() if k == address]
+                assert (cloud == "gcp") == (len(claims) == 2), claims
+                for claim in claims:
+                    key = f"{cloud}: {claim}"
+                    assert claimed.setdefault(key, release) == release, (key, release, claimed)
+                    number += 1
+    counted("claims", number)
+
+
 def test_secrets_come_from_where_they_are_kept():
     """External Secrets feed the app's environment and the edge's token; TLS by cert-manager."""
     providers = {
