@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from conftest import run
-from k8s import CHARTS, CLOUDS, SERVICES, of_kind, one, render, rendered, values_of
+from k8s import CHARTS, CLOUDS, HELM, SERVICES, of_kind, one, render, rendered, values_of
 
 
 def deployment(title: str):
@@ -233,6 +233,29 @@ def test_secrets_resolve_in_their_store(counted):
     providers = {title.split(".")[1] for title, _ in seen}
     assert providers >= {*CLOUDS, "vault"}
     counted("secrets", len(seen))
+
+
+def test_certificates_can_be_proven(counted):
+    """Where an ingress has a certificate, its balancer reaches cert-manager's solver pods."""
+    solver = {"acme.cert-manager.io/http01-solver": "true"}
+    number = 0
+    for title, manifests in rendered().items():
+        opened = [
+            policy["spec"]
+            for policy in of_kind(manifests, "NetworkPolicy")
+            if policy["spec"]["podSelector"].get("matchLabels") == solver
+        ]
+        wanted = of_kind(manifests, "Ingress") and of_kind(manifests, "Certificate")
+        assert bool(wanted) == bool(opened), title
+        for spec in opened:
+            (rule,) = spec["ingress"]
+            assert spec["policyTypes"] == ["Ingress"] and [p["port"] for p in rule["ports"]] == [8089]
+            own = one(manifests, "NetworkPolicy", one(manifests, "Deployment")["metadata"]["name"])
+            assert rule["from"] == own["spec"]["ingress"][0]["from"], title
+            number += 1
+    text = (HELM / "README.md").read_text(encoding="utf-8")
+    assert "DNS-01" in text and "8089" in text
+    counted("policies", number)
 
 
 def test_services_call_each_other_by_policy(counted):
