@@ -106,6 +106,15 @@ def test_balancer_controller_on_aws():
     assert spec["destination"]["name"] in [app["spec"]["destination"]["name"] for app in hub]
 
 
+def test_balancer_controller_keeps_its_authority():
+    """AWS: no certificate is made while rendering, which would change what runs at every sync."""
+    spec = one(read("argocd/platform.yaml"), "Application")["spec"]
+    assert spec["source"]["helm"]["valuesObject"].get("enableCertManager") is True
+    assert spec["syncPolicy"]["retry"]["limit"] == -1, "cert-manager may come after it"
+    for page in (GITOPS / "README.md", HELM / "README.md"):
+        assert re.search(r"cert-manager.*Load Balancer Controller", page.read_text()), page
+
+
 def test_argo_waves(counted):
     """Argo CD: one canary cloud, then one at a time; prune, self-heal; the switch is on."""
     for name in SETS:
