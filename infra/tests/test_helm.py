@@ -69,6 +69,7 @@ WRONG = {
         ("drill.healthFailFile=/etc/passwd", "/drill/healthFailFile"),
         ("shutdown.delaySeconds=-1", "/shutdown/delaySeconds"),
         ("keepAliveSeconds=4", "/keepAliveSeconds"),
+        ("tracing.endpoint=collector", "/tracing/endpoint"),
         ("env.lower=1", "/env"),
         ("bake.seconds=0", "/bake/seconds"),
     ],

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-from conftest import run
+from conftest import INFRA, run
 from k8s import CHARTS, CLOUDS, HELM, SERVICES, of_kind, one, render, rendered, values_of
 
 
@@ -288,6 +288,53 @@ def test_edge_may_reach_its_endpoints():
     assert {port["port"] for port in clients["ports"]} == {8080}
     assert [port["port"] for port in operators["ports"]] == [9900]
     assert operators["from"][0]["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "monitoring"
+    }
+
+
+def test_prometheus_without_operator_finds_the_pods(counted):
+    """Every pod carries the annotations that prometheus.yml asks for, and lets Prometheus in there."""
+    config = (INFRA / "monitoring/prometheus/prometheus.yml").read_text(encoding="utf-8")
+    asked = set(re.findall(r"__meta_kubernetes_pod_annotation_prometheus_io_(\w+)", config))
+    assert asked >= {"scrape", "port", "path"}
+    number = 0
+    for title, manifests in rendered().items():
+        for workload in of_kind(manifests, "Deployment") + of_kind(manifests, "DaemonSet"):
+            template = workload["spec"]["template"]
+            notes = template["metadata"].get("annotations", {})
+            if template["spec"].get("hostNetwork"):
+                assert not notes, "the admin port listens on loopback there"
+                continue
+            port = "9900" if title.startswith("thalweg-edge.") else "8000"
+            assert notes == {
+                "prometheus.io/scrape": "true",
+                "prometheus.io/port": port,
+                "prometheus.io/path": "/metrics",
+            }, title
+            container = template["spec"]["containers"][0]
+            assert int(port) in [p["containerPort"] for p in container["ports"]]
+            for policy in of_kind(manifests, "NetworkPolicy"):
+                if policy["metadata"]["name"] == workload["metadata"]["name"]:
+                    assert policy["spec"]["ingress"][-1]["ports"][0]["port"] == int(port)
+            number += 1
+    counted("workloads", number)
+
+
+def test_traces_have_a_way_out():
+    """Traces, where wanted: the endpoint and the name in the environment, and that port alone."""
+    traced, untraced = "fastapi-app.traced", "fastapi-app.aws.prod"
+    env = {item["name"]: item.get("value") for item in container(traced)["env"]}
+    assert env["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel-collector.monitoring:4318"
+    assert env["OTEL_SERVICE_NAME"] == "fastapi-app"
+    names = {item["name"] for item in container(untraced)["env"]}
+    assert not [name for name in names if name.startswith("OTEL_")]
+    ways = {}
+    for title in (traced, untraced):
+        policy = one(rendered()[title], "NetworkPolicy", "fastapi-app")["spec"]
+        ways[title] = [r for r in policy["egress"] if 4318 in [p["port"] for p in r["ports"]]]
+    (way,) = ways[traced]
+    assert not ways[untraced] and len(way["ports"]) == 1
+    assert way["to"][0]["namespaceSelector"]["matchLabels"] == {
         "kubernetes.io/metadata.name": "monitoring"
     }
 
