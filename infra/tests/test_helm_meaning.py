@@ -107,6 +107,29 @@ def test_production_has_three_and_scales_on_two():
     assert deployment("fastapi-app.fixed-replicas")["spec"]["replicas"] == 5
 
 
+# What the application holds in memory when nobody asks it for anything.
+IDLE_BYTES = 78_000_000
+
+
+def test_an_idle_application_is_not_scaled_up(counted):
+    """No autoscaler's memory target is below what an idle application needs."""
+    number = 0
+    for title, manifests in rendered().items():
+        if title.startswith("thalweg-edge."):
+            continue
+        for scaler in of_kind(manifests, "HorizontalPodAutoscaler"):
+            (percent,) = [
+                metric["resource"]["target"]["averageUtilization"]
+                for metric in scaler["spec"]["metrics"]
+                if metric["resource"]["name"] == "memory"
+            ]
+            request = container(title)["resources"]["requests"]["memory"]
+            target = int(request.removesuffix("Mi")) * 1024**2 * percent / 100
+            assert target > 1.25 * IDLE_BYTES, (title, request, percent)
+            number += 1
+    counted("autoscalers", number)
+
+
 def test_pods_are_spread_over_zones_and_hosts(counted):
     """Every workload is spread over zones and hosts, by the labels it really has."""
     for manifests in rendered().values():
