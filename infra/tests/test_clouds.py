@@ -70,6 +70,23 @@ def test_what_is_installed_is_valid(counted) -> None:
     counted("manifests", k8s.validate(groups))
 
 
+def test_what_it_says_of_the_admin_port_is_so(counted) -> None:
+    """the Service that it names has the admin port, inside the cluster, and no other Service has it"""
+    import k8s
+
+    named = re.findall(r"`(thalweg-edge-\w+)`", PAGE.read_text().split("## 5.")[1])
+    assert named, "the page names no Service of the admin port"
+    for cloud in k8s.CLOUDS:
+        services = k8s.of_kind(k8s.rendered()[f"thalweg-edge.{cloud}.prod"], "Service")
+        having = {
+            service["metadata"]["name"]: service["spec"]["type"]
+            for service in services
+            if any(9900 in (port["port"], port["targetPort"]) for port in service["spec"]["ports"])
+        }
+        assert having == dict.fromkeys(named, "ClusterIP"), having
+    counted("clouds", len(k8s.CLOUDS))
+
+
 def test_values_named_exist(counted) -> None:
     """every value in its table is one that a chart has"""
     keys = "".join(
