@@ -10,10 +10,11 @@
 #   --for SECONDS       length of the outage (120)       --errors N        errors that are tolerated (0)
 #   --namespace NS      (apps)                           --name RELEASE    (fastapi-app)
 #   --dry-run           prints what it would change
-# Exit status: 0 no more errors than tolerated; 1 more; 2 usage; 3 refused, nothing was changed.
+# Exit status: 0 no more errors than tolerated; 1 more; 2 usage; 3 refused or not begun, nothing is left changed;
+# 4 not all could be restored: it says what is left to do by hand.
 set -euo pipefail
 
-mode=${1:-} context='' witness='' application='' hub='' seconds=120 errors_max=0 namespace=apps name=fastapi-app dry=0
+mode=${1:-} context='' witness='' application='' hub='' seconds=120 errors_max=0 namespace=apps name=fastapi-app dry=0 left=''
 switch=/tmp/unhealthy # drill.healthFailFile of the chart
 
 die() { echo "drill: $2" >&2; exit "$1"; }
@@ -48,11 +49,34 @@ change() { if ((dry)); then echo "would run: kubectl --context $context --namesp
 pods() { kube get pods --field-selector status.phase=Running -o name \
     --selector "app.kubernetes.io/instance=$name,app.kubernetes.io/component=serving"; }
 
-in_every_pod() { # python source, over the name of the switch
+in_pod() { # pod, python source over the name of the switch
+    change exec "$1" --container app -- python -c "import pathlib; pathlib.Path('$switch').$2"
+}
+
+make_sick() {
     local pod list
-    list=$(pods)
+    list=$(pods) || die 3 "the pods of $name in $context cannot be listed"
     [[ -n $list ]] || die 3 "no running pod of $name in $context"
-    for pod in $list; do change exec "$pod" --container app -- python -c "import pathlib; pathlib.Path('$switch').$1"; done
+    for pod in $list; do in_pod "$pod" "touch()" || die 3 "$pod cannot be reached: the drill is off"; done
+}
+
+# Every pod that can be reached; a second try for the others that still run. What is left goes to `left`.
+make_well() {
+    local pod list try wanted='' missed
+    left="the pods of $name"
+    for try in 1 2; do
+        if ((try == 2)); then sleep 2; fi
+        list=$(pods) || continue
+        missed=''
+        for pod in $list; do
+            if [[ -n $wanted && " $wanted" != *" $pod "* ]]; then continue; fi
+            in_pod "$pod" "unlink(missing_ok=True)" || missed+="$pod "
+        done
+        left=$missed
+        [[ -n $missed ]] || return 0
+        wanted=$missed
+    done
+    return 1
 }
 
 refuse_if_healed() {
@@ -64,13 +88,22 @@ refuse_if_healed() {
 }
 
 restore() {
+    local pod
     trap - EXIT
     echo "drill: $context comes back"
     if [[ $mode == scale ]]; then
-        change scale "deployment/$name" --replicas "$replicas"
-    else
-        in_every_pod "unlink(missing_ok=True)"
+        change scale "deployment/$name" --replicas "$replicas" && return
+        sleep 2
+        change scale "deployment/$name" --replicas "$replicas" && return
+        die 4 "still at zero; by hand: kubectl --context $context --namespace $namespace scale deployment/$name --replicas $replicas"
     fi
+    make_well && return
+    echo "drill: still unhealthy: $left; by hand, for each:" >&2
+    for pod in $left; do
+        [[ $pod == pod/* ]] || continue
+        echo "  kubectl --context $context --namespace $namespace exec $pod --container app -- rm -f $switch" >&2
+    done
+    exit 4
 }
 
 watch_witness() {
@@ -97,6 +130,6 @@ if [[ $mode == scale ]]; then
     # Zero also stops the autoscaler, until there are pods again.
     change scale "deployment/$name" --replicas 0
 else
-    in_every_pod "touch()"
+    make_sick
 fi
 watch_witness

@@ -48,6 +48,7 @@ TOGGLES: dict[str, dict[str, Any]] = {
         "own-secret": {"secretName": "stores"},
         "paths": {"ingress": {"enabled": True, "hosts": ["a.example.com"], "paths": ["/a", "/b"]}},
         "no-policies": {"networkPolicy": {"enabled": False}},
+        "traced": {"tracing": {"enabled": True}},
         "operators": {"rbac": {"operators": ["oncall"]}},
         "vpa-acts": {
             "autoscaling": {"enabled": False},

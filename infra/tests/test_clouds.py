@@ -5,7 +5,13 @@ from __future__ import annotations
 import re
 
 from conftest import INFRA, ROOT
-from test_runbook import edge_lines_parse, flags, kubectl_lines_parse, of
+from test_runbook import (
+    edge_lines_parse,
+    flags,
+    kubectl_lines_parse,
+    namespaces_are_those_of_gitops,
+    of,
+)
 
 PAGE = ROOT / "docs" / "clouds.md"
 HELM_FLAGS = {
@@ -28,6 +34,11 @@ def test_commands_run(counted) -> None:
         named = words[words.index("--file") + 1] if "--file" in words else "."
         assert (ROOT / named).exists(), words
     counted("commands", number + len(of("helm", PAGE)) + len(of("docker", PAGE)))
+
+
+def test_namespaces_are_those_of_gitops(counted) -> None:
+    """each release is installed and looked for where GitOps puts it"""
+    counted("lines", namespaces_are_those_of_gitops(PAGE))
 
 
 def test_what_is_installed_is_valid(counted) -> None:
@@ -57,6 +68,23 @@ def test_what_is_installed_is_valid(counted) -> None:
         for stage in stages
     }
     counted("manifests", k8s.validate(groups))
+
+
+def test_what_it_says_of_the_admin_port_is_so(counted) -> None:
+    """the Service that it names has the admin port, inside the cluster, and no other Service has it"""
+    import k8s
+
+    named = re.findall(r"`(thalweg-edge-\w+)`", PAGE.read_text().split("## 5.")[1])
+    assert named, "the page names no Service of the admin port"
+    for cloud in k8s.CLOUDS:
+        services = k8s.of_kind(k8s.rendered()[f"thalweg-edge.{cloud}.prod"], "Service")
+        having = {
+            service["metadata"]["name"]: service["spec"]["type"]
+            for service in services
+            if any(9900 in (port["port"], port["targetPort"]) for port in service["spec"]["ports"])
+        }
+        assert having == dict.fromkeys(named, "ClusterIP"), having
+    counted("clouds", len(k8s.CLOUDS))
 
 
 def test_values_named_exist(counted) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import INFRA, ROOT, find_tool, run
-from k8s import CHARTS, CLOUDS, HELM, Manifest, of_kind, one, parsed, rendered, validate
+from k8s import CHARTS, CLOUDS, HELM, SERVICES, Manifest, of_kind, one, parsed, rendered, validate
 
 GITOPS = INFRA / "gitops"
 SETS = ("regions", "edges", "services")
@@ -44,9 +44,13 @@ def generated(applications: Manifest) -> list[Manifest]:
     return made
 
 
-def applications() -> list[Manifest]:
+def generated_applications() -> list[Manifest]:
     sets = [generated(one(read(f"argocd/{name}.yaml"), "ApplicationSet")) for name in SETS]
-    return [*itertools.chain(*sets), *read("argocd/application.yaml")]
+    return [*itertools.chain(*sets)]
+
+
+def applications() -> list[Manifest]:
+    return [*generated_applications(), *read("argocd/application.yaml")]
 
 
 def test_objects_are_valid(counted):
@@ -56,7 +60,7 @@ def test_objects_are_valid(counted):
     }
     groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves")}
     groups |= {f"flux-{cloud}": cloud_releases(cloud) for cloud in CLOUDS}
-    assert all(groups.values()) and len(groups) == 12
+    assert all(groups.values()) and len(groups) == 13
     counted("objects", validate(groups))
 
 
@@ -102,6 +106,15 @@ def test_balancer_controller_on_aws():
     assert spec["destination"]["name"] in [app["spec"]["destination"]["name"] for app in hub]
 
 
+def test_balancer_controller_keeps_its_authority():
+    """AWS: no certificate is made while rendering, which would change what runs at every sync."""
+    spec = one(read("argocd/platform.yaml"), "Application")["spec"]
+    assert spec["source"]["helm"]["valuesObject"].get("enableCertManager") is True
+    assert spec["syncPolicy"]["retry"]["limit"] == -1, "cert-manager may come after it"
+    for page in (GITOPS / "README.md", HELM / "README.md"):
+        assert re.search(r"cert-manager.*Load Balancer Controller", page.read_text()), page
+
+
 def test_argo_waves(counted):
     """Argo CD: one canary cloud, then one at a time; prune, self-heal; the switch is on."""
     for name in SETS:
@@ -139,18 +152,40 @@ def test_flux_waves(counted):
         assert spec["sourceRef"]["name"] == source["metadata"]["name"]
         assert (ROOT / spec["path"] / "kustomization.yaml").exists()
         releases = of_kind(cloud_releases(name), "HelmRelease")
-        assert [release["spec"]["releaseName"] for release in releases] == list(CHARTS)
+        names = {release["spec"]["releaseName"] for release in releases}
+        assert names == {*CHARTS, *SERVICES} and len(releases) == len(names)
         for release in releases:
             chart = release["spec"]["chart"]["spec"]
+            title = release["spec"]["releaseName"]
             assert all((ROOT / path).stat().st_size for path in chart["valuesFiles"])
-            assert (
-                f"./{(HELM / release['spec']['releaseName']).relative_to(ROOT)}" == chart["chart"]
+            owner = HELM / ("fastapi-app" if title in SERVICES else title)
+            assert f"./{owner.relative_to(ROOT)}" == chart["chart"]
+            assert (f"values-services/{title}.yaml" in chart["valuesFiles"][-1]) == (
+                title in SERVICES
             )
             assert any(f"values-{name}.yaml" in path for path in chart["valuesFiles"])
             assert release["spec"]["kubeConfig"]["secretRef"]["name"] == f"cluster-{name}"
             assert release["spec"]["test"]["enable"] is True
             assert release["spec"]["upgrade"]["remediation"]["strategy"] == "rollback"
     counted("waves", len(waves))
+
+
+def test_flux_pins_each_cloud(counted):
+    """Flux: every release of a cloud comes from that cloud's own source, which is at a tag."""
+    seen = set()
+    for cloud in CLOUDS:
+        objects = cloud_releases(cloud)
+        source = one(objects, "GitRepository")
+        assert set(source["spec"]["ref"]) == {"tag"}, f"{cloud} would move with a branch"
+        for release in of_kind(objects, "HelmRelease"):
+            ref = release["spec"]["chart"]["spec"]["sourceRef"]
+            assert ref == {"kind": "GitRepository", "name": source["metadata"]["name"]}
+            assert source["metadata"]["namespace"] == release["metadata"]["namespace"]
+        seen.add(source["metadata"]["name"])
+    assert len(seen) == len(CLOUDS)
+    argo = {app["spec"]["source"]["helm"]["releaseName"] for app in applications()}
+    assert argo == {r["spec"]["releaseName"] for r in of_kind(objects, "HelmRelease")}
+    counted("sources", len(seen))
 
 
 def test_bake_holds_the_wave_open():
@@ -170,7 +205,7 @@ def test_self_heal_leaves_the_drill_alone():
         (ignored,) = application["spec"]["ignoreDifferences"]
         assert (ignored["kind"], ignored["jsonPointers"]) == ("Deployment", ["/spec/replicas"])
         assert "RespectIgnoreDifferences=true" in application["spec"]["syncPolicy"]["syncOptions"]
-    for release in cloud_releases("aws"):
+    for release in of_kind(cloud_releases("aws"), "HelmRelease"):
         assert release["spec"]["driftDetection"]["ignore"][0]["paths"] == ["/spec/replicas"]
     for cloud in CLOUDS:
         assert "replicas" not in one(rendered()[f"fastapi-app.{cloud}.prod"], "Deployment")["spec"]
@@ -180,8 +215,13 @@ KUBECTL = """#!/bin/sh
 echo "kubectl $*" >>"$CALLS"
 case "$*" in
 *"get application"*) echo "$IGNORED" ;;
-*"get pods"*) printf 'pod/a\\npod/b\\n' ;;
+*"get pods"*) printf 'pod/a\\npod/b\\npod/c\\n' ;;
 *"{.spec.replicas}"*) echo 4 ;;
+esac
+# $BROKEN: what a call must contain to fail; $TIMES: how often it fails.
+[ -z "$BROKEN" ] && exit 0
+case "$*" in
+*"$BROKEN"*) [ "$(grep -cF -- "$BROKEN" "$CALLS")" -gt "$TIMES" ] || exit 1 ;;
 esac
 """
 CURL = """#!/bin/sh
@@ -192,16 +232,22 @@ echo "curl $*" >>"$CALLS"
 
 @pytest.fixture
 def drill(tmp_path: pathlib.Path):
-    """drill(*arguments, ignored=…, failing=…) → (result, changes made, in order)."""
+    """drill(*arguments, ignored=…, failing=…, broken=…) → (result, changes made, in order)."""
     for name, text in (("kubectl", KUBECTL), ("curl", CURL), ("sleep", "#!/bin/sh\n")):
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(stat.S_IRWXU)
     calls = tmp_path / "calls"
 
-    def go(*arguments: str, ignored: str = '["/spec/replicas"]', failing: int = 0):
+    def go(
+        *arguments: str,
+        ignored: str = '["/spec/replicas"]',
+        failing: int = 0,
+        broken: tuple[str, int] = ("", 0),
+    ):
         calls.write_text("")
         path = f"{tmp_path}:{os.environ['PATH']}"
         env = {"PATH": path, "CALLS": str(calls), "IGNORED": ignored, "FAILING": str(failing)}
+        env |= {"BROKEN": broken[0], "TIMES": str(broken[1])}
         result = run(GITOPS / "drill.sh", *arguments, **env)
         return result, [call for call in calls.read_text().splitlines() if " get " not in call]
 
@@ -241,13 +287,34 @@ def test_drill_by_the_applications_own_switch(drill):
     result, calls = drill("health", *COMMON)
     assert result.returncode == 0, result.stderr
     execs = [call for call in calls if " exec " in call]
-    assert ["touch()" in call for call in execs] == [True, True, False, False]
-    assert all("unlink(missing_ok=True)" in call for call in execs[2:])
+    assert ["touch()" in call for call in execs] == [True] * 3 + [False] * 3
+    assert all("unlink(missing_ok=True)" in call for call in execs[3:])
     container = one(rendered()["fastapi-app.aws.prod"], "Deployment")
     container = container["spec"]["template"]["spec"]["containers"][0]
     env = {item["name"]: item.get("value") for item in container["env"]}
     assert all(f"'{env['HEALTH_CHECK_FAIL_FILE']}'" in call for call in execs)
     assert all(f"--container {container['name']} " in call for call in execs)
+
+
+def test_drill_restores_the_pods_that_it_can_reach(drill):
+    """One pod that cannot be reached keeps no other ill: retried once, then named, exit 4."""
+    undone = [f"exec pod/{pod} --container app -- python -c import pathlib;" for pod in "abc"]
+
+    def unlinked(calls: list[str]) -> list[str]:
+        return [call.split("exec pod/")[1][0] for call in calls if "unlink(" in call]
+
+    path = "pathlib.Path('/tmp/unhealthy')"
+    broken = f"{undone[0]} {path}.unlink"
+    result, calls = drill("health", *COMMON, broken=(broken, 99))
+    assert unlinked(calls) == ["a", "b", "c", "a"]
+    assert result.returncode == 4 and "pod/a" in result.stderr and "pod/b" not in result.stderr
+    assert "kubectl --context aws --namespace apps exec pod/a" in result.stderr
+    result, calls = drill("health", *COMMON, broken=(broken, 1))
+    assert result.returncode == 0 and unlinked(calls) == ["a", "b", "c", "a"]
+    result, calls = drill("health", *COMMON, broken=(broken, 99), failing=2)
+    assert result.returncode == 4, "a region that is still ill is worse than lost requests"
+    result, calls = drill("health", *COMMON, broken=(f"{undone[1]} {path}.touch", 99))
+    assert result.returncode == 3 and sorted(unlinked(calls)) == ["a", "b", "c"]
 
 
 def test_drill_says_what_is_wrong(drill, counted):

@@ -7,8 +7,8 @@ import re
 import subprocess
 import sys
 
-from conftest import run
-from k8s import CHARTS, CLOUDS, SERVICES, of_kind, one, render, rendered, values_of
+from conftest import INFRA, run
+from k8s import CHARTS, CLOUDS, HELM, SERVICES, of_kind, one, render, rendered, values_of
 
 
 def deployment(title: str):
@@ -45,9 +45,26 @@ def test_drain_fits_the_grace_period(counted):
                 )
                 assert needed >= 10
             else:
-                needed = pod["containers"][0]["lifecycle"]["preStop"]["sleep"]["seconds"]
+                app = pod["containers"][0]
+                env = {item["name"]: item.get("value") for item in app["env"]}
+                needed = app["lifecycle"]["preStop"]["sleep"]["seconds"]
+                needed += int(env["UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN"])
             assert needed < pod["terminationGracePeriodSeconds"], title
     counted("value sets", len(rendered()))
+
+
+# Seconds after which the balancer in front stops reusing a connection: ALB, Google's front ends, nginx.
+BALANCER_IDLE = {"aws": 60, "gcp": 600, "azure": 60}
+
+
+def test_connections_outlive_the_balancers_reuse(counted):
+    """The application closes an idle connection only after its balancer has stopped using it."""
+    titles = [t for t in rendered() if t.split(".")[0] != "thalweg-edge"]
+    for title in titles:
+        env = {item["name"]: item.get("value") for item in container(title)["env"]}
+        kept = int(env["UVICORN_TIMEOUT_KEEP_ALIVE"])
+        assert kept > BALANCER_IDLE.get(title.split(".")[1], 4), (title, kept)
+    counted("value sets", len(titles))
 
 
 def test_probes_ask_the_right_question():
@@ -88,6 +105,29 @@ def test_production_has_three_and_scales_on_two():
     cpu = next(m["resource"]["target"] for m in spec["metrics"] if m["resource"]["name"] == "cpu")
     assert (spec["minReplicas"], spec["maxReplicas"], cpu["averageUtilization"]) == (3, 10, 50)
     assert deployment("fastapi-app.fixed-replicas")["spec"]["replicas"] == 5
+
+
+# What the application holds in memory when nobody asks it for anything.
+IDLE_BYTES = 78_000_000
+
+
+def test_an_idle_application_is_not_scaled_up(counted):
+    """No autoscaler's memory target is below what an idle application needs."""
+    number = 0
+    for title, manifests in rendered().items():
+        if title.startswith("thalweg-edge."):
+            continue
+        for scaler in of_kind(manifests, "HorizontalPodAutoscaler"):
+            (percent,) = [
+                metric["resource"]["target"]["averageUtilization"]
+                for metric in scaler["spec"]["metrics"]
+                if metric["resource"]["name"] == "memory"
+            ]
+            request = container(title)["resources"]["requests"]["memory"]
+            target = int(request.removesuffix("Mi")) * 1024**2 * percent / 100
+            assert target > 1.25 * IDLE_BYTES, (title, request, percent)
+            number += 1
+    counted("autoscalers", number)
 
 
 def test_pods_are_spread_over_zones_and_hosts(counted):
@@ -139,6 +179,24 @@ def test_cloud_balancers():
         assert [port["port"] for port in service["spec"]["ports"]] == [80, 443]
 
 
+def test_no_two_ingresses_claim_the_same(counted):
+    """Within a cloud no two releases claim the same host, nor the same reserved address."""
+    number = 0
+    for cloud in CLOUDS:
+        claimed: dict[str, str] = {}
+        for release in ("fastapi-app", *SERVICES):
+            for ingress in of_kind(rendered()[f"{release}.{cloud}.prod"], "Ingress"):
+                address = "kubernetes.io/ingress.global-static-ip-name"
+                claims = [rule["host"] for rule in ingress["spec"]["rules"]]
+                claims += [v for k, v in ingress["metadata"]["annotations"].items() if k == address]
+                assert (cloud == "gcp") == (len(claims) == 2), claims
+                for claim in claims:
+                    key = f"{cloud}: {claim}"
+                    assert claimed.setdefault(key, release) == release, (key, release, claimed)
+                    number += 1
+    counted("claims", number)
+
+
 def test_secrets_come_from_where_they_are_kept():
     """External Secrets feed the app's environment and the edge's token; TLS by cert-manager."""
     providers = {
@@ -173,6 +231,56 @@ def test_secrets_come_from_where_they_are_kept():
     )
 
 
+# What a store takes as a name: Key Vault would read what stands before a slash as a kind of object.
+NAMES = {
+    "aws": r"[A-Za-z0-9/_+=.@-]{1,512}",
+    "gcpsm": r"[A-Za-z0-9_-]{1,255}",
+    "azurekv": r"[A-Za-z0-9-]{1,127}",
+    "vault": r"[A-Za-z0-9/_-]+",
+}
+
+
+def test_secrets_resolve_in_their_store(counted):
+    """Each secret's name is one its store takes; Key Vault has a tenant, Vault a property."""
+    seen = set()
+    for title, manifests in rendered().items():
+        for external in of_kind(manifests, "ExternalSecret"):
+            ((provider, spec),) = one(manifests, "SecretStore")["spec"]["provider"].items()
+            for item in external["spec"]["data"]:
+                ref = item["remoteRef"]
+                assert re.fullmatch(NAMES[provider], ref["key"]), (title, ref)
+                assert provider != "vault" or ref["property"], (title, ref)
+                seen.add((title, ref["key"]))
+            if provider == "azurekv":
+                assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", spec["tenantId"])
+    providers = {title.split(".")[1] for title, _ in seen}
+    assert providers >= {*CLOUDS, "vault"}
+    counted("secrets", len(seen))
+
+
+def test_certificates_can_be_proven(counted):
+    """Where an ingress has a certificate, its balancer reaches cert-manager's solver pods."""
+    solver = {"acme.cert-manager.io/http01-solver": "true"}
+    number = 0
+    for title, manifests in rendered().items():
+        opened = [
+            policy["spec"]
+            for policy in of_kind(manifests, "NetworkPolicy")
+            if policy["spec"]["podSelector"].get("matchLabels") == solver
+        ]
+        wanted = of_kind(manifests, "Ingress") and of_kind(manifests, "Certificate")
+        assert bool(wanted) == bool(opened), title
+        for spec in opened:
+            (rule,) = spec["ingress"]
+            assert spec["policyTypes"] == ["Ingress"] and [p["port"] for p in rule["ports"]] == [8089]
+            own = one(manifests, "NetworkPolicy", one(manifests, "Deployment")["metadata"]["name"])
+            assert rule["from"] == own["spec"]["ingress"][0]["from"], title
+            number += 1
+    text = (HELM / "README.md").read_text(encoding="utf-8")
+    assert "DNS-01" in text and "8089" in text
+    counted("policies", number)
+
+
 def test_services_call_each_other_by_policy(counted):
     """The five services: both sides say alike who calls whom; only the gateway is public."""
     calls, taken = set(), set()
@@ -203,6 +311,53 @@ def test_edge_may_reach_its_endpoints():
     assert {port["port"] for port in clients["ports"]} == {8080}
     assert [port["port"] for port in operators["ports"]] == [9900]
     assert operators["from"][0]["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "monitoring"
+    }
+
+
+def test_prometheus_without_operator_finds_the_pods(counted):
+    """Every pod carries the annotations that prometheus.yml asks for, and lets Prometheus in there."""
+    config = (INFRA / "monitoring/prometheus/prometheus.yml").read_text(encoding="utf-8")
+    asked = set(re.findall(r"__meta_kubernetes_pod_annotation_prometheus_io_(\w+)", config))
+    assert asked >= {"scrape", "port", "path"}
+    number = 0
+    for title, manifests in rendered().items():
+        for workload in of_kind(manifests, "Deployment") + of_kind(manifests, "DaemonSet"):
+            template = workload["spec"]["template"]
+            notes = template["metadata"].get("annotations", {})
+            if template["spec"].get("hostNetwork"):
+                assert not notes, "the admin port listens on loopback there"
+                continue
+            port = "9900" if title.startswith("thalweg-edge.") else "8000"
+            assert notes == {
+                "prometheus.io/scrape": "true",
+                "prometheus.io/port": port,
+                "prometheus.io/path": "/metrics",
+            }, title
+            container = template["spec"]["containers"][0]
+            assert int(port) in [p["containerPort"] for p in container["ports"]]
+            for policy in of_kind(manifests, "NetworkPolicy"):
+                if policy["metadata"]["name"] == workload["metadata"]["name"]:
+                    assert policy["spec"]["ingress"][-1]["ports"][0]["port"] == int(port)
+            number += 1
+    counted("workloads", number)
+
+
+def test_traces_have_a_way_out():
+    """Traces, where wanted: the endpoint and the name in the environment, and that port alone."""
+    traced, untraced = "fastapi-app.traced", "fastapi-app.aws.prod"
+    env = {item["name"]: item.get("value") for item in container(traced)["env"]}
+    assert env["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://otel-collector.monitoring:4318"
+    assert env["OTEL_SERVICE_NAME"] == "fastapi-app"
+    names = {item["name"] for item in container(untraced)["env"]}
+    assert not [name for name in names if name.startswith("OTEL_")]
+    ways = {}
+    for title in (traced, untraced):
+        policy = one(rendered()[title], "NetworkPolicy", "fastapi-app")["spec"]
+        ways[title] = [r for r in policy["egress"] if 4318 in [p["port"] for p in r["ports"]]]
+    (way,) = ways[traced]
+    assert not ways[untraced] and len(way["ports"]) == 1
+    assert way["to"][0]["namespaceSelector"]["matchLabels"] == {
         "kubernetes.io/metadata.name": "monitoring"
     }
 

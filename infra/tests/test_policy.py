@@ -104,8 +104,9 @@ def test_pods_cannot_create_pods(counted):
 
 
 def test_operators_may_drill_and_no_more():
-    """The operators' role: look, scale this release, throw the switch in a pod; no more."""
+    """The operators' role: what the runbook does to this release and in its pods; no more."""
     manifests = rendered()["fastapi-app.operators"]
+    assert sum(map(len, (of_kind(manifests, kind) for kind in ("Role", "RoleBinding")))) == 2
     allowed = {
         (group, resource, verb)
         for role in of_kind(manifests, "Role")
@@ -115,4 +116,15 @@ def test_operators_may_drill_and_no_more():
         for verb in rule["verbs"]
         if verb not in ("get", "list", "watch")
     }
-    assert allowed == {("apps", "deployments/scale", "patch"), ("", "pods/exec", "create")}
+    assert allowed == {
+        ("apps", "deployments/scale", "patch"),
+        ("autoscaling", "horizontalpodautoscalers", "patch"),
+        ("", "pods/exec", "create"),
+        ("", "pods/portforward", "create"),
+    }
+    for role in of_kind(rendered()["thalweg-edge.gcp.prod"], "Role"):
+        for rule in role["rules"]:
+            beyond = set(rule["verbs"]) - {"get", "list", "watch"}
+            free = set(rule["resources"]) & {"pods/exec", "pods/portforward", "certificaterequests"}
+            assert not beyond or free or rule["resourceNames"] == ["thalweg-edge"], rule
+            assert "secrets" not in rule["resources"] and "*" not in rule["verbs"]

@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 
+import test_gitops
 from conftest import ROOT, run
 from edge import find_edge
 
@@ -162,6 +163,143 @@ def test_cluster_commands_parse(counted) -> None:
         if verb == "rollback":
             assert "0" in words, "1 would be the first release ever"
     counted("commands", kubectl_lines_parse(RUNBOOK) + len(of("helm")))
+
+
+@functools.cache
+def homes() -> dict[str, str]:
+    """Release → namespace, as GitOps installs it."""
+    applications = test_gitops.applications()
+    return {
+        app["spec"]["source"]["helm"]["releaseName"]: app["spec"]["destination"]["namespace"]
+        for app in applications
+    }
+
+
+def value_after(words: tuple[str, ...], *names: str) -> str | None:
+    """The value of the first of these flags, given after it or after an equals sign."""
+    for at, word in enumerate(words):
+        if word in names:
+            return words[at + 1]
+        if word.split("=", 1)[0] in names and word.startswith("--"):
+            return word.split("=", 1)[1]
+    return None
+
+
+def namespaces_are_those_of_gitops(document: pathlib.Path) -> int:
+    """Fails unless each release is looked for where GitOps puts it; how many lines name one."""
+    managed = {obj["metadata"].get("namespace") for obj in test_gitops.read("argocd/project.yaml")}
+    lines = [(name, words) for name in ("kubectl", "helm") for words in of(name, document)]
+    lines += [("drill.sh", words) for words in of("drill.sh")] if document == RUNBOOK else []
+    named = 0
+    for name, words in lines:
+        namespace = value_after(words, "--namespace")
+        if namespace is None:
+            assert name == "helm" and words[0] in ("lint", "template"), words
+            continue
+        assert namespace in {*homes().values(), *managed}, (name, words)
+        for word in words:
+            release = word.removeprefix("deployment/")
+            if release in homes() and namespace not in managed:
+                assert namespace == homes()[release], (name, words)
+                named += 1
+    return named
+
+
+def test_namespaces_and_applications_are_those_of_gitops(counted) -> None:
+    """every release is where GitOps installs it, every Application is one that it makes"""
+    number = namespaces_are_those_of_gitops(RUNBOOK)
+    titles = {app["metadata"]["name"] for app in test_gitops.generated_applications()}
+    for words in of("kubectl"):
+        if "application" in words:
+            assert words[words.index("application") + 1] in titles, words
+    assert "namespace=apps name=fastapi-app" in (ROOT / SCRIPTS[0]).read_text()
+    counted("lines", number)
+
+
+def test_selectors_select_the_serving_pods_of_one_release(counted) -> None:
+    """a selector takes the running pods of its release: no finished check, no other service"""
+    import k8s
+
+    asked = [words for words in of("kubectl") if value_after(words, "-l", "--selector")]
+    assert asked
+    for words in asked:
+        wanted = dict(p.split("=") for p in value_after(words, "-l", "--selector").split(","))
+        assert value_after(words, "--field-selector") == "status.phase=Running", words
+        chosen = []
+        for title, manifests in k8s.rendered().items():
+            if not title.endswith(".aws.prod"):
+                continue
+            for pod in k8s.of_kind(manifests, "Deployment") + k8s.of_kind(manifests, "Pod"):
+                meta = pod["spec"].get("template", pod)["metadata"]
+                home = homes()[title.split(".")[0]]
+                if home == value_after(words, "--namespace") and wanted.items() <= meta["labels"].items():
+                    chosen.append((pod["kind"], title.split(".")[0]))
+        assert chosen == [("Deployment", "fastapi-app")], (words, chosen)
+    counted("selectors", len(asked))
+
+
+KINDS = {
+    "deployment": ("apps", "deployments"),
+    "hpa": ("autoscaling", "horizontalpodautoscalers"),
+    "pods": ("", "pods"),
+    "pod": ("", "pods"),
+    "application": ("argoproj.io", "applications"),
+    "certificate": ("cert-manager.io", "certificates"),
+    "certificaterequest": ("cert-manager.io", "certificaterequests"),
+    "certificaterequests": ("cert-manager.io", "certificaterequests"),
+}
+IN_A_POD = {"exec": "pods/exec", "port-forward": "pods/portforward", "logs": "pods/log"}
+
+
+def asked_of_the_cluster(words: tuple[str, ...]) -> set[tuple[str, str, str, str]]:
+    """(group, resource, verb, name or "") that kubectl asks for to do a line."""
+    verb, rest = words[4], list(words[5:])
+    if verb == "rollout":
+        rest.pop(0)
+    kind, _, name = rest[0].partition("/")
+    name = name or (rest[1] if len(rest) > 1 and not rest[1].startswith("-") else "")
+    group, resource = KINDS[kind]
+    if verb in IN_A_POD:
+        found = set() if kind == "pod" else {(group, resource, "get", name), ("", "pods", "list", "")}
+        does = "get" if verb == "logs" else "create"
+        return found | {("", "pods", "get", ""), ("", IN_A_POD[verb], does, "")}
+    if verb == "rollout":
+        return {(group, resource, does, "") for does in ("get", "list", "watch")}
+    if verb == "scale":
+        return {(group, resource, "get", name), (group, f"{resource}/scale", "patch", name)}
+    if verb == "describe":
+        return {(group, resource, "get", name), ("", "events", "list", "")}
+    if verb == "get":
+        return {(group, resource, "get" if name else "list", name)}
+    assert verb in ("patch", "delete"), f"say here what `kubectl {verb}` asks for"
+    return {(group, resource, "get", name), (group, resource, verb, name)}
+
+
+def allows(rule: dict, group: str, resource: str, verb: str, name: str) -> bool:
+    named = rule.get("resourceNames")
+    held = {group} <= set(rule["apiGroups"]) and resource in rule["resources"]
+    return held and verb in rule["verbs"] and (not named or name in named)
+
+
+def test_on_call_may_do_every_line(counted) -> None:
+    """the group `oncall` has the rights for every kubectl line, from the charts' and the hub's roles"""
+    import k8s
+
+    asked = set()
+    for words in of("kubectl"):
+        namespace, cloud = words[3], words[1].split("-")[0]
+        if namespace == "argocd":
+            manifests = test_gitops.read("argocd/access.yaml")
+        else:
+            release = next(name for name, home in homes().items() if home == namespace and name in k8s.CHARTS)
+            manifests = k8s.rendered()[f"{release}.{cloud}.prod"]
+        binding = k8s.one(manifests, "RoleBinding")
+        assert [entry["name"] for entry in binding["subjects"]] == ["oncall"]
+        rules = k8s.one(manifests, "Role", binding["roleRef"]["name"])["rules"]
+        for one in asked_of_the_cluster(words):
+            assert any(allows(rule, *one) for rule in rules), (words, one)
+            asked.add(one)
+    counted("rights", len(asked))
 
 
 def test_drill_script_takes_its_arguments() -> None:

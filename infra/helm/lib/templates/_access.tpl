@@ -1,4 +1,4 @@
-{{/* Who may do what: the pods nothing, the operators what a drill needs and no more. */}}
+{{/* Who may do what: the pods nothing, the operators what RUNBOOK.md does by kubectl and no more. */}}
 
 {{- define "lib.rbac" -}}
 apiVersion: v1
@@ -27,10 +27,27 @@ rules:
     resources: [deployments/scale]
     resourceNames: [{{ .Release.Name }}]
     verbs: [get, patch]
-  # The drill throws the application's own switch inside its pods.
+  {{- if .Values.autoscaling.enabled }}
+  # The floor of a region that takes over another's traffic.
+  - apiGroups: [autoscaling]
+    resources: [horizontalpodautoscalers]
+    resourceNames: [{{ .Release.Name }}]
+    verbs: [get, patch]
+  {{- end }}
+  # The drill throws the application's own switch inside its pods; an edge's admin port is reached by a forward.
   - apiGroups: [""]
-    resources: [pods/exec]
+    resources: [pods/exec, pods/portforward]
     verbs: [create]
+  {{- if .Values.certificate.enabled }}
+  - apiGroups: [cert-manager.io]
+    resources: [certificates]
+    resourceNames: [{{ .Release.Name }}]
+    verbs: [get]
+  # A failed request is deleted to have it made again; cert-manager chooses its name.
+  - apiGroups: [cert-manager.io]
+    resources: [certificaterequests]
+    verbs: [get, list, delete]
+  {{- end }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding

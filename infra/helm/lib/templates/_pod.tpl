@@ -16,6 +16,13 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{/* What a Prometheus without the operator looks for in pods: the port of /metrics. */}}
+{{- define "lib.scrape" -}}
+prometheus.io/scrape: "true"
+prometheus.io/port: {{ . | quote }}
+prometheus.io/path: /metrics
+{{- end }}
+
 {{- define "lib.pod" -}}
 serviceAccountName: {{ .Release.Name }}
 automountServiceAccountToken: false

@@ -24,6 +24,7 @@ gcpsm:
 azurekv:
   authType: WorkloadIdentity
   vaultUrl: {{ required "externalSecret.azure.vaultUrl is needed with provider azure" .azure.vaultUrl }}
+  tenantId: {{ required "externalSecret.azure.tenantId is needed with provider azure" .azure.tenantId | quote }}
   serviceAccountRef:
     name: {{ $root.Release.Name }}
 {{- else }}
@@ -68,7 +69,10 @@ spec:
     {{- range $key, $remote := .keys }}
     - secretKey: {{ $key }}
       remoteRef:
-        key: {{ $remote | quote }}
+        key: {{ $remote.name | quote }}
+        {{- with $remote.property | default (ternary "value" "" (eq $.Values.externalSecret.provider "vault")) }}
+        property: {{ . | quote }}
+        {{- end }}
     {{- end }}
 {{- end }}
 {{- end }}

@@ -37,6 +37,10 @@ volumeMounts:
 metadata:
   labels:
     {{- include "lib.labels" . | nindent 4 }}
+  {{- if not .Values.hostNetwork }}
+  annotations:
+    {{- include "lib.scrape" 9900 | nindent 4 }}
+  {{- end }}
 spec:
   {{- include "lib.pod" . | nindent 2 }}
   {{- if .Values.hostNetwork }}
