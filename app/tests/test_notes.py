@@ -126,6 +126,13 @@ def test_what_cannot_be_stored_is_refused(region: Region, body: bytes) -> None:
     assert region.client.get("/notes", params={"limit": 1}).json() == before
 
 
+def test_the_longest_note_fits_however_it_is_written(region: Region) -> None:
+    body = b'{"text": "' + b"\\ud83d\\udc22" * 2000 + b'"}'
+    headers = {"content-type": "application/json"}
+    answer = region.client.post("/notes", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["text"]) == (201, "🐢" * 2000)
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", str(2**63), "1%00", "1;DROP"])
 def test_what_is_no_number_of_a_note_is_refused(region: Region, number: str) -> None:
     for method in ("GET", "DELETE"):

@@ -89,6 +89,60 @@ def test_echo_streams_while_the_body_is_still_coming(start_region: StartRegion) 
         receive_until(connection, b"second")
 
 
+LIMIT = 65_536
+
+
+def note_of(size: int) -> bytes:
+    """A note's JSON of exactly that many bytes: blanks fill it up."""
+    return b'{"text": "a"}'.ljust(size)
+
+
+@pytest.mark.parametrize(("size", "status"), [(LIMIT, 501), (LIMIT + 1, 413)])
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_above_the_limit_is_refused_and_counted(
+    start_region: StartRegion, size: int, status: int, chunked: bool
+) -> None:
+    client, body = start_region().client, note_of(size)
+    answer = client.post(
+        "/notes",
+        content=iter([body[:60_000], body[60_000:]]) if chunked else body,
+        headers={"content-type": "application/json", "x-request-id": "big"},
+    )
+    assert (answer.status_code, answer.json()["request_id"]) == (status, "big")
+    assert answer.json()["error"] == {413: "too_large", 501: "no_database"}[status]
+    line = f'app_requests_total{{method="POST",route="/notes",status="{status}"}} 1.0'
+    assert line in client.get("/metrics").text.splitlines()
+
+
+def test_what_is_too_large_is_refused_before_it_is_sent(start_region: StartRegion) -> None:
+    with open_connection(start_region()) as connection:
+        connection.sendall(
+            b"POST /notes HTTP/1.1\r\nHost: a\r\nContent-Length: 300000000\r\n"
+            b"Expect: 100-continue\r\n\r\n"
+        )
+        assert receive_until(connection, b"\r\n\r\n").startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_huge_body_costs_no_memory(start_region: StartRegion, chunked: bool) -> None:
+    region = start_region()
+    pieces, headers = [bytes(1_000_000)] * 100, {"content-type": "application/json"}
+    if not chunked:
+        headers["content-length"] = "100000000"
+    answer = region.client.post("/notes", content=iter(pieces), headers=headers)
+    assert answer.status_code == 413
+    status = Path(f"/proc/{region.process.pid}/status").read_text()
+    peak_kb = int(status.partition("VmHWM:")[2].split()[0])
+    assert peak_kb < 150_000
+    assert region.client.get("/hello").status_code == 200
+
+
+def test_a_stream_does_not_mind_a_body_that_nobody_reads(start_region: StartRegion) -> None:
+    client, body = start_region().client, bytes(1_000_000)
+    assert client.request("GET", "/bytes/5", content=body).content == bytes(range(5))
+    assert client.request("GET", "/sse?count=1", content=body).status_code == 200
+
+
 def test_echo_says_continue_to_a_client_that_waits_for_it(start_region: StartRegion) -> None:
     with open_connection(start_region()) as connection:
         connection.sendall(
