@@ -207,6 +207,29 @@ def test_a_cache_that_hangs_is_left_alone(region: Region, cache: stores.Store) -
     until(lambda: ready(region)[1] == "ready")
 
 
+def test_a_note_deleted_while_the_cache_hangs_stays_deleted(
+    region: Region, database: stores.Store, cache: stores.Store, tmp_path: Path
+) -> None:
+    env = {"DATABASE_URL": database.url, "REDIS_URL": cache.url}
+    with running_region(env, tmp_path / "log") as other:
+        number = write(region)
+        note = f"/notes/{number}"
+        assert [each.client.get(note).status_code for each in (region, other)] == [200, 200]
+        cache.signal(signal.SIGSTOP)
+        try:
+            # The error begins the pause: Redis is not asked to forget what is deleted in it.
+            assert region.client.get(f"/notes/{number + 1}").status_code == 404
+            assert region.client.delete(note).status_code == 204
+        finally:
+            cache.signal(signal.SIGCONT)
+        began = time.monotonic()
+        while time.monotonic() - began < 3:
+            assert region.client.get(note).status_code == 404
+        # Another instance forgets it long before its TTL.
+        assert other.client.get(note).status_code == 404
+    until(lambda: ready(region)[1] == "ready")
+
+
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_a_database_that_dies_is_a_503_and_comes_back(
     region: Region, database: stores.Store, how: str
