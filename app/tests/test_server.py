@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
 
-from tests.conftest import Region, StartRegion
+from tests.conftest import APP_DIR, Region, StartRegion
 
 AWS = {"CLOUD": "aws", "REGION": "us-east-1", "INSTANCE": "a-1"}
 
@@ -194,3 +196,48 @@ def test_sigterm_ends_the_server(start_region: StartRegion) -> None:
     process = start_region().process
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=10) in (0, -signal.SIGTERM)
+
+
+def as_in_the_image(start_region: StartRegion, **env: str) -> Region:
+    """With the arguments and the server's variables of the Dockerfile."""
+    dockerfile = (APP_DIR / "Dockerfile").read_text()
+    found = re.search(r'^CMD (\["uvicorn".*\])$', dockerfile, re.M)
+    assert found is not None
+    words = json.loads(found[1])
+    assert words[:6] == ["uvicorn", "app.main:app", "--host", "0.0.0.0", "--port", "8000"]
+    set_there = dict(re.findall(r"(UVICORN_[A-Z_]+)=(\d+)", dockerfile))
+    return start_region(*words[6:], **(set_there | env))
+
+
+def idle_s(region: Region, at_most_s: float) -> float:
+    """How long an idle connection is kept, as far as it is waited for."""
+    with open_connection(region) as connection:
+        connection.sendall(b"GET /alive HTTP/1.1\r\nHost: a\r\n\r\n")
+        receive_until(connection, b"}")
+        began = time.monotonic()
+        connection.settimeout(at_most_s)
+        with suppress(TimeoutError):
+            assert connection.recv(1) == b""
+        return time.monotonic() - began
+
+
+def test_the_image_keeps_idle_connections_for_longer_than_balancers(
+    start_region: StartRegion,
+) -> None:
+    assert idle_s(as_in_the_image(start_region), 7) >= 7  # the server's own default is 5
+    variables = (APP_DIR / "Dockerfile").read_text()
+    assert int(re.findall(r"UVICORN_TIMEOUT_KEEP_ALIVE=(\d+)", variables)[0]) > 60
+
+
+def test_a_deployment_sets_how_long_idle_connections_are_kept(start_region: StartRegion) -> None:
+    region = as_in_the_image(start_region, UVICORN_TIMEOUT_KEEP_ALIVE="1")
+    assert 0.5 < idle_s(region, 4) < 4
+
+
+def test_a_deployment_sets_how_long_an_end_may_take(start_region: StartRegion) -> None:
+    region = as_in_the_image(start_region, UVICORN_TIMEOUT_GRACEFUL_SHUTDOWN="1")
+    with open_connection(region) as connection:
+        connection.sendall(b"GET /sse?count=2&interval_ms=60000 HTTP/1.1\r\nHost: a\r\n\r\n")
+        receive_until(connection, b"data: 0\n\n")
+        region.process.send_signal(signal.SIGTERM)
+        assert region.process.wait(timeout=10) in (0, -signal.SIGTERM)
