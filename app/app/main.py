@@ -77,6 +77,8 @@ def create_app(settings: Settings) -> FastAPI:
             preparing.cancel()
         for store in stores.values():
             await store.close()
+        if end_tracing is not None:
+            await end_tracing()
         event(logging.INFO, "stopped", **who)
 
     app = FastAPI(title="Thalweg region", version=__version__, lifespan=lifespan)
@@ -87,7 +89,7 @@ def create_app(settings: Settings) -> FastAPI:
     _add_health(app, settings, telemetry, stores)
     _add_streams(app)
     app.include_router(router(Notes(settings, telemetry, database, cache) if database else None))
-    trace(app, settings)
+    end_tracing = trace(app, settings)
     return app
 
 
