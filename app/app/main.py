@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from app import __version__
-from app.logs import configure, event
-from app.middleware import Around
+from app.logs import configure, event, request_id
+from app.middleware import Around, BodyTooLarge
 from app.notes import Notes, router
 from app.readiness import Readiness, verdict
 from app.settings import Settings
@@ -77,16 +77,19 @@ def create_app(settings: Settings) -> FastAPI:
             preparing.cancel()
         for store in stores.values():
             await store.close()
+        if end_tracing is not None:
+            await end_tracing()
         event(logging.INFO, "stopped", **who)
 
     app = FastAPI(title="Thalweg region", version=__version__, lifespan=lifespan)
     app.add_middleware(Around, settings=settings, telemetry=telemetry)
     app.add_exception_handler(RequestValidationError, _refuse)
+    app.add_exception_handler(BodyTooLarge, _too_large)
     _add_identity(app, settings)
     _add_health(app, settings, telemetry, stores)
     _add_streams(app)
     app.include_router(router(Notes(settings, telemetry, database, cache) if database else None))
-    trace(app, settings)
+    end_tracing = trace(app, settings)
     return app
 
 
@@ -95,6 +98,12 @@ async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [{"loc": e["loc"], "msg": e["msg"], "type": e["type"]} for e in error.errors()]
     return JSONResponse({"detail": found}, 422)
+
+
+async def _too_large(_: Request, error: Exception) -> Response:
+    assert isinstance(error, BodyTooLarge)
+    body = {"error": "too_large", "detail": error.detail, "request_id": request_id.get()}
+    return JSONResponse(body, error.status_code)
 
 
 def _add_identity(app: FastAPI, settings: Settings) -> None:

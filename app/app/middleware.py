@@ -1,7 +1,8 @@
-"""Around every request: the test hooks (request log, slowness), HEAD as GET, and the meters.
+"""Around every request: the test hooks (request log, slowness), HEAD as GET, the bound of bodies,
+and the meters.
 
 Plain ASGI, no BaseHTTPMiddleware: that one buffers streams and costs a task per request.
-Never looks into a body.
+Counts the bytes of a body; never looks into them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import secrets
 from time import perf_counter
 
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.logs import request_id
@@ -23,6 +25,17 @@ REQUEST_ID_MAX_BYTES = 128
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 SLOW_MAX_MS = 600_000
 NO_ROUTE = "-"
+# The largest note takes 24 kB where all of it is escaped.
+BODY_MAX_BYTES = 64 * 1024
+# Answers while it reads and keeps nothing.
+STREAMED = frozenset({"/echo"})
+
+
+class BodyTooLarge(HTTPException):
+    """A body that nobody will read to its end."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"a body has at most {BODY_MAX_BYTES} bytes")
 
 
 class Around:
@@ -43,11 +56,30 @@ class Around:
     async def _http(self, outer: Scope, receive: Receive, send: Send) -> None:
         started = perf_counter()
         status = 500  # what the server answers when the application raises before its head
+        answering = False
+        unread = BODY_MAX_BYTES
+        # No GET takes one: a stream listens there for the client's end, and keeps nothing.
+        bounded = outer["method"] not in ("GET", "HEAD") and outer["path"] not in STREAMED
+        declared = _content_length(outer) if bounded else 0
+
+        async def bound() -> Message:
+            """Raises where the application reads, so that routes and meters are as ever. What is
+            still to come is thrown away by the server: a client that sends it all reads a 413."""
+            nonlocal unread
+            # Before the first read: that is what makes the server say 100 Continue.
+            if declared > BODY_MAX_BYTES and not answering:
+                raise BodyTooLarge
+            message = await receive()
+            unread -= len(message.get("body", b""))
+            # An answer that has begun is not taken back: it only listens for the client's end.
+            if unread < 0 and not answering:
+                raise BodyTooLarge
+            return message
 
         async def observe(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answering
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answering = message["status"], True
             await send(message)
 
         # A copy: the server must still see HEAD, for it is the one that withholds the body.
@@ -59,7 +91,7 @@ class Around:
                 self._request_log.append(scope)
             if self._slow_file is not None and scope["path"] != "/health":
                 await _slow(self._slow_file)
-            await self._app(scope, receive, observe)
+            await self._app(scope, bound if bounded else receive, observe)
         finally:
             self._telemetry.in_flight.dec()
             request_id.reset(token)
@@ -85,6 +117,12 @@ class RequestLog:
 def _request_id(scope: Scope) -> str:
     given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     return given.decode() if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+
+def _content_length(scope: Scope) -> int:
+    """0 where there is none. The server has refused what is no number."""
+    given = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    return int(given) if given.isdigit() else 0
 
 
 async def _slow(path: str) -> None:

@@ -32,9 +32,11 @@ STATEMENT_S = 2.0
 POOL_WAIT_S = 1.0
 READ_ATTEMPTS = 3
 CACHE_S = 0.2
+CACHE_CONNECTIONS = 20
 CACHE_TTL_S = 60
 # A cache that failed is left alone this long: a dead one must not cost every request its timeout.
 CACHE_PAUSE_S = 1.0
+UNDROPPED_MAX = 10_000
 SCHEMA_LOCK = 7_241_869
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS notes (
@@ -166,18 +168,31 @@ def _engine(url: str) -> AsyncEngine | None:
 
 
 class Cache:
-    """Redis as a cache: what it says is welcome, what it does not say costs nothing."""
+    """Redis as a cache: what it says is welcome, what it does not say costs nothing.
+
+    A drop that does not reach Redis is remembered: its key is not read here any more, and Redis is
+    told every second until it has heard. Other instances may read it until then, or until its TTL.
+    """
 
     def __init__(self, url: str) -> None:
         self._paused_until = 0.0
+        self._undropped: set[str] = set()
+        self._dropping: asyncio.Task[None] | None = None
         try:
-            self._redis: redis.Redis | None = redis.from_url(
-                url, socket_timeout=CACHE_S, socket_connect_timeout=CACHE_S, max_connections=20
+            pool = redis.BlockingConnectionPool.from_url(
+                url,
+                max_connections=CACHE_CONNECTIONS,
+                timeout=CACHE_S,
+                socket_timeout=CACHE_S,
+                socket_connect_timeout=CACHE_S,
             )
+            self._redis: redis.Redis | None = redis.Redis.from_pool(pool)
         except ValueError:
             self._redis = None
 
     async def close(self) -> None:
+        if self._dropping is not None:
+            self._dropping.cancel()
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -193,7 +208,9 @@ class Cache:
         return "ok"
 
     async def get(self, key: str) -> tuple[Any, str]:
-        """The value or None, and how it went: hit, miss, error, or skipped."""
+        """The value or None, and how it went: hit, miss, error, full, or skipped."""
+        if key in self._undropped:
+            return None, "skipped"
         found, went = await self._try(lambda client: client.get(key))
         if found is None:
             return None, went
@@ -206,15 +223,46 @@ class Cache:
         await self._try(lambda client: client.set(key, json.dumps(value), ex=CACHE_TTL_S))
 
     async def drop(self, key: str) -> None:
-        await self._try(lambda client: client.delete(key))
+        """From now on `get` does not find it, whether Redis has heard of it or not."""
+        if self._redis is None or await self._dropped(key):
+            return
+        if len(self._undropped) >= UNDROPPED_MAX:
+            # Too many to remember. All that Redis holds of them is over when its TTL is.
+            self._undropped.clear()
+            self._pause(CACHE_TTL_S)
+        self._undropped.add(key)
+        if self._dropping is None or self._dropping.done():
+            self._dropping = asyncio.create_task(self._drop_later())
+
+    async def _drop_later(self) -> None:
+        while self._undropped:
+            await asyncio.sleep(CACHE_PAUSE_S)
+            keys = tuple(self._undropped)
+            if await self._dropped(*keys):
+                self._undropped.difference_update(keys)
+
+    async def _dropped(self, *keys: str) -> bool:
+        count, _ = await self._try(lambda client: client.delete(*keys))
+        return count is not None
+
+    def _pause(self, seconds: float) -> None:
+        self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     async def _try(self, work: Callable[[redis.Redis], Awaitable[T]]) -> tuple[T | None, str]:
         if self._redis is None or time.monotonic() < self._paused_until:
             return None, "skipped"
         try:
-            async with asyncio.timeout(CACHE_S):
+            # A connection becomes free, is made, answers: each has its own bound, this is of all.
+            async with asyncio.timeout(3 * CACHE_S):
                 return await work(self._redis), "miss"
         except (RedisError, OSError, TimeoutError) as error:
-            self._paused_until = time.monotonic() + CACHE_PAUSE_S
+            if _none_free(error):
+                return None, "full"
+            self._pause(CACHE_PAUSE_S)
             event(logging.WARNING, "cache failed", reason=word_for(error))
             return None, "error"
+
+
+def _none_free(error: BaseException) -> bool:
+    """Whether the pool gave up waiting; a connection that is slow is a `redis.TimeoutError`."""
+    return isinstance(error, redis.ConnectionError) and isinstance(error.__cause__, TimeoutError)

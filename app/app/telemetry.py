@@ -51,7 +51,8 @@ class Telemetry:
         )
         self.cache = Counter(
             "app_cache_requests_total",
-            "Looks into the cache: hit, miss, error, or skipped after an error.",
+            "Looks into the cache: hit, miss, error, full (no connection was free), or skipped"
+            " (after an error, or a deletion that Redis has not heard of yet).",
             ("result",),
             registry=self.registry,
         )

@@ -34,9 +34,11 @@ StartRegion = Callable[..., Region]
 
 @pytest.fixture
 def start_region(tmp_path: Path) -> Iterator[StartRegion]:
-    """Starts regions with the given environment; ends all of them with the test."""
+    """Starts regions with the given arguments and environment; ends all of them with the test."""
     with ExitStack() as stack:
-        yield lambda **env: stack.enter_context(running_region(env, tmp_path / "region.log"))
+        yield lambda *arguments, **env: stack.enter_context(
+            running_region(env, tmp_path / "region.log", *arguments)
+        )
 
 
 @pytest.fixture
@@ -57,7 +59,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 @contextmanager
-def running_region(env: dict[str, str], log: Path) -> Iterator[Region]:
+def running_region(env: dict[str, str], log: Path, *arguments: str) -> Iterator[Region]:
     # The socket is bound here and handed over, so no other process can take the port in between.
     with socket.socket() as listener, log.open("ab") as log_file:
         listener.bind(("127.0.0.1", 0))
@@ -65,7 +67,7 @@ def running_region(env: dict[str, str], log: Path) -> Iterator[Region]:
         port = listener.getsockname()[1]
         server = [sys.executable, "-m", "uvicorn", "app.main:app"]
         process = subprocess.Popen(
-            [*server, "--fd", str(listener.fileno())],
+            [*server, *arguments, "--fd", str(listener.fileno())],
             cwd=APP_DIR,
             env={"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"} | env,
             pass_fds=[listener.fileno()],

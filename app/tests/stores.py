@@ -27,16 +27,17 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def until_listening(port: int, process: subprocess.Popen[bytes]) -> None:
+def listens(port: int, process: subprocess.Popen[bytes]) -> bool:
+    """Waits for it; False when the process has ended instead."""
     deadline = time.monotonic() + DEADLINE_S
-    while True:
-        assert process.poll() is None, "the store ended before it listened"
+    while process.poll() is None:
         assert time.monotonic() < deadline, "the store did not listen in time"
         with socket.socket() as probe:
             probe.settimeout(0.2)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
+                return True
         time.sleep(0.02)
+    return False
 
 
 def children(parent: int) -> list[int]:
@@ -56,9 +57,15 @@ class Store:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
+        """Tries again: PostgreSQL does not start while a child of the one that was killed lives."""
         silent = subprocess.DEVNULL
-        self.process = subprocess.Popen(self.command, stdout=silent, stderr=silent)
-        until_listening(self.port, self.process)
+        deadline = time.monotonic() + DEADLINE_S
+        while True:
+            self.process = subprocess.Popen(self.command, stdout=silent, stderr=silent)
+            if listens(self.port, self.process):
+                return
+            assert time.monotonic() < deadline, "the store ended before it listened"
+            time.sleep(0.1)
 
     def signal(self, number: signal.Signals) -> None:
         """To the server and to the processes that it has started."""

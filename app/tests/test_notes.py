@@ -126,6 +126,13 @@ def test_what_cannot_be_stored_is_refused(region: Region, body: bytes) -> None:
     assert region.client.get("/notes", params={"limit": 1}).json() == before
 
 
+def test_the_longest_note_fits_however_it_is_written(region: Region) -> None:
+    body = b'{"text": "' + b"\\ud83d\\udc22" * 2000 + b'"}'
+    headers = {"content-type": "application/json"}
+    answer = region.client.post("/notes", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["text"]) == (201, "🐢" * 2000)
+
+
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", str(2**63), "1%00", "1;DROP"])
 def test_what_is_no_number_of_a_note_is_refused(region: Region, number: str) -> None:
     for method in ("GET", "DELETE"):
@@ -197,6 +204,29 @@ def test_a_cache_that_hangs_is_left_alone(region: Region, cache: stores.Store) -
         assert ready(region)[:2] == (200, "degraded")
     finally:
         cache.signal(signal.SIGCONT)
+    until(lambda: ready(region)[1] == "ready")
+
+
+def test_a_note_deleted_while_the_cache_hangs_stays_deleted(
+    region: Region, database: stores.Store, cache: stores.Store, tmp_path: Path
+) -> None:
+    env = {"DATABASE_URL": database.url, "REDIS_URL": cache.url}
+    with running_region(env, tmp_path / "log") as other:
+        number = write(region)
+        note = f"/notes/{number}"
+        assert [each.client.get(note).status_code for each in (region, other)] == [200, 200]
+        cache.signal(signal.SIGSTOP)
+        try:
+            # The error begins the pause: Redis is not asked to forget what is deleted in it.
+            assert region.client.get(f"/notes/{number + 1}").status_code == 404
+            assert region.client.delete(note).status_code == 204
+        finally:
+            cache.signal(signal.SIGCONT)
+        began = time.monotonic()
+        while time.monotonic() - began < 3:
+            assert region.client.get(note).status_code == 404
+        # Another instance forgets it long before its TTL.
+        assert other.client.get(note).status_code == 404
     until(lambda: ready(region)[1] == "ready")
 
 

@@ -46,7 +46,7 @@ def test_image_is_small_and_unprivileged(counted) -> None:
     assert [words for name, words in instructions() if name == "EXPOSE"] == ["8000"]
     assert any(name == "HEALTHCHECK" for name, _ in instructions())
     copied = [words.split() for name, words in instructions() if name == "COPY"]
-    own = [words[0] for words in copied if not words[0].startswith("--from")]
+    own = [name for words in copied if not words[0].startswith("--from") for name in words[:-1]]
     for source in own:
         assert (APP / source).exists(), source
     counted("instructions", len(instructions()))
@@ -56,7 +56,10 @@ def test_context_holds_only_what_is_copied() -> None:
     """The build context is the code and its pins: no tests, no environment, no secret can slip in"""
     rules = (APP / ".dockerignore").read_text().split("\n")
     kept = {rule for rule in rules if rule.startswith("!")}
-    assert "*" in rules and kept == {"!app/*.py", "!requirements.txt"}
+    assert "*" in rules and kept == {"!app/*.py", "!requirements.txt", "!requirements-otel.txt"}
+    copied = [words.split() for name, words in instructions() if name == "COPY"]
+    own = [name for words in copied if not words[0].startswith("--from") for name in words[:-1]]
+    assert {rule.strip("!").removesuffix("/*.py") for rule in kept} == set(own)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +96,10 @@ def test_code_is_tidy(tool: list[str]) -> None:
 
 
 @pytest.mark.slow
-def test_steps_of_the_build_run(tmp_path: Path) -> None:
+@pytest.mark.parametrize("extra", ["", "requirements-otel.txt"])
+def test_steps_of_the_build_run(tmp_path: Path, extra: str) -> None:
     """The image's steps run: pinned packages into a new environment, then its command, as nobody, with nothing to write to"""
+    assert [words for name, words in instructions() if name == "ARG"] == ['EXTRA=""']
     steps = [words for name, words in instructions() if name == "RUN"]
     assert len(steps) == 1 and "--require-hashes" in steps[0]
     venv = tmp_path / "venv"
@@ -103,8 +108,11 @@ def test_steps_of_the_build_run(tmp_path: Path) -> None:
         .replace("/venv", str(venv))
         .replace("-r requirements.txt", f"-r {APP / 'requirements.txt'}")
     )
-    built = run("sh", "-ec", line.replace("python -m venv", "python3 -m venv", 1))
+    line = line.replace("python -m venv", "python3 -m venv", 1)
+    built = run("sh", "-ec", line, EXTRA=extra and str(APP / extra))
     assert built.returncode == 0, built.stderr
+    traces = run(venv / "bin" / "python", "-c", "import opentelemetry.sdk.trace")
+    assert (traces.returncode == 0) == bool(extra), traces.stderr
     shutil.copytree(
         APP / "app", tmp_path / "srv" / "app", ignore=shutil.ignore_patterns("__pycache__")
     )
