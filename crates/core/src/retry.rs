@@ -85,8 +85,7 @@ pub fn verdict(rules: &RetryRules, situation: &Situation, budget: &mut Budget, n
     }
 }
 
-/// Retries ÷ requests over the last 10 s, besides a floor per second. One per route and worker: each worker holds
-/// its part.
+/// Retries ÷ requests over the last 10 s, besides a floor per second. One per route.
 #[derive(Clone, Debug)]
 pub struct Budget {
     ratio: f64,
@@ -104,7 +103,7 @@ impl Budget {
     const BUCKETS: usize = 40;
     const WIDTH_US: u64 = 250_000;
 
-    /// A budget of `ratio` plus `floor_per_second` (this worker's part of 10).
+    /// A budget of `ratio` plus `floor_per_second`.
     #[must_use]
     pub fn new(ratio: f64, floor_per_second: f64) -> Self {
         let floor = floor_per_second * 10.0;
@@ -116,25 +115,20 @@ impl Budget {
         (self.ratio, self.floor) = (ratio, floor_per_second * 10.0);
     }
 
-    /// Counts a request.
-    pub fn request(&mut self, now: Tick) {
+    /// Counts requests.
+    pub fn requests(&mut self, count: u32, now: Tick) {
         self.turn(now);
-        self.requests += 1;
+        self.requests += count;
         if let Some(bucket) = self.bucket() {
-            bucket.0 += 1;
+            bucket.0 += count;
         }
-    }
-
-    /// Is there one to take?
-    pub fn has(&mut self, now: Tick) -> bool {
-        self.turn(now);
-        let allowed = f64::from(self.requests) * self.ratio + self.floor;
-        f64::from(self.retries) + 1.0 <= allowed
     }
 
     /// Takes one retry out, if there is one.
     pub fn take(&mut self, now: Tick) -> bool {
-        if !self.has(now) {
+        self.turn(now);
+        let allowed = f64::from(self.requests) * self.ratio + self.floor;
+        if f64::from(self.retries) + 1.0 > allowed {
             return false;
         }
         self.retries += 1;
@@ -142,6 +136,16 @@ impl Budget {
             bucket.1 += 1;
         }
         true
+    }
+
+    /// Gives back the last one, if it was not used.
+    pub fn give_back(&mut self) {
+        if let Some(bucket) = self.bucket()
+            && bucket.1 > 0
+        {
+            bucket.1 -= 1;
+            self.retries -= 1;
+        }
     }
 
     fn bucket(&mut self) -> Option<&mut (u32, u32)> {
@@ -220,7 +224,7 @@ mod tests {
         let mut budget = Budget::new(0.1, 1.0);
         let second = |n: u64| Tick(n * 1_000_000);
         for _ in 0..100 {
-            budget.request(second(0));
+            budget.requests(1, second(0));
         }
         let taken = |budget: &mut Budget, at: u64| (0..1000).filter(|_| budget.take(second(at))).count();
         assert_eq!(taken(&mut budget, 0), 20, "10 % of 100, and 10 x 1/s");

@@ -155,10 +155,7 @@ fn enter_route(local: &Local, ledger: &mut Ledger, now: Tick) -> Option<Rules> {
         let route: &Route = live.snapshot.route(slot)?;
         let body_limit = view.wiring.config.routes.get(slot.0 as usize).and_then(|route| route.body_bytes);
         let desk = view.desk(slot);
-        desk.budget().borrow_mut().request(now);
-        if route.retry.hedge {
-            desk.hedges().borrow_mut().request(now);
-        }
+        desk.purse().request(route.retry.hedge, now);
         ledger.desk = Rc::clone(desk);
         ledger.roll = roll(desk.turn(), local.random());
         Some(Rules { timeouts: route.timeouts, retry: route.retry, body_limit })
@@ -262,8 +259,11 @@ impl Journey {
             answered: false,
             remaining: self.remaining(now),
         };
-        let verdict =
-            retry::verdict(&self.rules.retry, &situation, &mut self.ledger.desk.budget().borrow_mut(), now);
+        let verdict = self
+            .ledger
+            .desk
+            .purse()
+            .retries(now, |budget| retry::verdict(&self.rules.retry, &situation, budget, now));
         if verdict == Verdict::OverBudget {
             self.ledger.desk.count_over_budget(self.local.meters());
         }

@@ -15,6 +15,7 @@ pub mod answer;
 pub mod access_line;
 pub mod access_log;
 pub mod account;
+pub mod budget;
 mod coalesce;
 pub mod conn;
 mod kernel;

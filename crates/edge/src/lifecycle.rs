@@ -138,6 +138,7 @@ fn shared(prepared: &Prepared) -> std::io::Result<(Arc<Shared>, mpsc::Receiver<S
         suspects: sender,
         meters: (0..count).map(|_| Meters::default()).collect(),
         accounts: std::iter::repeat_with(Default::default).take(count).collect(),
+        treasury: Default::default(),
         connections: std::iter::repeat_with(Default::default).take(count).collect(),
         log: LogSink::start(LOG_DEPTH, std::io::stdout())?,
         origin: Instant::now(),

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use crate::{
     access_log::LogSink,
     account::Accounts,
+    budget::Treasury,
     meters::{Cell, Meters},
 };
 
@@ -83,6 +84,8 @@ pub struct Shared {
     pub meters: Vec<Meters>,
     /// What requests did at each endpoint, by worker.
     pub accounts: Vec<Accounts>,
+    /// The budgets of the routes.
+    pub treasury: Treasury,
     /// Client connections, by worker: each worker sets its own.
     pub connections: Vec<Cell>,
     /// Where access log lines go.

@@ -12,19 +12,12 @@ use http::HeaderValue;
 use thalweg_core::{EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, RouteSlot};
 
 use crate::{
+    budget::{Purse, Treasury},
     meters::{Cell as Count, Histogram, Meters, Series},
     peer::{Home, Peer, Settings},
     shared::{Live, Wiring},
     telemetry,
 };
-use thalweg_core::retry::Budget;
-
-/// Retries per second and route that are always allowed, over all workers (CONTRACT "Retry").
-const BUDGET_FLOOR: f64 = 10.0;
-/// Hedges ÷ requests of the last 10 s,
-const HEDGES: f64 = 0.05;
-/// and hedges per second that are always allowed, over all workers: a burst of 20 in 10 s.
-const HEDGE_FLOOR: f64 = 2.0;
 
 /// A worker's own tables for one layout.
 #[derive(Debug)]
@@ -55,19 +48,7 @@ pub struct RouteDesk {
 #[derive(Debug)]
 struct RouteMemory {
     turn: Cell<u32>,
-    budget: RefCell<Budget>,
-    hedges: RefCell<Budget>,
-}
-
-impl RouteMemory {
-    fn new(ratio: f64, floor: f64, workers: f64) -> Self {
-        let hedges = Budget::new(HEDGES, HEDGE_FLOOR / workers);
-        Self {
-            turn: Cell::new(0),
-            budget: RefCell::new(Budget::new(ratio, floor)),
-            hedges: RefCell::new(hedges),
-        }
-    }
+    purse: Purse,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -96,14 +77,9 @@ impl RouteDesk {
         turn
     }
 
-    /// The retry budget.
-    pub fn budget(&self) -> &RefCell<Budget> {
-        &self.memory.budget
-    }
-
-    /// The budget of hedges, apart from that of retries.
-    pub fn hedges(&self) -> &RefCell<Budget> {
-        &self.memory.hedges
+    /// The budgets of retries and hedges.
+    pub fn purse(&self) -> &Purse {
+        &self.memory.purse
     }
 
     fn count(&self, key: CountKey, series: impl FnOnce() -> Series, meters: &Meters) {
@@ -170,7 +146,7 @@ impl View {
     /// Tables for `live`, carrying over what `before` learnt.
     #[must_use]
     pub fn new(live: &Live, before: Option<&Self>, home: &Rc<Home>) -> Self {
-        let (meters, workers) = (home.meters(), home.shared.meters.len());
+        let (meters, treasury) = (home.meters(), &home.shared.treasury);
         let layout = &live.snapshot.layout;
         let mut known: HashMap<EndpointId, Rc<Peer>> = HashMap::new();
         if let Some(before) = before {
@@ -197,8 +173,9 @@ impl View {
         let view = Self {
             layout: layout.number,
             wiring: Arc::clone(&live.wiring),
-            desks: desks(layout, before, meters, workers),
-            nowhere: before.map_or_else(|| Rc::new(nowhere(meters)), |before| Rc::clone(&before.nowhere)),
+            desks: desks(layout, before, treasury, meters),
+            nowhere: before
+                .map_or_else(|| Rc::new(nowhere(treasury, meters)), |before| Rc::clone(&before.nowhere)),
             peers,
         };
         view.follow(live);
@@ -270,23 +247,18 @@ impl Loads for View {
     }
 }
 
-fn nowhere(meters: &Meters) -> RouteDesk {
-    RouteDesk::new(&"-".into(), Rc::new(RouteMemory::new(0.0, 0.0, 1.0)), meters)
+fn nowhere(treasury: &Treasury, meters: &Meters) -> RouteDesk {
+    let purse = Purse::new(treasury.open("-", 0.0));
+    RouteDesk::new(&"-".into(), Rc::new(RouteMemory { turn: Cell::new(0), purse }), meters)
 }
 
-fn desks(layout: &Layout, before: Option<&View>, meters: &Meters, workers: usize) -> Vec<Rc<RouteDesk>> {
-    #[expect(clippy::cast_precision_loss, reason = "a handful of workers")]
-    let floor = BUDGET_FLOOR / workers.max(1) as f64;
+fn desks(layout: &Layout, before: Option<&View>, treasury: &Treasury, meters: &Meters) -> Vec<Rc<RouteDesk>> {
     let old: BTreeMap<&str, &Rc<RouteMemory>> =
         before.iter().flat_map(|view| &view.desks).map(|desk| (&*desk.name, &desk.memory)).collect();
     let desk = |route: &thalweg_core::Route| {
-        let memory = match old.get(&*route.name) {
-            Some(memory) => {
-                memory.budget.borrow_mut().adjust(route.retry.budget, floor);
-                Rc::clone(memory)
-            }
-            None => Rc::new(RouteMemory::new(route.retry.budget, floor, workers.max(1) as f64)),
-        };
+        let budgets = treasury.open(&route.name, route.retry.budget);
+        let fresh = || Rc::new(RouteMemory { turn: Cell::new(0), purse: Purse::new(budgets) });
+        let memory = old.get(&*route.name).map_or_else(fresh, |memory| Rc::clone(memory));
         let name = Arc::from(&*route.name);
         // There from the start, at 0: whoever counts its growth misses the first of a series that is born with it.
         meters.cell(Series::new(&telemetry::BUDGET_EXHAUSTED, &[&name]));

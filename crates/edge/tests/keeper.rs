@@ -66,6 +66,7 @@ fn room() -> Room {
         suspects,
         meters: Vec::new(),
         accounts: Vec::new(),
+        treasury: Default::default(),
         connections: Vec::new(),
         log: LogSink::start(1, std::io::sink()).unwrap(),
         origin: Instant::now(),

@@ -260,7 +260,7 @@ impl Story {
             self.ratio = self.rng.pick(&[0.0, 0.1, 0.5, 1.0]);
             self.budget.adjust(self.ratio, FLOOR);
         }
-        self.budget.request(self.now);
+        self.budget.requests(1, self.now);
         self.spent.push((self.now.0 / 250_000, false));
     }
 

@@ -1,5 +1,5 @@
 //! The wait for the first byte. One that is late lets a second endpoint race the first, where the route hedges and the
-//! request may be sent twice; a connection whose other end is gone is left. At most one rival per attempt.
+//! request may be sent twice; a connection whose other end is gone is left. At most one rival per wait.
 
 use std::{pin::Pin, rc::Rc, task::Poll, time::Duration};
 
@@ -74,9 +74,8 @@ impl Journey {
         &mut self,
         (attempt, exit): (&Attempt, &Exit),
         lead: Pin<&mut impl Future<Output = Sent>>,
-        raced: bool,
     ) -> Heard {
-        let mut watch = Watch { hedged: raced || !self.hedges(), again: None, look: None };
+        let mut watch = Watch { hedged: !self.hedges(), again: None, look: None };
         match self.upload.ended.get() {
             Some(ended) => self.vigil.until(self.next_alarm(attempt, &watch, ended)),
             None => {
@@ -203,7 +202,7 @@ impl Journey {
         if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
             return None;
         }
-        if !self.ledger.desk.hedges().borrow_mut().has(now) {
+        if !self.ledger.desk.purse().take_hedge(now) {
             if watch.again.is_none() {
                 self.count_hedge("over_budget");
             }
@@ -213,8 +212,10 @@ impl Journey {
                 .until(self.upload.ended.get().map_or(now, |ended| self.next_alarm(attempt, watch, ended)));
             return None;
         }
-        let steered = self.steer_rival()?;
-        let _ = self.ledger.desk.hedges().borrow_mut().take(now);
+        let Some(steered) = self.steer_rival() else {
+            self.ledger.desk.purse().return_hedge();
+            return None;
+        };
         let request = self.request(&steered.peer)?;
         attempt.peer.account().hedged.bump();
         attempt.peer.account().cost.record(now.since(attempt.started));

@@ -22,8 +22,6 @@ use crate::{
 struct Reached {
     attempt: Attempt,
     link: Link,
-    /// The attempt has had its rival.
-    raced: bool,
 }
 
 impl Journey {
@@ -38,7 +36,7 @@ impl Journey {
 
     async fn connect(&mut self, attempt: Attempt) -> Result<Reached, Failed> {
         if let Some(link) = attempt.peer.take_idle(attempt.started) {
-            return Ok(Reached { attempt, link, raced: false });
+            return Ok(Reached { attempt, link });
         }
         let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
         let (peer, patience) = (Rc::clone(&attempt.peer), attempt.peer.patience());
@@ -59,7 +57,7 @@ impl Journey {
 
     fn connected(&self, attempt: Attempt, result: Result<Link, ReachError>) -> Result<Reached, Failed> {
         match result {
-            Ok(link) => Ok(Reached { attempt, link, raced: false }),
+            Ok(link) => Ok(Reached { attempt, link }),
             Err(error) => Err(self.unreached(&attempt, &error)),
         }
     }
@@ -82,9 +80,11 @@ impl Journey {
                 result = first.as_mut(), if failed.is_none() => match result {
                     Ok(link) => {
                         other.end(Outcome::Cancelled, self.local.now());
+                        // It was not sent a byte: a hedge or a retry may still go there.
+                        self.tried.retain(|tried| tried.endpoint != other.peer.id);
                         self.ledger.steered = own;
                         self.count_hedge("connect_lost");
-                        return Ok(Reached { attempt, link, raced: true });
+                        return Ok(Reached { attempt, link });
                     }
                     Err(error) => failed = Some(error),
                 },
@@ -95,7 +95,7 @@ impl Journey {
                             None => self.outrun(&attempt),
                         }
                         self.count_hedge("connect_won");
-                        return Ok(Reached { attempt: other, link, raced: true });
+                        return Ok(Reached { attempt: other, link });
                     }
                     Err(error) => {
                         let _ = self.unreached(&other, &error);
@@ -110,14 +110,14 @@ impl Journey {
         }
     }
 
-    async fn exchange(&mut self, Reached { attempt, mut link, raced }: Reached) -> Ended {
+    async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
         let Some(mut request) = self.request(&attempt.peer) else {
             return Ended::Failed(self.spent(&attempt));
         };
         loop {
             link.exit.wanted.set(self.upgrade);
             let sent = link.sender.try_send_request(request);
-            let heard = self.listen((&attempt, &link.exit), pin!(sent), raced).await;
+            let heard = self.listen((&attempt, &link.exit), pin!(sent)).await;
             match heard {
                 Heard::Answer(response) => return self.answered(attempt, link, response),
                 Heard::Rival(won) => {

@@ -48,6 +48,7 @@ impl DataPlane {
             suspects,
             meters: vec![Meters::default()],
             accounts: vec![Default::default()],
+            treasury: Default::default(),
             connections: vec![Cell::default()],
             log: LogSink::start(64, std::io::sink()).unwrap(),
             origin: Instant::now(),
