@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -323,3 +324,19 @@ def test_message_template() -> None:
         assert rendered.returncode == 0 and wanted in rendered.stdout, (
             rendered.stdout + rendered.stderr
         )
+
+
+def test_rules_for_the_operator(tmp_path: pathlib.Path, counted) -> None:
+    """The PrometheusRules hold every rule file's groups, are strictly valid, and are what their source writes"""
+    checked = run(sys.executable, MONITORING / "operator/build.py", "--check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    built = run(find_tool("kubectl"), "kustomize", MONITORING / "operator")
+    assert built.returncode == 0, built.stderr
+    objects = {each["metadata"]["name"]: each for each in yaml.safe_load_all(built.stdout)}
+    assert set(objects) == {f"thalweg-{path.stem}" for path in RULES.glob("*.yml")}
+    for path in RULES.glob("*.yml"):
+        assert objects[f"thalweg-{path.stem}"]["spec"] == load(path), path.name
+    (tmp_path / "rules.yaml").write_text(built.stdout)
+    validated = run(find_kit() / "validate-k8s", "-k", "1.34", tmp_path / "rules.yaml")
+    assert validated.returncode == 0, validated.stdout + validated.stderr
+    counted("objects", len(objects))
