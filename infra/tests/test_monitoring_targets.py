@@ -6,9 +6,11 @@ import re
 from typing import Any
 
 import pytest
+from conftest import ROOT, run
 from k8s import CHARTS, Manifest, of_kind, one, render, values_of
+from monitored import app_python
 from relabel import by_operator, kept, pod_meta, relabel
-from test_dashboards import APP_TARGET, EDGE_TARGET, expressions
+from test_dashboards import APP_TARGET, EDGE_TARGET, expressions, rules
 from test_monitoring import MONITORING, jobs, load
 
 JOBS = {"thalweg-edge": "thalweg", "fastapi-app": "fastapi"}
@@ -70,3 +72,20 @@ def test_jobs_are_the_ones_asked_for(counted) -> None:
     asked = {job for _, text in expressions() for job in re.findall(r'\bjob="([^"]+)"', text)}
     assert asked == set(JOBS.values()), asked
     counted("jobs", len(asked))
+
+
+def test_probes_are_not_users(counted) -> None:
+    """Rules about a service's requests leave out every route that a probe or scrape asks: the application has these"""
+    asks = "import app.main; print(*(route.path for route in app.main.app.routes if hasattr(route, 'path')))"
+    routes = set(run(app_python(), "-c", asks, cwd=ROOT / "app").stdout.split())
+    workload = one(release("fastapi-app", "aws"), "Deployment")
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    probed = {container[name]["httpGet"]["path"] for name in ("startupProbe", "readinessProbe", "livenessProbe")}
+    # The edges' own probe, and what is scraped.
+    wanted = probed | {"/health", "/metrics"}
+    assert wanted <= routes, wanted - routes
+    asked = [rule["expr"] for rule in rules() if re.search(r"app_request(s_total|_duration_seconds_bucket)", rule["expr"])]
+    left_out = [set(out.split("|")) for text in asked for out in re.findall(r'route!~"([^"]+)"', text)]
+    assert len(left_out) == sum(text.count("app_request") - text.count("service:app_request") for text in asked)
+    assert all(each == wanted for each in left_out), left_out
+    counted("selectors", len(left_out))
