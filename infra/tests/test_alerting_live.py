@@ -11,14 +11,15 @@ import http.server
 import json
 import pathlib
 import re
+import shlex
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
-from conftest import INFRA, find_tool
-from monitored import World, free_ports, get, until, world
+from conftest import INFRA, ROOT, find_tool, run
+from monitored import Processes, World, free_ports, get, until, world
 
 MONITORING = INFRA / "monitoring"
 SHORTER = 15  # the scrape interval's own factor: 15 s become 1 s
@@ -231,3 +232,91 @@ def test_a_region_dies(tmp_path: pathlib.Path, receiver: Receiver, counted) -> N
             "us-east-1"
         }
         counted("notifications", len(receiver.heard))
+
+
+DOCUMENT = ROOT / "docs/monitoring.md"
+# The place and route of the documented drill, and others that must stay loud.
+DRILLED = {
+    "cloud": "aws",
+    "region": "us-east-1",
+    "pool": "aws-us-east-1",
+    "from": "aws-us-east-1",
+    "route": "api",
+}
+OTHERS = {
+    "cloud": "gcp",
+    "region": "europe-west1",
+    "pool": "gcp-europe-west1",
+    "from": "gcp-europe-west1",
+    "route": "other",
+}
+
+
+def alerts_with_labels(values: dict[str, str]) -> dict[str, list[str]]:
+    """Each alert with the labels that it carries and that tell of a place or a route: its summary names them."""
+    found = {}
+    for path in (MONITORING / "rules").glob("*.yml"):
+        for group in yaml.safe_load(path.read_text())["groups"]:
+            for rule in group["rules"]:
+                if "alert" in rule:
+                    named = re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])
+                    found[rule["alert"]] = [f"{name}={values[name]}" for name in named if name in values]
+    return found
+
+
+def test_a_drill_is_silenced(tmp_path: pathlib.Path, counted) -> None:
+    """The documented silences are taken by Alertmanager, hide every alert of the drilled place, then of the route, and no other"""
+    amtool = find_tool("amtool")
+    section = DOCUMENT.read_text().split("\n## A drill\n")[1].split("\n## ")[0]
+    blocks = [re.findall(r"^amtool (.+)$", block, re.MULTILINE) for block in section.split("```")[1::2]]
+    assert [len(block) for block in blocks] == [3, 1], blocks
+    processes = Processes(tmp_path)
+    try:
+        (port,) = free_ports(1)
+        url = f"http://127.0.0.1:{port}"
+        write_alertmanager(tmp_path, port)
+        processes.start(
+            "alertmanager",
+            find_tool("prometheus-alertmanager"),
+            f"--config.file={tmp_path}/alertmanager.yml",
+            f"--storage.path={tmp_path}/am-data",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        )
+        until("Alertmanager is ready", lambda: get(f"{url}/-/ready")[0] == 200)
+
+        def told(*command: str) -> str:
+            done = run(amtool, f"--alertmanager.url={url}", *command)
+            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+            return done.stdout
+
+        expected = {"place": set(), "route": set()}
+        for where, values in (("drilled", DRILLED), ("elsewhere", OTHERS)):
+            for name, labels in alerts_with_labels(values).items():
+                told("alert", "add", f"alertname={name}", f"where={where}", *labels)
+                if where == "drilled":
+                    names = {label.partition("=")[0] for label in labels}
+                    if names & {"region", "pool", "from"}:
+                        expected["place"].add(name)
+                    elif "route" in names:
+                        expected["route"].add(name)
+        assert "RegionDown" in expected["place"] and "HighErrorRate" in expected["route"], expected
+
+        def silenced() -> set[tuple[str, str]]:
+            shown = json.loads(get(f"{url}/api/v2/alerts")[1])
+            hushed = [each["labels"] for each in shown if each["status"]["silencedBy"]]
+            return {(labels["alertname"], labels["where"]) for labels in hushed}
+
+        assert not silenced()
+        hidden: set[tuple[str, str]] = set()
+        for block, which in zip(blocks, ("place", "route"), strict=True):
+            for command in block:
+                url_option, *words = shlex.split(command)
+                assert url_option == "--alertmanager.url=http://localhost:9093", command
+                told(*words)
+            hidden |= {(name, "drilled") for name in expected[which]}
+            until(f"what the {which} sets off is silenced", lambda: silenced() >= hidden, 10)
+            assert silenced() == hidden
+        counted("alerts", len(hidden))
+    finally:
+        processes.end()

@@ -162,6 +162,8 @@ def exposed(tmp_path: pathlib.Path) -> dict[str, set[str]]:
     for shown, target in ((app, APP_TARGET), (edge, EDGE_TARGET)):
         for name, labels in shown.items():
             known[name] = known.get(name, set()) | labels | target
+    for name, labels in edge.items():
+        assert not labels & EDGE_TARGET, f"a target label would rename {labels & EDGE_TARGET} of {name}"
     for name in PROMISED.keys() - edge.keys():
         known[name] = PROMISED[name] | EDGE_TARGET
     for rule in rules():

@@ -90,21 +90,23 @@ def test_monitoring():
     """Prometheus: namespace, node port 30090, 15 s, complete relabelling, rights to look."""
     manifests = overlay("monitoring")
     assert one(manifests, "Namespace")["metadata"]["name"] == "monitoring"
-    assert one(manifests, "Service")["spec"]["ports"][0]["nodePort"] == 30090
-    rules = one(manifests, "ClusterRole")["rules"]
+    assert one(manifests, "Service", "prometheus")["spec"]["ports"][0]["nodePort"] == 30090
+    rules = [rule for role in of_kind(manifests, "ClusterRole") for rule in role["rules"]]
     assert {verb for rule in rules for verb in rule["verbs"]} == {"get", "list", "watch"}
     assert "secrets" not in {resource for rule in rules for resource in rule["resources"]}
-    subject = one(manifests, "ClusterRoleBinding")["subjects"][0]
-    assert (subject["name"], subject["namespace"]) == ("prometheus", "monitoring")
-    config = one(manifests, "ConfigMap")
-    volume = one(manifests, "StatefulSet")["spec"]["template"]["spec"]["volumes"][0]
-    assert volume["configMap"]["name"] == config["metadata"]["name"]
-    scrape = yaml.safe_load(config["data"]["prometheus.yml"])
-    assert scrape["global"] == {"scrape_interval": "15s", "evaluation_interval": "15s"}
+    for binding in of_kind(manifests, "ClusterRoleBinding"):
+        (subject,) = binding["subjects"]
+        account = one(manifests, "ServiceAccount", subject["name"])
+        assert account["metadata"]["namespace"] == subject["namespace"] == "monitoring"
+    (config,) = [m for m in of_kind(manifests, "ConfigMap") if "prometheus.yml" in m["data"]]
+    scrape = yaml.safe_load(config["data"]["prometheus.yml"])["global"]
+    assert (scrape["scrape_interval"], scrape["evaluation_interval"]) == ("15s", "15s")
     assert "__meta_kubernetes_pod_annotation_prometheus_io_port" in config["data"]["prometheus.yml"]
     default_deny = one(manifests, "NetworkPolicy", "default-deny")["spec"]
     assert default_deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    assert one(manifests, "NetworkPolicy", "prometheus")["spec"]["egress"]
+    for name in ("prometheus", "alertmanager", "kube-state-metrics"):
+        policy = one(manifests, "NetworkPolicy", name)["spec"]
+        assert policy["egress"] and policy["ingress"], name
 
 
 def test_layout():

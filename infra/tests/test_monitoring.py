@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import re
+import sys
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from conftest import INFRA, ROOT, find_kit, find_tool, run
 MONITORING = INFRA / "monitoring"
 RULES = MONITORING / "rules"
 TESTS = MONITORING / "rules-tests"
+RBAC = sorted((MONITORING / "prometheus").glob("rbac*.yaml"))
 ALERTMANAGER = MONITORING / "alertmanager/alertmanager.yml"
 SECRET = re.compile(
     r"(password|secret|token|api_key|routing_key|service_key|api_url|bearer)\b", re.IGNORECASE
@@ -185,14 +187,13 @@ ROUTES = [
     ("alertname=HighErrorRate severity=critical route=api", "pager,chat"),
     ("alertname=EndpointDown severity=warning cloud=gcp region=europe-west1", "chat"),
     ("alertname=PodCrashLooping severity=warning namespace=prod", "chat"),
-    ("alertname=RegionDown severity=critical cloud=aws drill=true", "drill"),
     ("alertname=Watchdog severity=none", "dead-mans-switch"),
     ("alertname=Unheard", "chat"),
 ]
 
 
 def test_alertmanager_routes(counted) -> None:
-    """Critical pages, warnings are chat, a drill wakes nobody, the Watchdog keeps its own way"""
+    """Critical pages, warnings are chat, the Watchdog keeps its own way"""
     amtool = find_tool("amtool")
     checked = run(amtool, "check-config", ALERTMANAGER)
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -265,7 +266,7 @@ def test_no_literal_secrets(counted) -> None:
 
 def test_prometheus_may_only_read(counted) -> None:
     """Prometheus may find pods and read metrics, no more: no secrets, no writing, no wildcard"""
-    manifests = list(yaml.safe_load_all((MONITORING / "prometheus/rbac.yaml").read_text()))
+    manifests = [each for path in RBAC for each in yaml.safe_load_all(path.read_text())]
     roles = [manifest for manifest in manifests if manifest["kind"] in {"Role", "ClusterRole"}]
     granted = {
         (verb, resource)
@@ -293,13 +294,19 @@ def test_prometheus_may_only_read(counted) -> None:
 
 
 def test_rbac_is_valid(counted) -> None:
-    """The RBAC manifests are strictly valid Kubernetes objects"""
-    validated = run(find_kit() / "validate-k8s", "-k", "1.34", MONITORING / "prometheus/rbac.yaml")
+    """The RBAC manifests are strictly valid Kubernetes objects, and need no namespace but the one that the page makes"""
+    validated = run(find_kit() / "validate-k8s", "-k", "1.34", *RBAC)
     assert validated.returncode == 0, validated.stdout + validated.stderr
-    counted(
-        "manifests",
-        len(list(yaml.safe_load_all((MONITORING / "prometheus/rbac.yaml").read_text()))),
-    )
+    manifests = [(path, each) for path in RBAC for each in yaml.safe_load_all(path.read_text())]
+    document = (ROOT / "docs/monitoring.md").read_text()
+    made = set(re.findall(r"^kubectl create namespace (\S+)", document, re.MULTILINE))
+    named = {each["metadata"].get("namespace") for _, each in manifests} - {None}
+    assert named and named <= made, named - made
+    # What names none goes where `-n` says, so it must say so.
+    for path, each in manifests:
+        if each["kind"] in {"Role", "RoleBinding"}:
+            assert f"kubectl -n prod apply -f {path.relative_to(ROOT)}" in document, path
+    counted("manifests", len(manifests))
 
 
 def test_yaml_is_tidy() -> None:
@@ -323,3 +330,19 @@ def test_message_template() -> None:
         assert rendered.returncode == 0 and wanted in rendered.stdout, (
             rendered.stdout + rendered.stderr
         )
+
+
+def test_rules_for_the_operator(tmp_path: pathlib.Path, counted) -> None:
+    """The PrometheusRules hold every rule file's groups, are strictly valid, and are what their source writes"""
+    checked = run(sys.executable, MONITORING / "operator/build.py", "--check")
+    assert checked.returncode == 0 and checked.stdout.strip() == "current", checked.stdout + checked.stderr
+    built = run(find_tool("kubectl"), "kustomize", MONITORING / "operator")
+    assert built.returncode == 0, built.stderr
+    objects = {each["metadata"]["name"]: each for each in yaml.safe_load_all(built.stdout)}
+    assert set(objects) == {f"thalweg-{path.stem}" for path in RULES.glob("*.yml")}
+    for path in RULES.glob("*.yml"):
+        assert objects[f"thalweg-{path.stem}"]["spec"] == load(path), path.name
+    (tmp_path / "rules.yaml").write_text(built.stdout)
+    validated = run(find_kit() / "validate-k8s", "-k", "1.34", tmp_path / "rules.yaml")
+    assert validated.returncode == 0, validated.stdout + validated.stderr
+    counted("objects", len(objects))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from k8s import SERVICES, STAGES, Manifest, overlay, render, values_of
 from test_monitoring import MONITORING, load
 
 
@@ -153,3 +154,44 @@ def test_falco(counted) -> None:
         assert "%proc.cmdline" in rule["output"] and "%k8s.pod.name" in rule["output"], name
     assert "proc.is_exe_upper_layer = true" in rules["New file executed"]["condition"]
     counted("rules", len(rules))
+
+
+def matched(condition: str, image: str) -> bool:
+    """Whether a macro over container.image.repository matches an image: by its endings, or by its last word."""
+    assert "container.image.repository" in condition, condition
+    return any(image.endswith(end) for end in re.findall(r'"(/[^"]+)"', condition))
+
+
+def test_falco_knows_our_images(counted) -> None:
+    """Each image that the charts and the plain cluster run is one that Falco's macros match, and no other"""
+    macros = {each["macro"]: each["condition"] for each in load(MONITORING / "falco/rules.yaml") if "macro" in each}
+    sets = [("fastapi-app", name) for name in ("", *SERVICES)] + [("thalweg-edge", "")]
+    images = {(chart, image_of(chart, name)) for chart, name in sets}
+    images |= {("fastapi-app", image) for image in plain_images()}
+    assert len({image.rpartition("/")[2] for _, image in images}) == 7, images
+    for chart, image in images:
+        # The last word is enough: a registry of one's own has another host, and a deeper path.
+        for name in (image, "registry.example.com/team/" + image.rpartition("/")[2]):
+            found = {macro for macro in ("thalweg_container", "fastapi_image") if matched(macros[macro], name)}
+            assert found == {"thalweg_container" if chart == "thalweg-edge" else "fastapi_image"}, name
+    assert "fastapi_image" in macros["fastapi_container"]
+    assert not matched(macros["fastapi_image"], "ghcr.io/example/other-service")
+    ends = re.findall(r'"/([^"]+)"', macros["fastapi_image"])
+    assert set(ends) == {image.rpartition("/")[2] for chart, image in images if chart == "fastapi-app"}
+    counted("images", len(images))
+
+
+def image_of(chart: str, service: str) -> str:
+    """The image's name, without tag, that a chart runs for a service."""
+    manifests = render(chart, values_of(chart, "aws", "prod", *([service] if service else [])))
+    return of_workload(manifests)
+
+
+def of_workload(manifests: list[Manifest]) -> str:
+    (workload,) = [each for each in manifests if each["kind"] in {"Deployment", "DaemonSet"}]
+    (container,) = workload["spec"]["template"]["spec"]["containers"]
+    return re.sub(r"(@|:)[^/]*$", "", container["image"])
+
+
+def plain_images() -> set[str]:
+    return {of_workload(overlay(f"overlays/{stage}")) for stage in STAGES}

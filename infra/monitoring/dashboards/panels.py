@@ -96,10 +96,12 @@ VARIABLES = [
     variable("edge", 'up{job="thalweg"}', "instance"),
 ]
 
+# Two edges may place a pool of the same name differently.
+POOL_OF_EDGE = "pool, instance, edge_cloud, edge_region"
 # Requests by the place of the pool that served them; "-" (answered by the edge) has no place.
 BY_PLACE = (
-    f"sum by (region, cloud) (sum by (pool) (rate(thalweg_requests_total{{{EDGE}}}[$__rate_interval]))"
-    f" * on (pool) group_left (region, cloud) pool:thalweg_place:info{{{PLACE}}})"
+    f"sum by (region, cloud) (sum by ({POOL_OF_EDGE}) (rate(thalweg_requests_total{{{EDGE}}}[$__rate_interval]))"
+    f" * on ({POOL_OF_EDGE}) group_left (region, cloud) thalweg_pool_info{{{PLACE}}})"
 )
 QUANTILE = "histogram_quantile({q}, sum by ({by}, le) (rate({metric}_bucket{{{match}}}[$__rate_interval])))"
 
