@@ -410,7 +410,22 @@ fn the_log_formats_are_common_and_off() {
             &Conf::simple("failover", &[endpoint.addr()]).raw(&format!("[log]\naccess = \"{format}\"")),
         );
         get(edge.web(), "/hello");
-        let count = || edge.stdout().lines().filter(|line| line.contains("GET /hello")).count();
-        eventually(&format!("{lines} lines of {format}"), SOON, || count() == lines);
+        let of_it = || edge.stdout().lines().find(|line| line.contains("GET /hello")).map(str::to_owned);
+        eventually(&format!("{lines} lines of {format}"), SOON, || of_it().iter().count() == lines);
+        let Some(line) = of_it() else { continue };
+        let (client, rest) = line.split_once(" - - [").expect("a client");
+        let (time, rest) = rest.split_once("] ").expect("a time");
+        // Digits and letters by their place: 21/Nov/2026:10:17:19 +0000.
+        let shape: String = time
+            .chars()
+            .map(|letter| match letter {
+                '0'..='9' => '9',
+                'A'..='Z' => 'A',
+                'a'..='z' => 'a',
+                other => other,
+            })
+            .collect();
+        assert_eq!((client, shape.as_str()), ("127.0.0.1", "99/Aaa/9999:99:99:99 +9999"), "{line}");
+        assert!(rest.starts_with("\"GET /hello HTTP/1.1\" 200 "), "{line}");
     }
 }
