@@ -175,7 +175,10 @@ impl Body for AnswerBody {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => {
-                relaying.fail(Outcome::Reset);
+                // An upload that breaks off ends the exchange too; the endpoint is not to blame for it.
+                let upload = &relaying.upload;
+                let broke_off = upload.client_failed.get() || upload.too_large.get();
+                relaying.fail(if broke_off { Outcome::ClientGone } else { Outcome::Reset });
                 Poll::Ready(Some(Err(CutError::Reset)))
             }
             Poll::Pending if relaying.vigil.poll(cx).is_ready() => {

@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use crate::{
     coalesce::as_one,
     conn::{ClientConn, ClientIo, Order},
-    peer::InUse,
+    peer::{InUse, Peer},
     settle::Ledger,
     vigil::Vigil,
 };
@@ -148,6 +148,27 @@ pub struct UpstreamEnd {
     pub ledger: Box<Ledger>,
     /// Keeps the connection counted as active.
     pub in_use: Option<InUse>,
+    /// Keeps the stream in flight at its endpoint.
+    pub seat: Seat,
+}
+
+/// An upgraded stream's place among what is in flight at its endpoint.
+#[derive(Debug)]
+pub struct Seat(Rc<Peer>);
+
+impl Seat {
+    /// Takes one.
+    #[must_use]
+    pub fn new(peer: &Rc<Peer>) -> Self {
+        peer.enter();
+        Self(Rc::clone(peer))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.exit();
+    }
 }
 
 /// Passes bytes both ways until the stream ends.
