@@ -23,6 +23,7 @@ fn connections_above_the_limit_are_told_overloaded() {
     let reply = surplus.ask("GET", "/", "", b"").expect("an answer");
     assert_ours(&reply, 503, "overloaded");
     assert!(reply.header("retry-after").is_some());
+    assert!(surplus.ends(SOON), "it does not stay above the limit");
     kept.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
     kept.clear();
     eventually("there is room again", SOON, || get(edge.web(), "/").status == 200);

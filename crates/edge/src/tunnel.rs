@@ -173,6 +173,7 @@ impl Drop for Seat {
 
 /// Passes bytes both ways until the stream ends.
 pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: UpstreamEnd, conn: &ClientConn) {
+    conn.tunnel(sent_early.len());
     let Some((mut upstream, answered_early)) = end.exit.taken().await else {
         return end.ledger.cut("reset");
     };
@@ -191,9 +192,10 @@ pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: Upst
         Poll::Pending => Poll::Pending,
     })
     .await;
-    match ended {
-        Some(Ok((up, down))) => end.ledger.finish_tunnel(up, down),
-        Some(Err(_)) => end.ledger.cut("reset"),
-        None => end.ledger.cut("timeout"),
-    }
+    let error = match ended {
+        Some(Ok(_)) => None,
+        Some(Err(_)) => Some("reset"),
+        None => Some("timeout"),
+    };
+    end.ledger.finish_tunnel(conn.tunnelled.get(), error);
 }
