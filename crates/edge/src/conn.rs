@@ -100,11 +100,12 @@ pub struct ClientConn {
     serving: Cell<u32>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
-    clock: Rc<Cell<Tick>>,
+    /// The worker's coarse clock.
+    pub clock: Rc<Cell<Tick>>,
 }
 
 impl ClientConn {
-    /// A connection that was just accepted on listener `(number, name)`. `clock` is the worker's coarse clock.
+    /// A connection that was just accepted on listener `(number, name)`.
     #[must_use]
     pub fn new(
         listener: (u32, Arc<str>),

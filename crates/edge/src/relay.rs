@@ -164,6 +164,7 @@ impl Body for AnswerBody {
         };
         match Pin::new(&mut relaying.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                relaying.vigil.stir();
                 relaying.ledger.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if relaying.body.is_end_stream() {
                     relaying.complete();
