@@ -5,7 +5,7 @@ mod common;
 use std::{net::TcpListener, time::Duration};
 
 use serde_json::Value;
-use thalweg_testkit::{Conf, Edge, Endpoint, Scratch, binary, thalweg, thalweg_with};
+use thalweg_testkit::{Client, Conf, Edge, Endpoint, Scratch, binary, thalweg, thalweg_with};
 
 /// A config that is fine, without anything behind it.
 fn fine() -> Conf {
@@ -171,6 +171,47 @@ fn explain_answers_offline() {
     assert!(miss.stdout.contains("no_route"), "{}", miss.stdout);
     let human = thalweg(&["explain", "--config", &path, "--host", "api.test", "--path", "/v1"]);
     assert!(human.code == 0 && human.stdout.contains("near"), "{}", human.stdout);
+}
+
+#[test]
+fn explain_reads_a_request_as_the_edge_does() {
+    let endpoint = Endpoint::start("a");
+    let other = Endpoint::start("b");
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("six", &[endpoint.addr()], "")
+        .pool("any", &[other.addr()], "")
+        .route("six", "failover", &["six"], "hosts = [\"[::1]\"]")
+        .route("cafe", "failover", &["six"], "path_prefix = \"/caf%c3%a9\"")
+        .route("api", "failover", &["six"], "path_prefix = \"/%61pi\"")
+        .route("any", "failover", &["any"], "");
+    let edge = Edge::start(&conf);
+    let mut known = 0;
+    for (host, path) in [
+        ("[::1]", "/"),
+        ("[::1]:80", "/"),
+        ("::1", "/"),
+        ("a b", "/"),
+        ("x.test", "/caf%c3%a9/1"),
+        ("x.test", "/api"),
+        ("x.test", "/apix"),
+    ] {
+        let mut client = Client::connect(edge.web());
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: q{known}\r\n\r\n"));
+        let status = client.reply("GET").expect("an answer").status;
+        let line = edge.logged(&format!("q{known}"));
+        known += 1;
+        for from in [["--admin", &edge.admin_url()], ["--config", &edge.config().display().to_string()]] {
+            let asked = ["explain", "--host", host, "--path", path, "--format", "json"];
+            let said = thalweg(&[&asked[..], &from[..]].concat());
+            let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
+            assert_eq!(said["decision"]["pool"], line["pool"], "{host} {path} {from:?}: {status}");
+            assert_eq!(said["refusal"], line["refusal"], "{host} {path} {from:?}: {status}");
+        }
+        let expected = if ["::1", "a b"].contains(&host) { 400 } else { 200 };
+        assert_eq!(status, expected, "{host} {path}");
+    }
+    assert_eq!(endpoint.hits(), 4);
 }
 
 #[test]

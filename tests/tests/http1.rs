@@ -119,6 +119,34 @@ fn a_client_that_leaves_ends_the_request_at_the_endpoint() {
 }
 
 #[test]
+fn a_client_that_leaves_within_its_upload_is_no_refusal_of_ours() {
+    let (edge, _endpoint) = one();
+    for (nth, framing) in
+        ["content-length: 1000\r\n\r\nhalf", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"]
+            .iter()
+            .enumerate()
+    {
+        let id = format!("upload-{nth}");
+        let mut client = Client::connect(edge.web());
+        client.send(format!("POST / HTTP/1.1\r\nhost: x\r\nx-request-id: {id}\r\n{framing}"));
+        eventually("it is under way", SOON, || edge.metric("thalweg_endpoint_in_flight", &[]) == 1.0);
+        client.reset();
+        let line = edge.logged(&id);
+        assert_eq!((line["status"].as_u64(), &line["client_gone"]), (Some(0), &true.into()), "{line}");
+        assert!(line["refusal"].is_null() && line["error"].is_null(), "{line}");
+    }
+    let page = edge.metrics();
+    let gone = page.sum("thalweg_requests_total", &[("code_class", "client_gone")]);
+    let refused = page.sum("thalweg_refusals_total", &[]);
+    assert_eq!((gone, refused, page.sum("thalweg_requests_total", &[])), (2.0, 0.0, 2.0));
+    let outcome = |what| page.sum("thalweg_endpoint_requests_total", &[("outcome", what)]);
+    assert_eq!((outcome("client_gone"), outcome("reset")), (2.0, 0.0));
+    let mut client = Client::connect(edge.web());
+    client.send("POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n");
+    assert_ours(&client.reply("POST").expect("an answer"), 400, "bad_request");
+}
+
+#[test]
 fn a_client_that_half_closes_still_gets_its_answer() {
     let (edge, endpoint) = one();
     endpoint.behave(Behaviour::Slow(Duration::from_millis(200)));

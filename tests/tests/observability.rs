@@ -321,6 +321,44 @@ fn a_foreign_origin_is_refused_whatever_it_asks() {
 }
 
 #[test]
+fn a_name_that_points_here_does_not_make_a_page_our_own() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()]);
+    let bare = Edge::start(&conf.clone());
+    let wide = Edge::start(&conf.clone().admin_on("0.0.0.0"));
+    let guarded = Edge::start(&conf.admin("token_file = \"admin.token\"").file("admin.token", "t0ken\n"));
+    let token = "authorization: Bearer t0ken\r\n";
+    let ask = |edge: &Edge, call: &str, host: &str, more: &str| {
+        let (host, more) =
+            [host, more].map(|text| text.replace("PORT", &edge.port("admin").to_string())).into();
+        let request = format!("{call} HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n{more}\r\n");
+        let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], edge.port("admin"))));
+        client.send(request);
+        client.reply("GET").expect("an answer").status
+    };
+    let (order, look) = ("POST /api/v1/reload", "GET /api/v1/status");
+    for (edge, call, host, more, expected) in [
+        (&bare, order, "evil.test:PORT", "origin: http://evil.test:PORT\r\n", 403),
+        (&bare, order, "evil.test:PORT", "", 403),
+        (&bare, look, "evil.test:PORT", "origin: http://evil.test:PORT\r\n", 403),
+        (&bare, look, "evil.test:PORT", "", 403),
+        (&bare, order, "localhost:PORT", "origin: http://localhost:PORT\r\n", 200),
+        (&bare, order, "127.0.0.1:PORT", "origin: http://127.0.0.1:PORT\r\n", 200),
+        (&bare, look, "10.9.9.9:PORT", "", 200),
+        (&bare, look, "10.9.9.9:PORT", "origin: http://10.9.9.9:PORT\r\n", 403),
+        (&wide, order, "evil.test:PORT", "origin: http://evil.test:PORT\r\n", 403),
+        (&wide, order, "evil.test:PORT", "", 403),
+        (&wide, look, "edge.test:PORT", "", 200),
+        (&wide, look, "edge.test:PORT", "origin: http://edge.test:PORT\r\n", 403),
+        (&guarded, order, "edge.test:PORT", token, 200),
+        (&guarded, look, "edge.test:PORT", token, 200),
+        (&guarded, order, "edge.test:PORT", "authorization: Bearer wrong\r\n", 403),
+    ] {
+        assert_eq!(ask(edge, call, host, more), expected, "{call} {host} {more}");
+    }
+}
+
+#[test]
 fn a_token_is_asked_for_when_there_is_one() {
     let endpoint = Endpoint::start("a");
     let conf = Conf::simple("failover", &[endpoint.addr()])
@@ -372,7 +410,22 @@ fn the_log_formats_are_common_and_off() {
             &Conf::simple("failover", &[endpoint.addr()]).raw(&format!("[log]\naccess = \"{format}\"")),
         );
         get(edge.web(), "/hello");
-        let count = || edge.stdout().lines().filter(|line| line.contains("GET /hello")).count();
-        eventually(&format!("{lines} lines of {format}"), SOON, || count() == lines);
+        let of_it = || edge.stdout().lines().find(|line| line.contains("GET /hello")).map(str::to_owned);
+        eventually(&format!("{lines} lines of {format}"), SOON, || of_it().iter().count() == lines);
+        let Some(line) = of_it() else { continue };
+        let (client, rest) = line.split_once(" - - [").expect("a client");
+        let (time, rest) = rest.split_once("] ").expect("a time");
+        // Digits and letters by their place: 21/Nov/2026:10:17:19 +0000.
+        let shape: String = time
+            .chars()
+            .map(|letter| match letter {
+                '0'..='9' => '9',
+                'A'..='Z' => 'A',
+                'a'..='z' => 'a',
+                other => other,
+            })
+            .collect();
+        assert_eq!((client, shape.as_str()), ("127.0.0.1", "99/Aaa/9999:99:99:99 +9999"), "{line}");
+        assert!(rest.starts_with("\"GET /hello HTTP/1.1\" 200 "), "{line}");
     }
 }

@@ -117,9 +117,17 @@ fn hosts_and_paths_have_one_normal_form() {
         let config = accepted(&MINIMAL.replace("[route.r]", &format!("[route.r]\nhosts = [\"{written}\"]")));
         assert_eq!(&*config.topology.routes[0].hosts[0], normal);
     }
-    for (written, normal) in
-        [("/", "/"), ("//", "/"), ("/api/", "/api"), ("/api", "/api"), ("/A/b%20c/", "/A/b%20c")]
-    {
+    for (written, normal) in [
+        ("/", "/"),
+        ("//", "/"),
+        ("/api/", "/api"),
+        ("/api", "/api"),
+        ("/A/b%20c/", "/A/b%20c"),
+        ("/caf%c3%a9", "/caf%C3%A9"),
+        ("/%61pi/%7euser", "/api/~user"),
+        ("/100%25/%2e.x", "/100%25/..x"),
+        ("/%2561", "/%2561"),
+    ] {
         let config =
             accepted(&MINIMAL.replace("[route.r]", &format!("[route.r]\npath_prefix = \"{written}\"")));
         assert_eq!(&*config.topology.routes[0].path_prefix, normal);

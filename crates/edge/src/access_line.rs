@@ -83,7 +83,7 @@ fn json(out: &mut Vec<u8>, ledger: &Ledger, status: u16, duration: Duration) {
 fn common(out: &mut Vec<u8>, ledger: &Ledger, status: u16) {
     out.extend_from_slice(ledger.conn.client.as_bytes());
     out.extend_from_slice(b" - - [");
-    timestamp(out, now());
+    common_time(out, now());
     let _ = write!(out, "] \"{} ", ledger.method);
     escaped(out, &ledger.path);
     let _ = writeln!(out, " {}\" {status} {}", protocol(ledger.version), ledger.bytes_out);
@@ -129,11 +129,8 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// RFC 3339 in UTC with microseconds. Civil date from days: Howard Hinnant, "chrono-compatible low-level date
-/// algorithms".
-pub fn timestamp(out: &mut Vec<u8>, since_epoch: Duration) {
-    let seconds = since_epoch.as_secs();
-    let (days, second_of_day) = (seconds / 86_400, seconds % 86_400);
+/// Day, month and year in UTC. Howard Hinnant, "chrono-compatible low-level date algorithms".
+fn civil(days: u64) -> (u64, u64, u64) {
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
@@ -141,8 +138,28 @@ pub fn timestamp(out: &mut Vec<u8>, since_epoch: Duration) {
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
     let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second_of_day / 3_600, second_of_day / 60 % 60, second_of_day % 60);
+    (day, month, year_of_era + era * 400 + u64::from(month <= 2))
+}
+
+/// Hour, minute and second in UTC.
+fn clock(seconds: u64) -> (u64, u64, u64) {
+    (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
+}
+
+/// As in `21/Nov/2026:10:17:19 +0000`.
+fn common_time(out: &mut Vec<u8>, since_epoch: Duration) {
+    const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let seconds = since_epoch.as_secs();
+    let ((day, month, year), (hour, minute, second)) = (civil(seconds / 86_400), clock(seconds));
+    let start = usize::try_from(month - 1).unwrap_or_default() * 3;
+    let month = MONTHS.get(start..start + 3).unwrap_or_default();
+    let _ = write!(out, "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000");
+}
+
+/// RFC 3339 in UTC with microseconds.
+pub fn timestamp(out: &mut Vec<u8>, since_epoch: Duration) {
+    let seconds = since_epoch.as_secs();
+    let ((day, month, year), (hour, minute, second)) = (civil(seconds / 86_400), clock(seconds));
     let micros = since_epoch.subsec_micros();
     let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
 }
@@ -160,6 +177,20 @@ mod tests {
         ] {
             let mut out = Vec::new();
             timestamp(&mut out, Duration::from_micros(micros));
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+    }
+
+    #[test]
+    fn common_times_are_those_of_the_common_log() {
+        for (seconds, expected) in [
+            (0, "01/Jan/1970:00:00:00 +0000"),
+            (951_782_400, "29/Feb/2000:00:00:00 +0000"),
+            (1_795_256_239, "21/Nov/2026:10:17:19 +0000"),
+            (1_798_761_599, "31/Dec/2026:23:59:59 +0000"),
+        ] {
+            let mut out = Vec::new();
+            common_time(&mut out, Duration::from_secs(seconds));
             assert_eq!(String::from_utf8_lossy(&out), expected);
         }
     }

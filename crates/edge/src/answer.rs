@@ -168,6 +168,19 @@ pub fn answer(mut ledger: Box<Ledger>, failure: Failure) -> Response<AnswerBody>
     response
 }
 
+/// What hyper is given when the client is gone: nobody reads it. The request counts as the client's leaving.
+#[must_use]
+pub fn to_nobody(ledger: Box<Ledger>) -> Response<AnswerBody> {
+    let http2 = ledger.version == http::Version::HTTP_2;
+    drop(ledger);
+    let mut response = Response::new(AnswerBody::own(Bytes::new()));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    if !http2 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
 /// A whole HTTP/1.1 answer as bytes, for when hyper is not there to write one: the head never arrived.
 #[must_use]
 pub fn raw(failure: Failure, id: &HeaderValue) -> Vec<u8> {

@@ -18,7 +18,7 @@ use thalweg_core::{
 };
 
 use crate::{
-    answer::{Failure, answer},
+    answer::{Failure, answer, to_nobody},
     conn::ClientConn,
     intake::{self, X_REQUEST_ID, intake},
     peer::{Link, Peer},
@@ -197,6 +197,7 @@ impl Journey {
             match self.attempt(Attempt::new(peer, started)).await {
                 Ended::Answered(answer) => return self.pass_on(*answer),
                 Ended::Client(failure) => return answer(self.ledger, failure),
+                Ended::Gone => return to_nobody(self.ledger),
                 Ended::Failed(now) if self.may_retry(now.cause) => failed = Some(now),
                 Ended::Failed(now) => return self.give_up(now),
             }

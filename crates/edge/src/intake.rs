@@ -171,7 +171,8 @@ fn authority(head: &Parts) -> Result<HeaderValue, Failure> {
 }
 
 /// Lower case, without port and final dot; `None` if it is no host. The empty host of HTTP/1.0 passes.
-fn steering_host(authority: &str) -> Option<Box<str>> {
+#[must_use]
+pub fn steering_host(authority: &str) -> Option<Box<str>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, after) = rest.split_once(']')?;

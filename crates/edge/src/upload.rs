@@ -3,6 +3,8 @@
 
 use std::{
     cell::{Cell, RefCell},
+    error::Error,
+    io,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
@@ -33,6 +35,8 @@ pub struct Upload {
     pub too_large: Cell<bool>,
     /// The client broke off.
     pub client_failed: Cell<bool>,
+    /// It broke the framing, and may be there to hear so.
+    pub garbled: Cell<bool>,
     replayable: Cell<bool>,
     touched: Cell<bool>,
     /// Bumped by each attempt: a body of an older attempt reads nothing more from the client.
@@ -70,6 +74,7 @@ impl Upload {
             received: Cell::new(0),
             too_large: Cell::new(false),
             client_failed: Cell::new(false),
+            garbled: Cell::new(false),
             replayable: Cell::new(true),
             touched: Cell::new(false),
             attempt: Cell::new(0),
@@ -135,8 +140,9 @@ impl Upload {
                 self.end();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => {
+            Poll::Ready(Some(Err(error))) => {
                 *slot = None;
+                self.garbled.set(is_garbled(&error));
                 self.client_failed.set(true);
                 Poll::Ready(Some(Err(UploadError::ClientGone)))
             }
@@ -162,6 +168,13 @@ impl Upload {
             }
         }
     }
+}
+
+/// Hyper calls chunks that are none invalid; everything else is the end of the connection or of the stream.
+fn is_garbled(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    cause
+        .is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
 }
 
 /// Why an upload broke off.

@@ -23,7 +23,7 @@ pub(crate) const ROUTE: Shape = Shape {
             "path_prefix",
             Text::Prefix,
             D::Text("/"),
-            "Whole segments: \"/api\" matches /api and /api/x, not /apix.",
+            "Whole segments: \"/api\" matches /api and /api/x, not /apix. Percent-encoding is read as in requests: \"/%61pi\" is \"/api\".",
         ),
         choice("policy", &["failover", "weighted", "latency"], D::Required, "How the pools share."),
         list(

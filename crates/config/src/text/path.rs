@@ -40,12 +40,31 @@ fn path_bytes(text: &str, query: bool) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Percent-encoding as requests have it when they are matched: what need not be encoded is not, the rest is upper
+/// case. `text` has passed [`path_bytes`].
+fn canonical(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        out.push_str(before);
+        let (digits, tail) = after.split_at_checked(2).unwrap_or((after, ""));
+        match u8::from_str_radix(digits, 16) {
+            Ok(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(char::from(byte)),
+            _ => {
+                out.push('%');
+                out.push_str(&digits.to_ascii_uppercase());
+            }
+        }
+        rest = tail;
+    }
+    out.push_str(rest);
+    out
+}
+
 pub(super) fn prefix(text: &str) -> Result<Value, Trouble> {
     path_bytes(text, false)?;
-    if text.split('/').any(|segment| {
-        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
-        plain == "." || plain == ".."
-    }) {
+    let text = canonical(text);
+    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(Trouble::new("holds a dot segment")
             .hint("dot segments are resolved before matching, so it would never match"));
     }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, StatusCode, header};
 
+use crate::intake;
+
 /// Why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
@@ -13,20 +15,67 @@ pub(crate) struct Refused {
     pub(crate) detail: &'static str,
 }
 
-/// A page of another site must not speak for the operator who looks at it: a browser says whose page asks.
-pub(crate) fn check_origin(headers: &HeaderMap) -> Result<(), Refused> {
-    let foreign = Refused {
-        status: StatusCode::FORBIDDEN,
-        error: "foreign_origin",
-        detail: "requests from other sites' pages are refused",
-    };
+/// What the door knows about itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Door<'a> {
+    /// Where it listens.
+    pub(crate) bind: IpAddr,
+    /// The token, if there is one.
+    pub(crate) token: Option<&'a str>,
+}
+
+/// A page of another site must not speak for the operator who looks at it. A browser says whose page asks, but a name
+/// that its owner lets point here makes that page look like ours: so a name is believed only with the token. Reading
+/// under any name is fine where others than this machine may read, for scrapers and balancers use names.
+pub(crate) fn check_origin(headers: &HeaderMap, order: bool, door: Door<'_>) -> Result<(), Refused> {
+    let forbidden = |error, detail| Err(Refused { status: StatusCode::FORBIDDEN, error, detail });
+    let known = door.token.is_some_and(|token| bears(headers, token));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let named = door.named(host);
     let own = |origin: &str| {
         let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         authority.is_some_and(|authority| !host.is_empty() && authority.eq_ignore_ascii_case(host))
+            && (known || named == Named::Own)
     };
-    let all_own = headers.get_all(header::ORIGIN).iter().all(|origin| origin.to_str().is_ok_and(own));
-    if all_own { Ok(()) } else { Err(foreign) }
+    if !headers.get_all(header::ORIGIN).iter().all(|origin| origin.to_str().is_ok_and(own)) {
+        return forbidden("foreign_origin", "requests from other sites' pages are refused");
+    }
+    if named == Named::Foreign && !known && (order || door.bind.to_canonical().is_loopback()) {
+        let detail =
+            "the Host is a name that is not this server's: ask by address or localhost, or give the token";
+        return forbidden("foreign_host", detail);
+    }
+    Ok(())
+}
+
+/// Whose a Host is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Named {
+    /// This machine's, or the address that is bound.
+    Own,
+    /// Another address, or none: nobody can make a browser say that who is not there.
+    Address,
+    /// A name: whoever owns it can let it point here.
+    Foreign,
+}
+
+impl Door<'_> {
+    fn named(&self, authority: &str) -> Named {
+        if authority.is_empty() {
+            return Named::Address;
+        }
+        let Some(host) = intake::steering_host(authority) else { return Named::Foreign };
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
+        match bare.parse::<IpAddr>().map(|address| address.to_canonical()) {
+            Ok(address) => {
+                let bind = self.bind.to_canonical();
+                let own = address.is_loopback() || address == bind || bind.is_unspecified();
+                if own { Named::Own } else { Named::Address }
+            }
+            Err(_) if bare == "localhost" => Named::Own,
+            Err(_) => Named::Foreign,
+        }
+    }
 }
 
 /// May this client give orders?
@@ -39,15 +88,20 @@ pub(crate) fn check_order(headers: &HeaderMap, peer: IpAddr, token: Option<&str>
         };
         return if peer.to_canonical().is_loopback() { Ok(()) } else { Err(elsewhere) };
     };
-    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    if given.is_some_and(|(_, given)| same(given.trim().as_bytes(), token.as_bytes())) {
+    if bears(headers, token) {
         return Ok(());
     }
     let detail = "orders need `Authorization: Bearer` with the content of admin.token_file";
     Err(Refused { status: StatusCode::UNAUTHORIZED, error: "unauthorized", detail })
+}
+
+/// Is the token given?
+fn bears(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let given = given
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    given.is_some_and(|(_, given)| same(given.trim().as_bytes(), token.as_bytes()))
 }
 
 /// Equal; takes as long wherever they differ.
@@ -65,13 +119,48 @@ mod tests {
 
     #[test]
     fn only_the_admins_own_pages_may_ask() {
-        let check = |origin: &'static str| {
-            check_origin(&headers(&[("host", "127.0.0.1:9900"), ("origin", origin)])).is_ok()
+        let check = |bind: &str, host: &'static str, origin: &'static str| {
+            let door = Door { bind: bind.parse().unwrap(), token: None };
+            check_origin(&headers(&[("host", host), ("origin", origin)]), false, door).is_ok()
         };
-        assert!(check("http://127.0.0.1:9900"));
-        assert!(!check("http://127.0.0.1:1") && !check("http://evil.test") && !check("null"));
-        assert!(check_origin(&headers(&[("host", "x")])).is_ok());
-        assert!(check_origin(&headers(&[("origin", "http://")])).is_err());
+        for (bind, host, origin, expected) in [
+            ("127.0.0.1", "127.0.0.1:9900", "http://127.0.0.1:9900", true),
+            ("127.0.0.1", "LOCALHOST:9900", "http://localhost:9900", true),
+            ("::1", "[::1]:9900", "http://[::1]:9900", true),
+            ("127.0.0.1", "127.0.0.1:9900", "http://127.0.0.1:1", false),
+            ("127.0.0.1", "127.0.0.1:9900", "http://evil.test", false),
+            ("127.0.0.1", "127.0.0.1:9900", "null", false),
+            ("127.0.0.1", "evil.test:9900", "http://evil.test:9900", false),
+            ("127.0.0.1", "10.0.0.1:9900", "http://10.0.0.1:9900", false),
+            ("10.0.0.1", "10.0.0.1:9900", "http://10.0.0.1:9900", true),
+            ("0.0.0.0", "10.0.0.1:9900", "http://10.0.0.1:9900", true),
+            ("::", "evil.test:9900", "http://evil.test:9900", false),
+        ] {
+            assert_eq!(check(bind, host, origin), expected, "{bind} {host} {origin}");
+        }
+        let door = Door { bind: "127.0.0.1".parse().unwrap(), token: None };
+        assert!(check_origin(&headers(&[("origin", "http://")]), false, door).is_err());
+    }
+
+    #[test]
+    fn a_name_is_believed_only_with_the_token() {
+        for (bind, order, host, authorization, expected) in [
+            ("127.0.0.1", true, "evil.test", "", false),
+            ("127.0.0.1", false, "evil.test", "", false),
+            ("127.0.0.1", false, "a b", "", false),
+            ("0.0.0.0", true, "edge.test", "", false),
+            ("0.0.0.0", false, "edge.test", "", true),
+            ("127.0.0.1", true, "evil.test", "Bearer t0ken", true),
+            ("127.0.0.1", true, "evil.test", "Bearer t0ke", false),
+            ("127.0.0.1", true, "10.0.0.1:80", "", true),
+            ("127.0.0.1", true, "localhost", "", true),
+        ] {
+            let door = Door { bind: bind.parse().unwrap(), token: Some("t0ken") };
+            let given = headers(&[("host", host), ("authorization", authorization)]);
+            assert_eq!(check_origin(&given, order, door).is_ok(), expected, "{bind} {order} {host}");
+        }
+        let door = Door { bind: "127.0.0.1".parse().unwrap(), token: None };
+        assert!(check_origin(&HeaderMap::new(), true, door).is_ok(), "HTTP/1.0 names no host");
     }
 
     #[test]

@@ -8,7 +8,13 @@ mod question;
 mod routes;
 mod status;
 
-use std::{convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode, header};
@@ -40,11 +46,13 @@ pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 /// Accepts operators until the task is dropped.
 pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    // Unknown, it is nobody's: no page is our own then.
+    let bind = door.local_addr().map_or(IpAddr::V4(Ipv4Addr::BROADCAST), |local| local.ip());
     let stack = {
         let control = Rc::clone(&control);
         let inner = tower::service_fn(move |(peer, request): (SocketAddr, Request<Incoming>)| {
             let control = Rc::clone(&control);
-            async move { Ok::<_, Infallible>(routes::answer(&control, peer, request).await) }
+            async move { Ok::<_, Infallible>(routes::answer(&control, bind, peer, request).await) }
         });
         ServiceBuilder::new().load_shed().concurrency_limit(AT_ONCE).timeout(ANSWER).service(inner)
     };

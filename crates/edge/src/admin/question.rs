@@ -10,7 +10,7 @@ use thalweg_core::{
     explain,
 };
 
-use crate::path;
+use crate::{intake, path};
 
 /// A request as far as steering knows it.
 #[derive(Clone, Debug)]
@@ -52,7 +52,9 @@ impl Question {
 /// The answer by a picture. `health` says what is believed about endpoints.
 #[must_use]
 pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
-    let host = plain_host(&asked.host);
+    let Some(host) = intake::steering_host(&asked.host) else {
+        return refused_at_the_door(snapshot, asked, health, "bad_request");
+    };
     let path = asked.path.split(['?', '#']).next().unwrap_or_default();
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let Ok(path) = path::normalise(&path) else {
@@ -65,7 +67,7 @@ pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
     let explained = explain(snapshot, &NoLoads, &facts, asked.roll);
     let route = explained.route.and_then(|slot| snapshot.route(slot)).map(|route| &*route.name);
     let mut answer = json!({
-        "host": host, "path": path, "client": asked.client.to_string(), "method": asked.method,
+        "host": &*host, "path": path, "client": asked.client.to_string(), "method": asked.method,
         "health": health, "roll": asked.roll,
         "generation": snapshot.generation, "revision": snapshot.revision,
         "route": route, "stage": route.map(|_| stage_name(explained.stage)),
@@ -172,20 +174,6 @@ fn address(snapshot: &Snapshot, slot: EndpointSlot) -> Option<String> {
     Some(place.address.to_string())
 }
 
-/// Lower case, without port and final dot.
-fn plain_host(host: &str) -> String {
-    let bare = match (host.strip_prefix('['), host.rsplit_once(':')) {
-        (Some(rest), _) => rest.split(']').next().unwrap_or_default(),
-        (None, Some((name, port)))
-            if port.bytes().all(|digit| digit.is_ascii_digit()) && !name.contains(':') =>
-        {
-            name
-        }
-        _ => host,
-    };
-    bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,11 +229,19 @@ mod tests {
     }
 
     #[test]
-    fn hosts_lose_port_final_dot_and_case() {
+    fn hosts_are_read_as_those_of_requests() {
         for (given, expected) in
-            [("A.b:80", "a.b"), ("a.b.", "a.b"), ("[::1]:80", "::1"), ("::1", "::1"), ("a:x", "a:x")]
+            [("api.TEST:80", "api.test"), ("api.test.", "api.test"), ("[::1]:80", "[::1]")]
         {
-            assert_eq!(plain_host(given), expected);
+            assert_eq!(ask(given, "/v1", 0)["host"], expected);
+        }
+        for given in ["a b", "::1", "a:x", "user@api.test", "[::1"] {
+            let said = ask(given, "/v1", 0);
+            assert_eq!(
+                (&said["refusal"], &said["decision"]),
+                (&json!("bad_request"), &Value::Null),
+                "{given}"
+            );
         }
     }
 }

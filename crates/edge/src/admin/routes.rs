@@ -1,6 +1,10 @@
 //! Which call is answered by what. One table; orders are checked before they are read.
 
-use std::{collections::BTreeMap, net::SocketAddr, rc::Rc};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+};
 
 use bytes::Bytes;
 use followed::Followed;
@@ -9,7 +13,11 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
-use super::{Body, door, exposition, json_reply, question, refuse, reply, status};
+use super::{
+    Body,
+    door::{self, Door},
+    exposition, json_reply, question, refuse, reply, status,
+};
 use crate::{control::Control, reload::Answer};
 
 /// Longest body of an order.
@@ -17,13 +25,17 @@ const MAX_BODY: usize = 64 << 10;
 /// Followers of the events at the same time.
 const FOLLOWERS: usize = 16;
 
+/// `bind` is where the door listens.
 pub(crate) async fn answer(
     control: &Rc<Control>,
+    bind: IpAddr,
     peer: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    if let Err(refused) = door::check_origin(&head.headers) {
+    let token = control.shared.live.load().wiring.config.admin.token.clone();
+    let door = Door { bind, token: token.as_deref() };
+    if let Err(refused) = door::check_origin(&head.headers, head.method == Method::POST, door) {
         return refuse(refused.status, refused.error, refused.detail);
     }
     let path = head.uri.path();
@@ -40,7 +52,6 @@ pub(crate) async fn answer(
         return response;
     }
     if head.method == Method::POST {
-        let token = control.shared.live.load().wiring.config.admin.token.clone();
         if let Err(refused) = door::check_order(&head.headers, peer.ip(), token.as_deref()) {
             let mut response = refuse(refused.status, refused.error, refused.detail);
             if refused.status == StatusCode::UNAUTHORIZED {

@@ -67,6 +67,8 @@ pub(super) enum Ended {
     Failed(Failed),
     /// The client, not an endpoint.
     Client(Failure),
+    /// The client went away: there is nobody to answer.
+    Gone,
 }
 
 impl Journey {
@@ -100,7 +102,10 @@ impl Journey {
             ),
             RelayError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
             RelayError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
-            RelayError::ClientGone => (Outcome::ClientGone, Ended::Client(Failure::BadRequest)),
+            RelayError::ClientGone if self.upload.garbled.get() => {
+                (Outcome::ClientGone, Ended::Client(Failure::BadRequest))
+            }
+            RelayError::ClientGone => (Outcome::ClientGone, Ended::Gone),
             RelayError::TooLarge => (Outcome::ClientGone, Ended::Client(Failure::BodyTooLarge)),
         };
         attempt.end(outcome, self.local.now());
