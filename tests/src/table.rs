@@ -192,7 +192,8 @@ impl Fault {
                 vec![Goal::NoGetFailed, Goal::Shrinks { region, span_ms }]
             }
             Self::Outage => vec![Goal::Attempts(1.13), Goal::Healed(1000.0), Goal::Fresh(2.0)],
-            Self::Blackout => vec![Goal::Healed(1000.0), Goal::Fresh(2.0)],
+            // Killed, all pools are empty and all three sites are asked again: three times what one site needs.
+            Self::Blackout => vec![Goal::Healed(1000.0), Goal::Fresh(3.0)],
             Self::RegionLost if scene.policy == Policy::Weighted => vec![Goal::NoGetFailed, back],
             Self::RegionLost => vec![Goal::NoGetFailed, Goal::Moves { to: SECOND, within_ms: 500.0 }, back],
             Self::NodeDrain => vec![Goal::NoGetFailed, back],

@@ -246,6 +246,83 @@ fn a_full_endpoint_is_overloaded_and_says_when_to_come_back() {
 }
 
 #[test]
+fn a_cap_holds_over_all_workers_and_counts_upgraded_streams() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new()
+        .edge("workers = 4")
+        .listener("web", "")
+        .pool("p", &[endpoint.addr()], "max_in_flight = 3")
+        .route("all", "failover", &["p"], "");
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    let mut upgraded = Client::connect(edge.web());
+    upgraded.send("GET /ws HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+    assert!(upgraded.head().expect("a head").line.contains("101"));
+    endpoint.behave(Behaviour::Hang);
+    let mut held: Vec<Client> = (1..3)
+        .map(|nth| {
+            let mut client = Client::connect(edge.web());
+            client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+            eventually("it is under way", SOON, || endpoint.hits() == 1 + nth);
+            client
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_ours(&get(edge.web(), "/"), 503, "overloaded");
+    }
+    assert_eq!(endpoint.hits(), 3);
+    // Each that ends makes room again, in whatever worker.
+    endpoint.behave(Behaviour::Serve);
+    held.pop().expect("two are held").reset();
+    eventually("there is room again", SOON, || get(edge.web(), "/").status == 200);
+}
+
+#[test]
+fn a_retry_that_has_nowhere_to_go_costs_no_budget() {
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(
+        &Conf::simple("failover", &[endpoint.addr()])
+            .raw("[eject]\nconsecutive_failures = 10000\nfailure_ratio = 1.0\nmin_requests = 100000\n"),
+    );
+    edge.until_up(1);
+    endpoint.behave(Behaviour::Status(500));
+    let mut client = Client::connect(edge.web());
+    for _ in 0..150 {
+        assert_eq!(client.get("/").status, 500);
+    }
+    assert_eq!(edge.metric("thalweg_retry_budget_exhausted_total", &[]), 0.0);
+    assert_eq!(endpoint.hits(), 150);
+}
+
+#[test]
+fn clients_that_break_their_uploads_off_convict_nobody() {
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
+    edge.until_up(1);
+    for nth in 0..8 {
+        let mut client = Client::connect(edge.web());
+        client
+            .send("POST /echo HTTP/1.1\r\nhost: a.test\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n");
+        assert!(client.head().expect("a head").line.contains("200"));
+        if nth % 2 == 0 {
+            client.reset();
+        } else {
+            client.send("no chunk\r\n");
+            assert!(client.ends(SOON));
+        }
+    }
+    let addr = endpoint.addr().to_string();
+    let ended = |outcome| {
+        let labels = [("endpoint", &*addr), ("outcome", outcome)];
+        edge.metric("thalweg_endpoint_requests_total", &labels)
+    };
+    eventually("all are settled", SOON, || ended("client_gone") == 8.0);
+    assert_eq!(ended("reset"), 0.0);
+    assert_eq!(edge.metric("thalweg_ejections_total", &[]), 0.0);
+    assert_eq!(get(edge.web(), "/").status, 200);
+}
+
+#[test]
 fn when_every_health_check_is_broken_nobody_notices() {
     let (edge, first, second) = two_with("");
     for endpoint in [&first, &second] {

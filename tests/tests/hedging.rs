@@ -253,3 +253,49 @@ fn connects_that_hang_eject_an_endpoint_that_nobody_probes() {
     assert_eq!(second.hits(), 100);
     assert!(hedges(&edge, "connect_won") >= 3.0);
 }
+
+#[test]
+fn silence_is_not_tried_again_although_a_rival_was_silent_too() {
+    let (edge, first, second) =
+        two("retry = { hedge = true }\ntimeouts = { first_byte = \"700ms\" }", PATIENT);
+    first.behave(Behaviour::Hang);
+    second.behave(Behaviour::Hang);
+    let mut client = Client::connect(edge.web());
+    assert_eq!(ask(&mut client, "GET", "/", b"").0.status, 504);
+    assert_eq!((first.hits(), second.hits()), (1, 1), "each was asked once");
+    assert_eq!(edge.metric("thalweg_retries_total", &[]), 0.0);
+}
+
+#[test]
+fn an_endpoint_that_fails_while_its_rival_is_asked_is_counted_as_what_it_did() {
+    let (edge, first, second) = two(HEDGE, PATIENT);
+    first.behave(Behaviour::Hang);
+    second.behave(Behaviour::Slow(Duration::from_millis(600)));
+    let addr = edge.web();
+    let asked = std::thread::spawn(move || thalweg_testkit::get(addr, "/"));
+    eventually("its rival is asked", SOON, || second.hits() == 1);
+    first.cut();
+    let reply = asked.join().expect("an answer");
+    assert_eq!((reply.status, reply.endpoint()), (200, "b"));
+    let ended = |outcome| {
+        let labels = [("endpoint", &*first.addr().to_string()), ("outcome", outcome)];
+        edge.metric("thalweg_endpoint_requests_total", &labels)
+    };
+    assert_eq!((ended("reset"), ended("cancelled")), (1.0, 0.0));
+}
+
+#[test]
+fn a_deadline_that_passes_while_connecting_is_a_timeout() {
+    let (first, second) = (Blackhole::start(), Blackhole::start());
+    let route = "timeouts = { connect = \"2s\", total = \"1s\" }";
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("p0", &[first.addr()], "# no probe")
+        .pool("p1", &[second.addr()], "# no probe")
+        .route("all", "failover", &["p0", "p1"], route)
+        .raw(PATIENT);
+    let edge = Edge::start(&conf);
+    let mut client = Client::connect(edge.web());
+    let (reply, took) = ask(&mut client, "GET", "/", b"");
+    assert_eq!(reply.status, 504, "after {took:?}");
+}

@@ -159,6 +159,24 @@ fn a_client_that_half_closes_still_gets_its_answer() {
 const UPGRADE: &str = "host: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
 
 #[test]
+fn a_client_that_closes_its_websocket_closes_it_at_the_endpoint_too() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    client.send(format!("GET /ws HTTP/1.1\r\n{UPGRADE}\r\n"));
+    assert_eq!(client.head().expect("a head").word(1), "101");
+    client.send(b"hello");
+    client.until(b"hello");
+    let before = endpoint.open_connections();
+    drop(client);
+    eventually("the endpoint sees the close", SOON, || endpoint.open_connections() < before);
+    let line = eventually_some("its line", SOON, || {
+        edge.access_log().into_iter().find(|line| line["status"] == 101)
+    });
+    assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&5.into(), &5.into()), "{line}");
+    assert!(line["error"].is_null(), "{line}");
+}
+
+#[test]
 fn a_websocket_passes_after_the_101() {
     let (edge, endpoint) = one();
     let mut client = Client::connect(edge.web());

@@ -23,6 +23,7 @@ fn connections_above_the_limit_are_told_overloaded() {
     let reply = surplus.ask("GET", "/", "", b"").expect("an answer");
     assert_ours(&reply, 503, "overloaded");
     assert!(reply.header("retry-after").is_some());
+    assert!(surplus.ends(SOON), "it does not stay above the limit");
     kept.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
     kept.clear();
     eventually("there is room again", SOON, || get(edge.web(), "/").status == 200);
@@ -182,6 +183,25 @@ fn h2_bodies_have_the_same_limits() {
     }
     let h2 = H2::connect_clear(edge.addr("clear")).expect("h2c");
     assert_eq!(h2.get("http://a.test/").expect("an answer").status, 200);
+}
+
+#[test]
+fn an_h2_stream_that_stands_still_ends_although_others_move() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple_with("failover", &[endpoint.addr()], "timeouts = { idle = \"1s\" }")
+        .listener("clear", "protocols = [\"h2c\"]");
+    let edge = Edge::start(&conf);
+    let h2 = H2::connect_clear(edge.addr("clear")).expect("h2c");
+    thread::scope(|scope| {
+        // Five events, then silence.
+        let stuck = scope.spawn(|| h2.get("http://a.test/sse"));
+        eventually("it ends while others are served", SOON, || {
+            assert_eq!(h2.get("http://a.test/bytes/5").expect("an answer").status, 200);
+            stuck.is_finished()
+        });
+        assert!(stuck.join().expect("a thread").is_err(), "it was cut");
+    });
+    assert_eq!(h2.get("http://a.test/").expect("an answer").status, 200, "and its connection goes on");
 }
 
 #[test]

@@ -155,6 +155,28 @@ fn h2c_is_spoken_only_when_named() {
     assert!(refused.is_err(), "h2c without being named: {refused:?}");
 }
 
+#[test]
+fn a_silent_connection_lives_as_long_as_idle_says_and_h2_is_told_goodbye() {
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()])
+        .listener("clear", "protocols = [\"http/1.1\", \"h2c\"]")
+        .raw("[limits]\nheader_timeout = \"500ms\"\nidle_timeout = \"3s\"");
+    let edge = Edge::start(&conf);
+    let (mut mute, mut idle) = (Client::connect(edge.addr("clear")), Client::connect(edge.addr("clear")));
+    // A preface in two segments is one still.
+    idle.send("PR");
+    std::thread::sleep(Duration::from_millis(30));
+    idle.send("I * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    idle.send(SETTINGS);
+    idle.until(&[0, 0, 0, 4, 1]);
+    assert!(!mute.ends(Duration::from_secs(1)), "who says nothing is idle, not slow");
+    idle.patience(SOON);
+    // GOAWAY on stream 0 (RFC 9113 section 6.8).
+    idle.until(&[7, 0, 0, 0, 0, 0]);
+    assert!(idle.ends(SOON) && mute.ends(SOON));
+}
+
 /// A plain listener in front of one TLS endpoint, with these lines in the endpoint's `tls`.
 fn towards(endpoint: &Endpoint, tls: &str, conf: Conf) -> Edge {
     let pool = format!(

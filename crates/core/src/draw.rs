@@ -52,7 +52,7 @@ impl<L: Loads> Draw<'_, L> {
 
     fn suits(&self, cap: u32, (slot, place, view): (EndpointSlot, &Place, &EndpointView)) -> bool {
         self.need.met_by(view)
-            && (cap == 0 || self.loads.in_flight(slot) < cap)
+            && !self.loads.is_full(slot, cap)
             && !self.tried.iter().any(|tried| tried.endpoint == place.id)
     }
 

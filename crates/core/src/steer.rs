@@ -39,6 +39,14 @@ pub struct Tried {
 pub trait Loads {
     /// Requests in flight there.
     fn in_flight(&self, slot: EndpointSlot) -> u32;
+    /// Requests in flight there, in the eyes of all who ask. Asked only where `max_in_flight` is set.
+    fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
+        self.in_flight(slot)
+    }
+    /// Is it at this cap? 0 = no cap.
+    fn is_full(&self, slot: EndpointSlot, cap: u32) -> bool {
+        cap > 0 && self.in_flight_everywhere(slot) >= cap
+    }
     /// Smoothed time to an answer in microseconds, failures counted as slow answers; 0 = not known.
     fn latency_us(&self, slot: EndpointSlot) -> u32;
     /// Is a request of its trickle due there (CONTRACT "Probation")? One that cannot be sent again is due less often.
@@ -197,7 +205,7 @@ fn trickle(
 ) -> Option<(PoolSlot, EndpointSlot)> {
     trickles.iter().copied().find(|(pool, slot)| {
         let cap = snapshot.pool(*pool).map_or(0, |pool| pool.max_in_flight);
-        (cap == 0 || loads.in_flight(*slot) < cap) && loads.trickle_due(*slot, facts.replayable)
+        !loads.is_full(*slot, cap) && loads.trickle_due(*slot, facts.replayable)
     })
 }
 
@@ -290,7 +298,7 @@ impl<L: Loads> Again<'_, L> {
                 && snapshot.endpoints_of(slot).any(|(endpoint, place, view)| {
                     accepts(view, stage)
                         && !self.facts.tried.iter().any(|tried| tried.endpoint == place.id)
-                        && self.loads.in_flight(endpoint) >= cap
+                        && self.loads.is_full(endpoint, cap)
                 })
         })
     }

@@ -1,18 +1,20 @@
 //! Room 1, ACCEPT: sockets to connections. TLS, protocol choice, and the limit on connections.
 //! Never reads a request.
 
-use std::{net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
-    io::Interest,
     net::{TcpListener, TcpStream},
     time::timeout,
 };
 
 use crate::{
     conn::{ClientConn, ClientIo},
+    listen::BACKLOG,
     meters::{Cell as Count, Series},
-    session, telemetry,
+    session,
+    shared::Wiring,
+    telemetry,
     worker::Local,
 };
 
@@ -27,16 +29,43 @@ const BREATH: Duration = Duration::from_millis(50);
 pub struct Door {
     /// Position in the worker's list of names, and the configured name.
     pub name: (u32, Arc<str>),
-    /// Ours alone (`SO_REUSEPORT`).
-    pub socket: TcpListener,
+    /// The last config that had this listener, and where: its queue may outlive it.
+    last: RefCell<Option<(Arc<Wiring>, usize)>>,
+}
+
+impl Door {
+    /// A door of this name.
+    #[must_use]
+    pub fn new(name: (u32, Arc<str>)) -> Self {
+        Self { name, last: RefCell::default() }
+    }
+
+    fn settings(&self, local: &Local) -> Option<(Arc<Wiring>, usize)> {
+        let wiring = &local.view().wiring;
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, wiring))
+            && let Some(position) =
+                wiring.config.listeners.iter().position(|listener| *listener.name == *self.name.1)
+        {
+            *last = Some((Arc::clone(wiring), position));
+        }
+        last.clone()
+    }
 }
 
 /// Accepts until `closed`; then takes what already waits in the queue, so that nobody who connected is reset.
-pub async fn accept(local: Rc<Local>, door: Door, mut closed: tokio::sync::oneshot::Receiver<()>) {
+pub async fn accept(
+    local: Rc<Local>,
+    door: Door,
+    socket: TcpListener,
+    mut closed: tokio::sync::oneshot::Receiver<()>,
+) {
     let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&door.name.1]));
+    // Known from the start: the next config may not have it any more.
+    let _ = door.settings(&local);
     loop {
         let accepted = tokio::select! {
-            accepted = door.socket.accept() => accepted,
+            accepted = socket.accept() => accepted,
             _ = &mut closed => break,
         };
         match accepted {
@@ -49,9 +78,15 @@ pub async fn accept(local: Rc<Local>, door: Door, mut closed: tokio::sync::onesh
             Err(_) => {}
         }
     }
-    // `ready` forces a look at the queue even if the reactor has not reported it yet.
-    while let Ok(Ok((stream, peer))) = timeout(Duration::from_millis(5), door.socket.accept()).await {
-        admit(&local, &door, stream, peer, &open);
+    // The queue itself is asked, not the reactor; and once, because clients go on coming as long as it is open.
+    let Ok(queue) = socket.into_std() else { return };
+    for _ in 0..BACKLOG {
+        let Ok((stream, peer)) = queue.accept() else { return };
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+        {
+            admit(&local, &door, stream, peer, &open);
+        }
     }
 }
 
@@ -62,14 +97,11 @@ fn is_exhaustion(error: &std::io::Error) -> bool {
 
 /// Starts the task of one connection, unless there are far too many.
 fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, open: &Arc<Count>) {
+    let Some((wiring, position)) = door.settings(local) else { return };
+    let Some(listener) = wiring.config.listeners.get(position) else { return };
+    let (http1, http2) = (listener.http1, listener.http2);
+    let tls = wiring.listener_tls.get(position).cloned().flatten();
     let view = local.view();
-    let Some(position) =
-        view.wiring.config.listeners.iter().position(|listener| *listener.name == *door.name.1)
-    else {
-        return;
-    };
-    let Some(listener) = view.wiring.config.listeners.get(position).cloned() else { return };
-    let tls = view.wiring.listener_tls.get(position).cloned().flatten();
     let limits = view.wiring.config.limits;
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
     if now_open >= limit + SURPLUS.min(limit) {
@@ -84,12 +116,11 @@ fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, op
     let local = Rc::clone(local);
     tokio::task::spawn_local(async move {
         let _guest = guest;
-        let both = listener.http1 && listener.http2;
         let opened = match tls {
             // Nothing to wait for: the usual silent connection stays small.
-            None if !both => Some((ClientIo::plain(stream, Rc::clone(&conn)), listener.http2)),
+            None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
             // Boxed, so that connections that need none of it do not hold room for it.
-            None => Box::pin(timeout(limits.header_timeout, told_apart(&conn, stream))).await.ok().flatten(),
+            None => Box::pin(told_apart(&conn, stream, limits.header_timeout)).await,
             Some(config) => {
                 Box::pin(timeout(limits.header_timeout, secure(&conn, stream, config))).await.ok().flatten()
             }
@@ -102,13 +133,17 @@ fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, op
     });
 }
 
-/// Plaintext that may be either: HTTP/2 by prior knowledge begins with its preface.
-async fn told_apart(conn: &Rc<ClientConn>, stream: TcpStream) -> Option<(ClientIo, bool)> {
-    let mut start = [0; 4];
-    stream.ready(Interest::READABLE).await.ok()?;
-    let seen = stream.peek(&mut start).await.ok()?;
-    let is_http2 = start.get(..seen).is_some_and(|start| start.starts_with(b"PRI "));
-    Some((ClientIo::plain(stream, Rc::clone(conn)), is_http2))
+/// Plaintext that may be either: HTTP/2 by prior knowledge begins with its preface. `None` = told to close, or the
+/// client said too little for too long.
+async fn told_apart(
+    conn: &Rc<ClientConn>,
+    stream: TcpStream,
+    header_timeout: Duration,
+) -> Option<(ClientIo, bool)> {
+    let io = ClientIo::plain(stream, Rc::clone(conn));
+    session::first_byte(conn, &io).await?;
+    let is_http2 = timeout(header_timeout, io.begins_with(b"PRI ")).await.ok()??;
+    Some((io, is_http2))
 }
 
 async fn secure(

@@ -35,7 +35,7 @@ fn json(out: &mut Vec<u8>, ledger: &Ledger, status: u16, duration: Duration) {
     out.extend_from_slice(b",\"path\":");
     string(out, &ledger.path);
     // Writing to a Vec cannot fail.
-    let bytes_in = ledger.upload.as_ref().map_or(0, |upload| upload.received.get());
+    let bytes_in = ledger.bytes_up + ledger.upload.as_ref().map_or(0, |upload| upload.received.get());
     let _ = write!(
         out,
         ",\"status\":{status},\"bytes_in\":{bytes_in},\"bytes_out\":{},\"duration_us\":{}",

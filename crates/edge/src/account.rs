@@ -48,6 +48,8 @@ pub struct Account {
     pub failed: Cell,
     /// Late first bytes.
     pub late: Cell,
+    /// Requests under way.
+    pub in_flight: Cell,
     /// When the last good answer ended, microseconds + 1; 0 = never.
     last_good: Cell,
     /// Times to the first byte.

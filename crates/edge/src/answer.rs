@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use thalweg_core::{Fault, Refusal};
 
-use crate::{relay::AnswerBody, settle::Ledger};
+use crate::{conn::Order, relay::AnswerBody, settle::Ledger};
 
 /// Why this edge answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +156,13 @@ pub fn answer(mut ledger: Box<Ledger>, failure: Failure) -> Response<AnswerBody>
         let allowed = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
         headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
-    if failure.closes() && ledger.version != http::Version::HTTP_2 {
+    // A connection above the limit must not stay above it.
+    let surplus = ledger.conn.surplus;
+    if ledger.version == http::Version::HTTP_2 {
+        if surplus {
+            ledger.conn.order(Order::Graceful);
+        }
+    } else if failure.closes() || surplus {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -91,7 +91,12 @@ impl Purse {
         lock(&self.budgets.hedges).take(now)
     }
 
-    /// Gives back a hedge that went nowhere.
+    /// Gives back a retry that had nowhere to go.
+    pub fn return_retry(&self) {
+        lock(&self.budgets.retries).give_back();
+    }
+
+    /// Gives back a hedge that had nowhere to go.
     pub fn return_hedge(&self) {
         lock(&self.budgets.hedges).give_back();
     }

@@ -10,6 +10,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,6 +24,9 @@ use tokio_rustls::server::TlsStream;
 
 use crate::{coalesce::as_one, tunnel::UpstreamEnd};
 
+/// Gap between looks at a first segment that is too short to tell protocols apart.
+const PEEK_AGAIN: Duration = Duration::from_millis(5);
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -32,6 +36,8 @@ pub enum Phase {
     Head,
     /// At least one request is being served.
     Busy,
+    /// HTTP has ended: bytes pass both ways.
+    Tunnel,
 }
 
 /// What the worker tells a connection to do at its next poll.
@@ -87,16 +93,19 @@ pub struct ClientConn {
     pub line_seen: Cell<bool>,
     /// Status of an answer that hyper made itself.
     pub bare_status: Cell<u16>,
+    /// Bytes from and to the client since HTTP ended.
+    pub tunnelled: Cell<(u64, u64)>,
     /// The other end of an upgraded stream, left here by the request that upgraded.
     pub upgrade: RefCell<Option<UpstreamEnd>>,
     serving: Cell<u32>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
-    clock: Rc<Cell<Tick>>,
+    /// The worker's coarse clock.
+    pub clock: Rc<Cell<Tick>>,
 }
 
 impl ClientConn {
-    /// A connection that was just accepted on listener `(number, name)`. `clock` is the worker's coarse clock.
+    /// A connection that was just accepted on listener `(number, name)`.
     #[must_use]
     pub fn new(
         listener: (u32, Arc<str>),
@@ -125,6 +134,7 @@ impl ClientConn {
             uploading: Cell::new(false),
             line_seen: Cell::new(false),
             bare_status: Cell::new(0),
+            tunnelled: Cell::new((0, 0)),
             upgrade: RefCell::new(None),
             serving: Cell::new(0),
             order: Cell::new(Order::None),
@@ -168,6 +178,12 @@ impl ClientConn {
             self.line_seen.set(false);
             self.enter(Phase::Idle);
         }
+    }
+
+    /// Its request upgraded: from now on an end is an end, and `early` bytes of the stream have been read.
+    pub fn tunnel(&self, early: usize) {
+        self.tunnelled.set((early as u64, 0));
+        self.enter(Phase::Tunnel);
     }
 
     /// It has its answers and will send no more.
@@ -244,12 +260,44 @@ impl ClientIo {
         }
     }
 
+    /// Whether the first bytes are these; reads none. `None` = the client ended, or this is not plaintext.
+    pub async fn begins_with(&self, wanted: &[u8; 4]) -> Option<bool> {
+        let Stream::Plain(stream) = &self.stream else { return None };
+        loop {
+            let mut start = [0; 4];
+            let seen = stream.peek(&mut start).await.ok()?;
+            match start.get(..seen)? {
+                [] => return None,
+                whole if whole.len() == wanted.len() || !wanted.starts_with(whole) => {
+                    return Some(whole == wanted);
+                }
+                // Peeking again at once would spin: the kernel does not tell that one more byte has come.
+                _ => tokio::time::sleep(PEEK_AGAIN).await,
+            }
+        }
+    }
+
     fn saw(&self, bytes: &[u8]) {
-        if self.conn.phase.get() == Phase::Idle && !bytes.is_empty() {
-            self.conn.enter(Phase::Head);
+        match self.conn.phase.get() {
+            // Between two streams, HTTP/2 speaks of its settings and sends its pings: no head.
+            Phase::Idle if !bytes.is_empty() && !self.conn.http2.get() => self.conn.enter(Phase::Head),
+            Phase::Tunnel => {
+                let (up, down) = self.conn.tunnelled.get();
+                self.conn.tunnelled.set((up + bytes.len() as u64, down));
+            }
+            _ => {}
         }
         if !self.conn.line_seen.get() && bytes.contains(&b'\n') {
             self.conn.line_seen.set(true);
+        }
+        self.conn.touch();
+    }
+
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        let Poll::Ready(result) = polled else { return };
+        if self.conn.phase.get() == Phase::Tunnel {
+            let (up, down) = self.conn.tunnelled.get();
+            self.conn.tunnelled.set((up, down + result.as_ref().map_or(0, |n| *n as u64)));
         }
         self.conn.touch();
     }
@@ -301,9 +349,7 @@ impl AsyncWrite for ClientIo {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
-        if polled.is_ready() {
-            this.conn.touch();
-        }
+        this.wrote(&polled);
         polled
     }
 
@@ -322,9 +368,7 @@ impl AsyncWrite for ClientIo {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         };
-        if polled.is_ready() {
-            this.conn.touch();
-        }
+        this.wrote(&polled);
         polled
     }
 

@@ -24,7 +24,7 @@ use crate::{
     peer::{Link, Peer},
     relay::{AnswerBody, Relaying},
     settle::{Attempt, Ledger, Outcome, Steered},
-    tunnel::UpstreamEnd,
+    tunnel::{Seat, UpstreamEnd},
     upload::{Bounds, Upload},
     vigil::Vigil,
     worker::Local,
@@ -184,7 +184,12 @@ impl Journey {
                     Rc::clone(&before.peer)
                 }
                 // Nobody is left to ask: what the last endpoint said says more than "no endpoint".
-                (Err(_), Some(failed)) => return self.give_up(failed),
+                (Err(_), Some(failed)) => {
+                    if failed.cause != retry::Failure::Connect {
+                        self.ledger.desk.purse().return_retry();
+                    }
+                    return self.give_up(failed);
+                }
                 (Err(refusal), None) => return answer(self.ledger, Failure::from(refusal)),
             };
             self.tries += 1;
@@ -339,6 +344,7 @@ impl Journey {
             vigil: self.vigil,
             ledger: self.ledger,
             in_use: link.in_use.take(),
+            seat: Seat::new(&attempt.peer),
         };
         *conn.upgrade.borrow_mut() = Some(end);
         Response::from_parts(head, AnswerBody::own(bytes::Bytes::new()))

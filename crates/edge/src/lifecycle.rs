@@ -243,12 +243,9 @@ impl Signals {
         }
     }
 
-    /// The operator is tired of waiting.
+    /// The operator is tired of waiting. (A supervisor that sends SIGTERM twice is not.)
     async fn again(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+        self.interrupt.recv().await;
     }
 }
 

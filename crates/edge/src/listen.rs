@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thalweg_config::{ConfigError, Listener, Span};
 
 /// Length of the accept queue that is asked for; the kernel caps it at `net.core.somaxconn`.
-const BACKLOG: i32 = 4096;
+pub const BACKLOG: i32 = 4096;
 
 /// What a bound listener is: another value needs other sockets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -63,6 +63,8 @@ pub struct Peer {
     pub meters: PeerMeters,
     home: Rc<Home>,
     account: OnceCell<Arc<Account>>,
+    /// The other workers' accounts with it; opened where it has a cap.
+    elsewhere: OnceCell<Box<[Arc<Account>]>>,
     /// A first byte that takes longer is late; `None` = nobody can say yet.
     late_after: Cell<Option<Duration>>,
     /// Smoothed time to a connection, microseconds; 0 = unknown.
@@ -193,6 +195,7 @@ impl Peer {
             meters,
             home: Rc::clone(home),
             account: OnceCell::new(),
+            elsewhere: OnceCell::new(),
             late_after: Cell::new(None),
             connect_us: Cell::new(0),
             trickled: Cell::new(Tick(0)),
@@ -340,12 +343,32 @@ impl Peer {
     pub fn enter(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
         self.meters.in_flight.bump();
+        self.account().in_flight.bump();
+    }
+
+    /// It has left.
+    pub fn exit(&self) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        self.meters.in_flight.drop_one();
+        self.account().in_flight.drop_one();
+    }
+
+    /// Requests under way there, in all workers. Those of the others are read a moment late, so that workers that ask
+    /// at the same moment may go over a cap by one each.
+    pub fn in_flight_everywhere(&self) -> u32 {
+        let elsewhere = self.elsewhere.get_or_init(|| {
+            let all = self.home.shared.accounts.iter().enumerate();
+            all.filter(|(worker, _)| *worker != self.home.worker)
+                .map(|(_, accounts)| accounts.open(self.id))
+                .collect()
+        });
+        let others: u64 = elsewhere.iter().map(|account| account.in_flight.get()).sum();
+        self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
     /// A request ended there; `first_byte` is the time to the head of its answer, if one came.
     pub fn leave(&self, outcome: Outcome, first_byte: Option<Duration>) {
-        self.in_flight.set(self.in_flight.get().saturating_sub(1));
-        self.meters.in_flight.drop_one();
+        self.exit();
         if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
             cell.bump();
         }

@@ -164,6 +164,7 @@ impl Body for AnswerBody {
         };
         match Pin::new(&mut relaying.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
+                relaying.vigil.stir();
                 relaying.ledger.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if relaying.body.is_end_stream() {
                     relaying.complete();
@@ -175,7 +176,10 @@ impl Body for AnswerBody {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => {
-                relaying.fail(Outcome::Reset);
+                // An upload that breaks off ends the exchange too; the endpoint is not to blame for it.
+                let upload = &relaying.upload;
+                let broke_off = upload.client_failed.get() || upload.too_large.get();
+                relaying.fail(if broke_off { Outcome::ClientGone } else { Outcome::Reset });
                 Poll::Ready(Some(Err(CutError::Reset)))
             }
             Poll::Pending if relaying.vigil.poll(cx).is_ready() => {

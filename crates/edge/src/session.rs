@@ -51,14 +51,7 @@ enum End {
 pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
     loop {
         // Nothing of hyper exists until the first byte is there: a silent connection costs a socket and a task.
-        conn.parked.set(true);
-        let order = poll_fn(|cx| match conn.take_order(cx) {
-            Order::None | Order::Park => io.poll_readable(cx).map(|_| Order::None),
-            order => Poll::Ready(order),
-        })
-        .await;
-        conn.parked.set(false);
-        if order != Order::None {
+        if first_byte(&conn, &io).await.is_none() {
             let _ = io.shutdown().await;
             return;
         }
@@ -79,6 +72,18 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
             }
         }
     }
+}
+
+/// Waits for the first byte of a request; `None` = the connection is to close.
+pub async fn first_byte(conn: &ClientConn, io: &ClientIo) -> Option<()> {
+    conn.parked.set(true);
+    let order = poll_fn(|cx| match conn.take_order(cx) {
+        Order::None | Order::Park => io.poll_readable(cx).map(|_| Order::None),
+        order => Poll::Ready(order),
+    })
+    .await;
+    conn.parked.set(false);
+    (order == Order::None).then_some(())
 }
 
 /// One stretch of hyper on the connection.

@@ -186,6 +186,8 @@ pub struct Ledger {
     pub upload: Option<Rc<Upload>>,
     /// Sent to the client; 0 = nothing yet.
     pub status: u16,
+    /// Bytes from the client after an upgrade.
+    pub bytes_up: u64,
     /// Body bytes sent to the client.
     pub bytes_out: u64,
     /// From the start to the head of the answer.
@@ -220,6 +222,7 @@ impl Ledger {
             roll: 0,
             upload: None,
             status: 0,
+            bytes_up: 0,
             bytes_out: 0,
             first_byte: None,
             refusal: None,
@@ -251,9 +254,9 @@ impl Ledger {
         self.close(self.status, self.now());
     }
 
-    /// An upgraded stream ended.
-    pub fn finish_tunnel(&mut self, _up: u64, down: u64) {
-        self.bytes_out = down;
+    /// An upgraded stream ended, of itself or because of `error`.
+    pub fn finish_tunnel(&mut self, (up, down): (u64, u64), error: Option<&'static str>) {
+        (self.bytes_up, self.bytes_out, self.error) = (up, down, error);
         self.close(self.status, self.now());
     }
 

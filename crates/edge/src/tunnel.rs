@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use crate::{
     coalesce::as_one,
     conn::{ClientConn, ClientIo, Order},
-    peer::InUse,
+    peer::{InUse, Peer},
     settle::Ledger,
     vigil::Vigil,
 };
@@ -148,10 +148,32 @@ pub struct UpstreamEnd {
     pub ledger: Box<Ledger>,
     /// Keeps the connection counted as active.
     pub in_use: Option<InUse>,
+    /// Keeps the stream in flight at its endpoint.
+    pub seat: Seat,
+}
+
+/// An upgraded stream's place among what is in flight at its endpoint.
+#[derive(Debug)]
+pub struct Seat(Rc<Peer>);
+
+impl Seat {
+    /// Takes one.
+    #[must_use]
+    pub fn new(peer: &Rc<Peer>) -> Self {
+        peer.enter();
+        Self(Rc::clone(peer))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.exit();
+    }
 }
 
 /// Passes bytes both ways until the stream ends.
 pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: UpstreamEnd, conn: &ClientConn) {
+    conn.tunnel(sent_early.len());
     let Some((mut upstream, answered_early)) = end.exit.taken().await else {
         return end.ledger.cut("reset");
     };
@@ -170,9 +192,10 @@ pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: Upst
         Poll::Pending => Poll::Pending,
     })
     .await;
-    match ended {
-        Some(Ok((up, down))) => end.ledger.finish_tunnel(up, down),
-        Some(Err(_)) => end.ledger.cut("reset"),
-        None => end.ledger.cut("timeout"),
-    }
+    let error = match ended {
+        Some(Ok(_)) => None,
+        Some(Err(_)) => Some("reset"),
+        None => Some("timeout"),
+    };
+    end.ledger.finish_tunnel(conn.tunnelled.get(), error);
 }

@@ -147,6 +147,7 @@ impl Upload {
                 Poll::Ready(Some(Err(UploadError::ClientGone)))
             }
             Poll::Ready(Some(Ok(frame))) => {
+                self.vigil.stir();
                 match frame.data_ref() {
                     Some(data) => {
                         self.received.set(self.received.get() + data.len() as u64);

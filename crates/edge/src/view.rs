@@ -239,6 +239,9 @@ impl Loads for View {
     fn in_flight(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.in_flight.get())
     }
+    fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
+        self.peer(slot).map_or(0, |peer| peer.in_flight_everywhere())
+    }
     fn latency_us(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.latency_us.get())
     }

@@ -26,13 +26,15 @@ pub struct Vigil {
     expired: Cell<bool>,
     waker: RefCell<Option<Waker>>,
     conn: Rc<ClientConn>,
+    /// When a piece of one of its bodies last passed.
+    stirred: Cell<Tick>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Deadline {
     None,
     At(Tick),
-    /// This long after the client's connection last moved a byte.
+    /// This long after the request last moved a byte.
     Silence(Duration),
 }
 
@@ -42,10 +44,16 @@ impl Vigil {
         self.set(Deadline::At(deadline));
     }
 
-    /// Expires when the client's connection has moved no byte either way for `span`. Everything a request moves
-    /// passes that connection, so its silence is the request's.
+    /// Expires when nothing has moved either way for `span`. In HTTP/1.1 everything that its connection moves is the
+    /// request's; in HTTP/2, where it is one of many, the pieces of its bodies are.
     pub fn silent_for(&self, span: Duration) {
+        self.stir();
         self.set(Deadline::Silence(span));
+    }
+
+    /// A piece of one of its bodies has passed.
+    pub fn stir(&self) {
+        self.stirred.set(self.conn.clock.get());
     }
 
     fn set(&self, deadline: Deadline) {
@@ -57,6 +65,7 @@ impl Vigil {
         match self.deadline.get() {
             Deadline::None => None,
             Deadline::At(tick) => Some(tick),
+            Deadline::Silence(span) if self.conn.http2.get() => Some(self.stirred.get().after(span)),
             Deadline::Silence(span) => Some(self.conn.progress.get().after(span)),
         }
     }
@@ -93,6 +102,7 @@ impl Vigils {
             expired: Cell::new(false),
             waker: RefCell::new(None),
             conn: Rc::clone(conn),
+            stirred: Cell::new(Tick(0)),
         });
         self.0.borrow_mut().push(Rc::clone(&vigil));
         vigil
@@ -117,7 +127,7 @@ impl Vigils {
                 if let Some(waker) = vigil.waker.borrow_mut().take() {
                     waker.wake();
                 }
-            } else if now.since(deadline) > DEAF {
+            } else if now.since(deadline) > DEAF && now.since(vigil.conn.progress.get()) > DEAF {
                 vigil.conn.order(crate::conn::Order::Kill);
             }
             true

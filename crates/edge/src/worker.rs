@@ -257,6 +257,10 @@ impl Local {
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
             match conn.phase.get() {
+                // A client that does not answer our goodbye.
+                Phase::Idle if conn.http2.get() && quiet >= limits.idle_timeout + limits.header_timeout => {
+                    conn.order(Order::Kill);
+                }
                 Phase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left() => {
                     conn.order(Order::Graceful);
                 }
@@ -346,8 +350,8 @@ async fn run(local: Rc<Local>, mut orders: mpsc::Receiver<Command>) {
                     Ok(socket) => {
                         let (close, closed) = oneshot::channel();
                         doors.entry(Arc::clone(&name)).or_default().push(close);
-                        let door = Door { name: (local.number_of(&name), name), socket };
-                        tokio::task::spawn_local(accept(Rc::clone(&local), door, closed));
+                        let door = Door::new((local.number_of(&name), name));
+                        tokio::task::spawn_local(accept(Rc::clone(&local), door, socket, closed));
                     }
                     Err(error) => tracing::error!(%error, listener = %name, "cannot listen"),
                 },

@@ -76,6 +76,9 @@ impl Journey {
         let (fault, now) = (error.fault(), self.local.now());
         attempt.blame(fault, now);
         attempt.end(Outcome::ConnectFailed, now);
+        if self.remaining(now).is_zero() {
+            return failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout);
+        }
         tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint not reached");
         failed(attempt, retry::Failure::Connect, Failure::ConnectFailed(fault))
     }

@@ -110,6 +110,9 @@ impl Journey {
                     let steered = other.steered.clone();
                     rival = None;
                     if let Some(won) = self.rival_finished(steered, finished, lost.is_some()) {
+                        if let Some(lost) = &lost {
+                            self.outdone(attempt, lost);
+                        }
                         return Poll::Ready(won);
                     }
                     if let Some(lost) = lost.take() {
@@ -122,9 +125,11 @@ impl Journey {
                 match self.alarm(attempt, exit, &mut watch) {
                     Ok(false) => {}
                     Ok(true) => rival = self.start_rival(attempt, &mut watch),
-                    Err(RelayError::FirstByte | RelayError::Dead) if rival.is_some() && lead.is_some() => {
+                    Err(error @ (RelayError::FirstByte | RelayError::Dead))
+                        if rival.is_some() && lead.is_some() =>
+                    {
                         lead = None;
-                        lost = Some(Heard::Failed(RelayError::Dead));
+                        lost = Some(Heard::Failed(error));
                     }
                     // The rival has a limit of its own.
                     Err(RelayError::FirstByte | RelayError::Dead) if rival.is_some() => {}
@@ -225,6 +230,18 @@ impl Journey {
         let limits = (times.connect, times.first_byte);
         let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), limits));
         Some(Rival { steered, going })
+    }
+
+    /// A rival won after the lead had failed: how is what the endpoint answers for.
+    fn outdone(&self, attempt: &Attempt, lost: &Heard) {
+        match lost {
+            Heard::Failed(error) => _ = self.unanswered(attempt, error),
+            Heard::Answer(_) | Heard::Rival(_) => {
+                let now = self.local.now();
+                attempt.head(now);
+                attempt.end(Outcome::ServerError, now);
+            }
+        }
     }
 
     /// The rival has ended: its answer if it is one (or if there is nothing better to hope for).

@@ -1,7 +1,7 @@
 //! Rooms 4 and 5 once. A connect that is late lets a second endpoint try, since no byte was sent; the first that is
 //! there gets the request.
 
-use std::{pin::Pin, pin::pin, rc::Rc, time::Duration};
+use std::{pin::Pin, pin::pin, rc::Rc};
 
 use thalweg_core::{Fault, Reason};
 use tokio::time::timeout;
@@ -46,7 +46,7 @@ impl Journey {
                 Ok(result) => return self.connected(attempt, result),
                 Err(_) => {
                     if let Some(rival) = self.steer_rival() {
-                        return self.race_connects((attempt, first), rival, limit).await;
+                        return self.race_connects((attempt, first), rival).await;
                     }
                 }
             }
@@ -67,11 +67,11 @@ impl Journey {
         &mut self,
         (attempt, mut first): (Attempt, Pin<&mut impl Future<Output = Result<Link, ReachError>>>),
         rival: Steered,
-        limit: Duration,
     ) -> Result<Reached, Failed> {
         let own = self.ledger.steered.replace(rival.clone());
         let other = Attempt::new(Rc::clone(&rival.peer), self.local.now());
         let peer = Rc::clone(&other.peer);
+        let limit = self.rules.timeouts.connect.min(self.remaining(other.started));
         let mut second = pin!(reach::reach(&peer, limit, other.started));
         let (mut failed, mut rival_failed) = (None, false);
         loop {
