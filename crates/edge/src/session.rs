@@ -83,9 +83,17 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
 /// Waits for the first byte of a request; `None` = the connection is to close.
 pub async fn first_byte(conn: &ClientConn, io: &ClientIo) -> Option<()> {
     conn.parked.set(true);
-    let order = poll_fn(|cx| match conn.take_order(cx) {
-        Order::None | Order::Park => io.poll_readable(cx).map(|_| Order::None),
-        order => Poll::Ready(order),
+    let order = poll_fn(|cx| match (io.poll_readable(cx), conn.take_order(cx)) {
+        (_, order @ Order::Kill) => Poll::Ready(order),
+        // What is already there is answered, and the order taken after it.
+        (Poll::Ready(_), order) => {
+            if order == Order::Graceful {
+                conn.order(order);
+            }
+            Poll::Ready(Order::None)
+        }
+        (Poll::Pending, Order::None | Order::Park) => Poll::Pending,
+        (Poll::Pending, order) => Poll::Ready(order),
     })
     .await;
     conn.parked.set(false);
@@ -115,7 +123,13 @@ async fn talk(
             Order::None => {}
             Order::Park if conn.phase.get() == Phase::Idle => return Poll::Ready(End::Park),
             Order::Park => {}
-            Order::Graceful => Pin::new(&mut http).graceful_shutdown(),
+            Order::Graceful => {
+                // A request that is already in the socket is still answered.
+                if let Poll::Ready(done) = http.poll_without_shutdown(cx) {
+                    return Poll::Ready(End::Done(done));
+                }
+                Pin::new(&mut http).graceful_shutdown();
+            }
             Order::HeaderTimeout => return Poll::Ready(End::Refuse(Failure::HeaderTimeout)),
             Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
             Order::Kill => return Poll::Ready(End::Kill),

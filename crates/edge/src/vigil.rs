@@ -54,6 +54,10 @@ impl Vigil {
     /// A piece of one of its bodies has passed.
     pub fn stir(&self) {
         self.stirred.set(self.conn.clock.get());
+        // Its client may have taken longer over the last piece: nobody asked for the next one.
+        if let Deadline::Silence(_) = self.deadline.get() {
+            self.expired.set(false);
+        }
     }
 
     fn set(&self, deadline: Deadline) {

@@ -257,8 +257,11 @@ impl Local {
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
             match conn.phase.get() {
-                // A client that does not answer our goodbye.
-                Phase::Idle if conn.http2.get() && quiet >= limits.idle_timeout + limits.header_timeout => {
+                // A client that does not answer our goodbye, or does not read its answer.
+                Phase::Idle
+                    if quiet >= limits.idle_timeout + limits.header_timeout
+                        && (conn.http2.get() || now.since(conn.progress.get()) >= limits.header_timeout) =>
+                {
                     conn.order(Order::Kill);
                 }
                 Phase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left() => {
