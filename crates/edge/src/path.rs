@@ -102,6 +102,20 @@ mod tests {
     }
 
     #[test]
+    fn a_prefix_is_read_as_the_paths_that_it_is_to_match() {
+        for byte in 0..=255_u8 {
+            let prefix = format!("/a%{byte:02x}b");
+            let text = format!(
+                "version = 1\n[[listener]]\nname = \"w\"\nbind = \"127.0.0.1:1\"\n[pool.p]\nendpoints = [{{ address = \"a:1\" }}]\n\
+                 [route.r]\npath_prefix = \"{prefix}\"\npolicy = \"failover\"\npools = [{{ pool = \"p\" }}]\n"
+            );
+            let read = thalweg_config::parse_str(&text, "t.toml").ok();
+            let read = read.map(|config| config.topology.routes[0].path_prefix.to_string());
+            assert_eq!(read, normalise(&prefix).ok().map(Cow::into_owned), "{prefix}");
+        }
+    }
+
+    #[test]
     fn what_two_readers_could_read_differently_is_refused() {
         for path in ["/a%2Fb", "/a%2fb", "/a%5Cb", "/a%00", "/a\\b", "/%", "/%2", "/%zz", "/%2é"] {
             check(path, Err(Ambiguous));
