@@ -588,11 +588,15 @@ fn heads_over_the_limit_are_431_and_414() {
 }
 
 #[test]
-fn what_the_parser_refuses_is_told_counted_and_logged_alike() {
+fn what_is_refused_at_the_head_is_told_counted_and_logged_alike() {
     let endpoint = Endpoint::start("a");
     let long = |length: usize| format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(length));
     let fields = format!("GET / HTTP/1.1\r\nhost: x\r\nx-big: {}\r\n\r\n", "a".repeat(20_000));
     let (odd, fine) = ("GE T / HTTP/1.1\r\nhost: x\r\n\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    let upload = |host: &str, declared: u64| {
+        let rest = "a".repeat(100_000);
+        format!("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: {declared}\r\n\r\n{rest}")
+    };
     // What is sent, piece by piece; how many answers of the endpoint come first; the last answer, and our word for it.
     for (limit, pieces, before, status, word) in [
         ("16KiB", vec![long(17_000)], 0, 414, "uri_too_long"),
@@ -605,6 +609,8 @@ fn what_the_parser_refuses_is_told_counted_and_logged_alike() {
         ("16KiB", vec![fine.to_owned(), odd.to_owned()], 1, 400, "bad_request"),
         ("16KiB", vec![format!("{fine}{odd}")], 1, 400, "bad_request"),
         ("16KiB", vec![format!("{fine}{fine}{odd}")], 2, 400, "bad_request"),
+        ("16KiB", vec![upload("a b", 100_000)], 0, 400, "bad_request"),
+        ("16KiB", vec![fine.to_owned(), upload("x", 99_999_999)], 1, 413, "body_too_large"),
     ] {
         let conf = Conf::simple("failover", &[endpoint.addr()]);
         let edge = Edge::start(&conf.raw(&format!("[limits]\nheader_bytes = \"{limit}\"")));

@@ -1,6 +1,5 @@
 //! One client connection as the worker sees it: what it is doing, since when, and what it has been told to do.
-//! The I/O wrapper underneath hyper keeps that true by watching bytes go by. Never interprets HTTP beyond telling
-//! that a head has begun and how long its first line is.
+//! The I/O wrapper underneath hyper keeps that true by watching bytes go by. Of HTTP it knows where a head begins.
 
 use std::{
     cell::{Cell, RefCell},
@@ -282,7 +281,7 @@ impl ClientIo {
         }
     }
 
-    /// `false` = hyper must not see them: an order was left instead.
+    /// `false` = hyper must not see them: an order was left instead (never while an earlier answer is under way).
     fn saw(&self, bytes: &[u8]) -> bool {
         match self.conn.phase.get() {
             // Between two streams, HTTP/2 speaks of its settings and sends its pings: no head.
@@ -298,11 +297,12 @@ impl ClientIo {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let length = before + end.unwrap_or(bytes.len());
         self.conn.first_line.set(end.is_none().then_some(length));
-        let fits = length < self.conn.first_line_limit.get() || self.conn.phase.get() != Phase::Head;
-        if !fits {
+        let alone = self.conn.phase.get() == Phase::Head && self.conn.flushed.get();
+        if alone && length >= self.conn.first_line_limit.get() {
             self.conn.order(Order::LongTarget);
+            return false;
         }
-        fits
+        true
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
