@@ -44,6 +44,35 @@ fn check_is_2_and_places_every_error() {
 }
 
 #[test]
+fn check_tells_warnings_beside_errors() {
+    let conf = Conf::simple_with(
+        "failover",
+        &["127.0.0.1:9".parse().expect("an address")],
+        "affinity = { mode = \"client-ip\" }",
+    );
+    let told = |text: &str| {
+        let (_scratch, path) = written(text);
+        let done = thalweg(&["check", "--config", &path, "--format", "json"]);
+        let json: Value = serde_json::from_str(&done.stdout).expect("JSON");
+        let count = |of: &str| json[of].as_array().map_or(0, Vec::len);
+        let human = thalweg(&["check", "--config", &path]);
+        let lines = human.stderr.lines().filter(|line| line.ends_with("[warning]")).count();
+        assert_eq!((human.code, lines), (done.code, count("warnings")), "{}", human.stderr);
+        (done.code, count("errors"), json["warnings"].clone())
+    };
+    let (code, errors, warnings) = told(&conf.text());
+    assert_eq!((code, errors), (0, 0));
+    assert!(!warnings.as_array().expect("a list").is_empty(), "this key warns");
+    let bad = conf.text().replace("policy = \"failover\"", "policy = \"fastest\"");
+    let (code, errors, beside) = told(&bad);
+    assert_eq!((code, errors), (2, 1));
+    let problems = |of: &Value| -> Vec<Value> {
+        of.as_array().into_iter().flatten().map(|warning| warning["problem"].clone()).collect()
+    };
+    assert_eq!(problems(&beside), problems(&warnings));
+}
+
+#[test]
 fn check_speaks_json() {
     let (_scratch, path) = written(&fine().text().replace("interval = \"100ms\"", "interval = \"fast\""));
     let done = thalweg(&["check", "--config", &path, "--format", "json"]);
@@ -246,6 +275,53 @@ fn an_edge_that_is_not_there_is_1_and_one_line() {
         assert_eq!((done.code, done.stdout.as_str()), (1, ""), "{command}: {}", done.stderr);
         assert_eq!(done.stderr.trim().lines().count(), 1, "{command}: {}", done.stderr);
     }
+}
+
+#[test]
+fn an_address_that_is_none_and_a_token_file_that_is_not_there_are_2() {
+    let endpoint = Endpoint::start("a");
+    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
+    let (url, scratch) = (edge.admin_url(), Scratch::new());
+    let token = |name: &str, text: &str| scratch.write(name, text).display().to_string();
+    let (none, good, broken, blank) =
+        ("/nonexistent/token", token("good", "t0ken\n"), token("broken", "t0\nken"), token("blank", " "));
+    let asked = |command: &[&str], more: &[&str]| {
+        let done = thalweg(&[command, more].concat());
+        assert_eq!(done.stderr.trim().lines().count(), 1, "{command:?} {more:?}: {}", done.stderr);
+        assert!(done.stdout.is_empty(), "{command:?} {more:?}: {}", done.stdout);
+        done.code
+    };
+    let explain = ["explain", "--host", "x", "--path", "/"];
+    for command in [&["status"][..], &["reload"], &explain, &["failback", "--route", "all"]] {
+        for admin in ["127.0.0.1:9900", "https://127.0.0.1:9900", "nonsense", "", "http://"] {
+            assert_eq!(asked(command, &["--admin", admin]), 2, "{command:?} {admin}");
+        }
+        for file in [none, &broken, &blank] {
+            assert_eq!(asked(command, &["--admin", &url, "--token-file", file]), 2, "{command:?} {file}");
+        }
+    }
+    let done = thalweg(&["reload", "--admin", &url, "--token-file", &good]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[test]
+fn every_command_that_prints_data_takes_a_format() {
+    for command in
+        ["check", "explain", "status", "reload", "failback", "drain", "undrain", "schema", "version"]
+    {
+        for format in ["human", "json"] {
+            let done = thalweg(&[command, "--format", format, "--help"]);
+            assert_eq!(done.code, 0, "{command} {format}: {}", done.stderr);
+        }
+        assert_eq!(thalweg(&[command, "--format", "yaml", "--help"]).code, 2, "{command}");
+    }
+    let json = |command: &str| -> Value {
+        let done = thalweg(&[command, "--format", "json"]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("{error}: {}", done.stdout))
+    };
+    assert_eq!(json("version")["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(json("schema")["$schema"], "https://json-schema.org/draft/2020-12/schema");
 }
 
 #[test]

@@ -210,14 +210,35 @@ fn a_request_for_an_upgrade_is_not_raced() {
 
 /// A region where no connect ends, then region `b`; connects may take five seconds.
 fn beside_a_hole(eject: &str) -> (Edge, Blackhole, Endpoint) {
+    beside_a_hole_with("", eject)
+}
+
+fn beside_a_hole_with(route: &str, eject: &str) -> (Edge, Blackhole, Endpoint) {
     let (hole, second) = (Blackhole::start(), Endpoint::start("b"));
     let conf = Conf::new()
         .listener("web", "")
         .pool("p0", &[hole.addr()], "# no probe")
         .pool("p1", &[second.addr()], "# no probe")
-        .route("all", "failover", &["p0", "p1"], "timeouts = { connect = \"5s\" }")
+        .route("all", "failover", &["p0", "p1"], &format!("timeouts = {{ connect = \"5s\" }}\n{route}"))
         .raw(eject);
     (Edge::start(&conf), hole, second)
+}
+
+#[test]
+fn a_connect_that_hangs_is_outrun_on_a_route_without_retries_too() {
+    let _alone = alone();
+    let (edge, _hole, second) = beside_a_hole_with("retry = { attempts = 0, on = [] }", PATIENT);
+    let mut client = Client::connect(edge.web());
+    for method in ["GET", "POST"] {
+        let (reply, span) = ask(&mut client, method, "/upload", b"x");
+        assert_eq!((reply.status, reply.endpoint()), (200, "b"), "{method}");
+        assert!(span < Duration::from_secs(4), "{method} waited for the connect timeout: {span:?}");
+        let id = reply.header("x-request-id").expect("an id").to_owned();
+        assert_eq!(edge.logged(&id)["attempts"], 2, "{method}");
+    }
+    assert_eq!(second.hits(), 2, "each arrived once");
+    assert_eq!(hedges(&edge, "connect_won"), 2.0);
+    assert_eq!(edge.metric("thalweg_retries_total", &[]), 0.0);
 }
 
 #[test]

@@ -580,11 +580,58 @@ fn heads_over_the_limit_are_431_and_414() {
         &[431],
     );
     let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(70_000));
-    refused_and_closed(&edge, &endpoint, long.as_bytes(), &[414, 431]);
+    refused_and_closed(&edge, &endpoint, long.as_bytes(), &[414]);
     let fits = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(6_000));
     let mut client = Client::connect(edge.web());
     client.send(fits);
     assert_eq!(client.reply("GET").expect("an answer").status, 200);
+}
+
+#[test]
+fn what_the_parser_refuses_is_told_counted_and_logged_alike() {
+    let endpoint = Endpoint::start("a");
+    let long = |length: usize| format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(length));
+    let fields = format!("GET / HTTP/1.1\r\nhost: x\r\nx-big: {}\r\n\r\n", "a".repeat(20_000));
+    let (odd, fine) = ("GE T / HTTP/1.1\r\nhost: x\r\n\r\n", "GET / HTTP/1.1\r\nhost: x\r\n\r\n");
+    // What is sent, piece by piece; how many answers of the endpoint come first; the last answer, and our word for it.
+    for (limit, pieces, before, status, word) in [
+        ("16KiB", vec![long(17_000)], 0, 414, "uri_too_long"),
+        ("16KiB", vec![long(70_000)], 0, 414, "uri_too_long"),
+        ("16KiB", vec![fine.to_owned(), long(17_000)], 1, 414, "uri_too_long"),
+        ("200KiB", vec![long(70_000)], 0, 414, "uri_too_long"),
+        ("16KiB", vec![fields.clone()], 0, 431, "headers_too_large"),
+        ("16KiB", vec![fine.to_owned(), fields], 1, 431, "headers_too_large"),
+        ("16KiB", vec![odd.to_owned()], 0, 400, "bad_request"),
+        ("16KiB", vec![fine.to_owned(), odd.to_owned()], 1, 400, "bad_request"),
+        ("16KiB", vec![format!("{fine}{odd}")], 1, 400, "bad_request"),
+        ("16KiB", vec![format!("{fine}{fine}{odd}")], 2, 400, "bad_request"),
+    ] {
+        let conf = Conf::simple("failover", &[endpoint.addr()]);
+        let edge = Edge::start(&conf.raw(&format!("[limits]\nheader_bytes = \"{limit}\"")));
+        let what = format!("{limit} {word} after {before} in {} pieces", pieces.len());
+        let mut client = Client::connect(edge.web());
+        let mut answers = Vec::new();
+        let count = pieces.len();
+        for (nth, piece) in pieces.into_iter().enumerate() {
+            // We may answer before all of it is sent.
+            let _ = client.try_send(piece);
+            if nth + 1 < count {
+                answers.push(client.reply("GET").expect("an answer").status);
+            }
+        }
+        while answers.len() <= before {
+            answers.push(client.reply("GET").unwrap_or_else(|gone| panic!("{what}: {gone}")).status);
+        }
+        assert_eq!(answers, [vec![200; before], vec![status]].concat(), "{what}");
+        assert!(client.ends(SOON), "{what}: still open");
+        let line = eventually_some(&what, SOON, || {
+            edge.access_log().into_iter().find(|line| line["refusal"].is_string())
+        });
+        assert_eq!((why(&line), line["status"].as_u64()), (word, Some(u64::from(status))), "{what}: {line}");
+        assert_eq!(edge.access_log().len(), before + 1, "{what}");
+        assert_eq!(edge.metric("thalweg_refusals_total", &[("refusal", word)]), 1.0, "{what}");
+        assert_eq!(edge.metric("thalweg_requests_total", &[("code_class", "4xx")]), 1.0, "{what}");
+    }
 }
 
 #[test]

@@ -37,6 +37,11 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
     load_with(path, &environment, &Disk)
 }
 
+/// As [`load`], with the warnings in file order beside the verdict, also when there are errors.
+pub fn check(path: &Path) -> (Result<Config, ConfigErrors>, Vec<ConfigError>) {
+    read(path, None, &environment, &Disk)
+}
+
 /// As [`load`], with the environment and the files that the caller says.
 ///
 /// # Errors
@@ -46,9 +51,7 @@ pub fn load_with(
     env: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
 ) -> Result<Config, ConfigErrors> {
-    let mut reading = Reading::new(env, files);
-    let tree = reading.tree(path, None);
-    build::config(reading, &tree)
+    read(path, None, env, files).0
 }
 
 /// As [`load`], for text at hand; `file_name` stands in errors, and paths in the text are relative to its folder.
@@ -56,8 +59,17 @@ pub fn load_with(
 /// # Errors
 /// Everything that is wrong with it, in file order.
 pub fn parse_str(text: &str, file_name: &str) -> Result<Config, ConfigErrors> {
-    let mut reading = Reading::new(&environment, &Disk);
-    let tree = reading.tree(Path::new(file_name), Some(text));
+    read(Path::new(file_name), Some(text), &environment, &Disk).0
+}
+
+fn read(
+    path: &Path,
+    text: Option<&str>,
+    env: &dyn Fn(&str) -> Option<String>,
+    files: &dyn Files,
+) -> (Result<Config, ConfigErrors>, Vec<ConfigError>) {
+    let mut reading = Reading::new(env, files);
+    let tree = reading.tree(path, text);
     build::config(reading, &tree)
 }
 

@@ -89,10 +89,11 @@ impl Report {
         ConfigError { span: self.span(at), path, problem: trouble.problem, hint: trouble.hint }
     }
 
-    /// The warnings in file order, or the errors in file order when there is one.
-    pub(crate) fn finish(mut self) -> Result<Vec<ConfigError>, ConfigErrors> {
+    /// The errors, if there is one, and the warnings; each in file order.
+    pub(crate) fn finish(mut self) -> (Result<(), ConfigErrors>, Vec<ConfigError>) {
+        let warnings = in_order(std::mem::take(&mut self.warnings));
         if self.errors.is_empty() {
-            return Ok(in_order(self.warnings));
+            return (Ok(()), warnings);
         }
         if self.dropped > 0 {
             let last = self.errors.iter().map(|(at, _)| *at).max().unwrap_or_default();
@@ -100,7 +101,7 @@ impl Report {
             let error = self.placed(last, String::new(), trouble);
             self.errors.push((last, error));
         }
-        Err(ConfigErrors(in_order(self.errors)))
+        (Err(ConfigErrors(in_order(self.errors))), warnings)
     }
 }
 

@@ -89,14 +89,10 @@ impl Failure {
         self.row().ours
     }
 
-    /// From the status of a bare answer that the HTTP parser made.
+    /// What the client is told.
     #[must_use]
-    pub fn from_bare_status(status: u16) -> Self {
-        match status {
-            414 => Self::UriTooLong,
-            431 => Self::HeadersTooLarge,
-            _ => Self::BadRequest,
-        }
+    pub fn status(self) -> u16 {
+        self.row().status.as_u16()
     }
 
     /// Whether the rest of the upload can be expected to be still on its way: then the connection cannot be kept.

@@ -1,6 +1,6 @@
 //! One client connection as the worker sees it: what it is doing, since when, and what it has been told to do.
 //! The I/O wrapper underneath hyper keeps that true by watching bytes go by. Never interprets HTTP beyond telling
-//! "a head has begun" and reading the status of answers that hyper makes itself.
+//! that a head has begun and how long its first line is.
 
 use std::{
     cell::{Cell, RefCell},
@@ -52,6 +52,8 @@ pub enum Order {
     Graceful,
     /// The head took too long: answer 408 and close.
     HeaderTimeout,
+    /// The target is too long: answer 414 and close.
+    LongTarget,
     /// Close now.
     Kill,
 }
@@ -89,10 +91,10 @@ pub struct ClientConn {
     pub uploading: Cell<bool>,
     /// Its client may still be sending when we close.
     pub lingers: Cell<bool>,
-    /// A head's first line has ended (tells a long target from long fields).
-    pub line_seen: Cell<bool>,
-    /// Status of an answer that hyper made itself.
-    pub bare_status: Cell<u16>,
+    /// Bytes of a head's first line so far; `None` = it has ended.
+    first_line: Cell<Option<usize>>,
+    /// Of a first line as long as this, the target is too long; HTTP/1.1 only.
+    pub first_line_limit: Cell<usize>,
     /// Bytes from and to the client since HTTP ended.
     pub tunnelled: Cell<(u64, u64)>,
     /// The other end of an upgraded stream, left here by the request that upgraded.
@@ -132,8 +134,8 @@ impl ClientConn {
             lingers: Cell::new(false),
             ended: Cell::new(false),
             uploading: Cell::new(false),
-            line_seen: Cell::new(false),
-            bare_status: Cell::new(0),
+            first_line: Cell::new(Some(0)),
+            first_line_limit: Cell::new(usize::MAX),
             tunnelled: Cell::new((0, 0)),
             upgrade: RefCell::new(None),
             serving: Cell::new(0),
@@ -174,8 +176,11 @@ impl ClientConn {
         self.serving.set(self.serving.get().saturating_sub(1));
         if self.serving.get() == 0 {
             self.flushed.set(false);
-            self.uploading.set(false);
-            self.line_seen.set(false);
+            if self.uploading.replace(false) {
+                // What comes next may be the rest of the upload, which has no lines.
+                self.first_line_limit.set(usize::MAX);
+            }
+            self.first_line.set(Some(0));
             self.enter(Phase::Idle);
         }
     }
@@ -277,7 +282,8 @@ impl ClientIo {
         }
     }
 
-    fn saw(&self, bytes: &[u8]) {
+    /// `false` = hyper must not see them: an order was left instead.
+    fn saw(&self, bytes: &[u8]) -> bool {
         match self.conn.phase.get() {
             // Between two streams, HTTP/2 speaks of its settings and sends its pings: no head.
             Phase::Idle if !bytes.is_empty() && !self.conn.http2.get() => self.conn.enter(Phase::Head),
@@ -287,10 +293,16 @@ impl ClientIo {
             }
             _ => {}
         }
-        if !self.conn.line_seen.get() && bytes.contains(&b'\n') {
-            self.conn.line_seen.set(true);
-        }
         self.conn.touch();
+        let Some(before) = self.conn.first_line.get() else { return true };
+        let end = bytes.iter().position(|byte| *byte == b'\n');
+        let length = before + end.unwrap_or(bytes.len());
+        self.conn.first_line.set(end.is_none().then_some(length));
+        let fits = length < self.conn.first_line_limit.get() || self.conn.phase.get() != Phase::Head;
+        if !fits {
+            self.conn.order(Order::LongTarget);
+        }
+        fits
     }
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
@@ -301,17 +313,6 @@ impl ClientIo {
         }
         self.conn.touch();
     }
-
-    /// Hyper answers by itself only to what it cannot parse: then no request is being served.
-    fn sniff(&self, bytes: &[u8]) {
-        if self.conn.phase.get() == Phase::Head
-            && !self.conn.http2.get()
-            && let Some(digits) = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3))
-            && let Some(status) = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok())
-        {
-            self.conn.bare_status.set(status);
-        }
-    }
 }
 
 impl AsyncRead for ClientIo {
@@ -321,8 +322,7 @@ impl AsyncRead for ClientIo {
             let n = this.before.len().min(buf.remaining());
             let bytes = this.before.split_to(n);
             buf.put_slice(&bytes);
-            this.saw(&bytes);
-            return Poll::Ready(Ok(()));
+            return if this.saw(&bytes) { Poll::Ready(Ok(())) } else { Poll::Pending };
         }
         let start = buf.filled().len();
         let polled = match &mut this.stream {
@@ -335,7 +335,9 @@ impl AsyncRead for ClientIo {
                 this.conn.ended.set(true);
                 return Poll::Pending;
             }
-            this.saw(bytes);
+            if !this.saw(bytes) {
+                return Poll::Pending;
+            }
         }
         polled
     }
@@ -344,7 +346,6 @@ impl AsyncRead for ClientIo {
 impl AsyncWrite for ClientIo {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.sniff(bytes);
         let polled = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -359,7 +360,6 @@ impl AsyncWrite for ClientIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.sniff(slices.first().map(|slice| &**slice).unwrap_or_default());
         let mut scratch = [0; 2048];
         if let Some(bytes) = as_one(slices, &mut scratch) {
             return Pin::new(this).poll_write(cx, bytes);

@@ -34,6 +34,9 @@ const SMALLEST_BUFFER: usize = 8 * 1024;
 /// Hyper's own limit on header fields.
 const HYPERS_FIELDS: usize = 100;
 
+/// Hyper's own limit on a target.
+const HYPERS_TARGET: usize = 65_534;
+
 /// How long, and how much of, a client may go on sending after we have answered and closed our side: closing at
 /// once would reset the connection and could take the answer back out of the client's hands.
 const LINGER: Duration = Duration::from_secs(1);
@@ -43,12 +46,13 @@ const LINGER_BYTES: u64 = 1024 * 1024;
 enum End {
     Done(hyper::Result<()>),
     Park,
-    HeaderTimeout,
+    Refuse(Failure),
     Kill,
 }
 
 /// Serves HTTP/1.1 until the connection closes.
 pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
+    conn.first_line_limit.set(limits.header_bytes.min(HYPERS_TARGET));
     loop {
         // Nothing of hyper exists until the first byte is there: a silent connection costs a socket and a task.
         if first_byte(&conn, &io).await.is_none() {
@@ -61,13 +65,15 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
         match ended {
             End::Park => io.rewind(rest),
             End::Kill => return,
-            End::HeaderTimeout => return Box::pin(refuse(&local, &conn, io, Failure::HeaderTimeout)).await,
+            End::Refuse(failure) => return Box::pin(refuse(&local, &conn, io, failure)).await,
             End::Done(result) => {
                 let upgrade = conn.upgrade.borrow_mut().take();
                 if let Some(end) = upgrade {
                     return Box::pin(tunnel::pass_through(io, rest, end, &conn)).await;
                 }
-                settle_bare(&local, &conn);
+                if let Some(failure) = result.as_ref().err().and_then(bare_answer) {
+                    account(&local, &conn, failure);
+                }
                 return Box::pin(close(io, result.is_err() || conn.lingers.get())).await;
             }
         }
@@ -124,7 +130,8 @@ async fn talk(
                 }
                 Pin::new(&mut http).graceful_shutdown();
             }
-            Order::HeaderTimeout => return Poll::Ready(End::HeaderTimeout),
+            Order::HeaderTimeout => return Poll::Ready(End::Refuse(Failure::HeaderTimeout)),
+            Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
             Order::Kill => return Poll::Ready(End::Kill),
         }
         http.poll_without_shutdown(cx).map(End::Done)
@@ -152,7 +159,7 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
         match conn.take_order(cx) {
             Order::None | Order::Park => {}
             Order::Graceful => http.as_mut().graceful_shutdown(),
-            Order::HeaderTimeout | Order::Kill => return Poll::Ready(()),
+            Order::HeaderTimeout | Order::LongTarget | Order::Kill => return Poll::Ready(()),
         }
         // A client that breaks the protocol is told so by h2 itself (GOAWAY with a code).
         http.as_mut().poll(cx).map(|_| ())
@@ -170,32 +177,30 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
     }
 }
 
-/// Hyper answered a head that it could not parse: bare, but counted and logged.
-fn settle_bare(local: &Rc<Local>, conn: &Rc<ClientConn>) {
-    let mut status = conn.bare_status.take();
-    if status == 0 {
-        return;
+/// What hyper has answered to a head that it could not parse: bare, but counted and logged. A preface of HTTP/2 gets
+/// no answer.
+fn bare_answer(error: &hyper::Error) -> Option<Failure> {
+    match () {
+        () if error.is_parse_version_h2() => None,
+        () if error.is_parse_too_large() => Some(Failure::HeadersTooLarge),
+        () if error.is_parse() => Some(Failure::BadRequest),
+        () => None,
     }
-    if status == 431 && !conn.line_seen.get() {
-        status = 414;
-    }
-    conn.lingers.set(true);
-    account(local, conn, Failure::from_bare_status(status), status);
 }
 
 /// Opens and closes the account of a request whose head never became a request.
-fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, status: u16) -> http::HeaderValue {
+fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure) -> http::HeaderValue {
     let mut ledger = Ledger::new(local, conn, local.now(), http::Version::HTTP_11);
     ledger.request_id = local.fresh_id();
     ledger.method = http::Method::from_bytes(b"-").unwrap_or_default();
-    (ledger.status, ledger.refusal) = (status, Some(failure.as_str()));
+    (ledger.status, ledger.refusal) = (failure.status(), Some(failure.as_str()));
     ledger.finish(ledger.now());
     ledger.request_id.clone()
 }
 
 /// Answers for hyper, which has no request to answer to, and closes.
 async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, failure: Failure) {
-    let id = account(local, conn, failure, 408);
+    let id = account(local, conn, failure);
     let _ = io.write_all(&answer::raw(failure, &id)).await;
     close(io, true).await;
 }

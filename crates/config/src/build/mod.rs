@@ -12,7 +12,7 @@ use sha2::Digest;
 use thalweg_core::{EjectRules, Topology};
 
 use crate::{
-    AccessLog, Config, ConfigErrors, Level, Limits, Log, Placed, Resolver,
+    AccessLog, Config, ConfigError, ConfigErrors, Level, Limits, Log, Placed, Resolver,
     files::cannot_read,
     keys::ROOT,
     read::Reading,
@@ -24,14 +24,16 @@ use crate::{
 /// Longest certificate, key, token; bytes.
 const MAX_NAMED_FILE: usize = 1 << 20;
 
-/// The verdict over one reading.
-pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> Result<Config, ConfigErrors> {
+/// The verdict over one reading, and its warnings whatever the verdict is.
+pub(crate) fn config(
+    mut reading: Reading<'_>,
+    tree: &Node,
+) -> (Result<Config, ConfigErrors>, Vec<ConfigError>) {
     if reading.broken {
         // What is missing or dangling is not known as long as a file cannot be read as TOML.
-        return Err(match reading.report.finish() {
-            Err(errors) => errors,
-            Ok(_) => ConfigErrors(Vec::new()),
-        });
+        let (verdict, warnings) = reading.report.finish();
+        let errors = verdict.err().unwrap_or_else(|| ConfigErrors(Vec::new()));
+        return (Err(errors), warnings);
     }
     let root = View::new(&ROOT, tree);
     let admin = reading.admin(root);
@@ -57,8 +59,8 @@ pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> Result<Config, Co
     let resolver = reading.resolver(root);
     let hash = reading.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let folders = std::mem::take(&mut reading.folders);
-    let warnings = reading.report.finish()?;
-    Ok(Config {
+    let (verdict, warnings) = reading.report.finish();
+    let config = verdict.map(|()| Config {
         edge,
         admin,
         resolver,
@@ -68,11 +70,12 @@ pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> Result<Config, Co
         routes: route_settings,
         limits: limits(root.table("limits")),
         log: log(root.table("log")),
-        warnings,
+        warnings: warnings.clone(),
         hash,
         files,
         folders,
-    })
+    });
+    (config, warnings)
 }
 
 impl Reading<'_> {

@@ -93,12 +93,17 @@ pub(crate) const RETRY: Shape = Shape {
     title: "[route.NAME] retry",
     doc: "When another attempt may be made.",
     keys: &[
-        int("attempts", (0, 10), D::Int(2), "Tries after the first."),
+        int(
+            "attempts",
+            (0, 10),
+            D::Int(2),
+            "Tries after the first. 0 = none; a connect that is late is raced all the same.",
+        ),
         list(
             "on",
             Kind::List { of: &Kind::Choice(&["connect", "reset", "5xx"]), min: 0, max: 3 },
             D::Texts(&["connect", "reset", "5xx"]),
-            "Causes; reset and 5xx only for GET HEAD OPTIONS PUT DELETE.",
+            "Causes; reset and 5xx only for GET HEAD OPTIONS PUT DELETE. Without \"connect\", a late connect is raced all the same.",
         ),
         num("budget", (0.0, 1.0), 0.10, "Retries ÷ requests of the last 10 s, plus 10/s."),
         size("buffer", (0, 64 * MIB), "64KiB", "Bytes of an upload that are kept for a replay."),

@@ -3,14 +3,14 @@
 use std::{fmt::Display, time::Duration};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Method, Request, StatusCode, Uri, header, uri::Authority};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::AdminArgs;
+use super::{AdminArgs, exit, say};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -19,44 +19,71 @@ const ANSWER: Duration = Duration::from_secs(40);
 /// Longest answer.
 const MAX_ANSWER: usize = 256 << 20;
 
+/// Why a question could not be put: one line for the operator.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// What was typed, or a file it names, is no good.
+    Usage(String),
+    /// The edge, or the way to it.
+    Edge(String),
+}
+
+impl Problem {
+    /// Says it; returns the exit code.
+    pub(super) fn tell(&self) -> u8 {
+        let (Self::Usage(text) | Self::Edge(text)) = self;
+        say(text);
+        if matches!(self, Self::Usage(_)) { exit::CONFIG } else { exit::FAILURE }
+    }
+}
+
 /// Status and JSON of the answer.
 ///
 /// # Errors
-/// One line for the operator.
+/// The [`Problem`].
 pub(super) fn ask(
     admin: &AdminArgs,
     method: Method,
     call: &str,
     body: &str,
-) -> Result<(StatusCode, Value), String> {
+) -> Result<(StatusCode, Value), Problem> {
+    let (authority, token) = usable(admin).map_err(Problem::Usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| error.to_string())?;
-    runtime.block_on(put(admin, method, call, body))
-}
-
-async fn put(
-    admin: &AdminArgs,
-    method: Method,
-    call: &str,
-    body: &str,
-) -> Result<(StatusCode, Value), String> {
-    let url = &admin.admin;
-    let fail = |stage: &str, error: &dyn Display| format!("{stage} the edge at {url}: {error}");
-    let base: Uri = url.parse().map_err(|_| format!("`{url}` is no URL"))?;
-    let authority = base.authority().filter(|_| base.scheme_str() == Some("http"));
-    let authority = authority.ok_or_else(|| format!("`{url}` is no http:// URL"))?;
-    let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
+    let runtime = runtime.map_err(|error| Problem::Edge(error.to_string()))?;
     let mut request = Request::builder()
         .method(method)
         .uri(call)
         .header(header::HOST, authority.as_str())
         .header(header::CONTENT_TYPE, "application/json");
-    if let Some(file) = &admin.token_file {
-        let token = std::fs::read_to_string(file)
-            .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-        request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.trim()));
+    if let Some(token) = token {
+        request = request.header(header::AUTHORIZATION, token);
     }
-    let request = request.body(Full::new(Bytes::from(body.to_owned()))).map_err(|error| error.to_string())?;
+    let request = request.body(Full::new(Bytes::from(body.to_owned())));
+    let request = request.map_err(|error| Problem::Edge(error.to_string()))?;
+    runtime.block_on(put(&admin.admin, &authority, request)).map_err(Problem::Edge)
+}
+
+/// Whom to ask, and with what token, as typed.
+fn usable(admin: &AdminArgs) -> Result<(Authority, Option<HeaderValue>), String> {
+    let url = &admin.admin;
+    let base: Uri = url.parse().map_err(|_| format!("`{url}` is no URL"))?;
+    let authority = base.authority().filter(|_| base.scheme_str() == Some("http")).cloned();
+    let authority = authority.ok_or_else(|| format!("`{url}` is no http:// URL"))?;
+    let Some(file) = &admin.token_file else { return Ok((authority, None)) };
+    let token =
+        std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let token = Some(token.trim()).filter(|token| !token.is_empty());
+    let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    Ok((authority, Some(token.ok_or_else(|| format!("{} holds no token", file.display()))?)))
+}
+
+async fn put(
+    url: &str,
+    authority: &Authority,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Value), String> {
+    let fail = |stage: &str, error: &dyn Display| format!("{stage} the edge at {url}: {error}");
+    let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
     let stream = match timeout(CONNECT, TcpStream::connect((host, port))).await {
         Ok(stream) => stream.map_err(|error| fail("cannot reach", &error))?,
         Err(_) => return Err(fail("cannot reach", &"no connection within 5 s")),

@@ -64,6 +64,8 @@ enum Order {
         route: String,
         #[command(flatten)]
         admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
     },
     /// Take a pool, a region or an endpoint out of service
     Drain {
@@ -77,6 +79,8 @@ enum Order {
         reason: Option<String>,
         #[command(flatten)]
         admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
     },
     /// Put it back into service
     Undrain {
@@ -84,9 +88,11 @@ enum Order {
         whom: WhomArgs,
         #[command(flatten)]
         admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
     },
     /// Print the JSON Schema of the config
-    Schema,
+    Schema(FormatArgs),
     /// Print completions for a shell
     Completions {
         /// bash, zsh, fish, elvish or powershell
@@ -95,7 +101,7 @@ enum Order {
     /// Print the manual page
     Man,
     /// Print the version
-    Version,
+    Version(FormatArgs),
 }
 
 #[derive(Debug, Args)]
@@ -195,28 +201,34 @@ pub fn main() -> ExitCode {
         },
         Order::Status { admin, format } => online::status(&admin, format.format),
         Order::Reload { admin, format } => online::reload(&admin, format.format),
-        Order::Failback { route, admin } => {
+        Order::Failback { route, admin, format: _ } => {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))
         }
-        Order::Drain { whom, time, reason, admin } => {
+        Order::Drain { whom, time, reason, admin, format: _ } => {
             let body = serde_json::json!({
                 "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint, "for": time, "reason": reason,
             });
             online::order(&admin, "drain", &body)
         }
-        Order::Undrain { whom, admin } => {
+        Order::Undrain { whom, admin, format: _ } => {
             let body =
                 serde_json::json!({ "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint });
             online::order(&admin, "undrain", &body)
         }
-        Order::Schema => print(&show::pretty(&thalweg_config::schema())),
+        // A schema is JSON for people too.
+        Order::Schema(_) => print(&show::pretty(&thalweg_config::schema())),
         Order::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Line::command(), "thalweg", &mut out);
             print(&String::from_utf8_lossy(&out))
         }
         Order::Man => man(),
-        Order::Version => print(concat!("thalweg ", env!("CARGO_PKG_VERSION"), "\n")),
+        Order::Version(FormatArgs { format: Format::Human }) => {
+            print(concat!("thalweg ", env!("CARGO_PKG_VERSION"), "\n"))
+        }
+        Order::Version(FormatArgs { format: Format::Json }) => {
+            print(&show::pretty(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION") })))
+        }
     })
 }
 

@@ -13,21 +13,22 @@ use crate::{
 
 pub(super) fn check(path: &Path, format: Format) -> u8 {
     // Keys and certificates are looked at too: a file that cannot be served by is not fine.
-    let checked = wiring::prepare(path, &Default::default());
-    let (code, errors, warnings) = match &checked {
-        Ok(prepared) => (exit::FINE, [].as_slice(), prepared.wiring.config.warnings.as_slice()),
-        Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice(), [].as_slice()),
+    let (read, warnings) = thalweg_config::check(path);
+    let checked = read.and_then(|config| wiring::wire(config, Default::default()));
+    let (code, errors) = match &checked {
+        Ok(_) => (exit::FINE, [].as_slice()),
+        Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice()),
     };
     if format == Format::Json {
         let list =
             |all: &[thalweg_config::ConfigError]| all.iter().map(admin::config_error).collect::<Vec<Value>>();
-        let said = json!({ "ok": errors.is_empty(), "errors": list(errors), "warnings": list(warnings) });
+        let said = json!({ "ok": errors.is_empty(), "errors": list(errors), "warnings": list(&warnings) });
         return print(&show::pretty(&said)).max(code);
     }
     for error in errors {
         note(&error.to_string());
     }
-    for warning in warnings {
+    for warning in &warnings {
         note(&format!("{warning} [warning]"));
     }
     if let Ok(prepared) = &checked {
@@ -44,7 +45,9 @@ pub(super) fn check(path: &Path, format: Format) -> u8 {
         );
         return print(&said).max(code);
     }
-    say(&format!("{}: {}", path.display(), count(errors.len(), "error")));
+    let also =
+        if warnings.is_empty() { String::new() } else { format!(", {}", count(warnings.len(), "warning")) };
+    say(&format!("{}: {}{also}", path.display(), count(errors.len(), "error")));
     code
 }
 

@@ -34,10 +34,7 @@ fn data(admin: &AdminArgs, call: &str, format: Format, human: fn(&Value) -> Stri
             Format::Human => human(&said),
         }),
         Ok((status, said)) => refused(status, &said),
-        Err(problem) => {
-            say(&problem);
-            exit::FAILURE
-        }
+        Err(problem) => problem.tell(),
     }
 }
 
@@ -64,21 +61,16 @@ pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
             exit::CONFIG
         }
         Ok((status, said)) => refused(status, &said),
-        Err(problem) => {
-            say(&problem);
-            exit::FAILURE
-        }
+        Err(problem) => problem.tell(),
     }
 }
 
+/// What an order did is told alike for people and for programs: it is short.
 pub(super) fn order(admin: &AdminArgs, word: &str, body: &Value) -> u8 {
     match client::ask(admin, Method::POST, &format!("/api/v1/{word}"), &body.to_string()) {
         Ok((status, said)) if status.is_success() => print(&show::pretty(&said)),
         Ok((status, said)) => refused(status, &said),
-        Err(problem) => {
-            say(&problem);
-            exit::FAILURE
-        }
+        Err(problem) => problem.tell(),
     }
 }
 
