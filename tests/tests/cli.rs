@@ -215,8 +215,7 @@ fn explain_reads_a_request_as_the_edge_does() {
         .route("api", "failover", &["six"], "path_prefix = \"/%61pi\"")
         .route("any", "failover", &["any"], "");
     let edge = Edge::start(&conf);
-    let mut known = 0;
-    for (host, path) in [
+    let asked = [
         ("[::1]", "/"),
         ("[::1]:80", "/"),
         ("::1", "/"),
@@ -224,12 +223,12 @@ fn explain_reads_a_request_as_the_edge_does() {
         ("x.test", "/caf%c3%a9/1"),
         ("x.test", "/api"),
         ("x.test", "/apix"),
-    ] {
+    ];
+    for (nth, (host, path)) in asked.into_iter().enumerate() {
         let mut client = Client::connect(edge.web());
-        client.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: q{known}\r\n\r\n"));
+        client.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: q{nth}\r\n\r\n"));
         let status = client.reply("GET").expect("an answer").status;
-        let line = edge.logged(&format!("q{known}"));
-        known += 1;
+        let line = edge.logged(&format!("q{nth}"));
         for from in [["--admin", &edge.admin_url()], ["--config", &edge.config().display().to_string()]] {
             let asked = ["explain", "--host", host, "--path", path, "--format", "json"];
             let said = thalweg(&[&asked[..], &from[..]].concat());
