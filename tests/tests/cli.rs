@@ -215,7 +215,7 @@ fn explain_reads_a_request_as_the_edge_does() {
         .route("api", "failover", &["six"], "path_prefix = \"/%61pi\"")
         .route("any", "failover", &["any"], "");
     let edge = Edge::start(&conf);
-    for (nth, (host, path)) in [
+    let asked = [
         ("[::1]", "/"),
         ("[::1]:80", "/"),
         ("::1", "/"),
@@ -223,10 +223,8 @@ fn explain_reads_a_request_as_the_edge_does() {
         ("x.test", "/caf%c3%a9/1"),
         ("x.test", "/api"),
         ("x.test", "/apix"),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ];
+    for (nth, (host, path)) in asked.into_iter().enumerate() {
         let mut client = Client::connect(edge.web());
         client.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nx-request-id: q{nth}\r\n\r\n"));
         let status = client.reply("GET").expect("an answer").status;
