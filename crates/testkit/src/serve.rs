@@ -82,6 +82,9 @@ async fn request(shared: &Arc<Shared>, conn: &mut Conn, head: &Head, nth: u64) -
     if let Behaviour::EarlyAnswer(status) = behaviour {
         upload.remember(false);
         conn.write(&small(&shared.name, status, head, "connection: close\r\n")).await?;
+        // Closed with bytes unread, the connection would be reset and the answer with it (RFC 9112 section 9.6).
+        let rest = async { while let Ok(Some(_)) = upload.next(conn).await {} };
+        let _enough_is_enough = tokio::time::timeout(Duration::from_secs(1), rest).await;
         return Ok(After::Close);
     }
     let path = head.word(1).split('?').next().unwrap_or_default();
