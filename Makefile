@@ -1,6 +1,6 @@
 # The verbs of the repository. Each is a script, so that each can be read and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-infra chaos chaos-compare bench fmt lint
+.PHONY: help setup run test test-long test-infra chaos chaos-compare bench fmt lint generate
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -31,6 +31,9 @@ bench: ## thalweg beside nginx, HAProxy and Envoy, then the micro-benches (about
 
 fmt: ## format Rust and Python in place
 	@exec scripts/fmt.sh
+
+generate: ## write again what is made from the schema, the charts' values, the rules and the tables of coverage
+	@exec scripts/generate.sh
 
 lint: ## formats and lints only
 	@exec scripts/test.sh lint

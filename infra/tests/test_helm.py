@@ -183,7 +183,7 @@ def test_generated_files_are_current(counted, monkeypatch):
             ("README.md", generate.readme_of),
         ):
             text = (HELM / chart / name).read_text(encoding="utf-8")
-            assert text == make(chart), f"{chart}/{name} is not current: run infra/helm/generate.py"
+            assert text == make(chart), f"{chart}/{name} is not current: make generate"
         keys = set(loaded(chart).values) - {"global", "thalweg-lib"}
         assert keys == set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE))
         assert "schema.yaml" not in [file["name"] for file in loaded(chart).files]

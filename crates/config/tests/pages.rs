@@ -60,7 +60,7 @@ fn every_toml_block_of_the_page_loads() {
 
 #[test]
 fn the_page_has_every_key() {
-    const BEGIN: &str = "--test pages` writes it again -->\n";
+    const BEGIN: &str = "<!-- keys: made from the code by `make generate` -->\n";
     const END: &str = "<!-- /keys -->";
     let path = root().join("docs/configuration.md");
     let page = std::fs::read_to_string(&path).unwrap();
@@ -70,7 +70,7 @@ fn the_page_has_every_key() {
     if std::env::var_os("THALWEG_BLESS").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{wanted}{END}{after}")).unwrap();
     } else {
-        assert_eq!(keys, wanted, "run the command that stands above the tables");
+        assert_eq!(keys, wanted, "docs/configuration.md is not current: `make generate`");
     }
 }
 
