@@ -27,7 +27,7 @@ fn upper_us(bucket: usize) -> u64 {
 }
 
 /// A sixth of a minute at a time, so that the oldest part can be forgotten.
-const PART: Duration = Duration::from_secs(10);
+pub(crate) const PART: Duration = Duration::from_secs(10);
 const PARTS: usize = 6;
 
 /// Answers before anything can be called late.
@@ -38,30 +38,27 @@ const ENOUGH: u32 = 50;
 pub(crate) struct Baseline {
     parts: [Spans; PARTS],
     current: usize,
+    /// When the current part began, as if it had been Clear ever since.
     since: Option<Tick>,
+    /// Not Clear since.
+    paused: Option<Tick>,
     p95_us: Option<u32>,
 }
 
 impl Default for Baseline {
     fn default() -> Self {
-        Self { parts: [[0; SPANS]; PARTS], current: 0, since: None, p95_us: None }
+        Self { parts: [[0; SPANS]; PARTS], current: 0, since: None, paused: None, p95_us: None }
     }
 }
 
 impl Baseline {
-    /// Takes first bytes in. Time in which nothing came in does not age what is known.
+    /// Takes first bytes in.
     pub(crate) fn add(&mut self, spans: &[(u8, u32)], now: Tick) {
         if spans.is_empty() {
             return;
         }
-        let since = *self.since.get_or_insert(now);
-        if now.since(since) >= PART {
-            self.current = (self.current + 1) % PARTS;
-            self.since = Some(now);
-            if let Some(part) = self.parts.get_mut(self.current) {
-                *part = [0; SPANS];
-            }
-        }
+        self.age(now);
+        self.since.get_or_insert(now);
         if let Some(part) = self.parts.get_mut(self.current) {
             for (bucket, count) in spans {
                 if let Some(cell) = part.get_mut(*bucket as usize) {
@@ -72,7 +69,38 @@ impl Baseline {
         self.p95_us = self.percentile();
     }
 
-    /// Microseconds; `None` until there were enough answers.
+    /// Forgets what is older than a minute; says whether that moved the percentile.
+    pub(crate) fn age(&mut self, now: Tick) -> bool {
+        let Some(since) = self.since.filter(|_| self.paused.is_none()) else { return false };
+        let passed = now.since(since).as_micros() / PART.as_micros();
+        if passed == 0 {
+            return false;
+        }
+        let passed = u32::try_from(passed).unwrap_or(u32::MAX);
+        for _ in 0..passed.min(PARTS as u32) {
+            self.current = (self.current + 1) % PARTS;
+            if let Some(part) = self.parts.get_mut(self.current) {
+                *part = [0; SPANS];
+            }
+        }
+        self.since = Some(since.after(PART.saturating_mul(passed)));
+        let before = self.p95_us;
+        self.p95_us = self.percentile();
+        before != self.p95_us
+    }
+
+    /// It is not Clear any more: what is known does not age.
+    pub(crate) fn pause(&mut self, now: Tick) {
+        self.paused.get_or_insert(now);
+    }
+
+    /// It is Clear again.
+    pub(crate) fn resume(&mut self, now: Tick) {
+        let Some(paused) = self.paused.take() else { return };
+        self.since = self.since.map(|since| since.after(now.since(paused)));
+    }
+
+    /// Microseconds; `None` until there were enough answers in the last minute.
     pub(crate) fn p95_us(&self) -> Option<u32> {
         self.p95_us
     }
@@ -146,6 +174,19 @@ mod tests {
             known.add(&[(at(10), 1)], Tick(second * 1_000_000));
         }
         assert!(near(known.p95_us().unwrap(), 10.0));
+    }
+
+    #[test]
+    fn silence_ages_what_is_usual_and_a_sentence_does_not() {
+        let second = |nth: u64| Tick(nth * 1_000_000);
+        let mut known = Baseline::default();
+        known.add(&[(20, 60)], second(0));
+        assert!(!known.age(second(49)) && known.p95_us().is_some());
+        known.pause(second(49));
+        assert!(!known.age(second(500)) && known.p95_us().is_some());
+        known.resume(second(500));
+        assert!(!known.age(second(510)) && known.p95_us().is_some(), "59 s of being Clear");
+        assert!(known.age(second(512)) && known.p95_us().is_none());
     }
 
     #[test]

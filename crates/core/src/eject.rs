@@ -41,6 +41,8 @@ const PROOF: u32 = 5;
 const GRACE: Duration = Duration::from_secs(60);
 /// A span shorter than this convicts nobody.
 const SHORTEST: Duration = Duration::from_millis(250);
+/// Good answers after which a failure is the first of something new: fewer than one in so many convict nobody.
+const CALM: u32 = 20;
 /// How much worse than the others an endpoint must be.
 pub(crate) const WORSE: u64 = 3;
 
@@ -54,6 +56,8 @@ pub(crate) struct Record {
     last_bad: Option<Tick>,
     /// Failures since the last good answer.
     streak: u32,
+    /// Good answers since the last failure, to the tally.
+    calm: u32,
     /// How it failed last.
     fault: Option<Fault>,
     /// Convictions in a row.
@@ -73,6 +77,7 @@ impl Record {
             self.ring.get_or_insert_with(|| Ring::new(grid)).add(counts, now);
         }
         self.last_good = self.last_good.max(last_good);
+        self.calm = if counts.bad(true) == 0 { self.calm.saturating_add(counts.good) } else { 0 };
         self.proof = self.proof.saturating_add(counts.good);
     }
 
@@ -102,6 +107,12 @@ impl Record {
         self.streak = before.saturating_add(u32::from(counts));
         self.last_bad = self.last_bad.max(Some(at));
         self.fault = Some(fault);
+        self.calm = 0;
+    }
+
+    /// So many good answers since its last failure that the next one has nothing to do with it.
+    pub(crate) fn was_calm(&self) -> bool {
+        self.calm >= CALM
     }
 
     /// When the last good answer ended, if nothing that is known failed after it.
@@ -157,10 +168,16 @@ impl Record {
             _ if self.count == 0 || now.since(self.since) >= GRACE => 1,
             _ => self.count,
         };
-        let fault = self.fault.unwrap_or(Fault::Status);
+        // What a share convicts of came by tally: the last failure that was told may be of another kind.
+        let only_late = |ring: &Ring| ring.last(rules.window, now).failed == 0;
+        let late = cause == Cause::Ratio && self.ring.as_ref().is_some_and(only_late);
+        let fault = if late { Fault::Late } else { self.fault.unwrap_or(Fault::Status) };
         self.evidence = Some(Evidence { fault, detail: detail.into() });
         self.streak = 0;
         self.since = now;
+        if let Some(baseline) = &mut self.baseline {
+            baseline.pause(now);
+        }
         let lasts = rules.base.saturating_mul(self.count).min(rules.max);
         let jitter = mix(u64::from(id) ^ (now.0 << 20)) >> 40;
         #[expect(clippy::cast_precision_loss, reason = "24 bits")]
@@ -186,6 +203,14 @@ impl Record {
     /// It has proven itself. What was counted before is no evidence any more.
     pub(crate) fn acquit(&mut self, now: Tick) {
         (self.since, self.streak, self.ring) = (now, 0, None);
+        if let Some(baseline) = &mut self.baseline {
+            baseline.resume(now);
+        }
+    }
+
+    /// Time has passed: says whether what is usual is not known any more.
+    pub(crate) fn age(&mut self, now: Tick) -> bool {
+        self.baseline.as_mut().is_some_and(|known| known.age(now))
     }
 }
 

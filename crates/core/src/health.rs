@@ -225,6 +225,11 @@ impl Health {
         Availability::of(self.probe, self.admin, self.ejection)
     }
 
+    /// Panic may use it as if it were Up: whatever probes say, nothing else speaks against it.
+    pub(crate) fn in_panic(&self) -> bool {
+        self.admin == Admin::Enabled && self.ejection == Ejection::Clear
+    }
+
     /// Takes one probe result in.
     pub fn probed(&mut self, result: Result<Duration, Evidence>, rules: &ProbeRules, now: Tick) {
         let ok = result.is_ok();

@@ -124,6 +124,10 @@ impl RouteState {
         }
     }
 
+    pub(crate) fn panics(&self) -> bool {
+        self.shares.stage == Stage::Panic
+    }
+
     fn remembered(&self) -> Box<[RoutePoolView]> {
         let view = |member: &Member| RoutePoolView {
             near: member.near,

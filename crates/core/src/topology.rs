@@ -52,6 +52,14 @@ pub struct EjectRules {
     pub max_share: f64,
 }
 
+impl EjectRules {
+    /// They convict nobody.
+    #[must_use]
+    pub fn are_off(&self) -> bool {
+        self.consecutive_failures == 0 && self.failure_ratio == 0.0
+    }
+}
+
 impl Default for EjectRules {
     fn default() -> Self {
         Self {

@@ -337,6 +337,7 @@ fn drifted(shown_us: Option<u32>, now_us: Option<u32>) -> bool {
 mod adopt;
 mod doubt;
 mod incidents;
+mod sentences;
 mod traffic;
 
 pub use incidents::{Incident, Scope};

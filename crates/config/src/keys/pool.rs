@@ -147,7 +147,7 @@ pub(crate) const EJECT: Shape = Shape {
             "Failed share that ejects, over any trailing span of `window` from 250 ms on; 0 = off.",
         ),
         int("min_requests", (1, 1_000_000), D::Int(10), "Requests that such a span must hold."),
-        time("window", (250, DAY), "10s", "Longest span that is looked at."),
+        time("window", (250, 600_000), "10s", "Longest span that is looked at."),
         time("base", (1, DAY), "2s", "First ejection; × count, which grows only when probation fails."),
         time("max", (1, DAY), "60s", "Longest ejection, besides up to 10 % of jitter."),
         num(

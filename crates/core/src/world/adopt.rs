@@ -57,6 +57,8 @@ impl World {
         changes.log.push(Change::Adopted { generation });
         changes.publish = Publish::Now;
         self.relayout(topology, now, changes);
+        // Rules that are off now hold nobody.
+        self.release(now, changes);
     }
 
     /// Lays the endpoints out anew; what is known stays with its key.

@@ -58,7 +58,12 @@ impl World {
             *count += 1;
         }
         self.doubt.falls.remove(&id);
-        if (before, after) == (Probe::Healthy, Probe::Unhealthy) {
+        // What a new config could never reach speaks against the config.
+        let fell = match before {
+            Probe::Healthy => true,
+            _ => self.doubt.adopted.is_some_and(|adopted| now.since(adopted) <= self.round()),
+        };
+        if after == Probe::Unhealthy && fell {
             self.doubt.falls.insert(id, now);
         }
         self.conclude_doubt(now, changes);

@@ -80,6 +80,26 @@ struct Open {
 }
 
 impl Open {
+    fn new(fault: Option<Fault>, at: Tick) -> Self {
+        Self {
+            lost: Vec::new(),
+            cause: fault,
+            first_bad: at,
+            detected: None,
+            last_lost: None,
+            last_bad: at,
+            failed: 0,
+            retried: 0,
+            hedged: 0,
+            cost: Box::new([0; SPANS]),
+        }
+    }
+
+    /// Failures of `address` are part of it: until somebody is lost those of anybody, then those of the lost.
+    fn concerns(&self, address: &SocketAddr) -> bool {
+        self.detected.is_none() || self.lost.contains(address)
+    }
+
     /// When it is over, if nothing more happens.
     fn calm_at(&self) -> Tick {
         self.last_bad.max(self.last_lost.unwrap_or_default()).after(CALM)
@@ -97,31 +117,27 @@ impl Incidents {
     }
 
     fn open(&mut self, pool: &str, fault: Option<Fault>, at: Tick) -> &mut Open {
-        let open = self.0.entry(pool.into()).or_insert_with(|| Open {
-            lost: Vec::new(),
-            cause: fault,
-            first_bad: at,
-            detected: None,
-            last_lost: None,
-            last_bad: at,
-            failed: 0,
-            retried: 0,
-            hedged: 0,
-            cost: Box::new([0; SPANS]),
-        });
+        let open = self.0.entry(pool.into()).or_insert_with(|| Open::new(fault, at));
         open.cause = open.cause.or(fault);
         open
     }
 }
 
 impl World {
-    /// A request failed there; how, if that is known.
-    pub(super) fn incident_bad(&mut self, slot: u32, fault: Option<Fault>, at: Tick) {
+    /// A request failed there; how, if that is known, and whether after a calm.
+    pub(super) fn incident_bad(&mut self, slot: u32, seen: Option<(Fault, bool)>, at: Tick) {
         let Some(known) = self.known.get(slot as usize) else { return };
+        let fault = seen.map(|(fault, _)| fault);
         let open = self.incidents.open(&known.key.pool, fault, at);
-        // A trickle of failures that costs nobody his place is no first sign of what comes hours later.
-        let stale = open.detected.is_none() && at.since(open.first_bad) > PRELUDE;
-        open.first_bad = if stale { at } else { open.first_bad.min(at) };
+        if !open.concerns(&known.key.address) {
+            return;
+        }
+        // A trickle of failures that costs nobody his place is no first sign of what comes later.
+        let afresh = seen.is_some_and(|(_, afresh)| afresh) || at.since(open.first_bad) > PRELUDE;
+        if open.detected.is_none() && afresh {
+            *open = Open::new(fault, at);
+        }
+        open.first_bad = open.first_bad.min(at);
         open.last_bad = open.last_bad.max(at);
     }
 
@@ -140,6 +156,9 @@ impl World {
     pub(super) fn incident_fallout(&mut self, slot: u32, fallout: &Fallout) {
         let Some(known) = self.known.get(slot as usize) else { return };
         let Some(open) = self.incidents.0.get_mut(&*known.key.pool) else { return };
+        if !open.concerns(&known.key.address) {
+            return;
+        }
         open.failed = open.failed.saturating_add(fallout.failed);
         open.retried = open.retried.saturating_add(fallout.retried);
         open.hedged = open.hedged.saturating_add(fallout.hedged);

@@ -1,18 +1,17 @@
-//! What the world concludes from real traffic: who is ejected, who may prove itself, who is free again.
-//! Here the endpoints of a route are compared with each other, and the caps on ejections hold.
+//! What the world concludes from real traffic: who is to be ejected. Here the endpoints of a route are compared with
+//! each other; what becomes of those that are convicted is in `sentences`.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use super::World;
 use crate::{
-    Admin, Availability, Cause, Change, Changes, Counts, EjectRules, Ejection, EndpointId, EndpointSlot,
-    Evidence, Fault, PoolSlot, ProbeRules, Publish, Tally, Tick,
+    Availability, Cause, Changes, Counts, EjectRules, Ejection, EndpointId, Evidence, Fault, ProbeRules,
+    Publish, Tally, Tick, baseline,
     eject::{Comparison, worse},
     ring::{Grid, Ring},
+    routes::RouteState,
 };
 
-/// The velocity of ejections is counted over this span.
-const VELOCITY: Duration = Duration::from_secs(1);
 /// Lateness is compared with that of the others over this span.
 const LATELY: Duration = Duration::from_secs(2);
 
@@ -23,16 +22,18 @@ pub(super) struct Traffic {
     pools: Vec<Option<Ring>>,
     routes: Vec<Option<Ring>>,
     /// Ejections of the last [`VELOCITY`] that came from Clear.
-    convicted: Vec<(Tick, EndpointId)>,
+    pub(super) convicted: Vec<(Tick, EndpointId)>,
     /// Endpoints that are not Clear.
-    sentenced: BTreeSet<EndpointId>,
+    pub(super) sentenced: BTreeSet<EndpointId>,
+    /// When what is usual is looked through for what is too old; nothing is usual yet.
+    pub(super) age_at: Option<Tick>,
 }
 
 impl Default for Traffic {
     fn default() -> Self {
         let grid = Grid::over(EjectRules::default().window);
         let (pools, routes) = (Vec::new(), Vec::new());
-        Self { grid, pools, routes, convicted: Vec::new(), sentenced: BTreeSet::new() }
+        Self { grid, pools, routes, convicted: Vec::new(), sentenced: BTreeSet::new(), age_at: None }
     }
 }
 
@@ -77,6 +78,7 @@ impl World {
         if excused {
             return;
         }
+        let afresh = known.record.was_calm();
         known.record.failed(fault, at);
         match known.health.ejection {
             Ejection::Clear => self.judge(slot, now, changes),
@@ -86,7 +88,7 @@ impl World {
             }
             Ejection::Probation | Ejection::Ejected { .. } => {}
         }
-        self.incident_bad(slot, Some(fault), at);
+        self.incident_bad(slot, Some((fault, afresh)), at);
     }
 
     /// Takes in what requests did since the last time.
@@ -99,6 +101,7 @@ impl World {
             let before = known.record.p95_us();
             if known.health.ejection == Ejection::Clear {
                 known.record.measure(&tally.spans, now);
+                self.traffic.age_at.get_or_insert(now.after(baseline::PART));
             }
             if moved(before, known.record.p95_us()) {
                 changes.publish = changes.publish.max(Publish::Soon);
@@ -116,69 +119,6 @@ impl World {
             }
         }
         self.release(now, changes);
-    }
-
-    /// Ejections that have ended become probations, and probations that were passed end.
-    pub(super) fn release(&mut self, now: Tick, changes: &mut Changes) {
-        let sentenced: Vec<EndpointId> = self.traffic.sentenced.iter().copied().collect();
-        for id in sentenced {
-            let Some(slot) = self.slots.get(&id).copied() else { continue };
-            let Some(known) = self.known.get_mut(slot as usize) else { continue };
-            let next = match known.health.ejection {
-                Ejection::Ejected { until } if until <= now => {
-                    known.record.on_probation(now);
-                    Ejection::Probation
-                }
-                Ejection::Probation if known.record.proven_at().is_some_and(|at| at <= now) => {
-                    known.record.acquit(now);
-                    self.traffic.sentenced.remove(&id);
-                    Ejection::Clear
-                }
-                _ => continue,
-            };
-            self.observe(slot, now, changes, |health, _| health.ejection = next);
-            if next == Ejection::Clear {
-                // What is no evidence against it any more excuses no other endpoint either.
-                self.retell_traffic();
-            }
-        }
-    }
-
-    /// When [`World::release`] has something to do.
-    pub(super) fn release_due(&self) -> Option<Tick> {
-        let due = |id: &EndpointId| {
-            let known = self.known.get(*self.slots.get(id)? as usize)?;
-            match known.health.ejection {
-                Ejection::Ejected { until } => Some(until),
-                Ejection::Probation => known.record.proven_at(),
-                Ejection::Clear => None,
-            }
-        };
-        self.traffic.sentenced.iter().filter_map(due).min()
-    }
-
-    /// By route: the endpoints that get a trickle. Not those that the operator has dialled to nothing.
-    pub(super) fn trickles(&self) -> Vec<Box<[(PoolSlot, EndpointSlot)]>> {
-        let mut trickles = vec![Vec::new(); self.routes.len()];
-        for id in &self.traffic.sentenced {
-            let Some(slot) = self.slots.get(id).copied() else { continue };
-            let Some(known) = self.known.get(slot as usize) else { continue };
-            if known.health.availability() != Availability::Trickle {
-                continue;
-            }
-            let Some(pool) = self.layout.endpoints.get(slot as usize).map(|place| place.pool) else {
-                continue;
-            };
-            for route in self.routes_of(slot) {
-                let dialled = self.route(route).is_some_and(|found| {
-                    found.pools.iter().any(|member| member.pool == pool.0 as usize && member.dial > 0)
-                });
-                if let Some(trickles) = trickles.get_mut(route as usize).filter(|_| dialled) {
-                    trickles.push((pool, EndpointSlot(slot)));
-                }
-            }
-        }
-        trickles.into_iter().map(Vec::into_boxed_slice).collect()
     }
 
     /// After a new layout: the counts of pools and routes are those of their endpoints.
@@ -230,7 +170,7 @@ impl World {
         }
     }
 
-    fn routes_of(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
+    pub(super) fn routes_of(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
         let pool = self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize);
         self.users.get(pool).into_iter().flatten().copied()
     }
@@ -260,7 +200,12 @@ impl World {
     fn judge(&mut self, slot: u32, now: Tick, changes: &mut Changes) {
         let Some(known) = self.known.get(slot as usize) else { return };
         let Some(rules) = self.eject_rules(slot) else { return };
-        if known.health.availability() != Availability::Up {
+        // In panic probes say nothing: real traffic alone tells who is to go.
+        let serves = match known.health.availability() {
+            Availability::Up => true,
+            _ => known.health.in_panic() && self.routes_of(slot).any(|route| self.panics(route)),
+        };
+        if !serves {
             return;
         }
         let by_ratio = || {
@@ -274,47 +219,12 @@ impl World {
         if let Some(verdict) = verdict
             && self.may_eject(slot, rules.max_share, now)
         {
-            self.traffic.convicted.retain(|(at, _)| now.since(*at) < VELOCITY);
-            if let Some(place) = self.layout.endpoints.get(slot as usize) {
-                self.traffic.convicted.push((now, place.id));
-            }
             self.eject(slot, verdict, now, changes);
         }
     }
 
-    /// The caps, on every route that it serves: another endpoint is available, at most `max_share` are out (but one
-    /// always may be), and in any second at most a third, rounded up, are taken out.
-    fn may_eject(&self, slot: u32, max_share: f64, now: Tick) -> bool {
-        self.routes_of(slot).all(|route| {
-            let Some(route) = self.route(route) else { return false };
-            let (mut enabled, mut up, mut out) = (0, 0, 0);
-            for member in &route.pools {
-                let view = self.pools.get(member.pool).copied().unwrap_or_default();
-                (enabled, up, out) = (enabled + view.enabled, up + view.up, out + view.out);
-            }
-            let lately = self.traffic.convicted.iter().filter(|(at, id)| {
-                let pool = self.slots.get(id).and_then(|slot| self.layout.endpoints.get(*slot as usize));
-                let here =
-                    pool.is_some_and(|place| route.pools.iter().any(|m| m.pool == place.pool.0 as usize));
-                here && now.since(*at) < VELOCITY
-            });
-            let within_share = out == 0 || f64::from(out + 1) <= max_share * f64::from(enabled);
-            let within_velocity = lately.count() < enabled.div_ceil(3) as usize;
-            up > 1 && within_share && within_velocity
-        })
-    }
-
-    fn eject(&mut self, slot: u32, (cause, detail): (Cause, String), now: Tick, changes: &mut Changes) {
-        let Some(rules) = self.eject_rules(slot).cloned() else { return };
-        let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
-        let Some(known) = self.known.get_mut(slot as usize) else { return };
-        let until = known.record.convict(cause, detail, &rules, (id.0, now));
-        if let Some(evidence) = known.record.evidence.clone() {
-            let (key, count) = (known.key.clone(), known.record.count);
-            changes.log.push(Change::Ejected { key, cause, count, lasts: until.since(now), evidence });
-        }
-        self.traffic.sentenced.insert(id);
-        self.observe(slot, now, changes, |health, _| health.ejection = Ejection::Ejected { until });
+    pub(super) fn panics(&self, route: u32) -> bool {
+        self.routes.get(route as usize).is_some_and(RouteState::panics)
     }
 
     fn probe_rules(&self, slot: u32) -> Option<&ProbeRules> {
@@ -322,34 +232,9 @@ impl World {
         self.layout.topology.pools.get(pool.0 as usize)?.probe.as_ref()
     }
 
-    fn eject_rules(&self, slot: u32) -> Option<&EjectRules> {
+    pub(super) fn eject_rules(&self, slot: u32) -> Option<&EjectRules> {
         let pool = self.layout.endpoints.get(slot as usize)?.pool;
         self.layout.topology.pools.get(pool.0 as usize).map(|pool| &pool.eject)
-    }
-
-    /// Convictions in a row of an endpoint, for the status page.
-    #[must_use]
-    pub fn convictions(&self, id: EndpointId) -> u32 {
-        self.slots
-            .get(&id)
-            .and_then(|slot| self.known.get(*slot as usize))
-            .map_or(0, |known| known.record.count)
-    }
-
-    /// Enabled endpoints of a route, and those of them that are out, for tests and simulations.
-    #[must_use]
-    pub fn ejected_share(&self, route: u32) -> (u32, u32) {
-        let members = self.route(route).map(|route| route.pools.as_slice()).unwrap_or_default();
-        let mut sums = (0, 0);
-        for member in members {
-            let range = self.layout.ranges.get(member.pool).cloned().unwrap_or(0..0);
-            for known in self.known.get(range.start as usize..range.end as usize).unwrap_or_default() {
-                let enabled = known.health.admin == Admin::Enabled;
-                sums.0 += u32::from(enabled);
-                sums.1 += u32::from(enabled && known.health.ejection != Ejection::Clear);
-            }
-        }
-        sums
     }
 }
 

@@ -279,9 +279,9 @@ fn an_incident_is_told_once_when_the_last_request_has_left() {
 }
 
 #[test]
-fn a_trickle_goes_to_routes_that_dial_the_pool() {
-    let shut = weighted(&[(1, 100), (1, 0)]);
-    for (route, trickles) in [(weighted(&[(1, 100), (1, 100)]), 1), (shut, 0)] {
+fn a_trickle_goes_to_routes_that_give_the_pool_something() {
+    let (shut, spare) = (weighted(&[(1, 100), (1, 0)]), weighted(&[(1, 100), (0, 100)]));
+    for (route, trickles) in [(weighted(&[(1, 100), (1, 100)]), 1), (shut, 0), (spare, 0)] {
         let mut at = world(&[1, 1], route);
         at.play("a++ b++");
         at.serve("b", "fff");

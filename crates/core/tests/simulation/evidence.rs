@@ -26,6 +26,13 @@ pub(crate) struct File {
 }
 
 impl File {
+    /// It is free, and what was told before is no evidence any more.
+    fn acquit(&mut self, now: Tick) {
+        self.since = now;
+        self.bad.clear();
+        self.samples.clear();
+    }
+
     /// Failures after the last good answer, in the order of time.
     fn in_a_row(&self, with_late: bool) -> usize {
         let after = |at: &Tick| self.last_good.is_none_or(|good| *at > good);
@@ -77,7 +84,7 @@ impl Oracle {
                     self.weigh_failure(slot, (*fault, *started, *at), &mut told, now)?;
                 }
             }
-            Event::Ticked => self.release(now),
+            Event::Ticked | Event::Adopted { .. } => self.release(now),
             _ => {}
         }
         must(told.is_empty(), || format!("{:?} was ejected for nothing", told[0].key))?;
@@ -115,9 +122,7 @@ impl Oracle {
         if bad(tally.counts, true) == 0 {
             return Ok(());
         }
-        if let Some(loss) = self.lost.get_mut(&*self.slots[slot].0.pool) {
-            loss.last = loss.last.max(now);
-        }
+        self.feel(slot, now);
         self.weigh_verdict(slot, true, told, now)
     }
 
@@ -133,12 +138,11 @@ impl Oracle {
         record.refusing = fault == Fault::Refused;
         record.heard = record.heard.max(at);
         record.file.bad.push((at, late));
-        if let Some(loss) = self.lost.get_mut(&*self.slots[slot].0.pool) {
-            loss.last = loss.last.max(at);
-        }
-        match record.ejection {
+        let (ejection, since) = (record.ejection, record.file.since);
+        self.feel(slot, at);
+        match ejection {
             Ejection::Clear => self.weigh_verdict(slot, !late, told, now),
-            Ejection::Probation if started >= record.file.since => {
+            Ejection::Probation if started >= since => {
                 let Some(verdict) = self.verdict_on(slot, told) else {
                     return must(late, || "a request of its probation failed, and it stays".into());
                 };
@@ -149,6 +153,15 @@ impl Oracle {
         }
     }
 
+    /// A request failed there, which matters if it is lost.
+    fn feel(&mut self, slot: usize, at: Tick) {
+        let key = &self.slots[slot].0;
+        if let Some(loss) = self.lost.get_mut(&*key.pool).filter(|loss| loss.endpoints.contains(&key.address))
+        {
+            loss.last = loss.last.max(at);
+        }
+    }
+
     fn verdict_on<'a>(&self, slot: usize, told: &mut Log<'a>) -> Option<Told<'a>> {
         let about = told.front().is_some_and(|told| *told.key == self.slots[slot].0);
         about.then(|| told.pop_front()).flatten()
@@ -156,13 +169,14 @@ impl Oracle {
 
     /// Somebody who is Clear was convicted, or not: both for a reason. `sure`: the world had to look.
     fn weigh_verdict(&mut self, slot: usize, sure: bool, told: &mut Log<'_>, now: Tick) -> Verdict {
-        let (up, rules) = (availability(&self.records[slot]) == Availability::Up, self.rules(slot).clone());
+        self.tally();
+        let (serves, rules) = (self.serves(slot), self.rules(slot).clone());
         let file = &self.records[slot].file;
         let enough = |failures: usize| {
             rules.consecutive_failures > 0 && failures >= rules.consecutive_failures as usize
         };
         if let Some(verdict) = self.verdict_on(slot, told) {
-            must(up, || "one that was not Up is ejected".into())?;
+            must(serves, || "one that did not serve is ejected".into())?;
             let guilty = match verdict.cause {
                 Cause::Consecutive => enough(file.in_a_row(true)),
                 Cause::Ratio => {
@@ -177,7 +191,7 @@ impl Oracle {
             self.convicted.push((now, verdict.key.clone()));
             return self.sentence(slot, &verdict, now);
         }
-        if !sure || !up || self.weigh_caps(slot, now).is_err() {
+        if !sure || !serves || self.weigh_caps(slot, now).is_err() {
             return Ok(());
         }
         must(!enough(file.in_a_row(false)), || format!("failed in a row, and stays: {file:?}"))?;
@@ -231,6 +245,14 @@ impl Oracle {
         others.map(|(other, _)| other).collect()
     }
 
+    /// It is Up; or nothing is on a route of its own, and real requests have nothing against it.
+    fn serves(&self, slot: usize) -> bool {
+        let record = &self.records[slot];
+        let clear = record.admin == Admin::Enabled && record.ejection == Ejection::Clear;
+        availability(record) == Availability::Up
+            || (clear && self.routes_of(slot).iter().any(|route| self.panics(*route)))
+    }
+
     /// What forbids to take it out now.
     fn weigh_caps(&self, slot: usize, now: Tick) -> Result<(), &'static str> {
         for route in self.routes_of(slot) {
@@ -239,13 +261,19 @@ impl Oracle {
             let enabled = |slot: &usize| serves(*slot) && self.records[*slot].admin == Admin::Enabled;
             let all: Vec<usize> = (0..self.slots.len()).filter(enabled).collect();
             let out = all.iter().filter(|slot| self.records[**slot].ejection != Ejection::Clear).count();
-            let up = |slot: &&usize| availability(&self.records[**slot]) == Availability::Up;
+            let answers = |record: &crate::oracle::Record| {
+                !record.refusing && !matches!(record.ejection, Ejection::Ejected { .. })
+            };
+            let up = |slot: &&usize| match (self.panics(route), &self.records[**slot]) {
+                (true, record) => answers(record),
+                (false, record) => availability(record) == Availability::Up,
+            };
             let share = (out + 1) as f64 / all.len() as f64;
             let lately = self.convicted.iter().filter(|(at, key)| {
                 now.since(*at) < Duration::from_secs(1) && self.slot_of(key).is_some_and(serves)
             });
             let forbidden = [
-                (all.iter().filter(up).all(|other| *other == slot), "last that is Up"),
+                (all.iter().filter(up).all(|other| *other == slot), "last that serves"),
                 (out > 0 && share > self.rules(slot).max_share, "share"),
                 (lately.count() >= all.len().div_ceil(3), "velocity"),
             ];
@@ -259,7 +287,7 @@ impl Oracle {
     /// It is out: for how long, and how often by now?
     fn sentence(&mut self, slot: usize, verdict: &Told<'_>, now: Tick) -> Verdict {
         let rules = self.rules(slot).clone();
-        let was_up = availability(&self.records[slot]) == Availability::Up;
+        let served = self.records[slot].ejection == Ejection::Clear;
         let record = &mut self.records[slot];
         let file = &mut record.file;
         let long_clear = now.since(file.since) >= Duration::from_secs(60);
@@ -276,7 +304,7 @@ impl Oracle {
         file.since = now;
         file.bad.clear();
         record.ejection = Ejection::Ejected { until: now.after(verdict.lasts) };
-        if was_up {
+        if served {
             self.lose(slot, now);
         }
         Ok(())
@@ -284,9 +312,15 @@ impl Oracle {
 
     /// Whose time has come.
     fn release(&mut self, now: Tick) {
-        for record in &mut self.records {
+        for (record, (_, (pool, ..))) in self.records.iter_mut().zip(&self.slots) {
+            let off = self.topology.pools[*pool].eject.are_off();
             let file = &mut record.file;
             match record.ejection {
+                Ejection::Ejected { .. } | Ejection::Probation if off => {
+                    self.moved += 1;
+                    record.ejection = Ejection::Clear;
+                    file.acquit(now);
+                }
                 Ejection::Ejected { until } if until <= now => {
                     self.moved += 1;
                     record.ejection = Ejection::Probation;
@@ -295,9 +329,7 @@ impl Oracle {
                 Ejection::Probation if file.proof >= 5 && now.since(file.since) >= Duration::from_secs(1) => {
                     self.moved += 1;
                     record.ejection = Ejection::Clear;
-                    file.since = now;
-                    file.bad.clear();
-                    file.samples.clear();
+                    file.acquit(now);
                 }
                 _ => {}
             }
@@ -326,10 +358,7 @@ impl Oracle {
 
     /// Doubts the checker when more than half of those that are judged fell within one round, until half are back.
     pub(crate) fn weigh_doubt(&mut self, now: Tick) {
-        let rules = self.topology.pools.iter().filter_map(|pool| pool.probe.as_ref());
-        let round =
-            rules.map(|rules| rules.interval * 11 / 10 + (rules.timeout + rules.confirm) * rules.fall);
-        let round = round.max().unwrap_or_default();
+        let round = self.round();
         let count = |holds: &dyn Fn(&crate::oracle::Record) -> bool| {
             self.records.iter().filter(|record| holds(record)).count()
         };
@@ -338,6 +367,14 @@ impl Oracle {
         let unhealthy = count(&|record| record.probe == thalweg_core::Probe::Unhealthy);
         let suspects = if self.doubted { unhealthy } else { fallen };
         self.doubted = judged >= 2 && suspects * 2 > judged;
+    }
+
+    /// The time in which every endpoint that fails is found to.
+    pub(crate) fn round(&self) -> Duration {
+        let rules = self.topology.pools.iter().filter_map(|pool| pool.probe.as_ref());
+        let round =
+            rules.map(|rules| rules.interval * 11 / 10 + (rules.timeout + rules.confirm) * rules.fall);
+        round.max().unwrap_or_default()
     }
 
     fn rules(&self, slot: usize) -> &EjectRules {

@@ -70,6 +70,8 @@ pub(crate) struct Oracle {
     pub(crate) lost: BTreeMap<Box<str>, Loss>,
     /// Endpoints that the last event ejected or released.
     pub(crate) moved: usize,
+    /// When the last config came.
+    pub(crate) adopted: Tick,
     /// The checker is suspected.
     pub(crate) doubted: bool,
 }
@@ -94,7 +96,7 @@ impl Oracle {
         let slot = key.and_then(|key| self.slot_of(key));
         match event {
             Event::Adopted { topology, generation } => {
-                self.generation = *generation;
+                (self.generation, self.adopted) = (*generation, now);
                 self.served = Vec::new();
                 self.standings.retain(|(route, pool), standing| {
                     let route = topology.routes.iter().find(|now| now.name == *route);
@@ -135,6 +137,7 @@ impl Oracle {
 
     fn hear_probe(&mut self, slot: usize, fault: Option<Fault>, now: Tick) {
         let Some(rules) = self.topology.pools[self.slots[slot].1.0].probe.clone() else { return };
+        let round = self.round();
         let record = &mut self.records[slot];
         let (before, was) = (record.probe, availability(record));
         let sent = Tick(now.0.saturating_sub(rules.timeout.as_micros() as u64));
@@ -155,8 +158,8 @@ impl Oracle {
         }
         let after = record.probe;
         if before != after {
-            let fell = (before, after) == (Probe::Healthy, Probe::Unhealthy);
-            record.fell = fell.then_some(now);
+            let counts = before == Probe::Healthy || now.since(self.adopted) <= round;
+            record.fell = (after == Probe::Unhealthy && counts).then_some(now);
             if was == Availability::Up && after == Probe::Unhealthy {
                 self.lose(slot, now);
             }
@@ -212,7 +215,7 @@ impl Oracle {
         self.convicted.retain(|(_, key)| slots.iter().any(|(slot, _)| slot == key));
     }
 
-    fn tally(&mut self) {
+    pub(crate) fn tally(&mut self) {
         let mut tallies = vec![Tally::default(); self.topology.pools.len()];
         for ((_, (pool, ..)), record) in self.slots.iter().zip(&self.records) {
             let tally = &mut tallies[*pool];
@@ -305,12 +308,19 @@ impl Oracle {
         tallies().all(|tally| tally.up == 0) && tallies().any(|tally| tally.unproven > 0)
     }
 
+    /// Health does not count on the route: somebody could serve, and every pool is short.
+    pub(crate) fn panics(&self, route: usize) -> bool {
+        let tallies = || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool]);
+        let served = tallies().any(|tally| tally.enabled > 0);
+        served && tallies().all(|tally| tally.short) && !self.is_unproven(route)
+    }
+
     fn judge_shares(&self, new: &Snapshot, nth: usize) -> Verdict {
         let route = &self.topology.routes[nth];
         let shares = &new.routes[nth].shares;
         let tallies = || route.pools.iter().map(|member| &self.tallies[member.pool]);
         let served = tallies().any(|tally| tally.enabled > 0);
-        let panic = served && tallies().all(|tally| tally.short) && !self.is_unproven(nth);
+        let panic = self.panics(nth);
         must((shares.stage == Stage::Panic) == panic, || format!("panic should be {panic}: {shares:?}"))?;
         must((shares.stage == Stage::Unproven) == self.is_unproven(nth), || format!("stage: {shares:?}"))?;
         must(shares.segments.is_empty() != served, || format!("who serves? {shares:?}"))?;

@@ -133,7 +133,7 @@ fn eject(rng: &mut Prng) -> EjectRules {
         consecutive_failures: rng.pick(&[3, 3, 3, 1, 5, 0]),
         failure_ratio: rng.pick(&[0.2, 0.2, 0.5, 0.0]),
         min_requests: rng.pick(&[10, 10, 4]),
-        window: rng.pick(&[s(10), s(10), s(10), s(2), s(120)]),
+        window: rng.pick(&[s(10), s(10), s(10), s(2), s(120), s(600)]),
         base: rng.pick(&[s(2), s(2), Duration::from_millis(500)]),
         max: rng.pick(&[s(60), s(60), s(3)]),
         max_share: rng.pick(&[0.5, 0.5, 0.2, 1.0]),

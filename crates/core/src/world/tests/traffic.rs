@@ -124,3 +124,119 @@ fn a_window_that_a_reload_changes_starts_to_count_anew() {
     at.fail("a1", Fault::Reset);
     assert_eq!(at.ejection("a1"), Ejection::Clear, "what it was compared with is gone");
 }
+
+#[test]
+fn in_panic_real_requests_convict_and_one_always_stays() {
+    let mut at = world(&[1, 1, 1], failover(3));
+    at.play("a++ b++ c++ a-- b-- c-- ~5000");
+    assert_eq!(at.shares(), "a 100% panic");
+    let mut log = at.requests("a1", 0, 3);
+    assert_eq!(at.shares(), "b 100% panic");
+    log.extend(at.pass(2500));
+    assert_eq!(log.iter().filter(|change| is_incident(change)).count(), 1);
+    assert_eq!(at.shares(), "a 100% panic", "its sentence is over");
+    at.requests("a1", 0, 1);
+    assert_eq!(at.shares(), "b 100% panic", "one failure ends a probation");
+    at.pass(1000);
+    at.requests("b1", 0, 3);
+    assert_eq!(at.ejection("b1"), Ejection::Clear, "half of the route at most");
+    let mut alone = world(&[1, 1], failover(2));
+    alone.play("a++ b++ a-- b--");
+    alone.fail("b", Fault::Refused);
+    alone.requests("a1", 0, 9);
+    assert_eq!(alone.ejection("a1"), Ejection::Clear, "the only one that answers");
+}
+
+#[test]
+fn rules_that_a_reload_switches_off_hold_nobody() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    let mut topology = at.topology();
+    at.requests("a1", 0, 3);
+    assert_ne!(at.ejection("a1"), Ejection::Clear);
+    for pool in &mut topology.pools {
+        (pool.eject.consecutive_failures, pool.eject.failure_ratio) = (0, 0.0);
+    }
+    at.adopt(topology);
+    assert_eq!(at.ejection("a1"), Ejection::Clear);
+    at.requests("a1", 0, 50);
+    assert_eq!(at.ejection("a1"), Ejection::Clear);
+}
+
+#[test]
+fn a_background_of_failures_is_no_part_of_what_comes_later() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    for _ in 0..15 {
+        at.requests("a1", 0, 1);
+        at.pass(500);
+        at.requests("a1", 60, 0);
+        at.pass(500);
+    }
+    let began = at.now;
+    at.fail("a1", Fault::Refused);
+    let mut log = at.pass(3);
+    log.extend(at.requests("a1", 0, 2));
+    log.extend(at.pass(5000));
+    let told = log.iter().find_map(|change| match change {
+        Change::Incident(incident) => Some(incident),
+        _ => None,
+    });
+    let told = told.expect("an incident");
+    assert_eq!((told.cause, told.first_bad), (Fault::Refused, began));
+}
+
+#[test]
+fn an_incident_ends_although_another_endpoint_of_its_pool_fails_now_and_then() {
+    let mut at = world(&[2], failover(1));
+    at.play("a++");
+    let mut log = at.requests("a1", 0, 3);
+    at.play("a1--");
+    for _ in 0..4 {
+        log.extend(at.requests("a2", 50, 1));
+        log.extend(at.pass(1000));
+    }
+    assert_eq!(log.iter().filter(|change| is_incident(change)).count(), 1);
+}
+
+#[test]
+fn what_was_usual_a_silent_minute_ago_calls_nothing_late() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    let id = at.ids("a")[0];
+    let tally = Tally { id, spans: vec![(8, 60)], ..Tally::default() };
+    at.world.apply(Event::Tallied(vec![tally]), at.now);
+    at.pass(40_000);
+    assert!(at.world.snapshot().endpoints[0].p95_us.is_some());
+    at.pass(40_000);
+    assert!(at.world.snapshot().endpoints[0].p95_us.is_none());
+}
+
+#[test]
+fn a_share_of_late_answers_is_told_as_late() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    at.requests("a1", 0, 1);
+    at.requests("a1", 30, 0);
+    at.pass(11_000);
+    let id = at.ids("a")[0];
+    let late = |good, late| Tally { id, counts: Counts { good, failed: 0, late }, ..Tally::default() };
+    at.world.apply(Event::Tallied(vec![late(5, 0)]), at.now);
+    at.pass(400);
+    let log = at.world.apply(Event::Tallied(vec![late(0, 10)]), at.now).log;
+    let fault = log.iter().find_map(|change| match change {
+        Change::Ejected { evidence, .. } => Some(evidence.fault),
+        _ => None,
+    });
+    assert_eq!(fault, Some(Fault::Late));
+}
+
+#[test]
+fn endpoints_that_a_new_config_cannot_reach_put_the_checker_in_doubt() {
+    let mut at = world(&[1, 1, 1], failover(3));
+    at.play("a-- b-- c--");
+    assert!(at.world.snapshot().doubted, "a start counts");
+    let mut at = world(&[1, 1, 1], failover(3));
+    at.play("~60000 a-- b-- c--");
+    assert!(!at.world.snapshot().doubted, "the config is long in force");
+}

@@ -1,0 +1,186 @@
+//! Who serves which sentence: the caps on ejections, ejection, probation by a trickle, freedom.
+//! Never looks at what speaks against an endpoint: `traffic` says so.
+
+use std::time::Duration;
+
+use super::World;
+use crate::{
+    Admin, Availability, Cause, Change, Changes, EjectRules, Ejection, EndpointId, EndpointSlot, PoolSlot,
+    Publish, RoutePool, Tick, baseline,
+};
+
+/// The velocity of ejections is counted over this span.
+const VELOCITY: Duration = Duration::from_secs(1);
+
+impl World {
+    /// The caps, on every route that it serves: another endpoint is available (in panic: answers), at most `max_share`
+    /// are out (but one always may be), and in any second at most a third, rounded up, are taken out.
+    pub(super) fn may_eject(&self, slot: u32, max_share: f64, now: Tick) -> bool {
+        let Some(health) = self.known.get(slot as usize).map(|known| &known.health) else { return false };
+        self.routes_of(slot).all(|route| {
+            let panics = self.panics(route);
+            let Some(route) = self.route(route) else { return false };
+            let own = if panics { !health.refusing } else { health.availability() == Availability::Up };
+            let (mut enabled, mut serving, mut out) = (0, 0, 0);
+            for member in &route.pools {
+                let view = self.pools.get(member.pool).copied().unwrap_or_default();
+                (enabled, out) = (enabled + view.enabled, out + view.out);
+                serving += if panics { view.answering } else { view.up };
+            }
+            let lately = self.traffic.convicted.iter().filter(|(at, id)| {
+                let pool = self.slots.get(id).and_then(|slot| self.layout.endpoints.get(*slot as usize));
+                let here =
+                    pool.is_some_and(|place| route.pools.iter().any(|m| m.pool == place.pool.0 as usize));
+                here && now.since(*at) < VELOCITY
+            });
+            let within_share = out == 0 || f64::from(out + 1) <= max_share * f64::from(enabled);
+            let within_velocity = lately.count() < enabled.div_ceil(3) as usize;
+            serving > u32::from(own) && within_share && within_velocity
+        })
+    }
+
+    pub(super) fn eject(
+        &mut self,
+        slot: u32,
+        (cause, detail): (Cause, String),
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        let Some(rules) = self.eject_rules(slot).cloned() else { return };
+        let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
+        if cause != Cause::Probation {
+            self.traffic.convicted.retain(|(at, _)| now.since(*at) < VELOCITY);
+            self.traffic.convicted.push((now, id));
+        }
+        let Some(known) = self.known.get_mut(slot as usize) else { return };
+        let was_up = known.health.availability() == Availability::Up;
+        let until = known.record.convict(cause, detail, &rules, (id.0, now));
+        let fault = known.record.evidence.as_ref().map(|evidence| evidence.fault);
+        if let Some(evidence) = known.record.evidence.clone() {
+            let (key, count) = (known.key.clone(), known.record.count);
+            changes.log.push(Change::Ejected { key, cause, count, lasts: until.since(now), evidence });
+        }
+        self.traffic.sentenced.insert(id);
+        self.observe(slot, now, changes, |health, _| health.ejection = Ejection::Ejected { until });
+        // What was taken out in panic was not Up, and is lost all the same.
+        if let Some(fault) = fault.filter(|_| !was_up && cause != Cause::Probation) {
+            self.incident_lost(slot, fault, now);
+        }
+    }
+
+    /// Its pool convicts nobody (any more).
+    pub(super) fn unjudged(&self, slot: u32) -> bool {
+        self.eject_rules(slot).is_none_or(EjectRules::are_off)
+    }
+
+    /// Ejections that have ended become probations, and probations that were passed end.
+    pub(super) fn release(&mut self, now: Tick, changes: &mut Changes) {
+        self.age(now, changes);
+        let sentenced: Vec<EndpointId> = self.traffic.sentenced.iter().copied().collect();
+        for id in sentenced {
+            let Some(slot) = self.slots.get(&id).copied() else { continue };
+            let free = self.unjudged(slot);
+            let Some(known) = self.known.get_mut(slot as usize) else { continue };
+            let next = match known.health.ejection {
+                Ejection::Ejected { .. } | Ejection::Probation if free => {
+                    known.record.acquit(now);
+                    self.traffic.sentenced.remove(&id);
+                    Ejection::Clear
+                }
+                Ejection::Ejected { until } if until <= now => {
+                    known.record.on_probation(now);
+                    Ejection::Probation
+                }
+                Ejection::Probation if known.record.proven_at().is_some_and(|at| at <= now) => {
+                    known.record.acquit(now);
+                    self.traffic.sentenced.remove(&id);
+                    Ejection::Clear
+                }
+                _ => continue,
+            };
+            self.observe(slot, now, changes, |health, _| health.ejection = next);
+            if next == Ejection::Clear {
+                // What is no evidence against it any more excuses no other endpoint either.
+                self.retell_traffic();
+            }
+        }
+    }
+
+    /// What is usual is that of the last minute: of silence, too.
+    fn age(&mut self, now: Tick, changes: &mut Changes) {
+        if self.traffic.age_at.is_none_or(|due| due > now) {
+            return;
+        }
+        self.traffic.age_at = Some(now.after(baseline::PART));
+        for known in &mut self.known {
+            if known.record.age(now) {
+                changes.publish = changes.publish.max(Publish::Soon);
+            }
+        }
+    }
+
+    /// When [`World::release`] has something to do.
+    pub(super) fn release_due(&self) -> Option<Tick> {
+        let due = |id: &EndpointId| {
+            let known = self.known.get(*self.slots.get(id)? as usize)?;
+            match known.health.ejection {
+                Ejection::Ejected { until } => Some(until),
+                Ejection::Probation => known.record.proven_at(),
+                Ejection::Clear => None,
+            }
+        };
+        self.traffic.sentenced.iter().filter_map(due).chain(self.traffic.age_at).min()
+    }
+
+    /// By route: the endpoints that get a trickle. Not those that the operator gives nothing.
+    pub(super) fn trickles(&self) -> Vec<Box<[(PoolSlot, EndpointSlot)]>> {
+        let mut trickles = vec![Vec::new(); self.routes.len()];
+        for id in &self.traffic.sentenced {
+            let Some(slot) = self.slots.get(id).copied() else { continue };
+            let Some(known) = self.known.get(slot as usize) else { continue };
+            if known.health.availability() != Availability::Trickle {
+                continue;
+            }
+            let Some(place) = self.layout.endpoints.get(slot as usize).filter(|place| place.weight > 0)
+            else {
+                continue;
+            };
+            let pool = place.pool;
+            for route in self.routes_of(slot) {
+                let dialled = self.route(route).is_some_and(|found| {
+                    let gives = |member: &RoutePool| member.dial > 0 && member.weight > 0;
+                    found.pools.iter().any(|member| member.pool == pool.0 as usize && gives(member))
+                });
+                if let Some(trickles) = trickles.get_mut(route as usize).filter(|_| dialled) {
+                    trickles.push((pool, EndpointSlot(slot)));
+                }
+            }
+        }
+        trickles.into_iter().map(Vec::into_boxed_slice).collect()
+    }
+
+    /// Convictions in a row of an endpoint, for the status page.
+    #[must_use]
+    pub fn convictions(&self, id: EndpointId) -> u32 {
+        self.slots
+            .get(&id)
+            .and_then(|slot| self.known.get(*slot as usize))
+            .map_or(0, |known| known.record.count)
+    }
+
+    /// Enabled endpoints of a route, and those of them that are out, for tests and simulations.
+    #[must_use]
+    pub fn ejected_share(&self, route: u32) -> (u32, u32) {
+        let members = self.route(route).map(|route| route.pools.as_slice()).unwrap_or_default();
+        let mut sums = (0, 0);
+        for member in members {
+            let range = self.layout.ranges.get(member.pool).cloned().unwrap_or(0..0);
+            for known in self.known.get(range.start as usize..range.end as usize).unwrap_or_default() {
+                let enabled = known.health.admin == Admin::Enabled;
+                sums.0 += u32::from(enabled);
+                sums.1 += u32::from(enabled && known.health.ejection != Ejection::Clear);
+            }
+        }
+        sums
+    }
+}
