@@ -5,7 +5,7 @@ mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use thalweg_testkit::{Conf, Edge, Endpoint, Health, Load, eventually, stays};
+use thalweg_testkit::{Behaviour, Conf, Edge, Endpoint, Health, Load, eventually, stays};
 
 const SOON: Duration = Duration::from_secs(10);
 /// Longer than a probe round (200 ms + 10 %, two timeouts, two confirmations): a start or reload is not the cause.
@@ -109,4 +109,16 @@ fn a_reload_that_asks_for_the_wrong_path_is_named_as_the_likely_cause() {
     edge.until_up(6);
     load.stop().assert_none_failed("a wrong probe path");
     assert!(edge.generation() >= generation + 2);
+}
+
+#[test]
+fn a_start_with_the_wrong_path_is_doubted_and_real_requests_still_find_the_region_that_fails() {
+    let endpoints = six();
+    let edge = Edge::start(&world(&endpoints, "/status/404"));
+    eventually("the checker is suspected", SOON, || suspected(&edge));
+    assert!(detail(&edge).1);
+    endpoints[..2].iter().for_each(|endpoint| endpoint.behave(Behaviour::Status(500)));
+    let load = Load::to(edge.web()).rate(150.0).posts(0.5).start();
+    eventually("both are convicted", SOON, || edge.events_of("ejected").len() >= 2);
+    drop(load.stop());
 }
