@@ -202,6 +202,22 @@ fn listeners_are_bound_and_unbound_by_difference() {
 }
 
 #[test]
+fn a_pipe_among_the_files_rejects_the_reload_and_holds_up_no_later_one() {
+    let (first, second, mut edge) = two();
+    let (mode, pipe) = (rustix::fs::Mode::RUSR, rustix::fs::FileType::Fifo);
+    rustix::fs::mknodat(rustix::fs::CWD, edge.scratch().join("token"), pipe, mode, 0).expect("a pipe");
+    let text = edge.render(&to(&second)).replace("[admin]", "[admin]\ntoken_file = \"token\"");
+    edge.replace(&text);
+    let done = thalweg(&["check", "--config", &edge.config().display().to_string()]);
+    assert!(done.code == 2 && done.stderr.contains("admin.token_file: "), "{}", done.stderr);
+    assert_eq!(edge.reload().status, 422);
+    let text = edge.render(&to(&second));
+    edge.replace(&text);
+    in_force(&edge, 2, "b");
+    drop(first);
+}
+
+#[test]
 fn a_listener_whose_port_is_taken_rejects_the_reload() {
     let (first, second, mut edge) = two();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");

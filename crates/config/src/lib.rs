@@ -22,7 +22,7 @@ mod units;
 use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Span};
-pub use files::{Disk, Files};
+pub use files::{Disk, Files, Typed};
 pub use model::*;
 pub use reference::reference;
 pub use schema::schema;
@@ -38,8 +38,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 }
 
 /// As [`load`], with the warnings in file order beside the verdict, also when there are errors.
-pub fn check(path: &Path) -> (Result<Config, ConfigErrors>, Vec<ConfigError>) {
-    read(path, None, &environment, &Disk)
+pub fn check(path: &Path, files: &dyn Files) -> (Result<Config, ConfigErrors>, Vec<ConfigError>) {
+    read(path, None, &environment, files)
 }
 
 /// As [`load`], with the environment and the files that the caller says.

@@ -180,6 +180,35 @@ fn the_disk_is_read_as_memory_is() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_refused_at_its_place_and_never_waited_for() {
+    let folder = std::env::temp_dir().join(format!("thalweg-config-odd-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("folder")).unwrap();
+    let at = |name: &str| folder.join(name);
+    let fifo = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), fifo.0, fifo.1, 0).unwrap();
+    std::os::unix::fs::symlink("pipe", at("link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    let check = |more: &str, path: &str, problem: &str| {
+        std::fs::write(at("t.toml"), minimal(more)).unwrap();
+        let line = load(&at("t.toml")).unwrap_err().0[0].to_string();
+        assert!(line.contains(path) && line.contains(problem), "{more}: {line}");
+    };
+    let pipe = "cannot be read: it is a pipe, not a regular file";
+    for (file, problem) in
+        [("pipe", pipe), ("link", pipe), ("/dev/zero", "a device"), ("folder", "is a folder")]
+    {
+        check(&format!("[admin]\ntoken_file = \"{file}\""), "t.toml:12:14 admin.token_file: ", problem);
+        let include = format!("version = 1\ninclude = [\"{file}\"]\n");
+        std::fs::write(at("u.toml"), include).unwrap();
+        let line = load(&at("u.toml")).unwrap_err().0[0].to_string();
+        assert!(line.contains("u.toml:2:12 include[0]: ") && line.contains(problem), "{line}");
+    }
+    check("[admin]\ntoken_file = \"socket\"", "admin.token_file: ", "cannot be read");
+    assert!(load(&at("pipe")).unwrap_err().to_string().contains(pipe));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn thousands_of_errors_are_cut_and_counted() {
     let many: String = (0..3_000).map(|nth| format!("x{nth} = 1\n")).collect();
     let errors = read(&minimal(&format!("[edge]\n{many}"))).unwrap_err();
