@@ -128,6 +128,21 @@ fn an_included_file_counts_as_the_config() {
 }
 
 #[test]
+fn a_changed_token_is_in_force_without_being_asked_for() {
+    let endpoint = Endpoint::start("a");
+    let conf = to(&endpoint).admin("token_file = \"secrets/token\"").file("secrets/token", "old\n");
+    let edge = Edge::start(&conf);
+    let order = |token: &str| {
+        let bearer = format!("authorization: Bearer {token}\r\n");
+        edge.admin_post_with("/api/v1/failback", "{}", &bearer).status
+    };
+    assert_ne!(order("old"), 401);
+    edge.scratch().write("secrets/token", "new\n");
+    eventually("the old one is no good", SOON, || order("old") == 401);
+    assert_ne!(order("new"), 401);
+}
+
+#[test]
 fn the_first_file_in_an_empty_folder_of_includes_is_noticed() {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let mut edge = Edge::start(&to(&first));

@@ -31,6 +31,8 @@ pub(crate) struct Reading<'r> {
     total: usize,
     /// Folders that wildcard includes look into.
     pub(crate) folders: Vec<PathBuf>,
+    /// Files without TOML that are part of the hash.
+    pub(crate) hashed_files: Vec<PathBuf>,
 }
 
 impl<'r> Reading<'r> {
@@ -43,6 +45,7 @@ impl<'r> Reading<'r> {
             broken: false,
             total: 0,
             folders: Vec::new(),
+            hashed_files: Vec::new(),
         }
     }
 

@@ -148,6 +148,8 @@ fn equal_hashes_mean_unchanged() {
     assert_ne!(one, hash("b", "x", &text));
     assert_ne!(one, hash("a", "y", &text));
     assert_ne!(one, hash("a", "x", &format!("{text} ")));
+    let files = read(&minimal("[admin]\ntoken_file = \"admin.token\"")).unwrap().files;
+    assert_eq!(files, [Path::new("t.toml"), Path::new("admin.token")], "what counts is also watched");
 }
 
 #[test]

@@ -54,7 +54,8 @@ pub(crate) fn config(
             );
         }
     }
-    let files = reading.report.sources.iter().map(|source| source.name.clone()).collect();
+    let sources = reading.report.sources.iter().map(|source| source.name.clone());
+    let files = sources.chain(reading.hashed_files.drain(..)).collect();
     let edge = reading.edge(root);
     let resolver = reading.resolver(root);
     let hash = reading.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
