@@ -246,6 +246,39 @@ fn a_listener_whose_port_is_taken_rejects_the_reload() {
 }
 
 #[test]
+fn a_taken_address_is_told_once_and_tried_until_it_is_free() {
+    told_once(|_web| ("127.0.0.1".to_owned(), "127.0.0.1:0".to_owned()));
+    // Our own listener hides the stranger until all is bound.
+    told_once(|web| ("0.0.0.0".to_owned(), format!("127.0.0.2:{web}")));
+}
+
+/// By the port of the listener there is: on which address another one is wanted, and who holds it.
+fn told_once(scene: impl Fn(u16) -> (String, String)) {
+    let (first, second, mut edge) = two();
+    let (ip, stranger) = scene(edge.port("web"));
+    let taken = std::net::TcpListener::bind(stranger).expect("an address");
+    let addr = taken.local_addr().expect("an address");
+    let more = format!("[[listener]]\nname = \"more\"\nbind = \"{ip}:{}\"\n", addr.port());
+    let text = edge.render(&to(&second).raw(&more));
+    let told = || {
+        let counted = edge.metric("thalweg_config_reloads_total", &[("result", "rejected")]);
+        (counted, edge.events_of("config_rejected").len(), edge.stderr().matches("reload rejected").count())
+    };
+    edge.replace(&text);
+    eventually("it is told", SOON, || told() == (1.0, 1, 1));
+    stays("and not again for the same file", Duration::from_millis(1_500), || {
+        edge.replace(&text);
+        told() == (1.0, 1, 1)
+    });
+    assert_eq!(edge.reload().status, 422, "who asks is told");
+    assert_eq!(told(), (2.0, 2, 2));
+    drop(taken);
+    in_force(&edge, 2, "b");
+    assert_eq!((get(addr, "/").endpoint(), told().0), ("b", 2.0));
+    drop(first);
+}
+
+#[test]
 fn a_request_in_flight_ends_under_the_config_it_began_with() {
     let (first, second, mut edge) = two();
     first.behave(thalweg_testkit::Behaviour::Slow(Duration::from_millis(700)));

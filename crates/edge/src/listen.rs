@@ -89,6 +89,10 @@ impl Stand {
         };
         self.bind.port() == other.bind.port() && (covers(self, other) || covers(other, self))
     }
+
+    fn cannot(&self, error: &io::Error) -> BindError {
+        BindError::new(self.bind, format!("listener {}", self.name), error)
+    }
 }
 
 /// `count` sockets for each of the new stands; all or none. `held` are those that this process has already:
@@ -97,26 +101,32 @@ impl Stand {
 /// # Errors
 /// The first address that cannot be had.
 pub fn bind_all(new: &[Stand], held: &[Stand], count: usize) -> Result<Vec<Vec<TcpListener>>, BindError> {
-    let fail = |stand: &Stand, error: &io::Error| {
-        BindError::new(stand.bind, format!("listener {}", stand.name), error)
-    };
-    for stand in new {
-        if stand.bind.port() != 0 && !held.iter().any(|held| held.overlaps(stand)) {
-            open(stand.bind, stand.v6_only, false).map_err(|error| fail(stand, &error))?;
-        }
-    }
+    rule_strangers_out(new, held)?;
     let mut all = Vec::with_capacity(new.len());
     for stand in new {
         let mut bind = stand.bind;
         let mut sockets = Vec::with_capacity(count);
         for _ in 0..count {
-            let socket = open(bind, stand.v6_only, true).map_err(|error| fail(stand, &error))?;
-            bind = socket.local_addr().map_err(|error| fail(stand, &error))?;
+            let socket = open(bind, stand.v6_only, true).map_err(|error| stand.cannot(&error))?;
+            bind = socket.local_addr().map_err(|error| stand.cannot(&error))?;
             sockets.push(socket);
         }
         all.push(sockets);
     }
     Ok(all)
+}
+
+/// The part of [`bind_all`] that changes nothing, also where we listen already.
+///
+/// # Errors
+/// The first address that somebody else holds, or that cannot be had at all.
+pub fn rule_strangers_out(new: &[Stand], held: &[Stand]) -> Result<(), BindError> {
+    for stand in new {
+        if stand.bind.port() != 0 && !held.iter().any(|held| held.overlaps(stand)) {
+            open(stand.bind, stand.v6_only, false).map_err(|error| stand.cannot(&error))?;
+        }
+    }
+    Ok(())
 }
 
 /// The admin server's socket.
