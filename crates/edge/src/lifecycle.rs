@@ -75,8 +75,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     wiring::raise_file_limit();
     // What a pipe said can be served by; that a reload finds no file there is told when one is asked for.
     let read = thalweg_config::check(path, &Typed(path)).0;
-    let prepared =
-        read.and_then(|config| wiring::wire(config, Default::default())).map_err(Failure::Config)?;
+    let prepared = wiring::judge(read, Default::default()).map_err(Failure::Config)?;
     level.set(prepared.wiring.config.log.level);
     let door =
         listen::bind_admin(prepared.wiring.config.admin.bind).map_err(|error| Failure::Bind(error.into()))?;

@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn check(path: &Path, format: Format) -> u8 {
     // Keys and certificates are looked at too: a file that cannot be served by is not fine.
     let (read, warnings) = thalweg_config::check(path, &Typed(path));
-    let checked = read.and_then(|config| wiring::wire(config, Default::default()));
+    let checked = wiring::judge(read, Default::default());
     let (code, errors) = match &checked {
         Ok(_) => (exit::FINE, [].as_slice()),
         Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice()),
@@ -64,8 +64,8 @@ pub(super) fn explain(path: &Path, asked: &Question, format: Format) -> u8 {
                 Format::Human => show::explained(&said),
             })
         }
-        Err(errors) => {
-            for error in &errors.0 {
+        Err(rejected) => {
+            for error in &rejected.errors.0 {
                 note(&error.to_string());
             }
             exit::CONFIG
