@@ -93,6 +93,32 @@ fn more_than_64_includes_are_refused() {
 }
 
 #[test]
+fn bounds_hold_over_all_files_together() {
+    let listener =
+        |nth: usize| format!("[[listener]]\nname = \"l{nth}\"\nbind = \"127.0.0.1:{}\"\n", 1_000 + nth);
+    let listeners = |range: std::ops::Range<usize>| range.map(listener).collect::<String>();
+    // The main file has one more.
+    let full = split().with("etc/conf.d/30.toml", listeners(0..255));
+    assert_eq!(lines(&full), [""; 0]);
+    assert_eq!(
+        lines(&full.with("etc/conf.d/31.toml", listeners(255..300))),
+        ["etc/conf.d/31.toml:1:1 listener: has 301 entries over all files (at most 256)"]
+    );
+    assert_eq!(
+        lines(&split().with("etc/conf.d/30.toml", listeners(0..257))),
+        ["etc/conf.d/30.toml:1:1 listener: has 257 entries (at most 256)"]
+    );
+    let probes = |range: std::ops::Range<usize>| -> String {
+        range.map(|nth| format!("[probe.p{nth}]\npath = \"/\"\n")).collect()
+    };
+    let files = split().with("etc/conf.d/30.toml", probes(0..6_000));
+    assert_eq!(
+        lines(&files.with("etc/conf.d/31.toml", probes(6_000..10_001))),
+        ["etc/conf.d/31.toml:8001:8 probe: has 10001 entries over all files (at most 10000)"]
+    );
+}
+
+#[test]
 fn the_environment_is_put_into_strings() {
     let region = |text: &str| {
         let config = read(&minimal(&format!("[edge]\nregion = \"{text}\"")));
