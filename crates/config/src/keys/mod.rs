@@ -131,7 +131,12 @@ pub(crate) const RESOLVER: Shape = Shape {
             D::Texts(&[]),
             "IP addresses, port 53 unless given; empty = the system's.",
         ),
-        time("ttl_min", (0, DAY), "1s", "Floor under the TTL of an answer."),
+        time(
+            "ttl_min",
+            (0, DAY),
+            "1s",
+            "Floor under the TTL of an answer. An answer holds for a second at least, also with a lower floor or ceiling.",
+        ),
         time("ttl_max", (1, DAY), "5m", "Ceiling over the TTL of an answer."),
         int("max_addresses", (1, 1_024), D::Int(64), "Addresses kept per name."),
     ],
