@@ -88,6 +88,21 @@ fn check_speaks_json() {
 }
 
 #[test]
+fn check_and_explain_read_a_config_from_a_pipe() {
+    let (scratch, pipe) = (Scratch::new(), "pipe");
+    let (mode, kind) = (rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR, rustix::fs::FileType::Fifo);
+    rustix::fs::mknodat(rustix::fs::CWD, scratch.join(pipe), kind, mode, 0).expect("a pipe");
+    let path = scratch.join(pipe).display().to_string();
+    for args in [&["check"][..], &["explain", "--host", "a.test", "--path", "/"]] {
+        let (text, into) = (fine().text(), scratch.join(pipe));
+        let writer = std::thread::spawn(move || std::fs::write(into, text));
+        let done = thalweg(&[args, &["--config", &path]].concat());
+        assert_eq!(done.code, 0, "{args:?}: {}", done.stderr);
+        writer.join().expect("a writer").expect("it is read to its end");
+    }
+}
+
+#[test]
 fn a_missing_or_unreadable_file_is_2() {
     for args in [["check", "--config", "/nonexistent/t.toml"], ["run", "--config", "/nonexistent/t.toml"]] {
         let done = thalweg(&args);

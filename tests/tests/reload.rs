@@ -128,6 +128,21 @@ fn an_included_file_counts_as_the_config() {
 }
 
 #[test]
+fn a_changed_token_is_in_force_without_being_asked_for() {
+    let endpoint = Endpoint::start("a");
+    let conf = to(&endpoint).admin("token_file = \"secrets/token\"").file("secrets/token", "old\n");
+    let edge = Edge::start(&conf);
+    let order = |token: &str| {
+        let bearer = format!("authorization: Bearer {token}\r\n");
+        edge.admin_post_with("/api/v1/failback", "{}", &bearer).status
+    };
+    assert_ne!(order("old"), 401);
+    edge.scratch().write("secrets/token", "new\n");
+    eventually("the old one is no good", SOON, || order("old") == 401);
+    assert_ne!(order("new"), 401);
+}
+
+#[test]
 fn the_first_file_in_an_empty_folder_of_includes_is_noticed() {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let mut edge = Edge::start(&to(&first));
@@ -202,6 +217,22 @@ fn listeners_are_bound_and_unbound_by_difference() {
 }
 
 #[test]
+fn a_pipe_among_the_files_rejects_the_reload_and_holds_up_no_later_one() {
+    let (first, second, mut edge) = two();
+    let (mode, pipe) = (rustix::fs::Mode::RUSR, rustix::fs::FileType::Fifo);
+    rustix::fs::mknodat(rustix::fs::CWD, edge.scratch().join("token"), pipe, mode, 0).expect("a pipe");
+    let text = edge.render(&to(&second)).replace("[admin]", "[admin]\ntoken_file = \"token\"");
+    edge.replace(&text);
+    let done = thalweg(&["check", "--config", &edge.config().display().to_string()]);
+    assert!(done.code == 2 && done.stderr.contains("admin.token_file: "), "{}", done.stderr);
+    assert_eq!(edge.reload().status, 422);
+    let text = edge.render(&to(&second));
+    edge.replace(&text);
+    in_force(&edge, 2, "b");
+    drop(first);
+}
+
+#[test]
 fn a_listener_whose_port_is_taken_rejects_the_reload() {
     let (first, second, mut edge) = two();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -212,6 +243,39 @@ fn a_listener_whose_port_is_taken_rejects_the_reload() {
     assert_eq!(edge.reload().status, 422);
     assert_eq!((edge.generation(), get(edge.web(), "/").endpoint()), (1, "a"));
     drop((first, taken));
+}
+
+#[test]
+fn a_taken_address_is_told_once_and_tried_until_it_is_free() {
+    told_once(|_web| ("127.0.0.1".to_owned(), "127.0.0.1:0".to_owned()));
+    // Our own listener hides the stranger until all is bound.
+    told_once(|web| ("0.0.0.0".to_owned(), format!("127.0.0.2:{web}")));
+}
+
+/// By the port of the listener there is: on which address another one is wanted, and who holds it.
+fn told_once(scene: impl Fn(u16) -> (String, String)) {
+    let (first, second, mut edge) = two();
+    let (ip, stranger) = scene(edge.port("web"));
+    let taken = std::net::TcpListener::bind(stranger).expect("an address");
+    let addr = taken.local_addr().expect("an address");
+    let more = format!("[[listener]]\nname = \"more\"\nbind = \"{ip}:{}\"\n", addr.port());
+    let text = edge.render(&to(&second).raw(&more));
+    let told = || {
+        let counted = edge.metric("thalweg_config_reloads_total", &[("result", "rejected")]);
+        (counted, edge.events_of("config_rejected").len(), edge.stderr().matches("reload rejected").count())
+    };
+    edge.replace(&text);
+    eventually("it is told", SOON, || told() == (1.0, 1, 1));
+    stays("and not again for the same file", Duration::from_millis(1_500), || {
+        edge.replace(&text);
+        told() == (1.0, 1, 1)
+    });
+    assert_eq!(edge.reload().status, 422, "who asks is told");
+    assert_eq!(told(), (2.0, 2, 2));
+    drop(taken);
+    in_force(&edge, 2, "b");
+    assert_eq!((get(addr, "/").endpoint(), told().0), ("b", 2.0));
+    drop(first);
 }
 
 #[test]

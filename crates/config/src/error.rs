@@ -4,6 +4,8 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use crate::{Listener, PoolSettings};
+
 /// A place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span {
@@ -32,6 +34,19 @@ pub struct ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
+/// A config that is wrong, and what of it could be read: the files that it names may be wrong as well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rejected {
+    /// What is wrong.
+    pub errors: ConfigErrors,
+    /// The files it was read from, the main one first.
+    pub files: Vec<PathBuf>,
+    /// Listeners; each file that they name can be read.
+    pub listeners: Vec<Listener>,
+    /// Settings of pools, likewise.
+    pub pools: Vec<PoolSettings>,
+}
+
 impl ConfigError {
     /// `{file, line, column, path, problem, hint}`, as the admin API and `check --format json` print it.
     pub fn to_json(&self) -> serde_json::Value {
@@ -47,6 +62,28 @@ impl ConfigErrors {
     /// A list of [`ConfigError::to_json`].
     pub fn to_json(&self) -> serde_json::Value {
         self.0.iter().map(ConfigError::to_json).collect()
+    }
+}
+
+impl Rejected {
+    /// With what else is wrong, found inside the files that are named.
+    #[must_use]
+    pub fn with(self, more: Vec<ConfigError>) -> ConfigErrors {
+        let ConfigErrors(mut errors) = self.errors;
+        errors.extend(more);
+        errors.sort_by_key(|ConfigError { span, .. }| {
+            let file = self.files.iter().position(|file| *file == span.file);
+            // What concerns a file as a whole comes after its lines.
+            let line = if span.line == 0 { usize::MAX } else { span.line };
+            (file.unwrap_or(usize::MAX), line, span.column)
+        });
+        ConfigErrors(errors)
+    }
+}
+
+impl From<Rejected> for ConfigErrors {
+    fn from(rejected: Rejected) -> Self {
+        rejected.errors
     }
 }
 

@@ -1,11 +1,14 @@
 //! How config files and the files they name are read, and which files an `include` means.
-//! Never reads more than it was told to.
+//! Never reads more than it was told to, and never waits for a writer: a reload that waits is the last one.
 
 use std::{
-    fs::File,
+    fs::{File, FileType, OpenOptions},
     io::{self, Read},
+    os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
 
 use crate::units::Trouble;
 
@@ -24,16 +27,25 @@ pub trait Files {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 }
 
-/// The files of this machine.
+/// The files of this machine; regular ones only, also behind a symlink.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
 
+/// As [`Disk`], but the file that was typed may be a pipe, for who reads once: `check --config <(…)`.
+#[derive(Clone, Copy, Debug)]
+pub struct Typed<'p>(pub &'p Path);
+
 impl Files for Disk {
     fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-        File::open(path)?.take(most).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        // Not asked before it is opened: it could become another file in between. Opening a pipe without a writer
+        // must not wait, nor may a terminal become ours.
+        let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        match other_than_a_file(file.metadata()?.file_type()) {
+            None => up_to(file, most),
+            Some("a folder") => Err(io::ErrorKind::IsADirectory.into()),
+            Some(what) => Err(io::Error::other(format!("it is {what}, not a regular file"))),
+        }
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
@@ -45,6 +57,33 @@ impl Files for Disk {
             }
         }
         Ok(names)
+    }
+}
+
+impl Files for Typed<'_> {
+    fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        if path == self.0 { up_to(File::open(path)?, most) } else { Disk.read(path, most) }
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        Disk.list(folder)
+    }
+}
+
+fn up_to(file: File, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn other_than_a_file(kind: FileType) -> Option<&'static str> {
+    match kind {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a folder"),
+        kind if kind.is_fifo() => Some("a pipe"),
+        kind if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
     }
 }
 

@@ -21,8 +21,8 @@ mod units;
 
 use std::path::Path;
 
-pub use error::{ConfigError, ConfigErrors, Span};
-pub use files::{Disk, Files};
+pub use error::{ConfigError, ConfigErrors, Rejected, Span};
+pub use files::{Disk, Files, Typed};
 pub use model::*;
 pub use reference::reference;
 pub use schema::schema;
@@ -38,8 +38,8 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 }
 
 /// As [`load`], with the warnings in file order beside the verdict, also when there are errors.
-pub fn check(path: &Path) -> (Result<Config, ConfigErrors>, Vec<ConfigError>) {
-    read(path, None, &environment, &Disk)
+pub fn check(path: &Path, files: &dyn Files) -> (Result<Config, Rejected>, Vec<ConfigError>) {
+    read(path, None, &environment, files)
 }
 
 /// As [`load`], with the environment and the files that the caller says.
@@ -51,7 +51,7 @@ pub fn load_with(
     env: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
 ) -> Result<Config, ConfigErrors> {
-    read(path, None, env, files).0
+    Ok(read(path, None, env, files).0?)
 }
 
 /// As [`load`], for text at hand; `file_name` stands in errors, and paths in the text are relative to its folder.
@@ -59,7 +59,7 @@ pub fn load_with(
 /// # Errors
 /// Everything that is wrong with it, in file order.
 pub fn parse_str(text: &str, file_name: &str) -> Result<Config, ConfigErrors> {
-    read(Path::new(file_name), Some(text), &environment, &Disk).0
+    Ok(read(Path::new(file_name), Some(text), &environment, &Disk).0?)
 }
 
 fn read(
@@ -67,7 +67,7 @@ fn read(
     text: Option<&str>,
     env: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
-) -> (Result<Config, ConfigErrors>, Vec<ConfigError>) {
+) -> (Result<Config, Rejected>, Vec<ConfigError>) {
     let mut reading = Reading::new(env, files);
     let tree = reading.tree(path, text);
     build::config(reading, &tree)

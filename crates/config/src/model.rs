@@ -32,7 +32,7 @@ pub struct Config {
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
     pub hash: String,
-    /// The files this config was read from, the main one first.
+    /// The files this config was read from, the main one first: everything that the hash is made of.
     pub files: Vec<PathBuf>,
     /// The folders that wildcard includes look into: a new file there is news.
     pub folders: Vec<PathBuf>,

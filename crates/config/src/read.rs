@@ -16,6 +16,7 @@ use crate::{
     keys::ROOT,
     report::{Report, SourceText, WHOLE},
     syntax::complaints,
+    table::Kind,
     tree::{At, Entry, Node, Value, View},
     units::Trouble,
 };
@@ -31,6 +32,8 @@ pub(crate) struct Reading<'r> {
     total: usize,
     /// Folders that wildcard includes look into.
     pub(crate) folders: Vec<PathBuf>,
+    /// Files without TOML that are part of the hash.
+    pub(crate) hashed_files: Vec<PathBuf>,
 }
 
 impl<'r> Reading<'r> {
@@ -43,6 +46,7 @@ impl<'r> Reading<'r> {
             broken: false,
             total: 0,
             folders: Vec::new(),
+            hashed_files: Vec::new(),
         }
     }
 
@@ -175,12 +179,13 @@ impl<'r> Reading<'r> {
                 continue;
             };
             match (&mut first.node.value, entry.node.value) {
-                (Value::List(have), Value::List(more)) if entry.name == "listener" => have.extend(more),
-                (Value::Table(have), Value::Table(more))
-                    if matches!(&*entry.name, "probe" | "pool" | "route") =>
-                {
+                (Value::List(have), Value::List(more)) if adds_up(&entry.name) => have.extend(more),
+                (Value::Table(have), Value::Table(more)) if adds_up(&entry.name) => {
                     have.extend(more);
                 }
+                // The wrong one is on record, and nothing was written twice.
+                (have @ Value::Bad, more) if adds_up(&entry.name) => *have = more,
+                (_, Value::Bad) if adds_up(&entry.name) => {}
                 _ if entry.name == "version" || entry.name == "include" => {}
                 _ => {
                     let first = self.report.place(first.at);
@@ -193,8 +198,28 @@ impl<'r> Reading<'r> {
             if matches!(&*kind.name, "probe" | "pool" | "route") {
                 self.unique(&kind.name, kind.node.entries());
             }
+            self.bounded(kind);
         }
         Node { at: At::default(), value: Value::Table(merged) }
+    }
+
+    /// The bound of one file holds for all of them together.
+    fn bounded(&mut self, kind: &Entry) {
+        let most = match ROOT.key(&kind.name).map(|key| &key.kind) {
+            Some(Kind::List { max, .. } | Kind::Map { max, .. }) => *max,
+            _ => return,
+        };
+        let places: Vec<At> = match &kind.node.value {
+            Value::List(items) => items.iter().map(|item| item.at).collect(),
+            Value::Table(entries) => entries.iter().map(|entry| entry.at).collect(),
+            _ => return,
+        };
+        // More than that in one file is on record already.
+        let in_one = places.chunk_by(|one, other| one.file == other.file).map(<[At]>::len).max();
+        if let Some(first) = places.get(most).filter(|_| in_one <= Some(most)) {
+            let trouble = Trouble::new(format!("has {} entries over all files", places.len()));
+            self.report.error(*first, kind.name.clone(), trouble.hint(format!("at most {most}")));
+        }
     }
 
     fn unique(&mut self, kind: &str, entries: &[Entry]) {
@@ -211,6 +236,11 @@ impl<'r> Reading<'r> {
             }
         }
     }
+}
+
+/// Is this a table of which each file may hold a part?
+fn adds_up(table: &str) -> bool {
+    matches!(table, "listener" | "probe" | "pool" | "route")
 }
 
 /// Adds a part to the hash, so that no two different lists of parts look the same.

@@ -93,6 +93,32 @@ fn more_than_64_includes_are_refused() {
 }
 
 #[test]
+fn bounds_hold_over_all_files_together() {
+    let listener =
+        |nth: usize| format!("[[listener]]\nname = \"l{nth}\"\nbind = \"127.0.0.1:{}\"\n", 1_000 + nth);
+    let listeners = |range: std::ops::Range<usize>| range.map(listener).collect::<String>();
+    // The main file has one more.
+    let full = split().with("etc/conf.d/30.toml", listeners(0..255));
+    assert_eq!(lines(&full), [""; 0]);
+    assert_eq!(
+        lines(&full.with("etc/conf.d/31.toml", listeners(255..300))),
+        ["etc/conf.d/31.toml:1:1 listener: has 301 entries over all files (at most 256)"]
+    );
+    assert_eq!(
+        lines(&split().with("etc/conf.d/30.toml", listeners(0..257))),
+        ["etc/conf.d/30.toml:1:1 listener: has 257 entries (at most 256)"]
+    );
+    let probes = |range: std::ops::Range<usize>| -> String {
+        range.map(|nth| format!("[probe.p{nth}]\npath = \"/\"\n")).collect()
+    };
+    let files = split().with("etc/conf.d/30.toml", probes(0..6_000));
+    assert_eq!(
+        lines(&files.with("etc/conf.d/31.toml", probes(6_000..10_001))),
+        ["etc/conf.d/31.toml:8001:8 probe: has 10001 entries over all files (at most 10000)"]
+    );
+}
+
+#[test]
 fn the_environment_is_put_into_strings() {
     let region = |text: &str| {
         let config = read(&minimal(&format!("[edge]\nregion = \"{text}\"")));
@@ -148,6 +174,8 @@ fn equal_hashes_mean_unchanged() {
     assert_ne!(one, hash("b", "x", &text));
     assert_ne!(one, hash("a", "y", &text));
     assert_ne!(one, hash("a", "x", &format!("{text} ")));
+    let files = read(&minimal("[admin]\ntoken_file = \"admin.token\"")).unwrap().files;
+    assert_eq!(files, [Path::new("t.toml"), Path::new("admin.token")], "what counts is also watched");
 }
 
 #[test]
@@ -176,6 +204,35 @@ fn the_disk_is_read_as_memory_is() {
     let name = folder.join("other.toml");
     assert_eq!(parse_str(&text, name.to_str().unwrap()).unwrap().topology.pools.len(), 2);
     assert!(load(&folder).unwrap_err().to_string().contains("is a folder"));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn what_is_no_regular_file_is_refused_at_its_place_and_never_waited_for() {
+    let folder = std::env::temp_dir().join(format!("thalweg-config-odd-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("folder")).unwrap();
+    let at = |name: &str| folder.join(name);
+    let fifo = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR);
+    rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), fifo.0, fifo.1, 0).unwrap();
+    std::os::unix::fs::symlink("pipe", at("link")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+    let check = |more: &str, path: &str, problem: &str| {
+        std::fs::write(at("t.toml"), minimal(more)).unwrap();
+        let line = load(&at("t.toml")).unwrap_err().0[0].to_string();
+        assert!(line.contains(path) && line.contains(problem), "{more}: {line}");
+    };
+    let pipe = "cannot be read: it is a pipe, not a regular file";
+    for (file, problem) in
+        [("pipe", pipe), ("link", pipe), ("/dev/zero", "a device"), ("folder", "is a folder")]
+    {
+        check(&format!("[admin]\ntoken_file = \"{file}\""), "t.toml:12:14 admin.token_file: ", problem);
+        let include = format!("version = 1\ninclude = [\"{file}\"]\n");
+        std::fs::write(at("u.toml"), include).unwrap();
+        let line = load(&at("u.toml")).unwrap_err().0[0].to_string();
+        assert!(line.contains("u.toml:2:12 include[0]: ") && line.contains(problem), "{line}");
+    }
+    check("[admin]\ntoken_file = \"socket\"", "admin.token_file: ", "cannot be read");
+    assert!(load(&at("pipe")).unwrap_err().to_string().contains(pipe));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

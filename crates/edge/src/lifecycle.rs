@@ -11,7 +11,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use thalweg_config::ConfigErrors;
+use thalweg_config::{ConfigErrors, Typed};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
@@ -73,7 +73,9 @@ impl From<std::io::Error> for Failure {
 pub fn run(path: &Path) -> Result<(), Failure> {
     let level = LogLevel::start();
     wiring::raise_file_limit();
-    let prepared = wiring::prepare(path, &Default::default()).map_err(Failure::Config)?;
+    // What a pipe said can be served by; that a reload finds no file there is told when one is asked for.
+    let read = thalweg_config::check(path, &Typed(path)).0;
+    let prepared = wiring::judge(read, Default::default()).map_err(Failure::Config)?;
     level.set(prepared.wiring.config.log.level);
     let door =
         listen::bind_admin(prepared.wiring.config.admin.bind).map_err(|error| Failure::Bind(error.into()))?;

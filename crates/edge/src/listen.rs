@@ -77,32 +77,56 @@ pub fn stands(listeners: &[Listener]) -> Vec<Stand> {
     listeners.iter().map(stand).collect()
 }
 
+impl Stand {
+    /// Could one connection come to either? Then the kernel would refuse one of two sockets that do not share.
+    fn overlaps(&self, other: &Self) -> bool {
+        let covers = |one: &Self, other: &Self| match (one.bind.ip(), other.bind.ip()) {
+            (one, other) if one == other => true,
+            (IpAddr::V4(ip), IpAddr::V4(_)) => ip.is_unspecified(),
+            (IpAddr::V6(ip), IpAddr::V6(_)) => ip.is_unspecified(),
+            (IpAddr::V6(ip), IpAddr::V4(_)) => ip.is_unspecified() && !one.v6_only,
+            (IpAddr::V4(_), IpAddr::V6(_)) => false,
+        };
+        self.bind.port() == other.bind.port() && (covers(self, other) || covers(other, self))
+    }
+
+    fn cannot(&self, error: &io::Error) -> BindError {
+        BindError::new(self.bind, format!("listener {}", self.name), error)
+    }
+}
+
 /// `count` sockets for each of the new stands; all or none. `held` are those that this process has already:
-/// on their ports nobody else needs to be ruled out, and our own sockets must not be mistaken for strangers.
+/// our own sockets must not be mistaken for strangers, and where they are, no stranger could come after them.
 ///
 /// # Errors
 /// The first address that cannot be had.
 pub fn bind_all(new: &[Stand], held: &[Stand], count: usize) -> Result<Vec<Vec<TcpListener>>, BindError> {
-    let fail = |stand: &Stand, error: &io::Error| {
-        BindError::new(stand.bind, format!("listener {}", stand.name), error)
-    };
-    for stand in new {
-        if stand.bind.port() != 0 && !held.iter().any(|held| held.bind.port() == stand.bind.port()) {
-            open(stand.bind, stand.v6_only, false).map_err(|error| fail(stand, &error))?;
-        }
-    }
+    rule_strangers_out(new, held)?;
     let mut all = Vec::with_capacity(new.len());
     for stand in new {
         let mut bind = stand.bind;
         let mut sockets = Vec::with_capacity(count);
         for _ in 0..count {
-            let socket = open(bind, stand.v6_only, true).map_err(|error| fail(stand, &error))?;
-            bind = socket.local_addr().map_err(|error| fail(stand, &error))?;
+            let socket = open(bind, stand.v6_only, true).map_err(|error| stand.cannot(&error))?;
+            bind = socket.local_addr().map_err(|error| stand.cannot(&error))?;
             sockets.push(socket);
         }
         all.push(sockets);
     }
     Ok(all)
+}
+
+/// The part of [`bind_all`] that changes nothing, also where we listen already.
+///
+/// # Errors
+/// The first address that somebody else holds, or that cannot be had at all.
+pub fn rule_strangers_out(new: &[Stand], held: &[Stand]) -> Result<(), BindError> {
+    for stand in new {
+        if stand.bind.port() != 0 && !held.iter().any(|held| held.overlaps(stand)) {
+            open(stand.bind, stand.v6_only, false).map_err(|error| stand.cannot(&error))?;
+        }
+    }
+    Ok(())
 }
 
 /// The admin server's socket.
@@ -155,6 +179,42 @@ mod tests {
             bind_all(std::slice::from_ref(&wanted), std::slice::from_ref(&wanted), 1).is_ok(),
             "our own sockets are no strangers"
         );
+    }
+
+    #[test]
+    fn a_port_of_ours_on_another_address_does_not_hide_a_stranger() {
+        let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
+        let port = stranger.local_addr().unwrap().port();
+        let ours = stand(&format!("127.0.0.2:{port}"));
+        let _held = bind_all(std::slice::from_ref(&ours), &[], 1).unwrap();
+        let wanted = stand(&format!("127.0.0.1:{port}"));
+        let error = bind_all(&[wanted], &[ours], 1).unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+    }
+
+    #[test]
+    fn addresses_overlap_where_one_connection_could_come_to_either() {
+        let check = |one: &str, other: &str, expected: bool| {
+            // `[::]` serves both families unless it says otherwise.
+            let stand = |text: &str| match text.strip_suffix(" only") {
+                Some(bind) => Stand { v6_only: true, ..stand(bind) },
+                None => stand(text),
+            };
+            let (one, other) = (stand(one), stand(other));
+            assert_eq!(one.overlaps(&other), expected, "{one:?} {other:?}");
+            assert_eq!(other.overlaps(&one), expected, "{other:?} {one:?}");
+        };
+        check("127.0.0.1:80", "127.0.0.1:80", true);
+        check("127.0.0.1:80", "127.0.0.1:81", false);
+        check("127.0.0.1:80", "127.0.0.2:80", false);
+        check("127.0.0.1:80", "0.0.0.0:80", true);
+        check("127.0.0.1:80", "[::]:80", true);
+        check("0.0.0.0:80", "[::]:80", true);
+        check("127.0.0.1:80", "[::]:80 only", false);
+        check("0.0.0.0:80", "[::]:80 only", false);
+        check("0.0.0.0:80", "[::1]:80 only", false);
+        check("[::1]:80 only", "[::]:80", true);
+        check("[::1]:80 only", "[::]:80 only", true);
     }
 
     #[test]

@@ -21,10 +21,13 @@ use crate::{
 /// Results of a reload as they are counted.
 pub const RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
 
+/// The cause of a reload whose reading was rejected for an address, which may be free by now.
+pub const RETRY: &str = "retry";
+
 /// A wish for a reload.
 #[derive(Debug)]
 pub struct Request {
-    /// Who wished: `signal`, `api`, `file`.
+    /// Who wished: `signal`, `api`, `file`, [`RETRY`].
     pub cause: &'static str,
     /// Who waits for the end.
     pub reply: Option<oneshot::Sender<Answer>>,
@@ -68,7 +71,25 @@ pub struct Reloader {
     /// As the process started: what a restart would change.
     started_with: RefCell<Option<Arc<Config>>>,
     /// The last reading, if it was rejected.
-    refused: RefCell<Option<ConfigErrors>>,
+    refused: RefCell<Option<Refused>>,
+}
+
+#[derive(Debug)]
+struct Refused {
+    errors: ConfigErrors,
+    /// What was read, where nothing was wrong with it but an address.
+    reading: Option<Prepared>,
+}
+
+/// A reading beside what was said last time, applied or rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It says the same.
+    None,
+    /// It says the same, and what it was rejected for may be over.
+    Retry,
+    /// It says something else.
+    New,
 }
 
 impl Reloader {
@@ -120,14 +141,19 @@ impl Reloader {
         read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
     }
 
-    /// Does a reading say what was said last time, applied or rejected?
-    pub fn is_known(&self, reading: &Result<Prepared, ConfigErrors>) -> bool {
-        match reading {
-            Err(errors) => self.refused.borrow().as_ref() == Some(errors),
-            Ok(prepared) => {
-                self.refused.borrow().is_none()
-                    && self.in_force.borrow().as_ref().is_some_and(|in_force| in_force.same_as(prepared))
+    /// What a reading brings.
+    pub fn news(&self, reading: &Result<Prepared, ConfigErrors>) -> News {
+        let same = |known: &Option<Prepared>, prepared| known.as_ref().is_some_and(|it| it.same_as(prepared));
+        match (reading, &*self.refused.borrow()) {
+            (Err(errors), Some(refused)) if refused.errors == *errors => News::None,
+            (Ok(prepared), None) if same(&self.in_force.borrow(), prepared) => News::None,
+            (Ok(prepared), Some(refused)) if same(&refused.reading, prepared) => {
+                let held = self.held.borrow();
+                let new = without(&listen::stands(&prepared.wiring.config.listeners), &held);
+                // Looked at here, so that no reload begins while the address is still taken.
+                if listen::rule_strangers_out(&new, &held).is_err() { News::None } else { News::Retry }
             }
+            _ => News::New,
         }
     }
 
@@ -154,18 +180,25 @@ impl Reloader {
             // A listener that closes for good must not be opened again.
             return Answer::Busy;
         }
-        let outcome = match self.read().await {
-            Ok(prepared) => self.apply(prepared).await,
-            Err(errors) => Err(Rejection::Config(errors)),
+        let prepared = match self.read().await {
+            Ok(prepared) => prepared,
+            Err(errors) => return self.reject(cause, Refused { errors, reading: None }),
         };
-        match outcome {
+        match self.apply(prepared.clone()).await {
             Ok(answer) => {
                 let result = if matches!(answer, Answer::Applied(_)) { "applied" } else { "unchanged" };
                 tracing::info!(cause, result, "reload");
                 answer
             }
-            Err(Rejection::Config(errors)) => self.reject(cause, errors),
-            Err(Rejection::Bind(error)) => self.reject(cause, ConfigErrors(vec![error.as_config_error()])),
+            Err(Rejection::Config(errors)) => self.reject(cause, Refused { errors, reading: None }),
+            Err(Rejection::Bind(error)) => {
+                let errors = ConfigErrors(vec![error.as_config_error()]);
+                let told = self.refused.borrow().as_ref().is_some_and(|refused| refused.errors == errors);
+                if cause == RETRY && told {
+                    return Answer::Rejected(errors);
+                }
+                self.reject(cause, Refused { errors, reading: Some(prepared) })
+            }
             Err(Rejection::Ending) => Answer::Busy,
         }
     }
@@ -185,7 +218,7 @@ impl Reloader {
         }
         let stands = listen::stands(&config.listeners);
         let held = self.held.borrow().clone();
-        let new: Vec<Stand> = stands.iter().filter(|stand| !held.contains(stand)).cloned().collect();
+        let new = without(&stands, &held);
         let bound = listen::bind_all(&new, &held, self.workers.len()).map_err(|mut error| {
             let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
             error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
@@ -195,7 +228,7 @@ impl Reloader {
         let wiring = Arc::clone(&prepared.wiring);
         let adopted = self.control.keeper.adopt(wiring, new_topology).await;
         let generation = adopted.ok_or(Rejection::Ending)?;
-        for gone in held.iter().filter(|held| !stands.contains(held)) {
+        for gone in without(&held, &stands) {
             tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
             self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;
         }
@@ -239,14 +272,15 @@ impl Reloader {
         self.finish(result, Vec::new());
     }
 
-    fn reject(&self, cause: &'static str, errors: ConfigErrors) -> Answer {
+    fn reject(&self, cause: &'static str, refused: Refused) -> Answer {
+        let errors = refused.errors.clone();
         for error in &errors.0 {
             tracing::error!("{error}");
         }
         tracing::error!(cause, errors = errors.0.len(), "reload rejected: the config in force stays");
         let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
         self.control.events.add("config_rejected", json!({ "cause": cause, "errors": lines }));
-        self.refused.replace(Some(errors.clone()));
+        self.refused.replace(Some(refused));
         self.finish("rejected", errors.0.clone());
         Answer::Rejected(errors)
     }
@@ -255,6 +289,11 @@ impl Reloader {
         self.control.meters.cell(Series::new(&RELOADS, &[&Arc::from(result)])).bump();
         self.control.last_reload.replace(Some(LastReload { result, time: SystemTime::now(), errors }));
     }
+}
+
+/// The stands of `some` that are not among `others`.
+fn without(some: &[Stand], others: &[Stand]) -> Vec<Stand> {
+    some.iter().filter(|stand| !others.contains(stand)).cloned().collect()
 }
 
 fn whole_file(path: &std::path::Path, problem: &str) -> ConfigErrors {

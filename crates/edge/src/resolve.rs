@@ -23,6 +23,9 @@ use crate::{dice, keeper::KeeperLink, shared::Shared, supervise::Task};
 
 /// Lookups under way at the same time.
 const AT_ONCE: usize = 64;
+/// Shortest life of an answer, whatever TTL is allowed: of a cached one's last second nothing is
+/// left, and a TTL of 0 would be a loop.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// First pause after a failed lookup; doubles up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -178,5 +181,25 @@ async fn look_up(asked: &Asked) -> Result<(Vec<IpAddr>, Duration), String> {
 }
 
 fn clamp(life: Duration, settings: &Resolver) -> Duration {
-    life.max(settings.ttl_min).min(settings.ttl_max.max(settings.ttl_min))
+    life.max(settings.ttl_min).min(settings.ttl_max.max(settings.ttl_min)).max(SHORTEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_holds_within_its_bounds_and_never_for_less_than_a_second() {
+        let check = |life: u64, (ttl_min, ttl_max): (u64, u64), expected: u64| {
+            let [life, ttl_min, ttl_max] = [life, ttl_min, ttl_max].map(Duration::from_millis);
+            let settings = Resolver { nameservers: Vec::new(), ttl_min, ttl_max, max_addresses: 64 };
+            assert_eq!(clamp(life, &settings), Duration::from_millis(expected), "{life:?} {settings:?}");
+        };
+        check(60_000, (1_000, 300_000), 60_000);
+        check(1, (5_000, 300_000), 5_000);
+        check(600_000, (1_000, 300_000), 300_000);
+        check(0, (0, 300_000), 1_000);
+        check(999, (0, 300_000), 1_000);
+        check(60_000, (0, 1), 1_000);
+    }
 }

@@ -1,11 +1,7 @@
 //! Certificates, keys and roots from files to rustls configs, both towards clients and towards endpoints.
 //! Equal files give the same config object again: session tickets and resumption survive a reload.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
@@ -15,12 +11,12 @@ use rustls::{
     sign::CertifiedKey,
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
-use thalweg_config::{ConfigError, EndpointTls, Listener, ListenerTls, Placed, TlsVersion};
+use thalweg_config::{ConfigError, Disk, EndpointTls, Files, Listener, ListenerTls, Placed, TlsVersion};
 
 use crate::x509;
 
 /// Longest certificate, key or CA file.
-const MAX_FILE: u64 = 4 << 20;
+const MAX_FILE: usize = 4 << 20;
 
 /// Content of the files that were read, by path: equal contents make equal configs.
 pub type Material = BTreeMap<PathBuf, Arc<[u8]>>;
@@ -206,19 +202,13 @@ impl Forge {
         if let Some(known) = self.material.get(&file.value) {
             return Ok(Arc::clone(known));
         }
-        let content = read_bounded(&file.value).map_err(|error| {
+        let content = Disk.read(&file.value, MAX_FILE).map_err(|error| {
             trouble(Some(file), &format!("cannot read {}: {error}", file.value.display()))
         })?;
+        let content: Arc<[u8]> = content.into();
         self.material.insert(file.value.clone(), Arc::clone(&content));
         Ok(content)
     }
-}
-
-fn read_bounded(path: &Path) -> std::io::Result<Arc<[u8]>> {
-    use std::io::Read;
-    let mut content = Vec::new();
-    std::fs::File::open(path)?.take(MAX_FILE).read_to_end(&mut content)?;
-    Ok(content.into())
 }
 
 /// Keys with their chains, each pair checked.

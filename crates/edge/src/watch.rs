@@ -16,7 +16,7 @@ use thalweg_config::ConfigErrors;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::{
-    reload::{Reloader, Request},
+    reload::{News, RETRY, Reloader, Request},
     wiring::Prepared,
 };
 
@@ -47,12 +47,14 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<Request>) {
             continue;
         }
         seen = now;
-        if !settled_on_news(&reloader).await {
-            continue;
-        }
+        let cause = match settled_news(&reloader).await {
+            News::None => continue,
+            News::Retry => RETRY,
+            News::New => "file",
+        };
         // The reloader reads once more: what it applies is never older than what was seen here.
         let (reply, done) = tokio::sync::oneshot::channel();
-        if reloads.send(Request { cause: "file", reply: Some(reply) }).await.is_err() {
+        if reloads.send(Request { cause, reply: Some(reply) }).await.is_err() {
             return;
         }
         // Until it ends, what is "known" is not settled.
@@ -60,17 +62,18 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<Request>) {
     }
 }
 
-/// Two equal readings in a row, and not what is known already.
-async fn settled_on_news(reloader: &Reloader) -> bool {
+/// What two equal readings in a row bring, or one that says what is known already.
+async fn settled_news(reloader: &Reloader) -> News {
     let mut before = reloader.read().await;
     loop {
-        if reloader.is_known(&before) {
-            return false;
+        match reloader.news(&before) {
+            News::New => {}
+            known => return known,
         }
         sleep(SETTLE).await;
         let now = reloader.read().await;
         if equal(&before, &now) {
-            return !reloader.is_known(&now);
+            return reloader.news(&now);
         }
         before = now;
     }

@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use thalweg_config::{Config, ConfigErrors, PoolSettings};
+use thalweg_config::{Config, ConfigErrors, Disk, Listener, PoolSettings, Rejected};
 
 use crate::{
     shared::{UpstreamTls, Wiring},
@@ -35,7 +35,21 @@ impl Prepared {
 /// # Errors
 /// Everything that is wrong with them.
 pub fn prepare(path: &Path, before: &Forge) -> Result<Prepared, ConfigErrors> {
-    wire(thalweg_config::load(path)?, before.next())
+    judge(thalweg_config::check(path, &Disk).0, before.next())
+}
+
+/// Makes what was read ready for use, or says everything that is wrong, also inside the files that it names.
+///
+/// # Errors
+/// All of it.
+pub fn judge(read: Result<Config, Rejected>, mut forge: Forge) -> Result<Prepared, ConfigErrors> {
+    match read {
+        Ok(config) => wire(config, forge),
+        Err(rejected) => {
+            let (_, errors) = forged(&rejected.listeners, &rejected.pools, &mut forge);
+            Err(rejected.with(errors))
+        }
+    }
 }
 
 /// Makes a config ready for use.
@@ -43,9 +57,37 @@ pub fn prepare(path: &Path, before: &Forge) -> Result<Prepared, ConfigErrors> {
 /// # Errors
 /// Every file it names that is not what it should be.
 pub fn wire(config: Config, mut forge: Forge) -> Result<Prepared, ConfigErrors> {
+    let (made, errors) = forged(&config.listeners, &config.pools, &mut forge);
+    let Forged { listener_tls, upstream_tls, certificates } = made;
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    let clients: Vec<_> =
+        upstream_tls.iter().flatten().flatten().map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
+    forge.forget(&listener_tls, &distinct(clients));
+    let max_connections = match config.limits.max_connections {
+        0 => file_limit() * 2 / 5,
+        given => given,
+    };
+    let wiring = Wiring { config: Arc::new(config), upstream_tls, listener_tls, max_connections };
+    Ok(Prepared { wiring: Arc::new(wiring), certificates, forge })
+}
+
+/// TLS in both directions; parallel to listeners, pools and their endpoints.
+struct Forged {
+    listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
+    certificates: Vec<InUse>,
+}
+
+fn forged(
+    listeners: &[Listener],
+    pools: &[PoolSettings],
+    forge: &mut Forge,
+) -> (Forged, Vec<thalweg_config::ConfigError>) {
     let (mut errors, mut certificates) = (Vec::new(), Vec::new());
-    let mut listener_tls = Vec::with_capacity(config.listeners.len());
-    for listener in &config.listeners {
+    let mut listener_tls = Vec::with_capacity(listeners.len());
+    for listener in listeners {
         let made = match &listener.tls {
             None => None,
             Some(tls) => match forge.server(listener, tls) {
@@ -61,22 +103,8 @@ pub fn wire(config: Config, mut forge: Forge) -> Result<Prepared, ConfigErrors> 
         };
         listener_tls.push(made);
     }
-    let mut upstream_tls = Vec::with_capacity(config.pools.len());
-    for settings in &config.pools {
-        upstream_tls.push(upstreams(settings, &mut forge, &mut errors));
-    }
-    if !errors.is_empty() {
-        return Err(ConfigErrors(errors));
-    }
-    let clients: Vec<_> =
-        upstream_tls.iter().flatten().flatten().map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
-    forge.forget(&listener_tls, &distinct(clients));
-    let max_connections = match config.limits.max_connections {
-        0 => file_limit() * 2 / 5,
-        given => given,
-    };
-    let wiring = Wiring { config: Arc::new(config), upstream_tls, listener_tls, max_connections };
-    Ok(Prepared { wiring: Arc::new(wiring), certificates, forge })
+    let upstream_tls = pools.iter().map(|settings| upstreams(settings, forge, &mut errors)).collect();
+    (Forged { listener_tls, upstream_tls, certificates }, errors)
 }
 
 fn upstreams(

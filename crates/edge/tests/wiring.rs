@@ -143,6 +143,7 @@ fn every_file_that_is_not_what_it_should_be_is_told_at_its_place() {
             assert!(error.span.line > 0, "{error}");
         }
     };
+    let sound = std::fs::read_to_string(&path).unwrap();
     let other = std::fs::read_to_string(scratch.path().join("b.key")).unwrap();
     let fits = "listener.secure.tls.certificates[0].key";
     check(&[("a.key", &other)], &[(fits, "does not fit its certificate")]);
@@ -153,6 +154,19 @@ fn every_file_that_is_not_what_it_should_be_is_told_at_its_place() {
             ("listener.secure.tls.certificates[1].cert", "no PEM certificate"),
             ("listener.secure.tls.certificates[1].key", "no PEM private key"),
             ("pool.p.endpoints[0].tls.ca", "holds no CA certificate"),
+        ],
+    );
+    // What is wrong in the file hides nothing of that, and all stands in its order.
+    let wrong = sound.replace("b.key", "gone.key").replace("policy = \"failover\"", "policy = \"best\"");
+    scratch.write("t.toml", wrong.replace("version = 1", "version = 2"));
+    check(
+        &[],
+        &[
+            ("version", "out of range"),
+            (fits, "does not fit"),
+            ("listener.secure.tls.certificates[1].key", "does not exist"),
+            ("pool.p.endpoints[0].tls.ca", "holds no CA certificate"),
+            ("route.r.policy", "not one of the choices"),
         ],
     );
 }

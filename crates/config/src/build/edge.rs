@@ -46,6 +46,7 @@ impl Reading<'_> {
             && let Some((file, bytes)) = self.named_file(node, "admin.token_file")
         {
             self.hashed(b"token", &bytes);
+            self.hashed_files.push(file.value.clone());
             let text = String::from_utf8(bytes).unwrap_or_default();
             let good = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
             if good(text.trim()) {

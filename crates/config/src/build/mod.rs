@@ -12,7 +12,7 @@ use sha2::Digest;
 use thalweg_core::{EjectRules, Topology};
 
 use crate::{
-    AccessLog, Config, ConfigError, ConfigErrors, Level, Limits, Log, Placed, Resolver,
+    AccessLog, Config, ConfigError, ConfigErrors, Level, Limits, Log, Placed, Rejected, Resolver,
     files::cannot_read,
     keys::ROOT,
     read::Reading,
@@ -25,15 +25,13 @@ use crate::{
 const MAX_NAMED_FILE: usize = 1 << 20;
 
 /// The verdict over one reading, and its warnings whatever the verdict is.
-pub(crate) fn config(
-    mut reading: Reading<'_>,
-    tree: &Node,
-) -> (Result<Config, ConfigErrors>, Vec<ConfigError>) {
+pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> (Result<Config, Rejected>, Vec<ConfigError>) {
     if reading.broken {
         // What is missing or dangling is not known as long as a file cannot be read as TOML.
         let (verdict, warnings) = reading.report.finish();
         let errors = verdict.err().unwrap_or_else(|| ConfigErrors(Vec::new()));
-        return (Err(errors), warnings);
+        let (files, listeners, pools) = Default::default();
+        return (Err(Rejected { errors, files, listeners, pools }), warnings);
     }
     let root = View::new(&ROOT, tree);
     let admin = reading.admin(root);
@@ -54,27 +52,31 @@ pub(crate) fn config(
             );
         }
     }
-    let files = reading.report.sources.iter().map(|source| source.name.clone()).collect();
+    let sources = reading.report.sources.iter().map(|source| source.name.clone());
+    let files = sources.chain(reading.hashed_files.drain(..)).collect();
     let edge = reading.edge(root);
     let resolver = reading.resolver(root);
     let hash = reading.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let folders = std::mem::take(&mut reading.folders);
     let (verdict, warnings) = reading.report.finish();
-    let config = verdict.map(|()| Config {
-        edge,
-        admin,
-        resolver,
-        listeners,
-        topology: Topology { pools, routes },
-        pools: pool_settings,
-        routes: route_settings,
-        limits: limits(root.table("limits")),
-        log: log(root.table("log")),
-        warnings: warnings.clone(),
-        hash,
-        files,
-        folders,
-    });
+    let config = match verdict {
+        Err(errors) => Err(Rejected { errors, files, listeners, pools: pool_settings }),
+        Ok(()) => Ok(Config {
+            edge,
+            admin,
+            resolver,
+            listeners,
+            topology: Topology { pools, routes },
+            pools: pool_settings,
+            routes: route_settings,
+            limits: limits(root.table("limits")),
+            log: log(root.table("log")),
+            warnings: warnings.clone(),
+            hash,
+            files,
+            folders,
+        }),
+    };
     (config, warnings)
 }
 

@@ -65,7 +65,12 @@ pub(crate) const ROOT: Shape = Shape {
         ),
         table("eject", &EJECT, D::Table, "Removal of an endpoint by passive evidence."),
         table("limits", &LIMITS, D::Table, "Bounds on clients."),
-        table("log", &LOG, D::Table, "What is written to the standard output."),
+        table(
+            "log",
+            &LOG,
+            D::Table,
+            "What is logged: requests to the standard output, events to the standard error.",
+        ),
     ],
 };
 
@@ -77,7 +82,7 @@ pub(crate) const EDGE: Shape = Shape {
             "name",
             Text::Label,
             D::Absent("the host name"),
-            "Name of this edge, in logs, `Via` and status.",
+            "Name of this edge in the status. A request whose `Via` names it, or `thalweg`, three times is going in a circle (508).",
         ),
         text("region", Text::Label, D::Absent("empty"), "Where this edge is; free text."),
         text("cloud", Text::Label, D::Absent("empty"), "Who runs the place; free text."),
@@ -131,7 +136,12 @@ pub(crate) const RESOLVER: Shape = Shape {
             D::Texts(&[]),
             "IP addresses, port 53 unless given; empty = the system's.",
         ),
-        time("ttl_min", (0, DAY), "1s", "Floor under the TTL of an answer."),
+        time(
+            "ttl_min",
+            (0, DAY),
+            "1s",
+            "Floor under the TTL of an answer. An answer holds for a second at least, also with a lower floor or ceiling.",
+        ),
         time("ttl_max", (1, DAY), "5m", "Ceiling over the TTL of an answer."),
         int("max_addresses", (1, 1_024), D::Int(64), "Addresses kept per name."),
     ],
@@ -195,9 +205,14 @@ pub(crate) const LIMITS: Shape = Shape {
 
 pub(crate) const LOG: Shape = Shape {
     title: "[log]",
-    doc: "What is written to the standard output.",
+    doc: "What is logged: requests to the standard output, events to the standard error.",
     keys: &[
-        choice("access", &["json", "common", "off"], D::Text("json"), "Format of the access log."),
+        choice(
+            "access",
+            &["json", "common", "off"],
+            D::Text("json"),
+            "Format of the access log, one line per request.",
+        ),
         choice(
             "level",
             &["error", "warn", "info", "debug", "trace"],

@@ -1,7 +1,12 @@
 //! "Where would this request go, and why?": the core's explanation as JSON, for a running edge and for a file alike.
 //! Never decides anything.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use thalweg_config::Config;
@@ -98,8 +103,8 @@ fn refused_at_the_door(snapshot: &Snapshot, asked: &Question, health: &str, refu
     })
 }
 
-/// The picture of a config whose endpoints are all fine: what `explain --config` asks. Names stand for one address
-/// each (0.0.0.0), for nobody was asked.
+/// The picture of a config whose endpoints are all fine: what `explain --config` asks. Each name stands for one
+/// address of its own, for nobody was asked.
 #[must_use]
 pub fn offline(config: &Config) -> Snapshot {
     let mut topology = config.topology.clone();
@@ -114,11 +119,19 @@ pub fn offline(config: &Config) -> Snapshot {
     names.sort_unstable();
     names.dedup();
     world.apply(Event::Adopted { topology: Arc::new(topology), generation: 1 }, Tick(0));
-    for host in names {
-        let addresses = vec![IpAddr::from([0, 0, 0, 0])];
+    // Not one for all: in a pool with two names on a port, they would be one endpoint.
+    for (host, nth) in names.into_iter().zip(NOWHERE.to_bits()..) {
+        let addresses = vec![IpAddr::from(Ipv6Addr::from_bits(nth))];
         world.apply(Event::Resolved { host, addresses }, Tick(0).after(Duration::ZERO));
     }
     world.snapshot()
+}
+
+/// The prefix, 64 bits long, that is set aside for packets to be thrown away (RFC 6666): nobody's endpoint.
+const NOWHERE: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0);
+
+fn is_nowhere(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.to_bits() >> 64 == NOWHERE.to_bits() >> 64)
 }
 
 /// The spelling of a stage.
@@ -168,7 +181,7 @@ fn pool_name(snapshot: &Snapshot, pool: PoolSlot) -> &str {
 fn address(snapshot: &Snapshot, slot: EndpointSlot) -> Option<String> {
     let place = snapshot.layout.endpoints.get(slot.0 as usize)?;
     let spec = snapshot.pool(place.pool)?.endpoints.get(place.spec as usize)?;
-    if place.address.ip().is_unspecified() && spec.host.parse::<IpAddr>().is_err() {
+    if is_nowhere(place.address.ip()) && spec.host.parse::<IpAddr>().is_err() {
         return Some(format!("{}:{}", spec.host, spec.port));
     }
     Some(place.address.to_string())
@@ -218,6 +231,15 @@ mod tests {
         assert_eq!(said["decision"]["endpoint"], "127.0.0.1:9");
         let last = ask("api.test", "/v1", u64::MAX >> 11);
         assert_eq!(last["decision"]["endpoint"], "far.test:10");
+    }
+
+    #[test]
+    fn names_of_one_pool_on_one_port_are_endpoints_of_their_own() {
+        let two = CONFIG.replace(r#""far.test:10" }"#, r#""b.test:10" }, { address = "a.test:10" }"#);
+        let snapshot = offline(&thalweg_config::parse_str(&two, "t.toml").unwrap());
+        let all = (0..snapshot.endpoints.len()).map(|slot| address(&snapshot, EndpointSlot(slot as u32)));
+        let all: std::collections::BTreeSet<String> = all.flatten().collect();
+        assert_eq!(all.into_iter().collect::<Vec<_>>(), ["127.0.0.1:9", "a.test:10", "b.test:10"]);
     }
 
     #[test]

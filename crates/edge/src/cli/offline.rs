@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use thalweg_config::ConfigErrors;
+use thalweg_config::{ConfigErrors, Typed};
 
 use super::{Format, exit, note, print, say, show};
 use crate::{
@@ -13,8 +13,8 @@ use crate::{
 
 pub(super) fn check(path: &Path, format: Format) -> u8 {
     // Keys and certificates are looked at too: a file that cannot be served by is not fine.
-    let (read, warnings) = thalweg_config::check(path);
-    let checked = read.and_then(|config| wiring::wire(config, Default::default()));
+    let (read, warnings) = thalweg_config::check(path, &Typed(path));
+    let checked = wiring::judge(read, Default::default());
     let (code, errors) = match &checked {
         Ok(_) => (exit::FINE, [].as_slice()),
         Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice()),
@@ -56,7 +56,7 @@ fn count(number: usize, thing: &str) -> String {
 }
 
 pub(super) fn explain(path: &Path, asked: &Question, format: Format) -> u8 {
-    match thalweg_config::load(path) {
+    match thalweg_config::check(path, &Typed(path)).0 {
         Ok(config) => {
             let said = admin::answer(&admin::offline(&config), asked, "every endpoint assumed healthy");
             print(&match format {
@@ -64,8 +64,8 @@ pub(super) fn explain(path: &Path, asked: &Question, format: Format) -> u8 {
                 Format::Human => show::explained(&said),
             })
         }
-        Err(errors) => {
-            for error in &errors.0 {
+        Err(rejected) => {
+            for error in &rejected.errors.0 {
                 note(&error.to_string());
             }
             exit::CONFIG
