@@ -1,0 +1,73 @@
+"""Traffic on its way: balancer to edge, edge to region; in time, and by leave of both sides' policies."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+
+from conftest import INFRA, ROOT, find_tool, run
+from k8s import of_kind, one, parsed, rendered
+from test_gitops import cloud_releases, generated, read
+
+# The longest way between two clouds' regions, and what the application may take for its answer.
+ROUND_TRIP_MS, ANSWER_MS = 220, 240
+
+
+def milliseconds(written: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(ms|s|m|h)", written).groups()
+    return int(number) * {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}[unit]
+
+
+def test_a_cold_probe_reaches_the_farthest_region(counted) -> None:
+    """Every shipped config with several regions gives a probe 3 round trips between them, and the answer"""
+    texts = {
+        title: one(manifests, "ConfigMap")["data"]["thalweg.toml"]
+        for title, manifests in rendered().items()
+        if title.startswith("thalweg-edge.")
+    }
+    # full.toml writes every key's default.
+    examples = [path for path in (ROOT / "config").glob("*.toml") if path.name != "full.toml"]
+    shipped = [INFRA / "packaging" / "thalweg.toml", *examples]
+    texts |= {path.name: path.read_text(encoding="utf-8") for path in shipped}
+    number = 0
+    for title, text in texts.items():
+        config = tomllib.loads(text)
+        far = [pool for pool in config["pool"].values() if pool.get("region")]
+        if len({pool["region"] for pool in far}) < 2:
+            continue
+        for name in {pool["probe"] for pool in far if "probe" in pool}:
+            given = milliseconds(config["probe"][name].get("timeout", "300ms"))
+            assert given >= 3 * ROUND_TRIP_MS + ANSWER_MS, (title, name, given)
+            number += 1
+    assert {"thalweg.toml", "latency.toml", "failover.toml", "weighted.toml"} <= set(texts)
+    counted("probes", number)
+
+
+# Until a balancer with pods as targets no longer sends new connections to one that is deregistered.
+DEREGISTERED_S = 120
+GATE = {"elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"}
+
+
+def test_no_update_outruns_a_balancer_of_pods(counted) -> None:
+    """AWS: an old edge serves until it is deregistered, a new one is ready once it is registered"""
+    kind = "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type"
+    number = 0
+    for title, manifests in rendered().items():
+        for service in of_kind(manifests, "Service"):
+            balanced = service["spec"].get("type") == "LoadBalancer"
+            if not balanced or service["metadata"].get("annotations", {}).get(kind) != "ip":
+                continue
+            config = tomllib.loads(one(manifests, "ConfigMap")["data"]["thalweg.toml"])
+            assert milliseconds(config["edge"]["drain_delay"]) >= DEREGISTERED_S * 1000, title
+            number += 1
+    assert number == 2, "stage and prod"
+    for edge in generated(one(read("argocd/edges.yaml"), "ApplicationSet")):
+        labels = edge["spec"]["syncPolicy"].get("managedNamespaceMetadata", {}).get("labels", {})
+        assert GATE.items() <= labels.items(), edge["metadata"]["name"]
+    release = one(cloud_releases("aws"), "HelmRelease", "thalweg-edge-aws")["spec"]
+    by_flux = one(cloud_releases("aws"), "Kustomization")["spec"]
+    assert by_flux["kubeConfig"] == release["kubeConfig"] and by_flux["prune"] is False
+    built = run(find_tool("kubectl"), "kustomize", ROOT / by_flux["path"])
+    namespace = one(parsed(built.stdout), "Namespace", release["targetNamespace"])
+    assert GATE.items() <= namespace["metadata"]["labels"].items()
+    counted("value sets", number)
