@@ -6,7 +6,7 @@ import re
 import tomllib
 
 from conftest import INFRA, ROOT, find_tool, run
-from k8s import of_kind, one, parsed, rendered
+from k8s import of_kind, one, overlay, parsed, rendered
 from test_gitops import cloud_releases, generated, read
 
 # The longest way between two clouds' regions, and what the application may take for its answer.
@@ -71,3 +71,24 @@ def test_no_update_outruns_a_balancer_of_pods(counted) -> None:
     namespace = one(parsed(built.stdout), "Namespace", release["targetNamespace"])
     assert GATE.items() <= namespace["metadata"]["labels"].items()
     counted("value sets", number)
+
+
+# Who resolves names without being a pod of kube-system: Google's Cloud DNS, NodeLocal DNSCache.
+RESOLVERS = {"169.254.169.254/32", "169.254.20.10/32"}
+
+
+def test_names_are_resolved_wherever_the_resolver_is(counted) -> None:
+    """Every way out for names leads to pods, to Cloud DNS and to NodeLocal DNSCache; by port 53 alone"""
+    sets = rendered() | {name: overlay(name) for name in ("overlays/prod", "monitoring")}
+    number = 0
+    for title, manifests in sets.items():
+        for policy in of_kind(manifests, "NetworkPolicy"):
+            for rule in policy["spec"].get("egress", []):
+                ports = {(port["port"], port["protocol"]) for port in rule.get("ports", [])}
+                blocks = {to["ipBlock"]["cidr"] for to in rule.get("to", []) if "ipBlock" in to}
+                assert (53 in {port for port, _ in ports}) == bool(blocks & RESOLVERS), title
+                if blocks & RESOLVERS:
+                    assert blocks == RESOLVERS and ports == {(53, "UDP"), (53, "TCP")}, title
+                    assert [to for to in rule["to"] if "namespaceSelector" in to], title
+                    number += 1
+    counted("rules", number)
