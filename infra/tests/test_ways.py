@@ -6,8 +6,9 @@ import re
 import tomllib
 
 from conftest import INFRA, ROOT, find_tool, run
-from k8s import of_kind, one, overlay, parsed, rendered
+from k8s import CHARTS, CLOUDS, of_kind, one, overlay, parsed, rendered
 from test_gitops import cloud_releases, generated, read
+from test_runbook import homes
 
 # The longest way between two clouds' regions, and what the application may take for its answer.
 ROUND_TRIP_MS, ANSWER_MS = 220, 240
@@ -92,3 +93,35 @@ def test_names_are_resolved_wherever_the_resolver_is(counted) -> None:
                     assert [to for to in rule["to"] if "namespaceSelector" in to], title
                     number += 1
     counted("rules", number)
+
+
+def test_the_development_edge_reaches_the_application_beside_it(counted) -> None:
+    """Per cloud: the edge's policy lets it out to the pool that it has, the application's lets it in"""
+    namespaces = homes()
+
+    def admits(peers: list, namespace: str) -> bool:
+        labels = {"kubernetes.io/metadata.name": namespace}
+        return any(peer.get("namespaceSelector", {}).get("matchLabels") == labels for peer in peers)
+
+    for cloud in CLOUDS:
+        edge, app = (rendered()[f"{chart}.{cloud}.dev"] for chart in CHARTS[::-1])
+        config = tomllib.loads(one(edge, "ConfigMap")["data"]["thalweg.toml"])
+        (endpoint,) = [end["address"] for pool in config["pool"].values() for end in pool["endpoints"]]
+        host, port = endpoint.split(":")
+        service = one(app, "Service", host.split(".")[0])
+        assert host == f"fastapi-app.{namespaces['fastapi-app']}.svc.cluster.local"
+        assert int(port) in [entry["port"] for entry in service["spec"]["ports"]]
+        # A policy sees the pod's port, behind the Service's.
+        listens = one(app, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"][0]["containerPort"]
+        ways = [
+            *[("to", rule) for rule in one(edge, "NetworkPolicy", "thalweg-edge")["spec"]["egress"]],
+            *[("from", rule) for rule in one(app, "NetworkPolicy", "fastapi-app")["spec"]["ingress"]],
+        ]
+        let = {
+            side
+            for side, rule in ways
+            if admits(rule[side], namespaces["fastapi-app" if side == "to" else "thalweg-edge"])
+            and listens in [entry["port"] for entry in rule["ports"]]
+        }
+        assert let == {"to", "from"}, (cloud, let)
+    counted("clouds", len(CLOUDS))
