@@ -11,7 +11,7 @@ import yaml
 from conftest import INFRA, find_tool, run
 from k8s import KUSTOMIZE, Manifest, of_kind, one, overlay, parsed, validate
 from relabel import relabel
-from test_monitoring import MONITORING, RULES, jobs, load, with_file_discovery
+from test_monitoring import MONITORING, RULES, jobs, known_to_amtool, load, with_file_discovery
 
 GIGA = {"GB": 10**9, "Gi": 2**30}
 
@@ -75,6 +75,8 @@ def test_no_volume_is_waited_for(tmp_path: pathlib.Path, counted) -> None:
 def test_what_is_mounted_is_taken(tmp_path: pathlib.Path, counted) -> None:
     """promtool and amtool take what the pods find in their folders: every rule file, the template, a place for every key"""
     mount("prometheus", tmp_path / "p")
+    (container,) = workload("prometheus")["spec"]["template"]["spec"]["containers"]
+    assert [variable["name"] for variable in container["env"]] == ["CLUSTER"], "its label `cluster` would be empty"
     config = yaml.safe_load((tmp_path / "p/prometheus.yml").read_text())
     assert config == load(MONITORING / "prometheus/prometheus.yml")
     plain = with_file_discovery(config)
@@ -87,9 +89,11 @@ def test_what_is_mounted_is_taken(tmp_path: pathlib.Path, counted) -> None:
     assert checked.stdout.count("rules found") == len(list(RULES.glob("*.yml"))), checked.stdout
 
     secrets = mount("alertmanager", tmp_path / "a")
+    config = (tmp_path / "a/alertmanager.yml").read_text()
+    (tmp_path / "a/alertmanager.yml").write_text(known_to_amtool(config))
     checked = run(find_tool("amtool"), "check-config", tmp_path / "a/alertmanager.yml")
     assert checked.returncode == 0 and "1 templates" in checked.stdout, checked.stdout + checked.stderr
-    named = set(re.findall(r"/etc/alertmanager/(secrets/[\w-]+)", (tmp_path / "a/alertmanager.yml").read_text()))
+    named = set(re.findall(r"/etc/alertmanager/(secrets/[\w-]+)", config))
     assert secrets == named
     document = (INFRA.parent / "docs/monitoring.md").read_text()
     assert all(f"--from-file={path.removeprefix('secrets/')}" in document for path in named)
