@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import tomllib
 
@@ -125,3 +126,19 @@ def test_the_development_edge_reaches_the_application_beside_it(counted) -> None
         }
         assert let == {"to", "from"}, (cloud, let)
     counted("clouds", len(CLOUDS))
+
+
+def test_nothing_is_served_in_clear(counted) -> None:
+    """Stage and prod: TLS listeners only, and no other port in the Service or let in by the policy"""
+    for cloud, stage in itertools.product(CLOUDS, ("stage", "prod")):
+        manifests = rendered()[f"thalweg-edge.{cloud}.{stage}"]
+        listeners = tomllib.loads(one(manifests, "ConfigMap")["data"]["thalweg.toml"])["listener"]
+        assert listeners and all("tls" in listener for listener in listeners), (cloud, stage)
+        bound = {int(listener["bind"].rsplit(":", 1)[1]) for listener in listeners}
+        service = one(manifests, "Service", "thalweg-edge")["spec"]
+        pod = one(manifests, "Deployment")["spec"]["template"]["spec"]["containers"][0]["ports"]
+        named = {port["name"]: port["containerPort"] for port in pod}
+        assert {named.get(port["targetPort"], port["targetPort"]) for port in service["ports"]} == bound
+        clients, _ = one(manifests, "NetworkPolicy", "thalweg-edge")["spec"]["ingress"]
+        assert {port["port"] for port in clients["ports"]} == bound
+    counted("value sets", 2 * len(CLOUDS))
