@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 
 import test_ways
 import yaml
-from conftest import INFRA, ROOT
+from conftest import INFRA, ROOT, find_tool, run
+from edge import need_root
 from test_runbook import (
+    blocks,
     calls,
     edge_lines_parse,
     flags,
@@ -152,3 +156,42 @@ def test_values_named_exist(counted) -> None:
     for name in named:
         assert all(re.search(rf"\b{part}:", keys) for part in name.split(".")), name
     counted("values", len(named))
+
+
+# In one namespace the node with the announced address, in the other a client of it.
+NODE_AND_CLIENT = """
+set -eu
+trap 'ip netns delete "$NODE"; ip netns delete "$CLIENT"' EXIT
+ip netns add "$NODE"; ip netns add "$CLIENT"
+ip -n "$NODE" link add up0 type veth peer name up0 netns "$CLIENT"
+for space in "$NODE" "$CLIENT"; do ip -n "$space" link set lo up; ip -n "$space" link set up0 up; done
+ip -n "$NODE" address add 198.51.100.1/24 dev up0
+ip -n "$NODE" address add 192.0.2.80/32 dev lo
+ip -n "$CLIENT" address add 198.51.100.2/24 dev up0
+ip -n "$CLIENT" route add 192.0.2.80 via 198.51.100.1
+ip netns exec "$NODE" bash -euc "$RULES"
+ip netns exec "$NODE" bash -euc "$RULES"
+exec 3< <(ip netns exec "$NODE" "$PYTHON" -c "$LISTEN")
+read -r listening <&3
+ip netns exec "$CLIENT" "$PYTHON" -c 'import socket; socket.create_connection(("192.0.2.80", 443), 5)'
+read -r client <&3
+echo "$client"
+"""
+LISTEN = """
+import socket
+listener = socket.create_server(("0.0.0.0", 8443))
+listener.settimeout(10)
+print("listening", flush=True)
+print(listener.accept()[1][0], flush=True)
+"""
+
+
+def test_a_node_redirects_the_port_that_no_pod_can_bind() -> None:
+    """its rules, really loaded: 443 of the announced address arrives at 8443, with the client's own address"""
+    need_root()
+    for tool in ("nft", "ip"):
+        find_tool(tool)
+    (rules,) = [block for block in blocks(PAGE) if block.startswith("nft ")]
+    names = {name: f"thalweg-{os.getpid()}-{name.lower()}" for name in ("NODE", "CLIENT")}
+    done = run("bash", "-c", NODE_AND_CLIENT, RULES=rules, LISTEN=LISTEN, PYTHON=sys.executable, **names)
+    assert done.returncode == 0 and done.stdout == "198.51.100.2\n", done.stdout + done.stderr
