@@ -57,6 +57,10 @@ def test_no_volume_is_waited_for(tmp_path: pathlib.Path, counted) -> None:
     (container,) = prometheus["spec"]["template"]["spec"]["containers"]
     size = next(arg.partition("=")[2] for arg in container["args"] if "retention.size" in arg)
     assert giga(size) < 0.9 * giga(volumes(prometheus)["data"]["emptyDir"]["sizeLimit"])
+    # As long as any panel looks back.
+    kept_days = next(int(re.search(r"=(\d+)d$", arg)[1]) for arg in container["args"] if "retention.time" in arg)
+    panels = "".join(path.read_text() for path in (MONITORING / "dashboards").glob("*.json"))
+    assert kept_days > max(int(days) for days in re.findall(r"\[(\d+)d[\]:]", panels)) >= 30
 
     copy = tmp_path / "infra"
     for part in ("kustomize/monitoring", "monitoring"):
@@ -67,7 +71,9 @@ def test_no_volume_is_waited_for(tmp_path: pathlib.Path, counted) -> None:
     assert built.returncode == 0, built.stderr
     manifests = parsed(built.stdout)
     kept = one(manifests, "StatefulSet", "prometheus")
-    assert [claim["metadata"]["name"] for claim in kept["spec"]["volumeClaimTemplates"]] == ["data"]
+    (claim,) = kept["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "data"
+    assert giga(size) < 0.9 * giga(claim["spec"]["resources"]["requests"]["storage"])
     assert set(volumes(kept)) == {"config"}
     counted("manifests", validate({"volume": manifests}))
 
