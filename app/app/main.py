@@ -126,11 +126,15 @@ def _add_health(
     readiness = Readiness(settings.dependency_timeout_s, telemetry, stores)
     fail_file = settings.health_fail_file
 
+    def failing() -> bool:
+        return settings.health_fail or (fail_file is not None and os.path.exists(fail_file))
+
+    # At the scrape: whoever asks /metrics alone is told too.
+    telemetry.healthy.set_function(lambda: 0 if failing() else 1)
+
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})
     async def get_health() -> Response:
-        failing = settings.health_fail or (fail_file is not None and os.path.exists(fail_file))
-        telemetry.healthy.set(0 if failing else 1)
-        if failing:
+        if failing():
             return JSONResponse({"status": "unhealthy"}, 503)
         return JSONResponse({"status": "ok"})
 

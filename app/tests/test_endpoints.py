@@ -207,6 +207,18 @@ def test_metrics_count_by_route_template(line: str) -> None:
     assert line in answers(AWS, calls)[-1].text.splitlines()
 
 
+def test_a_scrape_alone_tells_whether_it_is_healthy(tmp_path: Path) -> None:
+    fail = tmp_path / "fail"
+
+    def scraped(settings: Settings) -> list[str]:
+        return answer(settings, "GET", "/metrics").text.splitlines()
+
+    assert "app_healthy 1.0" in scraped(Settings(health_fail_file=str(fail)))
+    fail.touch()
+    assert "app_healthy 0.0" in scraped(Settings(health_fail_file=str(fail)))
+    assert "app_healthy 0.0" in scraped(Settings(health_fail=True))
+
+
 @pytest.mark.parametrize(
     ("headers", "logged"),
     [

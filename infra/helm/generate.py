@@ -26,6 +26,8 @@ import yaml
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CHARTS = ("fastapi-app", "thalweg-edge")
+# As in templates/tests/bake.yaml.
+BAKE_MARGIN_S = 120
 # What the chart itself writes into the edge's configuration: not the user's to set.
 OWNED = {
     "": ("version", "include", "admin", "listener"),
@@ -100,6 +102,12 @@ def documented(values: str) -> Iterator[tuple[str, str]]:
         yield key, comment
 
 
+def patience(chart: str) -> str:
+    """What `helm test` of production must be told where its check outlasts helm's 5 minutes."""
+    stage = yaml.safe_load((HERE / chart / "values-prod.yaml").read_text(encoding="utf-8"))
+    return f" --timeout {stage['bake']['seconds'] + BAKE_MARGIN_S}s" if "bake" in stage else ""
+
+
 def readme_of(chart: str) -> str:
     directory = HERE / chart
     about = yaml.safe_load((directory / "Chart.yaml").read_text(encoding="utf-8"))
@@ -120,7 +128,7 @@ def readme_of(chart: str) -> str:
             "```",
             f"helm upgrade --install {chart} infra/helm/{chart} \\",
             f"  -f infra/helm/{chart}/values-aws.yaml -f infra/helm/{chart}/values-prod.yaml",
-            f"helm test {chart}",
+            f"helm test {chart}{patience(chart)}",
             "```",
             "",
             "One file for the cloud, then one for the stage; yours last. Beside values.yaml: "

@@ -154,9 +154,11 @@ def loaded(chart: str):
         return helm().Chart.load(str(copy))
 
 
-def templates(chart: str, values: dict[str, Any], name: str | None = None) -> dict[str, str]:
+def templates(
+    chart: str, values: dict[str, Any], name: str | None = None, namespace: str = "apps"
+) -> dict[str, str]:
     """Template path → text."""
-    return loaded(chart).render(values, name=name or chart, namespace="apps")
+    return loaded(chart).render(values, name=name or chart, namespace=namespace)
 
 
 def parsed(text: str) -> list[Manifest]:

@@ -160,7 +160,9 @@ def start_watchers(watched: World, hears: Receiver, folder: pathlib.Path) -> tup
         f"--storage.tsdb.path={folder}/data",
         f"--web.listen-address=127.0.0.1:{prometheus}",
         f"--rules.alert.resend-delay={shorter('1m')}",  # what fired before Alertmanager was found is sent again
+        "--enable-feature=expand-external-labels",  # Prometheus 3 does so unasked
         cwd=folder,
+        CLUSTER="here",
     )
     for name, port in (("Alertmanager", alertmanager), ("Prometheus", prometheus)):
         until(
@@ -206,6 +208,7 @@ def test_a_region_dies(tmp_path: pathlib.Path, receiver: Receiver, counted) -> N
         assert paged[0]["annotations"]["summary"].startswith(
             "Region us-east-1 (aws) is down"
         ), paged[0]
+        assert paged[0]["labels"]["cluster"] == "here", paged[0]
         until(
             "chat hears of it",
             lambda: receiver.alerts("chat", "firing", alertname="RegionDown", **place),

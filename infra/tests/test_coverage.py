@@ -9,7 +9,9 @@ import shutil
 import sys
 
 import pytest
+import yaml
 from conftest import INFRA, ROOT, run
+from edge import find_edge
 
 sys.path.insert(0, str(INFRA / "coverage"))
 import build  # noqa: E402
@@ -54,6 +56,27 @@ def test_what_rows_name_exists(counted) -> None:
     found = [f"{row.area}: {row.ids}: {name}" for row in build.rows() for name in wrong(row)]
     assert not found, "\n".join(found)
     counted("rows", len(build.rows()))
+
+
+def test_what_the_submission_names_exists(counted) -> None:
+    """submission.yml: its documents exist, its commands name what exists; the edge's own is run, the others' targets are asked of make"""
+    told = yaml.safe_load((ROOT / "submission.yml").read_text())
+    assert all((ROOT / file).stat().st_size for file in told["documents"].values())
+    for command in told["commands"]:
+        assert set(command) - {"after"} == {"claim", "run"}, command
+        words = command["run"].split()
+        if words[0] == "make":
+            assert run("make", "--dry-run", *words[1:]).returncode == 0, words
+            for only in (word.removeprefix("ONLY=") for word in words if word.startswith("ONLY=")):
+                file, name = INFRA_CHECK.fullmatch(only).group(1, 2)
+                assert f"def {name}(" in (INFRA / "tests" / file).read_text(), only
+        elif cargo := CARGO.fullmatch(command["run"]):
+            assert f"fn {cargo[3]}(" in (ROOT / "tests" / "tests" / f"{cargo[2]}.rs").read_text(), words
+        else:
+            assert words[0] == "target/debug/thalweg" and "-p thalweg-edge" in command["after"]
+            done = run(find_edge(), *words[1:])
+            assert done.returncode == 0, done.stdout + done.stderr
+    counted("commands", len(told["commands"]))
 
 
 def pairs() -> list[tuple[str, str]]:

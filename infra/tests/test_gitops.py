@@ -12,7 +12,21 @@ from typing import Any
 
 import pytest
 from conftest import INFRA, ROOT, find_tool, run
-from k8s import CHARTS, CLOUDS, HELM, SERVICES, Manifest, of_kind, one, parsed, rendered, validate
+from k8s import (
+    CHARTS,
+    CLOUDS,
+    HELM,
+    SERVICES,
+    STAGES,
+    Manifest,
+    of_kind,
+    one,
+    parsed,
+    rendered,
+    templates,
+    validate,
+    values_of,
+)
 
 GITOPS = INFRA / "gitops"
 SETS = ("regions", "edges", "services")
@@ -197,6 +211,19 @@ def test_bake_holds_the_wave_open():
     assert int(env["SECONDS"]) == 300 < pod["spec"]["activeDeadlineSeconds"]
     release = of_kind(cloud_releases("azure"), "HelmRelease")[0]["spec"]
     assert int(release["timeout"].removesuffix("m")) * 60 > pod["spec"]["activeDeadlineSeconds"]
+
+
+def test_helm_waits_for_the_bake(counted):
+    """`helm test` as the notes and the README have it outlasts the check of every stage"""
+    for stage in STAGES:
+        values = values_of("fastapi-app", "aws", stage)
+        texts = templates("fastapi-app", values)
+        deadline = one(rendered()[f"fastapi-app.aws.{stage}"], "Pod")["spec"]["activeDeadlineSeconds"]
+        assert deadline > values.get("bake", {"seconds": 10})["seconds"] + 60
+        assert f" --timeout {deadline}s" in texts["fastapi-app/templates/NOTES.txt"]
+    # Of production, the last.
+    assert f"helm test fastapi-app --timeout {deadline}s\n" in (HELM / "fastapi-app/README.md").read_text()
+    counted("stages", len(STAGES))
 
 
 def test_self_heal_leaves_the_drill_alone():

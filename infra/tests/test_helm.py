@@ -259,3 +259,20 @@ def test_rendered_config_passes_check(counted, tmp_path):
         checked += 1
     assert checked == len(CLOUDS) * len(STAGES) + len(TOGGLES["thalweg-edge"])
     counted("configurations", checked)
+
+
+# What a spot node is tainted with: by AKS itself; on GKE as its documentation has the node pool made; EKS taints none.
+SPOT = {
+    "azure": {"key": "kubernetes.azure.com/scalesetpriority", "value": "spot", "effect": "NoSchedule"},
+    "gcp": {"key": "cloud.google.com/gke-spot", "value": "true", "effect": "NoSchedule"},
+}
+
+
+def test_development_runs_on_spot_nodes(counted):
+    """In dev the application tolerates the taint of each cloud's spot nodes; in prod none"""
+    for cloud, taint in SPOT.items():
+        for stage, wanted in (("dev", True), ("prod", False)):
+            pod = one(rendered()[f"fastapi-app.{cloud}.{stage}"], "Deployment")["spec"]["template"]["spec"]
+            tolerated = any(taint.items() <= toleration.items() for toleration in pod.get("tolerations", []))
+            assert tolerated == wanted, (cloud, stage)
+    counted("clouds", len(SPOT))

@@ -176,7 +176,7 @@ def test_cloud_balancers():
         service = one(rendered()[f"thalweg-edge.{cloud}.prod"], "Service", "thalweg-edge")
         assert service["metadata"]["annotations"][key]
         assert service["spec"]["externalTrafficPolicy"] == "Local"
-        assert [port["port"] for port in service["spec"]["ports"]] == [80, 443]
+        assert [port["port"] for port in service["spec"]["ports"]] == [443]
 
 
 def test_no_two_ingresses_claim_the_same(counted):

@@ -11,7 +11,7 @@ import yaml
 from conftest import INFRA, find_tool, run
 from k8s import KUSTOMIZE, Manifest, of_kind, one, overlay, parsed, validate
 from relabel import relabel
-from test_monitoring import MONITORING, RULES, jobs, load, with_file_discovery
+from test_monitoring import MONITORING, RULES, jobs, known_to_amtool, load, with_file_discovery
 
 GIGA = {"GB": 10**9, "Gi": 2**30}
 
@@ -57,6 +57,10 @@ def test_no_volume_is_waited_for(tmp_path: pathlib.Path, counted) -> None:
     (container,) = prometheus["spec"]["template"]["spec"]["containers"]
     size = next(arg.partition("=")[2] for arg in container["args"] if "retention.size" in arg)
     assert giga(size) < 0.9 * giga(volumes(prometheus)["data"]["emptyDir"]["sizeLimit"])
+    # As long as any panel looks back.
+    kept_days = next(int(re.search(r"=(\d+)d$", arg)[1]) for arg in container["args"] if "retention.time" in arg)
+    panels = "".join(path.read_text() for path in (MONITORING / "dashboards").glob("*.json"))
+    assert kept_days > max(int(days) for days in re.findall(r"\[(\d+)d[\]:]", panels)) >= 30
 
     copy = tmp_path / "infra"
     for part in ("kustomize/monitoring", "monitoring"):
@@ -67,7 +71,9 @@ def test_no_volume_is_waited_for(tmp_path: pathlib.Path, counted) -> None:
     assert built.returncode == 0, built.stderr
     manifests = parsed(built.stdout)
     kept = one(manifests, "StatefulSet", "prometheus")
-    assert [claim["metadata"]["name"] for claim in kept["spec"]["volumeClaimTemplates"]] == ["data"]
+    (claim,) = kept["spec"]["volumeClaimTemplates"]
+    assert claim["metadata"]["name"] == "data"
+    assert giga(size) < 0.9 * giga(claim["spec"]["resources"]["requests"]["storage"])
     assert set(volumes(kept)) == {"config"}
     counted("manifests", validate({"volume": manifests}))
 
@@ -75,6 +81,8 @@ def test_no_volume_is_waited_for(tmp_path: pathlib.Path, counted) -> None:
 def test_what_is_mounted_is_taken(tmp_path: pathlib.Path, counted) -> None:
     """promtool and amtool take what the pods find in their folders: every rule file, the template, a place for every key"""
     mount("prometheus", tmp_path / "p")
+    (container,) = workload("prometheus")["spec"]["template"]["spec"]["containers"]
+    assert [variable["name"] for variable in container["env"]] == ["CLUSTER"], "its label `cluster` would be empty"
     config = yaml.safe_load((tmp_path / "p/prometheus.yml").read_text())
     assert config == load(MONITORING / "prometheus/prometheus.yml")
     plain = with_file_discovery(config)
@@ -87,9 +95,11 @@ def test_what_is_mounted_is_taken(tmp_path: pathlib.Path, counted) -> None:
     assert checked.stdout.count("rules found") == len(list(RULES.glob("*.yml"))), checked.stdout
 
     secrets = mount("alertmanager", tmp_path / "a")
+    config = (tmp_path / "a/alertmanager.yml").read_text()
+    (tmp_path / "a/alertmanager.yml").write_text(known_to_amtool(config))
     checked = run(find_tool("amtool"), "check-config", tmp_path / "a/alertmanager.yml")
     assert checked.returncode == 0 and "1 templates" in checked.stdout, checked.stdout + checked.stderr
-    named = set(re.findall(r"/etc/alertmanager/(secrets/[\w-]+)", (tmp_path / "a/alertmanager.yml").read_text()))
+    named = set(re.findall(r"/etc/alertmanager/(secrets/[\w-]+)", config))
     assert secrets == named
     document = (INFRA.parent / "docs/monitoring.md").read_text()
     assert all(f"--from-file={path.removeprefix('secrets/')}" in document for path in named)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pathlib
 import re
+import shutil
 from typing import Any
 
 import pytest
-from conftest import ROOT, run
-from k8s import CHARTS, Manifest, of_kind, one, render, values_of
+from conftest import ROOT, find_tool, run
+from k8s import CHARTS, STAGES, Manifest, of_kind, one, overlay, render, rendered, values_of
 from monitored import app_python
 from relabel import by_operator, kept, pod_meta, relabel
 from test_dashboards import APP_TARGET, EDGE_TARGET, expressions, rules
@@ -15,6 +17,7 @@ from test_monitoring import MONITORING, jobs, load
 
 JOBS = {"thalweg-edge": "thalweg", "fastapi-app": "fastapi"}
 PORTS = {"thalweg-edge": "9900", "fastapi-app": "8000"}
+DOCUMENT = ROOT / "docs" / "monitoring.md"
 TARGETS = {"thalweg-edge": EDGE_TARGET, "fastapi-app": APP_TARGET}
 
 
@@ -89,3 +92,48 @@ def test_probes_are_not_users(counted) -> None:
     assert len(left_out) == sum(text.count("app_request") - text.count("service:app_request") for text in asked)
     assert all(each == wanted for each in left_out), left_out
     counted("selectors", len(left_out))
+
+
+def takers(meta: dict[str, str]) -> list[str]:
+    """The jobs that take a pod."""
+    found = []
+    for name, job in jobs(load(MONITORING / "prometheus/prometheus.yml")).items():
+        if {role["role"] for role in job.get("kubernetes_sd_configs", [])} == {"pod"}:
+            found += [name] * (relabel(meta, job["relabel_configs"]) is not None)
+    return found
+
+
+def test_strangers_are_no_services(counted) -> None:
+    """Every pod of ours is taken by its own job, by charts, services and overlays; a stranger that asks is taken by none"""
+    workloads = [
+        (title, workload)
+        for title, manifests in (rendered() | {f"overlays/{s}": overlay(f"overlays/{s}") for s in STAGES}).items()
+        for workload in of_kind(manifests, "Deployment") + of_kind(manifests, "DaemonSet")
+        if workload["spec"]["template"]["metadata"].get("annotations")
+    ]
+    for title, workload in workloads:
+        meta = pod_meta(workload["spec"]["template"], "p-1", "apps", "10.1.2.3")
+        assert takers(meta) == [JOBS[title.split(".")[0]] if title.startswith("thalweg-edge") else "fastapi"], title
+    asks = {"prometheus.io/scrape": "true", "prometheus.io/port": "9121"}
+    stranger = {"metadata": {"labels": {"app.kubernetes.io/name": "redis"}, "annotations": asks}}
+    assert takers(pod_meta(stranger, "p-1", "apps", "10.1.2.3")) == []
+    counted("workloads", len(workloads))
+
+
+def test_one_without_cluster_wide_rights_asks_for_none(tmp_path: pathlib.Path, counted) -> None:
+    """namespaced.patch applies; what is left lists pods and services in named namespaces only, where the page gives rights"""
+    copy = tmp_path / "prometheus.yml"
+    shutil.copy(MONITORING / "prometheus/prometheus.yml", copy)
+    done = run(find_tool("patch"), copy, MONITORING / "prometheus/namespaced.patch")
+    assert done.returncode == 0 and "fuzz" not in done.stdout, done.stdout + done.stderr
+    config = load(copy)
+    rights = set(re.findall(r"kubectl -n (\S+) apply -f infra/monitoring/prometheus/rbac-namespace.yaml", DOCUMENT.read_text()))
+    discovered = config["scrape_configs"] + config["alerting"]["alertmanagers"]
+    asked = [way for job in discovered for way in job.get("kubernetes_sd_configs", [])]
+    for way in asked:
+        assert way["role"] != "node" and set(way["namespaces"]["names"]) <= rights, way
+    whole = load(MONITORING / "prometheus/prometheus.yml")
+    assert set(jobs(whole)) - set(jobs(config)) == {"kubernetes-nodes", "kubernetes-cadvisor"}
+    for name, job in jobs(config).items():
+        assert job["relabel_configs"] == jobs(whole)[name]["relabel_configs"]
+    counted("ways", len(asked))

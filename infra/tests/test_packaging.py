@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -194,3 +195,41 @@ def test_bill_of_materials(tmp_path: pathlib.Path, counted) -> None:
     wanted = {(crate["name"], crate["version"]) for crate in locked if "source" in crate}
     assert wanted <= named, sorted(wanted - named)[:10]
     counted("crates", len(wanted))
+
+
+def test_a_renewed_pair_is_checked_before_the_restart(tmp_path: pathlib.Path) -> None:
+    """The runbook's lines for a certificate on a VM, really run: a good pair restarts, one that does not match does not"""
+    live, bin_ = tmp_path / "live", tmp_path / "bin"
+    for folder in (live, bin_):
+        folder.mkdir()
+    (bin_ / "thalweg").symlink_to(find_edge())
+    (bin_ / "systemctl").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/restarted\n')
+    (bin_ / "systemctl").chmod(0o755)
+    page = (ROOT / "docs" / "clouds.md").read_text()
+    names = re.findall(r"^LoadCredential=([\w.]+):/etc/letsencrypt/live/api.example.com/([\w.]+)$", page, re.M)
+    paths = [f"${{CREDENTIALS_DIRECTORY}}/{name}" for name, _ in names]
+    assert len(paths) == 2 and all(f"`{path}`" in page for path in paths)
+    listener = f"""
+[[listener]]
+name = "secure"
+bind = "127.0.0.1:8443"
+[listener.tls]
+certificates = [{{ cert = "{paths[0]}", key = "{paths[1]}" }}]
+"""
+    (tmp_path / "thalweg.toml").write_text((PACKAGING / "thalweg.toml").read_text() + listener)
+    section = (ROOT / "RUNBOOK.md").read_text().split("\n## Certificate\n")[1].split("\n## ")[0]
+    (block,) = [text for text in re.findall(r"```sh\n(.*?)```", section, re.DOTALL) if "systemctl" in text]
+    block = block.replace("/etc/letsencrypt/live/api.example.com", str(live))
+    block = block.replace("/etc/thalweg/thalweg.toml", str(tmp_path / "thalweg.toml"))
+    path = f"{bin_}:{os.environ['PATH']}"
+    for key, verdict in (("privkey", 0), ("other", 1)):
+        ok(
+            run(
+                find_tool("openssl"), "req", "-x509", "-nodes", "-subj", "/CN=api.example.com",
+                "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                "-keyout", live / f"{key}.pem", "-out", live / "fullchain.pem",
+            )
+        )  # fmt: skip
+        done = run("bash", "-ec", block, PATH=path, TMPDIR=str(tmp_path))
+        assert bool(done.returncode) == bool(verdict), done.stdout + done.stderr
+    assert (tmp_path / "restarted").read_text() == "restart thalweg\n"

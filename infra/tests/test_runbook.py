@@ -12,13 +12,15 @@ import pathlib
 import re
 import shutil
 import tempfile
+import textwrap
 
 import test_gitops
+import yaml
 from conftest import ROOT, run
 from edge import find_edge
 
 RUNBOOK = ROOT / "RUNBOOK.md"
-RECORDED = tuple("thalweg kubectl helm systemctl curl openssl apt-get sleep docker".split())
+RECORDED = tuple("thalweg kubectl helm flux nft systemctl curl openssl apt-get sleep docker".split())
 SCRIPTS = ("infra/gitops/drill.sh", "infra/packaging/build-deb.sh")
 SITUATIONS = (
     "Region loss",
@@ -325,6 +327,29 @@ def test_make_targets_and_addresses_exist(counted) -> None:
     counted("names", len(targets | paths | variables))
 
 
+def test_a_region_is_taken_out_where_nobody_puts_it_back(counted) -> None:
+    """its values dial one pool down and keep the rest; Flux is suspended before helm, and resumed"""
+    import k8s
+
+    section = RUNBOOK.read_text().split("## Take a region out by hand")[1].split("\n## ")[0]
+    order = [section.index(word) for word in ("commit it", "suspend helm", "helm upgrade", "resume helm")]
+    assert order == sorted(order)
+    told = yaml.safe_load(textwrap.dedent(re.search(r"```yaml\n(.*?)```", section, re.DOTALL)[1]))
+    (committed,) = re.findall(r"`(infra/helm/\S+\.yaml)`", section)
+    used = {name for app in test_gitops.applications() for name in app["spec"]["source"]["helm"]["valueFiles"]}
+    assert (ROOT / committed).name in used
+    for cloud in k8s.CLOUDS:
+        before = k8s.merge(k8s.loaded("thalweg-edge").values, k8s.values_of("thalweg-edge", cloud, "prod"))
+        after = k8s.merge(before, told)["config"]["route"]["all"]["pools"]
+        assert [pool.get("dial", 100) for pool in after] == [0, 100, 100]
+        assert {pool["pool"] for pool in after} == set(before["config"]["pool"])
+    for words in of("flux"):
+        assert words[4] in ("suspend", "resume") and words[5] == "helmrelease", words
+        releases = test_gitops.cloud_releases(words[6].rsplit("-", 1)[1])
+        assert k8s.one(releases, "HelmRelease", words[6])["metadata"]["namespace"] == words[3]
+    counted("flux lines", len(of("flux")))
+
+
 def test_metrics_exist(counted) -> None:
     """every metric that it names is one the edge declares"""
     text = RUNBOOK.read_text()
@@ -338,14 +363,16 @@ def test_metrics_exist(counted) -> None:
     counted("metrics", len(named))
 
 
+def anchors(document: pathlib.Path) -> set[str]:
+    titles = re.findall(r"^##+ (.+)$", document.read_text(), re.M)
+    return {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 def test_headings_that_are_linked_exist(counted) -> None:
     """every link leads somewhere"""
-    text = RUNBOOK.read_text()
-    anchors = {
-        re.sub(r"[^a-z0-9 -]", "", line.lower()).replace(" ", "-")
-        for line in re.findall(r"^## (.+)$", text, re.M)
-    }
-    links = re.findall(r"\]\(([^)]+)\)", text)
+    links = re.findall(r"\]\(([^)]+)\)", RUNBOOK.read_text())
     for link in links:
-        assert link[1:] in anchors if link.startswith("#") else (ROOT / link).exists(), link
+        path, _, heading = link.partition("#")
+        target = ROOT / path if path else RUNBOOK
+        assert target.exists() and (not heading or heading in anchors(target)), link
     counted("links", len(links))

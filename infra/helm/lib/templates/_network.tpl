@@ -32,6 +32,9 @@
     - namespaceSelector:
         matchLabels:
           kubernetes.io/metadata.name: kube-system
+    # No pods, so no selector finds them: Google's Cloud DNS, and NodeLocal DNSCache.
+    - ipBlock: { cidr: 169.254.169.254/32 }
+    - ipBlock: { cidr: 169.254.20.10/32 }
   ports:
     - { port: 53, protocol: UDP }
     - { port: 53, protocol: TCP }
