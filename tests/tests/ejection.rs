@@ -11,7 +11,8 @@ use bytes::Bytes;
 use common::{hammer, on_one_port, sentences, until_ejected, until_known};
 use serde_json::Value;
 use thalweg_testkit::{
-    Behaviour, Client, Conf, Dns, Edge, Endpoint, Health, Load, Records, eventually, get, stays,
+    Authority, Behaviour, Client, Conf, Dns, Edge, Endpoint, Health, Load, Records, Relay, Weather,
+    eventually, get, server_config, stays,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -331,6 +332,60 @@ fn clients_that_go_away_convict_nobody() {
     });
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     assert_eq!(get(edge.web(), "/").endpoint(), "a");
+}
+
+#[test]
+fn a_client_that_is_slow_to_upload_makes_nobody_late() {
+    let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
+    until_known(&edge, &endpoints[..1]);
+    endpoints[0].forget();
+    let mut client = Client::connect(edge.web());
+    for _ in 0..5 {
+        client.send("POST /upload HTTP/1.1\r\nhost: api.test\r\ncontent-length: 1\r\n\r\n");
+        let hits = endpoints[0].hits();
+        stays("the endpoint waits for the body", Duration::from_millis(250), || endpoints[0].hits() == hits);
+        client.send("x");
+        assert_eq!(client.reply("POST").expect("an answer").endpoint(), "a");
+    }
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    eventually("what is usual has been told again", SOON, || {
+        edge.endpoint(endpoints[0].addr())["p95_us"].as_u64().is_some_and(|usual| usual < 200_000)
+    });
+}
+
+#[test]
+fn a_far_endpoint_is_not_late_for_connecting_anew() {
+    let (ours, round_trip) = (Authority::new("ours"), Duration::from_millis(80));
+    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
+    let near = Endpoint::start("near");
+    let way = Relay::to(far.addr());
+    way.weather(Weather { delay: round_trip / 2, connect: round_trip, ..Weather::default() });
+    let addr = way.open();
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw("[probe.calm]\npath = \"/health\"\ninterval = \"500ms\"\ntimeout = \"3s\"")
+        .raw(&format!(
+            "[pool.p0]\nprobe = \"calm\"\nendpoints = [{{ address = \"{addr}\", tls = {{ sni = \"api.test\", verify = false }} }}]"
+        ))
+        .pool("p1", &[near.addr()], "")
+        .route("all", "failover", &["p0", "p1"], AT_ONCE)
+        .raw("[eject]\nbase = \"300ms\"");
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    eventually("its usual time is known", SOON * 2, || {
+        hammer(edge.web(), 2, 20);
+        !edge.endpoint(addr)["p95_us"].is_null()
+    });
+    // Going down closes its idle connections: the requests of its probation have to connect.
+    far.behave(Behaviour::Status(500));
+    hammer(edge.web(), 1, 5);
+    eventually("it is ejected", SOON, || !edge.events_of("ejected").is_empty());
+    far.behave(Behaviour::Serve);
+    let load = Load::to(edge.web()).rate(40.0).start();
+    eventually("clear again", SOON, || edge.ejection(addr) == "clear");
+    eventually("and back at work", SOON, || load.last(20).iter().all(|shot| shot.by == "far"));
+    load.stop().assert_none_failed("a far region's return");
+    assert_eq!(edge.events_of("ejected").len(), 1, "{:?}", edge.events_of("ejected"));
 }
 
 #[test]

@@ -366,14 +366,14 @@ impl Peer {
         self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
-    /// A request ended there; `first_byte` is the time to the head of its answer, if one came.
-    pub fn leave(&self, outcome: Outcome, first_byte: Option<Duration>) {
+    /// A request ended there; `took` is the time to the head of its answer, as far as that says something.
+    pub fn leave(&self, outcome: Outcome, took: Option<Duration>) {
         self.exit();
         if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
             cell.bump();
         }
         let known = self.latency_us.get();
-        let sample = match (outcome, first_byte) {
+        let sample = match (outcome, took) {
             (Outcome::Ok, Some(span)) => u32::try_from(micros(span)).unwrap_or(u32::MAX),
             (Outcome::ClientGone, _) | (Outcome::Ok, None) => return,
             // A failure is a slow answer, so that fast errors never look fast.

@@ -61,7 +61,11 @@ pub struct Attempt {
     pub peer: Rc<Peer>,
     /// When it began.
     pub started: Tick,
-    first_byte: Cell<Option<Duration>>,
+    /// When its request was handed to a connection: what came before is the distance, not the endpoint.
+    ready: Cell<Tick>,
+    answered: Cell<bool>,
+    /// How long the endpoint took to answer; unknown if it did so before the end of the upload.
+    took: Cell<Option<Duration>>,
     open: Cell<bool>,
     /// The keeper has heard about it: each attempt is evidence once.
     judged: Cell<bool>,
@@ -76,29 +80,46 @@ impl Attempt {
         Self {
             peer,
             started: now,
-            first_byte: Cell::new(None),
+            ready: Cell::new(now),
+            answered: Cell::new(false),
+            took: Cell::new(None),
             open: Cell::new(true),
             judged: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
         }
     }
 
+    /// There is a connection for it.
+    pub fn ready(&self, now: Tick) {
+        self.ready.set(now);
+    }
+
+    /// Since when its endpoint has been the one that is waited for: it has a connection, and the upload ended then.
+    #[must_use]
+    pub fn waiting_since(&self, upload_ended: Tick) -> Tick {
+        upload_ended.max(self.ready.get())
+    }
+
     /// The head of the answer came.
-    pub fn head(&self, now: Tick) {
-        let span = now.since(self.started);
-        self.first_byte.set(Some(span));
-        self.peer.meters.first_byte.record(span);
-        self.peer.account().spans.record(span);
-        if self.peer.late_after().is_some_and(|late| span > late) {
+    pub fn head(&self, upload_ended: Option<Tick>, now: Tick) {
+        self.answered.set(true);
+        self.peer.meters.first_byte.record(now.since(self.started));
+        // Before the end of the upload nobody can say for whom it was waited.
+        let Some(ended) = upload_ended else { return };
+        let took = now.since(self.waiting_since(ended));
+        self.took.set(Some(took));
+        self.peer.account().spans.record(took);
+        if self.peer.late_after().is_some_and(|late| took > late) {
             self.blame(Fault::Late, now);
         }
     }
 
     /// When its first byte will be late, if one can say.
     #[must_use]
-    pub fn late_at(&self, waiting_since: Tick) -> Option<Tick> {
-        let known = !self.judged.get() && self.first_byte.get().is_none();
-        self.peer.late_after().filter(|_| known).map(|late| waiting_since.after(late))
+    pub fn late_at(&self, upload_ended: Tick) -> Option<Tick> {
+        let known = !self.judged.get() && !self.answered.get();
+        let late = self.peer.late_after().filter(|_| known)?;
+        Some(self.waiting_since(upload_ended).after(late))
     }
 
     /// It speaks against the endpoint: the keeper hears it now, not when the attempt ends.
@@ -129,7 +150,7 @@ impl Attempt {
             Outcome::Timeout => self.blame(Fault::Timeout, now),
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
-        self.peer.leave(outcome, self.first_byte.get());
+        self.peer.leave(outcome, self.took.get());
     }
 }
 

@@ -120,7 +120,7 @@ impl Journey {
 
     pub(super) fn answered(&mut self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
         let now = self.local.now();
-        attempt.head(now);
+        attempt.head(self.upload.ended.get(), now);
         self.ledger.first_byte = Some(now.since(self.ledger.started));
         let status = response.status();
         if !status.is_server_error() {

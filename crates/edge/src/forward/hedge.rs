@@ -79,7 +79,8 @@ impl Journey {
         match self.upload.ended.get() {
             Some(ended) => self.vigil.until(self.next_alarm(attempt, &watch, ended)),
             None => {
-                let patience = self.next_alarm(attempt, &watch, attempt.started).since(attempt.started);
+                let ready = attempt.waiting_since(attempt.started);
+                let patience = self.next_alarm(attempt, &watch, ready).since(ready);
                 self.upload.patience.set(patience);
                 self.vigil.silent_for(self.rules.timeouts.idle);
             }
@@ -146,21 +147,21 @@ impl Journey {
             return Err(RelayError::ShuttingDown);
         }
         let Some(ended) = self.upload.ended.get() else { return Err(RelayError::UploadIdle) };
-        let (now, base) = (self.local.now(), ended.max(attempt.started));
+        let now = self.local.now();
         let times = self.rules.timeouts;
         // Set for what comes next first: whoever goes on waiting is woken then.
         self.vigil.until(self.next_alarm(attempt, watch, ended));
         if ended.after(times.total) <= now {
             return Err(RelayError::Total);
         }
-        if base.after(times.first_byte) <= now {
+        if ended.max(attempt.started).after(times.first_byte) <= now {
             self.vigil.until(ended.after(times.total));
             return Err(RelayError::FirstByte);
         }
-        if attempt.late_at(base).is_some_and(|late| late <= now) {
+        if attempt.late_at(ended).is_some_and(|late| late <= now) {
             attempt.blame(Fault::Late, now);
         }
-        if watch.look.unwrap_or(base.after(LOOK)) <= now {
+        if watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK)) <= now {
             watch.look = Some(now.after(LOOK));
             if exit.socket.get().is_some_and(kernel::is_dead) {
                 // Its siblings in the pool went the same way.
@@ -171,7 +172,7 @@ impl Journey {
                 }
             }
         }
-        let hedge = !watch.hedged && self.hedge_at(attempt, watch, base) <= now;
+        let hedge = !watch.hedged && self.hedge_at(attempt, watch, ended) <= now;
         watch.hedged |= hedge;
         self.vigil.until(self.next_alarm(attempt, watch, ended));
         Ok(hedge)
@@ -179,16 +180,15 @@ impl Journey {
 
     /// The next deadline of a wait for a head, for an upload that ended then.
     fn next_alarm(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
-        let base = ended.max(attempt.started);
         let times = self.rules.timeouts;
-        let end = base.after(times.first_byte).min(ended.after(times.total));
-        let hedge = (!watch.hedged).then(|| self.hedge_at(attempt, watch, base));
-        let look = watch.look.unwrap_or(base.after(LOOK));
-        [attempt.late_at(base), hedge, Some(look)].into_iter().flatten().fold(end, Tick::min)
+        let end = ended.max(attempt.started).after(times.first_byte).min(ended.after(times.total));
+        let hedge = (!watch.hedged).then(|| self.hedge_at(attempt, watch, ended));
+        let look = watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK));
+        [attempt.late_at(ended), hedge, Some(look)].into_iter().flatten().fold(end, Tick::min)
     }
 
-    fn hedge_at(&self, attempt: &Attempt, watch: &Watch, base: Tick) -> Tick {
-        let late = base.after(attempt.peer.late_after().unwrap_or(HEDGE_BLIND));
+    fn hedge_at(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
+        let late = attempt.waiting_since(ended).after(attempt.peer.late_after().unwrap_or(HEDGE_BLIND));
         watch.again.map_or(late, |again| again.max(late))
     }
 
@@ -238,7 +238,7 @@ impl Journey {
             Heard::Failed(error) => _ = self.unanswered(attempt, error),
             Heard::Answer(_) | Heard::Rival(_) => {
                 let now = self.local.now();
-                attempt.head(now);
+                attempt.head(self.upload.ended.get(), now);
                 attempt.end(Outcome::ServerError, now);
             }
         }
@@ -280,6 +280,7 @@ async fn run_rival(
         let peer = &attempt.peer;
         let mut link = reach::reach(peer, connect, attempt.started).await.map_err(RivalError::Reach)?;
         loop {
+            attempt.ready(peer.now());
             match link.sender.try_send_request(request).await {
                 Ok(response) => return Ok((link, response)),
                 Err(failure) => match relay::unanswered(failure, &upload) {

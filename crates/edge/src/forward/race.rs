@@ -55,9 +55,14 @@ impl Journey {
         self.connected(attempt, result)
     }
 
+    fn reached(&self, attempt: Attempt, link: Link) -> Reached {
+        attempt.ready(self.local.now());
+        Reached { attempt, link }
+    }
+
     fn connected(&self, attempt: Attempt, result: Result<Link, ReachError>) -> Result<Reached, Failed> {
         match result {
-            Ok(link) => Ok(Reached { attempt, link }),
+            Ok(link) => Ok(self.reached(attempt, link)),
             Err(error) => Err(self.unreached(&attempt, &error)),
         }
     }
@@ -84,7 +89,7 @@ impl Journey {
                         self.tried.retain(|tried| tried.endpoint != other.peer.id);
                         self.ledger.steered = own;
                         self.count_hedge("connect_lost");
-                        return Ok(Reached { attempt, link });
+                        return Ok(self.reached(attempt, link));
                     }
                     Err(error) => failed = Some(error),
                 },
@@ -95,7 +100,7 @@ impl Journey {
                             None => self.outrun(&attempt),
                         }
                         self.count_hedge("connect_won");
-                        return Ok(Reached { attempt: other, link });
+                        return Ok(self.reached(other, link));
                     }
                     Err(error) => {
                         let _ = self.unreached(&other, &error);
@@ -131,7 +136,10 @@ impl Journey {
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
                     link = match reach::open(&attempt.peer, connect, now).await {
-                        Ok(link) => link,
+                        Ok(link) => {
+                            attempt.ready(self.local.now());
+                            link
+                        }
                         Err(error) => {
                             // Never sent, so it is still ours to send elsewhere.
                             self.head = Some(request.into_parts().0);
