@@ -354,6 +354,31 @@ fn a_client_that_is_slow_to_upload_makes_nobody_late() {
 }
 
 #[test]
+fn clients_that_stall_their_uploads_under_an_early_answer_convict_nobody() {
+    let idle = "timeouts = { idle = \"1s\" }";
+    let (edge, endpoints) = regions(2, "failover", idle, "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
+    let stalled: Vec<Client> = (0..3)
+        .map(|_| {
+            let mut client = Client::connect(edge.web());
+            client.send("POST /echo HTTP/1.1\r\nhost: api.test\r\ncontent-length: 10\r\n\r\nabc");
+            assert_eq!(client.head().expect("an early head").header("x-endpoint"), Some("a"));
+            client
+        })
+        .collect();
+    eventually("all are cut", SOON, || edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]) == 0.0);
+    let ended =
+        |outcome| edge.metric("thalweg_endpoint_requests_total", &[("pool", "p0"), ("outcome", outcome)]);
+    assert_eq!((ended("client_gone"), ended("timeout")), (3.0, 0.0));
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    drop(stalled);
+    // Silence in the middle of an answer whose request is complete is the endpoint's.
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
+    endpoints[0].behave(Behaviour::Raw(Bytes::from(half)));
+    Client::connect(edge.web()).ask("POST", "/echo", "", b"x").expect_err("a cut answer");
+    assert_eq!(until_ejected(&edge, &endpoints[0])["fault"], "timeout");
+}
+
+#[test]
 fn a_far_endpoint_is_not_late_for_connecting_anew() {
     let (ours, round_trip) = (Authority::new("ours"), Duration::from_millis(80));
     let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));

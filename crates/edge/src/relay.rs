@@ -132,9 +132,9 @@ impl Relaying {
         }
     }
 
-    fn fail(&mut self, outcome: Outcome) {
+    fn fail(&mut self, outcome: Outcome, error: &'static str) {
         self.attempt.end(outcome, self.ledger.now());
-        self.ledger.cut(outcome.as_str());
+        self.ledger.cut(error);
         self.link = None;
     }
 }
@@ -179,11 +179,17 @@ impl Body for AnswerBody {
                 // An upload that breaks off ends the exchange too; the endpoint is not to blame for it.
                 let upload = &relaying.upload;
                 let broke_off = upload.client_failed.get() || upload.too_large.get();
-                relaying.fail(if broke_off { Outcome::ClientGone } else { Outcome::Reset });
+                let outcome = if broke_off { Outcome::ClientGone } else { Outcome::Reset };
+                relaying.fail(outcome, outcome.as_str());
                 Poll::Ready(Some(Err(CutError::Reset)))
             }
             Poll::Pending if relaying.vigil.poll(cx).is_ready() => {
-                relaying.fail(Outcome::Timeout);
+                // An endpoint that answers as the upload comes is silent because its client is.
+                let outcome = match relaying.upload.client_is_due.get() {
+                    true => Outcome::ClientGone,
+                    false => Outcome::Timeout,
+                };
+                relaying.fail(outcome, Outcome::Timeout.as_str());
                 Poll::Ready(Some(Err(CutError::Idle)))
             }
             Poll::Pending => Poll::Pending,
