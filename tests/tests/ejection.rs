@@ -354,6 +354,57 @@ fn a_client_that_is_slow_to_upload_makes_nobody_late() {
 }
 
 #[test]
+fn an_edge_that_stood_still_blames_itself() {
+    let (edge, endpoints) = regions(2, "failover", "", FOR_GOOD);
+    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(30))));
+    until_known(&edge, &endpoints[..1]);
+    let load = Load::to(edge.web()).rate(200.0).start();
+    for _ in 0..3 {
+        let done = load.done();
+        eventually("some traffic", SOON, || load.done() > done + 100);
+        edge.freeze();
+        stays("a pause", Duration::from_millis(200), || edge.ended().is_none());
+        edge.thaw();
+    }
+    let done = load.done();
+    eventually("some more traffic", SOON, || load.done() > done + 100);
+    let report = load.stop();
+    report.assert_none_failed("an edge that stood still");
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    assert_eq!(report.by().get("a"), Some(&report.shots.len()), "{:?}", report.by());
+}
+
+#[test]
+fn connects_that_ran_out_of_time_while_the_edge_stood_still_convict_nobody() {
+    let ours = Authority::new("ours");
+    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
+    far.behave(Behaviour::CloseAfterEach);
+    let way = Relay::to(far.addr());
+    way.weather(Weather { connect: Duration::from_millis(100), ..Weather::default() });
+    let (addr, near) = (way.open(), Endpoint::start("near"));
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw(&format!(
+            "[pool.p0]\nendpoints = [{{ address = \"{addr}\", tls = {{ sni = \"api.test\", verify = false }} }}]"
+        ))
+        .pool("p1", &[near.addr()], "# no probe")
+        .route("all", "failover", &["p0", "p1"], "timeouts = { connect = \"400ms\" }")
+        .raw("[eject]\nconsecutive_failures = 3\nbase = \"60s\"");
+    let edge = Edge::start(&conf);
+    let load = Load::to(edge.web()).rate(100.0).start();
+    eventually("some traffic", SOON, || load.done() > 50);
+    edge.freeze();
+    stays("a pause longer than the limit", Duration::from_millis(600), || edge.ended().is_none());
+    edge.thaw();
+    let done = load.done();
+    eventually("some more traffic", SOON, || load.done() > done + 100);
+    load.stop().assert_none_failed("an edge that stood still");
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    let failed = [("pool", "p0"), ("outcome", "connect_failed")];
+    println!("{} connects ran out of time", edge.metric("thalweg_endpoint_requests_total", &failed));
+}
+
+#[test]
 fn clients_that_stall_their_uploads_under_an_early_answer_convict_nobody() {
     let idle = "timeouts = { idle = \"1s\" }";
     let (edge, endpoints) = regions(2, "failover", idle, "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");

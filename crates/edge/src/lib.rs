@@ -18,6 +18,7 @@ pub mod account;
 pub mod budget;
 mod coalesce;
 pub mod conn;
+pub mod home;
 mod kernel;
 pub mod meters;
 pub mod path;

@@ -16,9 +16,10 @@ use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     account::Account,
+    home::Home,
     meters::{Cell as Count, Histogram, Meters, Series},
     settle::Outcome,
-    shared::{Shared, Suspicion, UpstreamTls},
+    shared::{Suspicion, UpstreamTls},
     telemetry,
     tunnel::Exit,
     upload::UploadBody,
@@ -30,17 +31,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
 /// Gap between requests of a trickle, over all workers: those that can be sent again, and the others.
 const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
-
-/// The worker in which a peer lives.
-#[derive(Debug)]
-pub struct Home {
-    /// What all share.
-    pub shared: Arc<Shared>,
-    /// Which worker.
-    pub worker: usize,
-    /// Its coarse clock.
-    pub clock: Rc<Cell<Tick>>,
-}
 
 /// One endpoint as one worker sees it.
 #[derive(Debug)]
@@ -163,15 +153,6 @@ impl Drop for InUse {
     }
 }
 
-impl Home {
-    /// The worker's meters.
-    #[must_use]
-    pub fn meters(&self) -> &Meters {
-        static NONE: Meters = Meters::none();
-        self.shared.meters.get(self.worker).unwrap_or(&NONE)
-    }
-}
-
 impl Peer {
     /// An endpoint that was just laid out.
     #[must_use]
@@ -275,6 +256,11 @@ impl Peer {
     /// A request of its trickle goes there.
     pub fn trickle(&self) {
         self.trickled.set(self.home.clock.get());
+    }
+
+    /// How long the worker stood still, all in all.
+    pub fn stalled(&self) -> Duration {
+        self.home.stalled.get()
     }
 
     /// The worker's exact clock.

@@ -63,6 +63,8 @@ pub struct Attempt {
     pub started: Tick,
     /// When its request was handed to a connection: what came before is the distance, not the endpoint.
     ready: Cell<Tick>,
+    /// How long the worker had stood still by then.
+    stalled: Cell<Duration>,
     answered: Cell<bool>,
     /// How long the endpoint took to answer; unknown if it did so before the end of the upload.
     took: Cell<Option<Duration>>,
@@ -78,9 +80,10 @@ impl Attempt {
     pub fn new(peer: Rc<Peer>, now: Tick) -> Self {
         peer.enter();
         Self {
-            peer,
             started: now,
             ready: Cell::new(now),
+            stalled: Cell::new(peer.stalled()),
+            peer,
             answered: Cell::new(false),
             took: Cell::new(None),
             open: Cell::new(true),
@@ -92,12 +95,18 @@ impl Attempt {
     /// There is a connection for it.
     pub fn ready(&self, now: Tick) {
         self.ready.set(now);
+        self.stalled.set(self.peer.stalled());
     }
 
     /// Since when its endpoint has been the one that is waited for: it has a connection, and the upload ended then.
+    /// Later by the time in which this edge itself stood still.
     #[must_use]
     pub fn waiting_since(&self, upload_ended: Tick) -> Tick {
-        upload_ended.max(self.ready.get())
+        upload_ended.max(self.ready.get()).after(self.stood_still())
+    }
+
+    fn stood_still(&self) -> Duration {
+        self.peer.stalled().saturating_sub(self.stalled.get())
     }
 
     /// The head of the answer came.
@@ -124,7 +133,10 @@ impl Attempt {
 
     /// It speaks against the endpoint: the keeper hears it now, not when the attempt ends.
     pub fn blame(&self, fault: Fault, now: Tick) {
-        if fault == Fault::Local || self.judged.replace(true) {
+        // A time that ran out while this edge stood still says nothing either.
+        let local = fault == Fault::Local
+            || (fault == Fault::Timeout && self.stood_still() > now.since(self.started) / 2);
+        if local || self.judged.replace(true) {
             return;
         }
         let account = self.peer.account();
