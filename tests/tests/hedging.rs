@@ -4,7 +4,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{alone, until_ejected, until_known};
+use common::{alone, hammer, until_ejected, until_known};
 use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Load, Reply, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -149,6 +149,29 @@ fn a_leader_that_answers_after_all_wins_and_its_rival_is_cancelled() {
         "a",
         "the connection to the client is in step"
     );
+}
+
+#[test]
+fn a_rival_that_was_not_needed_keeps_its_share_of_the_pool() {
+    let endpoints = [Endpoint::start("x"), Endpoint::start("y")];
+    let conf = Conf::new()
+        .edge("workers = 1")
+        .listener("web", "")
+        .pool("p", &[endpoints[0].addr(), endpoints[1].addr()], "")
+        .route("all", "failover", &["p"], HEDGE)
+        .raw(PATIENT);
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    until_known(&edge, &endpoints);
+    // Both: who leads has begun earlier, and wins.
+    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(300))));
+    let (reply, _) = ask(&mut Client::connect(edge.web()), "GET", "/", b"");
+    assert_eq!((reply.status, hedges(&edge, "lost")), (200, 1.0));
+    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Serve));
+    let rival = endpoints.iter().find(|endpoint| endpoint.name() != reply.endpoint()).expect("one of two");
+    eventually("it was cancelled", SOON, || rival.abandoned() == 1);
+    let served = hammer(edge.web(), 1, 200);
+    assert!(served.get(rival.name()) > Some(&60), "{} had to wait for nothing: {served:?}", rival.name());
 }
 
 #[test]

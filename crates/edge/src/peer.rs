@@ -361,7 +361,11 @@ impl Peer {
         let known = self.latency_us.get();
         let sample = match (outcome, took) {
             (Outcome::Ok, Some(span)) => u32::try_from(micros(span)).unwrap_or(u32::MAX),
-            (Outcome::ClientGone, _) | (Outcome::Ok, None) => return,
+            (Outcome::Cancelled, Some(waited)) => {
+                known.max(u32::try_from(micros(waited)).unwrap_or(u32::MAX))
+            }
+            // A rival that was not needed has not been slow.
+            (Outcome::ClientGone, _) | (Outcome::Ok | Outcome::Cancelled, None) => return,
             // A failure is a slow answer, so that fast errors never look fast.
             _ => known.saturating_mul(10).clamp(1_000_000, 10_000_000),
         };

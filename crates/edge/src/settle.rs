@@ -145,6 +145,13 @@ impl Attempt {
         self.peer.suspect(fault, self.started, now);
     }
 
+    /// Its rival answered first: no error, but evidence; and it is as slow as it has been waited for, at least.
+    pub fn outrun(&self, upload_ended: Option<Tick>, now: Tick) {
+        self.blame(Fault::Late, now);
+        self.took.set(upload_ended.map(|ended| now.since(self.waiting_since(ended))));
+        self.end(Outcome::Cancelled, now);
+    }
+
     /// What it counts as if nobody says otherwise.
     pub fn presume(&self, outcome: Outcome) {
         self.presumed.set(outcome);

@@ -250,6 +250,8 @@ impl Journey {
         match result {
             Ok((link, response)) if alone || !response.status().is_server_error() => {
                 self.count_hedge("won");
+                // From here on nobody but its client can cut it short.
+                attempt.presume(Outcome::ClientGone);
                 Some(Heard::Rival(Box::new((steered, attempt, link, response))))
             }
             Ok(_) => {

@@ -3,7 +3,7 @@
 
 use std::{pin::Pin, pin::pin, rc::Rc};
 
-use thalweg_core::{Fault, Reason};
+use thalweg_core::Reason;
 use tokio::time::timeout;
 
 use super::{
@@ -174,11 +174,8 @@ impl Journey {
         }
     }
 
-    /// Another endpoint was faster: no error, but evidence.
     fn outrun(&self, attempt: &Attempt) {
-        let now = self.local.now();
-        attempt.blame(Fault::Late, now);
-        attempt.end(Outcome::Cancelled, now);
+        attempt.outrun(self.upload.ended.get(), self.local.now());
     }
 
     pub(super) fn count_hedge(&self, result: &'static str) {
