@@ -59,6 +59,8 @@ pub struct Peer {
     late_after: Cell<Option<Duration>>,
     /// Smoothed time to a connection, microseconds; 0 = unknown.
     connect_us: Cell<u32>,
+    /// Connects that go on although their request has gone elsewhere.
+    pub lingering: Cell<u32>,
     trickled: Cell<Tick>,
     sampled: Cell<bool>,
     down: Cell<bool>,
@@ -179,6 +181,7 @@ impl Peer {
             elsewhere: OnceCell::new(),
             late_after: Cell::new(None),
             connect_us: Cell::new(0),
+            lingering: Cell::new(0),
             trickled: Cell::new(Tick(0)),
             sampled: Cell::new(false),
             down: Cell::new(false),

@@ -1,9 +1,12 @@
 //! Rooms 4 and 5 once. A connect that is late lets a second endpoint try, since no byte was sent; the first that is
 //! there gets the request.
 
-use std::{pin::Pin, pin::pin, rc::Rc};
+use std::{
+    pin::{Pin, pin},
+    rc::Rc,
+};
 
-use thalweg_core::Reason;
+use thalweg_core::{Fault, Reason};
 use tokio::time::timeout;
 
 use super::{
@@ -17,6 +20,12 @@ use crate::{
     relay::RelayError,
     settle::{Attempt, Outcome, Steered},
 };
+
+/// Connects that one worker lets go on at one endpoint after their race is lost: enough to convict or to learn.
+const LINGERING: u32 = 16;
+
+/// A connect under way; it outlives its request if its race is lost.
+type Connecting = Pin<Box<dyn Future<Output = Result<Link, ReachError>>>>;
 
 /// A connection that may carry the request, and whose it is.
 struct Reached {
@@ -39,8 +48,9 @@ impl Journey {
             return Ok(Reached { attempt, link });
         }
         let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
-        let (peer, patience) = (Rc::clone(&attempt.peer), attempt.peer.patience());
-        let mut first = pin!(reach::open(&peer, limit, attempt.started));
+        let patience = attempt.peer.patience();
+        let (to, started) = (Rc::clone(&attempt.peer), attempt.started);
+        let mut first: Connecting = Box::pin(async move { reach::open(&to, limit, started).await });
         if patience < limit {
             match timeout(patience, first.as_mut()).await {
                 Ok(result) => return self.connected(attempt, result),
@@ -67,10 +77,10 @@ impl Journey {
         }
     }
 
-    /// Both connects go on until one is there. The slower one is no error, but its silence is evidence.
+    /// Both connects go on until one is there. The slower one is no error; if it was the first, it goes on by itself.
     async fn race_connects(
         &mut self,
-        (attempt, mut first): (Attempt, Pin<&mut impl Future<Output = Result<Link, ReachError>>>),
+        (attempt, mut first): (Attempt, Connecting),
         rival: Steered,
     ) -> Result<Reached, Failed> {
         let own = self.ledger.steered.replace(rival.clone());
@@ -97,7 +107,7 @@ impl Journey {
                     Ok(link) => {
                         match &failed {
                             Some(error) => _ = self.unreached(&attempt, error),
-                            None => self.outrun(&attempt),
+                            None => self.linger(attempt, first),
                         }
                         self.count_hedge("connect_won");
                         return Ok(self.reached(other, link));
@@ -113,6 +123,31 @@ impl Journey {
                 return Err(self.unreached(&attempt, error));
             }
         }
+    }
+
+    /// A connect that was outrun says by its end what it is: a long way or a slow handshake, which the next race must
+    /// know about, or a hole. Judged by its race alone, a far endpoint would never be reached.
+    fn linger(&self, attempt: Attempt, first: Connecting) {
+        let now = self.local.now();
+        // No evidence, but its probe looks at once.
+        attempt.peer.suspect(Fault::Local, attempt.started, now);
+        let peer = Rc::clone(&attempt.peer);
+        if peer.lingering.get() >= LINGERING {
+            return attempt.end(Outcome::Cancelled, now);
+        }
+        peer.lingering.set(peer.lingering.get() + 1);
+        attempt.presume(Outcome::Cancelled);
+        tokio::task::spawn_local(async move {
+            let result = first.await;
+            peer.lingering.set(peer.lingering.get() - 1);
+            match result {
+                Ok(link) => peer.give_back(link, peer.now()),
+                Err(error) => {
+                    attempt.blame(error.fault(), peer.now());
+                    attempt.end(Outcome::ConnectFailed, peer.now());
+                }
+            }
+        });
     }
 
     async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
