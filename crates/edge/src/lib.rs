@@ -20,6 +20,7 @@ mod coalesce;
 pub mod conn;
 pub mod home;
 mod kernel;
+pub mod link;
 pub mod meters;
 pub mod path;
 pub mod peer;

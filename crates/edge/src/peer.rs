@@ -10,19 +10,17 @@ use std::{
 };
 
 use http::HeaderValue;
-use hyper::client::conn::http1::SendRequest;
 use thalweg_config::{EndpointTls, Keepalive};
 use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     account::Account,
     home::Home,
+    link::{InUse, Link},
     meters::{Cell as Count, Histogram, Meters, Series},
     settle::Outcome,
     shared::{Suspicion, UpstreamTls},
     telemetry,
-    tunnel::Exit,
-    upload::UploadBody,
 };
 
 /// Silence before a connect is late, if nothing is known about the endpoint.
@@ -119,40 +117,6 @@ impl PeerMeters {
 struct Idle {
     link: Link,
     since: Tick,
-}
-
-/// An open connection to an endpoint.
-#[derive(Debug)]
-pub struct Link {
-    /// Where requests go in.
-    pub sender: SendRequest<UploadBody>,
-    /// What its driver leaves behind when the connection is upgraded.
-    pub exit: Rc<Exit>,
-    /// When it was opened.
-    pub opened: Tick,
-    /// It has carried a request before: its peer may have closed it meanwhile.
-    pub reused: bool,
-    /// Counts it as active while it carries a request or an upgraded stream.
-    pub in_use: Option<InUse>,
-}
-
-/// Counts a connection as active for as long as it is held.
-#[derive(Debug)]
-pub struct InUse(Arc<Count>);
-
-impl InUse {
-    /// Counts one more.
-    #[must_use]
-    pub fn new(count: &Arc<Count>) -> Self {
-        count.bump();
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for InUse {
-    fn drop(&mut self) {
-        self.0.drop_one();
-    }
 }
 
 impl Peer {
@@ -302,6 +266,7 @@ impl Peer {
         if self.gone.get() || link.sender.is_closed() || idle.len() >= keepalive.max_idle {
             return;
         }
+        link.bear(Duration::ZERO, false);
         (link.reused, link.in_use) = (true, None);
         self.meters.idle.bump();
         idle.push(Idle { link, since: now });

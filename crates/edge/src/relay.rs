@@ -5,15 +5,16 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, client::conn::TrySendError};
 
 use crate::{
-    peer::Link,
+    link::Link,
     settle::{Attempt, Ledger, Outcome},
     upload::{Upload, UploadBody},
     vigil::Vigil,
@@ -68,6 +69,23 @@ pub fn unanswered(mut failure: TrySendError<Request<UploadBody>>, upload: &Uploa
         () => RelayError::Reset(error),
     }
 }
+
+/// Uploads of this many bytes find room in any endpoint's kernel, whatever its process does.
+const FINDS_ROOM: u64 = 16 * 1024;
+
+/// Sends a request; no byte goes before the answer is polled for. `stream`: it may become an upgraded stream.
+pub fn send(
+    link: &mut Link,
+    request: Request<UploadBody>,
+    (idle, stream): (Duration, bool),
+) -> impl Future<Output = Sent> + use<> {
+    let long = request.body().size_hint().exact().is_none_or(|bytes| bytes > FINDS_ROOM);
+    link.bear(idle, long || stream);
+    link.sender.try_send_request(request)
+}
+
+/// What comes back: the head of an answer, or the request.
+pub type Sent = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
 
 /// The body of an answer to a client.
 #[derive(Debug)]

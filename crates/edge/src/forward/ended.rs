@@ -10,7 +10,8 @@ use thalweg_core::{Fault, Tick, retry};
 use super::Journey;
 use crate::{
     answer::Failure,
-    peer::{Link, Peer},
+    link::Link,
+    peer::Peer,
     reach::ReachError,
     relay::RelayError,
     settle::{Attempt, Outcome},

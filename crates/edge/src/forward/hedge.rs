@@ -4,16 +4,16 @@
 use std::{pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::TrySendError};
-use thalweg_core::{Fault, Tick};
+use hyper::body::Incoming;
+use thalweg_core::{Fault, Tick, Timeouts};
 use tokio::time::timeout;
 
 use super::{Journey, is_idempotent};
 use crate::{
     kernel,
-    peer::Link,
+    link::Link,
     reach::{self, ReachError},
-    relay::{self, RelayError},
+    relay::{self, RelayError, Sent},
     settle::{Attempt, Outcome, Steered},
     tunnel::Exit,
     upload::{Upload, UploadBody},
@@ -64,8 +64,6 @@ struct Watch {
     again: Option<Tick>,
     look: Option<Tick>,
 }
-
-type Sent = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
 
 impl Journey {
     /// Waits for the head of an answer, from the endpoint or from a rival. A failure of the one is final only when
@@ -226,9 +224,7 @@ impl Journey {
         attempt.peer.account().cost.record(now.since(attempt.started));
         let other = Attempt::new(Rc::clone(&steered.peer), now);
         other.presume(Outcome::Cancelled);
-        let times = self.rules.timeouts;
-        let limits = (times.connect, times.first_byte);
-        let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), limits));
+        let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), self.rules.timeouts));
         Some(Rival { steered, going })
     }
 
@@ -276,14 +272,14 @@ async fn run_rival(
     attempt: Attempt,
     mut request: Request<UploadBody>,
     upload: Rc<Upload>,
-    (connect, first_byte): (Duration, Duration),
+    Timeouts { connect, first_byte, idle, .. }: Timeouts,
 ) -> Finished {
     let sending = async {
         let peer = &attempt.peer;
         let mut link = reach::reach(peer, connect, attempt.started).await.map_err(RivalError::Reach)?;
         loop {
             attempt.ready(peer.now());
-            match link.sender.try_send_request(request).await {
+            match relay::send(&mut link, request, (idle, false)).await {
                 Ok(response) => return Ok((link, response)),
                 Err(failure) => match relay::unanswered(failure, &upload) {
                     RelayError::Stale(unsent) if link.reused => request = *unsent,

@@ -15,9 +15,9 @@ use super::{
     hedge::Heard,
 };
 use crate::{
-    peer::Link,
+    link::Link,
     reach::{self, ReachError},
-    relay::RelayError,
+    relay::{self, RelayError},
     settle::{Attempt, Outcome, Steered},
 };
 
@@ -156,7 +156,7 @@ impl Journey {
         };
         loop {
             link.exit.wanted.set(self.upgrade);
-            let sent = link.sender.try_send_request(request);
+            let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade));
             let heard = self.listen((&attempt, &link.exit), pin!(sent)).await;
             match heard {
                 Heard::Answer(response) => return self.answered(attempt, link, response),
