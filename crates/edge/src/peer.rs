@@ -59,6 +59,8 @@ pub struct Peer {
     connect_us: Cell<u32>,
     /// Connects that go on although their request has gone elsewhere.
     pub lingering: Cell<u32>,
+    /// What lost races cost whose connects did not go on: those that do say whose fault it was.
+    pub outrun: RefCell<Vec<Duration>>,
     trickled: Cell<Tick>,
     sampled: Cell<bool>,
     down: Cell<bool>,
@@ -146,6 +148,7 @@ impl Peer {
             late_after: Cell::new(None),
             connect_us: Cell::new(0),
             lingering: Cell::new(0),
+            outrun: RefCell::default(),
             trickled: Cell::new(Tick(0)),
             sampled: Cell::new(false),
             down: Cell::new(false),

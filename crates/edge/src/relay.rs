@@ -151,6 +151,9 @@ impl Relaying {
     }
 
     fn fail(&mut self, outcome: Outcome, error: &'static str) {
+        if outcome != Outcome::ClientGone {
+            self.attempt.peer.account().given_up.bump();
+        }
         self.attempt.end(outcome, self.ledger.now());
         self.ledger.cut(error);
         self.link = None;

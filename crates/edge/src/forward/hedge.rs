@@ -220,8 +220,7 @@ impl Journey {
             return None;
         };
         let request = self.request(&steered.peer)?;
-        attempt.peer.account().hedged.bump();
-        attempt.peer.account().cost.record(now.since(attempt.started));
+        attempt.peer.account().raced(now.since(attempt.started));
         let other = Attempt::new(Rc::clone(&steered.peer), now);
         other.presume(Outcome::Cancelled);
         let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), self.rules.timeouts));

@@ -106,7 +106,10 @@ impl Journey {
                 result = second.as_mut(), if !rival_failed => match result {
                     Ok(link) => {
                         match &failed {
-                            Some(error) => _ = self.unreached(&attempt, error),
+                            Some(error) => {
+                                attempt.peer.account().raced(self.local.now().since(attempt.started));
+                                let _ = self.unreached(&attempt, error);
+                            }
                             None => self.linger(attempt, first),
                         }
                         self.count_hedge("connect_won");
@@ -131,8 +134,9 @@ impl Journey {
         let now = self.local.now();
         // No evidence, but its probe looks at once.
         attempt.peer.suspect(Fault::Local, attempt.started, now);
-        let peer = Rc::clone(&attempt.peer);
+        let (peer, cost) = (Rc::clone(&attempt.peer), now.since(attempt.started));
         if peer.lingering.get() >= LINGERING {
+            peer.outrun.borrow_mut().push(cost);
             return attempt.end(Outcome::Cancelled, now);
         }
         peer.lingering.set(peer.lingering.get() + 1);
@@ -141,8 +145,15 @@ impl Journey {
             let result = first.await;
             peer.lingering.set(peer.lingering.get() - 1);
             match result {
-                Ok(link) => peer.give_back(link, peer.now()),
+                Ok(link) => {
+                    peer.outrun.take();
+                    peer.give_back(link, peer.now());
+                }
                 Err(error) => {
+                    // First, so that the keeper reads it with the failure.
+                    for cost in peer.outrun.take().into_iter().chain([cost]) {
+                        peer.account().raced(cost);
+                    }
                     attempt.blame(error.fault(), peer.now());
                     attempt.end(Outcome::ConnectFailed, peer.now());
                 }
