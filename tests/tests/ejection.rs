@@ -11,7 +11,8 @@ use bytes::Bytes;
 use common::{hammer, on_one_port, sentences, until_ejected, until_known};
 use serde_json::Value;
 use thalweg_testkit::{
-    Behaviour, Client, Conf, Dns, Edge, Endpoint, Health, Load, Records, eventually, get, stays,
+    Authority, Behaviour, Client, Conf, Dns, Edge, Endpoint, Health, Load, Records, Relay, Weather,
+    eventually, get, server_config, stays,
 };
 
 const SOON: Duration = Duration::from_secs(10);
@@ -331,6 +332,136 @@ fn clients_that_go_away_convict_nobody() {
     });
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     assert_eq!(get(edge.web(), "/").endpoint(), "a");
+}
+
+#[test]
+fn a_client_that_is_slow_to_upload_makes_nobody_late() {
+    let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
+    until_known(&edge, &endpoints[..1]);
+    endpoints[0].forget();
+    let mut client = Client::connect(edge.web());
+    for _ in 0..5 {
+        client.send("POST /upload HTTP/1.1\r\nhost: api.test\r\ncontent-length: 1\r\n\r\n");
+        let hits = endpoints[0].hits();
+        stays("the endpoint waits for the body", Duration::from_millis(250), || endpoints[0].hits() == hits);
+        client.send("x");
+        assert_eq!(client.reply("POST").expect("an answer").endpoint(), "a");
+    }
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    eventually("what is usual has been told again", SOON, || {
+        edge.endpoint(endpoints[0].addr())["p95_us"].as_u64().is_some_and(|usual| usual < 200_000)
+    });
+}
+
+#[test]
+fn an_edge_that_stood_still_blames_itself() {
+    let (edge, endpoints) = regions(2, "failover", "", FOR_GOOD);
+    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(30))));
+    until_known(&edge, &endpoints[..1]);
+    let load = Load::to(edge.web()).rate(200.0).start();
+    for _ in 0..3 {
+        let done = load.done();
+        eventually("some traffic", SOON, || load.done() > done + 100);
+        edge.freeze();
+        stays("a pause", Duration::from_millis(200), || edge.ended().is_none());
+        edge.thaw();
+    }
+    let done = load.done();
+    eventually("some more traffic", SOON, || load.done() > done + 100);
+    let report = load.stop();
+    report.assert_none_failed("an edge that stood still");
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    assert_eq!(report.by().get("a"), Some(&report.shots.len()), "{:?}", report.by());
+}
+
+#[test]
+fn connects_that_ran_out_of_time_while_the_edge_stood_still_convict_nobody() {
+    let ours = Authority::new("ours");
+    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
+    far.behave(Behaviour::CloseAfterEach);
+    let way = Relay::to(far.addr());
+    way.weather(Weather { connect: Duration::from_millis(100), ..Weather::default() });
+    let (addr, near) = (way.open(), Endpoint::start("near"));
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw(&format!(
+            "[pool.p0]\nendpoints = [{{ address = \"{addr}\", tls = {{ sni = \"api.test\", verify = false }} }}]"
+        ))
+        .pool("p1", &[near.addr()], "# no probe")
+        .route("all", "failover", &["p0", "p1"], "timeouts = { connect = \"400ms\" }")
+        .raw("[eject]\nconsecutive_failures = 3\nbase = \"60s\"");
+    let edge = Edge::start(&conf);
+    let load = Load::to(edge.web()).rate(100.0).start();
+    eventually("some traffic", SOON, || load.done() > 50);
+    edge.freeze();
+    stays("a pause longer than the limit", Duration::from_millis(600), || edge.ended().is_none());
+    edge.thaw();
+    let done = load.done();
+    eventually("some more traffic", SOON, || load.done() > done + 100);
+    load.stop().assert_none_failed("an edge that stood still");
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    let failed = [("pool", "p0"), ("outcome", "connect_failed")];
+    println!("{} connects ran out of time", edge.metric("thalweg_endpoint_requests_total", &failed));
+}
+
+#[test]
+fn clients_that_stall_their_uploads_under_an_early_answer_convict_nobody() {
+    let idle = "timeouts = { idle = \"1s\" }";
+    let (edge, endpoints) = regions(2, "failover", idle, "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
+    let stalled: Vec<Client> = (0..3)
+        .map(|_| {
+            let mut client = Client::connect(edge.web());
+            client.send("POST /echo HTTP/1.1\r\nhost: api.test\r\ncontent-length: 10\r\n\r\nabc");
+            assert_eq!(client.head().expect("an early head").header("x-endpoint"), Some("a"));
+            client
+        })
+        .collect();
+    eventually("all are cut", SOON, || edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]) == 0.0);
+    let ended =
+        |outcome| edge.metric("thalweg_endpoint_requests_total", &[("pool", "p0"), ("outcome", outcome)]);
+    assert_eq!((ended("client_gone"), ended("timeout")), (3.0, 0.0));
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    drop(stalled);
+    // Silence in the middle of an answer whose request is complete is the endpoint's.
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
+    endpoints[0].behave(Behaviour::Raw(Bytes::from(half)));
+    Client::connect(edge.web()).ask("POST", "/echo", "", b"x").expect_err("a cut answer");
+    assert_eq!(until_ejected(&edge, &endpoints[0])["fault"], "timeout");
+}
+
+#[test]
+fn a_far_endpoint_is_not_late_for_connecting_anew() {
+    let (ours, round_trip) = (Authority::new("ours"), Duration::from_millis(80));
+    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
+    let near = Endpoint::start("near");
+    let way = Relay::to(far.addr());
+    way.weather(Weather { delay: round_trip / 2, connect: round_trip, ..Weather::default() });
+    let addr = way.open();
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw("[probe.calm]\npath = \"/health\"\ninterval = \"500ms\"\ntimeout = \"3s\"")
+        .raw(&format!(
+            "[pool.p0]\nprobe = \"calm\"\nendpoints = [{{ address = \"{addr}\", tls = {{ sni = \"api.test\", verify = false }} }}]"
+        ))
+        .pool("p1", &[near.addr()], "")
+        .route("all", "failover", &["p0", "p1"], AT_ONCE)
+        .raw("[eject]\nbase = \"300ms\"");
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    eventually("its usual time is known", SOON * 2, || {
+        hammer(edge.web(), 2, 20);
+        !edge.endpoint(addr)["p95_us"].is_null()
+    });
+    // Going down closes its idle connections: the requests of its probation have to connect.
+    far.behave(Behaviour::Status(500));
+    hammer(edge.web(), 1, 5);
+    eventually("it is ejected", SOON, || !edge.events_of("ejected").is_empty());
+    far.behave(Behaviour::Serve);
+    let load = Load::to(edge.web()).rate(40.0).start();
+    eventually("clear again", SOON, || edge.ejection(addr) == "clear");
+    eventually("and back at work", SOON, || load.last(20).iter().all(|shot| shot.by == "far"));
+    load.stop().assert_none_failed("a far region's return");
+    assert_eq!(edge.events_of("ejected").len(), 1, "{:?}", edge.events_of("ejected"));
 }
 
 #[test]

@@ -4,8 +4,11 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{alone, until_ejected, until_known};
-use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Load, Reply, eventually};
+use common::{alone, hammer, until_ejected, until_known};
+use thalweg_testkit::{
+    Authority, Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Load, Relay, Reply, Weather, eventually,
+    server_config,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 /// No ejection: for scenarios about single requests.
@@ -152,6 +155,29 @@ fn a_leader_that_answers_after_all_wins_and_its_rival_is_cancelled() {
 }
 
 #[test]
+fn a_rival_that_was_not_needed_keeps_its_share_of_the_pool() {
+    let endpoints = [Endpoint::start("x"), Endpoint::start("y")];
+    let conf = Conf::new()
+        .edge("workers = 1")
+        .listener("web", "")
+        .pool("p", &[endpoints[0].addr(), endpoints[1].addr()], "")
+        .route("all", "failover", &["p"], HEDGE)
+        .raw(PATIENT);
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    until_known(&edge, &endpoints);
+    // Both: who leads has begun earlier, and wins.
+    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(300))));
+    let (reply, _) = ask(&mut Client::connect(edge.web()), "GET", "/", b"");
+    assert_eq!((reply.status, hedges(&edge, "lost")), (200, 1.0));
+    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Serve));
+    let rival = endpoints.iter().find(|endpoint| endpoint.name() != reply.endpoint()).expect("one of two");
+    eventually("it was cancelled", SOON, || rival.abandoned() == 1);
+    let served = hammer(edge.web(), 1, 200);
+    assert!(served.get(rival.name()) > Some(&60), "{} had to wait for nothing: {served:?}", rival.name());
+}
+
+#[test]
 fn when_both_fail_the_leaders_failure_is_the_answer() {
     let (edge, first, second) = two("retry = { hedge = true }\ntimeouts = { first_byte = \"1s\" }", PATIENT);
     first.behave(Behaviour::Hang);
@@ -273,6 +299,33 @@ fn connects_that_hang_eject_an_endpoint_that_nobody_probes() {
     eventually("ejected", SOON, || edge.ejection(hole.addr()) == "ejected");
     assert_eq!(second.hits(), 100);
     assert!(hedges(&edge, "connect_won") >= 3.0);
+}
+
+#[test]
+fn an_endpoint_whose_handshake_takes_long_serves_and_convicts_nobody() {
+    let ours = Authority::new("ours");
+    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
+    let way = Relay::to(far.addr());
+    way.weather(Weather { connect: Duration::from_millis(300), ..Weather::default() });
+    let (addr, near) = (way.open(), Endpoint::start("near"));
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw(&format!(
+            "[pool.p0]\nendpoints = [{{ address = \"{addr}\", tls = {{ sni = \"api.test\", verify = false }} }}]"
+        ))
+        .pool("p1", &[near.addr()], "# no probe")
+        .route("all", "weighted", &["p0", "p1"], "timeouts = { connect = \"5s\" }")
+        .raw("[eject]\nbase = \"60s\"");
+    let edge = Edge::start(&conf);
+    let load = Load::to(edge.web()).rate(50.0).start();
+    eventually("both serve", SOON, || {
+        let by = |name: &str| load.last(50).iter().filter(|shot| shot.by == name).count();
+        by("far") >= 15 && by("near") >= 15
+    });
+    load.stop().assert_none_failed("a slow handshake");
+    assert!(hedges(&edge, "connect_won") >= 1.0, "the first connect was outrun");
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+    assert_eq!(edge.ejection(addr), "clear");
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::{
 };
 
 use serde_json::Value;
-use thalweg_testkit::{Behaviour, Conf, Edge, Endpoint, Load, Report, eventually};
+use thalweg_testkit::{
+    Behaviour, Blackhole, Conf, Edge, Endpoint, Load, Report, eventually, eventually_some,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -39,7 +41,8 @@ fn killed(edge: &Edge, load: Load, victim: &Endpoint) -> (Value, Report) {
 /// What the record says was felt is what the log, the counters and the book say.
 fn assert_true(edge: &Edge, told: &Value, report: &Report) {
     let number = |key: &str| told[key].as_u64().unwrap_or_else(|| panic!("no {key}: {told}"));
-    assert_eq!(number("requests_failed") as usize, report.failed().len(), "{told} {:?}", report.outcomes());
+    let failed = report.failed().len() + report.cut();
+    assert_eq!(number("requests_failed") as usize, failed, "{told} {:?}", report.outcomes());
     let tries = |line: &Value| line["attempts"].as_u64().unwrap_or(1) - 1;
     let (races, retries) =
         (edge.metric("thalweg_hedges_total", &[]), edge.metric("thalweg_retries_total", &[]));
@@ -102,6 +105,42 @@ fn posts_that_failed_are_in_the_record_too() {
     assert_true(&edge, &told, &report);
     assert!(!report.failed().is_empty() && report.failed_gets().is_empty(), "{:?}", report.outcomes());
     assert_eq!(told["cause"], "reset");
+}
+
+#[test]
+fn answers_that_were_cut_are_requests_that_failed() {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let edge = Edge::start(&world(&[("p0", "r0", &[first.addr()]), ("p1", "r1", &[second.addr()])]));
+    edge.until_up(2);
+    first.behave(Behaviour::ResetAfterHead);
+    let report = Load::to(edge.web()).rate(20.0).count(20).run();
+    let told = eventually_some("the record is complete", SOON, || edge.events_of("incident").pop());
+    assert_eq!((report.cut() > 2, &told["cause"]), (true, &"reset".into()), "{told}");
+    assert_true(&edge, &told, &report);
+}
+
+#[test]
+fn requests_whose_connects_were_outrun_are_in_the_record() {
+    let (hole, second) = (Blackhole::start(), Endpoint::start("b"));
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw("[eject]\nbase = \"60s\"")
+        .pool("p0", &[hole.addr()], "# no probe")
+        .pool("p1", &[second.addr()], "# no probe")
+        .route("all", "failover", &["p0", "p1"], "timeouts = { connect = \"1s\" }");
+    let edge = Edge::start(&conf);
+    // More at once than connects go on.
+    let report = Load::to(edge.web()).rate(100.0).count(200).run();
+    report.assert_none_failed("a hole");
+    let told = eventually_some("the record is complete", SOON, || edge.events_of("incident").pop());
+    let raced = edge.metric("thalweg_hedges_total", &[("result", "connect_won")]);
+    assert!(raced > 40.0, "{raced}");
+    assert_eq!(
+        (told["requests_hedged"].as_f64(), &told["requests_failed"]),
+        (Some(raced), &0.into()),
+        "{told}"
+    );
+    assert!(told["added_p99_us"].as_u64() >= Some(50_000), "{told}");
 }
 
 #[test]

@@ -2,7 +2,10 @@
 
 mod common;
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use common::alone;
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, eventually, release_binary};
@@ -83,6 +86,39 @@ fn a_slow_reader_holds_the_endpoint_back_and_not_in_our_memory() {
     let grown = edge.rss().saturating_sub(before);
     assert!(grown < 64 * MIB, "{} MiB for 20 slow readers", grown / MIB);
     assert_eq!(clients[0].discard(10 * MIB), 10 * MIB, "and it goes on when read");
+}
+
+#[test]
+fn an_endpoint_that_reads_nothing_for_twelve_seconds_gets_its_upload_all_the_same() {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let endpoint = thread::spawn(move || {
+        let (mut conn, _) = listener.accept().expect("a connection");
+        conn.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
+        // Longer than the kernel's own limit on what is not acknowledged: for it, a full buffer is the same.
+        let began = Instant::now();
+        eventually("twelve seconds", Duration::from_secs(30), || began.elapsed() > Duration::from_secs(12));
+        let (mut got, mut block) = (0, vec![0; 256 * 1024]);
+        while got < 8 * MIB {
+            let read = conn.read(&mut block)?;
+            assert!(read > 0, "ended after {got} bytes");
+            got += read as u64;
+        }
+        conn.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    });
+    let conf = Conf::new().listener("web", "").pool("p", &[addr], "# no probe").route(
+        "all",
+        "failover",
+        &["p"],
+        "body_bytes = \"0\"\ntimeouts = { idle = \"30s\" }",
+    );
+    let edge = Edge::start(&conf);
+    let mut client = Client::connect(edge.web());
+    client.patience(Duration::from_secs(40));
+    let reply = client.ask("POST", "/", "", &vec![7; 8 * MIB as usize]).expect("an answer");
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    endpoint.join().expect("the endpoint ends").expect("its connection lives");
 }
 
 #[test]

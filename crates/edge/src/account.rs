@@ -71,6 +71,12 @@ impl Account {
         self.last_good.set(now.0.saturating_add(1));
     }
 
+    /// A request was raced elsewhere after so long.
+    pub fn raced(&self, cost: Duration) {
+        self.hedged.bump();
+        self.cost.record(cost);
+    }
+
     /// When the last good answer ended.
     #[must_use]
     pub fn last_good(&self) -> Option<Tick> {

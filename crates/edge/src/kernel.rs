@@ -1,7 +1,19 @@
-//! What the kernel knows about a connection that gives no answer: `TCP_INFO`. The one file with `unsafe`: neither
-//! socket2, rustix nor tokio reads it.
+//! What the kernel knows about a connection that gives no answer: `TCP_INFO`; and how long it bears with one:
+//! `TCP_USER_TIMEOUT`. The one file with `unsafe`: neither socket2, rustix nor tokio reads the first, and none takes the
+//! number of a socket that hyper holds.
 
-use std::{mem, os::fd::RawFd, time::Duration};
+use std::{
+    mem,
+    os::fd::{BorrowedFd, RawFd},
+    time::Duration,
+};
+
+use socket2::SockRef;
+
+/// Data that is not acknowledged for this long ends a connection: the backstop behind [`is_dead`], without which the
+/// kernel tries for a quarter of an hour. Data that the endpoint's kernel has no room for counts as well, because its
+/// process reads nothing: see [`bear`].
+pub(crate) const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 /// Silence of the peer's kernel that is longer than any delayed acknowledgement.
 const SILENT: Duration = Duration::from_millis(300);
@@ -14,6 +26,15 @@ pub(crate) fn is_dead(socket: RawFd) -> bool {
         let round_trips = Duration::from_micros(info.tcpi_rtt.into()) * 4;
         info.tcpi_unacked > 0 && info.tcpi_retransmits > 0 && silence >= SILENT.max(round_trips)
     })
+}
+
+/// Lets this socket wait so long, and no shorter than [`UNACKNOWLEDGED`], until what was sent is taken.
+pub(crate) fn bear(socket: RawFd, span: Duration) {
+    #[expect(unsafe_code, reason = "hyper holds the socket; a wrong descriptor is an error, not a fault")]
+    // SAFETY: `Exit` forgets the number before the socket is closed.
+    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+    // Of a connection that is ending, this fails: then there is nothing to wait for.
+    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(span.max(UNACKNOWLEDGED)));
 }
 
 #[expect(
@@ -29,4 +50,25 @@ fn read(socket: RawFd) -> Option<libc::tcp_info> {
     let failed =
         unsafe { libc::getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length) };
     (failed == 0).then_some(info)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        os::fd::AsRawFd,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_socket_bears_as_long_as_it_is_told_and_never_shorter_than_usual() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        for (told, expected) in [(30, 30), (3, 10), (86_400, 86_400), (0, 10)] {
+            bear(socket.as_raw_fd(), Duration::from_secs(told));
+            let bears = SockRef::from(&socket).tcp_user_timeout().unwrap();
+            assert_eq!(bears, Some(Duration::from_secs(expected)), "told {told} s");
+        }
+    }
 }

@@ -10,18 +10,17 @@ use std::{
 };
 
 use http::HeaderValue;
-use hyper::client::conn::http1::SendRequest;
 use thalweg_config::{EndpointTls, Keepalive};
 use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     account::Account,
+    home::Home,
+    link::{InUse, Link},
     meters::{Cell as Count, Histogram, Meters, Series},
     settle::Outcome,
-    shared::{Shared, Suspicion, UpstreamTls},
+    shared::{Suspicion, UpstreamTls},
     telemetry,
-    tunnel::Exit,
-    upload::UploadBody,
 };
 
 /// Silence before a connect is late, if nothing is known about the endpoint.
@@ -30,17 +29,6 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
 /// Gap between requests of a trickle, over all workers: those that can be sent again, and the others.
 const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
-
-/// The worker in which a peer lives.
-#[derive(Debug)]
-pub struct Home {
-    /// What all share.
-    pub shared: Arc<Shared>,
-    /// Which worker.
-    pub worker: usize,
-    /// Its coarse clock.
-    pub clock: Rc<Cell<Tick>>,
-}
 
 /// One endpoint as one worker sees it.
 #[derive(Debug)]
@@ -69,6 +57,10 @@ pub struct Peer {
     late_after: Cell<Option<Duration>>,
     /// Smoothed time to a connection, microseconds; 0 = unknown.
     connect_us: Cell<u32>,
+    /// Connects that go on although their request has gone elsewhere.
+    pub lingering: Cell<u32>,
+    /// What lost races cost whose connects did not go on: those that do say whose fault it was.
+    pub outrun: RefCell<Vec<Duration>>,
     trickled: Cell<Tick>,
     sampled: Cell<bool>,
     down: Cell<bool>,
@@ -129,49 +121,6 @@ struct Idle {
     since: Tick,
 }
 
-/// An open connection to an endpoint.
-#[derive(Debug)]
-pub struct Link {
-    /// Where requests go in.
-    pub sender: SendRequest<UploadBody>,
-    /// What its driver leaves behind when the connection is upgraded.
-    pub exit: Rc<Exit>,
-    /// When it was opened.
-    pub opened: Tick,
-    /// It has carried a request before: its peer may have closed it meanwhile.
-    pub reused: bool,
-    /// Counts it as active while it carries a request or an upgraded stream.
-    pub in_use: Option<InUse>,
-}
-
-/// Counts a connection as active for as long as it is held.
-#[derive(Debug)]
-pub struct InUse(Arc<Count>);
-
-impl InUse {
-    /// Counts one more.
-    #[must_use]
-    pub fn new(count: &Arc<Count>) -> Self {
-        count.bump();
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for InUse {
-    fn drop(&mut self) {
-        self.0.drop_one();
-    }
-}
-
-impl Home {
-    /// The worker's meters.
-    #[must_use]
-    pub fn meters(&self) -> &Meters {
-        static NONE: Meters = Meters::none();
-        self.shared.meters.get(self.worker).unwrap_or(&NONE)
-    }
-}
-
 impl Peer {
     /// An endpoint that was just laid out.
     #[must_use]
@@ -198,6 +147,8 @@ impl Peer {
             elsewhere: OnceCell::new(),
             late_after: Cell::new(None),
             connect_us: Cell::new(0),
+            lingering: Cell::new(0),
+            outrun: RefCell::default(),
             trickled: Cell::new(Tick(0)),
             sampled: Cell::new(false),
             down: Cell::new(false),
@@ -277,6 +228,11 @@ impl Peer {
         self.trickled.set(self.home.clock.get());
     }
 
+    /// How long the worker stood still, all in all.
+    pub fn stalled(&self) -> Duration {
+        self.home.stalled.get()
+    }
+
     /// The worker's exact clock.
     pub fn now(&self) -> Tick {
         self.home.shared.now()
@@ -313,6 +269,7 @@ impl Peer {
         if self.gone.get() || link.sender.is_closed() || idle.len() >= keepalive.max_idle {
             return;
         }
+        link.bear(Duration::ZERO, false);
         (link.reused, link.in_use) = (true, None);
         self.meters.idle.bump();
         idle.push(Idle { link, since: now });
@@ -366,16 +323,20 @@ impl Peer {
         self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
-    /// A request ended there; `first_byte` is the time to the head of its answer, if one came.
-    pub fn leave(&self, outcome: Outcome, first_byte: Option<Duration>) {
+    /// A request ended there; `took` is the time to the head of its answer, as far as that says something.
+    pub fn leave(&self, outcome: Outcome, took: Option<Duration>) {
         self.exit();
         if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
             cell.bump();
         }
         let known = self.latency_us.get();
-        let sample = match (outcome, first_byte) {
+        let sample = match (outcome, took) {
             (Outcome::Ok, Some(span)) => u32::try_from(micros(span)).unwrap_or(u32::MAX),
-            (Outcome::ClientGone, _) | (Outcome::Ok, None) => return,
+            (Outcome::Cancelled, Some(waited)) => {
+                known.max(u32::try_from(micros(waited)).unwrap_or(u32::MAX))
+            }
+            // A rival that was not needed has not been slow.
+            (Outcome::ClientGone, _) | (Outcome::Ok | Outcome::Cancelled, None) => return,
             // A failure is a slow answer, so that fast errors never look fast.
             _ => known.saturating_mul(10).clamp(1_000_000, 10_000_000),
         };

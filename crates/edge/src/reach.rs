@@ -9,13 +9,12 @@ use thalweg_core::{Fault, Tick};
 use tokio::net::TcpStream;
 
 use crate::{
-    peer::{InUse, Link, Peer},
+    kernel::UNACKNOWLEDGED,
+    link::{InUse, Link},
+    peer::Peer,
     tunnel::{Exit, UpstreamIo},
     upload::UploadBody,
 };
-
-/// Data that the endpoint's kernel does not acknowledge for this long ends the connection.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
 /// Why an endpoint could not be reached. Not one byte of the request was sent.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +95,6 @@ pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link,
 async fn connect(peer: &Peer) -> Result<UpstreamIo, ReachError> {
     let stream = TcpStream::connect(peer.address).await.map_err(ReachError::Tcp)?;
     stream.set_nodelay(true).map_err(ReachError::Tcp)?;
-    // Backstop behind `kernel::is_dead`: without it the kernel tries for a quarter of an hour.
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED)).map_err(ReachError::Tcp)?;
     let tls = peer.settings.borrow().tls.clone();
     match tls {
@@ -125,5 +123,12 @@ async fn handshake(peer: &Rc<Peer>, io: UpstreamIo, now: Tick) -> Result<Link, R
         let parts = connection.into_parts();
         left.leave(ended.is_ok().then(|| (parts.io.into_inner(), parts.read_buf)));
     });
-    Ok(Link { sender, exit, opened: now, reused: false, in_use: Some(InUse::new(&peer.meters.active)) })
+    Ok(Link {
+        sender,
+        exit,
+        opened: now,
+        reused: false,
+        patient: false,
+        in_use: Some(InUse::new(&peer.meters.active)),
+    })
 }

@@ -5,15 +5,16 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, client::conn::TrySendError};
 
 use crate::{
-    peer::Link,
+    link::Link,
     settle::{Attempt, Ledger, Outcome},
     upload::{Upload, UploadBody},
     vigil::Vigil,
@@ -68,6 +69,23 @@ pub fn unanswered(mut failure: TrySendError<Request<UploadBody>>, upload: &Uploa
         () => RelayError::Reset(error),
     }
 }
+
+/// Uploads of this many bytes find room in any endpoint's kernel, whatever its process does.
+const FINDS_ROOM: u64 = 16 * 1024;
+
+/// Sends a request; no byte goes before the answer is polled for. `stream`: it may become an upgraded stream.
+pub fn send(
+    link: &mut Link,
+    request: Request<UploadBody>,
+    (idle, stream): (Duration, bool),
+) -> impl Future<Output = Sent> + use<> {
+    let long = request.body().size_hint().exact().is_none_or(|bytes| bytes > FINDS_ROOM);
+    link.bear(idle, long || stream);
+    link.sender.try_send_request(request)
+}
+
+/// What comes back: the head of an answer, or the request.
+pub type Sent = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
 
 /// The body of an answer to a client.
 #[derive(Debug)]
@@ -132,9 +150,12 @@ impl Relaying {
         }
     }
 
-    fn fail(&mut self, outcome: Outcome) {
+    fn fail(&mut self, outcome: Outcome, error: &'static str) {
+        if outcome != Outcome::ClientGone {
+            self.attempt.peer.account().given_up.bump();
+        }
         self.attempt.end(outcome, self.ledger.now());
-        self.ledger.cut(outcome.as_str());
+        self.ledger.cut(error);
         self.link = None;
     }
 }
@@ -179,11 +200,17 @@ impl Body for AnswerBody {
                 // An upload that breaks off ends the exchange too; the endpoint is not to blame for it.
                 let upload = &relaying.upload;
                 let broke_off = upload.client_failed.get() || upload.too_large.get();
-                relaying.fail(if broke_off { Outcome::ClientGone } else { Outcome::Reset });
+                let outcome = if broke_off { Outcome::ClientGone } else { Outcome::Reset };
+                relaying.fail(outcome, outcome.as_str());
                 Poll::Ready(Some(Err(CutError::Reset)))
             }
             Poll::Pending if relaying.vigil.poll(cx).is_ready() => {
-                relaying.fail(Outcome::Timeout);
+                // An endpoint that answers as the upload comes is silent because its client is.
+                let outcome = match relaying.upload.client_is_due.get() {
+                    true => Outcome::ClientGone,
+                    false => Outcome::Timeout,
+                };
+                relaying.fail(outcome, Outcome::Timeout.as_str());
                 Poll::Ready(Some(Err(CutError::Idle)))
             }
             Poll::Pending => Poll::Pending,

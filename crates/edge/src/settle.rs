@@ -61,7 +61,13 @@ pub struct Attempt {
     pub peer: Rc<Peer>,
     /// When it began.
     pub started: Tick,
-    first_byte: Cell<Option<Duration>>,
+    /// When its request was handed to a connection: what came before is the distance, not the endpoint.
+    ready: Cell<Tick>,
+    /// How long the worker had stood still by then.
+    stalled: Cell<Duration>,
+    answered: Cell<bool>,
+    /// How long the endpoint took to answer; unknown if it did so before the end of the upload.
+    took: Cell<Option<Duration>>,
     open: Cell<bool>,
     /// The keeper has heard about it: each attempt is evidence once.
     judged: Cell<bool>,
@@ -74,42 +80,76 @@ impl Attempt {
     pub fn new(peer: Rc<Peer>, now: Tick) -> Self {
         peer.enter();
         Self {
-            peer,
             started: now,
-            first_byte: Cell::new(None),
+            ready: Cell::new(now),
+            stalled: Cell::new(peer.stalled()),
+            peer,
+            answered: Cell::new(false),
+            took: Cell::new(None),
             open: Cell::new(true),
             judged: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
         }
     }
 
+    /// There is a connection for it.
+    pub fn ready(&self, now: Tick) {
+        self.ready.set(now);
+        self.stalled.set(self.peer.stalled());
+    }
+
+    /// Since when its endpoint has been the one that is waited for: it has a connection, and the upload ended then.
+    /// Later by the time in which this edge itself stood still.
+    #[must_use]
+    pub fn waiting_since(&self, upload_ended: Tick) -> Tick {
+        upload_ended.max(self.ready.get()).after(self.stood_still())
+    }
+
+    fn stood_still(&self) -> Duration {
+        self.peer.stalled().saturating_sub(self.stalled.get())
+    }
+
     /// The head of the answer came.
-    pub fn head(&self, now: Tick) {
-        let span = now.since(self.started);
-        self.first_byte.set(Some(span));
-        self.peer.meters.first_byte.record(span);
-        self.peer.account().spans.record(span);
-        if self.peer.late_after().is_some_and(|late| span > late) {
+    pub fn head(&self, upload_ended: Option<Tick>, now: Tick) {
+        self.answered.set(true);
+        self.peer.meters.first_byte.record(now.since(self.started));
+        // Before the end of the upload nobody can say for whom it was waited.
+        let Some(ended) = upload_ended else { return };
+        let took = now.since(self.waiting_since(ended));
+        self.took.set(Some(took));
+        self.peer.account().spans.record(took);
+        if self.peer.late_after().is_some_and(|late| took > late) {
             self.blame(Fault::Late, now);
         }
     }
 
     /// When its first byte will be late, if one can say.
     #[must_use]
-    pub fn late_at(&self, waiting_since: Tick) -> Option<Tick> {
-        let known = !self.judged.get() && self.first_byte.get().is_none();
-        self.peer.late_after().filter(|_| known).map(|late| waiting_since.after(late))
+    pub fn late_at(&self, upload_ended: Tick) -> Option<Tick> {
+        let known = !self.judged.get() && !self.answered.get();
+        let late = self.peer.late_after().filter(|_| known)?;
+        Some(self.waiting_since(upload_ended).after(late))
     }
 
     /// It speaks against the endpoint: the keeper hears it now, not when the attempt ends.
     pub fn blame(&self, fault: Fault, now: Tick) {
-        if fault == Fault::Local || self.judged.replace(true) {
+        // A time that ran out while this edge stood still says nothing either.
+        let local = fault == Fault::Local
+            || (fault == Fault::Timeout && self.stood_still() > now.since(self.started) / 2);
+        if local || self.judged.replace(true) {
             return;
         }
         let account = self.peer.account();
         let count = if fault == Fault::Late { &account.late } else { &account.failed };
         count.bump();
         self.peer.suspect(fault, self.started, now);
+    }
+
+    /// Its rival answered first: no error, but evidence; and it is as slow as it has been waited for, at least.
+    pub fn outrun(&self, upload_ended: Option<Tick>, now: Tick) {
+        self.blame(Fault::Late, now);
+        self.took.set(upload_ended.map(|ended| now.since(self.waiting_since(ended))));
+        self.end(Outcome::Cancelled, now);
     }
 
     /// What it counts as if nobody says otherwise.
@@ -129,7 +169,7 @@ impl Attempt {
             Outcome::Timeout => self.blame(Fault::Timeout, now),
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
-        self.peer.leave(outcome, self.first_byte.get());
+        self.peer.leave(outcome, self.took.get());
     }
 }
 

@@ -21,7 +21,8 @@ use tokio_rustls::client::TlsStream;
 use crate::{
     coalesce::as_one,
     conn::{ClientConn, ClientIo, Order},
-    peer::{InUse, Peer},
+    link::InUse,
+    peer::Peer,
     settle::Ledger,
     vigil::Vigil,
 };

@@ -35,6 +35,8 @@ pub struct Upload {
     pub too_large: Cell<bool>,
     /// The client broke off.
     pub client_failed: Cell<bool>,
+    /// The next piece is the client's to send: the endpoint has taken the last one.
+    pub client_is_due: Cell<bool>,
     /// It broke the framing, and may be there to hear so.
     pub garbled: Cell<bool>,
     replayable: Cell<bool>,
@@ -74,6 +76,7 @@ impl Upload {
             received: Cell::new(0),
             too_large: Cell::new(false),
             client_failed: Cell::new(false),
+            client_is_due: Cell::new(false),
             garbled: Cell::new(false),
             replayable: Cell::new(true),
             touched: Cell::new(false),
@@ -133,6 +136,7 @@ impl Upload {
         let Some(body) = slot.as_mut() else { return Poll::Ready(None) };
         self.touched.set(true);
         let polled = Pin::new(&mut *body).poll_frame(cx);
+        self.client_is_due.set(polled.is_pending());
         match polled {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {

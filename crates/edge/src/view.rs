@@ -13,8 +13,9 @@ use thalweg_core::{EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, Ro
 
 use crate::{
     budget::{Purse, Treasury},
+    home::Home,
     meters::{Cell as Count, Histogram, Meters, Series},
-    peer::{Home, Peer, Settings},
+    peer::{Peer, Settings},
     shared::{Live, Wiring},
     telemetry,
 };

@@ -19,8 +19,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     accept::{Door, accept},
     conn::{ClientConn, Order, Phase},
+    home::Home,
     meters::{Cell as Count, Meters, Series},
-    peer::Home,
     shared::{Command, Live, Shared},
     telemetry,
     view::View,
@@ -92,7 +92,7 @@ impl Local {
         let live = shared.live.load_full();
         let meters = meters_of(&shared, index);
         let clock = Rc::new(Cell::new(shared.now()));
-        let home = Rc::new(Home { shared: Arc::clone(&shared), worker: index, clock: Rc::clone(&clock) });
+        let home = Rc::new(Home::new(&shared, index, &clock));
         let view = Rc::new(View::new(&live, None, &home));
         let dropped = meters.cell(Series::new(&telemetry::LOG_DROPPED, &[]));
         Self {
@@ -116,9 +116,7 @@ impl Local {
     /// Now; also sets the coarse clock.
     #[must_use]
     pub fn now(&self) -> Tick {
-        let now = self.shared.now();
-        self.clock.set(now);
-        now
+        self.home.look()
     }
 
     /// The time of the last look at the clock: at most one sweep old.

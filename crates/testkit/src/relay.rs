@@ -21,7 +21,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::lock;
+use crate::{lock, runtime};
 
 /// What a lost segment costs: the kernel's smallest retransmission timeout.
 const RETRANSMIT: Duration = Duration::from_millis(200);
@@ -34,6 +34,8 @@ const LOOK: Duration = Duration::from_millis(2);
 pub struct Weather {
     /// One way.
     pub delay: Duration,
+    /// What a new connection waits first: its handshake, which the kernel in between answers at once.
+    pub connect: Duration,
     /// Up to this much more, evenly spread; the order of bytes stays.
     pub jitter: Duration,
     /// This share of pieces is lost once: it comes a retransmission later, as TCP has it.
@@ -65,6 +67,16 @@ impl Relay {
         *lock(&self.weather) = weather;
     }
 
+    /// Carries from an address of its own for as long as this process lives; returns the address.
+    pub fn open(&self) -> SocketAddr {
+        let listener =
+            runtime().block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port can be bound");
+        let addr = listener.local_addr().expect("a bound socket has an address");
+        let way = self.clone();
+        runtime().spawn(async move { way.carry(listener).await });
+        addr
+    }
+
     /// Carries what this listener accepts, until the listener fails or the task is dropped.
     pub async fn carry(&self, listener: TcpListener) {
         loop {
@@ -83,6 +95,10 @@ impl Relay {
     async fn connection(self, near: TcpStream) -> io::Result<()> {
         if lock(&self.weather).reset_after == Some(0) {
             return near.set_zero_linger();
+        }
+        let connect = lock(&self.weather).connect;
+        if connect > Duration::ZERO {
+            tokio::time::sleep(connect).await;
         }
         let far = TcpStream::connect(self.to).await?;
         near.set_nodelay(true)?;
@@ -178,16 +194,13 @@ mod tests {
     use std::time::Instant;
 
     use super::*;
-    use crate::{Client, Endpoint, get, runtime};
+    use crate::{Client, Endpoint, get};
 
     /// An endpoint behind a relay, and how to reach both.
     fn behind() -> (Endpoint, Relay, SocketAddr) {
         let endpoint = Endpoint::start("far");
         let relay = Relay::to(endpoint.addr());
-        let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
-        let addr = listener.local_addr().expect("a bound socket has an address");
-        let way = relay.clone();
-        runtime().spawn(async move { way.carry(listener).await });
+        let addr = relay.open();
         (endpoint, relay, addr)
     }
 

@@ -10,7 +10,8 @@ use thalweg_core::{Fault, Tick, retry};
 use super::Journey;
 use crate::{
     answer::Failure,
-    peer::{Link, Peer},
+    link::Link,
+    peer::Peer,
     reach::ReachError,
     relay::RelayError,
     settle::{Attempt, Outcome},
@@ -120,7 +121,7 @@ impl Journey {
 
     pub(super) fn answered(&mut self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
         let now = self.local.now();
-        attempt.head(now);
+        attempt.head(self.upload.ended.get(), now);
         self.ledger.first_byte = Some(now.since(self.ledger.started));
         let status = response.status();
         if !status.is_server_error() {

@@ -4,16 +4,16 @@
 use std::{pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::TrySendError};
-use thalweg_core::{Fault, Tick};
+use hyper::body::Incoming;
+use thalweg_core::{Fault, Tick, Timeouts};
 use tokio::time::timeout;
 
 use super::{Journey, is_idempotent};
 use crate::{
     kernel,
-    peer::Link,
+    link::Link,
     reach::{self, ReachError},
-    relay::{self, RelayError},
+    relay::{self, RelayError, Sent},
     settle::{Attempt, Outcome, Steered},
     tunnel::Exit,
     upload::{Upload, UploadBody},
@@ -65,8 +65,6 @@ struct Watch {
     look: Option<Tick>,
 }
 
-type Sent = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
-
 impl Journey {
     /// Waits for the head of an answer, from the endpoint or from a rival. A failure of the one is final only when
     /// the other has failed too.
@@ -79,7 +77,8 @@ impl Journey {
         match self.upload.ended.get() {
             Some(ended) => self.vigil.until(self.next_alarm(attempt, &watch, ended)),
             None => {
-                let patience = self.next_alarm(attempt, &watch, attempt.started).since(attempt.started);
+                let ready = attempt.waiting_since(attempt.started);
+                let patience = self.next_alarm(attempt, &watch, ready).since(ready);
                 self.upload.patience.set(patience);
                 self.vigil.silent_for(self.rules.timeouts.idle);
             }
@@ -146,21 +145,21 @@ impl Journey {
             return Err(RelayError::ShuttingDown);
         }
         let Some(ended) = self.upload.ended.get() else { return Err(RelayError::UploadIdle) };
-        let (now, base) = (self.local.now(), ended.max(attempt.started));
+        let now = self.local.now();
         let times = self.rules.timeouts;
         // Set for what comes next first: whoever goes on waiting is woken then.
         self.vigil.until(self.next_alarm(attempt, watch, ended));
         if ended.after(times.total) <= now {
             return Err(RelayError::Total);
         }
-        if base.after(times.first_byte) <= now {
+        if ended.max(attempt.started).after(times.first_byte) <= now {
             self.vigil.until(ended.after(times.total));
             return Err(RelayError::FirstByte);
         }
-        if attempt.late_at(base).is_some_and(|late| late <= now) {
+        if attempt.late_at(ended).is_some_and(|late| late <= now) {
             attempt.blame(Fault::Late, now);
         }
-        if watch.look.unwrap_or(base.after(LOOK)) <= now {
+        if watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK)) <= now {
             watch.look = Some(now.after(LOOK));
             if exit.socket.get().is_some_and(kernel::is_dead) {
                 // Its siblings in the pool went the same way.
@@ -171,7 +170,7 @@ impl Journey {
                 }
             }
         }
-        let hedge = !watch.hedged && self.hedge_at(attempt, watch, base) <= now;
+        let hedge = !watch.hedged && self.hedge_at(attempt, watch, ended) <= now;
         watch.hedged |= hedge;
         self.vigil.until(self.next_alarm(attempt, watch, ended));
         Ok(hedge)
@@ -179,16 +178,15 @@ impl Journey {
 
     /// The next deadline of a wait for a head, for an upload that ended then.
     fn next_alarm(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
-        let base = ended.max(attempt.started);
         let times = self.rules.timeouts;
-        let end = base.after(times.first_byte).min(ended.after(times.total));
-        let hedge = (!watch.hedged).then(|| self.hedge_at(attempt, watch, base));
-        let look = watch.look.unwrap_or(base.after(LOOK));
-        [attempt.late_at(base), hedge, Some(look)].into_iter().flatten().fold(end, Tick::min)
+        let end = ended.max(attempt.started).after(times.first_byte).min(ended.after(times.total));
+        let hedge = (!watch.hedged).then(|| self.hedge_at(attempt, watch, ended));
+        let look = watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK));
+        [attempt.late_at(ended), hedge, Some(look)].into_iter().flatten().fold(end, Tick::min)
     }
 
-    fn hedge_at(&self, attempt: &Attempt, watch: &Watch, base: Tick) -> Tick {
-        let late = base.after(attempt.peer.late_after().unwrap_or(HEDGE_BLIND));
+    fn hedge_at(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
+        let late = attempt.waiting_since(ended).after(attempt.peer.late_after().unwrap_or(HEDGE_BLIND));
         watch.again.map_or(late, |again| again.max(late))
     }
 
@@ -222,13 +220,10 @@ impl Journey {
             return None;
         };
         let request = self.request(&steered.peer)?;
-        attempt.peer.account().hedged.bump();
-        attempt.peer.account().cost.record(now.since(attempt.started));
+        attempt.peer.account().raced(now.since(attempt.started));
         let other = Attempt::new(Rc::clone(&steered.peer), now);
         other.presume(Outcome::Cancelled);
-        let times = self.rules.timeouts;
-        let limits = (times.connect, times.first_byte);
-        let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), limits));
+        let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), self.rules.timeouts));
         Some(Rival { steered, going })
     }
 
@@ -238,7 +233,7 @@ impl Journey {
             Heard::Failed(error) => _ = self.unanswered(attempt, error),
             Heard::Answer(_) | Heard::Rival(_) => {
                 let now = self.local.now();
-                attempt.head(now);
+                attempt.head(self.upload.ended.get(), now);
                 attempt.end(Outcome::ServerError, now);
             }
         }
@@ -250,6 +245,8 @@ impl Journey {
         match result {
             Ok((link, response)) if alone || !response.status().is_server_error() => {
                 self.count_hedge("won");
+                // From here on nobody but its client can cut it short.
+                attempt.presume(Outcome::ClientGone);
                 Some(Heard::Rival(Box::new((steered, attempt, link, response))))
             }
             Ok(_) => {
@@ -274,13 +271,14 @@ async fn run_rival(
     attempt: Attempt,
     mut request: Request<UploadBody>,
     upload: Rc<Upload>,
-    (connect, first_byte): (Duration, Duration),
+    Timeouts { connect, first_byte, idle, .. }: Timeouts,
 ) -> Finished {
     let sending = async {
         let peer = &attempt.peer;
         let mut link = reach::reach(peer, connect, attempt.started).await.map_err(RivalError::Reach)?;
         loop {
-            match link.sender.try_send_request(request).await {
+            attempt.ready(peer.now());
+            match relay::send(&mut link, request, (idle, false)).await {
                 Ok(response) => return Ok((link, response)),
                 Err(failure) => match relay::unanswered(failure, &upload) {
                     RelayError::Stale(unsent) if link.reused => request = *unsent,

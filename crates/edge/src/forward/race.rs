@@ -1,7 +1,10 @@
 //! Rooms 4 and 5 once. A connect that is late lets a second endpoint try, since no byte was sent; the first that is
 //! there gets the request.
 
-use std::{pin::Pin, pin::pin, rc::Rc};
+use std::{
+    pin::{Pin, pin},
+    rc::Rc,
+};
 
 use thalweg_core::{Fault, Reason};
 use tokio::time::timeout;
@@ -12,11 +15,17 @@ use super::{
     hedge::Heard,
 };
 use crate::{
-    peer::Link,
+    link::Link,
     reach::{self, ReachError},
-    relay::RelayError,
+    relay::{self, RelayError},
     settle::{Attempt, Outcome, Steered},
 };
+
+/// Connects that one worker lets go on at one endpoint after their race is lost: enough to convict or to learn.
+const LINGERING: u32 = 16;
+
+/// A connect under way; it outlives its request if its race is lost.
+type Connecting = Pin<Box<dyn Future<Output = Result<Link, ReachError>>>>;
 
 /// A connection that may carry the request, and whose it is.
 struct Reached {
@@ -39,8 +48,9 @@ impl Journey {
             return Ok(Reached { attempt, link });
         }
         let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
-        let (peer, patience) = (Rc::clone(&attempt.peer), attempt.peer.patience());
-        let mut first = pin!(reach::open(&peer, limit, attempt.started));
+        let patience = attempt.peer.patience();
+        let (to, started) = (Rc::clone(&attempt.peer), attempt.started);
+        let mut first: Connecting = Box::pin(async move { reach::open(&to, limit, started).await });
         if patience < limit {
             match timeout(patience, first.as_mut()).await {
                 Ok(result) => return self.connected(attempt, result),
@@ -55,17 +65,22 @@ impl Journey {
         self.connected(attempt, result)
     }
 
+    fn reached(&self, attempt: Attempt, link: Link) -> Reached {
+        attempt.ready(self.local.now());
+        Reached { attempt, link }
+    }
+
     fn connected(&self, attempt: Attempt, result: Result<Link, ReachError>) -> Result<Reached, Failed> {
         match result {
-            Ok(link) => Ok(Reached { attempt, link }),
+            Ok(link) => Ok(self.reached(attempt, link)),
             Err(error) => Err(self.unreached(&attempt, &error)),
         }
     }
 
-    /// Both connects go on until one is there. The slower one is no error, but its silence is evidence.
+    /// Both connects go on until one is there. The slower one is no error; if it was the first, it goes on by itself.
     async fn race_connects(
         &mut self,
-        (attempt, mut first): (Attempt, Pin<&mut impl Future<Output = Result<Link, ReachError>>>),
+        (attempt, mut first): (Attempt, Connecting),
         rival: Steered,
     ) -> Result<Reached, Failed> {
         let own = self.ledger.steered.replace(rival.clone());
@@ -84,18 +99,21 @@ impl Journey {
                         self.tried.retain(|tried| tried.endpoint != other.peer.id);
                         self.ledger.steered = own;
                         self.count_hedge("connect_lost");
-                        return Ok(Reached { attempt, link });
+                        return Ok(self.reached(attempt, link));
                     }
                     Err(error) => failed = Some(error),
                 },
                 result = second.as_mut(), if !rival_failed => match result {
                     Ok(link) => {
                         match &failed {
-                            Some(error) => _ = self.unreached(&attempt, error),
-                            None => self.outrun(&attempt),
+                            Some(error) => {
+                                attempt.peer.account().raced(self.local.now().since(attempt.started));
+                                let _ = self.unreached(&attempt, error);
+                            }
+                            None => self.linger(attempt, first),
                         }
                         self.count_hedge("connect_won");
-                        return Ok(Reached { attempt: other, link });
+                        return Ok(self.reached(other, link));
                     }
                     Err(error) => {
                         let _ = self.unreached(&other, &error);
@@ -110,13 +128,46 @@ impl Journey {
         }
     }
 
+    /// A connect that was outrun says by its end what it is: a long way or a slow handshake, which the next race must
+    /// know about, or a hole. Judged by its race alone, a far endpoint would never be reached.
+    fn linger(&self, attempt: Attempt, first: Connecting) {
+        let now = self.local.now();
+        // No evidence, but its probe looks at once.
+        attempt.peer.suspect(Fault::Local, attempt.started, now);
+        let (peer, cost) = (Rc::clone(&attempt.peer), now.since(attempt.started));
+        if peer.lingering.get() >= LINGERING {
+            peer.outrun.borrow_mut().push(cost);
+            return attempt.end(Outcome::Cancelled, now);
+        }
+        peer.lingering.set(peer.lingering.get() + 1);
+        attempt.presume(Outcome::Cancelled);
+        tokio::task::spawn_local(async move {
+            let result = first.await;
+            peer.lingering.set(peer.lingering.get() - 1);
+            match result {
+                Ok(link) => {
+                    peer.outrun.take();
+                    peer.give_back(link, peer.now());
+                }
+                Err(error) => {
+                    // First, so that the keeper reads it with the failure.
+                    for cost in peer.outrun.take().into_iter().chain([cost]) {
+                        peer.account().raced(cost);
+                    }
+                    attempt.blame(error.fault(), peer.now());
+                    attempt.end(Outcome::ConnectFailed, peer.now());
+                }
+            }
+        });
+    }
+
     async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
         let Some(mut request) = self.request(&attempt.peer) else {
             return Ended::Failed(self.spent(&attempt));
         };
         loop {
             link.exit.wanted.set(self.upgrade);
-            let sent = link.sender.try_send_request(request);
+            let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade));
             let heard = self.listen((&attempt, &link.exit), pin!(sent)).await;
             match heard {
                 Heard::Answer(response) => return self.answered(attempt, link, response),
@@ -131,7 +182,10 @@ impl Journey {
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
                     link = match reach::open(&attempt.peer, connect, now).await {
-                        Ok(link) => link,
+                        Ok(link) => {
+                            attempt.ready(self.local.now());
+                            link
+                        }
                         Err(error) => {
                             // Never sent, so it is still ours to send elsewhere.
                             self.head = Some(request.into_parts().0);
@@ -166,11 +220,8 @@ impl Journey {
         }
     }
 
-    /// Another endpoint was faster: no error, but evidence.
     fn outrun(&self, attempt: &Attempt) {
-        let now = self.local.now();
-        attempt.blame(Fault::Late, now);
-        attempt.end(Outcome::Cancelled, now);
+        attempt.outrun(self.upload.ended.get(), self.local.now());
     }
 
     pub(super) fn count_hedge(&self, result: &'static str) {
