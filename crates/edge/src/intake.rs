@@ -70,13 +70,14 @@ pub fn intake(
     let authority = authority(head)?;
     let host =
         steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?).ok_or(Failure::BadRequest)?;
-    let named_by_target = head.uri.authority().is_some();
-    let path = clean_target(head)?;
     let present = Present::of(&head.headers);
     let declared_length = if present.length { declared_length(&head.headers)? } else { None };
     if present.via && via_count(&head.headers, edge_name) >= LOOP {
         return Err(Failure::Loop);
     }
+    let named_by_target = head.uri.authority().is_some();
+    // The last that can refuse, and the first that changes: what is refused is logged as it came.
+    let path = clean_target(head)?;
     let upgrade = present.hop && head.version == Version::HTTP_11 && asks_upgrade(&head.headers);
     if present.hop {
         strip_hop_by_hop(&mut head.headers, upgrade);
@@ -104,6 +105,26 @@ pub fn intake(
     }
     head.version = Version::HTTP_11;
     Ok(Intake { host, path, upgrade, declared_length })
+}
+
+/// Host and path of a head that was refused, for its log line: what can be told of them, without user, password and
+/// query, and no longer than [`TOLD`] bytes each.
+#[must_use]
+pub fn refused(head: &Parts) -> (Box<str>, Box<str>) {
+    let field = head
+        .headers
+        .get(header::HOST)
+        .map_or_else(Default::default, |host| String::from_utf8_lossy(host.as_bytes()));
+    let authority = head.uri.authority().map_or(&*field, |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    (steering_host(host).unwrap_or_else(|| brief(host)), brief(head.uri.path()))
+}
+
+/// Most that is told of a refused head's host, and of its path.
+const TOLD: usize = 1024;
+
+fn brief(text: &str) -> Box<str> {
+    text.get(..text.floor_char_boundary(TOLD)).unwrap_or_default().into()
 }
 
 /// Which fields that need care are there: one look over the names instead of a search for each.
