@@ -4,6 +4,7 @@
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     time::timeout,
 };
@@ -128,7 +129,9 @@ fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, op
         };
         match opened {
             Some((io, true)) => Box::pin(session::http2(local, conn, io, limits)).await,
-            Some((io, false)) => session::http1(local, conn, io, limits).await,
+            Some((io, false)) if http1 => session::http1(local, conn, io, limits).await,
+            // Without ALPN there is no HTTP/2 over TLS (RFC 9113 section 3.2), and nothing else is spoken here.
+            Some((mut io, false)) => drop(io.shutdown().await),
             None => {}
         }
     });
