@@ -762,3 +762,28 @@ fn an_endpoint_that_closes_after_each_answer_costs_no_request() {
         eventually_some("the endpoint saw it", SOON, || (endpoint.hits() > nth).then_some(()));
     }
 }
+
+#[test]
+fn an_address_as_host_is_found_however_it_is_written() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "").route(
+        "six",
+        "failover",
+        &["p"],
+        "hosts = [\"[2001:DB8:0::1]\"]",
+    );
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    for (host, status) in [
+        ("[2001:DB8:0::1]", 200),
+        ("[2001:db8::1]:8080", 200),
+        ("[2001:0db8:0:0:0:0:0:1]:", 200),
+        ("[2001:db8::2]", 404),
+    ] {
+        let mut client = Client::connect(edge.web());
+        let reply = client.ask("GET", "/", &format!("host: {host}\r\n"), b"").expect("an answer");
+        assert_eq!(reply.status, status, "{host}: {}", reply.text());
+        let route = edge.explain(&format!("host={host}&path=/"))["route"].clone();
+        assert_eq!(route == "six", status == 200, "{host}: {route}");
+    }
+}
