@@ -73,6 +73,35 @@ fn a_failing_server_keeps_the_last_good_answer() {
 }
 
 #[test]
+fn a_family_that_cannot_be_asked_keeps_its_addresses() {
+    let ips = [four(1), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let good = |ips: &[IpAddr]| Box::new(Records::Addresses(ips.to_vec(), 1));
+    let (endpoints, port) = on_one_port(&ips);
+    let dns = Dns::start();
+    dns.set("api.test", *good(&ips));
+    let edge = edge_for(&dns, port, "");
+    edge.until_up(2);
+    for (records, what) in [
+        (Records::Split(Box::new(Records::ServFail), good(&ips)), "A fails"),
+        (Records::Split(good(&ips), Box::new(Records::ServFail)), "AAAA fails"),
+        (Records::Split(Box::new(Records::NxDomain), good(&ips)), "A denies the name"),
+        (Records::Split(Box::new(Records::Silence), good(&ips)), "A is silent"),
+    ] {
+        let told = || edge.stderr().matches("name not resolved").count();
+        let before = told();
+        dns.set("api.test", records);
+        eventually(what, Duration::from_secs(20), || told() > before);
+        let by = hammer(edge.web(), 1, 40);
+        assert!(by.len() == 2 && by.contains_key("127.0.0.1") && by.contains_key("::1"), "{what}: {by:?}");
+    }
+    dns.set("api.test", Records::Split(good(&[]), good(&ips)));
+    eventually("without records, a family is empty", Duration::from_secs(40), || {
+        hammer(edge.web(), 1, 20).get("::1") == Some(&20)
+    });
+    drop(endpoints);
+}
+
+#[test]
 fn an_address_that_vanishes_ends_its_requests_first() {
     let (endpoints, port) = on_one_port(&[four(1), four(2)]);
     let dns = Dns::start();

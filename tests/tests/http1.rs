@@ -616,7 +616,7 @@ fn what_is_refused_at_the_head_is_told_counted_and_logged_alike() {
         let edge = Edge::start(&conf.raw(&format!("[limits]\nheader_bytes = \"{limit}\"")));
         let what = format!("{limit} {word} after {before} in {} pieces", pieces.len());
         let mut client = Client::connect(edge.web());
-        let mut answers = Vec::new();
+        let (mut answers, mut last) = (Vec::new(), 0);
         let count = pieces.len();
         for (nth, piece) in pieces.into_iter().enumerate() {
             // We may answer before all of it is sent.
@@ -626,7 +626,8 @@ fn what_is_refused_at_the_head_is_told_counted_and_logged_alike() {
             }
         }
         while answers.len() <= before {
-            answers.push(client.reply("GET").unwrap_or_else(|gone| panic!("{what}: {gone}")).status);
+            let reply = client.reply("GET").unwrap_or_else(|gone| panic!("{what}: {gone}"));
+            (answers, last) = ([answers, vec![reply.status]].concat(), reply.text().len());
         }
         assert_eq!(answers, [vec![200; before], vec![status]].concat(), "{what}");
         assert!(client.ends(SOON), "{what}: still open");
@@ -634,6 +635,7 @@ fn what_is_refused_at_the_head_is_told_counted_and_logged_alike() {
             edge.access_log().into_iter().find(|line| line["refusal"].is_string())
         });
         assert_eq!((why(&line), line["status"].as_u64()), (word, Some(u64::from(status))), "{what}: {line}");
+        assert_eq!(line["bytes_out"], last, "{what}: {line}");
         assert_eq!(edge.access_log().len(), before + 1, "{what}");
         assert_eq!(edge.metric("thalweg_refusals_total", &[("refusal", word)]), 1.0, "{what}");
         assert_eq!(edge.metric("thalweg_requests_total", &[("code_class", "4xx")]), 1.0, "{what}");
@@ -649,7 +651,11 @@ fn a_head_that_does_not_end_is_408_and_an_idle_connection_just_closes() {
     let mut slow = Client::connect(edge.web());
     slow.send("GET / HTTP/1.1\r\nhost: x\r\n");
     match slow.reply("GET") {
-        Ok(reply) => assert_eq!(reply.status, 408),
+        Ok(reply) => {
+            assert_eq!(reply.status, 408);
+            let line = eventually_some("the 408 is logged", SOON, || edge.access_log().pop());
+            assert_eq!(line["bytes_out"], reply.text().len(), "{line}");
+        }
         Err(gone) => panic!("no 408: {gone}"),
     }
     assert!(slow.ends(SOON));
@@ -754,5 +760,30 @@ fn an_endpoint_that_closes_after_each_answer_costs_no_request() {
     for nth in 0..50 {
         assert_eq!(client.get("/bytes/3").status, 200, "request {nth}");
         eventually_some("the endpoint saw it", SOON, || (endpoint.hits() > nth).then_some(()));
+    }
+}
+
+#[test]
+fn an_address_as_host_is_found_however_it_is_written() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "").route(
+        "six",
+        "failover",
+        &["p"],
+        "hosts = [\"[2001:DB8:0::1]\"]",
+    );
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    for (host, status) in [
+        ("[2001:DB8:0::1]", 200),
+        ("[2001:db8::1]:8080", 200),
+        ("[2001:0db8:0:0:0:0:0:1]:", 200),
+        ("[2001:db8::2]", 404),
+    ] {
+        let mut client = Client::connect(edge.web());
+        let reply = client.ask("GET", "/", &format!("host: {host}\r\n"), b"").expect("an answer");
+        assert_eq!(reply.status, status, "{host}: {}", reply.text());
+        let route = edge.explain(&format!("host={host}&path=/"))["route"].clone();
+        assert_eq!(route == "six", status == 200, "{host}: {route}");
     }
 }

@@ -5,7 +5,9 @@ mod common;
 use std::{thread, time::Duration};
 
 use common::{assert_ours, one};
-use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Signal, eventually, get, stays};
+use thalweg_testkit::{
+    Behaviour, Client, Conf, Edge, Endpoint, Scratch, Signal, binary, eventually, get, stays,
+};
 
 const SOON: Duration = Duration::from_secs(8);
 
@@ -168,4 +170,20 @@ fn a_log_that_nobody_reads_does_not_stop_traffic() {
     let report = thalweg_testkit::Load::to(edge.web()).rate(500.0).count(500).run();
     report.assert_none_failed("logging");
     assert_eq!(edge.metric("thalweg_log_dropped_total", &[]), 0.0);
+}
+
+#[test]
+fn lines_that_cannot_be_written_are_counted_and_told_once() {
+    let endpoint = Endpoint::start("a");
+    let scratch = Scratch::new();
+    std::os::unix::fs::symlink("/dev/full", scratch.path().join("edge.out")).expect("a link");
+    let conf = Conf::simple("failover", &[endpoint.addr()]);
+    let edge = Edge::spawn(&conf, scratch, binary()).expect("it starts");
+    edge.until_up(1);
+    for lost in 1..=3 {
+        assert_eq!(get(edge.web(), "/").status, 200);
+        let count = || edge.metric("thalweg_log_dropped_total", &[]);
+        eventually("it is counted", SOON, || count() == f64::from(lost));
+    }
+    assert_eq!(edge.stderr().matches("access log cannot be written").count(), 1);
 }

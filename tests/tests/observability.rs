@@ -175,6 +175,35 @@ fn the_access_log_has_every_field_and_no_secret() {
 }
 
 #[test]
+fn what_is_refused_at_intake_is_logged_with_its_host_and_path() {
+    let (edge, _endpoint) = one();
+    let via = "via: 1.1 thalweg, 1.1 thalweg, 1.1 thalweg\r\n";
+    let long = "/%2f".to_owned() + &"x".repeat(9_000);
+    for (nth, (method, target, fields, status, host, path)) in [
+        ("GET", "/a%2Fb?token=s3cret", "host: A.test:80\r\n", 400, "a.test", "/a%2Fb"),
+        ("TRACE", "/t", "host: a.test\r\n", 405, "a.test", "/t"),
+        ("CONNECT", "a.test:443", "host: a.test:443\r\n", 405, "a.test", ""),
+        ("GET", "/v", &format!("host: a.test\r\n{via}"), 508, "a.test", "/v"),
+        ("GET", "http://a.test/v", &format!("host: x\r\n{via}"), 508, "a.test", "/v"),
+        ("GET", "/two", "host: a.test\r\nhost: b.test\r\n", 400, "a.test", "/two"),
+        ("GET", "/odd", "host: me:s3cret@a\"b\r\n", 400, "a\"b", "/odd"),
+        ("GET", "/none", "", 400, "", "/none"),
+        ("GET", &long, "host: a.test\r\n", 400, "a.test", &long[..1024]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = Client::connect(edge.web());
+        client.send(format!("{method} {target} HTTP/1.1\r\n{fields}x-request-id: refused{nth}\r\n\r\n"));
+        let reply = client.reply(method).expect("an answer");
+        let line = edge.logged(&format!("refused{nth}"));
+        let seen = (reply.status, line["host"].as_str(), line["path"].as_str());
+        assert_eq!(seen, (status, Some(host), Some(path)), "{method} {target}: {line}");
+    }
+    assert!(!edge.stdout().contains("s3cret"), "a secret was logged");
+}
+
+#[test]
 fn a_logged_decision_can_be_asked_again() {
     let (edge, _first, _second) = two_with("");
     let mut client = Client::connect(edge.web());

@@ -434,3 +434,51 @@ fn bad_reloads_under_load_change_nothing() {
     assert_eq!((report.closed, report.by().len()), (0, 1));
     let _kept = runtime();
 }
+
+#[test]
+fn the_series_of_what_has_left_the_config_go_with_its_last_connection() {
+    let (a, b, c) = (Endpoint::start("a"), Endpoint::start("b"), Endpoint::start("c"));
+    let conf = |listener: &str, other: (&str, &Endpoint)| {
+        Conf::new()
+            .listener("web", "")
+            .listener(listener, "")
+            .pool("a", &[a.addr()], "")
+            .pool(other.0, &[other.1.addr()], "")
+            .route("all", "failover", &["a", other.0], "hosts = [\"a.test\"]")
+    };
+    let mut edge = Edge::start(&conf("first", ("b", &b)));
+    edge.until_up(2);
+    let named = |edge: &Edge, name: &str| {
+        let page = edge.metrics();
+        page.samples.iter().filter(|sample| sample.labels.values().any(|value| value == name)).count()
+    };
+    let mut client = Client::connect(edge.addr("first"));
+    client.send("POST /upload HTTP/1.1\r\nhost: a.test\r\ncontent-length: 5\r\n\r\n12");
+    let mut lost = Client::connect(edge.addr("first"));
+    assert_eq!(lost.get("/").status, 404);
+    drop(lost);
+    let open = |edge: &Edge| edge.metric("thalweg_connections", &[("listener", "first")]);
+    eventually("one is under way", SOON, || open(&edge) == 1.0);
+    let text = edge.render(&conf("second", ("c", &c)));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    eventually("the new one serves", SOON, || Client::try_connect(edge.addr("second")).is_ok());
+    eventually("pool b is gone", SOON, || named(&edge, "b") == 0);
+    assert_eq!(open(&edge), 1.0, "its connection is still counted");
+    client.send("345");
+    assert_eq!(client.reply("POST").expect("an answer").status, 200);
+    eventually("the first listener is gone", SOON, || named(&edge, "first") == 0);
+    let mut client = Client::connect(edge.addr("second"));
+    assert_eq!(client.get("/").status, 404);
+    // Back again: it is counted as any other.
+    let text = edge.render(&conf("first", ("b", &b)));
+    edge.replace(&text);
+    assert_eq!(edge.reload().status, 200);
+    eventually("it is back", SOON, || Client::try_connect(edge.addr("first")).is_ok());
+    let mut client = Client::connect(edge.addr("first"));
+    assert_eq!(client.get("/").status, 404);
+    let labels = [("listener", "first"), ("route", "-")];
+    eventually("it counts", SOON, || edge.metric("thalweg_requests_total", &labels) == 1.0);
+    eventually("its connection too", SOON, || open(&edge) == 1.0);
+    eventually("and the other is gone", SOON, || (named(&edge, "second"), named(&edge, "c")) == (0, 0));
+}

@@ -15,6 +15,11 @@ const SOON: Duration = Duration::from_secs(8);
 
 /// An edge with TLS on `secure` for the names of these leaves, and plain on `web`.
 fn secured(leaves: &[Leaf], lines: &str) -> (Edge, Endpoint) {
+    speaking("\"h2\", \"http/1.1\"", leaves, lines)
+}
+
+/// The same, with these protocols.
+fn speaking(protocols: &str, leaves: &[Leaf], lines: &str) -> (Edge, Endpoint) {
     let endpoint = Endpoint::start("a");
     let mut pairs = Vec::new();
     let mut conf = Conf::simple("failover", &[endpoint.addr()]);
@@ -24,10 +29,8 @@ fn secured(leaves: &[Leaf], lines: &str) -> (Edge, Endpoint) {
             .file(&format!("tls/{nth}.crt"), &leaf.cert_pem)
             .file(&format!("tls/{nth}.key"), &leaf.key_pem);
     }
-    let tls = format!(
-        "protocols = [\"h2\", \"http/1.1\"]\n[listener.tls]\ncertificates = [{}]\n{lines}",
-        pairs.join(", ")
-    );
+    let tls =
+        format!("protocols = [{protocols}]\n[listener.tls]\ncertificates = [{}]\n{lines}", pairs.join(", "));
     let edge = Edge::start(&conf.listener("secure", &tls));
     edge.until_up(1);
     (edge, endpoint)
@@ -48,6 +51,29 @@ fn alpn_chooses_the_protocol() {
     let (mut client, ..) = Client::connect_tls(edge.addr("secure"), "a.test", &config).expect("a handshake");
     assert_eq!(client.get("/").status, 200);
     assert_eq!(endpoint.only().header("x-forwarded-proto"), Some("https"));
+}
+
+#[test]
+fn a_protocol_that_a_listener_does_not_name_is_not_spoken_there() {
+    let authority = Authority::new("root");
+    let leaves = [authority.leaf(&["a.test"])];
+    for (protocols, offer, status) in [
+        ("\"h2\"", &[][..], None),
+        ("\"h2\"", &["http/1.1"], None),
+        ("\"http/1.1\"", &[], Some(200)),
+        ("\"http/1.1\"", &["h2"], None),
+        ("\"h2\", \"http/1.1\"", &[], Some(200)),
+    ] {
+        let (edge, endpoint) = speaking(protocols, &leaves, "");
+        let config = client_config(&authority, offer, &[]);
+        let answer =
+            Client::connect_tls(edge.addr("secure"), "a.test", &config).ok().and_then(|(mut client, ..)| {
+                let _closed_already_is_fine = client.try_send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+                client.reply("GET").map(|reply| reply.status).ok()
+            });
+        assert_eq!(answer, status, "{protocols} for {offer:?}");
+        assert_eq!(endpoint.hits(), usize::from(status.is_some()), "{protocols} for {offer:?}");
+    }
 }
 
 #[test]

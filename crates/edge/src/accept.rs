@@ -4,6 +4,7 @@
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use tokio::{
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     time::timeout,
 };
@@ -61,6 +62,7 @@ pub async fn accept(
     mut closed: tokio::sync::oneshot::Receiver<()>,
 ) {
     let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&door.name.1]));
+    let open = Rc::new(Open { local: Rc::clone(&local), count: open });
     // Known from the start: the next config may not have it any more.
     let _ = door.settings(&local);
     loop {
@@ -96,7 +98,7 @@ fn is_exhaustion(error: &std::io::Error) -> bool {
 }
 
 /// Starts the task of one connection, unless there are far too many.
-fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, open: &Arc<Count>) {
+fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, open: &Rc<Open>) {
     let Some((wiring, position)) = door.settings(local) else { return };
     let Some(listener) = wiring.config.listeners.get(position) else { return };
     let (http1, http2) = (listener.http1, listener.http2);
@@ -112,7 +114,7 @@ fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, op
         return;
     }
     let conn = ClientConn::new(door.name.clone(), peer, now_open >= limit, local.clock());
-    let guest = Guest::enter(local, &conn, open);
+    let guest = Guest::enter(&conn, open);
     let local = Rc::clone(local);
     tokio::task::spawn_local(async move {
         let _guest = guest;
@@ -127,7 +129,9 @@ fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, op
         };
         match opened {
             Some((io, true)) => Box::pin(session::http2(local, conn, io, limits)).await,
-            Some((io, false)) => session::http1(local, conn, io, limits).await,
+            Some((io, false)) if http1 => session::http1(local, conn, io, limits).await,
+            // Without ALPN there is no HTTP/2 over TLS (RFC 9113 section 3.2), and nothing else is spoken here.
+            Some((mut io, false)) => drop(io.shutdown().await),
             None => {}
         }
     });
@@ -161,23 +165,36 @@ async fn secure(
     Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
 }
 
+/// Counts the connections of a door; held by it and by each of them.
+struct Open {
+    local: Rc<Local>,
+    count: Arc<Count>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // The door is closed and its last guest gone: the listener's series may go, if no other door has its name.
+        drop(std::mem::take(&mut self.count));
+        self.local.view().retire(self.local.meters());
+    }
+}
+
 /// Counts a connection, and keeps it in the worker's list, for as long as its task lives.
 struct Guest {
-    local: Rc<Local>,
     number: u64,
-    open: Arc<Count>,
+    open: Rc<Open>,
 }
 
 impl Guest {
-    fn enter(local: &Rc<Local>, conn: &Rc<ClientConn>, open: &Arc<Count>) -> Self {
-        open.bump();
-        Self { local: Rc::clone(local), number: local.enter(conn), open: Arc::clone(open) }
+    fn enter(conn: &Rc<ClientConn>, open: &Rc<Open>) -> Self {
+        open.count.bump();
+        Self { number: open.local.enter(conn), open: Rc::clone(open) }
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.open.drop_one();
-        self.local.leave(self.number);
+        self.open.count.drop_one();
+        self.open.local.leave(self.number);
     }
 }

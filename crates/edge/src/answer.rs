@@ -177,9 +177,10 @@ pub fn to_nobody(ledger: Box<Ledger>) -> Response<AnswerBody> {
     response
 }
 
-/// A whole HTTP/1.1 answer as bytes, for when hyper is not there to write one: the head never arrived.
+/// A whole HTTP/1.1 answer as bytes, for when hyper is not there to write one: the head never arrived. With how many of
+/// them are its body.
 #[must_use]
-pub fn raw(failure: Failure, id: &HeaderValue) -> Vec<u8> {
+pub fn raw(failure: Failure, id: &HeaderValue) -> (Vec<u8>, u64) {
     let row = failure.row();
     let body = body(row.ours, id);
     let mut out = format!(
@@ -192,7 +193,7 @@ pub fn raw(failure: Failure, id: &HeaderValue) -> Vec<u8> {
     )
     .into_bytes();
     out.extend_from_slice(&body);
-    out
+    (out, body.len() as u64)
 }
 
 fn proxy_status(row: &Row) -> String {

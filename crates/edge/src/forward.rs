@@ -133,7 +133,8 @@ fn enter(ledger: &mut Ledger, head: &mut Parts, body: Incoming, now: Tick) -> Re
     let (local, conn) = (Rc::clone(ledger.local()), Rc::clone(&ledger.conn));
     let view = local.view();
     let config = &view.wiring.config;
-    let taken = intake(head, &ledger.request_id, &conn, &config.edge.name, config.limits.header_count)?;
+    let taken = intake(head, &ledger.request_id, &conn, &config.edge.name, config.limits.header_count)
+        .inspect_err(|_| (ledger.host, ledger.path) = intake::refused(head))?;
     (ledger.host, ledger.path) = (taken.host, taken.path);
     if conn.surplus {
         return Err(Failure::Overloaded);

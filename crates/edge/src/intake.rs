@@ -70,13 +70,14 @@ pub fn intake(
     let authority = authority(head)?;
     let host =
         steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?).ok_or(Failure::BadRequest)?;
-    let named_by_target = head.uri.authority().is_some();
-    let path = clean_target(head)?;
     let present = Present::of(&head.headers);
     let declared_length = if present.length { declared_length(&head.headers)? } else { None };
     if present.via && via_count(&head.headers, edge_name) >= LOOP {
         return Err(Failure::Loop);
     }
+    let named_by_target = head.uri.authority().is_some();
+    // The last that can refuse, and the first that changes: what is refused is logged as it came.
+    let path = clean_target(head)?;
     let upgrade = present.hop && head.version == Version::HTTP_11 && asks_upgrade(&head.headers);
     if present.hop {
         strip_hop_by_hop(&mut head.headers, upgrade);
@@ -104,6 +105,26 @@ pub fn intake(
     }
     head.version = Version::HTTP_11;
     Ok(Intake { host, path, upgrade, declared_length })
+}
+
+/// Host and path of a head that was refused, for its log line: what can be told of them, without user, password and
+/// query, and no longer than [`TOLD`] bytes each.
+#[must_use]
+pub fn refused(head: &Parts) -> (Box<str>, Box<str>) {
+    let field = head
+        .headers
+        .get(header::HOST)
+        .map_or_else(Default::default, |host| String::from_utf8_lossy(host.as_bytes()));
+    let authority = head.uri.authority().map_or(&*field, |authority| authority.as_str());
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    (steering_host(host).unwrap_or_else(|| brief(host)), brief(head.uri.path()))
+}
+
+/// Most that is told of a refused head's host, and of its path.
+const TOLD: usize = 1024;
+
+fn brief(text: &str) -> Box<str> {
+    text.get(..text.floor_char_boundary(TOLD)).unwrap_or_default().into()
 }
 
 /// Which fields that need care are there: one look over the names instead of a search for each.
@@ -170,27 +191,26 @@ fn authority(head: &Parts) -> Result<HeaderValue, Failure> {
     Ok(value)
 }
 
-/// Lower case, without port and final dot; `None` if it is no host. The empty host of HTTP/1.0 passes.
+/// Lower case, without port and final dot; an IPv6 address in the one form that the config has, too. `None` if it is no
+/// host. The empty host of HTTP/1.0 passes.
 #[must_use]
 pub fn steering_host(authority: &str) -> Option<Box<str>> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (address, after) = rest.split_once(']')?;
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (
-                authority.get(..address.len() + 2)?,
-                after.strip_prefix(':').or_else(|| after.is_empty().then_some(""))?,
-            )
-        }
-        None => authority.split_once(':').unwrap_or((authority, "")),
-    };
+    if let Some(rest) = authority.strip_prefix('[') {
+        let (address, after) = rest.split_once(']')?;
+        let address: std::net::Ipv6Addr = address.parse().ok()?;
+        let is_end = after.is_empty() || after.strip_prefix(':').is_some_and(is_port);
+        return is_end.then(|| format!("[{address}]").into());
+    }
+    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
     let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let is_name = host.starts_with('[') || host.bytes().all(good);
-    let is_port =
-        port.bytes().all(|byte| byte.is_ascii_digit()) && (port.is_empty() || port.parse::<u16>().is_ok());
     let has_host = !host.is_empty() || authority.is_empty();
-    (is_name && is_port && has_host)
+    (host.bytes().all(good) && is_port(port) && has_host)
         .then(|| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into())
+}
+
+/// A port, or the empty one that stands for the scheme's (RFC 3986 section 3.2.3).
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
 /// Brings the target into origin-form with a normalised path; returns the path.
@@ -325,6 +345,9 @@ mod tests {
             ("example.com.:8080", Some("example.com")),
             ("[::1]:80", Some("[::1]")),
             ("[::1]", Some("[::1]")),
+            ("[2001:DB8:0::1]:443", Some("[2001:db8::1]")),
+            ("[::ffff:7f00:1]:", Some("[::ffff:127.0.0.1]")),
+            ("[::1]:99999", None),
             ("10.0.0.1:1", Some("10.0.0.1")),
             ("", Some("")),
             (":80", None),

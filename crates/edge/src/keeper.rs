@@ -348,17 +348,21 @@ impl Keeper {
     fn retire(&self) {
         let world = self.world.borrow();
         let layout = world.layout();
+        let name_of = |pool: usize| layout.topology.pools.get(pool).map(|pool| &*pool.name);
         let mut endpoints = std::collections::BTreeSet::new();
         for place in &layout.endpoints {
-            let pool = layout.topology.pools.get(place.pool.0 as usize).map(|pool| &*pool.name);
-            endpoints.insert((pool.unwrap_or_default(), place.address.to_string()));
+            endpoints.insert((name_of(place.pool.0 as usize).unwrap_or_default(), place.address.to_string()));
         }
         self.meters.retire(|series| {
             let label = |nth: usize| series.labels.get(nth).map(|label| &**label).unwrap_or_default();
             if [&PROBES, &EJECTIONS].contains(&series.metric) {
                 endpoints.contains(&(label(0), label(1).to_owned()))
             } else if *series.metric == FAILOVERS {
-                layout.topology.routes.iter().any(|route| &*route.name == label(0))
+                layout.topology.routes.iter().filter(|route| &*route.name == label(0)).any(|route| {
+                    let has =
+                        |name: &str| route.pools.iter().any(|member| name_of(member.pool) == Some(name));
+                    has(label(1)) && has(label(2))
+                })
             } else if [&INCIDENTS, &DETECTION, &LAST_BAD].contains(&series.metric) {
                 layout.topology.pools.iter().any(|pool| &*pool.name == label(0))
             } else {

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    access_log::LogSink,
+    access_log::{self, LogSink},
     admin,
     control::{self, Control, Phase},
     events::Events,
@@ -142,7 +142,7 @@ fn shared(prepared: &Prepared) -> std::io::Result<(Arc<Shared>, mpsc::Receiver<S
         accounts: std::iter::repeat_with(Default::default).take(count).collect(),
         treasury: Default::default(),
         connections: std::iter::repeat_with(Default::default).take(count).collect(),
-        log: LogSink::start(LOG_DEPTH, std::io::stdout())?,
+        log: LogSink::start(LOG_DEPTH, access_log::stdout()?)?,
         origin: Instant::now(),
     };
     Ok((Arc::new(shared), suspects))
@@ -282,7 +282,9 @@ async fn drain(control: &Control, workers: &[Worker], probes: Task, signals: &mu
         // They had their time; the process ends with or without them.
         let _ = timeout(Duration::from_secs(1), ended(workers)).await;
     }
-    control.shared.log.settle(LAST_LINES);
+    if !control.shared.log.settle(LAST_LINES) {
+        tracing::warn!("the access log's reader is stuck: its last lines are lost");
+    }
     tracing::info!("edge ended");
 }
 

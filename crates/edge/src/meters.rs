@@ -118,6 +118,18 @@ impl Meters {
         }
     }
 
+    /// The series of `metric` that somebody still counts on.
+    #[must_use]
+    pub fn held(&self, metric: &'static Metric) -> Vec<Series> {
+        let all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = |instrument: &Instrument| match instrument {
+            Instrument::Cell(cell) => Arc::strong_count(cell) > 1,
+            Instrument::Histogram(histogram) => Arc::strong_count(histogram) > 1,
+        };
+        let held = all.iter().filter(|(series, instrument)| series.metric == metric && held(instrument));
+        held.map(|(series, _)| series.clone()).collect()
+    }
+
     /// Drops the series that `keep` does not want: what they count has left the config.
     pub fn retire(&self, keep: impl Fn(&Series) -> bool) {
         self.series.lock().unwrap_or_else(PoisonError::into_inner).retain(|series, _| keep(series));

@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderValue;
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
@@ -72,7 +73,7 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
                     return Box::pin(tunnel::pass_through(io, rest, end, &conn)).await;
                 }
                 if let Some(failure) = result.as_ref().err().and_then(bare_answer) {
-                    account(&local, &conn, failure);
+                    account(&local, &conn, failure, local.fresh_id(), 0);
                 }
                 return Box::pin(close(io, result.is_err() || conn.lingers.get())).await;
             }
@@ -189,19 +190,21 @@ fn bare_answer(error: &hyper::Error) -> Option<Failure> {
 }
 
 /// Opens and closes the account of a request whose head never became a request.
-fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure) -> http::HeaderValue {
+fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, id: HeaderValue, bytes_out: u64) {
     let mut ledger = Ledger::new(local, conn, local.now(), http::Version::HTTP_11);
-    ledger.request_id = local.fresh_id();
+    ledger.request_id = id;
     ledger.method = http::Method::from_bytes(b"-").unwrap_or_default();
     (ledger.status, ledger.refusal) = (failure.status(), Some(failure.as_str()));
+    ledger.bytes_out = bytes_out;
     ledger.finish(ledger.now());
-    ledger.request_id.clone()
 }
 
 /// Answers for hyper, which has no request to answer to, and closes.
 async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, failure: Failure) {
-    let id = account(local, conn, failure);
-    let _ = io.write_all(&answer::raw(failure, &id)).await;
+    let id = local.fresh_id();
+    let (answer, body_bytes) = answer::raw(failure, &id);
+    account(local, conn, failure, id, body_bytes);
+    let _ = io.write_all(&answer).await;
     close(io, true).await;
 }
 

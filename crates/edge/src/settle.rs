@@ -204,9 +204,9 @@ pub struct Ledger {
     pub request_id: HeaderValue,
     /// The method.
     pub method: Method,
-    /// Lower case, without port.
+    /// Lower case, without port; of what intake refused, see [`crate::intake::refused`].
     pub host: Box<str>,
-    /// Normalised, without query.
+    /// Normalised, without query; likewise.
     pub path: Box<str>,
     /// Of the request.
     pub version: Version,

@@ -94,7 +94,7 @@ metrics! {
     LAST_RELOAD_TIME = Gauge "thalweg_config_last_reload_success_timestamp_seconds" []
         "When a reload last succeeded, Unix time.";
     LOG_DROPPED = Counter "thalweg_log_dropped_total" []
-        "Access log lines that were dropped because the reader of the log was too slow.";
+        "Access log lines that were dropped: their reader was too slow, or they could not be written.";
     TASK_RESTARTS = Counter "thalweg_task_restarts_total" ["task"]
         "Control tasks that ended and were restarted.";
     BUILD_INFO = Gauge "thalweg_build_info" ["version"]

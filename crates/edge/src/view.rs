@@ -175,12 +175,11 @@ impl View {
             layout: layout.number,
             wiring: Arc::clone(&live.wiring),
             desks: desks(layout, before, treasury, meters),
-            nowhere: before
-                .map_or_else(|| Rc::new(nowhere(treasury, meters)), |before| Rc::clone(&before.nowhere)),
+            nowhere: Rc::new(nowhere(before, treasury, meters)),
             peers,
         };
         view.follow(live);
-        view.retire(meters, &pools);
+        view.retire(meters);
         view
     }
 
@@ -215,9 +214,16 @@ impl View {
         self.desks.get(slot.0 as usize).unwrap_or(&self.nowhere)
     }
 
-    /// Drops the series of what has left the config.
-    fn retire(&self, meters: &Meters, pools: &[Arc<str>]) {
-        let pools: std::collections::BTreeSet<&str> = pools.iter().map(|name| &**name).chain(["-"]).collect();
+    /// Drops the series of what has left the config. A listener has not left before its last connection has: its
+    /// requests are still counted.
+    pub fn retire(&self, meters: &Meters) {
+        let config = &self.wiring.config;
+        let serving = meters.held(&telemetry::CONNECTIONS);
+        let serving = serving.iter().flat_map(|series| &series.labels).map(|name| &**name);
+        let listeners: std::collections::BTreeSet<&str> =
+            config.listeners.iter().map(|listener| &*listener.name).chain(serving).collect();
+        let pools: std::collections::BTreeSet<&str> =
+            config.topology.pools.iter().map(|pool| &*pool.name).chain(["-"]).collect();
         let routes: std::collections::BTreeSet<&str> =
             self.desks.iter().map(|desk| &*desk.name).chain(["-"]).collect();
         let endpoints: std::collections::BTreeSet<(&str, &str)> =
@@ -227,7 +233,8 @@ impl View {
                 let position = series.metric.labels.iter().position(|label| *label == name)?;
                 series.labels.get(position).map(|value| &**value)
             };
-            label("route").is_none_or(|route| routes.contains(route))
+            label("listener").is_none_or(|listener| listeners.contains(listener))
+                && label("route").is_none_or(|route| routes.contains(route))
                 && label("pool").is_none_or(|pool| pools.contains(pool))
                 && label("endpoint").is_none_or(|endpoint| {
                     label("pool").is_some_and(|pool| endpoints.contains(&(pool, endpoint)))
@@ -251,9 +258,11 @@ impl Loads for View {
     }
 }
 
-fn nowhere(treasury: &Treasury, meters: &Meters) -> RouteDesk {
-    let purse = Purse::new(treasury.open("-", 0.0));
-    RouteDesk::new(&"-".into(), Rc::new(RouteMemory { turn: Cell::new(0), purse }), meters)
+/// Made anew each time, as every desk: it must not go on counting on series that were retired.
+fn nowhere(before: Option<&View>, treasury: &Treasury, meters: &Meters) -> RouteDesk {
+    let fresh = || Rc::new(RouteMemory { turn: Cell::new(0), purse: Purse::new(treasury.open("-", 0.0)) });
+    let memory = before.map_or_else(fresh, |before| Rc::clone(&before.nowhere.memory));
+    RouteDesk::new(&"-".into(), memory, meters)
 }
 
 fn desks(layout: &Layout, before: Option<&View>, treasury: &Treasury, meters: &Meters) -> Vec<Rc<RouteDesk>> {

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     accept::{Door, accept},
+    access_log,
     conn::{ClientConn, Order, Phase},
     home::Home,
     meters::{Cell as Count, Meters, Series},
@@ -201,7 +202,7 @@ impl Local {
         }
         let lines = std::mem::take(log);
         if let Err(lines) = self.shared.log.hand_over(lines) {
-            self.dropped.add(lines.iter().filter(|byte| **byte == b'\n').count() as u64);
+            self.dropped.add(access_log::lines(&lines));
         }
     }
 

@@ -16,7 +16,7 @@ use crate::{lock, runtime};
 /// What is said about one name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Records {
-    /// These addresses, to be kept for this many seconds.
+    /// These addresses, to be kept for this many seconds; none of a family = the name exists without such records.
     Addresses(Vec<IpAddr>, u32),
     /// The name does not exist.
     NxDomain,
@@ -24,6 +24,8 @@ pub enum Records {
     ServFail,
     /// No answer at all.
     Silence,
+    /// One thing about A, another about AAAA.
+    Split(Box<Records>, Box<Records>),
 }
 
 /// The server.
@@ -83,9 +85,13 @@ impl Drop for Dns {
 fn answer(packet: &[u8], zone: &BTreeMap<String, Records>) -> Option<Vec<u8>> {
     let (name, end) = question(packet)?;
     let kind = u16::from_be_bytes([*packet.get(end)?, *packet.get(end + 1)?]);
-    let records = zone.get(&name).cloned().unwrap_or(Records::NxDomain);
+    let records = match zone.get(&name).cloned().unwrap_or(Records::NxDomain) {
+        Records::Split(a, aaaa) => *if kind == 28 { aaaa } else { a },
+        same => same,
+    };
     let (code, addresses, ttl) = match records {
-        Records::Silence => return None,
+        // One split is enough for two families.
+        Records::Silence | Records::Split(..) => return None,
         Records::NxDomain => (3, Vec::new(), 0),
         Records::ServFail => (2, Vec::new(), 0),
         Records::Addresses(addresses, ttl) => (0, addresses, ttl),

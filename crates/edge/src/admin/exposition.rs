@@ -35,7 +35,11 @@ pub(crate) fn of(control: &Control) -> String {
     };
     of_control(control, &live, &mut state);
     of_picture(&live, &mut state);
-    all.entry(Series::new(&telemetry::LOG_DROPPED, &[])).or_insert(Value::State(0.0));
+    let none = || Value::Summed(Total::Value(0));
+    let dropped = all.entry(Series::new(&telemetry::LOG_DROPPED, &[])).or_insert_with(none);
+    if let Value::Summed(Total::Value(dropped)) = dropped {
+        *dropped += control.shared.log.lost();
+    }
     let mut text = String::with_capacity(256 * all.len());
     for metric in telemetry::ALL {
         let samples = all.iter().filter(|(series, _)| series.metric == *metric);
