@@ -327,6 +327,9 @@ fn clamp(life: Duration, settings: &Resolver) -> Duration {
 mod tests {
     use super::*;
 
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    const SIX: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
     #[test]
     fn an_answer_holds_within_its_bounds_and_never_for_less_than_a_second() {
         let check = |life: u64, (ttl_min, ttl_max): (u64, u64), expected: u64| {
@@ -341,14 +344,6 @@ mod tests {
         check(999, (0, 300_000), 1_000);
         check(60_000, (0, 1), 1_000);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-    const SIX: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 
     #[test]
     fn only_an_answer_without_records_empties_a_family() {
