@@ -2,7 +2,8 @@
 //! Never allocates, never looks beyond its pool.
 
 use crate::{
-    Admin, Availability, EndpointSlot, EndpointView, Loads, Place, PoolSlot, Snapshot, Stage, Tried, mix,
+    Admin, Availability, EndpointSlot, EndpointView, Loads, Place, PoolSlot, Prospect, Snapshot, Stage,
+    Tried, mix,
 };
 
 /// The draw inside one pool.
@@ -119,22 +120,23 @@ fn scaled(hash: u64, total: u64) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
     pub(crate) stage: Stage,
-    /// Somebody listens there, as far as we know.
-    pub(crate) answering: bool,
+    /// The worst that will do.
+    pub(crate) prospect: Prospect,
 }
 
 impl Need {
     /// From strict to lax: what is left to a request when everyone that the route would choose was tried. The Up
     /// endpoints of short pools are better than the dead; those that refuse connections serve last.
-    pub(crate) const LAST_RESORTS: [Self; 4] = [
-        Self { stage: Stage::Up, answering: true },
-        Self { stage: Stage::Unproven, answering: true },
-        Self { stage: Stage::Panic, answering: true },
-        Self { stage: Stage::Panic, answering: false },
+    pub(crate) const LAST_RESORTS: [Self; 5] = [
+        Self { stage: Stage::Up, prospect: Prospect::Good },
+        Self { stage: Stage::Unproven, prospect: Prospect::Good },
+        Self { stage: Stage::Panic, prospect: Prospect::Good },
+        Self { stage: Stage::Panic, prospect: Prospect::Open },
+        Self { stage: Stage::Panic, prospect: Prospect::Poor },
     ];
 
     fn met_by(self, view: &EndpointView) -> bool {
-        (!self.answering || view.answers()) && accepts(view, self.stage)
+        view.prospect() <= self.prospect && accepts(view, self.stage)
     }
 }
 

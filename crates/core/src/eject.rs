@@ -195,9 +195,14 @@ impl Record {
         started >= self.since
     }
 
-    /// When this probation can end, if it has enough answers.
+    /// When this probation can end.
+    pub(crate) fn tried_until(&self) -> Tick {
+        self.since.after(PROBATION)
+    }
+
+    /// When this probation ends, if it has enough answers.
     pub(crate) fn proven_at(&self) -> Option<Tick> {
-        (self.proof >= PROOF).then(|| self.since.after(PROBATION))
+        (self.proof >= PROOF).then(|| self.tried_until())
     }
 
     /// It has proven itself. What was counted before is no evidence any more.

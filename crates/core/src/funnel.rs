@@ -1,7 +1,7 @@
 //! The sieves between route and draw: which pools are eligible, in which order, and what share each takes.
 //! Pure arithmetic over one picture; run once per change by the world, and again by a retry or an `explain`.
 
-use crate::{PoolSlot, PoolView, Reason, Route, RoutePoolView, Segment, Shares, Stage, micros};
+use crate::{PoolSlot, PoolView, Prospect, Reason, Route, RoutePoolView, Segment, Shares, Stage, micros};
 
 /// One pool of the route on its way through the sieves. The verdict says how far it came.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,7 +109,7 @@ pub(crate) fn sieve(
             Verdict::Empty
         } else if short {
             Verdict::Short
-        } else if member.weight == 0 || (stage == Stage::Panic && view.answering == 0) {
+        } else if member.weight == 0 || (stage == Stage::Panic && view.prospect() > Prospect::Good) {
             Verdict::Reserve
         } else if memory.held && stage != Stage::Panic {
             Verdict::Held
@@ -127,11 +127,12 @@ pub(crate) fn sieve(
             verdict,
         });
     }
-    // In panic, those that refuse connections serve last, after the reserve.
+    // In panic, those that hardly answer serve last, after the reserve.
     let rank = |entry: &Entry| match entry.verdict {
         Verdict::Open => Some(0),
         Verdict::Held => Some(1),
-        Verdict::Reserve => Some(2 + u32::from(stage == Stage::Panic && view_of(entry.pool).answering == 0)),
+        Verdict::Reserve if stage == Stage::Panic => Some(2 + view_of(entry.pool).prospect() as u32),
+        Verdict::Reserve => Some(2),
         Verdict::Empty | Verdict::Short => None,
     };
     let best = entries.iter().filter_map(rank).min();
@@ -350,6 +351,9 @@ mod tests {
         check(&route, &[view(DEAD), view(DEAD)], &[], "0 100% panic");
         let refusing = PoolView { answering: 0, ..view(DEAD) };
         check(&route, &[refusing, view(DEAD)], &[], "1 100% panic");
+        let proving = PoolView { proving: 2, ..refusing };
+        check(&route, &[proving, view(DEAD)], &[], "1 100% panic");
+        check(&weighted(&[(1, 100), (1, 100)]), &[refusing, proving], &[], "1 100% panic");
     }
 
     #[test]

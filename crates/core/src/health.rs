@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{ProbeRules, Tick};
+use crate::{ProbeRules, Prospect, Tick};
 
 /// What the probes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -223,6 +223,11 @@ impl Health {
     #[must_use]
     pub fn availability(&self) -> Availability {
         Availability::of(self.probe, self.admin, self.ejection)
+    }
+
+    /// What a request may expect of it where probes do not count.
+    pub(crate) fn prospect(&self) -> Prospect {
+        Prospect::of(self.refusing, self.ejection)
     }
 
     /// Panic may use it as if it were Up: whatever probes say, nothing else speaks against it.

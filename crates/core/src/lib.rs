@@ -31,8 +31,8 @@ pub use health::{Admin, Availability, Ejection, Evidence, Ewma, Fault, Health, P
 pub use matching::Matcher;
 pub use ring::Counts;
 pub use snapshot::{
-    EndpointId, EndpointKey, EndpointSlot, EndpointView, Layout, Place, PoolSlot, PoolView, RoutePoolView,
-    RouteSlot, RouteView, Segment, Shares, Snapshot, Stage,
+    EndpointId, EndpointKey, EndpointSlot, EndpointView, Layout, Place, PoolSlot, PoolView, Prospect,
+    RoutePoolView, RouteSlot, RouteView, Segment, Shares, Snapshot, Stage,
 };
 pub use steer::{Decision, Facts, Loads, NoLoads, Reason, Refusal, Tried, mix, roll, steer, steer_on};
 pub use tick::{Tick, micros};

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Admin, Availability, Band, Change, Ejection, EndpointSlot, Health, Pool, PoolSlot, PoolView, Publish,
-    Route, RoutePoolView, RouteView, Shares, Stage, Tick, Topology, funnel::funnel, micros,
+    Admin, Availability, Band, Change, Ejection, EndpointSlot, Health, Pool, PoolSlot, PoolView, Prospect,
+    Publish, Route, RoutePoolView, RouteView, Shares, Stage, Tick, Topology, funnel::funnel, micros,
 };
 
 /// A pool's health in numbers.
@@ -13,8 +13,9 @@ pub(crate) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_thr
     let mut view = PoolView::default();
     for health in members.filter(|health| health.admin == Admin::Enabled) {
         view.enabled += 1;
-        let ejected = matches!(health.ejection, Ejection::Ejected { .. });
-        view.answering += u32::from(!health.refusing && !ejected);
+        let prospect = health.prospect();
+        view.answering += u32::from(prospect == Prospect::Good);
+        view.proving += u32::from(prospect == Prospect::Open);
         view.out += u32::from(health.ejection != Ejection::Clear);
         match health.availability() {
             Availability::Up => {

@@ -108,8 +108,10 @@ pub struct PoolView {
     pub up: u32,
     /// Of these, Unproven.
     pub unproven: u32,
-    /// Of these, those that answer, see [`EndpointView::answers`].
+    /// Of these, those whose prospect is good.
     pub answering: u32,
+    /// Of these, those whose prospect is open.
+    pub proving: u32,
     /// Of these, those that real traffic took out: Ejected, or in Probation.
     pub out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
@@ -177,12 +179,45 @@ pub enum Stage {
     Panic,
 }
 
+/// What a request may expect of an endpoint where probes do not count, best first. In panic the worse serve last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Prospect {
+    /// An answer: nothing speaks against it.
+    Good,
+    /// It is in probation: a trickle is to prove it.
+    Open,
+    /// It refuses connections, or real traffic took it out.
+    Poor,
+}
+
+impl Prospect {
+    pub(crate) fn of(refusing: bool, ejection: Ejection) -> Self {
+        match ejection {
+            _ if refusing => Self::Poor,
+            Ejection::Clear => Self::Good,
+            Ejection::Probation => Self::Open,
+            Ejection::Ejected { .. } => Self::Poor,
+        }
+    }
+}
+
 impl EndpointView {
-    /// It does not refuse connections, and real traffic has not taken it out. In panic, those that do not answer serve
-    /// last.
+    /// What a request may expect of it.
     #[must_use]
-    pub fn answers(&self) -> bool {
-        !self.refusing && !matches!(self.ejection, Ejection::Ejected { .. })
+    pub fn prospect(&self) -> Prospect {
+        Prospect::of(self.refusing, self.ejection)
+    }
+}
+
+impl PoolView {
+    /// The best prospect in it.
+    #[must_use]
+    pub fn prospect(&self) -> Prospect {
+        match (self.answering, self.proving) {
+            (1.., _) => Prospect::Good,
+            (0, 1..) => Prospect::Open,
+            (0, 0) => Prospect::Poor,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use crate::{
-    EndpointId, EndpointSlot, Place, PoolSlot, RouteSlot, Segment, Snapshot, Stage,
+    EndpointId, EndpointSlot, Place, PoolSlot, PoolView, Prospect, RouteSlot, Segment, Snapshot, Stage,
     draw::{Draw, Need, accepts},
     funnel::sieve,
 };
@@ -186,8 +186,9 @@ pub fn steer_on(
     let shares = &view.shares;
     let leave = facts.tried.len() > 1 || facts.tried.iter().any(|tried| tried.leave);
     if !leave && let Some(segment) = pick(&shares.segments, roll) {
-        let answering = snapshot.pools.get(segment.pool.0 as usize).is_some_and(|pool| pool.answering > 0);
-        let need = Need { stage: shares.stage, answering: answering && shares.stage == Stage::Panic };
+        let best = snapshot.pools.get(segment.pool.0 as usize).map_or(Prospect::Poor, PoolView::prospect);
+        let prospect = if shares.stage == Stage::Panic { best } else { Prospect::Poor };
+        let need = Need { stage: shares.stage, prospect };
         let draw = Draw { snapshot, loads, need, tried: facts.tried };
         if let Some(endpoint) = draw.endpoint(segment.pool, roll) {
             return Ok(Decision { route, pool: segment.pool, endpoint, reason: segment.reason });
@@ -224,7 +225,7 @@ impl<L: Loads> Again<'_, L> {
         let stage = self.snapshot.routes.get(self.route.0 as usize).ok_or(Refusal::NoRoute)?.shares.stage;
         let mut skipped = 2;
         if stage != Stage::Panic {
-            if let Some(decision) = self.attempt(stage, Need { stage, answering: false }) {
+            if let Some(decision) = self.attempt(stage, Need { stage, prospect: Prospect::Poor }) {
                 return Ok(decision);
             }
             // Panic is for when health is not to be believed, not for when the healthy are busy.

@@ -67,6 +67,7 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         up,
         unproven,
         answering: enabled,
+        proving: 0,
         out: 0,
         available,
         short: up == 0 || available < 0.5,

@@ -64,14 +64,12 @@ impl Scope {
     }
 }
 
-/// An incident under way.
+/// What one endpoint's failures were, and what they cost.
 #[derive(Debug)]
-struct Open {
-    lost: Vec<SocketAddr>,
+struct Felt {
+    lost: bool,
     cause: Option<Fault>,
     first_bad: Tick,
-    detected: Option<Tick>,
-    last_lost: Option<Tick>,
     last_bad: Tick,
     failed: u32,
     retried: u32,
@@ -79,30 +77,63 @@ struct Open {
     cost: Box<Spans>,
 }
 
-impl Open {
-    fn new(fault: Option<Fault>, at: Tick) -> Self {
-        Self {
-            lost: Vec::new(),
-            cause: fault,
-            first_bad: at,
-            detected: None,
-            last_lost: None,
-            last_bad: at,
-            failed: 0,
-            retried: 0,
-            hedged: 0,
-            cost: Box::new([0; SPANS]),
+impl Felt {
+    fn new(cause: Option<Fault>, at: Tick) -> Self {
+        let cost = Box::new([0; SPANS]);
+        Self { lost: false, cause, first_bad: at, last_bad: at, failed: 0, retried: 0, hedged: 0, cost }
+    }
+
+    fn add(&mut self, fallout: &Fallout) {
+        self.failed = self.failed.saturating_add(fallout.failed);
+        self.retried = self.retried.saturating_add(fallout.retried);
+        self.hedged = self.hedged.saturating_add(fallout.hedged);
+        for (bucket, count) in &fallout.cost {
+            if let Some(cell) = self.cost.get_mut(*bucket as usize) {
+                *cell = cell.saturating_add(*count);
+            }
         }
     }
 
-    /// Failures of `address` are part of it: until somebody is lost those of anybody, then those of the lost.
-    fn concerns(&self, address: &SocketAddr) -> bool {
-        self.detected.is_none() || self.lost.contains(address)
+    /// Two endpoints' failures as one.
+    fn merge(mut self, other: Self) -> Self {
+        let first = if other.first_bad < self.first_bad { &other } else { &self };
+        (self.cause, self.first_bad) = (first.cause.or(self.cause).or(other.cause), first.first_bad);
+        self.last_bad = self.last_bad.max(other.last_bad);
+        let cost = (0u8..).zip(other.cost.iter().copied()).filter(|(_, count)| *count > 0).collect();
+        let (failed, retried, hedged) = (other.failed, other.retried, other.hedged);
+        self.add(&Fallout { failed, retried, hedged, cost });
+        self
+    }
+}
+
+/// An incident under way: that of those who were lost. What others feel is kept, in case they follow.
+#[derive(Debug, Default)]
+struct Open {
+    felt: BTreeMap<SocketAddr, Felt>,
+    detected: Option<Tick>,
+    /// The last loss or failure of one that was lost; before there is any, of anybody.
+    last: Tick,
+}
+
+impl Open {
+    /// The account of an endpoint that fails at `at`.
+    fn felt(&mut self, address: SocketAddr, fault: Option<Fault>, afresh: bool, at: Tick) -> &mut Felt {
+        if !self.felt.contains_key(&address) {
+            self.felt.retain(|_, felt| felt.lost || at.since(felt.last_bad) <= CALM);
+        }
+        let felt = self.felt.entry(address).or_insert_with(|| Felt::new(fault, at));
+        // A trickle of failures that costs nobody his place is no first sign of what comes later.
+        let over = at.since(felt.first_bad) > PRELUDE || at.since(felt.last_bad) > CALM;
+        if !felt.lost && (afresh || over) {
+            *felt = Felt::new(fault, at);
+        }
+        felt.cause = felt.cause.or(fault);
+        felt
     }
 
     /// When it is over, if nothing more happens.
     fn calm_at(&self) -> Tick {
-        self.last_bad.max(self.last_lost.unwrap_or_default()).after(CALM)
+        self.last.after(CALM)
     }
 }
 
@@ -115,57 +146,36 @@ impl Incidents {
     pub(super) fn due(&self) -> Option<Tick> {
         self.0.values().map(Open::calm_at).min()
     }
-
-    fn open(&mut self, pool: &str, fault: Option<Fault>, at: Tick) -> &mut Open {
-        let open = self.0.entry(pool.into()).or_insert_with(|| Open::new(fault, at));
-        open.cause = open.cause.or(fault);
-        open
-    }
 }
 
 impl World {
     /// A request failed there; how, if that is known, and whether after a calm.
-    pub(super) fn incident_bad(&mut self, slot: u32, seen: Option<(Fault, bool)>, at: Tick) {
-        let Some(known) = self.known.get(slot as usize) else { return };
-        let fault = seen.map(|(fault, _)| fault);
-        let open = self.incidents.open(&known.key.pool, fault, at);
-        if !open.concerns(&known.key.address) {
-            return;
+    pub(super) fn incident_bad(&mut self, slot: u32, (fault, afresh): (Option<Fault>, bool), at: Tick) {
+        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+        let open = self.incidents.0.entry(Box::from(&*key.pool)).or_default();
+        let felt = open.felt(key.address, fault, afresh, at);
+        felt.first_bad = felt.first_bad.min(at);
+        felt.last_bad = felt.last_bad.max(at);
+        if felt.lost || open.detected.is_none() {
+            open.last = open.last.max(at);
         }
-        // A trickle of failures that costs nobody his place is no first sign of what comes later.
-        let afresh = seen.is_some_and(|(_, afresh)| afresh) || at.since(open.first_bad) > PRELUDE;
-        if open.detected.is_none() && afresh {
-            *open = Open::new(fault, at);
-        }
-        open.first_bad = open.first_bad.min(at);
-        open.last_bad = open.last_bad.max(at);
     }
 
     /// An endpoint was taken out.
     pub(super) fn incident_lost(&mut self, slot: u32, fault: Fault, now: Tick) {
-        let Some(known) = self.known.get(slot as usize) else { return };
-        let open = self.incidents.open(&known.key.pool, Some(fault), now);
+        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+        let open = self.incidents.0.entry(Box::from(&*key.pool)).or_default();
+        open.felt(key.address, Some(fault), false, now).lost = true;
         open.detected.get_or_insert(now);
-        open.last_lost = Some(now);
-        if !open.lost.contains(&known.key.address) {
-            open.lost.push(known.key.address);
-        }
+        open.last = open.last.max(now);
     }
 
     /// What its failures did to requests.
     pub(super) fn incident_fallout(&mut self, slot: u32, fallout: &Fallout) {
-        let Some(known) = self.known.get(slot as usize) else { return };
-        let Some(open) = self.incidents.0.get_mut(&*known.key.pool) else { return };
-        if !open.concerns(&known.key.address) {
-            return;
-        }
-        open.failed = open.failed.saturating_add(fallout.failed);
-        open.retried = open.retried.saturating_add(fallout.retried);
-        open.hedged = open.hedged.saturating_add(fallout.hedged);
-        for (bucket, count) in &fallout.cost {
-            if let Some(cell) = open.cost.get_mut(*bucket as usize) {
-                *cell = cell.saturating_add(*count);
-            }
+        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+        let open = self.incidents.0.get_mut(&*key.pool);
+        if let Some(felt) = open.and_then(|open| open.felt.get_mut(&key.address)) {
+            felt.add(fallout);
         }
     }
 
@@ -175,22 +185,26 @@ impl World {
         let over: Vec<Box<str>> =
             self.incidents.0.iter().filter(|(_, open)| calm(open)).map(|(pool, _)| pool.clone()).collect();
         for pool in over {
-            let Some(open) = self.incidents.0.remove(&pool) else { continue };
-            let Some(detected) = open.detected else { continue };
-            let (region, scope) = self.scope_of(&pool, &open.lost);
+            let Some(Open { mut felt, detected, .. }) = self.incidents.0.remove(&pool) else { continue };
+            felt.retain(|_, felt| felt.lost);
+            let lost: Vec<SocketAddr> = felt.keys().copied().collect();
+            let (Some(detected), Some(felt)) = (detected, felt.into_values().reduce(Felt::merge)) else {
+                continue;
+            };
+            let (region, scope) = self.scope_of(&pool, &lost);
             changes.log.push(Change::Incident(Incident {
                 pool,
                 region,
                 scope,
-                cause: open.cause.unwrap_or(Fault::Status),
-                first_bad: open.first_bad,
+                cause: felt.cause.unwrap_or(Fault::Status),
+                first_bad: felt.first_bad,
                 detected,
-                last_bad: open.last_bad,
-                failed: open.failed,
-                retried: open.retried,
-                hedged: open.hedged,
-                added_p99: baseline::percentile(&open.cost, 99).map(Duration::from_micros),
-                endpoints: open.lost,
+                last_bad: felt.last_bad,
+                failed: felt.failed,
+                retried: felt.retried,
+                hedged: felt.hedged,
+                added_p99: baseline::percentile(&felt.cost, 99).map(Duration::from_micros),
+                endpoints: lost,
             }));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::World;
 use crate::{
     Admin, Availability, Cause, Change, Changes, EjectRules, Ejection, EndpointId, EndpointSlot, PoolSlot,
-    Publish, RoutePool, Tick, baseline,
+    Prospect, Publish, RoutePool, Tick, baseline,
 };
 
 /// The velocity of ejections is counted over this span.
@@ -20,7 +20,11 @@ impl World {
         self.routes_of(slot).all(|route| {
             let panics = self.panics(route);
             let Some(route) = self.route(route) else { return false };
-            let own = if panics { !health.refusing } else { health.availability() == Availability::Up };
+            let own = if panics {
+                health.prospect() == Prospect::Good
+            } else {
+                health.availability() == Availability::Up
+            };
             let (mut enabled, mut serving, mut out) = (0, 0, 0);
             for member in &route.pools {
                 let view = self.pools.get(member.pool).copied().unwrap_or_default();
@@ -61,6 +65,8 @@ impl World {
             changes.log.push(Change::Ejected { key, cause, count, lasts: until.since(now), evidence });
         }
         self.traffic.sentenced.insert(id);
+        // In panic what it is ejected from is not to be seen in its availability.
+        changes.publish = Publish::Now;
         self.observe(slot, now, changes, |health, _| health.ejection = Ejection::Ejected { until });
         // What was taken out in panic was not Up, and is lost all the same.
         if let Some(fault) = fault.filter(|_| !was_up && cause != Cause::Probation) {
@@ -79,7 +85,7 @@ impl World {
         let sentenced: Vec<EndpointId> = self.traffic.sentenced.iter().copied().collect();
         for id in sentenced {
             let Some(slot) = self.slots.get(&id).copied() else { continue };
-            let free = self.unjudged(slot);
+            let (free, proven) = (self.unjudged(slot), self.proven_at(slot));
             let Some(known) = self.known.get_mut(slot as usize) else { continue };
             let next = match known.health.ejection {
                 Ejection::Ejected { .. } | Ejection::Probation if free => {
@@ -91,7 +97,7 @@ impl World {
                     known.record.on_probation(now);
                     Ejection::Probation
                 }
-                Ejection::Probation if known.record.proven_at().is_some_and(|at| at <= now) => {
+                Ejection::Probation if proven.is_some_and(|at| at <= now) => {
                     known.record.acquit(now);
                     self.traffic.sentenced.remove(&id);
                     Ejection::Clear
@@ -122,36 +128,46 @@ impl World {
     /// When [`World::release`] has something to do.
     pub(super) fn release_due(&self) -> Option<Tick> {
         let due = |id: &EndpointId| {
-            let known = self.known.get(*self.slots.get(id)? as usize)?;
+            let slot = *self.slots.get(id)?;
+            let known = self.known.get(slot as usize)?;
             match known.health.ejection {
                 Ejection::Ejected { until } => Some(until),
-                Ejection::Probation => known.record.proven_at(),
+                Ejection::Probation => self.proven_at(slot),
                 Ejection::Clear => None,
             }
         };
         self.traffic.sentenced.iter().filter_map(due).chain(self.traffic.age_at).min()
     }
 
-    /// By route: the endpoints that get a trickle. Not those that the operator gives nothing.
+    /// When its probation ends, if it does: by answers; where the operator gives it no request to answer, by time.
+    fn proven_at(&self, slot: u32) -> Option<Tick> {
+        let record = &self.known.get(slot as usize)?.record;
+        if self.feeders(slot).next().is_some() { record.proven_at() } else { Some(record.tried_until()) }
+    }
+
+    /// The routes that give it something, if it may serve.
+    fn feeders(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
+        let place = self.layout.endpoints.get(slot as usize).filter(|place| place.weight > 0);
+        let pool = place.map(|place| place.pool.0 as usize);
+        let gives =
+            move |member: &RoutePool| Some(member.pool) == pool && member.dial > 0 && member.weight > 0;
+        self.routes_of(slot)
+            .filter(move |route| self.route(*route).is_some_and(|r| r.pools.iter().any(gives)))
+    }
+
+    /// By route: the endpoints that get a trickle. In panic, whatever their probes say.
     pub(super) fn trickles(&self) -> Vec<Box<[(PoolSlot, EndpointSlot)]>> {
         let mut trickles = vec![Vec::new(); self.routes.len()];
         for id in &self.traffic.sentenced {
             let Some(slot) = self.slots.get(id).copied() else { continue };
-            let Some(known) = self.known.get(slot as usize) else { continue };
-            if known.health.availability() != Availability::Trickle {
-                continue;
-            }
-            let Some(place) = self.layout.endpoints.get(slot as usize).filter(|place| place.weight > 0)
-            else {
+            let Some(health) = self.known.get(slot as usize).map(|known| &known.health) else { continue };
+            let Some(pool) = self.layout.endpoints.get(slot as usize).map(|place| place.pool) else {
                 continue;
             };
-            let pool = place.pool;
-            for route in self.routes_of(slot) {
-                let dialled = self.route(route).is_some_and(|found| {
-                    let gives = |member: &RoutePool| member.dial > 0 && member.weight > 0;
-                    found.pools.iter().any(|member| member.pool == pool.0 as usize && gives(member))
-                });
-                if let Some(trickles) = trickles.get_mut(route as usize).filter(|_| dialled) {
+            let in_panic = health.admin == Admin::Enabled && health.ejection == Ejection::Probation;
+            for route in self.feeders(slot) {
+                let may = health.availability() == Availability::Trickle || (in_panic && self.panics(route));
+                if let Some(trickles) = trickles.get_mut(route as usize).filter(|_| may) {
                     trickles.push((pool, EndpointSlot(slot)));
                 }
             }

@@ -88,7 +88,7 @@ impl World {
             }
             Ejection::Probation | Ejection::Ejected { .. } => {}
         }
-        self.incident_bad(slot, Some((fault, afresh)), at);
+        self.incident_bad(slot, (Some(fault), afresh), at);
     }
 
     /// Takes in what requests did since the last time.
@@ -97,6 +97,7 @@ impl World {
             let Some(slot) = self.slots.get(&tally.id).copied() else { continue };
             self.count_traffic(slot, tally.counts, now);
             let Some(known) = self.known.get_mut(slot as usize) else { continue };
+            let afresh = known.record.was_calm();
             known.record.count(tally.counts, tally.last_good, self.traffic.grid, now);
             let before = known.record.p95_us();
             if known.health.ejection == Ejection::Clear {
@@ -111,7 +112,7 @@ impl World {
             }
             let bad = tally.counts.bad(true) > 0;
             if bad {
-                self.incident_bad(slot, None, now);
+                self.incident_bad(slot, (None, afresh), now);
             }
             self.incident_fallout(slot, &tally.fallout);
             if bad {

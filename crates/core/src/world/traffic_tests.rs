@@ -292,6 +292,53 @@ fn a_trickle_goes_to_routes_that_give_the_pool_something() {
 }
 
 #[test]
+fn what_the_operator_gives_nothing_needs_no_proof_and_takes_up_no_cap() {
+    let spare = weighted(&[(1, 100), (1, 100), (0, 100)]);
+    let mut at = world(&[1, 1, 1], spare);
+    at.play("a++ b++ c++");
+    at.serve("c", "fff");
+    assert_eq!(at.states(), "UUd");
+    at.play("~2300");
+    assert_eq!(at.states(), "UUT");
+    at.play("~1100");
+    assert_eq!(at.states(), "UUU");
+    at.serve("a", "fff");
+    assert_eq!(at.states(), "dUU", "c is out no more");
+}
+
+#[test]
+fn a_sentence_that_ends_in_panic_ends_in_a_trickle() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    at.serve("a", "fff");
+    at.play("a-- b-- ~2300");
+    assert_eq!(at.world.snapshot().endpoints[0].ejection, Ejection::Probation);
+    assert_eq!((at.shares().as_str(), at.world.snapshot().routes[0].trickles.len()), ("b 100% panic", 1));
+    at.serve("a", "ggggg");
+    at.play("~1100");
+    assert_eq!((at.shares().as_str(), at.world.snapshot().routes[0].trickles.len()), ("a 100% panic", 0));
+    let id = at.ids("a")[0];
+    at.serve("a", "ff");
+    let last = Event::Suspected { id, fault: Fault::Status, started: at.now, at: at.now };
+    assert_eq!(at.world.apply(last, at.now).publish, Publish::Now);
+}
+
+#[test]
+fn what_a_sibling_cost_before_its_own_loss_is_counted() {
+    let mut at = world(&[2, 1], failover(2));
+    at.play("a++ b++");
+    let mut log = at.serve("a1", "rrr");
+    log.extend(at.serve("a2", "rrrr"));
+    assert_eq!(at.states(), "dUU", "one of three is enough");
+    log.extend(at.play("a2-- ~3000"));
+    let told = log.iter().filter_map(|change| match change {
+        Change::Incident(incident) => Some((incident.retried, incident.endpoints.len())),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(7, 2)]);
+}
+
+#[test]
 fn endpoints_that_traffic_took_out_serve_last_in_panic() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");

@@ -261,11 +261,8 @@ impl Oracle {
             let enabled = |slot: &usize| serves(*slot) && self.records[*slot].admin == Admin::Enabled;
             let all: Vec<usize> = (0..self.slots.len()).filter(enabled).collect();
             let out = all.iter().filter(|slot| self.records[**slot].ejection != Ejection::Clear).count();
-            let answers = |record: &crate::oracle::Record| {
-                !record.refusing && !matches!(record.ejection, Ejection::Ejected { .. })
-            };
             let up = |slot: &&usize| match (self.panics(route), &self.records[**slot]) {
-                (true, record) => answers(record),
+                (true, record) => !record.refusing && record.ejection == Ejection::Clear,
                 (false, record) => availability(record) == Availability::Up,
             };
             let share = (out + 1) as f64 / all.len() as f64;
@@ -312,7 +309,9 @@ impl Oracle {
 
     /// Whose time has come.
     fn release(&mut self, now: Tick) {
-        for (record, (_, (pool, ..))) in self.records.iter_mut().zip(&self.slots) {
+        let asked: Vec<bool> = (0..self.slots.len()).map(|slot| self.is_asked(slot)).collect();
+        for ((record, (_, (pool, ..))), asked) in self.records.iter_mut().zip(&self.slots).zip(asked) {
+            let proven = !asked || record.file.proof >= 5;
             let off = self.topology.pools[*pool].eject.are_off();
             let file = &mut record.file;
             match record.ejection {
@@ -326,7 +325,7 @@ impl Oracle {
                     record.ejection = Ejection::Probation;
                     (file.since, file.proof) = (now, 0);
                 }
-                Ejection::Probation if file.proof >= 5 && now.since(file.since) >= Duration::from_secs(1) => {
+                Ejection::Probation if proven && now.since(file.since) >= Duration::from_secs(1) => {
                     self.moved += 1;
                     record.ejection = Ejection::Clear;
                     file.acquit(now);
@@ -334,6 +333,13 @@ impl Oracle {
                 _ => {}
             }
         }
+    }
+
+    /// Some route has a request for it to prove itself with.
+    fn is_asked(&self, slot: usize) -> bool {
+        let (pool, _, weight) = self.slots[slot].1;
+        let members = self.topology.routes.iter().flat_map(|route| &route.pools);
+        weight > 0 && members.filter(|m| m.pool == pool).any(|m| m.weight > 0 && m.dial > 0)
     }
 
     /// An endpoint that was Up has failed.

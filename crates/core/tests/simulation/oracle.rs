@@ -40,6 +40,7 @@ pub(crate) struct Tally {
     pub(crate) up: u32,
     pub(crate) unproven: u32,
     pub(crate) answering: u32,
+    pub(crate) proving: u32,
     pub(crate) out: u32,
     pub(crate) short: bool,
 }
@@ -59,7 +60,7 @@ pub(crate) struct Oracle {
     /// By route: the pools that had a share at stage Up after the last event.
     pub(crate) served: Vec<BTreeSet<usize>>,
     /// By route and pool: since when its nearness contradicts its latency.
-    pub(crate) wrong: BTreeMap<(Box<str>, Box<str>), Tick>,
+    pub(crate) wrong: BTreeMap<(Box<str>, Box<str>), (Tick, bool)>,
     /// Who each id is, for ever.
     ids: BTreeMap<u32, EndpointKey>,
     pub(crate) rounds: BTreeSet<Box<str>>,
@@ -220,9 +221,12 @@ impl Oracle {
         for ((_, (pool, ..)), record) in self.slots.iter().zip(&self.records) {
             let tally = &mut tallies[*pool];
             let enabled = record.admin == Admin::Enabled;
-            let ejected = matches!(record.ejection, Ejection::Ejected { .. });
             tally.enabled += u32::from(enabled);
-            tally.answering += u32::from(enabled && !record.refusing && !ejected);
+            match record.ejection {
+                Ejection::Clear => tally.answering += u32::from(enabled && !record.refusing),
+                Ejection::Probation => tally.proving += u32::from(enabled && !record.refusing),
+                Ejection::Ejected { .. } => {}
+            }
             tally.out += u32::from(enabled && record.ejection != Ejection::Clear);
             tally.up += u32::from(availability(record) == Availability::Up);
             tally.unproven += u32::from(availability(record) == Availability::Unproven);
@@ -288,6 +292,7 @@ impl Oracle {
                 up: view.up,
                 unproven: view.unproven,
                 answering: view.answering,
+                proving: view.proving,
                 out: view.out,
                 short: view.short,
             };

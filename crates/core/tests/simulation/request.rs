@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use thalweg_core::{
-    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, Reason, Refusal, Snapshot, Stage,
-    Tried, explain, mix,
+    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, Prospect, Reason, Refusal, Snapshot,
+    Stage, Tried, explain, mix,
 };
 
 use crate::{
@@ -48,7 +48,7 @@ struct Seen {
     pool: usize,
     up: Availability,
     enabled: bool,
-    refusing: bool,
+    prospect: Prospect,
     weight: u32,
     tried: bool,
     full: bool,
@@ -98,7 +98,11 @@ impl Attempt<'_> {
                     pool: *pool,
                     up: availability(record),
                     enabled: record.admin == Admin::Enabled,
-                    refusing: record.refusing || matches!(record.ejection, Ejection::Ejected { .. }),
+                    prospect: match record.ejection {
+                        Ejection::Clear if !record.refusing => Prospect::Good,
+                        Ejection::Probation if !record.refusing => Prospect::Open,
+                        _ => Prospect::Poor,
+                    },
                     weight: *weight,
                     tried: self.tried.iter().any(|tried| tried.endpoint == id),
                     full: cap > 0 && self.busy.in_flight(EndpointSlot(slot as u32)) >= cap,
@@ -114,7 +118,10 @@ impl Attempt<'_> {
         let found = seen.iter().find(|seen| seen.slot == decision.endpoint.0 as usize);
         let Some(chosen) = found else { return Err("an endpoint of another route".into()) };
         if decision.reason == Reason::Probation {
-            let fair = self.tried.is_empty() && chosen.up == Availability::Trickle && !chosen.full;
+            let proves = self.oracle.records[chosen.slot].ejection == Ejection::Probation;
+            let in_panic = view.shares.stage == Stage::Panic && chosen.enabled && proves;
+            let proves = chosen.up == Availability::Trickle || in_panic;
+            let fair = self.tried.is_empty() && proves && !chosen.full;
             return if fair { Ok(()) } else { Err("a trickle to one that is not in probation".into()) };
         }
         let free = |seen: &&Seen| !seen.tried && !seen.full;
@@ -141,10 +148,8 @@ impl Attempt<'_> {
                 "panic while somebody is fit",
             ),
             (
-                !panics
-                    || !chosen.refusing
-                    || !seen.iter().any(|seen| free(&seen) && seen.enabled && !seen.refusing),
-                "refuses, while another answers",
+                !panics || !seen.iter().any(|s| free(&s) && s.enabled && s.prospect < chosen.prospect),
+                "a worse prospect than another's",
             ),
             (
                 panics || chosen.weight > 0 || !seen.iter().any(|seen| same_kind(&seen) && seen.weight > 0),

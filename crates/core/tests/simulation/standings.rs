@@ -106,7 +106,12 @@ impl Oracle {
                 self.wrong.remove(&name);
                 continue;
             }
-            let since = *self.wrong.entry(name).or_insert(now);
+            // One tick may end a dispute and begin the opposite one.
+            let entry = self.wrong.entry(name).or_insert((now, memory.near));
+            if entry.1 != memory.near {
+                *entry = (now, memory.near);
+            }
+            let since = entry.0;
             must(since.after(band.dwell) > now, || format!("pool {}: near {}", member.pool, memory.near))?;
         }
         Ok(())
