@@ -1,28 +1,23 @@
 //! Names to addresses: one local task per name, TTL respected between the configured bounds, each family's last good
 //! answer kept when asking for it fails. Never on the request path.
 
+mod asker;
+
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts},
-    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
-    proto::{
-        op::ResponseCode,
-        rr::{Name, RecordType},
-    },
-    system_conf::read_system_conf,
-};
+use hickory_resolver::proto::rr::RecordType;
 use thalweg_config::Resolver;
 use thalweg_core::{Event, Topology};
 use tokio::{sync::Semaphore, time::sleep};
+
+use asker::{Asker, FAMILIES, Said, asker_for};
 
 use crate::{dice, keeper::KeeperLink, shared::Shared, supervise::Task};
 
@@ -34,9 +29,6 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// First pause after a failed lookup; doubles up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-
-/// In this order everywhere.
-const FAMILIES: [RecordType; 2] = [RecordType::A, RecordType::AAAA];
 
 /// A name's addresses, by [`FAMILIES`].
 type Known = [Vec<IpAddr>; 2];
@@ -96,119 +88,6 @@ fn names_of(topology: &Topology) -> BTreeSet<Box<str>> {
     let specs = topology.pools.iter().flat_map(|pool| &pool.endpoints);
     let names = specs.map(|spec| &spec.host).filter(|host| host.parse::<IpAddr>().is_err());
     names.cloned().collect()
-}
-
-/// Asks for both families of a name.
-#[derive(Debug)]
-struct Asker {
-    resolver: TokioResolver,
-    /// Appended to names that are not whole.
-    search: Vec<Name>,
-    /// A name of more labels is tried as it stands first.
-    ndots: usize,
-}
-
-/// An asker by the settings; none if nobody needs one, or if the system's settings cannot be read (an edge whose
-/// endpoints are all addresses must start without them).
-fn asker_for(settings: &Resolver, idle: bool) -> Option<Rc<Asker>> {
-    if idle {
-        return None;
-    }
-    let read = if settings.nameservers.is_empty() {
-        read_system_conf()
-    } else {
-        let server = |address: &std::net::SocketAddr| {
-            let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            for connection in &mut connections {
-                connection.port = address.port();
-            }
-            NameServerConfig::new(address.ip(), true, connections)
-        };
-        let servers = settings.nameservers.iter().map(server).collect();
-        Ok((ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default()))
-    };
-    let made = read.and_then(|(config, mut options)| {
-        // The answers' lives are ours to watch: a cache below us would hide their end.
-        options.cache_size = 0;
-        options.timeout = Duration::from_secs(2);
-        options.attempts = 2;
-        let mut search: Vec<Name> = config.domain().cloned().into_iter().collect();
-        search.extend(config.search().iter().filter(|suffix| config.domain() != Some(suffix)).cloned());
-        let ndots = options.ndots;
-        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        Ok(Asker { resolver: builder.with_options(options).build()?, search, ndots })
-    });
-    match made {
-        Ok(asker) => Some(Rc::new(asker)),
-        Err(error) => {
-            tracing::error!(%error, "no resolver: names stay unresolved");
-            None
-        }
-    }
-}
-
-/// What is said about one family of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
-    /// These addresses, for so long.
-    Found(Vec<IpAddr>, Duration),
-    /// The name exists, without addresses of this family.
-    Nothing,
-    /// There is no such name.
-    Unknown,
-    /// Nobody could say.
-    Failed(String),
-}
-
-impl Asker {
-    /// Both families of the first form of the name that has an address. Each form is asked for both before the next:
-    /// the families of two different names must not be mixed, so the resolver's own search is of no use here; nor is
-    /// its `lookup_ip`, which drops the failure of one family when the other answers.
-    async fn ask(&self, host: &str) -> Result<[Said; 2], String> {
-        let mut said = [Said::Unknown, Said::Unknown];
-        for name in self.forms(Name::from_utf8(host).map_err(|error| error.to_string())?) {
-            let [a, aaaa] = FAMILIES.map(|family| self.ask_one(name.clone(), family));
-            said = tokio::join!(a, aaaa).into();
-            if said.iter().any(|said| matches!(said, Said::Found(..))) {
-                break;
-            }
-        }
-        Ok(said)
-    }
-
-    async fn ask_one(&self, name: Name, family: RecordType) -> Said {
-        match self.resolver.lookup(name, family).await {
-            Ok(found) => {
-                let life = found.valid_until().saturating_duration_since(Instant::now());
-                let mut addresses: Vec<IpAddr> =
-                    found.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
-                addresses.sort_unstable();
-                addresses.dedup();
-                if addresses.is_empty() { Said::Nothing } else { Said::Found(addresses, life) }
-            }
-            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
-                ResponseCode::NXDomain => Said::Unknown,
-                // A server that only names others has not answered (RFC 2308 section 2.2).
-                _ if none.ns.is_some() && none.soa.is_none() => Said::Failed("referred elsewhere".into()),
-                _ => Said::Nothing,
-            },
-            Err(error) => Said::Failed(error.to_string()),
-        }
-    }
-
-    /// The names that this one may stand for, most likely first (resolv.conf(5): search, ndots).
-    fn forms(&self, name: Name) -> Vec<Name> {
-        if name.is_fqdn() {
-            return vec![name];
-        }
-        let whole_first = usize::from(name.num_labels()) > self.ndots || name.is_localhost();
-        let mut forms: Vec<Name> =
-            self.search.iter().filter_map(|suffix| name.clone().append_domain(suffix).ok()).collect();
-        let mut whole = name;
-        whole.set_fqdn(true);
-        forms.insert(if whole_first { 0 } else { forms.len() }, whole);
-        forms
-    }
 }
 
 struct Asked {
@@ -371,29 +250,6 @@ mod tests {
             assert_eq!(merged.troubles.len(), troubles, "{what}: {:?}", merged.troubles);
             // Whoever sleeps needs to know how long.
             assert!(merged.life.is_some() || troubles > 0, "{what}");
-        }
-    }
-
-    #[test]
-    fn a_name_stands_for_what_the_search_list_makes_of_it() {
-        let suffixes = ["a.test.", "b.test."].map(|suffix| Name::from_utf8(suffix).unwrap());
-        let settings = Resolver {
-            nameservers: vec!["127.0.0.1:53".parse().unwrap()],
-            ttl_min: Duration::ZERO,
-            ttl_max: Duration::ZERO,
-            max_addresses: 1,
-        };
-        for (host, ndots, expected) in [
-            ("api", 1, "api.a.test. api.b.test. api."),
-            ("api.test", 1, "api.test. api.test.a.test. api.test.b.test."),
-            ("api.test", 5, "api.test.a.test. api.test.b.test. api.test."),
-            ("api.test.", 5, "api.test."),
-        ] {
-            let asker = Rc::into_inner(asker_for(&settings, false).unwrap()).unwrap();
-            let asker = Asker { search: suffixes.to_vec(), ndots, ..asker };
-            let forms: Vec<String> =
-                asker.forms(Name::from_utf8(host).unwrap()).iter().map(Name::to_string).collect();
-            assert_eq!(forms.join(" "), expected);
         }
     }
 }
