@@ -58,11 +58,7 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
             names.retain(|name, _| wanted.contains(name));
             answers.borrow_mut().retain(|name, _| wanted.contains(name));
             // A name that left and came back within one publication has been forgotten by the world.
-            let known = answers.borrow().clone();
-            for (host, known) in known {
-                let addresses = addresses(&known, now);
-                keeper.tell(Event::Resolved { host, addresses }).await;
-            }
+            tell_again(&answers, now, async |event| keeper.tell(event).await).await;
             let asker = asker_for(now, wanted.is_empty());
             for host in wanted {
                 names.entry(host.clone()).or_insert_with(|| {
@@ -80,6 +76,20 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
         drop(live);
         if published.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Tells what is known of every name. Telling takes its time: an answer that has changed by then is told once more,
+/// as its own telling may have been overtaken by this one.
+async fn tell_again(answers: &Answers, settings: &Resolver, mut tell: impl AsyncFnMut(Event)) {
+    let hosts: Vec<Box<str>> = answers.borrow().keys().cloned().collect();
+    for host in hosts {
+        let current = || answers.borrow().get(&host).cloned();
+        let mut told = None;
+        while let Some(known) = current().filter(|known| told.as_ref() != Some(known)) {
+            tell(Event::Resolved { host: host.clone(), addresses: addresses(&known, settings) }).await;
+            told = Some(known);
         }
     }
 }
@@ -251,5 +261,31 @@ mod tests {
             // Whoever sleeps needs to know how long.
             assert!(merged.life.is_some() || troubles > 0, "{what}");
         }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_answer_that_changes_while_it_is_told_is_told_again() {
+        let last = |ip| [vec![ip], vec![]];
+        let answers = Answers::default();
+        answers.borrow_mut().extend(["a", "b"].map(|host| (host.into(), last(ONE))));
+        let settings = Resolver {
+            nameservers: Vec::new(),
+            ttl_min: Duration::ZERO,
+            ttl_max: Duration::ZERO,
+            max_addresses: 9,
+        };
+        let mut told = Vec::new();
+        tell_again(&answers, &settings, async |event| {
+            let Event::Resolved { host, addresses } = event else { panic!() };
+            told.push(format!("{host} {}", addresses[0]));
+            match told.len() {
+                // One that is still to come, and one that is being told.
+                1 => drop(answers.borrow_mut().insert("b".into(), last(SIX))),
+                2 => drop(answers.borrow_mut().insert("b".into(), last(ONE))),
+                _ => {}
+            }
+        })
+        .await;
+        assert_eq!(told, ["a 127.0.0.1", "b ::1", "b 127.0.0.1"]);
     }
 }
