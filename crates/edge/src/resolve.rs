@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use hickory_resolver::proto::rr::RecordType;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use thalweg_config::Resolver;
 use thalweg_core::{Event, Topology};
 use tokio::{sync::Semaphore, time::sleep};
@@ -33,8 +33,16 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 /// A name's addresses, by [`FAMILIES`].
 type Known = [Vec<IpAddr>; 2];
 
+/// The last good answer about a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Last {
+    known: Known,
+    /// The form of the name that it was about.
+    form: Name,
+}
+
 /// The last good answers; they outlive a restart of the task.
-pub type Answers = Rc<RefCell<BTreeMap<Box<str>, Known>>>;
+pub type Answers = Rc<RefCell<BTreeMap<Box<str>, Last>>>;
 
 /// Keeps every name of the live topology resolved.
 pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
@@ -85,7 +93,7 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
 async fn tell_again(answers: &Answers, settings: &Resolver, mut tell: impl AsyncFnMut(Event)) {
     let hosts: Vec<Box<str>> = answers.borrow().keys().cloned().collect();
     for host in hosts {
-        let current = || answers.borrow().get(&host).cloned();
+        let current = || answers.borrow().get(&host).map(|last| last.known.clone());
         let mut told = None;
         while let Some(known) = current().filter(|known| told.as_ref() != Some(known)) {
             tell(Event::Resolved { host: host.clone(), addresses: addresses(&known, settings) }).await;
@@ -111,18 +119,19 @@ struct Asked {
 
 async fn refresh_forever(asked: Asked) {
     let mut pause = PAUSE;
+    let host = asked.host.clone();
     loop {
+        let last = asked.answers.borrow().get(&host).cloned();
         let said = {
             let _permit = asked.permits.acquire().await;
             match &asked.asker {
-                Some(asker) => asker.ask(&asked.host).await,
+                Some(asker) => asker.ask(&host, last.as_ref().map(|last| &last.form)).await,
                 None => Err("no resolver".into()),
             }
         };
-        let said = said.unwrap_or_else(|error| FAMILIES.map(|_| Said::Failed(error.clone())));
-        let host = asked.host.clone();
-        let last = asked.answers.borrow().get(&host).cloned();
-        let Merged { known, life, troubles } = merge(last.clone().unwrap_or_default(), said);
+        let (said, form) = said.unwrap_or_else(|error| (FAMILIES.map(|_| Said::Failed(error.clone())), None));
+        let before = last.as_ref().map(|last| last.known.clone());
+        let Merged { known, life, troubles } = merge(before.clone().unwrap_or_default(), said);
         let nobody = known.iter().all(Vec::is_empty);
         for Trouble { family, error, kept } in &troubles {
             // A server that never could say anything about one family is no news each time.
@@ -130,13 +139,13 @@ async fn refresh_forever(asked: Asked) {
                 tracing::warn!(%host, %family, %error, kept, "name not resolved");
             }
         }
-        if last.as_ref() != Some(&known) {
-            let addresses = addresses(&known, &asked.settings);
-            if !nobody {
-                asked.answers.borrow_mut().insert(host.clone(), known);
-            }
+        if let Some(form) = form.or(last.map(|last| last.form)) {
+            asked.answers.borrow_mut().insert(host.clone(), Last { known: known.clone(), form });
+        }
+        if before.as_ref() != Some(&known) {
             // Also when there is none: so that nobody waits for a first answer.
-            asked.keeper.tell(Event::Resolved { host, addresses }).await;
+            let addresses = addresses(&known, &asked.settings);
+            asked.keeper.tell(Event::Resolved { host: host.clone(), addresses }).await;
         }
         let life = life.map(|life| clamp(life, &asked.settings));
         if troubles.is_empty() {
@@ -265,7 +274,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn an_answer_that_changes_while_it_is_told_is_told_again() {
-        let last = |ip| [vec![ip], vec![]];
+        let last = |ip| Last { known: [vec![ip], vec![]], form: Name::root() };
         let answers = Answers::default();
         answers.borrow_mut().extend(["a", "b"].map(|host| (host.into(), last(ONE))));
         let settings = Resolver {

@@ -84,19 +84,16 @@ pub(super) enum Said {
 }
 
 impl Asker {
-    /// Both families of the first form of the name that has an address. Each form is asked for both before the next:
-    /// the families of two different names must not be mixed, so the resolver's own search is of no use here; nor is
-    /// its `lookup_ip`, which drops the failure of one family when the other answers.
-    pub(super) async fn ask(&self, host: &str) -> Result<[Said; 2], String> {
-        let mut said = [Said::Unknown, Said::Unknown];
-        for name in self.forms(Name::from_utf8(host).map_err(|error| error.to_string())?) {
+    /// Both families of the name, and the form that has them. Each form is asked for both before the next: the
+    /// families of two different names must not be mixed, so the resolver's own search is of no use here; nor is its
+    /// `lookup_ip`, which drops the failure of one family when the other answers.
+    pub(super) async fn ask(&self, host: &str, last: Option<&Name>) -> Result<Found, String> {
+        let forms = self.forms(Name::from_utf8(host).map_err(|error| error.to_string())?);
+        let ask = async |name: &Name| {
             let [a, aaaa] = FAMILIES.map(|family| self.ask_one(name.clone(), family));
-            said = tokio::join!(a, aaaa).into();
-            if said.iter().any(|said| matches!(said, Said::Found(..))) {
-                break;
-            }
-        }
-        Ok(said)
+            tokio::join!(a, aaaa).into()
+        };
+        Ok(search(forms, last, ask).await)
     }
 
     async fn ask_one(&self, name: Name, family: RecordType) -> Said {
@@ -134,9 +131,40 @@ impl Asker {
     }
 }
 
+/// What is said about a name, and the form of it that has addresses.
+pub(super) type Found = ([Said; 2], Option<Name>);
+
+/// The first of the forms that has an address. A form that could not be asked about may be it: its failure stands, and
+/// no later form replaces a `last` good answer about another name. Without one, a later form may serve.
+async fn search(forms: Vec<Name>, last: Option<&Name>, ask: impl AsyncFn(&Name) -> [Said; 2]) -> Found {
+    // An answer about what is no form any more says nothing about which of these is meant.
+    let last = last.filter(|last| forms.contains(last));
+    let (mut said, mut failed) = ([Said::Unknown, Said::Unknown], None);
+    for name in forms {
+        said = ask(&name).await;
+        let is_last = last == Some(&name);
+        if said.iter().any(|said| matches!(said, Said::Found(..))) {
+            match failed {
+                Some(failed) if last.is_some() && !is_last => return (failed, None),
+                _ => return (said, Some(name)),
+            }
+        }
+        let failure = said.iter().find(|said| matches!(said, Said::Failed(_))).cloned();
+        // What one form lacks must not empty a family of another.
+        let whole = |failure: Said| if is_last { said.clone() } else { FAMILIES.map(|_| failure.clone()) };
+        failed = failed.or(failure.map(whole));
+        if is_last && failed.is_some() {
+            break;
+        }
+    }
+    (failed.unwrap_or(said), None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     #[test]
     fn a_name_stands_for_what_the_search_list_makes_of_it() {
@@ -158,6 +186,53 @@ mod tests {
             let forms: Vec<String> =
                 asker.forms(Name::from_utf8(host).unwrap()).iter().map(Name::to_string).collect();
             assert_eq!(forms.join(" "), expected);
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_form_that_cannot_be_asked_about_keeps_the_last_good_answer() {
+        // By form: + found, - nothing, ? no such name, ! failed; of two characters, the second is about AAAA.
+        let said = |sign: u8, form: &str| match sign {
+            b'+' => Said::Found(vec![ONE], Duration::ZERO),
+            b'-' => Said::Nothing,
+            b'?' => Said::Unknown,
+            _ => Said::Failed(form.into()),
+        };
+        let both = |signs: &str, form: &str| {
+            let signs = signs.as_bytes();
+            [said(signs[0], form), said(*signs.last().unwrap(), form)]
+        };
+        for (last, signs, expected, asked) in [
+            ("", ["+", "+", "+"], ("+", "a"), 1),
+            ("", ["?", "-", "+"], ("+", "c"), 3),
+            ("", ["!", "+", "?"], ("+", "b"), 2),
+            ("", ["!", "?", "?"], ("! a", ""), 3),
+            ("", ["?", "!", "-"], ("! b", ""), 3),
+            ("", ["?", "?", "-"], ("-", ""), 3),
+            ("a", ["!", "+", "?"], ("! a", ""), 1),
+            ("a", ["!-", "+", "?"], ("!- a", ""), 1),
+            ("a", ["!+", "+", "?"], ("!+ a", "a"), 1),
+            ("a", ["?", "+", "?"], ("+", "b"), 2),
+            ("c", ["!", "+", "+"], ("! a", ""), 2),
+            ("c", ["!-", "?", "+"], ("+", "c"), 3),
+            ("b", ["!-", "?", "+"], ("! a", ""), 2),
+            ("c", ["+", "?", "+"], ("+", "a"), 1),
+            ("gone", ["!", "+", "?"], ("+", "b"), 2),
+        ] {
+            let forms = ["a", "b", "c"].map(|form| Name::from_utf8(form).unwrap());
+            let last = Some(last).filter(|last| !last.is_empty()).map(|last| Name::from_utf8(last).unwrap());
+            let count = std::cell::Cell::new(0);
+            let ask = async |name: &Name| {
+                count.set(count.get() + 1);
+                let nth = forms.iter().position(|form| form == name).unwrap();
+                both(signs[nth], &name.to_string())
+            };
+            let (found, form) = search(forms.to_vec(), last.as_ref(), ask).await;
+            let (signs_expected, failed) = expected.0.split_once(' ').unwrap_or((expected.0, ""));
+            let context = format!("{last:?} {signs:?}");
+            assert_eq!(found, both(signs_expected, failed), "{context}");
+            assert_eq!(form.map(|form| form.to_string()).unwrap_or_default(), expected.1, "{context}");
+            assert_eq!(count.get(), asked, "{context}");
         }
     }
 }
