@@ -7,6 +7,7 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    path::Path,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -15,9 +16,12 @@ use std::{
 use hickory_resolver::proto::rr::{Name, RecordType};
 use thalweg_config::Resolver;
 use thalweg_core::{Event, Topology};
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
 
-use asker::{Asker, FAMILIES, Said, asker_for};
+use asker::{Asker, FAMILIES, SYSTEM, Said, Source};
 
 use crate::{dice, keeper::KeeperLink, shared::Shared, supervise::Task};
 
@@ -29,6 +33,8 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// First pause after a failed lookup; doubles up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// How often the system's settings are looked at.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// A name's addresses, by [`FAMILIES`].
 type Known = [Vec<IpAddr>; 2];
@@ -47,33 +53,38 @@ pub type Answers = Rc<RefCell<BTreeMap<Box<str>, Last>>>;
 /// Keeps every name of the live topology resolved.
 pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
     let mut published = shared.published.subscribe();
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
-    let mut settings: Option<Resolver> = None;
+    let mut wanted = BTreeSet::new();
+    let mut source = Source::default();
     let mut names: BTreeMap<Box<str>, Task> = BTreeMap::new();
     let permits = Rc::new(Semaphore::new(AT_ONCE));
     loop {
         let live = shared.live.load_full();
         let generation = live.snapshot.generation;
-        if seen != Some(generation) {
-            seen = Some(generation);
-            let now = &live.wiring.config.resolver;
-            if settings.as_ref() != Some(now) {
-                settings = Some(now.clone());
-                // Each task starts over with the new settings; the last good answers stay.
-                names.clear();
-            }
-            let wanted = names_of(&live.snapshot.layout.topology);
+        let is_new = seen.replace(generation) != Some(generation);
+        if is_new {
+            wanted = names_of(&live.snapshot.layout.topology);
             names.retain(|name, _| wanted.contains(name));
             answers.borrow_mut().retain(|name, _| wanted.contains(name));
-            // A name that left and came back within one publication has been forgotten by the world.
-            tell_again(&answers, now, async |event| keeper.tell(event).await).await;
-            let asker = asker_for(now, wanted.is_empty());
-            for host in wanted {
+        }
+        let settings = &live.wiring.config.resolver;
+        let starts_over = !wanted.is_empty() && source.renew(settings, Path::new(SYSTEM));
+        if starts_over {
+            // Each task begins anew, with the new asker; the last good answers stay.
+            names.clear();
+        }
+        if is_new || starts_over {
+            // A name that left and came back within one publication has been forgotten by the world, and a task that
+            // was ended may have had something to tell.
+            tell_again(&answers, settings, async |event| keeper.tell(event).await).await;
+            for host in &wanted {
                 names.entry(host.clone()).or_insert_with(|| {
                     Task::spawn(refresh_forever(Asked {
-                        host,
-                        settings: now.clone(),
-                        asker: asker.clone(),
+                        host: host.clone(),
+                        settings: settings.clone(),
+                        asker: source.asker.clone(),
                         keeper: keeper.clone(),
                         permits: Rc::clone(&permits),
                         answers: Rc::clone(&answers),
@@ -81,9 +92,13 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
                 });
             }
         }
+        let is_system = settings.nameservers.is_empty() && !wanted.is_empty();
         drop(live);
-        if published.changed().await.is_err() {
-            return;
+        while seen == Some(shared.live.load().snapshot.generation) {
+            tokio::select! {
+                changed = published.changed() => if changed.is_err() { return },
+                _ = looks.tick(), if is_system => break,
+            }
         }
     }
 }

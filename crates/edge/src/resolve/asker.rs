@@ -1,10 +1,6 @@
 //! Whom to ask for a name's addresses, which forms of the name to ask about, and what is said. Never keeps an answer.
 
-use std::{
-    net::IpAddr,
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, path::Path, rc::Rc, time::Duration};
 
 use hickory_resolver::{
     TokioResolver,
@@ -14,12 +10,85 @@ use hickory_resolver::{
         op::ResponseCode,
         rr::{Name, RecordType},
     },
-    system_conf::read_system_conf,
+    system_conf::parse_resolv_conf,
 };
 use thalweg_config::Resolver;
 
+/// The system's settings, which are used where ours name nobody (resolv.conf(5)).
+pub(super) const SYSTEM: &str = "/etc/resolv.conf";
+
 /// In this order everywhere.
 pub(super) const FAMILIES: [RecordType; 2] = [RecordType::A, RecordType::AAAA];
+
+/// Whom to ask, and what says so.
+#[derive(Default)]
+pub(super) struct Source {
+    settings: Option<Resolver>,
+    /// The system's settings as they were read last, where ours name nobody.
+    system: Option<Result<Vec<u8>, String>>,
+    pub(super) asker: Option<Rc<Asker>>,
+}
+
+impl Source {
+    /// Reads whom to ask now; says whether the names must start over. Where the system's settings cannot be read,
+    /// whoever was asked before is still asked; an edge that starts without them goes on looking for them.
+    pub(super) fn renew(&mut self, settings: &Resolver, file: &Path) -> bool {
+        // Read and compared as a whole: a time stamp would miss a second change within one tick of the kernel's clock.
+        let read = || std::fs::read(file).map_err(|error| error.to_string());
+        let system = settings.nameservers.is_empty().then(read);
+        let before = self.settings.replace(settings.clone());
+        let other_settings = before.as_ref() != Some(settings);
+        if !other_settings && self.system == system {
+            return false;
+        }
+        if before.is_some_and(|before| before.nameservers != settings.nameservers) {
+            self.asker = None;
+        }
+        let made = asker_for(settings, system.as_ref());
+        self.system = system;
+        match made {
+            Ok(asker) => self.asker = Some(Rc::new(asker)),
+            Err(error) => {
+                let kept = self.asker.is_some();
+                let from = if self.system.is_some() { SYSTEM } else { "resolver.nameservers" };
+                tracing::error!(from, %error, kept, "no resolver by these settings");
+                return other_settings;
+            }
+        }
+        if !other_settings {
+            tracing::info!(from = SYSTEM, "resolver settings read again");
+        }
+        true
+    }
+}
+
+/// An asker by our settings or by what the system's say.
+fn asker_for(settings: &Resolver, system: Option<&Result<Vec<u8>, String>>) -> Result<Asker, String> {
+    let (config, mut options) = match system {
+        Some(text) => parse_resolv_conf(text.as_ref()?).map_err(|error| error.to_string())?,
+        None => {
+            let server = |address: &std::net::SocketAddr| {
+                let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+                for connection in &mut connections {
+                    connection.port = address.port();
+                }
+                NameServerConfig::new(address.ip(), true, connections)
+            };
+            let servers = settings.nameservers.iter().map(server).collect();
+            (ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default())
+        }
+    };
+    // The answers' lives are ours to watch: a cache below us would hide their end.
+    options.cache_size = 0;
+    options.timeout = Duration::from_secs(2);
+    options.attempts = 2;
+    let mut search: Vec<Name> = config.domain().cloned().into_iter().collect();
+    search.extend(config.search().iter().filter(|suffix| config.domain() != Some(suffix)).cloned());
+    let ndots = options.ndots;
+    let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+    let resolver = builder.with_options(options).build().map_err(|error| error.to_string())?;
+    Ok(Asker { resolver, search, ndots })
+}
 
 /// Asks for both families of a name.
 #[derive(Debug)]
@@ -29,58 +98,6 @@ pub(super) struct Asker {
     search: Vec<Name>,
     /// A name of more labels is tried as it stands first.
     ndots: usize,
-}
-
-/// An asker by the settings; none if nobody needs one, or if the system's settings cannot be read (an edge whose
-/// endpoints are all addresses must start without them).
-pub(super) fn asker_for(settings: &Resolver, idle: bool) -> Option<Rc<Asker>> {
-    if idle {
-        return None;
-    }
-    let read = if settings.nameservers.is_empty() {
-        read_system_conf()
-    } else {
-        let server = |address: &std::net::SocketAddr| {
-            let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            for connection in &mut connections {
-                connection.port = address.port();
-            }
-            NameServerConfig::new(address.ip(), true, connections)
-        };
-        let servers = settings.nameservers.iter().map(server).collect();
-        Ok((ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default()))
-    };
-    let made = read.and_then(|(config, mut options)| {
-        // The answers' lives are ours to watch: a cache below us would hide their end.
-        options.cache_size = 0;
-        options.timeout = Duration::from_secs(2);
-        options.attempts = 2;
-        let mut search: Vec<Name> = config.domain().cloned().into_iter().collect();
-        search.extend(config.search().iter().filter(|suffix| config.domain() != Some(suffix)).cloned());
-        let ndots = options.ndots;
-        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        Ok(Asker { resolver: builder.with_options(options).build()?, search, ndots })
-    });
-    match made {
-        Ok(asker) => Some(Rc::new(asker)),
-        Err(error) => {
-            tracing::error!(%error, "no resolver: names stay unresolved");
-            None
-        }
-    }
-}
-
-/// What is said about one family of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Said {
-    /// These addresses, for so long.
-    Found(Vec<IpAddr>, Duration),
-    /// The name exists, without addresses of this family.
-    Nothing,
-    /// There is no such name.
-    Unknown,
-    /// Nobody could say.
-    Failed(String),
 }
 
 impl Asker {
@@ -99,7 +116,7 @@ impl Asker {
     async fn ask_one(&self, name: Name, family: RecordType) -> Said {
         match self.resolver.lookup(name, family).await {
             Ok(found) => {
-                let life = found.valid_until().saturating_duration_since(Instant::now());
+                let life = found.valid_until().saturating_duration_since(std::time::Instant::now());
                 let mut addresses: Vec<IpAddr> =
                     found.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
                 addresses.sort_unstable();
@@ -129,6 +146,19 @@ impl Asker {
         forms.insert(if whole_first { 0 } else { forms.len() }, whole);
         forms
     }
+}
+
+/// What is said about one family of a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// These addresses, for so long.
+    Found(Vec<IpAddr>, Duration),
+    /// The name exists, without addresses of this family.
+    Nothing,
+    /// There is no such name.
+    Unknown,
+    /// Nobody could say.
+    Failed(String),
 }
 
 /// What is said about a name, and the form of it that has addresses.
@@ -167,6 +197,47 @@ mod tests {
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     #[test]
+    fn the_systems_settings_are_followed_and_their_loss_changes_nothing() {
+        let scratch = thalweg_testkit::Scratch::new();
+        let file = scratch.path().join("resolv.conf");
+        let mut settings = Resolver {
+            nameservers: Vec::new(),
+            ttl_min: Duration::ZERO,
+            ttl_max: Duration::ZERO,
+            max_addresses: 1,
+        };
+        let mut source = Source::default();
+        let mut check = |settings: &Resolver, text: Option<&str>, starts_over: bool, search: Option<&str>| {
+            match text {
+                Some(text) => std::fs::write(&file, text).unwrap(),
+                None => drop(std::fs::remove_file(&file)),
+            }
+            assert_eq!(source.renew(settings, &file), starts_over, "{text:?}");
+            let asker = source.asker.as_ref();
+            let suffixes = asker.map(|asker| asker.search.iter().map(Name::to_string).collect::<String>());
+            assert_eq!(suffixes.as_deref(), search, "{text:?}");
+        };
+        let (one, other) =
+            ("nameserver 192.0.2.1\nsearch one.test\n", "nameserver 192.0.2.1\nsearch two.test\n");
+        check(&settings, None, true, None);
+        check(&settings, None, false, None);
+        check(&settings, Some("search one.test\n"), false, None);
+        check(&settings, Some(one), true, Some("one.test"));
+        check(&settings, Some(one), false, Some("one.test"));
+        check(&settings, Some(other), true, Some("two.test"));
+        check(&settings, Some(""), false, Some("two.test"));
+        check(&settings, None, false, Some("two.test"));
+        check(&settings, Some(one), true, Some("one.test"));
+        settings.max_addresses = 2;
+        check(&settings, None, true, Some("one.test"));
+        settings.nameservers.push("192.0.2.2:53".parse().unwrap());
+        check(&settings, Some(other), true, Some(""));
+        check(&settings, Some(one), false, Some(""));
+        settings.nameservers.clear();
+        check(&settings, None, true, None);
+    }
+
+    #[test]
     fn a_name_stands_for_what_the_search_list_makes_of_it() {
         let suffixes = ["a.test.", "b.test."].map(|suffix| Name::from_utf8(suffix).unwrap());
         let settings = Resolver {
@@ -181,7 +252,7 @@ mod tests {
             ("api.test", 5, "api.test.a.test. api.test.b.test. api.test."),
             ("api.test.", 5, "api.test."),
         ] {
-            let asker = Rc::into_inner(asker_for(&settings, false).unwrap()).unwrap();
+            let asker = asker_for(&settings, None).unwrap();
             let asker = Asker { search: suffixes.to_vec(), ndots, ..asker };
             let forms: Vec<String> =
                 asker.forms(Name::from_utf8(host).unwrap()).iter().map(Name::to_string).collect();
