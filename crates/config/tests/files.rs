@@ -143,6 +143,24 @@ fn the_environment_cannot_bring_in_toml_nor_move_columns() {
 }
 
 #[test]
+fn errors_stand_in_the_order_of_the_files_also_when_one_is_no_toml() {
+    let check = |pool: &str, expected: &[(&str, usize)]| {
+        let files = split()
+            .with("etc/main.toml", MAIN.replace("version = 1", "version = 2"))
+            .with("etc/conf.d/10-pool.toml", pool)
+            .with("etc/conf.d/20-route.toml", format!("x = 1\n{ROUTE}"));
+        let errors =
+            thalweg_config::check(Path::new("etc/main.toml"), &files).0.unwrap_err().with(Vec::new());
+        let places = errors.0.iter().map(|error| (error.span.file.to_str().unwrap(), error.span.line));
+        assert_eq!(places.collect::<Vec<_>>(), expected, "{errors}");
+    };
+    let (main, pools, routes) = ("etc/main.toml", "etc/conf.d/10-pool.toml", "etc/conf.d/20-route.toml");
+    check(&format!("{POOL}y = 1\n"), &[(main, 1), (pools, 3), (routes, 1)]);
+    check(&format!("{POOL}y =\n"), &[(main, 1), (pools, 3), (routes, 1)]);
+    check(&format!("{POOL}\u{fffd}"), &[(main, 1), (pools, 3), (routes, 1)]);
+}
+
+#[test]
 fn a_token_is_one_line_of_a_file() {
     let text = minimal("[admin]\ntoken_file = \"t\"");
     let token = |content: &str| {

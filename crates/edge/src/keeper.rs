@@ -3,14 +3,16 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
-use thalweg_core::{Change, EndpointId, Event, Evidence, Fault, Publish, Snapshot, Tick, Topology, World};
+use thalweg_core::{
+    Change, EndpointId, Event, Evidence, Fault, Publish, Route, Snapshot, Tick, Topology, World,
+};
 use tokio::{
     sync::{Mutex, Notify, mpsc, oneshot},
     time::sleep,
@@ -129,6 +131,8 @@ pub struct Keeper {
     rolls: Cell<u64>,
     teller: RefCell<Teller>,
     tally_due: Cell<Tick>,
+    /// Number of the layout whose series are kept.
+    kept: Cell<u64>,
 }
 
 impl Keeper {
@@ -158,6 +162,7 @@ impl Keeper {
             rolls,
             teller: RefCell::default(),
             tally_due: Cell::new(Tick(0)),
+            kept: Cell::new(0),
         };
         (Rc::new(keeper), KeeperLink(sender))
     }
@@ -250,7 +255,6 @@ impl Keeper {
             generation += 1;
             let topology: Arc<Topology> = Arc::new(wiring.config.topology.clone());
             self.apply(Event::Adopted { topology: Arc::clone(&topology), generation });
-            self.retire();
             self.begin(&topology);
         }
         self.publish();
@@ -258,7 +262,6 @@ impl Keeper {
     }
 
     fn apply(&self, event: Event) {
-        let resolved = matches!(event, Event::Resolved { .. });
         let now = self.shared.now();
         let changes = self.world.borrow_mut().apply(event, now);
         for change in &changes.log {
@@ -270,9 +273,6 @@ impl Keeper {
             Publish::No => {}
             Publish::Soon => self.schedule(SOON),
             Publish::Now => self.schedule(Duration::ZERO),
-        }
-        if resolved {
-            self.retire();
         }
     }
 
@@ -309,11 +309,15 @@ impl Keeper {
 
     fn publish(&self) {
         let snapshot = self.world.borrow_mut().snapshot();
-        let revision = snapshot.revision;
+        let (revision, layout) = (snapshot.revision, snapshot.layout.number);
         self.shared.live.store(Arc::new(Live { snapshot, wiring: Arc::clone(&self.wiring.borrow()) }));
         self.shared.published.send_replace(revision);
         self.published.set(self.shared.now());
         self.due.set(None);
+        // Once for all that moved since: a thousand names that are told one by one make few pictures.
+        if self.kept.replace(layout) != layout {
+            self.retire();
+        }
     }
 
     fn count_probe(&self, id: EndpointId, result: &Result<Duration, Evidence>) {
@@ -349,22 +353,22 @@ impl Keeper {
         let world = self.world.borrow();
         let layout = world.layout();
         let name_of = |pool: usize| layout.topology.pools.get(pool).map(|pool| &*pool.name);
-        let mut endpoints = std::collections::BTreeSet::new();
+        let mut endpoints = BTreeSet::new();
         for place in &layout.endpoints {
             endpoints.insert((name_of(place.pool.0 as usize).unwrap_or_default(), place.address.to_string()));
         }
+        let pools: BTreeSet<&str> = layout.topology.pools.iter().map(|pool| &*pool.name).collect();
+        let members = |route: &Route| route.pools.iter().filter_map(|member| name_of(member.pool)).collect();
+        let routes: BTreeMap<&str, BTreeSet<&str>> =
+            layout.topology.routes.iter().map(|route| (&*route.name, members(route))).collect();
         self.meters.retire(|series| {
             let label = |nth: usize| series.labels.get(nth).map(|label| &**label).unwrap_or_default();
             if [&PROBES, &EJECTIONS].contains(&series.metric) {
                 endpoints.contains(&(label(0), label(1).to_owned()))
             } else if *series.metric == FAILOVERS {
-                layout.topology.routes.iter().filter(|route| &*route.name == label(0)).any(|route| {
-                    let has =
-                        |name: &str| route.pools.iter().any(|member| name_of(member.pool) == Some(name));
-                    has(label(1)) && has(label(2))
-                })
+                routes.get(label(0)).is_some_and(|pools| pools.contains(label(1)) && pools.contains(label(2)))
             } else if [&INCIDENTS, &DETECTION, &LAST_BAD].contains(&series.metric) {
-                layout.topology.pools.iter().any(|pool| &*pool.name == label(0))
+                pools.contains(label(0))
             } else {
                 true
             }

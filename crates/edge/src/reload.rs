@@ -175,9 +175,13 @@ impl Reloader {
         files
     }
 
+    /// A listener that closes for good must not be opened again.
+    fn is_ending(&self) -> bool {
+        self.control.phase.get() == Phase::Draining
+    }
+
     async fn reload(&self, cause: &'static str) -> Answer {
-        if self.control.phase.get() == Phase::Draining {
-            // A listener that closes for good must not be opened again.
+        if self.is_ending() {
             return Answer::Busy;
         }
         let prepared = match self.read().await {
@@ -208,6 +212,10 @@ impl Reloader {
     /// # Errors
     /// Why it cannot be.
     pub async fn apply(&self, prepared: Prepared) -> Result<Answer, Rejection> {
+        // Once more: reading takes its time.
+        if self.is_ending() {
+            return Err(Rejection::Ending);
+        }
         let config = Arc::clone(&prepared.wiring.config);
         let same = |other: &Prepared| other.wiring.config.hash == config.hash;
         let before = self.in_force.borrow().clone();
@@ -232,6 +240,8 @@ impl Reloader {
             tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
             self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;
         }
+        // A drain that began meanwhile may have told the workers already.
+        let bound = if self.is_ending() { Vec::new() } else { bound };
         for (stand, sockets) in new.into_iter().zip(bound) {
             tracing::info!(listener = %stand.name, bind = %stand.bind, "listener opens");
             for (worker, socket) in self.workers.iter().zip(sockets) {
@@ -304,4 +314,96 @@ fn whole_file(path: &std::path::Path, problem: &str) -> ConfigErrors {
         problem: problem.into(),
         hint: None,
     }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        access_log::LogSink,
+        events::Events,
+        keeper::Keeper,
+        meters::Meters,
+        shared::{Live, Shared},
+        supervise::Task,
+    };
+    use std::{cell::Cell, time::Instant};
+
+    const CONFIG: &str = "version = 1\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n\
+        [pool.p]\nendpoints = [{ address = \"127.0.0.1:9\" }]\n\
+        [route.r]\npolicy = \"failover\"\npools = [{ pool = \"p\" }]\n";
+
+    /// When the edge is told to stop.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Told {
+        Never,
+        BeforeItApplies,
+        WhileItApplies,
+    }
+
+    async fn check(told: Told, generation: u64, opened: bool) {
+        let config = thalweg_config::parse_str(CONFIG, "t.toml").unwrap();
+        let prepared = wiring::wire(config, Default::default()).unwrap();
+        let live = Live { snapshot: Keeper::nothing(), wiring: Arc::clone(&prepared.wiring) };
+        let (suspects, hints) = mpsc::channel(1);
+        let shared = Arc::new(Shared {
+            live: arc_swap::ArcSwap::from_pointee(live),
+            published: tokio::sync::watch::Sender::new(0),
+            suspects,
+            meters: Vec::new(),
+            accounts: Vec::new(),
+            treasury: Default::default(),
+            connections: Vec::new(),
+            log: LogSink::start(1, std::io::sink()).unwrap(),
+            origin: Instant::now(),
+        });
+        let (events, meters) = (Events::default(), Arc::<Meters>::default());
+        let (keeper, link) =
+            Keeper::new(Arc::clone(&shared), hints, events.clone(), Arc::clone(&meters), Default::default());
+        let (reloads, requests) = mpsc::channel(1);
+        let control = Rc::new(Control {
+            shared: Arc::clone(&shared),
+            keeper: link,
+            events,
+            meters,
+            reloads,
+            phase: Cell::new(Phase::Serving),
+            last_reload: RefCell::default(),
+            last_success: Cell::new(None),
+            restart_required: RefCell::default(),
+            certificates: RefCell::default(),
+            began: (Instant::now(), SystemTime::now()),
+        });
+        let (worker, mut orders) = mpsc::channel(8);
+        let reloader = Reloader::new(
+            Rc::clone(&control),
+            PathBuf::from("t.toml"),
+            LogLevel::none(),
+            vec![worker],
+            requests,
+        );
+        if told == Told::BeforeItApplies {
+            control.phase.set(Phase::Draining);
+        }
+        // The keeper does not begin before the reloader waits for it.
+        let (answer, _task) = tokio::join!(biased; reloader.apply(prepared), async {
+            if told == Told::WhileItApplies {
+                control.phase.set(Phase::Draining);
+            }
+            Task::spawn(keeper.run())
+        });
+        assert_eq!(matches!(answer, Err(Rejection::Ending)), generation == 0, "{told:?}: {answer:?}");
+        assert_eq!(shared.live.load().snapshot.generation, generation, "{told:?}");
+        assert_eq!(orders.try_recv().is_ok(), opened, "{told:?}");
+    }
+
+    #[test]
+    fn no_listener_opens_once_a_drain_has_begun() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            check(Told::Never, 1, true).await;
+            check(Told::BeforeItApplies, 0, false).await;
+            check(Told::WhileItApplies, 1, false).await;
+        });
+    }
 }

@@ -1,28 +1,27 @@
 //! Names to addresses: one local task per name, TTL respected between the configured bounds, each family's last good
 //! answer kept when asking for it fails. Never on the request path.
 
+mod asker;
+
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    path::Path,
     rc::Rc,
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use hickory_resolver::{
-    TokioResolver,
-    config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts},
-    net::{DnsError, NetError, runtime::TokioRuntimeProvider},
-    proto::{
-        op::ResponseCode,
-        rr::{Name, RecordType},
-    },
-    system_conf::read_system_conf,
-};
+use hickory_resolver::proto::rr::{Name, RecordType};
 use thalweg_config::Resolver;
 use thalweg_core::{Event, Topology};
-use tokio::{sync::Semaphore, time::sleep};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, MissedTickBehavior, interval_at, sleep},
+};
+
+use asker::{Asker, FAMILIES, SYSTEM, Said, Source};
 
 use crate::{dice, keeper::KeeperLink, shared::Shared, supervise::Task};
 
@@ -34,50 +33,58 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// First pause after a failed lookup; doubles up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-
-/// In this order everywhere.
-const FAMILIES: [RecordType; 2] = [RecordType::A, RecordType::AAAA];
+/// How often the system's settings are looked at.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// A name's addresses, by [`FAMILIES`].
 type Known = [Vec<IpAddr>; 2];
 
+/// The last good answer about a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Last {
+    known: Known,
+    /// The form of the name that it was about.
+    form: Name,
+}
+
 /// The last good answers; they outlive a restart of the task.
-pub type Answers = Rc<RefCell<BTreeMap<Box<str>, Known>>>;
+pub type Answers = Rc<RefCell<BTreeMap<Box<str>, Last>>>;
 
 /// Keeps every name of the live topology resolved.
 pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
     let mut published = shared.published.subscribe();
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
-    let mut settings: Option<Resolver> = None;
+    let mut wanted = BTreeSet::new();
+    let mut source = Source::default();
     let mut names: BTreeMap<Box<str>, Task> = BTreeMap::new();
     let permits = Rc::new(Semaphore::new(AT_ONCE));
     loop {
         let live = shared.live.load_full();
         let generation = live.snapshot.generation;
-        if seen != Some(generation) {
-            seen = Some(generation);
-            let now = &live.wiring.config.resolver;
-            if settings.as_ref() != Some(now) {
-                settings = Some(now.clone());
-                // Each task starts over with the new settings; the last good answers stay.
-                names.clear();
-            }
-            let wanted = names_of(&live.snapshot.layout.topology);
+        let is_new = seen.replace(generation) != Some(generation);
+        if is_new {
+            wanted = names_of(&live.snapshot.layout.topology);
             names.retain(|name, _| wanted.contains(name));
             answers.borrow_mut().retain(|name, _| wanted.contains(name));
-            // A name that left and came back within one publication has been forgotten by the world.
-            let known = answers.borrow().clone();
-            for (host, known) in known {
-                let addresses = addresses(&known, now);
-                keeper.tell(Event::Resolved { host, addresses }).await;
-            }
-            let asker = asker_for(now, wanted.is_empty());
-            for host in wanted {
+        }
+        let settings = &live.wiring.config.resolver;
+        let starts_over = !wanted.is_empty() && source.renew(settings, Path::new(SYSTEM));
+        if starts_over {
+            // Each task begins anew, with the new asker; the last good answers stay.
+            names.clear();
+        }
+        if is_new || starts_over {
+            // A name that left and came back within one publication has been forgotten by the world, and a task that
+            // was ended may have had something to tell.
+            tell_again(&answers, settings, async |event| keeper.tell(event).await).await;
+            for host in &wanted {
                 names.entry(host.clone()).or_insert_with(|| {
                     Task::spawn(refresh_forever(Asked {
-                        host,
-                        settings: now.clone(),
-                        asker: asker.clone(),
+                        host: host.clone(),
+                        settings: settings.clone(),
+                        asker: source.asker.clone(),
                         keeper: keeper.clone(),
                         permits: Rc::clone(&permits),
                         answers: Rc::clone(&answers),
@@ -85,9 +92,27 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
                 });
             }
         }
+        let is_system = settings.nameservers.is_empty() && !wanted.is_empty();
         drop(live);
-        if published.changed().await.is_err() {
-            return;
+        while seen == Some(shared.live.load().snapshot.generation) {
+            tokio::select! {
+                changed = published.changed() => if changed.is_err() { return },
+                _ = looks.tick(), if is_system => break,
+            }
+        }
+    }
+}
+
+/// Tells what is known of every name. Telling takes its time: an answer that has changed by then is told once more,
+/// as its own telling may have been overtaken by this one.
+async fn tell_again(answers: &Answers, settings: &Resolver, mut tell: impl AsyncFnMut(Event)) {
+    let hosts: Vec<Box<str>> = answers.borrow().keys().cloned().collect();
+    for host in hosts {
+        let current = || answers.borrow().get(&host).map(|last| last.known.clone());
+        let mut told = None;
+        while let Some(known) = current().filter(|known| told.as_ref() != Some(known)) {
+            tell(Event::Resolved { host: host.clone(), addresses: addresses(&known, settings) }).await;
+            told = Some(known);
         }
     }
 }
@@ -96,119 +121,6 @@ fn names_of(topology: &Topology) -> BTreeSet<Box<str>> {
     let specs = topology.pools.iter().flat_map(|pool| &pool.endpoints);
     let names = specs.map(|spec| &spec.host).filter(|host| host.parse::<IpAddr>().is_err());
     names.cloned().collect()
-}
-
-/// Asks for both families of a name.
-#[derive(Debug)]
-struct Asker {
-    resolver: TokioResolver,
-    /// Appended to names that are not whole.
-    search: Vec<Name>,
-    /// A name of more labels is tried as it stands first.
-    ndots: usize,
-}
-
-/// An asker by the settings; none if nobody needs one, or if the system's settings cannot be read (an edge whose
-/// endpoints are all addresses must start without them).
-fn asker_for(settings: &Resolver, idle: bool) -> Option<Rc<Asker>> {
-    if idle {
-        return None;
-    }
-    let read = if settings.nameservers.is_empty() {
-        read_system_conf()
-    } else {
-        let server = |address: &std::net::SocketAddr| {
-            let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            for connection in &mut connections {
-                connection.port = address.port();
-            }
-            NameServerConfig::new(address.ip(), true, connections)
-        };
-        let servers = settings.nameservers.iter().map(server).collect();
-        Ok((ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default()))
-    };
-    let made = read.and_then(|(config, mut options)| {
-        // The answers' lives are ours to watch: a cache below us would hide their end.
-        options.cache_size = 0;
-        options.timeout = Duration::from_secs(2);
-        options.attempts = 2;
-        let mut search: Vec<Name> = config.domain().cloned().into_iter().collect();
-        search.extend(config.search().iter().filter(|suffix| config.domain() != Some(suffix)).cloned());
-        let ndots = options.ndots;
-        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        Ok(Asker { resolver: builder.with_options(options).build()?, search, ndots })
-    });
-    match made {
-        Ok(asker) => Some(Rc::new(asker)),
-        Err(error) => {
-            tracing::error!(%error, "no resolver: names stay unresolved");
-            None
-        }
-    }
-}
-
-/// What is said about one family of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Said {
-    /// These addresses, for so long.
-    Found(Vec<IpAddr>, Duration),
-    /// The name exists, without addresses of this family.
-    Nothing,
-    /// There is no such name.
-    Unknown,
-    /// Nobody could say.
-    Failed(String),
-}
-
-impl Asker {
-    /// Both families of the first form of the name that has an address. Each form is asked for both before the next:
-    /// the families of two different names must not be mixed, so the resolver's own search is of no use here; nor is
-    /// its `lookup_ip`, which drops the failure of one family when the other answers.
-    async fn ask(&self, host: &str) -> Result<[Said; 2], String> {
-        let mut said = [Said::Unknown, Said::Unknown];
-        for name in self.forms(Name::from_utf8(host).map_err(|error| error.to_string())?) {
-            let [a, aaaa] = FAMILIES.map(|family| self.ask_one(name.clone(), family));
-            said = tokio::join!(a, aaaa).into();
-            if said.iter().any(|said| matches!(said, Said::Found(..))) {
-                break;
-            }
-        }
-        Ok(said)
-    }
-
-    async fn ask_one(&self, name: Name, family: RecordType) -> Said {
-        match self.resolver.lookup(name, family).await {
-            Ok(found) => {
-                let life = found.valid_until().saturating_duration_since(Instant::now());
-                let mut addresses: Vec<IpAddr> =
-                    found.answers().iter().filter_map(|record| record.data.ip_addr()).collect();
-                addresses.sort_unstable();
-                addresses.dedup();
-                if addresses.is_empty() { Said::Nothing } else { Said::Found(addresses, life) }
-            }
-            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
-                ResponseCode::NXDomain => Said::Unknown,
-                // A server that only names others has not answered (RFC 2308 section 2.2).
-                _ if none.ns.is_some() && none.soa.is_none() => Said::Failed("referred elsewhere".into()),
-                _ => Said::Nothing,
-            },
-            Err(error) => Said::Failed(error.to_string()),
-        }
-    }
-
-    /// The names that this one may stand for, most likely first (resolv.conf(5): search, ndots).
-    fn forms(&self, name: Name) -> Vec<Name> {
-        if name.is_fqdn() {
-            return vec![name];
-        }
-        let whole_first = usize::from(name.num_labels()) > self.ndots || name.is_localhost();
-        let mut forms: Vec<Name> =
-            self.search.iter().filter_map(|suffix| name.clone().append_domain(suffix).ok()).collect();
-        let mut whole = name;
-        whole.set_fqdn(true);
-        forms.insert(if whole_first { 0 } else { forms.len() }, whole);
-        forms
-    }
 }
 
 struct Asked {
@@ -222,18 +134,19 @@ struct Asked {
 
 async fn refresh_forever(asked: Asked) {
     let mut pause = PAUSE;
+    let host = asked.host.clone();
     loop {
+        let last = asked.answers.borrow().get(&host).cloned();
         let said = {
             let _permit = asked.permits.acquire().await;
             match &asked.asker {
-                Some(asker) => asker.ask(&asked.host).await,
+                Some(asker) => asker.ask(&host, last.as_ref().map(|last| &last.form)).await,
                 None => Err("no resolver".into()),
             }
         };
-        let said = said.unwrap_or_else(|error| FAMILIES.map(|_| Said::Failed(error.clone())));
-        let host = asked.host.clone();
-        let last = asked.answers.borrow().get(&host).cloned();
-        let Merged { known, life, troubles } = merge(last.clone().unwrap_or_default(), said);
+        let (said, form) = said.unwrap_or_else(|error| (FAMILIES.map(|_| Said::Failed(error.clone())), None));
+        let before = last.as_ref().map(|last| last.known.clone());
+        let Merged { known, life, troubles } = merge(before.clone().unwrap_or_default(), said);
         let nobody = known.iter().all(Vec::is_empty);
         for Trouble { family, error, kept } in &troubles {
             // A server that never could say anything about one family is no news each time.
@@ -241,13 +154,13 @@ async fn refresh_forever(asked: Asked) {
                 tracing::warn!(%host, %family, %error, kept, "name not resolved");
             }
         }
-        if last.as_ref() != Some(&known) {
-            let addresses = addresses(&known, &asked.settings);
-            if !nobody {
-                asked.answers.borrow_mut().insert(host.clone(), known);
-            }
+        if let Some(form) = form.or(last.map(|last| last.form)) {
+            asked.answers.borrow_mut().insert(host.clone(), Last { known: known.clone(), form });
+        }
+        if before.as_ref() != Some(&known) {
             // Also when there is none: so that nobody waits for a first answer.
-            asked.keeper.tell(Event::Resolved { host, addresses }).await;
+            let addresses = addresses(&known, &asked.settings);
+            asked.keeper.tell(Event::Resolved { host: host.clone(), addresses }).await;
         }
         let life = life.map(|life| clamp(life, &asked.settings));
         if troubles.is_empty() {
@@ -374,26 +287,29 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_name_stands_for_what_the_search_list_makes_of_it() {
-        let suffixes = ["a.test.", "b.test."].map(|suffix| Name::from_utf8(suffix).unwrap());
+    #[tokio::test(flavor = "current_thread")]
+    async fn an_answer_that_changes_while_it_is_told_is_told_again() {
+        let last = |ip| Last { known: [vec![ip], vec![]], form: Name::root() };
+        let answers = Answers::default();
+        answers.borrow_mut().extend(["a", "b"].map(|host| (host.into(), last(ONE))));
         let settings = Resolver {
-            nameservers: vec!["127.0.0.1:53".parse().unwrap()],
+            nameservers: Vec::new(),
             ttl_min: Duration::ZERO,
             ttl_max: Duration::ZERO,
-            max_addresses: 1,
+            max_addresses: 9,
         };
-        for (host, ndots, expected) in [
-            ("api", 1, "api.a.test. api.b.test. api."),
-            ("api.test", 1, "api.test. api.test.a.test. api.test.b.test."),
-            ("api.test", 5, "api.test.a.test. api.test.b.test. api.test."),
-            ("api.test.", 5, "api.test."),
-        ] {
-            let asker = Rc::into_inner(asker_for(&settings, false).unwrap()).unwrap();
-            let asker = Asker { search: suffixes.to_vec(), ndots, ..asker };
-            let forms: Vec<String> =
-                asker.forms(Name::from_utf8(host).unwrap()).iter().map(Name::to_string).collect();
-            assert_eq!(forms.join(" "), expected);
-        }
+        let mut told = Vec::new();
+        tell_again(&answers, &settings, async |event| {
+            let Event::Resolved { host, addresses } = event else { panic!() };
+            told.push(format!("{host} {}", addresses[0]));
+            match told.len() {
+                // One that is still to come, and one that is being told.
+                1 => drop(answers.borrow_mut().insert("b".into(), last(SIX))),
+                2 => drop(answers.borrow_mut().insert("b".into(), last(ONE))),
+                _ => {}
+            }
+        })
+        .await;
+        assert_eq!(told, ["a 127.0.0.1", "b ::1", "b 127.0.0.1"]);
     }
 }

@@ -35,10 +35,7 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<Request>) {
     let mut seen = looks(&reloader.files());
     loop {
         folders.follow(&reloader.files());
-        let noticed = tokio::select! {
-            notice = notices.recv() => notice.is_some(),
-            () = sleep(POLL) => false,
-        };
+        let noticed = noticed(&mut notices).await;
         if noticed {
             sleep(BUNCH).await;
         }
@@ -59,6 +56,15 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<Request>) {
         }
         // Until it ends, what is "known" is not settled.
         let _ = done.await;
+    }
+}
+
+/// Waits for a notice, at most until the next look; says whether there was one.
+async fn noticed(notices: &mut mpsc::Receiver<()>) -> bool {
+    tokio::select! {
+        // Without inotify nobody holds the other end: `None` at once and for ever, which must not cut the wait short.
+        Some(()) = notices.recv() => true,
+        () = sleep(POLL) => false,
     }
 }
 
@@ -160,5 +166,25 @@ impl Folders {
                 Err(error) => tracing::debug!(folder = %folder.display(), %error, "folder not watched"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true, flavor = "current_thread")]
+    async fn whoever_gets_no_notices_looks_at_the_pace_of_the_clock() {
+        let (sender, mut notices) = mpsc::channel(1);
+        let began = Instant::now();
+        sender.try_send(()).unwrap();
+        assert!(noticed(&mut notices).await);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(!noticed(&mut notices).await);
+        assert_eq!(began.elapsed(), POLL);
+        drop(sender);
+        assert!(!noticed(&mut notices).await);
+        assert_eq!(began.elapsed(), POLL * 2);
     }
 }

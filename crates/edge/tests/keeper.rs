@@ -8,14 +8,15 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use thalweg_core::{Availability, Evidence, Fault, Tick};
+use thalweg_core::{Availability, Event, Evidence, Fault, Tick};
 use thalweg_edge::{
     access_log::LogSink,
     events::Events,
     keeper::{Bells, Keeper, KeeperLink},
-    meters::Meters,
+    meters::{Meters, Series},
     shared::{Live, Shared, Suspicion},
     supervise::{Task, supervise},
+    telemetry::PROBES,
     wiring::{Prepared, wire},
 };
 use tokio::{
@@ -140,5 +141,28 @@ fn the_same_topology_with_other_wiring_is_no_new_generation() {
         let other = wire((*room.prepared.wiring.config).clone(), Default::default()).unwrap().wiring;
         assert_eq!(room.link.adopt(Arc::clone(&other), false).await, Some(1));
         assert!(Arc::ptr_eq(&room.shared.live.load().wiring, &other));
+    });
+}
+
+#[test]
+fn series_leave_with_the_layout_that_they_were_of_and_stay_while_it_stays() {
+    run(async {
+        let room = room();
+        room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;
+        let text = || thalweg_edge::admin::render([&*room.meters].into_iter());
+        let [pool, endpoint, result] = ["gone", "127.0.0.1:3", "ok"].map(Arc::from);
+        room.meters.cell(Series::new(&PROBES, &[&pool, &endpoint, &result])).bump();
+        // Each answer is told again after a reload, whether it is news or not.
+        let addresses = vec!["127.0.0.1".parse().unwrap()];
+        room.link.tell(Event::Resolved { host: "nobody.test".into(), addresses }).await;
+        let layout = room.link.look(|world| world.layout().number).await;
+        assert!(text().contains("pool=\"gone\""), "nothing has left: {}", text());
+        room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;
+        assert_ne!(room.link.look(|world| world.layout().number).await, layout);
+        assert!(
+            !text().contains("pool=\"gone\"") && text().contains("thalweg_failovers_total"),
+            "{}",
+            text()
+        );
     });
 }

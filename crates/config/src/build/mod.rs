@@ -26,11 +26,12 @@ const MAX_NAMED_FILE: usize = 1 << 20;
 
 /// The verdict over one reading, and its warnings whatever the verdict is.
 pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> (Result<Config, Rejected>, Vec<ConfigError>) {
+    let mut files: Vec<PathBuf> = reading.report.sources.iter().map(|source| source.name.clone()).collect();
     if reading.broken {
         // What is missing or dangling is not known as long as a file cannot be read as TOML.
         let (verdict, warnings) = reading.report.finish();
         let errors = verdict.err().unwrap_or_else(|| ConfigErrors(Vec::new()));
-        let (files, listeners, pools) = Default::default();
+        let (listeners, pools) = Default::default();
         return (Err(Rejected { errors, files, listeners, pools }), warnings);
     }
     let root = View::new(&ROOT, tree);
@@ -52,8 +53,7 @@ pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> (Result<Config, R
             );
         }
     }
-    let sources = reading.report.sources.iter().map(|source| source.name.clone());
-    let files = sources.chain(reading.hashed_files.drain(..)).collect();
+    files.append(&mut reading.hashed_files);
     let edge = reading.edge(root);
     let resolver = reading.resolver(root);
     let hash = reading.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
