@@ -184,7 +184,9 @@ impl Drop for Attempt {
 /// Where a request went, for its account.
 #[derive(Clone, Debug)]
 pub struct Steered {
-    /// The pool's slot at that time.
+    /// Its route, in the layout that decided.
+    pub desk: Rc<RouteDesk>,
+    /// The pool's slot in that layout.
     pub pool: PoolSlot,
     /// Why.
     pub reason: Reason,
@@ -210,8 +212,8 @@ pub struct Ledger {
     pub path: Box<str>,
     /// Of the request.
     pub version: Version,
-    /// Its route.
-    pub desk: Rc<RouteDesk>,
+    /// Its route when it came.
+    pub entry: Rc<RouteDesk>,
     /// Where its last attempt went.
     pub steered: Option<Steered>,
     /// How many attempts were made.
@@ -244,7 +246,7 @@ impl Ledger {
     #[must_use]
     pub fn new(local: &Rc<Local>, conn: &Rc<ClientConn>, now: Tick, version: Version) -> Self {
         conn.begin();
-        let desk = Rc::clone(&local.view().nowhere);
+        let entry = Rc::clone(&local.view().nowhere);
         Self {
             local: Rc::clone(local),
             conn: Rc::clone(conn),
@@ -254,7 +256,7 @@ impl Ledger {
             host: Box::default(),
             path: Box::default(),
             version,
-            desk,
+            entry,
             steered: None,
             attempts: 0,
             generation: 0,
@@ -283,6 +285,12 @@ impl Ledger {
         &self.local
     }
 
+    /// Its route as of the last decision: a retry may cross a reload, and slots mean something in one layout only.
+    #[must_use]
+    pub fn desk(&self) -> &Rc<RouteDesk> {
+        self.steered.as_ref().map_or(&self.entry, |steered| &steered.desk)
+    }
+
     /// The answer is complete.
     pub fn finish(&mut self, now: Tick) {
         self.close(self.status, now);
@@ -308,11 +316,12 @@ impl Ledger {
         let meters = self.local.meters();
         let pool = self.steered.as_ref().map(|steered| (steered.pool, &steered.peer.pool));
         let listener: (u32, &Arc<str>) = (self.conn.listener_number, &self.conn.listener);
-        self.desk.count_request(listener, pool, status, meters);
+        let desk = self.desk();
+        desk.count_request(listener, pool, status, meters);
         if let Some(refusal) = self.refusal {
-            self.desk.count_refusal(refusal, meters);
+            desk.count_refusal(refusal, meters);
         }
-        self.desk.duration.record(duration);
+        desk.duration.record(duration);
         self.local.log(|out, format| access_line::write(out, format, self, status, duration));
         self.conn.end();
     }

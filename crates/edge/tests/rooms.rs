@@ -11,11 +11,13 @@ mod support;
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::mpsc,
     time::Duration,
 };
 
-use support::DataPlane;
+use support::{DataPlane, soon};
+use thalweg_edge::telemetry::{DECISIONS, REQUESTS};
 
 /// Answers each connection's requests with `answer`, and reports what it received.
 fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
@@ -157,5 +159,49 @@ fn an_upgraded_stream_is_passed_through_both_ways() {
     stream.read_exact(&mut back).unwrap();
     assert_eq!(&back, b"HTTP/1.1", "the endpoint answers what it reads, on the upgraded stream");
     drop(stream);
+    plane.drain();
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// Answers one request, and closes the connection after the next, when told.
+fn fails_when_told() -> (SocketAddr, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let ((saw, seen), (tell, told)) = (mpsc::channel(), mpsc::channel());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        stream.write_all(OK.as_bytes()).unwrap();
+        let _ = stream.read(&mut request).unwrap();
+        saw.send(()).unwrap();
+        let _ = told.recv();
+    });
+    (address, seen, tell)
+}
+
+#[test]
+fn a_retry_that_crosses_a_reload_counts_for_the_pool_that_it_went_to() {
+    let (first, seen, tell) = fails_when_told();
+    let (port, _seen) = endpoint(OK);
+    let second = format!("[pool.b]\nendpoints = [{{ address = \"127.0.0.1:{port}\" }}]\n");
+    let both = format!("[pool.a]\nendpoints = [{{ address = \"{first}\" }}]\n{second}");
+    let route = |pools: &str| format!("[route.r]\npolicy = \"failover\"\npools = [{pools}]\n");
+    let mut plane = DataPlane::start(&format!("{both}{}", route("{ pool = \"a\" }, { pool = \"b\" }")));
+    assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+    assert_eq!((plane.counted(&REQUESTS, &["a"]), plane.counted(&REQUESTS, &["b"])), (1, 0));
+    let mut client = TcpStream::connect(plane.address).unwrap();
+    client.write_all(GET.as_bytes()).unwrap();
+    seen.recv().unwrap();
+    // The slot of the one is now that of the other.
+    plane.adopt(&format!("{second}{}", route("{ pool = \"b\" }")));
+    tell.send(()).unwrap();
+    let mut head = [0; 15];
+    client.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    soon("it counts there", || plane.counted(&REQUESTS, &["b", "2xx"]) == 1);
+    assert_eq!(plane.counted(&DECISIONS, &["b"]), 1);
+    drop(client);
     plane.drain();
 }

@@ -205,7 +205,7 @@ impl Journey {
         if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
             return None;
         }
-        if !self.ledger.desk.purse().take_hedge(now) {
+        if !self.ledger.desk().purse().take_hedge(now) {
             if watch.again.is_none() {
                 self.count_hedge("over_budget");
             }
@@ -216,7 +216,7 @@ impl Journey {
             return None;
         }
         let Some(steered) = self.steer_rival() else {
-            self.ledger.desk.purse().return_hedge();
+            self.ledger.desk().purse().return_hedge();
             return None;
         };
         let request = self.request(&steered.peer)?;

@@ -225,6 +225,6 @@ impl Journey {
     }
 
     pub(super) fn count_hedge(&self, result: &'static str) {
-        self.ledger.desk.count_hedge(result, self.local.meters());
+        self.ledger.desk().count_hedge(result, self.local.meters());
     }
 }
