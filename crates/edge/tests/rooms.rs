@@ -17,7 +17,7 @@ use std::{
 };
 
 use support::{DataPlane, soon};
-use thalweg_edge::telemetry::{DECISIONS, REQUESTS};
+use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, REQUESTS};
 
 /// Answers each connection's requests with `answer`, and reports what it received.
 fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
@@ -51,6 +51,24 @@ fn one_pool(ports: &[u16], route: &str) -> String {
         "[pool.a]\nendpoints = [{}]\n[route.r]\npolicy = \"failover\"\npools = [{{ pool = \"a\" }}]\n{route}\n",
         endpoints.join(", ")
     )
+}
+
+/// Pools `p0`, `p1`… of one endpoint each with `pool`, failover over them.
+fn in_order(addresses: &[SocketAddr], pool: &str, route: &str) -> String {
+    let mut text = String::new();
+    for (nth, address) in addresses.iter().enumerate() {
+        text += &format!("[pool.p{nth}]\nendpoints = [{{ address = \"{address}\" }}]\n{pool}\n");
+    }
+    let names: Vec<String> = (0..addresses.len()).map(|nth| format!("{{ pool = \"p{nth}\" }}")).collect();
+    format!("{text}[route.r]\npolicy = \"failover\"\npools = [{}]\n{route}\n", names.join(", "))
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Sends `request`, closes the sending side, and returns everything that comes back.
@@ -163,6 +181,47 @@ fn an_upgraded_stream_is_passed_through_both_ways() {
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+/// A place where connects take about a second (the first of it is lost to a full queue) once `open` is told; then it
+/// closes each connection on which a request has come.
+fn slow_to_reach_and_no_answer() -> (SocketAddr, mpsc::Sender<()>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&local(0).into()).unwrap();
+    socket.listen(1).unwrap();
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    let mut fill = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        fill.push(stream);
+    }
+    let (open, opened) = mpsc::channel();
+    std::thread::spawn(move || {
+        if opened.recv().is_ok() {
+            drop(fill);
+            for stream in listener.incoming() {
+                let _ = stream.unwrap().read(&mut [0; 4096]);
+            }
+        }
+    });
+    (address, open)
+}
+
+#[test]
+fn a_rival_that_refused_is_not_asked_again_when_the_first_is_reached_after_all() {
+    let (first, open) = slow_to_reach_and_no_answer();
+    let config = in_order(&[first, local(free_port())], "", "timeouts = { connect = \"8s\" }");
+    let plane = DataPlane::start(&config);
+    let answer = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&plane, GET));
+        soon("its rival refuses", || plane.counted(&HEDGES, &["connect_failed"]) == 1);
+        open.send(()).unwrap();
+        asking.join().unwrap()
+    });
+    assert!(answer.contains("details=\"reset\""), "the last that was asked is the first: {answer}");
+    assert_eq!(plane.counted(&HEDGES, &["connect_lost"]), 0, "a race ends once");
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 1);
+    plane.drain();
+}
 
 /// Answers one request, and closes the connection after the next, when told.
 fn fails_when_told() -> (SocketAddr, mpsc::Receiver<()>, mpsc::Sender<()>) {

@@ -94,11 +94,13 @@ impl Journey {
                 biased;
                 result = first.as_mut(), if failed.is_none() => match result {
                     Ok(link) => {
-                        other.end(Outcome::Cancelled, self.local.now());
-                        // It was not sent a byte: a hedge or a retry may still go there.
-                        self.tried.retain(|tried| tried.endpoint != other.peer.id);
                         self.ledger.steered = own;
-                        self.count_hedge("connect_lost");
+                        if !rival_failed {
+                            other.end(Outcome::Cancelled, self.local.now());
+                            // It was not sent a byte: a hedge or a retry may still go there.
+                            self.tried.retain(|tried| tried.endpoint != other.peer.id);
+                            self.count_hedge("connect_lost");
+                        }
                         return Ok(self.reached(attempt, link));
                     }
                     Err(error) => failed = Some(error),
