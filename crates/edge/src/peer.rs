@@ -323,9 +323,8 @@ impl Peer {
         self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
-    /// A request ended there; `took` is the time to the head of its answer, as far as that says something.
-    pub fn leave(&self, outcome: Outcome, took: Option<Duration>) {
-        self.exit();
+    /// An attempt ended there; `took` is the time to the head of its answer, as far as that says something.
+    pub fn learn(&self, outcome: Outcome, took: Option<Duration>) {
         if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
             cell.bump();
         }

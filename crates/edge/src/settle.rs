@@ -69,6 +69,8 @@ pub struct Attempt {
     /// How long the endpoint took to answer; unknown if it did so before the end of the upload.
     took: Cell<Option<Duration>>,
     open: Cell<bool>,
+    /// It counts as a request under way there.
+    seated: Cell<bool>,
     /// The keeper has heard about it: each attempt is evidence once.
     judged: Cell<bool>,
     presumed: Cell<Outcome>,
@@ -87,6 +89,7 @@ impl Attempt {
             answered: Cell::new(false),
             took: Cell::new(None),
             open: Cell::new(true),
+            seated: Cell::new(true),
             judged: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
         }
@@ -152,6 +155,13 @@ impl Attempt {
         self.end(Outcome::Cancelled, now);
     }
 
+    /// Its request has gone elsewhere: what goes on of it takes no place under `max_in_flight`.
+    pub fn stand_up(&self) {
+        if self.seated.replace(false) {
+            self.peer.exit();
+        }
+    }
+
     /// What it counts as if nobody says otherwise.
     pub fn presume(&self, outcome: Outcome) {
         self.presumed.set(outcome);
@@ -169,7 +179,8 @@ impl Attempt {
             Outcome::Timeout => self.blame(Fault::Timeout, now),
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
-        self.peer.leave(outcome, self.took.get());
+        self.stand_up();
+        self.peer.learn(outcome, self.took.get());
     }
 }
 

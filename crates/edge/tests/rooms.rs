@@ -17,7 +17,8 @@ use std::{
 };
 
 use support::{DataPlane, soon};
-use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, REQUESTS};
+use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
+use thalweg_testkit::Blackhole;
 
 /// Answers each connection's requests with `answer`, and reports what it received.
 fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
@@ -181,6 +182,31 @@ fn an_upgraded_stream_is_passed_through_both_ways() {
 }
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_connect_that_goes_on_without_its_request_takes_no_place_under_the_cap() {
+    let hole = Blackhole::start();
+    let (port, _seen) = endpoint(OK);
+    let config =
+        in_order(&[hole.addr(), local(port)], "max_in_flight = 1", "timeouts = { connect = \"2s\" }");
+    let plane = DataPlane::start(&config);
+    for nth in 1..=2 {
+        assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"), "request {nth}");
+        assert_eq!(
+            plane.counted(&HEDGES, &["connect_won"]),
+            nth,
+            "there was room at the first for request {nth}"
+        );
+        assert_eq!(
+            (plane.counted(&IN_FLIGHT, &[]), plane.accounts(|account| account.in_flight.get())),
+            (0, 0)
+        );
+    }
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 0, "they still go on");
+    soon("they end", || plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]) == 2);
+    assert_eq!((plane.counted(&IN_FLIGHT, &[]), plane.accounts(|account| account.in_flight.get())), (0, 0));
+    plane.drain();
+}
 
 /// A place where connects take about a second (the first of it is lost to a full queue) once `open` is told; then it
 /// closes each connection on which a request has come.

@@ -142,6 +142,7 @@ impl Journey {
             return attempt.end(Outcome::Cancelled, now);
         }
         peer.lingering.set(peer.lingering.get() + 1);
+        attempt.stand_up();
         attempt.presume(Outcome::Cancelled);
         tokio::task::spawn_local(async move {
             let result = first.await;

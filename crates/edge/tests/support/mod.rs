@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use thalweg_core::{Event, Tick, World};
 use thalweg_edge::{
     access_log::LogSink,
+    account::Account,
     meters::{Cell, Meters, Total, totals},
     shared::{Command, Live, Shared, Suspicion},
     telemetry::Metric,
@@ -99,6 +100,11 @@ impl DataPlane {
         let all = totals(self.shared.meters.iter());
         let these = all.iter().filter(|(series, _)| series.metric == metric && fits(&series.labels));
         these.map(|(_, total)| if let Total::Value(value) = total { *value } else { 0 }).sum()
+    }
+
+    /// The sum of one count over the accounts of all endpoints.
+    pub(crate) fn accounts(&self, count: impl Fn(&Account) -> u64) -> u64 {
+        self.shared.accounts[0].all().iter().map(|(_, account)| count(account)).sum()
     }
 
     /// Tells the worker to drain and waits for its end.
