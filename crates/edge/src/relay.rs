@@ -138,8 +138,7 @@ impl AnswerBody {
 impl Relaying {
     /// The last byte of the answer is in our hands: settle, then keep the connection if its exchange ended cleanly.
     fn complete(&mut self) {
-        let server_error =
-            StatusCode::from_u16(self.ledger.status).is_ok_and(|status| status.is_server_error());
+        let server_error = self.is_server_error();
         let now = self.ledger.now();
         self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);
         self.ledger.finish(now);
@@ -150,8 +149,13 @@ impl Relaying {
         }
     }
 
+    fn is_server_error(&self) -> bool {
+        StatusCode::from_u16(self.ledger.status).is_ok_and(|status| status.is_server_error())
+    }
+
     fn fail(&mut self, outcome: Outcome, error: &'static str) {
-        if outcome != Outcome::ClientGone {
+        // A 5xx was a failure before it was passed on.
+        if outcome != Outcome::ClientGone && !self.is_server_error() {
             self.attempt.peer.account().given_up.bump();
         }
         self.attempt.end(outcome, self.ledger.now());

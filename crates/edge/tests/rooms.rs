@@ -249,6 +249,23 @@ fn a_rival_that_refused_is_not_asked_again_when_the_first_is_reached_after_all()
     plane.drain();
 }
 
+#[test]
+fn a_request_that_failed_for_its_client_is_counted_once() {
+    let check = |answer: &'static str, given_up: u64| {
+        let (port, _seen) = endpoint(answer);
+        let plane = DataPlane::start(&one_pool(&[port], "timeouts = { idle = \"1s\" }"));
+        let heard = ask(&plane, GET);
+        assert_eq!(heard[..12], answer[..12]);
+        soon("it has ended", || plane.counted(&REQUESTS, &[]) == 1);
+        assert_eq!(plane.accounts(|account| account.given_up.get()), given_up, "{answer}");
+        plane.drain();
+    };
+    check(OK, 0);
+    check("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut", 1);
+    check("HTTP/1.1 503 No\r\ncontent-length: 3\r\n\r\nall", 1);
+    check("HTTP/1.1 503 No\r\ncontent-length: 9\r\n\r\ncut", 1);
+}
+
 /// Answers one request, and closes the connection after the next, when told.
 fn fails_when_told() -> (SocketAddr, mpsc::Receiver<()>, mpsc::Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
