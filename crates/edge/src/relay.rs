@@ -41,9 +41,12 @@ pub enum RelayError {
     /// `timeouts.total` ran out.
     #[error("no answer in time")]
     Total,
-    /// The upload stood still for `timeouts.idle`.
+    /// The upload stood still for `timeouts.idle`: its client sent nothing.
     #[error("the upload stood still")]
     UploadIdle,
+    /// The endpoint took nothing of the upload for `timeouts.idle`.
+    #[error("the endpoint takes nothing of the upload")]
+    NotTaken,
     /// `drain_timeout` ran out.
     #[error("this edge ends")]
     ShuttingDown,

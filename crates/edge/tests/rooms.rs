@@ -17,6 +17,7 @@ use std::{
 };
 
 use support::{DataPlane, soon};
+use thalweg_core::Fault;
 use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
 use thalweg_testkit::Blackhole;
 
@@ -264,6 +265,35 @@ fn a_request_that_failed_for_its_client_is_counted_once() {
     check("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut", 1);
     check("HTTP/1.1 503 No\r\ncontent-length: 3\r\n\r\nall", 1);
     check("HTTP/1.1 503 No\r\ncontent-length: 9\r\n\r\ncut", 1);
+}
+
+#[test]
+fn an_upload_that_stands_still_is_the_fault_of_whoever_is_due() {
+    let check = |reads: bool, length: usize, outcome: &str, fault: Option<Fault>| {
+        let (reader, _seen) = endpoint("");
+        let stuck = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = if reads { reader } else { stuck.local_addr().unwrap().port() };
+        let route = "body_bytes = \"0\"\ntimeouts = { idle = \"1s\" }";
+        let mut plane = DataPlane::start(&one_pool(&[port], route));
+        let mut client = TcpStream::connect(plane.address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client.set_write_timeout(Some(Duration::from_millis(800))).unwrap();
+        write!(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").unwrap();
+        let mut sent = 0;
+        while sent + 65536 < length && client.write(&[7; 65536]).inspect(|n| sent += n).is_ok() {}
+        let mut heard = [0; 1024];
+        let length = client.read(&mut heard).unwrap();
+        let head = String::from_utf8_lossy(&heard[..length]);
+        assert!(head.starts_with("HTTP/1.1 504 "), "{outcome}: {head}");
+        assert!(head.contains("error=connection_write_timeout; details=\"timeout\""), "{outcome}: {head}");
+        assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &[outcome]), 1, "{outcome} after {sent} bytes");
+        assert_eq!(plane.suspects.try_recv().ok().map(|hint| hint.fault), fault, "{outcome}");
+        drop(client);
+        plane.drain();
+    };
+    check(true, 10, "client_gone", None);
+    check(true, 200_000, "client_gone", None);
+    check(false, 1 << 28, "timeout", Some(Fault::Timeout));
 }
 
 /// Answers one request, and closes the connection after the next, when told.

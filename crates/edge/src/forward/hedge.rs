@@ -144,7 +144,10 @@ impl Journey {
         if self.local.is_ending() {
             return Err(RelayError::ShuttingDown);
         }
-        let Some(ended) = self.upload.ended.get() else { return Err(RelayError::UploadIdle) };
+        let Some(ended) = self.upload.ended.get() else {
+            let client_is_due = self.upload.client_is_due.get();
+            return Err(if client_is_due { RelayError::UploadIdle } else { RelayError::NotTaken });
+        };
         let now = self.local.now();
         let times = self.rules.timeouts;
         // Set for what comes next first: whoever goes on waiting is woken then.
