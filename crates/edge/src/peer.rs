@@ -14,7 +14,7 @@ use thalweg_config::{EndpointTls, Keepalive};
 use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
-    account::Account,
+    account::{Account, Costs},
     home::Home,
     link::{InUse, Link},
     meters::{Cell as Count, Histogram, Meters, Series},
@@ -60,7 +60,7 @@ pub struct Peer {
     /// Connects that go on although their request has gone elsewhere.
     pub lingering: Cell<u32>,
     /// What lost races cost whose connects did not go on: those that do say whose fault it was.
-    pub outrun: RefCell<Vec<Duration>>,
+    pub outrun: RefCell<Costs>,
     trickled: Cell<Tick>,
     sampled: Cell<bool>,
     down: Cell<bool>,

@@ -138,7 +138,7 @@ impl Journey {
         attempt.peer.suspect(Fault::Local, attempt.started, now);
         let (peer, cost) = (Rc::clone(&attempt.peer), now.since(attempt.started));
         if peer.lingering.get() >= LINGERING {
-            peer.outrun.borrow_mut().push(cost);
+            peer.outrun.borrow_mut().keep(cost);
             return attempt.end(Outcome::Cancelled, now);
         }
         peer.lingering.set(peer.lingering.get() + 1);
@@ -154,9 +154,8 @@ impl Journey {
                 }
                 Err(error) => {
                     // First, so that the keeper reads it with the failure.
-                    for cost in peer.outrun.take().into_iter().chain([cost]) {
-                        peer.account().raced(cost);
-                    }
+                    peer.account().raced(cost);
+                    peer.account().raced_before(&peer.outrun.take());
                     attempt.blame(error.fault(), peer.now());
                     attempt.end(Outcome::ConnectFailed, peer.now());
                 }
