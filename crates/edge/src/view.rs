@@ -286,7 +286,6 @@ fn settings(wiring: &Wiring, place: &thalweg_core::Place) -> Settings {
     Settings {
         keepalive: wiring.keepalive_of(place.pool),
         tls: wiring.tls_of(place.pool, place.spec).cloned(),
-        tls_as_configured: pool.and_then(|pool| pool.tls.get(place.spec as usize).cloned().flatten()),
         host: pool.and_then(|pool| pool.host.as_deref()).and_then(|host| HeaderValue::from_str(host).ok()),
     }
 }

@@ -19,7 +19,7 @@ use std::{
 use support::{DataPlane, soon};
 use thalweg_core::Fault;
 use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
-use thalweg_testkit::Blackhole;
+use thalweg_testkit::{Authority, Behaviour, Blackhole, Endpoint, Scratch, server_config};
 
 /// Answers each connection's requests with `answer`, and reports what it received.
 fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
@@ -335,5 +335,50 @@ fn a_retry_that_crosses_a_reload_counts_for_the_pool_that_it_went_to() {
     soon("it counts there", || plane.counted(&REQUESTS, &["b", "2xx"]) == 1);
     assert_eq!(plane.counted(&DECISIONS, &["b"]), 1);
     drop(client);
+    plane.drain();
+}
+
+#[test]
+fn a_connection_begun_under_other_tls_settings_carries_no_further_request() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test", "other.test"])));
+    let scratch = Scratch::new();
+    scratch.write("ca.pem", &ours.pem);
+    let config = |above: &str, tls: &str| {
+        let endpoint = format!("{{ address = \"{}\", tls = {{ {tls} }} }}", far.addr());
+        let route = "[route.r]\npolicy = \"failover\"\npools = [{ pool = \"p\" }]\n";
+        format!("{above}[pool.p]\nendpoints = [{endpoint}]\n{route}")
+    };
+    let tls = "sni = \"api.test\", ca = \"ca.pem\"";
+    let mut plane = DataPlane::start_with(scratch, &config("", tls));
+    assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+    plane.adopt(&config("# One line more.\n", tls));
+    assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+    assert_eq!(far.connections(), 1, "nothing has changed");
+    let both = format!("{}{}", ours.pem, theirs.pem);
+    // The settings, the content of the CA file, and whether the connection that is in use is kept.
+    for (tls, ca, kept) in [
+        (tls, &ours.pem, true),
+        ("sni = \"other.test\", ca = \"ca.pem\"", &ours.pem, false),
+        ("sni = \"other.test\", ca = \"ca.pem\", verify = false", &ours.pem, false),
+        (tls, &ours.pem, false),
+        (tls, &both, false),
+    ] {
+        plane.scratch.write("ca.pem", ca);
+        let before = far.connections();
+        far.behave(Behaviour::Slow(Duration::from_millis(500)));
+        let mut client = TcpStream::connect(plane.address).unwrap();
+        client.write_all(GET.as_bytes()).unwrap();
+        soon("one is under way", || plane.counted(&IN_FLIGHT, &[]) == 1);
+        plane.adopt(&config("", tls));
+        let mut head = [0; 12];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200", "in flight: {tls}");
+        far.behave(Behaviour::Serve);
+        for _ in 0..2 {
+            assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+        }
+        assert_eq!(far.connections(), before + u64::from(!kept), "{tls}");
+    }
     plane.drain();
 }
