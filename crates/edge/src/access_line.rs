@@ -49,7 +49,7 @@ fn json(out: &mut Vec<u8>, ledger: &Ledger, status: u16, duration: Duration) {
         None => out.extend_from_slice(b",\"first_byte_us\":null"),
     }
     out.extend_from_slice(b",\"route\":");
-    string(out, &ledger.desk.name);
+    string(out, &ledger.desk().name);
     let steered = ledger.steered.as_ref();
     for (name, value) in [
         (&b",\"pool\":"[..], steered.map(|steered| &*steered.peer.pool)),

@@ -27,8 +27,12 @@ impl Default for Times {
 impl Times {
     /// Counts one.
     pub fn record(&self, span: Duration) {
-        if let Some(cell) = self.0.get(bucket_of(span)) {
-            cell.store(cell.load(Relaxed).wrapping_add(1), Relaxed);
+        self.add(bucket_of(span), 1);
+    }
+
+    fn add(&self, bucket: usize, count: u32) {
+        if let Some(cell) = self.0.get(bucket) {
+            cell.store(cell.load(Relaxed).wrapping_add(count), Relaxed);
         }
     }
 
@@ -36,6 +40,19 @@ impl Times {
     #[must_use]
     pub fn read(&self) -> [u32; SPANS] {
         std::array::from_fn(|nth| self.0.get(nth).map_or(0, |cell| cell.load(Relaxed)))
+    }
+}
+
+/// What lost races cost, kept until it is known whose fault they were: counts per bucket of [`bucket_of`], so that many
+/// take no more room than a few.
+#[derive(Debug, Default)]
+pub struct Costs(BTreeMap<usize, u32>);
+
+impl Costs {
+    /// One more.
+    pub fn keep(&mut self, cost: Duration) {
+        let count = self.0.entry(bucket_of(cost)).or_default();
+        *count = count.saturating_add(1);
     }
 }
 
@@ -77,6 +94,14 @@ impl Account {
         self.cost.record(cost);
     }
 
+    /// So many were, at these costs.
+    pub fn raced_before(&self, costs: &Costs) {
+        for (bucket, count) in &costs.0 {
+            self.hedged.add(u64::from(*count));
+            self.cost.add(*bucket, *count);
+        }
+    }
+
     /// When the last good answer ended.
     #[must_use]
     pub fn last_good(&self) -> Option<Tick> {
@@ -113,5 +138,23 @@ impl Accounts {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, Arc<Account>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_that_were_kept_count_as_if_each_had_been_told_and_take_no_more_room() {
+        let (at_once, later, mut kept) = (Account::default(), Account::default(), Costs::default());
+        for nth in 0..10_000_u64 {
+            let cost = Duration::from_micros(50_000 + nth * 40);
+            at_once.raced(cost);
+            kept.keep(cost);
+        }
+        assert!(kept.0.len() <= SPANS, "{}", kept.0.len());
+        later.raced_before(&kept);
+        assert_eq!((later.hedged.get(), later.cost.read()), (at_once.hedged.get(), at_once.cost.read()));
     }
 }

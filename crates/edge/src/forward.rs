@@ -158,7 +158,7 @@ fn enter_route(local: &Local, ledger: &mut Ledger, now: Tick) -> Option<Rules> {
         let body_limit = view.wiring.config.routes.get(slot.0 as usize).and_then(|route| route.body_bytes);
         let desk = view.desk(slot);
         desk.purse().request(route.retry.hedge, now);
-        ledger.desk = Rc::clone(desk);
+        ledger.entry = Rc::clone(desk);
         ledger.roll = roll(desk.turn(), local.random());
         Some(Rules { timeouts: route.timeouts, retry: route.retry, body_limit })
     })
@@ -188,7 +188,7 @@ impl Journey {
                 // Nobody is left to ask: what the last endpoint said says more than "no endpoint".
                 (Err(_), Some(failed)) => {
                     if failed.cause != retry::Failure::Connect {
-                        self.ledger.desk.purse().return_retry();
+                        self.ledger.desk().purse().return_retry();
                     }
                     return self.give_up(failed);
                 }
@@ -216,7 +216,7 @@ impl Journey {
         let account = before.peer.account();
         account.retried.bump();
         account.cost.record(self.local.now().since(before.started));
-        self.ledger.desk.count_retry(before.cause.as_str(), self.local.meters());
+        self.ledger.desk().count_retry(before.cause.as_str(), self.local.meters());
         if before.peer.pool == to.pool && before.cause != retry::Failure::Connect {
             let most = BACKOFF.saturating_mul(1 << self.tries.min(5)).min(self.remaining(self.local.now()));
             let part = (self.local.random() >> 40) as f64 / f64::from(1 << 24);
@@ -246,8 +246,9 @@ impl Journey {
             (ledger.generation, ledger.revision) = (snapshot.generation, snapshot.revision);
             let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
             let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
-            ledger.desk.count_decision((pool, &peer.pool), reason, local.meters());
-            ledger.steered = Some(Steered { pool, reason, peer: Rc::clone(peer) });
+            let desk = Rc::clone(view.desk(slot));
+            desk.count_decision((pool, &peer.pool), reason, local.meters());
+            ledger.steered = Some(Steered { desk, pool, reason, peer: Rc::clone(peer) });
             ledger.attempts += 1;
             if reason == Reason::Probation {
                 peer.trickle();
@@ -269,11 +270,11 @@ impl Journey {
         };
         let verdict = self
             .ledger
-            .desk
+            .desk()
             .purse()
             .retries(now, |budget| retry::verdict(&self.rules.retry, &situation, budget, now));
         if verdict == Verdict::OverBudget {
-            self.ledger.desk.count_over_budget(self.local.meters());
+            self.ledger.desk().count_over_budget(self.local.meters());
         }
         self.roll = mix(self.roll) & ((1 << 53) - 1);
         verdict == Verdict::Retry

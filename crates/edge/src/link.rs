@@ -17,6 +17,8 @@ pub struct Link {
     pub exit: Rc<Exit>,
     /// When it was opened.
     pub opened: Tick,
+    /// Of its peer's TLS settings when it was begun.
+    pub tls_epoch: u32,
     /// It has carried a request before: its peer may have closed it meanwhile.
     pub reused: bool,
     /// Its kernel waits longer than usual for what it sends to be taken.

@@ -10,11 +10,11 @@ use std::{
 };
 
 use http::HeaderValue;
-use thalweg_config::{EndpointTls, Keepalive};
+use thalweg_config::Keepalive;
 use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
-    account::Account,
+    account::{Account, Costs},
     home::Home,
     link::{InUse, Link},
     meters::{Cell as Count, Histogram, Meters, Series},
@@ -60,12 +60,14 @@ pub struct Peer {
     /// Connects that go on although their request has gone elsewhere.
     pub lingering: Cell<u32>,
     /// What lost races cost whose connects did not go on: those that do say whose fault it was.
-    pub outrun: RefCell<Vec<Duration>>,
+    pub outrun: RefCell<Costs>,
     trickled: Cell<Tick>,
     sampled: Cell<bool>,
     down: Cell<bool>,
     gone: Cell<bool>,
     idle: RefCell<Vec<Idle>>,
+    /// Grows when its TLS settings change.
+    tls_epoch: Cell<u32>,
 }
 
 /// What the config says about reaching an endpoint.
@@ -75,8 +77,6 @@ pub struct Settings {
     pub keepalive: Keepalive,
     /// Ready to use.
     pub tls: Option<UpstreamTls>,
-    /// As configured: tells whether open connections are still valid after a reload.
-    pub tls_as_configured: Option<EndpointTls>,
     /// Host header to send; `None` = the client's.
     pub host: Option<HeaderValue>,
 }
@@ -154,15 +154,23 @@ impl Peer {
             down: Cell::new(false),
             gone: Cell::new(false),
             idle: RefCell::new(Vec::new()),
+            tls_epoch: Cell::new(0),
         }
     }
 
-    /// Takes new settings in. Connections survive unless they were made under another TLS setting.
+    /// Takes new settings in. Connections survive unless they were begun under another TLS setting: those are closed,
+    /// or, if they are in use, not kept afterwards.
     pub fn configure(&self, settings: Settings) {
-        if self.settings.borrow().tls_as_configured != settings.tls_as_configured {
+        if !same_tls(self.settings.borrow().tls.as_ref(), settings.tls.as_ref()) {
+            self.tls_epoch.set(self.tls_epoch.get().wrapping_add(1));
             self.close_idle();
         }
         *self.settings.borrow_mut() = settings;
+    }
+
+    /// How to speak TLS there, and the epoch of that: for the [`Link`] that is made with it.
+    pub fn tls(&self) -> (Option<UpstreamTls>, u32) {
+        (self.settings.borrow().tls.clone(), self.tls_epoch.get())
     }
 
     /// Going down closes what is idle. (In panic it may serve again, and then keeps what it opens.)
@@ -266,7 +274,8 @@ impl Peer {
     pub fn give_back(&self, mut link: Link, now: Tick) {
         let keepalive = self.settings.borrow().keepalive;
         let mut idle = self.idle.borrow_mut();
-        if self.gone.get() || link.sender.is_closed() || idle.len() >= keepalive.max_idle {
+        let unwanted = self.gone.get() || link.tls_epoch != self.tls_epoch.get();
+        if unwanted || link.sender.is_closed() || idle.len() >= keepalive.max_idle {
             return;
         }
         link.bear(Duration::ZERO, false);
@@ -323,9 +332,8 @@ impl Peer {
         self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
-    /// A request ended there; `took` is the time to the head of its answer, as far as that says something.
-    pub fn leave(&self, outcome: Outcome, took: Option<Duration>) {
-        self.exit();
+    /// An attempt ended there; `took` is the time to the head of its answer, as far as that says something.
+    pub fn learn(&self, outcome: Outcome, took: Option<Duration>) {
         if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
             cell.bump();
         }
@@ -353,5 +361,14 @@ impl Peer {
             let known = self.latency_us.get();
             self.latency_us.set(known - known.div_ceil(8).min(known));
         }
+    }
+}
+
+/// Equal files make the same object again (see [`crate::tls::Forge`]), so this compares what they hold and not where they
+/// or the settings stand.
+fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(&one.config, &other.config) && one.name == other.name,
+        (one, other) => one.is_none() && other.is_none(),
     }
 }

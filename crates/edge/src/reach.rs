@@ -85,29 +85,34 @@ pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link,
     match tokio::time::timeout(timeout, connect(peer)).await {
         Err(_) => Err(ReachError::Timeout(timeout)),
         Ok(Err(error)) => Err(error),
-        Ok(Ok(io)) => {
+        Ok(Ok((io, tls_epoch))) => {
             peer.connected(peer.now().since(now));
-            handshake(peer, io, now).await
+            handshake(peer, io, (now, tls_epoch)).await
         }
     }
 }
 
-async fn connect(peer: &Peer) -> Result<UpstreamIo, ReachError> {
+async fn connect(peer: &Peer) -> Result<(UpstreamIo, u32), ReachError> {
     let stream = TcpStream::connect(peer.address).await.map_err(ReachError::Tcp)?;
     stream.set_nodelay(true).map_err(ReachError::Tcp)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED)).map_err(ReachError::Tcp)?;
-    let tls = peer.settings.borrow().tls.clone();
-    match tls {
-        None => Ok(UpstreamIo::Plain(stream)),
+    let (tls, tls_epoch) = peer.tls();
+    let io = match tls {
+        None => UpstreamIo::Plain(stream),
         Some(tls) => {
             let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
             let stream = connector.connect(tls.name.clone(), stream).await.map_err(ReachError::Tls)?;
-            Ok(UpstreamIo::Tls(Box::new(stream)))
+            UpstreamIo::Tls(Box::new(stream))
         }
-    }
+    };
+    Ok((io, tls_epoch))
 }
 
-async fn handshake(peer: &Rc<Peer>, io: UpstreamIo, now: Tick) -> Result<Link, ReachError> {
+async fn handshake(
+    peer: &Rc<Peer>,
+    io: UpstreamIo,
+    (opened, tls_epoch): (Tick, u32),
+) -> Result<Link, ReachError> {
     let socket = io.socket();
     let (sender, mut connection) = http1::Builder::new()
         .max_buf_size(128 * 1024)
@@ -126,7 +131,8 @@ async fn handshake(peer: &Rc<Peer>, io: UpstreamIo, now: Tick) -> Result<Link, R
     Ok(Link {
         sender,
         exit,
-        opened: now,
+        opened,
+        tls_epoch,
         reused: false,
         patient: false,
         in_use: Some(InUse::new(&peer.meters.active)),

@@ -41,9 +41,12 @@ pub enum RelayError {
     /// `timeouts.total` ran out.
     #[error("no answer in time")]
     Total,
-    /// The upload stood still for `timeouts.idle`.
+    /// The upload stood still for `timeouts.idle`: its client sent nothing.
     #[error("the upload stood still")]
     UploadIdle,
+    /// The endpoint took nothing of the upload for `timeouts.idle`.
+    #[error("the endpoint takes nothing of the upload")]
+    NotTaken,
     /// `drain_timeout` ran out.
     #[error("this edge ends")]
     ShuttingDown,
@@ -138,8 +141,7 @@ impl AnswerBody {
 impl Relaying {
     /// The last byte of the answer is in our hands: settle, then keep the connection if its exchange ended cleanly.
     fn complete(&mut self) {
-        let server_error =
-            StatusCode::from_u16(self.ledger.status).is_ok_and(|status| status.is_server_error());
+        let server_error = self.is_server_error();
         let now = self.ledger.now();
         self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);
         self.ledger.finish(now);
@@ -150,8 +152,13 @@ impl Relaying {
         }
     }
 
+    fn is_server_error(&self) -> bool {
+        StatusCode::from_u16(self.ledger.status).is_ok_and(|status| status.is_server_error())
+    }
+
     fn fail(&mut self, outcome: Outcome, error: &'static str) {
-        if outcome != Outcome::ClientGone {
+        // A 5xx was a failure before it was passed on.
+        if outcome != Outcome::ClientGone && !self.is_server_error() {
             self.attempt.peer.account().given_up.bump();
         }
         self.attempt.end(outcome, self.ledger.now());

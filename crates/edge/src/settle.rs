@@ -69,6 +69,8 @@ pub struct Attempt {
     /// How long the endpoint took to answer; unknown if it did so before the end of the upload.
     took: Cell<Option<Duration>>,
     open: Cell<bool>,
+    /// It counts as a request under way there.
+    seated: Cell<bool>,
     /// The keeper has heard about it: each attempt is evidence once.
     judged: Cell<bool>,
     presumed: Cell<Outcome>,
@@ -87,6 +89,7 @@ impl Attempt {
             answered: Cell::new(false),
             took: Cell::new(None),
             open: Cell::new(true),
+            seated: Cell::new(true),
             judged: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
         }
@@ -152,6 +155,13 @@ impl Attempt {
         self.end(Outcome::Cancelled, now);
     }
 
+    /// Its request has gone elsewhere: what goes on of it takes no place under `max_in_flight`.
+    pub fn stand_up(&self) {
+        if self.seated.replace(false) {
+            self.peer.exit();
+        }
+    }
+
     /// What it counts as if nobody says otherwise.
     pub fn presume(&self, outcome: Outcome) {
         self.presumed.set(outcome);
@@ -169,7 +179,8 @@ impl Attempt {
             Outcome::Timeout => self.blame(Fault::Timeout, now),
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
-        self.peer.leave(outcome, self.took.get());
+        self.stand_up();
+        self.peer.learn(outcome, self.took.get());
     }
 }
 
@@ -184,7 +195,9 @@ impl Drop for Attempt {
 /// Where a request went, for its account.
 #[derive(Clone, Debug)]
 pub struct Steered {
-    /// The pool's slot at that time.
+    /// Its route, in the layout that decided.
+    pub desk: Rc<RouteDesk>,
+    /// The pool's slot in that layout.
     pub pool: PoolSlot,
     /// Why.
     pub reason: Reason,
@@ -210,8 +223,8 @@ pub struct Ledger {
     pub path: Box<str>,
     /// Of the request.
     pub version: Version,
-    /// Its route.
-    pub desk: Rc<RouteDesk>,
+    /// Its route when it came.
+    pub entry: Rc<RouteDesk>,
     /// Where its last attempt went.
     pub steered: Option<Steered>,
     /// How many attempts were made.
@@ -244,7 +257,7 @@ impl Ledger {
     #[must_use]
     pub fn new(local: &Rc<Local>, conn: &Rc<ClientConn>, now: Tick, version: Version) -> Self {
         conn.begin();
-        let desk = Rc::clone(&local.view().nowhere);
+        let entry = Rc::clone(&local.view().nowhere);
         Self {
             local: Rc::clone(local),
             conn: Rc::clone(conn),
@@ -254,7 +267,7 @@ impl Ledger {
             host: Box::default(),
             path: Box::default(),
             version,
-            desk,
+            entry,
             steered: None,
             attempts: 0,
             generation: 0,
@@ -283,6 +296,12 @@ impl Ledger {
         &self.local
     }
 
+    /// Its route as of the last decision: a retry may cross a reload, and slots mean something in one layout only.
+    #[must_use]
+    pub fn desk(&self) -> &Rc<RouteDesk> {
+        self.steered.as_ref().map_or(&self.entry, |steered| &steered.desk)
+    }
+
     /// The answer is complete.
     pub fn finish(&mut self, now: Tick) {
         self.close(self.status, now);
@@ -308,11 +327,12 @@ impl Ledger {
         let meters = self.local.meters();
         let pool = self.steered.as_ref().map(|steered| (steered.pool, &steered.peer.pool));
         let listener: (u32, &Arc<str>) = (self.conn.listener_number, &self.conn.listener);
-        self.desk.count_request(listener, pool, status, meters);
+        let desk = self.desk();
+        desk.count_request(listener, pool, status, meters);
         if let Some(refusal) = self.refusal {
-            self.desk.count_refusal(refusal, meters);
+            desk.count_refusal(refusal, meters);
         }
-        self.desk.duration.record(duration);
+        desk.duration.record(duration);
         self.local.log(|out, format| access_line::write(out, format, self, status, duration));
         self.conn.end();
     }

@@ -105,6 +105,8 @@ impl Upload {
     #[must_use]
     pub fn attempt(self: &Rc<Self>) -> UploadBody {
         self.attempt.set(self.attempt.get() + 1);
+        // What was sent before comes first: the next piece is this endpoint's to take.
+        self.client_is_due.set(false);
         if self.is_empty() {
             return UploadBody(None);
         }

@@ -245,7 +245,8 @@ impl View {
 
 impl Loads for View {
     fn in_flight(&self, slot: EndpointSlot) -> u32 {
-        self.peer(slot).map_or(0, |peer| peer.in_flight.get())
+        // A connect that goes on by itself takes no place there, but who goes there next would wait as well.
+        self.peer(slot).map_or(0, |peer| peer.in_flight.get() + peer.lingering.get())
     }
     fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.in_flight_everywhere())
@@ -285,7 +286,6 @@ fn settings(wiring: &Wiring, place: &thalweg_core::Place) -> Settings {
     Settings {
         keepalive: wiring.keepalive_of(place.pool),
         tls: wiring.tls_of(place.pool, place.spec).cloned(),
-        tls_as_configured: pool.and_then(|pool| pool.tls.get(place.spec as usize).cloned().flatten()),
         host: pool.and_then(|pool| pool.host.as_deref()).and_then(|host| HeaderValue::from_str(host).ok()),
     }
 }

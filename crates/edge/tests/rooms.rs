@@ -11,11 +11,15 @@ mod support;
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::mpsc,
     time::Duration,
 };
 
-use support::DataPlane;
+use support::{DataPlane, soon};
+use thalweg_core::Fault;
+use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
+use thalweg_testkit::{Authority, Behaviour, Blackhole, Endpoint, Scratch, server_config};
 
 /// Answers each connection's requests with `answer`, and reports what it received.
 fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
@@ -49,6 +53,24 @@ fn one_pool(ports: &[u16], route: &str) -> String {
         "[pool.a]\nendpoints = [{}]\n[route.r]\npolicy = \"failover\"\npools = [{{ pool = \"a\" }}]\n{route}\n",
         endpoints.join(", ")
     )
+}
+
+/// Pools `p0`, `p1`… of one endpoint each with `pool`, failover over them.
+fn in_order(addresses: &[SocketAddr], pool: &str, route: &str) -> String {
+    let mut text = String::new();
+    for (nth, address) in addresses.iter().enumerate() {
+        text += &format!("[pool.p{nth}]\nendpoints = [{{ address = \"{address}\" }}]\n{pool}\n");
+    }
+    let names: Vec<String> = (0..addresses.len()).map(|nth| format!("{{ pool = \"p{nth}\" }}")).collect();
+    format!("{text}[route.r]\npolicy = \"failover\"\npools = [{}]\n{route}\n", names.join(", "))
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Sends `request`, closes the sending side, and returns everything that comes back.
@@ -157,5 +179,206 @@ fn an_upgraded_stream_is_passed_through_both_ways() {
     stream.read_exact(&mut back).unwrap();
     assert_eq!(&back, b"HTTP/1.1", "the endpoint answers what it reads, on the upgraded stream");
     drop(stream);
+    plane.drain();
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+#[test]
+fn a_connect_that_goes_on_without_its_request_takes_no_place_under_the_cap() {
+    let hole = Blackhole::start();
+    let (port, _seen) = endpoint(OK);
+    let config =
+        in_order(&[hole.addr(), local(port)], "max_in_flight = 1", "timeouts = { connect = \"2s\" }");
+    let plane = DataPlane::start(&config);
+    for nth in 1..=2 {
+        assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"), "request {nth}");
+        assert_eq!(
+            plane.counted(&HEDGES, &["connect_won"]),
+            nth,
+            "there was room at the first for request {nth}"
+        );
+        assert_eq!(
+            (plane.counted(&IN_FLIGHT, &[]), plane.accounts(|account| account.in_flight.get())),
+            (0, 0)
+        );
+    }
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 0, "they still go on");
+    soon("they end", || plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]) == 2);
+    assert_eq!((plane.counted(&IN_FLIGHT, &[]), plane.accounts(|account| account.in_flight.get())), (0, 0));
+    plane.drain();
+}
+
+/// A place where connects take about a second (the first of it is lost to a full queue) once `open` is told; then it
+/// closes each connection on which a request has come.
+fn slow_to_reach_and_no_answer() -> (SocketAddr, mpsc::Sender<()>) {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&local(0).into()).unwrap();
+    socket.listen(1).unwrap();
+    let listener = TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    let mut fill = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        fill.push(stream);
+    }
+    let (open, opened) = mpsc::channel();
+    std::thread::spawn(move || {
+        if opened.recv().is_ok() {
+            drop(fill);
+            for stream in listener.incoming() {
+                let _ = stream.unwrap().read(&mut [0; 4096]);
+            }
+        }
+    });
+    (address, open)
+}
+
+#[test]
+fn a_rival_that_refused_is_not_asked_again_when_the_first_is_reached_after_all() {
+    let (first, open) = slow_to_reach_and_no_answer();
+    let config = in_order(&[first, local(free_port())], "", "timeouts = { connect = \"8s\" }");
+    let plane = DataPlane::start(&config);
+    let answer = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| ask(&plane, GET));
+        soon("its rival refuses", || plane.counted(&HEDGES, &["connect_failed"]) == 1);
+        open.send(()).unwrap();
+        asking.join().unwrap()
+    });
+    assert!(answer.contains("details=\"reset\""), "the last that was asked is the first: {answer}");
+    assert_eq!(plane.counted(&HEDGES, &["connect_lost"]), 0, "a race ends once");
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 1);
+    plane.drain();
+}
+
+#[test]
+fn a_request_that_failed_for_its_client_is_counted_once() {
+    let check = |answer: &'static str, given_up: u64| {
+        let (port, _seen) = endpoint(answer);
+        let plane = DataPlane::start(&one_pool(&[port], "timeouts = { idle = \"1s\" }"));
+        let heard = ask(&plane, GET);
+        assert_eq!(heard[..12], answer[..12]);
+        soon("it has ended", || plane.counted(&REQUESTS, &[]) == 1);
+        assert_eq!(plane.accounts(|account| account.given_up.get()), given_up, "{answer}");
+        plane.drain();
+    };
+    check(OK, 0);
+    check("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ncut", 1);
+    check("HTTP/1.1 503 No\r\ncontent-length: 3\r\n\r\nall", 1);
+    check("HTTP/1.1 503 No\r\ncontent-length: 9\r\n\r\ncut", 1);
+}
+
+#[test]
+fn an_upload_that_stands_still_is_the_fault_of_whoever_is_due() {
+    let check = |reads: bool, length: usize, outcome: &str, fault: Option<Fault>| {
+        let (reader, _seen) = endpoint("");
+        let stuck = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = if reads { reader } else { stuck.local_addr().unwrap().port() };
+        let route = "body_bytes = \"0\"\ntimeouts = { idle = \"1s\" }";
+        let mut plane = DataPlane::start(&one_pool(&[port], route));
+        let mut client = TcpStream::connect(plane.address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        client.set_write_timeout(Some(Duration::from_millis(800))).unwrap();
+        write!(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n").unwrap();
+        let mut sent = 0;
+        while sent + 65536 < length && client.write(&[7; 65536]).inspect(|n| sent += n).is_ok() {}
+        let mut heard = [0; 1024];
+        let length = client.read(&mut heard).unwrap();
+        let head = String::from_utf8_lossy(&heard[..length]);
+        assert!(head.starts_with("HTTP/1.1 504 "), "{outcome}: {head}");
+        assert!(head.contains("error=connection_write_timeout; details=\"timeout\""), "{outcome}: {head}");
+        assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &[outcome]), 1, "{outcome} after {sent} bytes");
+        assert_eq!(plane.suspects.try_recv().ok().map(|hint| hint.fault), fault, "{outcome}");
+        drop(client);
+        plane.drain();
+    };
+    check(true, 10, "client_gone", None);
+    check(true, 200_000, "client_gone", None);
+    check(false, 1 << 28, "timeout", Some(Fault::Timeout));
+}
+
+/// Answers one request, and closes the connection after the next, when told.
+fn fails_when_told() -> (SocketAddr, mpsc::Receiver<()>, mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let ((saw, seen), (tell, told)) = (mpsc::channel(), mpsc::channel());
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        stream.write_all(OK.as_bytes()).unwrap();
+        let _ = stream.read(&mut request).unwrap();
+        saw.send(()).unwrap();
+        let _ = told.recv();
+    });
+    (address, seen, tell)
+}
+
+#[test]
+fn a_retry_that_crosses_a_reload_counts_for_the_pool_that_it_went_to() {
+    let (first, seen, tell) = fails_when_told();
+    let (port, _seen) = endpoint(OK);
+    let second = format!("[pool.b]\nendpoints = [{{ address = \"127.0.0.1:{port}\" }}]\n");
+    let both = format!("[pool.a]\nendpoints = [{{ address = \"{first}\" }}]\n{second}");
+    let route = |pools: &str| format!("[route.r]\npolicy = \"failover\"\npools = [{pools}]\n");
+    let mut plane = DataPlane::start(&format!("{both}{}", route("{ pool = \"a\" }, { pool = \"b\" }")));
+    assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+    assert_eq!((plane.counted(&REQUESTS, &["a"]), plane.counted(&REQUESTS, &["b"])), (1, 0));
+    let mut client = TcpStream::connect(plane.address).unwrap();
+    client.write_all(GET.as_bytes()).unwrap();
+    seen.recv().unwrap();
+    // The slot of the one is now that of the other.
+    plane.adopt(&format!("{second}{}", route("{ pool = \"b\" }")));
+    tell.send(()).unwrap();
+    let mut head = [0; 15];
+    client.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    soon("it counts there", || plane.counted(&REQUESTS, &["b", "2xx"]) == 1);
+    assert_eq!(plane.counted(&DECISIONS, &["b"]), 1);
+    drop(client);
+    plane.drain();
+}
+
+#[test]
+fn a_connection_begun_under_other_tls_settings_carries_no_further_request() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test", "other.test"])));
+    let scratch = Scratch::new();
+    scratch.write("ca.pem", &ours.pem);
+    let config = |above: &str, tls: &str| {
+        let endpoint = format!("{{ address = \"{}\", tls = {{ {tls} }} }}", far.addr());
+        let route = "[route.r]\npolicy = \"failover\"\npools = [{ pool = \"p\" }]\n";
+        format!("{above}[pool.p]\nendpoints = [{endpoint}]\n{route}")
+    };
+    let tls = "sni = \"api.test\", ca = \"ca.pem\"";
+    let mut plane = DataPlane::start_with(scratch, &config("", tls));
+    assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+    plane.adopt(&config("# One line more.\n", tls));
+    assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+    assert_eq!(far.connections(), 1, "nothing has changed");
+    let both = format!("{}{}", ours.pem, theirs.pem);
+    // The settings, the content of the CA file, and whether the connection that is in use is kept.
+    for (tls, ca, kept) in [
+        (tls, &ours.pem, true),
+        ("sni = \"other.test\", ca = \"ca.pem\"", &ours.pem, false),
+        ("sni = \"other.test\", ca = \"ca.pem\", verify = false", &ours.pem, false),
+        (tls, &ours.pem, false),
+        (tls, &both, false),
+    ] {
+        plane.scratch.write("ca.pem", ca);
+        let before = far.connections();
+        far.behave(Behaviour::Slow(Duration::from_millis(500)));
+        let mut client = TcpStream::connect(plane.address).unwrap();
+        client.write_all(GET.as_bytes()).unwrap();
+        soon("one is under way", || plane.counted(&IN_FLIGHT, &[]) == 1);
+        plane.adopt(&config("", tls));
+        let mut head = [0; 12];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200", "in flight: {tls}");
+        far.behave(Behaviour::Serve);
+        for _ in 0..2 {
+            assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+        }
+        assert_eq!(far.connections(), before + u64::from(!kept), "{tls}");
+    }
     plane.drain();
 }

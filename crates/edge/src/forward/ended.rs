@@ -101,6 +101,10 @@ impl Journey {
                 Outcome::Timeout,
                 Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout)),
             ),
+            RelayError::NotTaken => (
+                Outcome::Timeout,
+                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::UploadTimeout)),
+            ),
             RelayError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
             RelayError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
             RelayError::ClientGone if self.upload.garbled.get() => {

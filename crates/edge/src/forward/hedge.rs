@@ -144,7 +144,10 @@ impl Journey {
         if self.local.is_ending() {
             return Err(RelayError::ShuttingDown);
         }
-        let Some(ended) = self.upload.ended.get() else { return Err(RelayError::UploadIdle) };
+        let Some(ended) = self.upload.ended.get() else {
+            let client_is_due = self.upload.client_is_due.get();
+            return Err(if client_is_due { RelayError::UploadIdle } else { RelayError::NotTaken });
+        };
         let now = self.local.now();
         let times = self.rules.timeouts;
         // Set for what comes next first: whoever goes on waiting is woken then.
@@ -205,7 +208,7 @@ impl Journey {
         if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
             return None;
         }
-        if !self.ledger.desk.purse().take_hedge(now) {
+        if !self.ledger.desk().purse().take_hedge(now) {
             if watch.again.is_none() {
                 self.count_hedge("over_budget");
             }
@@ -216,7 +219,7 @@ impl Journey {
             return None;
         }
         let Some(steered) = self.steer_rival() else {
-            self.ledger.desk.purse().return_hedge();
+            self.ledger.desk().purse().return_hedge();
             return None;
         };
         let request = self.request(&steered.peer)?;

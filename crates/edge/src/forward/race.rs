@@ -94,11 +94,13 @@ impl Journey {
                 biased;
                 result = first.as_mut(), if failed.is_none() => match result {
                     Ok(link) => {
-                        other.end(Outcome::Cancelled, self.local.now());
-                        // It was not sent a byte: a hedge or a retry may still go there.
-                        self.tried.retain(|tried| tried.endpoint != other.peer.id);
                         self.ledger.steered = own;
-                        self.count_hedge("connect_lost");
+                        if !rival_failed {
+                            other.end(Outcome::Cancelled, self.local.now());
+                            // It was not sent a byte: a hedge or a retry may still go there.
+                            self.tried.retain(|tried| tried.endpoint != other.peer.id);
+                            self.count_hedge("connect_lost");
+                        }
                         return Ok(self.reached(attempt, link));
                     }
                     Err(error) => failed = Some(error),
@@ -136,10 +138,11 @@ impl Journey {
         attempt.peer.suspect(Fault::Local, attempt.started, now);
         let (peer, cost) = (Rc::clone(&attempt.peer), now.since(attempt.started));
         if peer.lingering.get() >= LINGERING {
-            peer.outrun.borrow_mut().push(cost);
+            peer.outrun.borrow_mut().keep(cost);
             return attempt.end(Outcome::Cancelled, now);
         }
         peer.lingering.set(peer.lingering.get() + 1);
+        attempt.stand_up();
         attempt.presume(Outcome::Cancelled);
         tokio::task::spawn_local(async move {
             let result = first.await;
@@ -151,9 +154,8 @@ impl Journey {
                 }
                 Err(error) => {
                     // First, so that the keeper reads it with the failure.
-                    for cost in peer.outrun.take().into_iter().chain([cost]) {
-                        peer.account().raced(cost);
-                    }
+                    peer.account().raced(cost);
+                    peer.account().raced_before(&peer.outrun.take());
                     attempt.blame(error.fault(), peer.now());
                     attempt.end(Outcome::ConnectFailed, peer.now());
                 }
@@ -225,6 +227,6 @@ impl Journey {
     }
 
     pub(super) fn count_hedge(&self, result: &'static str) {
-        self.ledger.desk.count_hedge(result, self.local.meters());
+        self.ledger.desk().count_hedge(result, self.local.meters());
     }
 }

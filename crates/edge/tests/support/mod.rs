@@ -3,17 +3,22 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
 use thalweg_core::{Event, Tick, World};
 use thalweg_edge::{
     access_log::LogSink,
-    meters::{Cell, Meters},
-    shared::{Command, Live, Shared, Suspicion, Wiring},
+    account::Account,
+    meters::{Cell, Meters, Total, totals},
+    shared::{Command, Live, Shared, Suspicion},
+    telemetry::Metric,
+    tls::Forge,
+    wiring::prepare,
     worker::{self, Worker},
 };
+use thalweg_testkit::Scratch;
 use tokio::sync::{mpsc, watch};
 
 /// One running worker.
@@ -22,28 +27,48 @@ pub(crate) struct DataPlane {
     pub(crate) address: SocketAddr,
     /// Its hints.
     pub(crate) suspects: mpsc::Receiver<Suspicion>,
+    /// Where its config is, and the files that it names.
+    pub(crate) scratch: Scratch,
+    shared: Arc<Shared>,
+    control: Control,
     worker: Worker,
+}
+
+/// What adopts configs.
+#[derive(Default)]
+struct Control {
+    world: World,
+    forge: Forge,
+    generation: u64,
+}
+
+impl Control {
+    fn adopt(&mut self, scratch: &Scratch, pools_and_routes: &str) -> Live {
+        let text =
+            format!("version = 1\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:1\"\n{pools_and_routes}");
+        let path = scratch.write("test.toml", text);
+        let prepared = prepare(&path, &self.forge).unwrap_or_else(|errors| panic!("{errors}"));
+        self.generation += 1;
+        let topology = Arc::new(prepared.wiring.config.topology.clone());
+        self.world.apply(Event::Adopted { topology, generation: self.generation }, Tick(0));
+        self.forge = prepared.forge;
+        Live { snapshot: self.world.snapshot(), wiring: prepared.wiring }
+    }
 }
 
 impl DataPlane {
     /// A worker for `pools_and_routes` (TOML); its one listener is "web". Pools without probes are trusted.
     pub(crate) fn start(pools_and_routes: &str) -> Self {
-        let text =
-            format!("version = 1\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:1\"\n{pools_and_routes}");
-        let config =
-            thalweg_config::parse_str(&text, "test.toml").unwrap_or_else(|errors| panic!("{errors}"));
-        let mut world = World::default();
-        let topology = Arc::new(config.topology.clone());
-        world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
-        let wiring = Arc::new(Wiring {
-            upstream_tls: config.pools.iter().map(|pool| vec![None; pool.tls.len()]).collect(),
-            listener_tls: vec![None; config.listeners.len()],
-            config: Arc::new(config),
-            max_connections: 1000,
-        });
+        Self::start_with(Scratch::new(), pools_and_routes)
+    }
+
+    /// The same, with the files that the config names.
+    pub(crate) fn start_with(scratch: Scratch, pools_and_routes: &str) -> Self {
+        let mut control = Control::default();
+        let live = ArcSwap::from_pointee(control.adopt(&scratch, pools_and_routes));
         let (suspects, hints) = mpsc::channel(64);
         let shared = Arc::new(Shared {
-            live: ArcSwap::from_pointee(Live { snapshot: world.snapshot(), wiring }),
+            live,
             published: watch::Sender::new(1),
             suspects,
             meters: vec![Meters::default()],
@@ -58,7 +83,28 @@ impl DataPlane {
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         worker.commands.blocking_send(Command::Listen { name: "web".into(), socket }).unwrap();
-        Self { address, suspects: hints, worker }
+        Self { address, suspects: hints, scratch, shared, control, worker }
+    }
+
+    /// A reload.
+    pub(crate) fn adopt(&mut self, pools_and_routes: &str) {
+        let live = self.control.adopt(&self.scratch, pools_and_routes);
+        self.shared.live.store(Arc::new(live));
+        self.shared.published.send_replace(self.control.generation);
+    }
+
+    /// The sum of the series of `metric` with all of these label values.
+    pub(crate) fn counted(&self, metric: &'static Metric, labels: &[&str]) -> u64 {
+        let fits =
+            |values: &[Arc<str>]| labels.iter().all(|label| values.iter().any(|value| **value == **label));
+        let all = totals(self.shared.meters.iter());
+        let these = all.iter().filter(|(series, _)| series.metric == metric && fits(&series.labels));
+        these.map(|(_, total)| if let Total::Value(value) = total { *value } else { 0 }).sum()
+    }
+
+    /// The sum of one count over the accounts of all endpoints.
+    pub(crate) fn accounts(&self, count: impl Fn(&Account) -> u64) -> u64 {
+        self.shared.accounts[0].all().iter().map(|(_, account)| count(account)).sum()
     }
 
     /// Tells the worker to drain and waits for its end.
@@ -66,4 +112,9 @@ impl DataPlane {
         self.worker.commands.blocking_send(Command::Drain).unwrap();
         self.worker.thread.join().unwrap();
     }
+}
+
+/// Waits until it is so.
+pub(crate) fn soon(what: &str, so: impl FnMut() -> bool) {
+    thalweg_testkit::eventually(what, Duration::from_secs(10), so);
 }
