@@ -125,6 +125,11 @@ impl RouteState {
         }
     }
 
+    /// A pool that the operator gives nothing serves all the same: nobody else is left.
+    pub(crate) fn calls_in(&self, pool: usize) -> bool {
+        self.panics() || serves(&self.shares, pool)
+    }
+
     pub(crate) fn panics(&self) -> bool {
         self.shares.stage == Stage::Panic
     }

@@ -146,7 +146,7 @@ async fn refresh_forever(asked: Asked) {
         };
         let (said, form) = said.unwrap_or_else(|error| (FAMILIES.map(|_| Said::Failed(error.clone())), None));
         let before = last.as_ref().map(|last| last.known.clone());
-        let Merged { known, life, troubles } = merge(before.clone().unwrap_or_default(), said);
+        let Merged { known, life, troubles } = merge(still_good(last.as_ref(), form.as_ref()), said);
         let nobody = known.iter().all(Vec::is_empty);
         for Trouble { family, error, kept } in &troubles {
             // A server that never could say anything about one family is no news each time.
@@ -190,6 +190,12 @@ struct Merged {
     /// How long what was found holds.
     life: Option<Duration>,
     troubles: Vec<Trouble>,
+}
+
+/// What is known of a name beside a new answer: nothing, if that is about another form of it, which is another name.
+fn still_good(last: Option<&Last>, form: Option<&Name>) -> Known {
+    let same = |last: &&Last| form.is_none_or(|form| *form == last.form);
+    last.filter(same).map(|last| last.known.clone()).unwrap_or_default()
 }
 
 /// Takes an answer in. A family is emptied only by an answer that says so, and never the last one that has addresses:
@@ -284,6 +290,20 @@ mod tests {
             assert_eq!(merged.troubles.len(), troubles, "{what}: {:?}", merged.troubles);
             // Whoever sleeps needs to know how long.
             assert!(merged.life.is_some() || troubles > 0, "{what}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_two_forms_of_a_name_are_not_mixed() {
+        let [one, two] = ["api.one.test.", "api.two.test."].map(|form| Name::from_utf8(form).unwrap());
+        let last = Last { known: [vec![ONE], vec![SIX]], form: one.clone() };
+        for (last, form, expected) in [
+            (Some(&last), None, last.known.clone()),
+            (Some(&last), Some(&one), last.known.clone()),
+            (Some(&last), Some(&two), Known::default()),
+            (None, Some(&two), Known::default()),
+        ] {
+            assert_eq!(still_good(last, form), expected, "{form:?}");
         }
     }
 

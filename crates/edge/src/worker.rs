@@ -348,6 +348,8 @@ async fn run(local: Rc<Local>, mut orders: mpsc::Receiver<Command>) {
             }
             changed = published.changed() => if changed.is_ok() { local.follow() } else { break },
             order = orders.recv() => match order {
+                // Sent before the reload knew.
+                Some(Command::Listen { .. }) if draining => {}
                 Some(Command::Listen { name, socket }) => match tokio::net::TcpListener::from_std(socket) {
                     Ok(socket) => {
                         let (close, closed) = oneshot::channel();

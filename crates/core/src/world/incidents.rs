@@ -185,8 +185,13 @@ impl World {
         let over: Vec<Box<str>> =
             self.incidents.0.iter().filter(|(_, open)| calm(open)).map(|(pool, _)| pool.clone()).collect();
         for pool in over {
-            let Some(Open { mut felt, detected, .. }) = self.incidents.0.remove(&pool) else { continue };
-            felt.retain(|_, felt| felt.lost);
+            let Some(Open { felt, detected, .. }) = self.incidents.0.remove(&pool) else { continue };
+            let (felt, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                felt.into_iter().partition(|(_, felt)| felt.lost);
+            let last = left.values().map(|felt| felt.last_bad).max();
+            if let Some(last) = last.filter(|last| last.after(CALM) > now) {
+                self.incidents.0.insert(pool.clone(), Open { felt: left, detected: None, last });
+            }
             let lost: Vec<SocketAddr> = felt.keys().copied().collect();
             let (Some(detected), Some(felt)) = (detected, felt.into_values().reduce(Felt::merge)) else {
                 continue;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::World;
 use crate::{
-    Admin, Availability, Cause, Change, Changes, EjectRules, Ejection, EndpointId, EndpointSlot, PoolSlot,
-    Prospect, Publish, RoutePool, Tick, baseline,
+    Admin, Availability, Cause, Change, Changes, EjectRules, Ejection, EndpointId, EndpointSlot, Place,
+    PoolSlot, Prospect, Publish, RoutePool, Tick, baseline,
 };
 
 /// The velocity of ejections is counted over this span.
@@ -82,6 +82,14 @@ impl World {
     /// Ejections that have ended become probations, and probations that were passed end.
     pub(super) fn release(&mut self, now: Tick, changes: &mut Changes) {
         self.age(now, changes);
+        self.release_who_is_due(now, changes);
+        // One that is free again may serve instead of one that had to prove itself by serving.
+        while self.release_due().is_some_and(|due| due <= now) {
+            self.release_who_is_due(now, changes);
+        }
+    }
+
+    fn release_who_is_due(&mut self, now: Tick, changes: &mut Changes) {
         let sentenced: Vec<EndpointId> = self.traffic.sentenced.iter().copied().collect();
         for id in sentenced {
             let Some(slot) = self.slots.get(&id).copied() else { continue };
@@ -139,20 +147,35 @@ impl World {
         self.traffic.sentenced.iter().filter_map(due).chain(self.traffic.age_at).min()
     }
 
-    /// When its probation ends, if it does: by answers; where the operator gives it no request to answer, by time.
+    /// When its probation ends, if it does: by answers; where no request goes that it could answer, by time.
     fn proven_at(&self, slot: u32) -> Option<Tick> {
         let record = &self.known.get(slot as usize)?.record;
         if self.feeders(slot).next().is_some() { record.proven_at() } else { Some(record.tried_until()) }
     }
 
-    /// The routes that give it something, if it may serve.
+    /// The routes that have something for it: what the operator gives nothing gets it while nobody else is left.
     fn feeders(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
-        let place = self.layout.endpoints.get(slot as usize).filter(|place| place.weight > 0);
-        let pool = place.map(|place| place.pool.0 as usize);
-        let gives =
-            move |member: &RoutePool| Some(member.pool) == pool && member.dial > 0 && member.weight > 0;
-        self.routes_of(slot)
-            .filter(move |route| self.route(*route).is_some_and(|r| r.pools.iter().any(gives)))
+        let fits =
+            self.layout.endpoints.get(slot as usize).filter(|place| place.weight > 0 || self.is_alone(place));
+        let pool = fits.map_or(usize::MAX, |place| place.pool.0 as usize);
+        let gives = move |member: &RoutePool| member.pool == pool && member.dial > 0 && member.weight > 0;
+        self.routes_of(slot).filter(move |route| {
+            let given = self.route(*route).is_some_and(|route| route.pools.iter().any(gives));
+            let called = self.routes.get(*route as usize).is_some_and(|state| state.calls_in(pool));
+            fits.is_some() && (given || called)
+        })
+    }
+
+    /// Its pool has nobody Up whom the operator gives something.
+    fn is_alone(&self, place: &Place) -> bool {
+        let range = self.layout.ranges.get(place.pool.0 as usize).cloned().unwrap_or(0..0);
+        let (from, to) = (range.start as usize, range.end as usize);
+        let places = self.layout.endpoints.get(from..to).unwrap_or_default();
+        let known = self.known.get(from..to).unwrap_or_default();
+        !places
+            .iter()
+            .zip(known)
+            .any(|(place, known)| place.weight > 0 && known.health.availability() == Availability::Up)
     }
 
     /// By route: the endpoints that get a trickle. In panic, whatever their probes say.

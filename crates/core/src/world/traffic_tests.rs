@@ -307,6 +307,19 @@ fn what_the_operator_gives_nothing_needs_no_proof_and_takes_up_no_cap() {
 }
 
 #[test]
+fn a_reserve_that_serves_proves_itself_as_everybody() {
+    let mut at = world(&[1, 2], weighted(&[(1, 100), (0, 100)]));
+    at.play("a++ b++ a--");
+    assert_eq!(at.shares(), "b 100% balanced");
+    at.serve("b1", "fff");
+    at.play("~4000");
+    assert_eq!(at.states(), "dTU", "nobody has asked it");
+    assert_eq!(at.world.snapshot().routes[0].trickles.len(), 1);
+    at.serve("b1", "ggggg");
+    assert_eq!(at.states(), "dUU");
+}
+
+#[test]
 fn a_sentence_that_ends_in_panic_ends_in_a_trickle() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
@@ -336,6 +349,20 @@ fn what_a_sibling_cost_before_its_own_loss_is_counted() {
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), [(7, 2)]);
+    // The first one's incident is over before the second is lost: it takes what it cost along.
+    let mut at = world(&[2, 1], failover(2));
+    at.play("a++ b++");
+    let mut log = at.serve("a1", "rrr");
+    for _ in 0..6 {
+        log.extend(at.serve("a2", "f"));
+        log.extend(at.play("~500"));
+    }
+    log.extend(at.play("a2-- ~3000"));
+    let told = log.iter().filter_map(|change| match change {
+        Change::Incident(incident) => Some((incident.retried, incident.endpoints.len())),
+        _ => None,
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [(3, 1), (6, 1)]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
 use thalweg_core::{
     Admin, Availability, Cause, Change, Changes, Counts, EjectRules, Ejection, EndpointId, EndpointKey,
-    Event, Fault, Incident, Tally, Tick,
+    Event, Fault, Incident, Snapshot, Tally, Tick,
 };
 
 use crate::oracle::{Oracle, Verdict, availability, must};
@@ -309,9 +309,7 @@ impl Oracle {
 
     /// Whose time has come.
     fn release(&mut self, now: Tick) {
-        let asked: Vec<bool> = (0..self.slots.len()).map(|slot| self.is_asked(slot)).collect();
-        for ((record, (_, (pool, ..))), asked) in self.records.iter_mut().zip(&self.slots).zip(asked) {
-            let proven = !asked || record.file.proof >= 5;
+        for (record, (_, (pool, ..))) in self.records.iter_mut().zip(&self.slots) {
             let off = self.topology.pools[*pool].eject.are_off();
             let file = &mut record.file;
             match record.ejection {
@@ -325,7 +323,7 @@ impl Oracle {
                     record.ejection = Ejection::Probation;
                     (file.since, file.proof) = (now, 0);
                 }
-                Ejection::Probation if proven && now.since(file.since) >= Duration::from_secs(1) => {
+                Ejection::Probation if file.proof >= 5 && now.since(file.since) >= Duration::from_secs(1) => {
                     self.moved += 1;
                     record.ejection = Ejection::Clear;
                     file.acquit(now);
@@ -335,11 +333,20 @@ impl Oracle {
         }
     }
 
-    /// Some route has a request for it to prove itself with.
-    fn is_asked(&self, slot: usize) -> bool {
-        let (pool, _, weight) = self.slots[slot].1;
-        let members = self.topology.routes.iter().flat_map(|route| &route.pools);
-        weight > 0 && members.filter(|m| m.pool == pool).any(|m| m.weight > 0 && m.dial > 0)
+    /// Who gets no request to prove itself with may be free after its time.
+    pub(crate) fn pardon(&mut self, new: &Snapshot, now: Tick) {
+        let members: Vec<_> = self.topology.routes.iter().flat_map(|route| &route.pools).collect();
+        let all = self.slots.iter().zip(&mut self.records).zip(&new.endpoints);
+        for (((_, (pool, _, weight)), record), view) in all {
+            let given = members.iter().any(|m| m.pool == *pool && m.weight > 0 && m.dial > 0);
+            let over = now.since(record.file.since) >= Duration::from_secs(1);
+            let may = record.ejection == Ejection::Probation && (*weight == 0 || !given) && over;
+            if may && view.ejection == Ejection::Clear {
+                self.moved += 1;
+                record.ejection = Ejection::Clear;
+                record.file.acquit(now);
+            }
+        }
     }
 
     /// An endpoint that was Up has failed.
@@ -373,14 +380,6 @@ impl Oracle {
         let unhealthy = count(&|record| record.probe == thalweg_core::Probe::Unhealthy);
         let suspects = if self.doubted { unhealthy } else { fallen };
         self.doubted = judged >= 2 && suspects * 2 > judged;
-    }
-
-    /// The time in which every endpoint that fails is found to.
-    pub(crate) fn round(&self) -> Duration {
-        let rules = self.topology.pools.iter().filter_map(|pool| pool.probe.as_ref());
-        let round =
-            rules.map(|rules| rules.interval * 11 / 10 + (rules.timeout + rules.confirm) * rules.fall);
-        round.max().unwrap_or_default()
     }
 
     fn rules(&self, slot: usize) -> &EjectRules {

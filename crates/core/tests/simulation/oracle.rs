@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use thalweg_core::{
@@ -241,6 +242,7 @@ impl Oracle {
     /// Compares the world's picture with what should be.
     pub(crate) fn judge(&mut self, new: &Snapshot, again: &Snapshot, heard: (Publish, Tick)) -> Verdict {
         let (publish, now) = heard;
+        self.pardon(new, now);
         self.tally();
         self.judge_endpoints(new)?;
         self.judge_twins(new, again)?;
@@ -305,6 +307,14 @@ impl Oracle {
         must(again.revision == new.revision + 1, || "a revision was skipped".into())?;
         let same = new.endpoints == again.endpoints && new.pools == again.pools && new.routes == again.routes;
         must(same && Arc::ptr_eq(&new.layout, &again.layout), || "two pictures of one world differ".into())
+    }
+
+    /// The time in which every endpoint that fails is found to.
+    pub(crate) fn round(&self) -> Duration {
+        let rules = self.topology.pools.iter().filter_map(|pool| pool.probe.as_ref());
+        let round =
+            rules.map(|rules| rules.interval * 11 / 10 + (rules.timeout + rules.confirm) * rules.fall);
+        round.max().unwrap_or_default()
     }
 
     /// Nothing is Up on the route, and somebody may yet be.
