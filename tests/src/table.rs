@@ -175,7 +175,12 @@ impl Fault {
         let back = Goal::Returns { region, within_ms: (10_000 + scene.hold_ms()) as f64 };
         let brownout = [Goal::Leaves { region, within_ms: 2000.0, share: 5.0 }, back.clone()];
         match self {
-            Self::Kill | Self::Stop => vec![Goal::NoGetFailed, Goal::AddedP999(20.0)],
+            Self::Kill => vec![Goal::NoGetFailed, Goal::AddedP999(20.0)],
+            Self::Stop => {
+                // Nobody can answer sooner than the next region is away.
+                let farther = scene.distances_ms[1] - scene.distances_ms[0];
+                vec![Goal::NoGetFailed, Goal::AddedP999(20.0 + farther as f64)]
+            }
             Self::Freeze | Self::Drop => {
                 let leaves = Goal::Leaves { region, within_ms: 1000.0, share: 1.0 };
                 vec![Goal::NoGetFailed, Goal::P999(250.0), Goal::Max(500.0), leaves]
