@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Band, EjectRules, EndpointSpec, Pool, PoolView, ProbeRules, RetryRules, Route, RoutePool, Timeouts,
+    Band, Change, EjectRules, EndpointSpec, Incident, Pool, PoolView, ProbeRules, RetryRules, Route,
+    RoutePool, Timeouts,
 };
 
 pub(crate) fn route(name: &str, pools: &[RoutePool]) -> Route {
@@ -56,6 +57,16 @@ pub(crate) fn latency(pools: usize) -> Route {
     let member = |pool: usize| RoutePool { pool, tier: 0, weight: 1, dial: 100 };
     let band = Band { width: Duration::from_millis(10), hysteresis: 0.1, dwell: Duration::from_secs(2) };
     Route { band: Some(band), ..route("latency", &(0..pools).map(member).collect::<Vec<_>>()) }
+}
+
+/// Those that were told.
+pub(crate) fn incidents(log: &[Change]) -> Vec<&Incident> {
+    log.iter()
+        .filter_map(|change| match change {
+            Change::Incident(incident) => Some(incident),
+            _ => None,
+        })
+        .collect()
 }
 
 /// `(enabled, up, unproven)`.

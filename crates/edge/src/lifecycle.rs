@@ -10,11 +10,10 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use arc_swap::ArcSwap;
 use thalweg_config::{ConfigErrors, Typed};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::LocalSet,
     time::{sleep, timeout},
 };
@@ -42,8 +41,6 @@ use crate::{
 const LOG_DEPTH: usize = 1024;
 /// Time for the last log lines to be written at the end.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// Hints from failed requests that may wait.
-const SUSPECTS: usize = 1024;
 /// Reloads that may wait.
 const RELOADS: usize = 16;
 
@@ -132,20 +129,8 @@ fn shared(prepared: &Prepared) -> std::io::Result<(Arc<Shared>, mpsc::Receiver<S
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         given => given,
     };
-    let (sender, suspects) = mpsc::channel(SUSPECTS);
-    let snapshot = Keeper::nothing();
-    let shared = Shared {
-        live: ArcSwap::from_pointee(Live { snapshot, wiring: Arc::clone(&prepared.wiring) }),
-        published: watch::Sender::new(0),
-        suspects: sender,
-        meters: (0..count).map(|_| Meters::default()).collect(),
-        accounts: std::iter::repeat_with(Default::default).take(count).collect(),
-        treasury: Default::default(),
-        connections: std::iter::repeat_with(Default::default).take(count).collect(),
-        log: LogSink::start(LOG_DEPTH, access_log::stdout()?)?,
-        origin: Instant::now(),
-    };
-    Ok((Arc::new(shared), suspects))
+    let live = Live { snapshot: Keeper::nothing(), wiring: Arc::clone(&prepared.wiring) };
+    Ok(Shared::new(live, count, LogSink::start(LOG_DEPTH, access_log::stdout()?)?))
 }
 
 fn start_workers(shared: &Arc<Shared>) -> std::io::Result<Vec<Worker>> {

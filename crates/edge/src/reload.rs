@@ -345,18 +345,7 @@ mod tests {
         let config = thalweg_config::parse_str(CONFIG, "t.toml").unwrap();
         let prepared = wiring::wire(config, Default::default()).unwrap();
         let live = Live { snapshot: Keeper::nothing(), wiring: Arc::clone(&prepared.wiring) };
-        let (suspects, hints) = mpsc::channel(1);
-        let shared = Arc::new(Shared {
-            live: arc_swap::ArcSwap::from_pointee(live),
-            published: tokio::sync::watch::Sender::new(0),
-            suspects,
-            meters: Vec::new(),
-            accounts: Vec::new(),
-            treasury: Default::default(),
-            connections: Vec::new(),
-            log: LogSink::start(1, std::io::sink()).unwrap(),
-            origin: Instant::now(),
-        });
+        let (shared, hints) = Shared::new(live, 0, LogSink::start(1, std::io::sink()).unwrap());
         let (events, meters) = (Events::default(), Arc::<Meters>::default());
         let (keeper, link) =
             Keeper::new(Arc::clone(&shared), hints, events.clone(), Arc::clone(&meters), Default::default());

@@ -145,7 +145,6 @@ async fn refresh_forever(asked: Asked) {
             }
         };
         let (said, form) = said.unwrap_or_else(|error| (FAMILIES.map(|_| Said::Failed(error.clone())), None));
-        let before = last.as_ref().map(|last| last.known.clone());
         let Merged { known, life, troubles } = merge(still_good(last.as_ref(), form.as_ref()), said);
         let nobody = known.iter().all(Vec::is_empty);
         for Trouble { family, error, kept } in &troubles {
@@ -154,12 +153,13 @@ async fn refresh_forever(asked: Asked) {
                 tracing::warn!(%host, %family, %error, kept, "name not resolved");
             }
         }
+        let is_news = last.as_ref().is_none_or(|last| last.known != known);
+        let addresses = addresses(&known, &asked.settings);
         if let Some(form) = form.or(last.map(|last| last.form)) {
-            asked.answers.borrow_mut().insert(host.clone(), Last { known: known.clone(), form });
+            asked.answers.borrow_mut().insert(host.clone(), Last { known, form });
         }
-        if before.as_ref() != Some(&known) {
+        if is_news {
             // Also when there is none: so that nobody waits for a first answer.
-            let addresses = addresses(&known, &asked.settings);
             asked.keeper.tell(Event::Resolved { host: host.clone(), addresses }).await;
         }
         let life = life.map(|life| clamp(life, &asked.settings));

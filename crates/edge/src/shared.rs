@@ -94,7 +94,28 @@ pub struct Shared {
     pub origin: Instant,
 }
 
+/// Hints from failed requests that may wait.
+const SUSPECTS: usize = 1024;
+
 impl Shared {
+    /// Shared by `workers` workers, which write their access log lines to `log`; with the hints' other end.
+    #[must_use]
+    pub fn new(live: Live, workers: usize, log: LogSink) -> (Arc<Self>, mpsc::Receiver<Suspicion>) {
+        let (suspects, hints) = mpsc::channel(SUSPECTS);
+        let shared = Self {
+            live: ArcSwap::from_pointee(live),
+            published: watch::Sender::new(0),
+            suspects,
+            meters: std::iter::repeat_with(Default::default).take(workers).collect(),
+            accounts: std::iter::repeat_with(Default::default).take(workers).collect(),
+            treasury: Default::default(),
+            connections: std::iter::repeat_with(Default::default).take(workers).collect(),
+            log,
+            origin: Instant::now(),
+        };
+        (Arc::new(shared), hints)
+    }
+
     /// Now, on the one clock.
     #[must_use]
     pub fn now(&self) -> Tick {

@@ -1,13 +1,8 @@
 //! The keeper: what is published when, and who is woken.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use std::{
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwap;
 use thalweg_core::{Availability, Event, Evidence, Fault, Tick};
 use thalweg_edge::{
     access_log::LogSink,
@@ -19,11 +14,7 @@ use thalweg_edge::{
     telemetry::PROBES,
     wiring::{Prepared, wire},
 };
-use tokio::{
-    sync::{mpsc, watch},
-    task::LocalSet,
-    time::timeout,
-};
+use tokio::{task::LocalSet, time::timeout};
 
 const CONFIG: &str = r#"
 version = 1
@@ -57,21 +48,8 @@ struct Room {
 
 fn room() -> Room {
     let prepared = wire(thalweg_config::parse_str(CONFIG, "t.toml").unwrap(), Default::default()).unwrap();
-    let (suspects, hints) = mpsc::channel(8);
-    let shared = Arc::new(Shared {
-        live: ArcSwap::from_pointee(Live {
-            snapshot: Keeper::nothing(),
-            wiring: Arc::clone(&prepared.wiring),
-        }),
-        published: watch::Sender::new(0),
-        suspects,
-        meters: Vec::new(),
-        accounts: Vec::new(),
-        treasury: Default::default(),
-        connections: Vec::new(),
-        log: LogSink::start(1, std::io::sink()).unwrap(),
-        origin: Instant::now(),
-    });
+    let live = Live { snapshot: Keeper::nothing(), wiring: Arc::clone(&prepared.wiring) };
+    let (shared, hints) = Shared::new(live, 0, LogSink::start(1, std::io::sink()).unwrap());
     let (events, meters, bells) = (Events::default(), Arc::<Meters>::default(), Bells::default());
     let (keeper, link) =
         Keeper::new(Arc::clone(&shared), hints, events.clone(), Arc::clone(&meters), bells.clone());

@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::{
         Counts, EndpointId, Event, Tally, Topology,
-        test_world::{failover, pool},
+        test_world::{failover, incidents, pool},
     };
 
     #[test]
@@ -272,11 +272,7 @@ mod tests {
             );
         }
         let over = world.apply(Event::Ticked, Tick(at.0 + 9).after(CALM)).log;
-        let told = over.iter().find_map(|change| match change {
-            Change::Incident(incident) => Some(incident),
-            _ => None,
-        });
-        let told = told.expect("an incident");
+        let told = incidents(&over).first().copied().expect("an incident");
         assert_eq!((told.failed, told.retried, told.added_p99.is_some()), (1, 2, true));
         assert_eq!(
             (told.cause, told.first_bad, told.last_bad, told.detected),

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Cause, Counts, Ejection, Evidence, Fallout, Fault, Scope, Tally, bucket_of,
-    test_world::{failover, weighted},
+    test_world::{failover, incidents, weighted},
 };
 
 impl Theatre {
@@ -257,12 +257,7 @@ fn an_incident_is_told_once_when_the_last_request_has_left() {
     at.serve("a", "rrr");
     at.play("a--");
     assert_eq!(at.states(), "dUU");
-    let seen = |log: Vec<Change>| {
-        log.into_iter().find_map(|change| match change {
-            Change::Incident(incident) => Some(incident),
-            _ => None,
-        })
-    };
+    let seen = |log: Vec<Change>| incidents(&log).first().map(|told| Incident::clone(told));
     assert_eq!(seen(at.play("~1500")), None);
     let incident = seen(at.play("~600")).unwrap();
     assert_eq!((&*incident.pool, incident.scope, incident.cause), ("a", Scope::Region, Fault::Refused));
@@ -344,11 +339,10 @@ fn what_a_sibling_cost_before_its_own_loss_is_counted() {
     log.extend(at.serve("a2", "rrrr"));
     assert_eq!(at.states(), "dUU", "one of three is enough");
     log.extend(at.play("a2-- ~3000"));
-    let told = log.iter().filter_map(|change| match change {
-        Change::Incident(incident) => Some((incident.retried, incident.endpoints.len())),
-        _ => None,
-    });
-    assert_eq!(told.collect::<Vec<_>>(), [(7, 2)]);
+    let costs = |log: &[Change]| -> Vec<(u32, usize)> {
+        incidents(log).iter().map(|told| (told.retried, told.endpoints.len())).collect()
+    };
+    assert_eq!(costs(&log), [(7, 2)]);
     // The first one's incident is over before the second is lost: it takes what it cost along.
     let mut at = world(&[2, 1], failover(2));
     at.play("a++ b++");
@@ -358,11 +352,7 @@ fn what_a_sibling_cost_before_its_own_loss_is_counted() {
         log.extend(at.play("~500"));
     }
     log.extend(at.play("a2-- ~3000"));
-    let told = log.iter().filter_map(|change| match change {
-        Change::Incident(incident) => Some((incident.retried, incident.endpoints.len())),
-        _ => None,
-    });
-    assert_eq!(told.collect::<Vec<_>>(), [(3, 1), (6, 1)]);
+    assert_eq!(costs(&log), [(3, 1), (6, 1)]);
 }
 
 #[test]

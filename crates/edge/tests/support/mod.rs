@@ -3,15 +3,14 @@
 use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use arc_swap::ArcSwap;
 use thalweg_core::{Event, Tick, World};
 use thalweg_edge::{
     access_log::LogSink,
     account::Account,
-    meters::{Cell, Meters, Total, totals},
+    meters::{Total, totals},
     shared::{Command, Live, Shared, Suspicion},
     telemetry::Metric,
     tls::Forge,
@@ -19,7 +18,7 @@ use thalweg_edge::{
     worker::{self, Worker},
 };
 use thalweg_testkit::Scratch;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// One running worker.
 pub(crate) struct DataPlane {
@@ -65,19 +64,8 @@ impl DataPlane {
     /// The same, with the files that the config names.
     pub(crate) fn start_with(scratch: Scratch, pools_and_routes: &str) -> Self {
         let mut control = Control::default();
-        let live = ArcSwap::from_pointee(control.adopt(&scratch, pools_and_routes));
-        let (suspects, hints) = mpsc::channel(64);
-        let shared = Arc::new(Shared {
-            live,
-            published: watch::Sender::new(1),
-            suspects,
-            meters: vec![Meters::default()],
-            accounts: vec![Default::default()],
-            treasury: Default::default(),
-            connections: vec![Cell::default()],
-            log: LogSink::start(64, std::io::sink()).unwrap(),
-            origin: Instant::now(),
-        });
+        let live = control.adopt(&scratch, pools_and_routes);
+        let (shared, hints) = Shared::new(live, 1, LogSink::start(64, std::io::sink()).unwrap());
         let worker = worker::start(0, Arc::clone(&shared)).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();

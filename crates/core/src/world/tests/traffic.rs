@@ -1,7 +1,7 @@
 //! What requests tell the world: bugs that the simulation found, each as the shortest script that shows it.
 
 use super::*;
-use crate::{Counts, Tally};
+use crate::{Counts, Tally, test_world::incidents};
 
 impl Theatre {
     /// `good` and `failed` requests that end now are counted; the failures are told too.
@@ -28,10 +28,6 @@ impl Theatre {
     fn ejection(&self, who: &str) -> Ejection {
         self.world.health(self.ids(who)[0]).unwrap().ejection
     }
-}
-
-fn is_incident(change: &Change) -> bool {
-    matches!(change, Change::Incident(_))
 }
 
 #[test]
@@ -69,9 +65,9 @@ fn an_order_after_a_failed_probe_is_no_incident() {
     let key = at.world.key(at.ids("a1")[0]).unwrap().clone();
     let mut log = at.world.apply(Event::Ordered { key, admin: Admin::Disabled }, at.now).log;
     log.extend(at.pass(10_000));
-    assert!(!log.iter().any(is_incident), "{log:?}");
+    assert!(incidents(&log).is_empty(), "{log:?}");
     at.play("a2--");
-    assert!(at.pass(10_000).iter().any(is_incident));
+    assert!(!incidents(&at.pass(10_000)).is_empty());
 }
 
 #[test]
@@ -133,7 +129,7 @@ fn in_panic_real_requests_convict_and_one_always_stays() {
     let mut log = at.requests("a1", 0, 3);
     assert_eq!(at.shares(), "b 100% panic");
     log.extend(at.pass(2500));
-    assert_eq!(log.iter().filter(|change| is_incident(change)).count(), 1);
+    assert_eq!(incidents(&log).len(), 1);
     assert_eq!((at.ejection("a1"), at.shares().as_str()), (Ejection::Probation, "b 100% panic"));
     at.requests("a1", 0, 1);
     assert!(matches!(at.ejection("a1"), Ejection::Ejected { .. }), "one failure ends a probation");
@@ -181,11 +177,7 @@ fn a_background_of_failures_is_no_part_of_what_comes_later() {
     let mut log = at.pass(3);
     log.extend(at.requests("a1", 0, 2));
     log.extend(at.pass(5000));
-    let told = log.iter().find_map(|change| match change {
-        Change::Incident(incident) => Some(incident),
-        _ => None,
-    });
-    let told = told.expect("an incident");
+    let told = incidents(&log).first().copied().expect("an incident");
     assert_eq!((told.cause, told.first_bad), (Fault::Refused, began));
 }
 
@@ -199,7 +191,7 @@ fn an_incident_ends_although_another_endpoint_of_its_pool_fails_now_and_then() {
         log.extend(at.requests("a2", 50, 1));
         log.extend(at.pass(1000));
     }
-    assert_eq!(log.iter().filter(|change| is_incident(change)).count(), 1);
+    assert_eq!(incidents(&log).len(), 1);
 }
 
 #[test]
