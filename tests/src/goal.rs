@@ -209,7 +209,9 @@ fn fresh(record: &Record) -> f64 {
     // From the very start: a cold start opens connections as a recovery does.
     // Never less than one per site and worker: who asks all sites again needs them.
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let steady = used(0.0, record.fault_ms).len().max(record.sites.len() * workers);
+    // Nor less than came at once when this machine stood still, for each of those needs one.
+    let at_once = record.shots.len() as f64 * record.late_ms / record.end_ms;
+    let steady = used(0.0, record.fault_ms).len().max(record.sites.len() * workers).max(at_once as usize);
     let before = used(0.0, record.cure_ms);
     let new = used(record.cure_ms, record.cure_ms + 5000.0).difference(&before).count();
     new as f64 / steady.max(1) as f64
