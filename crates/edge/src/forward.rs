@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use hyper::body::{Body as _, Incoming};
 use thalweg_core::{
     Decision, Facts, Reason, Refusal, Route, Tick, Tried, mix,
     retry::{self, Situation, Verdict},
@@ -300,7 +300,12 @@ impl Journey {
         if let Some(host) = &peer.settings.borrow().host {
             head.headers.insert(header::HOST, host.clone());
         }
-        Some(Request::from_parts(head, self.upload.attempt()))
+        let body = self.upload.attempt();
+        // Unasked, hyper takes a GET or HEAD whose body does not say how long it is for one without a body.
+        if body.size_hint().exact().is_none() {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Some(Request::from_parts(head, body))
     }
 
     fn pass_on(mut self, Answer { attempt, link, response }: Answer) -> Response<AnswerBody> {

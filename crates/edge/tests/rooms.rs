@@ -16,10 +16,11 @@ use std::{
     time::Duration,
 };
 
+use http::Request;
 use support::{DataPlane, soon};
 use thalweg_core::Fault;
 use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
-use thalweg_testkit::{Authority, Behaviour, Blackhole, Endpoint, Scratch, server_config};
+use thalweg_testkit::{Authority, Behaviour, Blackhole, Client, Endpoint, H2, Scratch, server_config};
 
 /// Answers each connection's requests with `answer`, and reports what it received.
 fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
@@ -380,5 +381,29 @@ fn a_connection_begun_under_other_tls_settings_carries_no_further_request() {
         }
         assert_eq!(far.connections(), before + u64::from(!kept), "{tls}");
     }
+    plane.drain();
+}
+
+/// In front of pools and routes: the listener speaks both.
+const BOTH: &str = "protocols = [\"http/1.1\", \"h2c\"]\n";
+
+#[test]
+fn a_get_may_have_a_body_of_unknown_length() {
+    let far = Endpoint::start("far");
+    let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[far.addr().port()], "")));
+    let h2 = H2::connect_clear(plane.address).unwrap();
+    for method in ["GET", "HEAD", "POST"] {
+        let mut client = Client::connect(plane.address);
+        let chunks = b"5\r\nhello\r\n7\r\n, world\r\n0\r\n\r\n";
+        let reply = client.ask(method, "/upload", "transfer-encoding: chunked\r\n", chunks).unwrap();
+        assert_eq!(reply.status, 200, "{method}");
+        let asked = Request::builder().method(method).uri("http://a/upload").body("hello, world".into());
+        assert_eq!(h2.ask_undeclared(asked.unwrap()).unwrap().status, 200, "{method}");
+        let none = Request::builder().method(method).uri("http://a/upload").body(Default::default());
+        assert_eq!(h2.ask(none.unwrap()).unwrap().status, 200, "{method}");
+    }
+    let seen: Vec<_> = far.requests().iter().map(|seen| (seen.method().to_owned(), seen.body_len)).collect();
+    let both = |method: &str| [12, 12, 0].map(|bytes| (method.to_owned(), bytes));
+    assert_eq!(seen, [both("GET"), both("HEAD"), both("POST")].concat());
     plane.drain();
 }

@@ -1,10 +1,19 @@
 //! An HTTP/2 client: over TLS with ALPN, or with prior knowledge. Blocking on the outside.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use hyper::body::{Body, Frame};
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
@@ -17,7 +26,22 @@ use crate::runtime;
 /// One HTTP/2 connection.
 #[derive(Clone, Debug)]
 pub struct H2 {
-    sender: SendRequest<Full<Bytes>>,
+    sender: SendRequest<BoxBody<Bytes, Infallible>>,
+}
+
+/// A body that does not say how long it is.
+struct Undeclared(Full<Bytes>);
+
+impl Body for Undeclared {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
 }
 
 /// A whole answer over HTTP/2.
@@ -66,8 +90,17 @@ impl H2 {
         runtime().block_on(self.clone().ask_async(request))
     }
 
-    /// The same, for a caller on the runtime.
-    pub async fn ask_async(mut self, request: Request<Full<Bytes>>) -> io::Result<H2Reply> {
+    /// The same, without a word on how long its body is.
+    pub fn ask_undeclared(&self, request: Request<Full<Bytes>>) -> io::Result<H2Reply> {
+        runtime().block_on(self.clone().whole(request.map(|body| Undeclared(body).boxed())))
+    }
+
+    /// As [`Self::ask`], for a caller on the runtime.
+    pub async fn ask_async(self, request: Request<Full<Bytes>>) -> io::Result<H2Reply> {
+        self.whole(request.map(BodyExt::boxed)).await
+    }
+
+    async fn whole(mut self, request: Request<BoxBody<Bytes, Infallible>>) -> io::Result<H2Reply> {
         let whole = async {
             self.sender.ready().await.map_err(io::Error::other)?;
             let answer = self.sender.send_request(request).await.map_err(io::Error::other)?;
