@@ -194,7 +194,8 @@ impl Body for AnswerBody {
             Poll::Ready(Some(Ok(frame))) => {
                 relaying.vigil.stir();
                 relaying.ledger.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if relaying.body.is_end_stream() {
+                // Nobody asks for what comes after trailers, and only of a known length is the end known before.
+                if frame.is_trailers() || relaying.body.is_end_stream() {
                     relaying.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))

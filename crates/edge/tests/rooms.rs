@@ -407,3 +407,23 @@ fn a_get_may_have_a_body_of_unknown_length() {
     assert_eq!(seen, [both("GET"), both("HEAD"), both("POST")].concat());
     plane.drain();
 }
+
+#[test]
+fn an_answer_with_trailers_is_a_whole_one() {
+    let far = Endpoint::start("far");
+    let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[far.addr().port()], "")));
+    let mut client = Client::connect(plane.address);
+    let h2 = H2::connect_clear(plane.address).unwrap();
+    for nth in 1..=3 {
+        let reply = client.ask("GET", "/trailers", "te: trailers\r\n", b"").unwrap();
+        assert!(reply.trailers.contains(&("x-sum".to_owned(), "42".to_owned())), "{:?}", reply.trailers);
+        let reply = h2.get("http://a/trailers").unwrap();
+        assert_eq!(reply.trailers.unwrap()["x-sum"], "42");
+        soon("both have ended", || plane.counted(&REQUESTS, &[]) == 2 * nth);
+        assert_eq!(plane.counted(&REQUESTS, &["2xx"]), 2 * nth);
+        assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["ok"]), 2 * nth);
+    }
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["client_gone"]), 0);
+    assert_eq!(far.connections(), 1, "the connection is kept");
+    plane.drain();
+}
