@@ -20,13 +20,13 @@ use thalweg_core::{
 use crate::{
     answer::{Failure, answer, to_nobody},
     conn::ClientConn,
-    intake::{self, X_REQUEST_ID, intake},
+    intake::{self, X_FORWARDED_HOST, X_REQUEST_ID, intake},
     link::Link,
     peer::Peer,
     relay::{AnswerBody, Relaying},
     settle::{Attempt, Ledger, Outcome, Steered},
     tunnel::{Seat, UpstreamEnd},
-    upload::{Bounds, Upload},
+    upload::{Bounds, Upload, UploadBody},
     vigil::Vigil,
     worker::Local,
 };
@@ -288,7 +288,7 @@ impl Journey {
 
     /// The head for one attempt; cloned only if another attempt may need it after bytes were sent. `None` if it was
     /// sent for good.
-    fn request(&mut self, peer: &Peer) -> Option<Request<crate::upload::UploadBody>> {
+    fn request(&mut self, peer: &Peer) -> Option<Request<UploadBody>> {
         let rules = &self.rules.retry;
         let again = (rules.attempts > 0 || rules.hedge)
             && is_idempotent(&self.ledger.method)
@@ -306,6 +306,15 @@ impl Journey {
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Some(Request::from_parts(head, body))
+    }
+
+    /// The request was not sent: it is ours again, under its client's Host. The next pool may have none of its own.
+    fn take_back(&mut self, unsent: Request<UploadBody>) {
+        let mut head = unsent.into_parts().0;
+        if let Some(host) = head.headers.get(X_FORWARDED_HOST).cloned() {
+            head.headers.insert(header::HOST, host);
+        }
+        self.head = Some(head);
     }
 
     fn pass_on(mut self, Answer { attempt, link, response }: Answer) -> Response<AnswerBody> {

@@ -189,8 +189,7 @@ impl Journey {
                             link
                         }
                         Err(error) => {
-                            // Never sent, so it is still ours to send elsewhere.
-                            self.head = Some(request.into_parts().0);
+                            self.take_back(request);
                             return Ended::Failed(self.unreached(&attempt, &error));
                         }
                     };
