@@ -31,6 +31,9 @@ pub enum ReachError {
     /// HTTP could not be set up on the connection.
     #[error("http setup: {0}")]
     Http(#[source] hyper::Error),
+    /// The endpoint ended it at once.
+    #[error("the new connection ended before the request was sent")]
+    Ended,
 }
 
 impl ReachError {
@@ -42,6 +45,7 @@ impl ReachError {
             Self::Timeout(_) => Fault::Timeout,
             Self::Tls(_) => Fault::Tls,
             Self::Http(_) => Fault::Protocol,
+            Self::Ended => Fault::Reset,
         }
     }
 }

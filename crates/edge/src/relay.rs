@@ -23,8 +23,8 @@ use crate::{
 /// Why an attempt brought no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The pooled connection had died before a byte of this request was sent on it.
-    #[error("the pooled connection was closed by its peer")]
+    /// The connection had died before a byte of this request was sent on it.
+    #[error("the connection was closed by its peer before the request was sent")]
     Stale(Box<Request<UploadBody>>),
     /// The connection ended after bytes were sent and before the head of the answer.
     #[error("connection ended before the answer: {0}")]

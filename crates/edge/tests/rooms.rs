@@ -12,15 +12,16 @@ mod support;
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
 use http::Request;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use support::{DataPlane, soon};
 use thalweg_core::Fault;
 use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
-use thalweg_testkit::{Authority, Behaviour, Blackhole, Client, Endpoint, H2, Scratch, server_config};
+use thalweg_testkit::{Authority, Behaviour, Blackhole, Client, Endpoint, H2, Leaf, Scratch, server_config};
 
 /// Answers each connection's requests with `answer`, and reports what it received.
 fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
@@ -425,5 +426,69 @@ fn an_answer_with_trailers_is_a_whole_one() {
     }
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["client_gone"]), 0);
     assert_eq!(far.connections(), 1, "the connection is kept");
+    plane.drain();
+}
+
+/// Ends each connection in the very segment that ends its TLS handshake (so of TLS 1.2, where the server has the last
+/// word).
+fn ends_with_its_handshake(leaf: &Leaf) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let chain = vec![CertificateDer::from_pem_slice(leaf.cert_pem.as_bytes()).unwrap()];
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).unwrap())
+        .unwrap();
+    // Of a session that is resumed, the client would have it.
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    let config = Arc::new(config);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut tls = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            while tls.is_handshaking() {
+                assert_ne!(tls.read_tls(&mut stream).unwrap(), 0, "the edge goes through with it");
+                tls.process_new_packets().unwrap();
+                let mut flight = Vec::new();
+                while tls.wants_write() {
+                    tls.write_tls(&mut flight).unwrap();
+                }
+                let held_back = if tls.is_handshaking() { 0 } else { libc::MSG_MORE };
+                socket2::SockRef::from(&stream).send_with_flags(&flight, held_back).unwrap();
+            }
+        }
+    });
+    address
+}
+
+#[test]
+fn a_new_connection_that_ends_before_a_byte_was_sent_was_none() {
+    let authority = Authority::new("ours");
+    let scratch = Scratch::new();
+    scratch.write("ca.pem", &authority.pem);
+    let first = ends_with_its_handshake(&authority.leaf(&["api.test"]));
+    let (port, seen) = endpoint(OK);
+    let tls = "tls = { sni = \"api.test\", ca = \"ca.pem\" }";
+    let pools = format!(
+        "[pool.p0]\nendpoints = [{{ address = \"{first}\", {tls} }}]\nhost = \"inner.test\"\n\
+         [pool.p1]\nendpoints = [{{ address = \"127.0.0.1:{port}\" }}]\n"
+    );
+    let config = |names: &str| format!("{pools}[route.r]\npolicy = \"failover\"\npools = [{names}]\n");
+    let mut plane = DataPlane::start_with(scratch, &config("{ pool = \"p0\" }, { pool = \"p1\" }"));
+    for nth in 1..=10 {
+        let answer = ask(&plane, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{nth}: {answer}");
+        assert!(seen.recv().unwrap().contains("host: a\r\n"), "the first pool's host is its own");
+        assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), nth);
+    }
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["reset"]), 0);
+    assert_eq!(plane.suspects.try_recv().unwrap().fault, Fault::Reset);
+    plane.adopt(&config("{ pool = \"p0\" }"));
+    let answer = ask(&plane, GET);
+    assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("details=\"connect_failed\""), "{answer}");
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 11, "nobody is asked twice");
     plane.drain();
 }

@@ -285,6 +285,7 @@ async fn run_rival(
                 Ok(response) => return Ok((link, response)),
                 Err(failure) => match relay::unanswered(failure, &upload) {
                     RelayError::Stale(unsent) if link.reused => request = *unsent,
+                    RelayError::Stale(_) => return Err(RivalError::Reach(ReachError::Ended)),
                     error => return Err(RivalError::Relay(error)),
                 },
             }

@@ -194,6 +194,10 @@ impl Journey {
                         }
                     };
                 }
+                Heard::Failed(RelayError::Stale(unsent)) => {
+                    self.take_back(*unsent);
+                    return Ended::Failed(self.unreached(&attempt, &ReachError::Ended));
+                }
                 Heard::Failed(error) => {
                     let mut ended = self.unanswered(&attempt, &error);
                     if let Ended::Failed(failed) = &mut ended {
