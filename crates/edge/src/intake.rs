@@ -31,6 +31,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Our pseudonym in `Via` and `Proxy-Status`.
 const NAME: &str = "thalweg";
@@ -159,7 +160,7 @@ impl Present {
                 | header::EXPECT
                 | header::PROXY_AUTHORIZATION => present.hop = true,
                 ref other => match other.as_str() {
-                    "keep-alive" | "proxy-connection" => present.hop = true,
+                    "keep-alive" | "proxy-connection" | "http2-settings" => present.hop = true,
                     "x-real-ip" => present.claims = true,
                     _ => {}
                 },
@@ -252,13 +253,24 @@ fn via_count(headers: &HeaderMap, edge_name: &str) -> usize {
     received_by.filter(|name| name.eq_ignore_ascii_case(NAME) || name.eq_ignore_ascii_case(edge_name)).count()
 }
 
+/// The members of a field that is a list.
+fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+/// To HTTP/2 is no upgrade of ours: requests of its stream would pass this room unseen. It may be ignored, and the
+/// request is served as it is (RFC 9110 section 7.8).
 fn asks_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE)
-        && headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .any(|value| value.split(',').any(|option| option.trim().eq_ignore_ascii_case("upgrade")))
+        && members(headers, header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
+        && !headers.get_all(header::UPGRADE).iter().any(may_be_http2)
+}
+
+/// Read as loosely as the most lenient endpoint may.
+fn may_be_http2(protocols: &HeaderValue) -> bool {
+    let is_http2 = |word: &str| ["h2c", "h2"].iter().any(|name| word.eq_ignore_ascii_case(name));
+    protocols.to_str().map_or(true, |protocols| protocols.split([',', '/', ' ', '\t']).any(is_http2))
 }
 
 /// Cleans an endpoint's answer: what concerns only its hop goes, and its length is said once or not at all
@@ -289,13 +301,8 @@ fn length_once(headers: &HeaderMap) -> Option<HeaderValue> {
 /// fields that give the message its meaning.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
     if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|option| option.trim().parse().ok())
-            .collect();
+        let named: Vec<HeaderName> =
+            members(headers, header::CONNECTION).filter_map(|option| option.parse().ok()).collect();
         for name in named {
             let essential = matches!(
                 name,
@@ -311,9 +318,14 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
         }
         headers.remove(header::CONNECTION);
     }
-    for name in
-        [KEEP_ALIVE, PROXY_CONNECTION, header::TE, header::TRANSFER_ENCODING, header::PROXY_AUTHORIZATION]
-    {
+    for name in [
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        HTTP2_SETTINGS,
+        header::TE,
+        header::TRANSFER_ENCODING,
+        header::PROXY_AUTHORIZATION,
+    ] {
         headers.remove(name);
     }
     headers.remove(header::EXPECT);

@@ -492,3 +492,29 @@ fn a_new_connection_that_ends_before_a_byte_was_sent_was_none() {
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 11, "nobody is asked twice");
     plane.drain();
 }
+
+#[test]
+fn an_upgrade_to_http_2_is_not_passed_on() {
+    let (port, seen) = endpoint(OK);
+    let plane = DataPlane::start(&one_pool(&[port], ""));
+    let check = |fields: &str, passed: bool| {
+        let request = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}HTTP2-Settings: AAMAAABk\r\n\r\n");
+        assert!(ask(&plane, &request).starts_with("HTTP/1.1 200"), "{fields}");
+        let seen = seen.recv().unwrap();
+        assert!(!seen.contains("http2-settings"), "{fields}: {seen}");
+        for field in ["upgrade: ", "connection: "] {
+            assert_eq!(seen.contains(field), passed, "{fields}: {seen}");
+        }
+    };
+    check("", false);
+    check("Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n", false);
+    check("Connection: Upgrade\r\nUpgrade: h2c\r\n", false);
+    check("Connection: upgrade\r\nUpgrade: H2\r\n", false);
+    check("Connection: upgrade\r\nUpgrade: websocket, H2C\r\n", false);
+    check("Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n", false);
+    check("Connection: upgrade\r\nUpgrade: h2c/1\r\n", false);
+    check("Connection: upgrade\r\nUpgrade: \u{e9}, h2c\r\n", false);
+    check("Connection: upgrade\r\nUpgrade: websocket\r\n", true);
+    check("Connection: upgrade\r\nUpgrade: h2o/2\r\n", true);
+    plane.drain();
+}
