@@ -98,6 +98,19 @@ fn the_drain_has_an_end() {
 }
 
 #[test]
+fn an_answer_that_the_end_of_the_drain_cuts_has_its_line_in_the_log() {
+    let (edge, _endpoint) = with("drain_timeout = \"200ms\"");
+    let mut stuck = Client::connect(edge.web());
+    stuck.send("GET /bytes/100000000 HTTP/1.1\r\nhost: x\r\nx-request-id: cut\r\n\r\n");
+    stuck.head().expect("a head, and nothing after it is read");
+    edge.signal(Signal::TERM);
+    assert_eq!(edge.exit_code(SOON), 0);
+    let log = edge.access_log();
+    let lines: Vec<_> = log.iter().filter(|line| line["request_id"] == "cut").collect();
+    assert_eq!(lines.len(), 1, "{log:?}");
+}
+
+#[test]
 fn a_second_interrupt_ends_it_now() {
     let (edge, endpoint) = with("drain_timeout = \"60s\"");
     endpoint.behave(Behaviour::Hang);

@@ -64,7 +64,11 @@ pub fn start(index: usize, shared: Arc<Shared>) -> std::io::Result<Worker> {
             Ok(runtime) => runtime,
             Err(error) => return tracing::error!(%error, index, "worker has no runtime"),
         };
-        runtime.block_on(run(Rc::new(Local::new(index, shared)), orders));
+        let local = Rc::new(Local::new(index, shared));
+        runtime.block_on(run(Rc::clone(&local), orders));
+        // With it go the requests that are still under way; their lines are the last.
+        drop(runtime);
+        local.hand_over(&mut local.log.borrow_mut());
     })?;
     Ok(Worker { commands, thread })
 }
@@ -377,7 +381,6 @@ async fn run(local: Rc<Local>, mut orders: mpsc::Receiver<Command>) {
             },
         }
     }
-    local.hand_over(&mut local.log.borrow_mut());
 }
 
 #[cfg(test)]

@@ -518,3 +518,31 @@ fn an_upgrade_to_http_2_is_not_passed_on() {
     check("Connection: upgrade\r\nUpgrade: h2o/2\r\n", true);
     plane.drain();
 }
+
+/// Answers one request with more than anybody reads, and says when it can send no more.
+fn more_than_is_read() -> (u16, mpsc::Receiver<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (stuck, is_stuck) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n").unwrap();
+        stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        while stream.write(&[7; 65536]).is_ok() {}
+        stuck.send(()).unwrap();
+        let _ = stream.read(&mut [0; 1]);
+    });
+    (port, is_stuck)
+}
+
+#[test]
+fn a_request_that_ends_with_its_worker_has_its_line_in_the_log() {
+    let (port, stuck) = more_than_is_read();
+    let plane = DataPlane::start(&one_pool(&[port], ""));
+    let mut client = Client::connect(plane.address);
+    client.send("GET / HTTP/1.1\r\nhost: a\r\nx-request-id: cut\r\n\r\n");
+    stuck.recv().unwrap();
+    let log = plane.abort();
+    assert_eq!(log.matches("\"request_id\":\"cut\"").count(), 1, "{log}");
+}

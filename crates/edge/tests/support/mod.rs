@@ -1,8 +1,9 @@
 //! One worker on a free port with a fixed picture: the data plane without keeper, probes or admin.
 
 use std::{
+    io::{self, Write},
     net::{SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -31,6 +32,22 @@ pub(crate) struct DataPlane {
     shared: Arc<Shared>,
     control: Control,
     worker: Worker,
+    log: Log,
+}
+
+/// The access log.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What adopts configs.
@@ -65,13 +82,14 @@ impl DataPlane {
     pub(crate) fn start_with(scratch: Scratch, pools_and_routes: &str) -> Self {
         let mut control = Control::default();
         let live = control.adopt(&scratch, pools_and_routes);
-        let (shared, hints) = Shared::new(live, 1, LogSink::start(64, std::io::sink()).unwrap());
+        let log = Log::default();
+        let (shared, hints) = Shared::new(live, 1, LogSink::start(64, log.clone()).unwrap());
         let worker = worker::start(0, Arc::clone(&shared)).unwrap();
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         socket.set_nonblocking(true).unwrap();
         let address = socket.local_addr().unwrap();
         worker.commands.blocking_send(Command::Listen { name: "web".into(), socket }).unwrap();
-        Self { address, suspects: hints, scratch, shared, control, worker }
+        Self { address, suspects: hints, scratch, shared, control, worker, log }
     }
 
     /// A reload.
@@ -93,6 +111,15 @@ impl DataPlane {
     /// The sum of one count over the accounts of all endpoints.
     pub(crate) fn accounts(&self, count: impl Fn(&Account) -> u64) -> u64 {
         self.shared.accounts[0].all().iter().map(|(_, account)| count(account)).sum()
+    }
+
+    /// Ends the worker as when `drain_timeout` has run out; gives its access log.
+    pub(crate) fn abort(self) -> String {
+        self.worker.commands.blocking_send(Command::Abort).unwrap();
+        self.worker.thread.join().unwrap();
+        assert!(self.shared.log.settle(Duration::from_secs(10)), "the log is written");
+        let log = self.log.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// Tells the worker to drain and waits for its end.
