@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    conn::{ClientConn, ClientIo},
+    conn::{ClientConn, ClientIo, Order, Phase},
     listen::BACKLOG,
     meters::{Cell as Count, Series},
     session,
@@ -24,6 +24,10 @@ const SURPLUS: u64 = 256;
 
 /// Pause after the kernel refused a socket for want of descriptors or memory.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// What was let in behind a closed door is looked at in turns of this length, so many times, until it asks.
+const LOOK: Duration = Duration::from_millis(1);
+const LOOKS: u32 = 1000;
 
 /// One listening socket of this worker.
 #[derive(Debug)]
@@ -67,11 +71,12 @@ pub async fn accept(
     let _ = door.settings(&local);
     loop {
         let accepted = tokio::select! {
-            accepted = socket.accept() => accepted,
+            biased;
             _ = &mut closed => break,
+            accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => admit(&local, &door, stream, peer, &open),
+            Ok((stream, peer)) => _ = admit(&local, &door, stream, peer, &open),
             Err(error) if is_exhaustion(&error) => {
                 tracing::warn!(%error, listener = %door.name.1, "cannot accept");
                 tokio::time::sleep(BREATH).await;
@@ -80,16 +85,41 @@ pub async fn accept(
             Err(_) => {}
         }
     }
-    // The queue itself is asked, not the reactor; and once, because clients go on coming as long as it is open.
-    let Ok(queue) = socket.into_std() else { return };
-    for _ in 0..BACKLOG {
-        let Ok((stream, peer)) = queue.accept() else { return };
-        if stream.set_nonblocking(true).is_ok()
-            && let Ok(stream) = TcpStream::from_std(stream)
-        {
-            admit(&local, &door, stream, peer, &open);
+    let late = empty(socket, |stream, peer| admit(&local, &door, stream, peer, &open));
+    drop((door, open));
+    see_off(late).await;
+}
+
+/// What waits in the queue. The queue itself is asked, not the reactor; and once, because clients go on coming as long
+/// as it is open.
+fn empty<T>(socket: TcpListener, mut admit: impl FnMut(TcpStream, SocketAddr) -> Option<T>) -> Vec<T> {
+    let Ok(queue) = socket.into_std() else { return Vec::new() };
+    let waiting = std::iter::from_fn(|| queue.accept().ok()).take(BACKLOG as usize);
+    waiting
+        .filter_map(|(stream, peer)| {
+            stream.set_nonblocking(true).ok()?;
+            admit(TcpStream::from_std(stream).ok()?, peer)
+        })
+        .collect()
+}
+
+/// Whoever was let in when the door was already closed has not been told to go with the others. Told at once, one whose
+/// first request is still on its way would be closed unheard; so each is told when it asks, and its answer says so.
+async fn see_off(mut late: Vec<Rc<ClientConn>>) {
+    for _ in 0..LOOKS {
+        late.retain(|conn| {
+            let silent = conn.phase.get() == Phase::Idle;
+            if !silent {
+                conn.order(Order::Graceful);
+            }
+            silent
+        });
+        if late.is_empty() {
+            return;
         }
+        tokio::time::sleep(LOOK).await;
     }
+    late.iter().for_each(|conn| conn.order(Order::Graceful));
 }
 
 fn is_exhaustion(error: &std::io::Error) -> bool {
@@ -98,24 +128,28 @@ fn is_exhaustion(error: &std::io::Error) -> bool {
 }
 
 /// Starts the task of one connection, unless there are far too many.
-fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, open: &Rc<Open>) {
-    let Some((wiring, position)) = door.settings(local) else { return };
-    let Some(listener) = wiring.config.listeners.get(position) else { return };
+fn admit(
+    local: &Rc<Local>,
+    door: &Door,
+    stream: TcpStream,
+    peer: SocketAddr,
+    open: &Rc<Open>,
+) -> Option<Rc<ClientConn>> {
+    let (wiring, position) = door.settings(local)?;
+    let listener = wiring.config.listeners.get(position)?;
     let (http1, http2) = (listener.http1, listener.http2);
     let tls = wiring.listener_tls.get(position).cloned().flatten();
     let view = local.view();
     let limits = view.wiring.config.limits;
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
     if now_open >= limit + SURPLUS.min(limit) {
-        return;
+        return None;
     }
     // Small answers must not wait for an acknowledgement; a socket that cannot be told so is already dead.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
+    stream.set_nodelay(true).ok()?;
     let conn = ClientConn::new(door.name.clone(), peer, now_open >= limit, local.clock());
     let guest = Guest::enter(&conn, open);
-    let local = Rc::clone(local);
+    let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
     tokio::task::spawn_local(async move {
         let _guest = guest;
         let opened = match tls {
@@ -135,6 +169,7 @@ fn admit(local: &Rc<Local>, door: &Door, stream: TcpStream, peer: SocketAddr, op
             None => {}
         }
     });
+    Some(admitted)
 }
 
 /// Plaintext that may be either: HTTP/2 by prior knowledge begins with its preface. `None` = told to close, or the

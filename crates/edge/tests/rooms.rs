@@ -20,7 +20,7 @@ use http::Request;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use support::{DataPlane, soon};
 use thalweg_core::Fault;
-use thalweg_edge::telemetry::{DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
+use thalweg_edge::telemetry::{CONNECTIONS, DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
 use thalweg_testkit::{Authority, Behaviour, Blackhole, Client, Endpoint, H2, Leaf, Scratch, server_config};
 
 /// Answers each connection's requests with `answer`, and reports what it received.
@@ -545,4 +545,29 @@ fn a_request_that_ends_with_its_worker_has_its_line_in_the_log() {
     stuck.recv().unwrap();
     let log = plane.abort();
     assert_eq!(log.matches("\"request_id\":\"cut\"").count(), 1, "{log}");
+}
+
+#[test]
+fn who_waits_at_a_door_that_closes_is_answered_once_and_told_so() {
+    let far = Endpoint::start("far");
+    far.behave(Behaviour::Slow(Duration::from_millis(300)));
+    let plane = DataPlane::start(&one_pool(&[far.addr().port()], ""));
+    for asks_first in [true, false] {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = Client::connect(socket.local_addr().unwrap());
+        let mut silent = Client::connect(socket.local_addr().unwrap());
+        if asks_first {
+            client.send(GET);
+        }
+        plane.close_behind(socket);
+        if !asks_first {
+            soon("it is let in", || plane.counted(&CONNECTIONS, &["web"]) == 2);
+            client.send(GET);
+        }
+        let reply = client.reply("GET").unwrap();
+        assert_eq!((reply.status, reply.header("connection")), (200, Some("close")), "{asks_first}");
+        assert!(client.ends(Duration::from_secs(10)), "{asks_first}");
+        assert!(silent.ends(Duration::from_secs(10)), "who never says a word is not waited for");
+    }
+    plane.drain();
 }

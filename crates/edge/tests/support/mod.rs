@@ -113,6 +113,16 @@ impl DataPlane {
         self.shared.accounts[0].all().iter().map(|(_, account)| count(account)).sum()
     }
 
+    /// Gives the worker one more socket, and closes the doors behind it before it has looked there.
+    pub(crate) fn close_behind(&self, socket: TcpListener) {
+        socket.set_nonblocking(true).unwrap();
+        let name: Arc<str> = "web".into();
+        let listen = Command::Listen { name: Arc::clone(&name), socket };
+        for command in [listen, Command::Unlisten { name }] {
+            self.worker.commands.blocking_send(command).unwrap();
+        }
+    }
+
     /// Ends the worker as when `drain_timeout` has run out; gives its access log.
     pub(crate) fn abort(self) -> String {
         self.worker.commands.blocking_send(Command::Abort).unwrap();
