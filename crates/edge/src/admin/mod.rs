@@ -22,7 +22,13 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, sync::Semaphore, task::spawn_local, time::sleep};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::spawn_local,
+    time::sleep,
+};
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
 pub use exposition::render;
@@ -39,6 +45,11 @@ const AT_ONCE: usize = 32;
 const ANSWER: Duration = Duration::from_secs(30);
 /// Longest time to a request's head, and longest silence between two requests.
 const HEAD: Duration = Duration::from_secs(30);
+
+/// A client that says nothing is asked this often, by its kernel, whether it is still there.
+const ASK: Duration = Duration::from_secs(15);
+/// One whose kernel has said nothing for this long is gone.
+const GONE: Duration = Duration::from_secs(60);
 
 /// Every answer's body.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -67,6 +78,7 @@ pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
                 continue;
             }
         };
+        look_after(&stream);
         let stack = stack.clone();
         let service = service_fn(move |request| {
             let answered = stack.clone().oneshot((peer, request));
@@ -82,6 +94,14 @@ pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
             drop(permit);
         });
     }
+}
+
+/// A follower of the events may be silent for days. One that vanished without a word must not keep its place.
+fn look_after(stream: &TcpStream) {
+    let socket = SockRef::from(stream);
+    // A socket that cannot be told so is already dead, which its first read finds out.
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(ASK).with_interval(ASK));
+    let _ = socket.set_tcp_user_timeout(Some(GONE));
 }
 
 fn shed(error: &BoxError) -> Response<Body> {
@@ -109,4 +129,24 @@ pub(crate) fn json_reply(status: StatusCode, body: &Value) -> Response<Body> {
 /// A refusal in JSON.
 pub(crate) fn refuse(status: StatusCode, error: &str, detail: &str) -> Response<Body> {
     json_reply(status, &json!({ "error": error, "detail": detail }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_asks_a_silent_client_whether_it_is_still_there() {
+        let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = door.accept().await.unwrap();
+        look_after(&stream);
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(
+            (socket.tcp_keepalive_time().unwrap(), socket.tcp_keepalive_interval().unwrap()),
+            (ASK, ASK)
+        );
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(GONE));
+    }
 }
