@@ -33,7 +33,7 @@ pub enum Verdict {
     Empty,
     /// Too few of its endpoints are available.
     Short,
-    /// Back, but its failback hold has not ended.
+    /// Back, but its failback hold has not ended, and another may take its load.
     Held,
     /// Weight 0, or (in panic) nobody answers there: called in only when nothing else is left.
     Reserve,
@@ -127,6 +127,7 @@ pub(crate) fn sieve(
             verdict,
         });
     }
+    end_idle_holds(route, &mut entries);
     // In panic, those that hardly answer serve last, after the reserve.
     let rank = |entry: &Entry| match entry.verdict {
         Verdict::Open => Some(0),
@@ -138,6 +139,31 @@ pub(crate) fn sieve(
     let best = entries.iter().filter_map(rank).min();
     let chosen = entries.iter().filter(|entry| best.is_some() && rank(entry) == best).copied().collect();
     Funnel { shares: Shares { stage, segments: divide(route, chosen, stage) }, entries }
+}
+
+/// A hold governs the return to a better tier or a nearer band, while somebody else serves. Without an open pool
+/// behind it that takes its whole load, a held pool is open: a dial counts for more than a hold. A hurt pool may wait
+/// for it nonetheless: it is available until it is short, and whoever returns may fall again.
+fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
+    let dial = |entry: &Entry| route.pools.get(entry.entry as usize).map_or(0, |member| member.dial);
+    let latency = |entry: &Entry| u64::from(entry.latency_us.unwrap_or(u32::MAX));
+    let nearer = |other: &Entry, held: &Entry| {
+        route.band.is_some_and(|band| latency(other) + micros(band.width) < latency(held))
+    };
+    let ahead = |other: &Entry, held: &Entry| {
+        other.tier < held.tier || (other.tier == held.tier && nearer(other, held))
+    };
+    let stands_in = |other: &Entry, held: &Entry| {
+        other.verdict == Verdict::Open && dial(other) == 100 && !ahead(other, held)
+    };
+    // One that is dialled to zero would relieve nobody.
+    let ends = |held: &Entry| {
+        held.verdict == Verdict::Held && dial(held) > 0 && !entries.iter().any(|other| stands_in(other, held))
+    };
+    let ended: Vec<u32> = entries.iter().filter(|entry| ends(entry)).map(|entry| entry.entry).collect();
+    for entry in entries.iter_mut().filter(|entry| ended.contains(&entry.entry)) {
+        entry.verdict = Verdict::Open;
+    }
 }
 
 /// The available share of a pool as the stage counts it, and whether that is too little.
@@ -369,6 +395,73 @@ mod tests {
         let held = [RoutePoolView { held: true, near: false }, RoutePoolView::default()];
         check(&failover(2), &[view(UP), view(UP)], &held, "1 100% failover");
         check(&failover(2), &[view(UP), view(DEAD)], &held, "0 100% balanced");
+    }
+
+    fn held(which: &[bool]) -> Vec<RoutePoolView> {
+        which.iter().map(|held| RoutePoolView { held: *held, near: false }).collect()
+    }
+
+    #[test]
+    fn a_hold_does_not_overrule_a_dial() {
+        let dialled = |dials: &[u8]| {
+            let mut route = failover(dials.len());
+            route.pools.iter_mut().zip(dials).for_each(|(member, dial)| member.dial = *dial);
+            route
+        };
+        let up = [view(UP); 3];
+        let second = held(&[false, true, false]);
+        check(&dialled(&[0, 100]), &up, &second, "1 100% spill");
+        check(&dialled(&[10, 100]), &up, &second, "0 10% balanced, 1 90% spill");
+        check(&dialled(&[0, 100, 100]), &up, &second, "2 100% spill");
+        check(&dialled(&[10, 100, 100]), &up, &second, "0 10% balanced, 2 90% spill");
+        check(&dialled(&[0, 100, 0]), &up, &second, "1 100% spill");
+        check(&dialled(&[0, 100, 50]), &up, &second, "1 100% spill");
+        check(&dialled(&[0, 100, 100]), &[view(UP), view(UP), view(DEAD)], &second, "1 100% spill");
+        let first = held(&[true, false, false]);
+        check(&dialled(&[100, 0]), &up, &first, "0 100% balanced");
+        check(&dialled(&[100, 50, 100]), &up, &first, "1 50% failover, 2 50% spill");
+        check(&dialled(&[0, 0]), &up, &first, "1 100% failover");
+        check(&dialled(&[0, 100, 0]), &up, &held(&[false, true, true]), "1 100% spill");
+    }
+
+    #[test]
+    fn a_hold_is_for_the_return_to_a_better_tier() {
+        let hurt = view((2, 1, 0));
+        let first = held(&[true, false]);
+        check(&failover(2), &[view(UP), hurt], &first, "1 100% failover");
+        let second = held(&[false, true]);
+        check(&failover(2), &[view(UP), view(UP)], &second, "0 100% balanced");
+        check(&failover(2), &[hurt, view(UP)], &second, "0 70% balanced, 1 30% spill");
+        let mut level = failover(2);
+        level.pools[1].tier = 0;
+        check(&level, &[view(UP), view(UP)], &second, "0 100% balanced");
+    }
+
+    #[test]
+    fn a_hold_is_for_the_return_to_a_nearer_band() {
+        let at = |ms: u32, of| PoolView { latency_us: Some(ms * 1000), ..view(of) };
+        let up = [at(10, UP), at(80, UP), at(120, UP)];
+        let check = |route: &Route, pools: &[PoolView], who: usize, expected: &str| {
+            let mut memory = held(&vec![false; pools.len()]);
+            (memory[0].near, memory[who].held) = (who != 0, true);
+            check(route, pools, &memory, expected);
+        };
+        let dialled = |dials: &[u8]| {
+            let mut route = latency(dials.len());
+            route.pools.iter_mut().zip(dials).for_each(|(member, dial)| member.dial = *dial);
+            route
+        };
+        let hurt = at(10, (2, 1, 0));
+        check(&dialled(&[100, 100, 100]), &up, 0, "1 100% nearest");
+        check(&dialled(&[100, 100]), &[hurt, at(80, UP)], 1, "0 70% nearest, 1 30% spill");
+        check(&dialled(&[100, 100, 100]), &[hurt, at(80, UP), at(120, UP)], 1, "0 70% nearest, 2 30% spill");
+        check(&dialled(&[100, 100]), &[at(10, UP), at(15, UP)], 1, "0 100% nearest");
+        check(&dialled(&[0, 100]), &up, 1, "1 100% spill");
+        check(&dialled(&[10, 100]), &up, 1, "0 10% nearest, 1 90% spill");
+        check(&dialled(&[0, 100, 100]), &up, 1, "2 100% spill");
+        check(&dialled(&[0, 100, 100]), &up, 2, "1 100% spill");
+        check(&dialled(&[10, 100, 100]), &up, 1, "0 10% nearest, 2 90% spill");
+        check(&dialled(&[100, 0]), &up, 0, "0 100% nearest");
     }
 
     #[test]

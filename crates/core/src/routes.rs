@@ -155,8 +155,12 @@ impl RouteState {
             self.members.iter().all(|member| pools.rounds.get(member.pool).copied().unwrap_or(false));
         let (lost, mut returned) = self.update_standings(route, pools, now);
         let mut moved = self.conclude(route, pools, now, &returned);
-        let called = self.call_in();
-        if !called.is_empty() {
+        // Each that is called in may move the band, and with it the turn of the next.
+        loop {
+            let called = self.call_in();
+            if called.is_empty() {
+                break;
+            }
             moved |= self.conclude(route, pools, now, &called);
             returned.extend(called);
         }
@@ -220,7 +224,7 @@ impl RouteState {
         (lost, returned)
     }
 
-    /// A held pool that serves because nothing else is available has returned: to send its clients away again, for
+    /// A held pool that serves because nobody else takes its load has returned: to send its clients away again, for
     /// the rest of the hold, would move them twice more for nothing.
     fn call_in(&mut self) -> Vec<usize> {
         let mut returned = Vec::new();

@@ -181,6 +181,45 @@ fn a_held_pool_serves_at_once_when_nothing_else_is_available_and_has_returned_th
 }
 
 #[test]
+fn a_hold_does_not_send_the_traffic_to_a_pool_that_is_dialled_away() {
+    for (mut route, near) in [(failover(2), false), (latency(2), true)] {
+        route.pools[0].dial = 0;
+        let mut at = world(&[1, 1], route.clone());
+        at.check("a++10 b++80", "b 100% spill");
+        at.check("b-- ~100", if near { "a 100% nearest" } else { "a 100% balanced" });
+        assert_eq!(told(&at.play("b++80")), ["b short false", "back b"]);
+        at.check("~60000", "b 100% spill");
+        assert_eq!(at.world.next_deadline(), None);
+        route.pools[0].dial = 10;
+        let mut at = world(&[1, 1], route);
+        let shares = if near { "a 10% nearest, b 90% spill" } else { "a 10% balanced, b 90% spill" };
+        at.check("a++10 b++80", shares);
+        at.check("b-- b++80", shares);
+    }
+}
+
+#[test]
+fn a_hold_waits_behind_a_pool_that_may_take_all_even_if_a_better_one_is_dialled_away() {
+    let mut route = failover(3);
+    route.pools[0].dial = 0;
+    let mut at = world(&[1, 1, 1], route);
+    at.check("a++ b++ c++ b-- b++", "c 100% spill");
+    at.check("~9999", "c 100% spill");
+    assert_eq!(told(&at.play("~1")), ["back b"]);
+    at.check("c-- c++", "b 100% spill");
+}
+
+#[test]
+fn one_that_is_called_in_may_call_in_the_next() {
+    let mut route = latency(4);
+    route.pools[0].dial = 10;
+    let mut at = world(&[1, 1, 1, 1], route);
+    at.check("a++20 b++15 c++60 d++100 b-- c-- b++15 c++60", "a 10% nearest, d 90% spill");
+    assert_eq!(told(&at.play("d--")), ["d short true", "near a+b", "d>b", "back b", "back c"]);
+    at.check("", "a 5% nearest, b 50% nearest, c 45% spill");
+}
+
+#[test]
 fn a_first_up_after_a_start_or_a_reload_is_no_return() {
     let mut at = world(&[1, 1], failover(2));
     at.check("b++", "b 100% failover");

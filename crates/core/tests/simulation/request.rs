@@ -164,25 +164,29 @@ impl Attempt<'_> {
         }
     }
 
-    /// Neither held nor of weight 0 while an open pool has a candidate.
+    /// Not of weight 0 while an open pool has a candidate, nor held while one that it must wait for has.
     fn is_in_turn(&self, chosen: &Seen, seen: &[Seen]) -> bool {
         let view = &self.snapshot.routes[self.route];
         let pools = &self.oracle.topology.routes[self.route].pools;
         if view.shares.stage != Stage::Up || self.tried.len() >= 2 {
             return true;
         }
-        let later = |pool: usize| {
-            let entry = pools.iter().zip(&view.pools).find(|(member, _)| member.pool == pool);
-            entry.is_some_and(|(member, memory)| member.weight == 0 || memory.held)
+        let member = |pool: usize| pools.iter().zip(&view.pools).find(|(member, _)| member.pool == pool);
+        let Some((own, memory)) = member(chosen.pool) else { return true };
+        let before = |pool: usize| {
+            member(pool).is_some_and(|(other, memory)| {
+                let open = other.weight > 0 && !memory.held;
+                open && (own.weight == 0 || self.oracle.stands_in(self.snapshot, self.route, own, other))
+            })
         };
         let open = seen.iter().any(|seen| {
             !seen.tried
                 && !seen.full
                 && seen.up == Availability::Up
                 && !self.oracle.tallies[seen.pool].short
-                && !later(seen.pool)
+                && before(seen.pool)
         });
-        !later(chosen.pool) || !open
+        (own.weight > 0 && !memory.held) || !open
     }
 
     fn leaves_pools(&self, chosen: &Seen, seen: &[Seen]) -> bool {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use thalweg_core::{Snapshot, Stage, Tick};
+use thalweg_core::{RoutePool, Snapshot, Stage, Tick};
 
 use crate::oracle::{Oracle, Verdict, must};
 
@@ -45,18 +45,21 @@ impl Oracle {
                 _ => {}
             }
         }
-        let is_open = |member: &&thalweg_core::RoutePool| {
-            !self.tallies[member.pool].short && member.weight > 0 && !held(self, member.pool)
-        };
-        if !route.pools.iter().any(|member| is_open(&member)) && view.shares.stage == Stage::Up {
+        if view.shares.stage == Stage::Up {
+            let waits = |member: &RoutePool| held(self, member.pool) && self.must_wait(new, nth, member);
+            let early = route.pools.iter().find(|member| waits(member) && has_share(member.pool));
+            must(early.is_none(), || format!("a held pool serves beside others: {early:?}"))?;
             for member in route.pools.iter().filter(|member| has_share(member.pool)) {
                 if held(self, member.pool) {
                     self.standings.remove(&name(member.pool));
                 }
             }
-        } else if view.shares.stage == Stage::Up {
-            let early = route.pools.iter().find(|m| held(self, m.pool) && has_share(m.pool));
-            must(early.is_none(), || format!("a held pool serves beside others: {early:?}"))?;
+            let left_out = |member: &&RoutePool| {
+                let wanted = member.weight > 0 && member.dial > 0 && held(self, member.pool);
+                wanted && !self.open(nth).any(|other| other.dial == 100)
+            };
+            let idle = route.pools.iter().find(left_out);
+            must(idle.is_none(), || format!("held, though nobody takes all: {idle:?}"))?;
         }
         for (member, memory) in route.pools.iter().zip(&view.pools) {
             let should = held(self, member.pool);
@@ -79,6 +82,33 @@ impl Oracle {
         must(view.first_round_done == self.rounds.contains(&route.name), || "first round".into())
     }
 
+    /// The pools of a route that are there: not short, no reserve, not held.
+    fn open(&self, nth: usize) -> impl Iterator<Item = &RoutePool> {
+        let route = &self.topology.routes[nth];
+        route.pools.iter().filter(|member| {
+            let key = (route.name.clone(), self.topology.pools[member.pool].name.clone());
+            let held = matches!(self.standings.get(&key), Some(Standing::Held(_)));
+            !self.tallies[member.pool].short && member.weight > 0 && !held
+        })
+    }
+
+    fn must_wait(&self, new: &Snapshot, nth: usize, held: &RoutePool) -> bool {
+        self.open(nth).any(|other| self.stands_in(new, nth, held, other))
+    }
+
+    /// A hold is for a return to a better place: somebody who is no better placed, and whom the operator lets take
+    /// everything, serves meanwhile. Whom the operator gives nothing has nothing to hurry for: anybody will do.
+    pub(crate) fn stands_in(&self, new: &Snapshot, nth: usize, held: &RoutePool, other: &RoutePool) -> bool {
+        let latency =
+            |member: &RoutePool| new.pools[member.pool].latency_us.map_or(u64::from(u32::MAX), u64::from);
+        let better = match self.topology.routes[nth].band {
+            _ if other.tier != held.tier => other.tier < held.tier,
+            Some(band) => latency(other) + (band.width.as_micros() as u64) < latency(held),
+            None => false,
+        };
+        held.dial == 0 || (other.dial == 100 && !better)
+    }
+
     /// A pool that is nearer, or farther, than it counts for is so for less than the dwell.
     pub(crate) fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
         let route = &self.topology.routes[nth];
@@ -87,7 +117,7 @@ impl Oracle {
             return Ok(());
         }
         let members = || route.pools.iter().zip(&new.routes[nth].pools);
-        let latency = |member: &thalweg_core::RoutePool, held: bool| {
+        let latency = |member: &RoutePool, held: bool| {
             let view = new.pools[member.pool];
             let open = !view.short && !held && member.weight > 0 && route.band.is_some();
             view.latency_us.filter(|_| open).map(f64::from)
