@@ -58,6 +58,8 @@ enum Standing {
     /// Free to serve whenever it can.
     #[default]
     Free,
+    /// Was serving when new addresses took the place of all that were known: nothing there is down yet.
+    Renewed,
     /// Was serving when it went down.
     Left,
     /// Up again since the tick.
@@ -101,7 +103,8 @@ impl RouteState {
         let member = |pool: usize| {
             let name = topology.pools.get(pool).map(|pool| &*pool.name);
             let known = name.and_then(|name| known.get(name)).copied().copied().unwrap_or_default();
-            let standing = if known.standing == Standing::Left { Standing::Free } else { known.standing };
+            let held = matches!(known.standing, Standing::Held(_));
+            let standing = if held { known.standing } else { Standing::Free };
             Member { pool, standing, ..known }
         };
         Self {
@@ -199,14 +202,21 @@ impl RouteState {
     }
 
     /// Who was left, who is back. Says which pools were lost and which returned. A pool without an enabled endpoint
-    /// was drained, not lost: its return waits for nothing.
+    /// was drained, not lost: its return waits for nothing. Nor was one lost whose endpoints are all unproven, before
+    /// they are all refuted.
     fn update_standings(&mut self, route: &Route, pools: Pools<'_>, now: Tick) -> (Vec<usize>, Vec<usize>) {
         let (mut lost, mut returned) = (Vec::new(), Vec::new());
         for member in &mut self.members {
             let view = pools.view(member.pool);
             let served = self.shares.stage == Stage::Up && serves(&self.shares, member.pool);
             member.standing = match member.standing {
-                Standing::Free if view.short && view.enabled > 0 && served => {
+                Standing::Free if view.short && view.enabled > view.unproven && served => {
+                    lost.push(member.pool);
+                    Standing::Left
+                }
+                Standing::Free if view.short && view.enabled > 0 && served => Standing::Renewed,
+                Standing::Renewed if !view.short || view.enabled == 0 => Standing::Free,
+                Standing::Renewed if view.unproven == 0 => {
                     lost.push(member.pool);
                     Standing::Left
                 }

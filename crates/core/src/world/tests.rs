@@ -79,6 +79,12 @@ impl Theatre {
         log
     }
 
+    /// What the name of pool a, `app.test`, stands for now.
+    fn resolved(&mut self, addresses: &[&str]) -> Vec<Change> {
+        let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+        self.world.apply(Event::Resolved { host: "app.test".into(), addresses }, self.now).log
+    }
+
     pub(super) fn ids(&self, who: &str) -> Vec<EndpointId> {
         let (name, nth) = who.split_at(1);
         let members: Vec<EndpointId> = self
@@ -417,6 +423,49 @@ fn names_bring_endpoints_and_take_them_away() {
     assert_eq!(resolved(&mut at, "other.test", &["10.0.0.8"]).log, [], "nobody uses it");
     resolved(&mut at, "app.test", &[]);
     assert_eq!(up(&mut at), (1, 1, true));
+}
+
+/// Pool a is a name that was just asked for, pool b an address; a serves.
+fn renamed() -> Theatre {
+    let mut at = Theatre { world: World::default(), now: Tick(0), generation: 0 };
+    at.adopt(Topology {
+        pools: vec![pool("a", &["app.test"]), pool("b", &["10.1.0.1"])],
+        routes: vec![failover(2)],
+    });
+    at.resolved(&["10.0.0.1"]);
+    at.check("a++ b++", "a 100% balanced");
+    at
+}
+
+#[test]
+fn a_name_that_moves_is_no_failover_and_its_return_no_failback() {
+    let mut at = renamed();
+    assert_eq!(told(&at.resolved(&["10.0.0.2"])), [""; 0]);
+    at.check("", "b 100% failover");
+    assert_eq!(told(&at.play("a++")), ["a short false"]);
+    at.check("", "a 100% balanced");
+    assert_eq!(told(&at.resolved(&["10.0.0.3", "10.0.0.4"])), [""; 0]);
+    assert_eq!(told(&at.play("a1-- a2++")), ["a short false"], "one of the two is enough");
+    at.check("", "a 70% balanced, b 30% spill");
+}
+
+#[test]
+fn a_name_that_moves_to_the_dead_is_a_failover_once_they_are_known_to_be() {
+    let mut at = renamed();
+    assert_eq!(told(&at.resolved(&["10.0.0.2", "10.0.0.3"])), [""; 0]);
+    assert_eq!(told(&at.play("a1--")), [""; 0]);
+    assert_eq!(told(&at.play("a2--")), ["a>b"]);
+    at.check("a++ ~9999", "b 100% failover");
+    assert_eq!(told(&at.play("~1")), ["back a"]);
+}
+
+#[test]
+fn a_name_that_keeps_only_its_dead_is_a_failover_at_once() {
+    let mut at = renamed();
+    at.resolved(&["10.0.0.1", "10.0.0.2"]);
+    at.check("a2--", "a 70% balanced, b 30% spill");
+    assert_eq!(told(&at.resolved(&["10.0.0.2", "10.0.0.3"])), ["a short true", "a>b"]);
+    at.check("a2++", "b 100% failover");
 }
 
 #[test]

@@ -6,9 +6,10 @@ use thalweg_core::{RoutePool, Snapshot, Stage, Tick};
 
 use crate::oracle::{Oracle, Verdict, must};
 
-/// A pool that a route has left because it was down.
+/// A pool that a route has left because it was down, or because nobody there is proven.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Standing {
+    Unproven,
     Left,
     Held(Tick),
 }
@@ -24,7 +25,10 @@ impl Oracle {
             let served = self.served.get(nth).is_some_and(|served| served.contains(&member.pool));
             let was = self.standings.remove(&name(member.pool));
             let is = match was {
-                None if tally.short && tally.enabled > 0 && served => Some(Standing::Left),
+                None if tally.short && tally.enabled > tally.unproven && served => Some(Standing::Left),
+                None if tally.short && tally.enabled > 0 && served => Some(Standing::Unproven),
+                Some(Standing::Unproven) if !tally.short || tally.enabled == 0 => None,
+                Some(Standing::Unproven) if tally.unproven == 0 => Some(Standing::Left),
                 Some(Standing::Held(_)) if tally.short => Some(Standing::Left),
                 Some(Standing::Left) if !tally.short => Some(Standing::Held(now)),
                 same => same,
