@@ -235,6 +235,24 @@ fn an_endpoint_behind_tls_must_prove_its_name_to_a_private_authority() {
 }
 
 #[test]
+fn an_authority_that_is_added_to_the_systems_is_trusted_after_a_reload() {
+    let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
+    let endpoint = Endpoint::start_tls("a", server_config(&ours.leaf(&["api.test"])));
+    let conf = Conf::new().file("system/roots.pem", &theirs.pem).env("SSL_CERT_FILE", "system/roots.pem");
+    let edge = towards(&endpoint, "sni = \"api.test\"", conf);
+    assert_ours(&get(edge.web(), "/"), 502, "connect_failed");
+    let reloads = |result| edge.metric("thalweg_config_reloads_total", &[("result", result)]);
+    let before = reloads("applied");
+    edge.scratch().write("system/roots.pem", format!("{}{}", theirs.pem, ours.pem));
+    assert_eq!(edge.reload().status, 200);
+    assert_eq!((reloads("applied"), reloads("unchanged")), (before + 1.0, 0.0));
+    edge.until_up(1);
+    assert_eq!(get(edge.web(), "/").status, 200);
+    assert_eq!(edge.reload().status, 200);
+    assert_eq!((reloads("applied"), reloads("unchanged")), (before + 1.0, 1.0), "equal roots");
+}
+
+#[test]
 fn a_plain_endpoint_where_tls_is_meant_is_a_connect_failure() {
     let ours = Authority::new("ours");
     let endpoint = Endpoint::start("plain");

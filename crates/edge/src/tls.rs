@@ -38,10 +38,14 @@ pub struct Forge {
     servers: BTreeMap<ServerRecipe, (Arc<ServerConfig>, Vec<InUse>)>,
     clients: BTreeMap<ClientRecipe, Arc<ClientConfig>>,
     tickets: Option<Arc<dyn ProducesTickets>>,
-    roots: Option<Arc<RootCertStore>>,
     /// What this round has read.
     material: Material,
+    /// The system's roots, if this round has needed them.
+    system: Option<Roots>,
 }
+
+/// Certificates of authorities in DER, in order.
+type Roots = Arc<[Vec<u8>]>;
 
 /// A chain and its key as they stand in their files.
 type Pair = (Arc<[u8]>, Arc<[u8]>);
@@ -60,16 +64,24 @@ struct ServerRecipe {
 struct ClientRecipe {
     verify: bool,
     ca: Option<Arc<[u8]>>,
+    /// The system's roots, where they are what is trusted.
+    system: Option<Roots>,
 }
 
 impl Forge {
     /// A forge for the next round: it remembers the configs of this one, but reads every file anew.
     #[must_use]
     pub fn next(&self) -> Self {
-        Self { material: Material::new(), ..self.clone() }
+        Self { material: Material::new(), system: None, ..self.clone() }
     }
 
-    /// What this round has read.
+    /// Has read the same as `other`: the files, and the system's roots where they were needed.
+    #[must_use]
+    pub fn has_read_as(&self, other: &Self) -> bool {
+        self.material == other.material && self.system == other.system
+    }
+
+    /// The files that this round has read.
     #[must_use]
     pub fn material(&self) -> &Material {
         &self.material
@@ -144,17 +156,18 @@ impl Forge {
     /// TLS towards an endpoint.
     ///
     /// # Errors
-    /// When its CA file is not what it should be, or the system has no roots.
+    /// When its CA file is not what it should be.
     pub fn client(&mut self, tls: &EndpointTls) -> Result<Arc<ClientConfig>, ConfigError> {
         let ca = tls.ca.as_ref().map(|ca| self.read(ca)).transpose()?;
-        let recipe = ClientRecipe { verify: tls.verify, ca };
+        let system = (tls.verify && ca.is_none()).then(|| self.system());
+        let recipe = ClientRecipe { verify: tls.verify, ca, system };
         if let Some(made) = self.clients.get(&recipe) {
             return Ok(Arc::clone(made));
         }
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| trouble(tls.ca.as_ref(), &error.to_string()))?;
         let builder = if tls.verify {
-            builder.with_root_certificates(self.roots(tls.ca.as_ref(), recipe.ca.as_deref())?)
+            builder.with_root_certificates(roots(tls.ca.as_ref(), &recipe)?)
         } else {
             let algorithms = provider().signature_verification_algorithms;
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
@@ -166,36 +179,15 @@ impl Forge {
         Ok(made)
     }
 
-    fn roots(
-        &mut self,
-        place: Option<&Placed<PathBuf>>,
-        ca: Option<&[u8]>,
-    ) -> Result<Arc<RootCertStore>, ConfigError> {
-        if let Some(pem) = ca {
-            let mut roots = RootCertStore::empty();
-            for certificate in CertificateDer::pem_slice_iter(pem) {
-                let certificate =
-                    certificate.map_err(|error| trouble(place, &format!("is no PEM: {error}")))?;
-                roots.add(certificate).map_err(|error| {
-                    trouble(place, &format!("holds a CA certificate that is none: {error}"))
-                })?;
-            }
-            return match roots.is_empty() {
-                true => Err(trouble(place, "holds no CA certificate")),
-                false => Ok(Arc::new(roots)),
-            };
-        }
-        if let Some(roots) = &self.roots {
-            return Ok(Arc::clone(roots));
-        }
-        let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
-            tracing::warn!("this system has no root certificates: TLS endpoints without `ca` will fail");
-        }
-        let roots = Arc::new(roots);
-        self.roots = Some(Arc::clone(&roots));
-        Ok(roots)
+    /// The system's roots, read once per round: whoever adds one there reloads and need not restart.
+    fn system(&mut self) -> Roots {
+        let load = || {
+            let found = rustls_native_certs::load_native_certs().certs;
+            let mut ders: Vec<Vec<u8>> = found.iter().map(|certificate| certificate.to_vec()).collect();
+            ders.sort_unstable();
+            ders.into()
+        };
+        Arc::clone(self.system.get_or_insert_with(load))
     }
 
     fn read(&mut self, file: &Placed<PathBuf>) -> Result<Arc<[u8]>, ConfigError> {
@@ -209,6 +201,25 @@ impl Forge {
         self.material.insert(file.value.clone(), Arc::clone(&content));
         Ok(content)
     }
+}
+
+/// Whom a client config trusts.
+fn roots(place: Option<&Placed<PathBuf>>, recipe: &ClientRecipe) -> Result<RootCertStore, ConfigError> {
+    let mut roots = RootCertStore::empty();
+    let Some(pem) = &recipe.ca else {
+        let system = recipe.system.iter().flat_map(|ders| ders.iter());
+        roots.add_parsable_certificates(system.map(|der| CertificateDer::from(der.as_slice())));
+        if roots.is_empty() {
+            tracing::warn!("this system has no root certificates: TLS endpoints without `ca` will fail");
+        }
+        return Ok(roots);
+    };
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|error| trouble(place, &format!("is no PEM: {error}")))?;
+        let added = roots.add(certificate);
+        added.map_err(|error| trouble(place, &format!("holds a CA certificate that is none: {error}")))?;
+    }
+    if roots.is_empty() { Err(trouble(place, "holds no CA certificate")) } else { Ok(roots) }
 }
 
 /// Keys with their chains, each pair checked.
@@ -354,5 +365,28 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
         self.0.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_roots_of_the_system_make_the_same_config_again_and_others_another() {
+        let settings = EndpointTls { sni: "a.test".into(), ca: None, verify: true };
+        let blind = EndpointTls { verify: false, ..settings.clone() };
+        let round = |before: &Forge, roots: &[&'static [u8]]| {
+            let mut forge = before.next();
+            assert!(forge.client(&blind).is_ok() && forge.system.is_none(), "read without need");
+            forge.system = Some(roots.iter().map(|der| der.to_vec()).collect());
+            let made = forge.client(&settings).unwrap();
+            (forge, made)
+        };
+        let (first, before) = round(&Forge::default(), &[b"a"]);
+        let (same, again) = round(&first, &[b"a"]);
+        assert!(same.has_read_as(&first) && Arc::ptr_eq(&before, &again));
+        let (other, after) = round(&same, &[b"a", b"b"]);
+        assert!(!other.has_read_as(&same) && !Arc::ptr_eq(&before, &after));
     }
 }

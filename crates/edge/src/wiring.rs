@@ -26,7 +26,7 @@ impl Prepared {
     /// Says the same as `other`, certificates included.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        self.wiring.config.hash == other.wiring.config.hash && self.forge.material() == other.forge.material()
+        self.wiring.config.hash == other.wiring.config.hash && self.forge.has_read_as(&other.forge)
     }
 }
 
