@@ -126,7 +126,7 @@ async fn talk(
             Order::Park => {}
             Order::Graceful => {
                 // A request that is already in the socket is still answered.
-                if let Poll::Ready(done) = http.poll_without_shutdown(cx) {
+                if let Poll::Ready(done) = conn.polled(|| http.poll_without_shutdown(cx)) {
                     return Poll::Ready(End::Done(done));
                 }
                 Pin::new(&mut http).graceful_shutdown();
@@ -135,7 +135,7 @@ async fn talk(
             Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
             Order::Kill => return Poll::Ready(End::Kill),
         }
-        http.poll_without_shutdown(cx).map(End::Done)
+        conn.polled(|| http.poll_without_shutdown(cx)).map(End::Done)
     })
     .await;
     let parts = http.into_parts();

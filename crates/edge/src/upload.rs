@@ -65,7 +65,9 @@ impl Upload {
     #[must_use]
     pub fn new(body: Incoming, bounds: Bounds, vigil: Rc<Vigil>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
         let none = body.is_end_stream();
-        vigil.conn().uploading.set(!none);
+        if !none {
+            vigil.conn().upload_begins();
+        }
         Rc::new(Self {
             ended: Cell::new(none.then(|| clock.get())),
             body: RefCell::new((!none).then_some(body)),
@@ -126,7 +128,7 @@ impl Upload {
 
     /// From here on the endpoint is waited for, not the client.
     fn end(&self) {
-        self.vigil.conn().uploading.set(false);
+        self.vigil.conn().upload_ends(true);
         self.ended.set(Some(self.clock.get()));
         if !self.answered.get() {
             self.vigil.until(self.clock.get().after(self.patience.get()));
@@ -172,6 +174,14 @@ impl Upload {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.ended.get().is_none() {
+            self.vigil.conn().upload_ends(false);
         }
     }
 }

@@ -382,3 +382,140 @@ fn a_connection_begun_under_other_tls_settings_carries_no_further_request() {
     }
     plane.drain();
 }
+
+/// Answers each head with `answer`, whatever else comes, and reports all that it received, by connection.
+fn answers_heads(answer: &'static str) -> (u16, mpsc::Receiver<(usize, String)>) {
+    answers_each("x-forwarded-for: ", answer)
+}
+
+/// The same, at this text.
+fn answers_each(what: &'static str, answer: &'static str) -> (u16, mpsc::Receiver<(usize, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        for (nth, stream) in listener.incoming().enumerate() {
+            let (mut stream, seen) = (stream.unwrap(), seen.clone());
+            std::thread::spawn(move || {
+                let mut buffer = [0; 65536];
+                while let Ok(n @ 1..) = stream.read(&mut buffer) {
+                    let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                    let due = text.matches(what).count();
+                    let _ = seen.send((nth, text));
+                    for _ in 0..due {
+                        let _ = stream.write_all(answer.as_bytes());
+                    }
+                }
+            });
+        }
+    });
+    (port, received)
+}
+
+/// A client that waits at most ten seconds for anything.
+fn connect(plane: &DataPlane) -> TcpStream {
+    let stream = TcpStream::connect(plane.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+/// Reads one head (and the body of two bytes that [`OK`] has, if it is that).
+fn head(client: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        let mut byte = [0; 1];
+        client.read_exact(&mut byte).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&text)));
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// Nothing comes, and nothing ends, for so long.
+fn hears_nothing(client: &TcpStream, span: Duration) {
+    client.set_read_timeout(Some(span)).unwrap();
+    let heard = (&*client).read(&mut [0; 1]).map_err(|error| error.kind());
+    assert_eq!(heard, Err(std::io::ErrorKind::WouldBlock));
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+}
+
+const NO: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+
+#[test]
+fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
+    let (port, seen) = answers_heads(NO);
+    let limits = "[limits]\nheader_timeout = \"500ms\"\n";
+    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[port], "")));
+    let inner = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
+    // How much of the upload comes right behind the answer.
+    for early in [0, 1000] {
+        let before = plane.counted(&REQUESTS, &[]);
+        let mut client = connect(&plane);
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 401 "));
+        client.write_all(&vec![b'x'; early]).unwrap();
+        // Longer than an idle connection keeps its buffers, and than a head may take.
+        hears_nothing(&client, Duration::from_millis(900));
+        client.write_all(inner.as_bytes()).unwrap();
+        hears_nothing(&client, Duration::from_millis(100));
+        client.write_all(&vec![b'x'; 5000 - early - inner.len()]).unwrap();
+        client.write_all(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 401 "), "the connection goes on");
+        soon("both are counted", || plane.counted(&REQUESTS, &[]) == before + 2);
+        // At rest again: a head that stands still is told so.
+        client.write_all(b"GET").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 408 "));
+        assert_eq!(plane.counted(&REQUESTS, &[]), before + 3);
+    }
+    let seen: Vec<String> = seen.try_iter().map(|(_, text)| text).collect();
+    let ours =
+        |target: &str| seen.iter().filter(|text| text.starts_with(target) && text.contains("via:")).count();
+    assert_eq!((ours("POST / "), ours("GET /next "), ours("")), (2, 2, 4), "{seen:?}");
+    let mut client = connect(&plane);
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n").unwrap();
+    assert!(head(&mut client).starts_with("HTTP/1.1 401 "));
+    let address = plane.address;
+    let rest = std::thread::spawn(move || {
+        soon("the worker drains", || TcpStream::connect(address).is_err());
+        client.write_all(b"hello").unwrap();
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "closed after the upload");
+    });
+    plane.drain();
+    rest.join().unwrap();
+}
+
+#[test]
+fn an_upload_that_was_answered_early_holds_its_connection_no_longer_than_idle() {
+    let (port, _seen) = answers_heads(NO);
+    let plane = DataPlane::start(&one_pool(&[port], "timeouts = { idle = \"1s\" }"));
+    let early = || {
+        let mut client = connect(&plane);
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\nabc").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 401 "));
+        client
+    };
+    let (mut silent, mut leaving, moving) = (early(), early(), early());
+    leaving.shutdown(std::net::Shutdown::Write).unwrap();
+    for client in [&mut leaving, &mut silent] {
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "closed");
+    }
+    assert_eq!(plane.counted(&REQUESTS, &[]), 3);
+    drop(moving);
+    plane.drain();
+}
+
+#[test]
+fn a_small_upload_that_nobody_took_costs_the_connection_nothing() {
+    let limits = "[limits]\nheader_timeout = \"500ms\"\n";
+    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[free_port()], "")));
+    let mut client = connect(&plane);
+    for upload in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
+    {
+        write!(client, "POST / HTTP/1.1\r\nHost: a\r\n{upload}").unwrap();
+        let answer = head(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        let length = answer.split_once("content-length: ").unwrap().1.split_once('\r').unwrap().0;
+        client.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+        hears_nothing(&client, Duration::from_millis(900));
+    }
+    plane.drain();
+}
