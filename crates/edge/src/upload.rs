@@ -64,7 +64,7 @@ impl Upload {
     /// An upload that starts now.
     #[must_use]
     pub fn new(body: Incoming, bounds: Bounds, vigil: Rc<Vigil>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
-        let none = body.is_end_stream();
+        let none = nothing_follows(&body);
         if !none {
             vigil.conn().upload_begins();
         }
@@ -168,7 +168,8 @@ impl Upload {
                     // Trailers are not kept: an upload that has them is sent once.
                     None => self.replayable.set(false),
                 }
-                if body.is_end_stream() {
+                // After trailers nothing comes, whatever a body says that cannot know its length.
+                if frame.is_trailers() || nothing_follows(body) {
                     *slot = None;
                     self.end();
                 }
@@ -176,6 +177,12 @@ impl Upload {
             }
         }
     }
+}
+
+/// The last byte has been read. Nobody polls for more: what an HTTP/2 stream ends with, an empty frame of its own, may
+/// come late, and h2 holds the body to its announced length.
+fn nothing_follows(body: &Incoming) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 impl Drop for Upload {

@@ -519,3 +519,157 @@ fn a_small_upload_that_nobody_took_costs_the_connection_nothing() {
     }
     plane.drain();
 }
+
+#[test]
+fn a_request_that_was_sent_whole_is_waited_for_however_its_upload_ended() {
+    let (hangs, seen) = answers_heads("");
+    let route = "timeouts = { first_byte = \"300ms\", idle = \"20s\" }";
+    let plane = DataPlane::start(&format!("{H2C}{}", one_pool(&[hangs], route)));
+    let started = std::time::Instant::now();
+    for upload in [
+        "Content-Length: 3\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n",
+    ] {
+        let mut client = connect(&plane);
+        write!(client, "POST / HTTP/1.1\r\nHost: a\r\n{upload}").unwrap();
+        let answer = head(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{upload}: {answer}");
+    }
+    for (length, data) in [("5", &[&b"hello"[..], b""][..]), ("5", &[b"hello"]), ("0", &[b""])] {
+        let mut client = H2c::connect(&plane);
+        client.post(1, length, data);
+        assert_eq!(client.status(1), "504", "{length} {data:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10));
+    drop(seen);
+    plane.drain();
+}
+
+#[test]
+fn a_connection_is_kept_however_the_upload_on_it_ended() {
+    let check = |last: &'static str, ask: &dyn Fn(&DataPlane)| {
+        let (port, seen) = answers_each(last, OK);
+        let plane = DataPlane::start(&format!("{H2C}{}", one_pool(&[port], "")));
+        ask(&plane);
+        let seen: Vec<(usize, String)> = seen.try_iter().collect();
+        let all: String = seen.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!((all.matches("POST / ").count(), all.matches(last).count()), (2, 2), "{all}");
+        assert!(seen.iter().all(|(connection, _)| *connection == 0), "on one connection: {seen:?}");
+        plane.drain();
+    };
+    check("hello", &|plane| {
+        let mut client = H2c::connect(plane);
+        for stream in [1, 3] {
+            client.post(stream, "5", &[b"hello", b""]);
+            assert_eq!(client.status(stream), "200");
+        }
+    });
+    check("x-sum: 1", &|plane| {
+        let mut client = connect(plane);
+        let upload =
+            "Transfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n";
+        for _ in 0..2 {
+            write!(client, "POST / HTTP/1.1\r\nHost: a\r\n{upload}").unwrap();
+            assert!(head(&mut client).starts_with("HTTP/1.1 200 "));
+            client.read_exact(&mut [0; 2]).unwrap();
+        }
+    });
+}
+
+/// The listener speaks HTTP/2, too.
+const H2C: &str = "protocols = [\"http/1.1\", \"h2c\"]\n";
+
+/// An HTTP/2 client that says exactly what it is told, and never gives flow control back.
+struct H2c(TcpStream);
+
+impl H2c {
+    fn connect(plane: &DataPlane) -> Self {
+        let mut client = Self(connect(plane));
+        client.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        client.send(4, 0, 0, &[]);
+        client
+    }
+
+    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.0.write_all(&frame).unwrap();
+    }
+
+    /// A head; its fields are literals without indexing (RFC 7541 section 6.2.2).
+    fn head(&mut self, stream: u32, ends: bool, fields: &[(&str, &str)]) {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            for text in [name, value] {
+                block.extend((text == name).then_some(0));
+                block.push(u8::try_from(text.len()).unwrap());
+                block.extend(text.as_bytes());
+            }
+        }
+        self.send(1, 4 | u8::from(ends), stream, &block);
+    }
+
+    /// The pieces as one DATA frame each, the last of which ends the stream.
+    fn post(&mut self, stream: u32, length: &str, pieces: &[&[u8]]) {
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/"),
+            ("content-length", length),
+        ];
+        self.head(stream, false, &fields);
+        for (nth, piece) in pieces.iter().enumerate() {
+            // So that it is not there yet when what came before is looked at.
+            std::thread::sleep(Duration::from_millis(30));
+            self.send(0, u8::from(nth + 1 == pieces.len()), stream, piece);
+        }
+    }
+
+    /// The next frame: type, stream, payload.
+    fn frame(&mut self) -> (u8, u32, Vec<u8>) {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).unwrap();
+        let [a, b, c, kind, _, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.0.read_exact(&mut payload).unwrap();
+        (kind, u32::from_be_bytes(stream), payload)
+    }
+
+    /// The status on a stream: its field comes first, from the static table or with its digits.
+    fn status(&mut self, stream: u32) -> String {
+        loop {
+            let (kind, on, block) = self.frame();
+            assert_ne!((kind, on), (3, stream), "reset");
+            if (kind, on) == (1, stream) {
+                return match block[0] {
+                    0x88 => "200".to_owned(),
+                    0x8d => "404".to_owned(),
+                    0x8e => "500".to_owned(),
+                    // A literal under the name ":status", perhaps in Huffman's code: three digits are two bytes then.
+                    _ if block[1] & 0x80 == 0 => String::from_utf8_lossy(&block[2..5]).into_owned(),
+                    _ => huffman_digits(&block[2..2 + usize::from(block[1] & 0x7f)]),
+                };
+            }
+        }
+    }
+}
+
+/// Digits in the code of RFC 7541, appendix B: "0" to "2" have five bits, the others six.
+fn huffman_digits(bytes: &[u8]) -> String {
+    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    let (mut rest, mut text) = (bits.as_str(), String::new());
+    while rest.len() >= 5 && text.len() < 3 {
+        let five = u8::from_str_radix(&rest[..5], 2).unwrap();
+        let (digit, length) = match five {
+            0..=2 => (five, 5),
+            _ => (u8::from_str_radix(&rest[..6], 2).unwrap() - 0b01_1001 + 3, 6),
+        };
+        text.push(char::from(b'0' + digit));
+        rest = &rest[length..];
+    }
+    text
+}
