@@ -63,12 +63,13 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
         // Boxed, so that a silent connection's task does not hold room for it.
         let (ended, parts_io, rest) = Box::pin(talk(&local, &conn, io, limits)).await;
         io = parts_io;
+        // Left where it is, it would hold its connection and its connection it: its account ends with it.
+        let upgrade = conn.upgrade.borrow_mut().take();
         match ended {
             End::Park => io.rewind(rest),
             End::Kill => return,
             End::Refuse(failure) => return Box::pin(refuse(&local, &conn, io, failure)).await,
             End::Done(result) => {
-                let upgrade = conn.upgrade.borrow_mut().take();
                 if let Some(end) = upgrade {
                     return Box::pin(tunnel::pass_through(io, rest, end, &conn)).await;
                 }

@@ -673,3 +673,29 @@ fn huffman_digits(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[test]
+fn an_upgrade_whose_upload_never_ends_is_settled_when_its_client_is_done_with_it() {
+    let (port, seen) =
+        answers_heads("HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n");
+    let plane = DataPlane::start(&one_pool(&[port], "timeouts = { idle = \"1s\" }"));
+    for leaves in [true, false] {
+        let before = plane.counted(&REQUESTS, &[]);
+        let mut client = connect(&plane);
+        client
+            .write_all(
+                b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\nContent-Length: 10\r\n\r\nabc",
+            )
+            .unwrap();
+        seen.recv().unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 101 "));
+        assert_eq!(plane.counted(&IN_FLIGHT, &[]), 1);
+        if leaves {
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        soon("it is settled", || plane.counted(&REQUESTS, &["client_gone"]) == before + 1);
+        soon("its place is free", || plane.counted(&IN_FLIGHT, &[]) == 0);
+        assert_eq!(plane.accounts(|account| account.in_flight.get()), 0);
+    }
+    plane.drain();
+}
