@@ -78,7 +78,7 @@ pub struct ClientConn {
     pub parked: Cell<bool>,
     /// The client has closed its sending side while it waits for an answer.
     pub ended: Cell<bool>,
-    /// Its client may still be sending when we close.
+    /// The last request's upload has not been read to its end: its client may still be sending when we close.
     pub lingers: Cell<bool>,
     /// Bytes of a head's first line so far; `None` = it has ended.
     first_line: Cell<Option<usize>>,
@@ -190,7 +190,9 @@ impl ClientConn {
             return;
         }
         self.uploads.set(self.uploads.get().saturating_sub(1));
-        if !end {
+        if end {
+            self.lingers.set(false);
+        } else {
             self.rest.set(true);
             self.order(Order::None);
         }
@@ -203,6 +205,12 @@ impl ClientConn {
     #[must_use]
     pub fn uploading(&self) -> bool {
         self.uploads.get() > 0
+    }
+
+    /// HTTP has ended: what still comes has no lines, and an end is an end.
+    pub fn closes(&self) {
+        self.first_line_limit.set(usize::MAX);
+        self.flushed.set(true);
     }
 
     fn be_idle(&self) {

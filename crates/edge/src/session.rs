@@ -26,6 +26,7 @@ use crate::{
     forward,
     settle::Ledger,
     tunnel,
+    upload::nothing_follows,
     worker::Local,
 };
 
@@ -76,7 +77,8 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
                 if let Some(failure) = result.as_ref().err().and_then(bare_answer) {
                     account(&local, &conn, failure, local.fresh_id(), 0);
                 }
-                return Box::pin(close(io, result.is_err() || conn.lingers.get())).await;
+                let linger = result.is_err() || conn.lingers.get() || !rest.is_empty();
+                return Box::pin(close(&conn, io, linger)).await;
             }
         }
     }
@@ -109,7 +111,10 @@ async fn talk(
     io: ClientIo,
     limits: Limits,
 ) -> (End, ClientIo, Bytes) {
-    let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(local, conn, request));
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        conn.lingers.set(!nothing_follows(request.body()));
+        forward::serve(local, conn, request)
+    });
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
@@ -206,11 +211,12 @@ async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, fail
     let (answer, body_bytes) = answer::raw(failure, &id);
     account(local, conn, failure, id, body_bytes);
     let _ = io.write_all(&answer).await;
-    close(io, true).await;
+    close(conn, io, true).await;
 }
 
 /// Closes our side, then waits briefly for the client's if it may still be sending.
-async fn close(mut io: ClientIo, linger: bool) {
+async fn close(conn: &ClientConn, mut io: ClientIo, linger: bool) {
+    conn.closes();
     if io.shutdown().await.is_err() || !linger {
         return;
     }

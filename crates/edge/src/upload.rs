@@ -181,7 +181,8 @@ impl Upload {
 
 /// The last byte has been read. Nobody polls for more: what an HTTP/2 stream ends with, an empty frame of its own, may
 /// come late, and h2 holds the body to its announced length.
-fn nothing_follows(body: &Incoming) -> bool {
+#[must_use]
+pub fn nothing_follows(body: &Incoming) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 

@@ -699,3 +699,25 @@ fn an_upgrade_whose_upload_never_ends_is_settled_when_its_client_is_done_with_it
     }
     plane.drain();
 }
+
+#[test]
+fn what_is_answered_before_its_upload_reaches_a_client_that_is_still_sending() {
+    let (port, _seen) = endpoint(OK);
+    let limits = "[limits]\nheader_bytes = \"8KiB\"\n";
+    let plane = DataPlane::start(&format!(
+        "{}{limits}",
+        one_pool(&[port], "hosts = [\"a\"]\nbody_bytes = \"10KiB\"")
+    ));
+    for (host, status) in [("a", "413"), ("b", "404")] {
+        let mut client = connect(&plane);
+        write!(client, "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5000000\r\n\r\n").unwrap();
+        soon("it is answered", || plane.counted(&REQUESTS, &["4xx"]) >= 1);
+        for nth in 0..3 {
+            client.write_all(&[0; 65536]).unwrap_or_else(|error| panic!("{status} {nth}: {error}"));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let answer = head(&mut client);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    plane.drain();
+}
