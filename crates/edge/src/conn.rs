@@ -18,6 +18,9 @@ mod io;
 
 pub use io::ClientIo;
 
+/// Longest write of HTTP/2 that is taken for acknowledgements and windows.
+const HOUSEKEEPING: usize = 256;
+
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
@@ -70,7 +73,7 @@ pub struct ClientConn {
     pub phase: Cell<Phase>,
     /// Since when.
     pub since: Cell<Tick>,
-    /// When bytes last went either way.
+    /// When bytes last went either way; in HTTP/2, when more than its own housekeeping last went out.
     pub progress: Cell<Tick>,
     /// Everything written so far has left our buffers.
     pub flushed: Cell<bool>,
@@ -258,7 +261,10 @@ impl ClientConn {
         self.since.set(self.clock.get());
     }
 
-    fn touch(&self) {
-        self.progress.set(self.clock.get());
+    /// So many bytes went by.
+    fn touch(&self, outwards: bool, bytes: usize) {
+        if !self.http2.get() || (outwards && bytes > HOUSEKEEPING) {
+            self.progress.set(self.clock.get());
+        }
     }
 }

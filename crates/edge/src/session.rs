@@ -4,7 +4,7 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    rc::Rc,
+    rc::{Rc, Weak},
     task::Poll,
     time::Duration,
 };
@@ -153,7 +153,7 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
     conn.http2.set(true);
     let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(&local, &conn, request));
     let mut http = pin!(
-        http2::Builder::new(LocalExecutor)
+        http2::Builder::new(LocalExecutor { local: Rc::clone(&local), conn: Rc::clone(&conn) })
             .timer(TokioTimer::new())
             .max_concurrent_streams(128)
             .initial_stream_window_size(256 * 1024)
@@ -175,12 +175,26 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
 }
 
 /// Runs hyper's HTTP/2 streams on this worker.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
+#[derive(Clone, Debug)]
+struct LocalExecutor {
+    local: Rc<Local>,
+    conn: Rc<ClientConn>,
+}
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    /// Called right after the service, once for each request.
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        let vigil = self.local.vigils().newest(&self.conn);
+        tokio::task::spawn_local(async move {
+            let mut stream = pin!(future);
+            poll_fn(|cx| match (stream.as_mut().poll(cx), vigil.as_ref().and_then(Weak::upgrade)) {
+                (Poll::Ready(()), _) => Poll::Ready(()),
+                // Waiting for room, hyper polls no body: dropped, the stream is reset.
+                (Poll::Pending, Some(vigil)) => vigil.poll_deaf(cx),
+                (Poll::Pending, None) => Poll::Pending,
+            })
+            .await;
+        });
     }
 }
 

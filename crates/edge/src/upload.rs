@@ -142,6 +142,12 @@ impl Upload {
         let polled = Pin::new(&mut *body).poll_frame(cx);
         self.client_is_due.set(polled.is_pending());
         match polled {
+            // Over HTTP/1.1 it is the connection that ends.
+            Poll::Pending if self.vigil.conn().http2.get() => self.vigil.poll_deaf_upload(cx).map(|()| {
+                *slot = None;
+                self.client_failed.set(true);
+                Some(Err(UploadError::ClientGone))
+            }),
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 *slot = None;

@@ -612,6 +612,11 @@ impl H2c {
         self.send(1, 4 | u8::from(ends), stream, &block);
     }
 
+    fn get(&mut self, stream: u32, path: &str) {
+        let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", path)];
+        self.head(stream, true, &fields);
+    }
+
     /// The pieces as one DATA frame each, the last of which ends the stream.
     fn post(&mut self, stream: u32, length: &str, pieces: &[&[u8]]) {
         let fields = [
@@ -719,5 +724,48 @@ fn what_is_answered_before_its_upload_reaches_a_client_that_is_still_sending() {
         let answer = head(&mut client);
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     }
+    plane.drain();
+}
+
+#[test]
+fn a_stream_whose_client_takes_nothing_ends_alone() {
+    let far = Endpoint::start("far");
+    let route = "timeouts = { idle = \"1s\" }";
+    let plane = DataPlane::start(&format!("{H2C}{}", one_pool(&[far.addr().port()], route)));
+    let stuck = || {
+        far.behave(Behaviour::Serve);
+        let mut client = H2c::connect(&plane);
+        // Room on the connection, but no more than 65535 bytes on any stream.
+        client.send(8, 0, 0, &(1_u32 << 20).to_be_bytes());
+        client.get(1, "/bytes/1000000");
+        soon("it is under way", || plane.counted(&IN_FLIGHT, &[]) == 1);
+        client
+    };
+    let mut asking = stuck();
+    std::thread::sleep(Duration::from_secs(1));
+    far.behave(Behaviour::Slow(Duration::from_millis(1500)));
+    asking.get(3, "/");
+    assert_eq!(asking.status(3), "200", "the other had its own time");
+    soon("the first is given up", || plane.counted(&REQUESTS, &["client_gone"]) == 1);
+    let mut pinging = stuck();
+    soon("pings are no answer taken", || {
+        pinging.send(6, 0, 0, &[0; 8]);
+        plane.counted(&IN_FLIGHT, &[]) == 0
+    });
+    drop((asking, pinging));
+    plane.drain();
+}
+
+#[test]
+fn a_stream_that_was_answered_early_and_sends_nothing_more_ends_alone() {
+    let (port, _seen) = answers_heads(NO);
+    let plane = DataPlane::start(&format!("{H2C}{}", one_pool(&[port], "timeouts = { idle = \"1s\" }")));
+    let mut client = H2c::connect(&plane);
+    client.head(1, false, &[(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]);
+    client.send(0, 0, 1, b"abc");
+    while client.frame().0 != 3 {}
+    client.get(3, "/");
+    while !matches!(client.frame(), (1, 3, _)) {}
+    drop(client);
     plane.drain();
 }

@@ -97,7 +97,7 @@ impl ClientIo {
             }
             _ => {}
         }
-        self.conn.touch();
+        self.conn.touch(false, bytes.len());
         let Some(before) = self.conn.first_line.get() else { return true };
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let length = before + end.unwrap_or(bytes.len());
@@ -112,11 +112,12 @@ impl ClientIo {
 
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         let Poll::Ready(result) = polled else { return };
+        let bytes = *result.as_ref().unwrap_or(&0);
         if self.conn.phase.get() == Phase::Tunnel {
             let (up, down) = self.conn.tunnelled.get();
-            self.conn.tunnelled.set((up, down + result.as_ref().map_or(0, |n| *n as u64)));
+            self.conn.tunnelled.set((up, down + bytes as u64));
         }
-        self.conn.touch();
+        self.conn.touch(true, bytes);
     }
 }
 
