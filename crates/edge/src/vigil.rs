@@ -176,6 +176,8 @@ impl Vigils {
             }
             let Some(deadline) = vigil.due().filter(|deadline| *deadline <= now) else { return true };
             let still = now.since(deadline) > DEAF && now.since(vigil.conn.progress.get()) > DEAF;
+            // A moment is always heard, unless it was an earlier attempt's: the next one may still be connecting.
+            let still = still && matches!(vigil.deadline.get(), Deadline::Silence(_));
             match vigil.expired.get() {
                 Expired::No => {
                     vigil.expired.set(Expired::Yes);

@@ -769,3 +769,21 @@ fn a_stream_that_was_answered_early_and_sends_nothing_more_ends_alone() {
     drop(client);
     plane.drain();
 }
+
+#[test]
+fn a_retry_that_takes_its_time_to_connect_is_waited_for() {
+    // Closes each connection on which a request has come.
+    let closes = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = closes.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in closes.incoming() {
+            let _ = stream.unwrap().read(&mut [0; 4096]);
+        }
+    });
+    let hole = Blackhole::start();
+    let route = "retry = { attempts = 1 }\ntimeouts = { connect = \"2500ms\" }";
+    let plane = DataPlane::start(&in_order(&[first, hole.addr()], "", route));
+    let answer = ask(&plane, GET);
+    assert!(answer.contains("details=\"connect_failed\""), "{answer:?}");
+    plane.drain();
+}
