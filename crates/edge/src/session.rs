@@ -132,7 +132,7 @@ async fn talk(
             Order::Park => {}
             Order::Graceful => {
                 // A request that is already in the socket is still answered.
-                if let Poll::Ready(done) = conn.polled(|| http.poll_without_shutdown(cx)) {
+                if let Poll::Ready(done) = conn.polled(|| Pin::new(&mut http).poll(cx)) {
                     return Poll::Ready(End::Done(done));
                 }
                 Pin::new(&mut http).graceful_shutdown();
@@ -141,7 +141,8 @@ async fn talk(
             Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
             Order::Kill => return Poll::Ready(End::Kill),
         }
-        conn.polled(|| http.poll_without_shutdown(cx)).map(End::Done)
+        // Not `poll_without_shutdown`: that one is done while the last bytes of an answer still wait in hyper's buffer.
+        conn.polled(|| Pin::new(&mut http).poll(cx)).map(End::Done)
     })
     .await;
     let parts = http.into_parts();

@@ -787,3 +787,31 @@ fn a_retry_that_takes_its_time_to_connect_is_waited_for() {
     assert!(answer.contains("details=\"connect_failed\""), "{answer:?}");
     plane.drain();
 }
+
+#[test]
+fn a_long_answer_that_leaves_its_upload_unread_arrives_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
+            let read = stream.read(&mut request).unwrap();
+            let target = String::from_utf8_lossy(&request[..read]);
+            let length: usize = target[6..].split(' ').next().unwrap().parse().unwrap();
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            let _ = stream.write_all(&vec![7; length]);
+        }
+    });
+    let plane = DataPlane::start(&one_pool(&[port], ""));
+    // Of one of these lengths the socket takes all but the last bytes, which wait here.
+    for length in (1..160).map(|nth| nth * 50_000) {
+        let mut client = connect(&plane);
+        write!(client, "POST /{length} HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 200 "));
+        std::thread::sleep(Duration::from_millis(40));
+        let mut body = Vec::new();
+        client.read_to_end(&mut body).unwrap();
+        assert_eq!(body.len(), length);
+    }
+    plane.drain();
+}
