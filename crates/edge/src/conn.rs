@@ -1,30 +1,25 @@
 //! One client connection as the worker sees it: what it is doing, since when, and what it has been told to do.
-//! The I/O wrapper underneath hyper keeps that true by watching bytes go by. Of HTTP it knows where a head begins.
+//! [`ClientIo`] underneath hyper keeps that true by watching bytes go by. Moves no bytes itself.
 
 use std::{
     cell::{Cell, RefCell},
-    io,
     net::SocketAddr,
-    pin::Pin,
     rc::Rc,
     sync::Arc,
-    task::{Context, Poll, Waker},
-    time::Duration,
+    task::{Context, Waker},
 };
 
-use bytes::Bytes;
 use http::HeaderValue;
 use thalweg_core::Tick;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
-use tokio_rustls::server::TlsStream;
 
-use crate::{coalesce::as_one, tunnel::UpstreamEnd};
+use crate::tunnel::UpstreamEnd;
 
-/// Gap between looks at a first segment that is too short to tell protocols apart.
-const PEEK_AGAIN: Duration = Duration::from_millis(5);
+mod io;
+
+pub use io::ClientIo;
+
+/// Longest write of HTTP/2 that is taken for acknowledgements and windows.
+const HOUSEKEEPING: usize = 256;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +28,7 @@ pub enum Phase {
     Idle,
     /// Some bytes of a request head have arrived.
     Head,
-    /// At least one request is being served.
+    /// At least one request is being served, or the rest of an upload is on its way.
     Busy,
     /// HTTP has ended: bytes pass both ways.
     Tunnel,
@@ -78,7 +73,7 @@ pub struct ClientConn {
     pub phase: Cell<Phase>,
     /// Since when.
     pub since: Cell<Tick>,
-    /// When bytes last went either way.
+    /// When bytes last went either way; in HTTP/2, when more than its own housekeeping last went out.
     pub progress: Cell<Tick>,
     /// Everything written so far has left our buffers.
     pub flushed: Cell<bool>,
@@ -86,9 +81,7 @@ pub struct ClientConn {
     pub parked: Cell<bool>,
     /// The client has closed its sending side while it waits for an answer.
     pub ended: Cell<bool>,
-    /// An HTTP/1.1 upload has not been read to its end.
-    pub uploading: Cell<bool>,
-    /// Its client may still be sending when we close.
+    /// The last request's upload has not been read to its end: its client may still be sending when we close.
     pub lingers: Cell<bool>,
     /// Bytes of a head's first line so far; `None` = it has ended.
     first_line: Cell<Option<usize>>,
@@ -99,6 +92,11 @@ pub struct ClientConn {
     /// The other end of an upgraded stream, left here by the request that upgraded.
     pub upgrade: RefCell<Option<UpstreamEnd>>,
     serving: Cell<u32>,
+    /// HTTP/1.1 uploads that are still on their way: that of the next request may begin before the last piece of one
+    /// has been taken.
+    uploads: Cell<u32>,
+    /// What comes next may be the rest of an upload that nobody reads.
+    rest: Cell<bool>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     /// The worker's coarse clock.
@@ -132,12 +130,13 @@ impl ClientConn {
             parked: Cell::new(false),
             lingers: Cell::new(false),
             ended: Cell::new(false),
-            uploading: Cell::new(false),
             first_line: Cell::new(Some(0)),
             first_line_limit: Cell::new(usize::MAX),
             tunnelled: Cell::new((0, 0)),
             upgrade: RefCell::new(None),
             serving: Cell::new(0),
+            uploads: Cell::new(0),
+            rest: Cell::new(false),
             order: Cell::new(Order::None),
             waker: RefCell::new(None),
             clock,
@@ -175,13 +174,51 @@ impl ClientConn {
         self.serving.set(self.serving.get().saturating_sub(1));
         if self.serving.get() == 0 {
             self.flushed.set(false);
-            if self.uploading.replace(false) {
-                // What comes next may be the rest of the upload, which has no lines.
-                self.first_line_limit.set(usize::MAX);
+            // An answer may be complete before its upload: what comes next is then no head. The vigil of that request
+            // bounds the wait for it.
+            if !self.uploading() {
+                self.be_idle();
             }
-            self.first_line.set(Some(0));
-            self.enter(Phase::Idle);
         }
+    }
+
+    /// A request has an upload. In HTTP/2 it concerns its stream alone.
+    pub fn upload_begins(&self) {
+        self.uploads.set(self.uploads.get() + u32::from(!self.http2.get()));
+    }
+
+    /// It has been read to its `end`, or is left where it is.
+    pub fn upload_ends(&self, end: bool) {
+        if self.http2.get() {
+            return;
+        }
+        self.uploads.set(self.uploads.get().saturating_sub(1));
+        if end {
+            self.lingers.set(false);
+        } else {
+            self.rest.set(true);
+            self.order(Order::None);
+        }
+        if self.phase.get() == Phase::Busy && self.serving.get() == 0 && !self.uploading() {
+            self.be_idle();
+        }
+    }
+
+    /// An upload has not been read to its end.
+    #[must_use]
+    pub fn uploading(&self) -> bool {
+        self.uploads.get() > 0
+    }
+
+    /// HTTP has ended: what still comes has no lines, and an end is an end.
+    pub fn closes(&self) {
+        self.first_line_limit.set(usize::MAX);
+        self.flushed.set(true);
+    }
+
+    fn be_idle(&self) {
+        self.first_line.set(Some(0));
+        self.enter(Phase::Idle);
     }
 
     /// Its request upgraded: from now on an end is an end, and `early` bytes of the stream have been read.
@@ -199,14 +236,24 @@ impl ClientConn {
     /// Its buffers can be taken away: nothing is under way in either direction.
     #[must_use]
     pub fn can_park(&self) -> bool {
-        self.tls.get().is_none() && !self.http2.get() && !self.parked.get() && self.flushed.get()
+        let quiet = self.flushed.get() && !self.rest.get();
+        self.tls.get().is_none() && !self.http2.get() && !self.parked.get() && quiet
+    }
+
+    /// Runs one poll of hyper. In the first after an upload was left, hyper drops what has come of it, or closes.
+    pub fn polled<R>(&self, poll: impl FnOnce() -> R) -> R {
+        let rest = self.rest.get();
+        let polled = poll();
+        self.rest.set(self.rest.get() && !rest);
+        polled
     }
 
     /// A client that closes its sending side after its request has only said that it will send no more: it still
     /// gets its answer. So that end is kept from hyper, which would give the request up. (A reset is an error, not
     /// an end: hyper sees it, and gives the request up. An upload that ends too early is found by the sweep.)
     fn awaits_answer(&self) -> bool {
-        !self.http2.get() && (self.phase.get() == Phase::Busy || !self.flushed.get())
+        let serves = self.phase.get() == Phase::Busy && self.serving.get() > 0;
+        !self.http2.get() && (serves || !self.flushed.get())
     }
 
     fn enter(&self, phase: Phase) {
@@ -214,187 +261,10 @@ impl ClientConn {
         self.since.set(self.clock.get());
     }
 
-    fn touch(&self) {
-        self.progress.set(self.clock.get());
-    }
-}
-
-/// The bytes underneath HTTP.
-#[derive(Debug)]
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// What hyper reads from and writes to.
-#[derive(Debug)]
-pub struct ClientIo {
-    stream: Stream,
-    conn: Rc<ClientConn>,
-    /// Bytes that were read before and are to be read again.
-    before: Bytes,
-}
-
-impl ClientIo {
-    /// Plaintext.
-    #[must_use]
-    pub fn plain(stream: TcpStream, conn: Rc<ClientConn>) -> Self {
-        Self { stream: Stream::Plain(stream), conn, before: Bytes::new() }
-    }
-
-    /// After a handshake.
-    #[must_use]
-    pub fn tls(stream: TlsStream<TcpStream>, conn: Rc<ClientConn>) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), conn, before: Bytes::new() }
-    }
-
-    /// Puts bytes back in front.
-    pub fn rewind(&mut self, bytes: Bytes) {
-        self.before = bytes;
-    }
-
-    /// Ready when a read would not block. Only plaintext tells without reading, and only by trying: a socket that was
-    /// just accepted is reported readable before anything has come.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &self.stream {
-            Stream::Plain(stream) if self.before.is_empty() => {
-                stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map(|peeked| peeked.map(|_| ()))
-            }
-            _ => Poll::Ready(Ok(())),
-        }
-    }
-
-    /// Whether the first bytes are these; reads none. `None` = the client ended, or this is not plaintext.
-    pub async fn begins_with(&self, wanted: &[u8; 4]) -> Option<bool> {
-        let Stream::Plain(stream) = &self.stream else { return None };
-        loop {
-            let mut start = [0; 4];
-            let seen = stream.peek(&mut start).await.ok()?;
-            match start.get(..seen)? {
-                [] => return None,
-                whole if whole.len() == wanted.len() || !wanted.starts_with(whole) => {
-                    return Some(whole == wanted);
-                }
-                // Peeking again at once would spin: the kernel does not tell that one more byte has come.
-                _ => tokio::time::sleep(PEEK_AGAIN).await,
-            }
-        }
-    }
-
-    /// `false` = hyper must not see them: an order was left instead (never while an earlier answer is under way).
-    fn saw(&self, bytes: &[u8]) -> bool {
-        match self.conn.phase.get() {
-            // Between two streams, HTTP/2 speaks of its settings and sends its pings: no head.
-            Phase::Idle if !bytes.is_empty() && !self.conn.http2.get() => self.conn.enter(Phase::Head),
-            Phase::Tunnel => {
-                let (up, down) = self.conn.tunnelled.get();
-                self.conn.tunnelled.set((up + bytes.len() as u64, down));
-            }
-            _ => {}
-        }
-        self.conn.touch();
-        let Some(before) = self.conn.first_line.get() else { return true };
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let length = before + end.unwrap_or(bytes.len());
-        self.conn.first_line.set(end.is_none().then_some(length));
-        let alone = self.conn.phase.get() == Phase::Head && self.conn.flushed.get();
-        if alone && length >= self.conn.first_line_limit.get() {
-            self.conn.order(Order::LongTarget);
-            return false;
-        }
-        true
-    }
-
-    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
-        let Poll::Ready(result) = polled else { return };
-        if self.conn.phase.get() == Phase::Tunnel {
-            let (up, down) = self.conn.tunnelled.get();
-            self.conn.tunnelled.set((up, down + result.as_ref().map_or(0, |n| *n as u64)));
-        }
-        self.conn.touch();
-    }
-}
-
-impl AsyncRead for ClientIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.before.is_empty() {
-            let n = this.before.len().min(buf.remaining());
-            let bytes = this.before.split_to(n);
-            buf.put_slice(&bytes);
-            return if this.saw(&bytes) { Poll::Ready(Ok(())) } else { Poll::Pending };
-        }
-        let start = buf.filled().len();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        };
-        if polled.is_ready() {
-            let bytes = buf.filled().get(start..).unwrap_or_default();
-            if bytes.is_empty() && matches!(polled, Poll::Ready(Ok(()))) && this.conn.awaits_answer() {
-                this.conn.ended.set(true);
-                return Poll::Pending;
-            }
-            if !this.saw(bytes) {
-                return Poll::Pending;
-            }
-        }
-        polled
-    }
-}
-
-impl AsyncWrite for ClientIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        };
-        this.wrote(&polled);
-        polled
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let mut scratch = [0; 2048];
-        if let Some(bytes) = as_one(slices, &mut scratch) {
-            return Pin::new(this).poll_write(cx, bytes);
-        }
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        };
-        this.wrote(&polled);
-        polled
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        };
-        if polled.is_ready() {
-            this.conn.flushed.set(true);
-        }
-        polled
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+    /// So many bytes went by.
+    fn touch(&self, outwards: bool, bytes: usize) {
+        if !self.http2.get() || (outwards && bytes > HOUSEKEEPING) {
+            self.progress.set(self.clock.get());
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    rc::Rc,
+    rc::{Rc, Weak},
     task::Poll,
     time::Duration,
 };
@@ -26,6 +26,7 @@ use crate::{
     forward,
     settle::Ledger,
     tunnel,
+    upload::nothing_follows,
     worker::Local,
 };
 
@@ -63,19 +64,21 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
         // Boxed, so that a silent connection's task does not hold room for it.
         let (ended, parts_io, rest) = Box::pin(talk(&local, &conn, io, limits)).await;
         io = parts_io;
+        // Left where it is, it would hold its connection and its connection it: its account ends with it.
+        let upgrade = conn.upgrade.borrow_mut().take();
         match ended {
             End::Park => io.rewind(rest),
             End::Kill => return,
             End::Refuse(failure) => return Box::pin(refuse(&local, &conn, io, failure)).await,
             End::Done(result) => {
-                let upgrade = conn.upgrade.borrow_mut().take();
                 if let Some(end) = upgrade {
                     return Box::pin(tunnel::pass_through(io, rest, end, &conn)).await;
                 }
                 if let Some(failure) = result.as_ref().err().and_then(bare_answer) {
                     account(&local, &conn, failure, local.fresh_id(), 0);
                 }
-                return Box::pin(close(io, result.is_err() || conn.lingers.get())).await;
+                let linger = result.is_err() || conn.lingers.get() || !rest.is_empty();
+                return Box::pin(close(&conn, io, linger)).await;
             }
         }
     }
@@ -108,7 +111,10 @@ async fn talk(
     io: ClientIo,
     limits: Limits,
 ) -> (End, ClientIo, Bytes) {
-    let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(local, conn, request));
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        conn.lingers.set(!nothing_follows(request.body()));
+        forward::serve(local, conn, request)
+    });
     let mut builder = http1::Builder::new();
     builder
         .header_read_timeout(None)
@@ -126,7 +132,7 @@ async fn talk(
             Order::Park => {}
             Order::Graceful => {
                 // A request that is already in the socket is still answered.
-                if let Poll::Ready(done) = http.poll_without_shutdown(cx) {
+                if let Poll::Ready(done) = conn.polled(|| Pin::new(&mut http).poll(cx)) {
                     return Poll::Ready(End::Done(done));
                 }
                 Pin::new(&mut http).graceful_shutdown();
@@ -135,7 +141,8 @@ async fn talk(
             Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
             Order::Kill => return Poll::Ready(End::Kill),
         }
-        http.poll_without_shutdown(cx).map(End::Done)
+        // Not `poll_without_shutdown`: that one is done while the last bytes of an answer still wait in hyper's buffer.
+        conn.polled(|| Pin::new(&mut http).poll(cx)).map(End::Done)
     })
     .await;
     let parts = http.into_parts();
@@ -147,7 +154,7 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
     conn.http2.set(true);
     let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(&local, &conn, request));
     let mut http = pin!(
-        http2::Builder::new(LocalExecutor)
+        http2::Builder::new(LocalExecutor { local: Rc::clone(&local), conn: Rc::clone(&conn) })
             .timer(TokioTimer::new())
             .max_concurrent_streams(128)
             .initial_stream_window_size(256 * 1024)
@@ -169,12 +176,26 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
 }
 
 /// Runs hyper's HTTP/2 streams on this worker.
-#[derive(Clone, Copy, Debug)]
-struct LocalExecutor;
+#[derive(Clone, Debug)]
+struct LocalExecutor {
+    local: Rc<Local>,
+    conn: Rc<ClientConn>,
+}
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    /// Called right after the service, once for each request.
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        let vigil = self.local.vigils().newest(&self.conn);
+        tokio::task::spawn_local(async move {
+            let mut stream = pin!(future);
+            poll_fn(|cx| match (stream.as_mut().poll(cx), vigil.as_ref().and_then(Weak::upgrade)) {
+                (Poll::Ready(()), _) => Poll::Ready(()),
+                // Waiting for room, hyper polls no body: dropped, the stream is reset.
+                (Poll::Pending, Some(vigil)) => vigil.poll_deaf(cx),
+                (Poll::Pending, None) => Poll::Pending,
+            })
+            .await;
+        });
     }
 }
 
@@ -205,11 +226,12 @@ async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, fail
     let (answer, body_bytes) = answer::raw(failure, &id);
     account(local, conn, failure, id, body_bytes);
     let _ = io.write_all(&answer).await;
-    close(io, true).await;
+    close(conn, io, true).await;
 }
 
 /// Closes our side, then waits briefly for the client's if it may still be sending.
-async fn close(mut io: ClientIo, linger: bool) {
+async fn close(conn: &ClientConn, mut io: ClientIo, linger: bool) {
+    conn.closes();
     if io.shutdown().await.is_err() || !linger {
         return;
     }

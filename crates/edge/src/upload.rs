@@ -64,8 +64,10 @@ impl Upload {
     /// An upload that starts now.
     #[must_use]
     pub fn new(body: Incoming, bounds: Bounds, vigil: Rc<Vigil>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
-        let none = body.is_end_stream();
-        vigil.conn().uploading.set(!none);
+        let none = nothing_follows(&body);
+        if !none {
+            vigil.conn().upload_begins();
+        }
         Rc::new(Self {
             ended: Cell::new(none.then(|| clock.get())),
             body: RefCell::new((!none).then_some(body)),
@@ -126,7 +128,7 @@ impl Upload {
 
     /// From here on the endpoint is waited for, not the client.
     fn end(&self) {
-        self.vigil.conn().uploading.set(false);
+        self.vigil.conn().upload_ends(true);
         self.ended.set(Some(self.clock.get()));
         if !self.answered.get() {
             self.vigil.until(self.clock.get().after(self.patience.get()));
@@ -140,6 +142,12 @@ impl Upload {
         let polled = Pin::new(&mut *body).poll_frame(cx);
         self.client_is_due.set(polled.is_pending());
         match polled {
+            // Over HTTP/1.1 it is the connection that ends.
+            Poll::Pending if self.vigil.conn().http2.get() => self.vigil.poll_deaf_upload(cx).map(|()| {
+                *slot = None;
+                self.client_failed.set(true);
+                Some(Err(UploadError::ClientGone))
+            }),
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 *slot = None;
@@ -166,12 +174,28 @@ impl Upload {
                     // Trailers are not kept: an upload that has them is sent once.
                     None => self.replayable.set(false),
                 }
-                if body.is_end_stream() {
+                // After trailers nothing comes, whatever a body says that cannot know its length.
+                if frame.is_trailers() || nothing_follows(body) {
                     *slot = None;
                     self.end();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
+        }
+    }
+}
+
+/// The last byte has been read. Nobody polls for more: what an HTTP/2 stream ends with, an empty frame of its own, may
+/// come late, and h2 holds the body to its announced length.
+#[must_use]
+pub fn nothing_follows(body: &Incoming) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.ended.get().is_none() {
+            self.vigil.conn().upload_ends(false);
         }
     }
 }

@@ -3,31 +3,44 @@
 
 use std::{
     cell::{Cell, RefCell},
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use thalweg_core::Tick;
 
-use crate::conn::ClientConn;
+use crate::conn::{ClientConn, Order};
 
 /// How often a worker looks at its deadlines.
 pub const SWEEP: Duration = Duration::from_millis(20);
 
 /// How long an expired request may ignore its waker (its client takes no bytes, so nobody polls its body) before
-/// its connection is closed under it.
+/// its connection is closed under it, or its stream reset.
 const DEAF: Duration = Duration::from_secs(1);
 
 /// One request's current deadline.
 #[derive(Debug)]
 pub struct Vigil {
     deadline: Cell<Deadline>,
-    expired: Cell<bool>,
+    expired: Cell<Expired>,
+    /// The task of its HTTP/2 stream watches it, too.
+    watched: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    /// Of the endpoint's connection, while that waits for the next piece of an HTTP/2 upload.
+    upload: RefCell<Option<Waker>>,
     conn: Rc<ClientConn>,
     /// When a piece of one of its bodies last passed.
     stirred: Cell<Tick>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expired {
+    No,
+    /// And whoever waits for it has been woken.
+    Yes,
+    /// It was of no use.
+    Deaf,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,12 +69,12 @@ impl Vigil {
         self.stirred.set(self.conn.clock.get());
         // Its client may have taken longer over the last piece: nobody asked for the next one.
         if let Deadline::Silence(_) = self.deadline.get() {
-            self.expired.set(false);
+            self.expired.set(Expired::No);
         }
     }
 
     fn set(&self, deadline: Deadline) {
-        self.expired.set(false);
+        self.expired.set(Expired::No);
         self.deadline.set(deadline);
     }
 
@@ -82,15 +95,40 @@ impl Vigil {
 
     /// Ready once the deadline has passed.
     pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        if self.expired.get() {
-            return Poll::Ready(());
+        match self.expired.get() {
+            Expired::No => wait(&self.waker, cx),
+            Expired::Yes | Expired::Deaf => Poll::Ready(()),
         }
-        let mut waker = self.waker.borrow_mut();
-        match &mut *waker {
-            Some(known) => known.clone_from(cx.waker()),
-            none => *none = Some(cx.waker().clone()),
+    }
+
+    /// Ready once that has been of no use: for the task of the stream.
+    pub fn poll_deaf(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.expired.get() {
+            Expired::No | Expired::Yes => wait(&self.waker, cx),
+            Expired::Deaf => Poll::Ready(()),
         }
-        Poll::Pending
+    }
+
+    /// The same, for the endpoint's connection, which may outlive that.
+    pub fn poll_deaf_upload(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.expired.get() {
+            Expired::No | Expired::Yes => wait(&self.upload, cx),
+            Expired::Deaf => Poll::Ready(()),
+        }
+    }
+}
+
+fn wait(waker: &RefCell<Option<Waker>>, cx: &Context<'_>) -> Poll<()> {
+    match &mut *waker.borrow_mut() {
+        Some(known) => known.clone_from(cx.waker()),
+        none => *none = Some(cx.waker().clone()),
+    }
+    Poll::Pending
+}
+
+fn wake(waker: &RefCell<Option<Waker>>) {
+    if let Some(waker) = waker.borrow_mut().take() {
+        waker.wake();
     }
 }
 
@@ -103,13 +141,23 @@ impl Vigils {
     pub fn keep(&self, conn: &Rc<ClientConn>) -> Rc<Vigil> {
         let vigil = Rc::new(Vigil {
             deadline: Cell::new(Deadline::None),
-            expired: Cell::new(false),
+            expired: Cell::new(Expired::No),
+            watched: Cell::new(false),
             waker: RefCell::new(None),
+            upload: RefCell::new(None),
             conn: Rc::clone(conn),
             stirred: Cell::new(Tick(0)),
         });
         self.0.borrow_mut().push(Rc::clone(&vigil));
         vigil
+    }
+
+    /// The vigil of the request that this connection has just begun, if it has one and nobody watches it.
+    #[must_use]
+    pub fn newest(&self, conn: &Rc<ClientConn>) -> Option<Weak<Vigil>> {
+        let all = self.0.borrow();
+        let newest = all.last().filter(|vigil| Rc::ptr_eq(&vigil.conn, conn))?;
+        (!newest.watched.replace(true)).then(|| Rc::downgrade(newest))
     }
 
     /// Everybody's time is up: the worker ends.
@@ -127,12 +175,22 @@ impl Vigils {
                 return false;
             }
             let Some(deadline) = vigil.due().filter(|deadline| *deadline <= now) else { return true };
-            if !vigil.expired.replace(true) {
-                if let Some(waker) = vigil.waker.borrow_mut().take() {
-                    waker.wake();
+            let still = now.since(deadline) > DEAF && now.since(vigil.conn.progress.get()) > DEAF;
+            // A moment is always heard, unless it was an earlier attempt's: the next one may still be connecting.
+            let still = still && matches!(vigil.deadline.get(), Deadline::Silence(_));
+            match vigil.expired.get() {
+                Expired::No => {
+                    vigil.expired.set(Expired::Yes);
+                    wake(&vigil.waker);
                 }
-            } else if now.since(deadline) > DEAF && now.since(vigil.conn.progress.get()) > DEAF {
-                vigil.conn.order(crate::conn::Order::Kill);
+                // Its stream may wait for its client to take a piece. The others on its connection do not.
+                Expired::Yes if still && vigil.watched.get() => {
+                    vigil.expired.set(Expired::Deaf);
+                    wake(&vigil.waker);
+                    wake(&vigil.upload);
+                }
+                Expired::Yes if still => vigil.conn.order(Order::Kill),
+                Expired::Yes | Expired::Deaf => {}
             }
             true
         });

@@ -273,7 +273,7 @@ impl Local {
                 Phase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.order(Order::Park),
                 Phase::Busy
                     if conn.ended.get()
-                        && conn.uploading.get()
+                        && conn.uploading()
                         && now.since(conn.progress.get()) >= BROKEN_OFF =>
                 {
                     conn.order(Order::Kill);

@@ -1,8 +1,8 @@
 //! One worker on a free port with a fixed picture: the data plane without keeper, probes or admin.
 
 use std::{
-    io::{self, Write},
-    net::{SocketAddr, TcpListener},
+    io::{self, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -143,3 +143,69 @@ impl DataPlane {
 pub(crate) fn soon(what: &str, so: impl FnMut() -> bool) {
     thalweg_testkit::eventually(what, Duration::from_secs(10), so);
 }
+
+pub(crate) fn one_pool(ports: &[u16], route: &str) -> String {
+    let endpoints: Vec<String> =
+        ports.iter().map(|port| format!("{{ address = \"127.0.0.1:{port}\" }}")).collect();
+    format!(
+        "[pool.a]\nendpoints = [{}]\n[route.r]\npolicy = \"failover\"\npools = [{{ pool = \"a\" }}]\n{route}\n",
+        endpoints.join(", ")
+    )
+}
+
+/// Pools `p0`, `p1`… of one endpoint each with `pool`, failover over them.
+pub(crate) fn in_order(addresses: &[SocketAddr], pool: &str, route: &str) -> String {
+    let mut text = String::new();
+    for (nth, address) in addresses.iter().enumerate() {
+        text += &format!("[pool.p{nth}]\nendpoints = [{{ address = \"{address}\" }}]\n{pool}\n");
+    }
+    let names: Vec<String> = (0..addresses.len()).map(|nth| format!("{{ pool = \"p{nth}\" }}")).collect();
+    format!("{text}[route.r]\npolicy = \"failover\"\npools = [{}]\n{route}\n", names.join(", "))
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A request without a body.
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+/// An answer of two bytes.
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-own: 1\r\n\r\nok";
+
+/// Answers each connection's requests with `answer`, and reports what it received.
+pub(crate) fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, received) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, seen) = (stream.unwrap(), seen.clone());
+            std::thread::spawn(move || {
+                let mut buffer = [0; 65536];
+                while let Ok(n) = stream.read(&mut buffer) {
+                    if n == 0 {
+                        break;
+                    }
+                    let _ = seen.send(String::from_utf8_lossy(&buffer[..n]).into_owned());
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    (port, received)
+}
+
+pub(crate) fn ask(plane: &DataPlane, request: &str) -> String {
+    let mut stream = TcpStream::connect(plane.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// In front of pools and routes: the listener speaks both.
+pub(crate) const BOTH: &str = "protocols = [\"http/1.1\", \"h2c\"]\n";

@@ -8,6 +8,7 @@
 )]
 
 mod support;
+mod uploads;
 
 use std::{
     io::{Read, Write},
@@ -18,76 +19,16 @@ use std::{
 
 use http::Request;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-use support::{DataPlane, soon};
+use support::{BOTH, DataPlane, GET, OK, ask, endpoint, free_port, in_order, one_pool, soon};
 use thalweg_core::Fault;
 use thalweg_edge::telemetry::{CONNECTIONS, DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
 use thalweg_testkit::{Authority, Behaviour, Blackhole, Client, Endpoint, H2, Leaf, Scratch, server_config};
-
-/// Answers each connection's requests with `answer`, and reports what it received.
-fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (seen, received) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, seen) = (stream.unwrap(), seen.clone());
-            std::thread::spawn(move || {
-                let mut buffer = [0; 65536];
-                while let Ok(n) = stream.read(&mut buffer) {
-                    if n == 0 {
-                        break;
-                    }
-                    let _ = seen.send(String::from_utf8_lossy(&buffer[..n]).into_owned());
-                    if stream.write_all(answer.as_bytes()).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-    });
-    (port, received)
-}
-
-fn one_pool(ports: &[u16], route: &str) -> String {
-    let endpoints: Vec<String> =
-        ports.iter().map(|port| format!("{{ address = \"127.0.0.1:{port}\" }}")).collect();
-    format!(
-        "[pool.a]\nendpoints = [{}]\n[route.r]\npolicy = \"failover\"\npools = [{{ pool = \"a\" }}]\n{route}\n",
-        endpoints.join(", ")
-    )
-}
-
-/// Pools `p0`, `p1`… of one endpoint each with `pool`, failover over them.
-fn in_order(addresses: &[SocketAddr], pool: &str, route: &str) -> String {
-    let mut text = String::new();
-    for (nth, address) in addresses.iter().enumerate() {
-        text += &format!("[pool.p{nth}]\nendpoints = [{{ address = \"{address}\" }}]\n{pool}\n");
-    }
-    let names: Vec<String> = (0..addresses.len()).map(|nth| format!("{{ pool = \"p{nth}\" }}")).collect();
-    format!("{text}[route.r]\npolicy = \"failover\"\npools = [{}]\n{route}\n", names.join(", "))
-}
 
 fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Sends `request`, closes the sending side, and returns everything that comes back.
-fn ask(plane: &DataPlane, request: &str) -> String {
-    let mut stream = TcpStream::connect(plane.address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-own: 1\r\n\r\nok";
-
 #[test]
 fn a_request_goes_through_all_rooms_and_its_head_is_clean_both_ways() {
     let (port, seen) = endpoint(OK);
@@ -183,8 +124,6 @@ fn an_upgraded_stream_is_passed_through_both_ways() {
     drop(stream);
     plane.drain();
 }
-
-const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
 #[test]
 fn a_connect_that_goes_on_without_its_request_takes_no_place_under_the_cap() {
@@ -384,9 +323,6 @@ fn a_connection_begun_under_other_tls_settings_carries_no_further_request() {
     }
     plane.drain();
 }
-
-/// In front of pools and routes: the listener speaks both.
-const BOTH: &str = "protocols = [\"http/1.1\", \"h2c\"]\n";
 
 #[test]
 fn a_get_may_have_a_body_of_unknown_length() {

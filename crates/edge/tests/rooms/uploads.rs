@@ -1,0 +1,444 @@
+//! Requests whose parts do not end in the usual order: answers before uploads, uploads without an end, clients that
+//! take nothing. Over real sockets and without a control plane.
+
+use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::Duration,
+};
+
+use thalweg_edge::telemetry::{IN_FLIGHT, REQUESTS};
+use thalweg_testkit::{Behaviour, Blackhole, Endpoint};
+
+use crate::support::{BOTH, DataPlane, GET, OK, ask, endpoint, free_port, in_order, one_pool, soon};
+
+/// Answers each head with `answer`, whatever else comes, and reports all that it received, by connection.
+fn answers_heads(answer: &'static str) -> (u16, mpsc::Receiver<(usize, String)>) {
+    answers_each("x-forwarded-for: ", answer)
+}
+
+/// The same, at this text.
+fn answers_each(what: &'static str, answer: &'static str) -> (u16, mpsc::Receiver<(usize, String)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (seen, received) = mpsc::channel();
+    std::thread::spawn(move || {
+        for (nth, stream) in listener.incoming().enumerate() {
+            let (mut stream, seen) = (stream.unwrap(), seen.clone());
+            std::thread::spawn(move || {
+                let mut buffer = [0; 65536];
+                while let Ok(n @ 1..) = stream.read(&mut buffer) {
+                    let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+                    let due = text.matches(what).count();
+                    let _ = seen.send((nth, text));
+                    for _ in 0..due {
+                        let _ = stream.write_all(answer.as_bytes());
+                    }
+                }
+            });
+        }
+    });
+    (port, received)
+}
+
+/// A client that waits at most ten seconds for anything.
+fn connect(plane: &DataPlane) -> TcpStream {
+    let stream = TcpStream::connect(plane.address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream
+}
+
+/// Reads one head (and the body of two bytes that [`OK`] has, if it is that).
+fn head(client: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        let mut byte = [0; 1];
+        client.read_exact(&mut byte).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&text)));
+        text.push(byte[0]);
+    }
+    String::from_utf8(text).unwrap()
+}
+
+/// Nothing comes, and nothing ends, for so long.
+fn hears_nothing(client: &TcpStream, span: Duration) {
+    client.set_read_timeout(Some(span)).unwrap();
+    let heard = (&*client).read(&mut [0; 1]).map_err(|error| error.kind());
+    assert_eq!(heard, Err(std::io::ErrorKind::WouldBlock));
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+}
+
+const NO: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+
+#[test]
+fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
+    let (port, seen) = answers_heads(NO);
+    let limits = "[limits]\nheader_timeout = \"500ms\"\n";
+    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[port], "")));
+    let inner = "GET /admin HTTP/1.1\r\nHost: a\r\n\r\n";
+    // How much of the upload comes right behind the answer.
+    for early in [0, 1000] {
+        let before = plane.counted(&REQUESTS, &[]);
+        let mut client = connect(&plane);
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 401 "));
+        client.write_all(&vec![b'x'; early]).unwrap();
+        // Longer than an idle connection keeps its buffers, and than a head may take.
+        hears_nothing(&client, Duration::from_millis(900));
+        client.write_all(inner.as_bytes()).unwrap();
+        hears_nothing(&client, Duration::from_millis(100));
+        client.write_all(&vec![b'x'; 5000 - early - inner.len()]).unwrap();
+        client.write_all(b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 401 "), "the connection goes on");
+        soon("both are counted", || plane.counted(&REQUESTS, &[]) == before + 2);
+        // At rest again: a head that stands still is told so.
+        client.write_all(b"GET").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 408 "));
+        assert_eq!(plane.counted(&REQUESTS, &[]), before + 3);
+    }
+    let seen: Vec<String> = seen.try_iter().map(|(_, text)| text).collect();
+    let ours =
+        |target: &str| seen.iter().filter(|text| text.starts_with(target) && text.contains("via:")).count();
+    assert_eq!((ours("POST / "), ours("GET /next "), ours("")), (2, 2, 4), "{seen:?}");
+    let mut client = connect(&plane);
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n").unwrap();
+    assert!(head(&mut client).starts_with("HTTP/1.1 401 "));
+    let address = plane.address;
+    let rest = std::thread::spawn(move || {
+        soon("the worker drains", || TcpStream::connect(address).is_err());
+        client.write_all(b"hello").unwrap();
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "closed after the upload");
+    });
+    plane.drain();
+    rest.join().unwrap();
+}
+
+#[test]
+fn an_upload_that_was_answered_early_holds_its_connection_no_longer_than_idle() {
+    let (port, _seen) = answers_heads(NO);
+    let plane = DataPlane::start(&one_pool(&[port], "timeouts = { idle = \"1s\" }"));
+    let early = || {
+        let mut client = connect(&plane);
+        client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\nabc").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 401 "));
+        client
+    };
+    let (mut silent, mut leaving, moving) = (early(), early(), early());
+    leaving.shutdown(std::net::Shutdown::Write).unwrap();
+    for client in [&mut leaving, &mut silent] {
+        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "closed");
+    }
+    assert_eq!(plane.counted(&REQUESTS, &[]), 3);
+    drop(moving);
+    plane.drain();
+}
+
+#[test]
+fn a_small_upload_that_nobody_took_costs_the_connection_nothing() {
+    let limits = "[limits]\nheader_timeout = \"500ms\"\n";
+    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[free_port()], "")));
+    let mut client = connect(&plane);
+    for upload in ["Content-Length: 3\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
+    {
+        write!(client, "POST / HTTP/1.1\r\nHost: a\r\n{upload}").unwrap();
+        let answer = head(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        let length = answer.split_once("content-length: ").unwrap().1.split_once('\r').unwrap().0;
+        client.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+        hears_nothing(&client, Duration::from_millis(900));
+    }
+    plane.drain();
+}
+
+#[test]
+fn a_request_that_was_sent_whole_is_waited_for_however_its_upload_ended() {
+    let (hangs, seen) = answers_heads("");
+    let route = "timeouts = { first_byte = \"300ms\", idle = \"20s\" }";
+    let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[hangs], route)));
+    let started = std::time::Instant::now();
+    for upload in [
+        "Content-Length: 3\r\n\r\nabc",
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        "Transfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n",
+    ] {
+        let mut client = connect(&plane);
+        write!(client, "POST / HTTP/1.1\r\nHost: a\r\n{upload}").unwrap();
+        let answer = head(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{upload}: {answer}");
+    }
+    for (length, data) in [("5", &[&b"hello"[..], b""][..]), ("5", &[b"hello"]), ("0", &[b""])] {
+        let mut client = H2c::connect(&plane);
+        client.post(1, length, data);
+        assert_eq!(client.status(1), "504", "{length} {data:?}");
+    }
+    assert!(started.elapsed() < Duration::from_secs(10));
+    drop(seen);
+    plane.drain();
+}
+
+#[test]
+fn a_connection_is_kept_however_the_upload_on_it_ended() {
+    let check = |last: &'static str, ask: &dyn Fn(&DataPlane)| {
+        let (port, seen) = answers_each(last, OK);
+        let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[port], "")));
+        ask(&plane);
+        let seen: Vec<(usize, String)> = seen.try_iter().collect();
+        let all: String = seen.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!((all.matches("POST / ").count(), all.matches(last).count()), (2, 2), "{all}");
+        assert!(seen.iter().all(|(connection, _)| *connection == 0), "on one connection: {seen:?}");
+        plane.drain();
+    };
+    check("hello", &|plane| {
+        let mut client = H2c::connect(plane);
+        for stream in [1, 3] {
+            client.post(stream, "5", &[b"hello", b""]);
+            assert_eq!(client.status(stream), "200");
+        }
+    });
+    check("x-sum: 1", &|plane| {
+        let mut client = connect(plane);
+        let upload =
+            "Transfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 1\r\n\r\n";
+        for _ in 0..2 {
+            write!(client, "POST / HTTP/1.1\r\nHost: a\r\n{upload}").unwrap();
+            assert!(head(&mut client).starts_with("HTTP/1.1 200 "));
+            client.read_exact(&mut [0; 2]).unwrap();
+        }
+    });
+}
+
+/// An HTTP/2 client that says exactly what it is told, and never gives flow control back.
+struct H2c(TcpStream);
+
+impl H2c {
+    fn connect(plane: &DataPlane) -> Self {
+        let mut client = Self(connect(plane));
+        client.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        client.send(4, 0, 0, &[]);
+        client
+    }
+
+    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.0.write_all(&frame).unwrap();
+    }
+
+    /// A head; its fields are literals without indexing (RFC 7541 section 6.2.2).
+    fn head(&mut self, stream: u32, ends: bool, fields: &[(&str, &str)]) {
+        let mut block = Vec::new();
+        for (name, value) in fields {
+            for text in [name, value] {
+                block.extend((text == name).then_some(0));
+                block.push(u8::try_from(text.len()).unwrap());
+                block.extend(text.as_bytes());
+            }
+        }
+        self.send(1, 4 | u8::from(ends), stream, &block);
+    }
+
+    fn get(&mut self, stream: u32, path: &str) {
+        let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", path)];
+        self.head(stream, true, &fields);
+    }
+
+    /// The pieces as one DATA frame each, the last of which ends the stream.
+    fn post(&mut self, stream: u32, length: &str, pieces: &[&[u8]]) {
+        let fields = [
+            (":method", "POST"),
+            (":scheme", "http"),
+            (":authority", "a"),
+            (":path", "/"),
+            ("content-length", length),
+        ];
+        self.head(stream, false, &fields);
+        for (nth, piece) in pieces.iter().enumerate() {
+            // So that it is not there yet when what came before is looked at.
+            std::thread::sleep(Duration::from_millis(30));
+            self.send(0, u8::from(nth + 1 == pieces.len()), stream, piece);
+        }
+    }
+
+    /// The next frame: type, stream, payload.
+    fn frame(&mut self) -> (u8, u32, Vec<u8>) {
+        let mut head = [0; 9];
+        self.0.read_exact(&mut head).unwrap();
+        let [a, b, c, kind, _, stream @ ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.0.read_exact(&mut payload).unwrap();
+        (kind, u32::from_be_bytes(stream), payload)
+    }
+
+    /// The status on a stream: its field comes first, from the static table or with its digits.
+    fn status(&mut self, stream: u32) -> String {
+        loop {
+            let (kind, on, block) = self.frame();
+            assert_ne!((kind, on), (3, stream), "reset");
+            if (kind, on) == (1, stream) {
+                return match block[0] {
+                    0x88 => "200".to_owned(),
+                    0x8d => "404".to_owned(),
+                    0x8e => "500".to_owned(),
+                    // A literal under the name ":status", perhaps in Huffman's code: three digits are two bytes then.
+                    _ if block[1] & 0x80 == 0 => String::from_utf8_lossy(&block[2..5]).into_owned(),
+                    _ => huffman_digits(&block[2..2 + usize::from(block[1] & 0x7f)]),
+                };
+            }
+        }
+    }
+}
+
+/// Digits in the code of RFC 7541, appendix B: "0" to "2" have five bits, the others six.
+fn huffman_digits(bytes: &[u8]) -> String {
+    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
+    let (mut rest, mut text) = (bits.as_str(), String::new());
+    while rest.len() >= 5 && text.len() < 3 {
+        let five = u8::from_str_radix(&rest[..5], 2).unwrap();
+        let (digit, length) = match five {
+            0..=2 => (five, 5),
+            _ => (u8::from_str_radix(&rest[..6], 2).unwrap() - 0b01_1001 + 3, 6),
+        };
+        text.push(char::from(b'0' + digit));
+        rest = &rest[length..];
+    }
+    text
+}
+
+#[test]
+fn an_upgrade_whose_upload_never_ends_is_settled_when_its_client_is_done_with_it() {
+    let (port, seen) =
+        answers_heads("HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n");
+    let plane = DataPlane::start(&one_pool(&[port], "timeouts = { idle = \"1s\" }"));
+    for leaves in [true, false] {
+        let before = plane.counted(&REQUESTS, &[]);
+        let mut client = connect(&plane);
+        client
+            .write_all(
+                b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\nContent-Length: 10\r\n\r\nabc",
+            )
+            .unwrap();
+        seen.recv().unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 101 "));
+        assert_eq!(plane.counted(&IN_FLIGHT, &[]), 1);
+        if leaves {
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        soon("it is settled", || plane.counted(&REQUESTS, &["client_gone"]) == before + 1);
+        soon("its place is free", || plane.counted(&IN_FLIGHT, &[]) == 0);
+        assert_eq!(plane.accounts(|account| account.in_flight.get()), 0);
+    }
+    plane.drain();
+}
+
+#[test]
+fn what_is_answered_before_its_upload_reaches_a_client_that_is_still_sending() {
+    let (port, _seen) = endpoint(OK);
+    let limits = "[limits]\nheader_bytes = \"8KiB\"\n";
+    let plane = DataPlane::start(&format!(
+        "{}{limits}",
+        one_pool(&[port], "hosts = [\"a\"]\nbody_bytes = \"10KiB\"")
+    ));
+    for (host, status) in [("a", "413"), ("b", "404")] {
+        let mut client = connect(&plane);
+        write!(client, "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5000000\r\n\r\n").unwrap();
+        soon("it is answered", || plane.counted(&REQUESTS, &["4xx"]) >= 1);
+        for nth in 0..3 {
+            client.write_all(&[0; 65536]).unwrap_or_else(|error| panic!("{status} {nth}: {error}"));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let answer = head(&mut client);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+    plane.drain();
+}
+
+#[test]
+fn a_stream_whose_client_takes_nothing_ends_alone() {
+    let far = Endpoint::start("far");
+    let route = "timeouts = { idle = \"1s\" }";
+    let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[far.addr().port()], route)));
+    let stuck = || {
+        far.behave(Behaviour::Serve);
+        let mut client = H2c::connect(&plane);
+        // Room on the connection, but no more than 65535 bytes on any stream.
+        client.send(8, 0, 0, &(1_u32 << 20).to_be_bytes());
+        client.get(1, "/bytes/1000000");
+        soon("it is under way", || plane.counted(&IN_FLIGHT, &[]) == 1);
+        client
+    };
+    let mut asking = stuck();
+    std::thread::sleep(Duration::from_secs(1));
+    far.behave(Behaviour::Slow(Duration::from_millis(1500)));
+    asking.get(3, "/");
+    assert_eq!(asking.status(3), "200", "the other had its own time");
+    soon("the first is given up", || plane.counted(&REQUESTS, &["client_gone"]) == 1);
+    let mut pinging = stuck();
+    soon("pings are no answer taken", || {
+        pinging.send(6, 0, 0, &[0; 8]);
+        plane.counted(&IN_FLIGHT, &[]) == 0
+    });
+    drop((asking, pinging));
+    plane.drain();
+}
+
+#[test]
+fn a_stream_that_was_answered_early_and_sends_nothing_more_ends_alone() {
+    let (port, _seen) = answers_heads(NO);
+    let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[port], "timeouts = { idle = \"1s\" }")));
+    let mut client = H2c::connect(&plane);
+    client.head(1, false, &[(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]);
+    client.send(0, 0, 1, b"abc");
+    while client.frame().0 != 3 {}
+    client.get(3, "/");
+    while !matches!(client.frame(), (1, 3, _)) {}
+    drop(client);
+    plane.drain();
+}
+
+#[test]
+fn a_retry_that_takes_its_time_to_connect_is_waited_for() {
+    // Closes each connection on which a request has come.
+    let closes = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = closes.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in closes.incoming() {
+            let _ = stream.unwrap().read(&mut [0; 4096]);
+        }
+    });
+    let hole = Blackhole::start();
+    let route = "retry = { attempts = 1 }\ntimeouts = { connect = \"2500ms\" }";
+    let plane = DataPlane::start(&in_order(&[first, hole.addr()], "", route));
+    let answer = ask(&plane, GET);
+    assert!(answer.contains("details=\"connect_failed\""), "{answer:?}");
+    plane.drain();
+}
+
+#[test]
+fn a_long_answer_that_leaves_its_upload_unread_arrives_whole() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
+            let read = stream.read(&mut request).unwrap();
+            let target = String::from_utf8_lossy(&request[..read]);
+            let length: usize = target[6..].split(' ').next().unwrap().parse().unwrap();
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            let _ = stream.write_all(&vec![7; length]);
+        }
+    });
+    let plane = DataPlane::start(&one_pool(&[port], ""));
+    // Of one of these lengths the socket takes all but the last bytes, which wait here.
+    for length in (1..160).map(|nth| nth * 50_000) {
+        let mut client = connect(&plane);
+        write!(client, "POST /{length} HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 200 "));
+        std::thread::sleep(Duration::from_millis(40));
+        let mut body = Vec::new();
+        client.read_to_end(&mut body).unwrap();
+        assert_eq!(body.len(), length);
+    }
+    plane.drain();
+}
