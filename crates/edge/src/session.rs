@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     rc::{Rc, Weak},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -132,7 +132,7 @@ async fn talk(
             Order::Park => {}
             Order::Graceful => {
                 // A request that is already in the socket is still answered.
-                if let Poll::Ready(done) = conn.polled(|| Pin::new(&mut http).poll(cx)) {
+                if let Poll::Ready(done) = poll(conn, &mut http, cx) {
                     return Poll::Ready(End::Done(done));
                 }
                 Pin::new(&mut http).graceful_shutdown();
@@ -141,12 +141,24 @@ async fn talk(
             Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
             Order::Kill => return Poll::Ready(End::Kill),
         }
-        // Not `poll_without_shutdown`: that one is done while the last bytes of an answer still wait in hyper's buffer.
-        conn.polled(|| Pin::new(&mut http).poll(cx)).map(End::Done)
+        poll(conn, &mut http, cx).map(End::Done)
     })
     .await;
     let parts = http.into_parts();
     (end, parts.io.into_inner(), parts.read_buf)
+}
+
+/// Runs hyper on an HTTP/1.1 connection. Not by `poll_without_shutdown`: that one is done while the last bytes of an
+/// answer still wait in hyper's buffer. So is `poll`, once, where a client has asked for an upgrade, granted or not.
+fn poll(
+    conn: &ClientConn,
+    http: &mut (impl Future<Output = hyper::Result<()>> + Unpin),
+    cx: &mut Context<'_>,
+) -> Poll<hyper::Result<()>> {
+    match conn.polled(|| Pin::new(&mut *http).poll(cx)) {
+        Poll::Ready(Ok(())) if conn.upgrade.borrow().is_none() => Pin::new(http).poll(cx),
+        polled => polled,
+    }
 }
 
 /// Serves HTTP/2 until the connection closes.
