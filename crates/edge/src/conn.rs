@@ -95,6 +95,8 @@ pub struct ClientConn {
     /// HTTP/1.1 uploads that are still on their way: that of the next request may begin before the last piece of one
     /// has been taken.
     uploads: Cell<u32>,
+    /// Whoever takes such an upload has taken all that has come of it.
+    pub due: Cell<bool>,
     /// What comes next may be the rest of an upload that nobody reads.
     rest: Cell<bool>,
     order: Cell<Order>,
@@ -136,6 +138,7 @@ impl ClientConn {
             upgrade: RefCell::new(None),
             serving: Cell::new(0),
             uploads: Cell::new(0),
+            due: Cell::new(false),
             rest: Cell::new(false),
             order: Cell::new(Order::None),
             waker: RefCell::new(None),
@@ -185,6 +188,7 @@ impl ClientConn {
     /// A request has an upload. In HTTP/2 it concerns its stream alone.
     pub fn upload_begins(&self) {
         self.uploads.set(self.uploads.get() + u32::from(!self.http2.get()));
+        self.due.set(false);
     }
 
     /// It has been read to its `end`, or is left where it is.
@@ -250,7 +254,8 @@ impl ClientConn {
 
     /// A client that closes its sending side after its request has only said that it will send no more: it still
     /// gets its answer. So that end is kept from hyper, which would give the request up. (A reset is an error, not
-    /// an end: hyper sees it, and gives the request up. An upload that ends too early is found by the sweep.)
+    /// an end: hyper sees it, and gives the request up. An upload that ends too early is found by the sweep, once
+    /// somebody waits for the rest.)
     fn awaits_answer(&self) -> bool {
         let serves = self.phase.get() == Phase::Busy && self.serving.get() > 0;
         !self.http2.get() && (serves || !self.flushed.get())

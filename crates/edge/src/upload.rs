@@ -141,6 +141,7 @@ impl Upload {
         self.touched.set(true);
         let polled = Pin::new(&mut *body).poll_frame(cx);
         self.client_is_due.set(polled.is_pending());
+        self.vigil.conn().due.set(polled.is_pending());
         match polled {
             // Over HTTP/1.1 it is the connection that ends.
             Poll::Pending if self.vigil.conn().http2.get() => self.vigil.poll_deaf_upload(cx).map(|()| {

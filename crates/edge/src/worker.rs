@@ -32,7 +32,8 @@ use crate::{
 const LOG_BATCH: usize = 32 * 1024;
 const LOG_AGE: Duration = Duration::from_millis(100);
 
-/// An upload whose client has closed its sending side, and of which nothing more came for this long, broke off.
+/// An upload whose client has closed its sending side, and of which nothing more came for this long, broke off: unless
+/// it has come whole and waits to be taken, while its endpoint is still being connected to.
 const BROKEN_OFF: Duration = Duration::from_secs(1);
 
 /// Time for the last answers to leave once `drain_timeout` has run out.
@@ -274,6 +275,7 @@ impl Local {
                 Phase::Busy
                     if conn.ended.get()
                         && conn.uploading()
+                        && conn.due.get()
                         && now.since(conn.progress.get()) >= BROKEN_OFF =>
                 {
                     conn.order(Order::Kill);

@@ -445,3 +445,17 @@ fn a_long_answer_that_leaves_its_upload_unread_arrives_whole() {
     }
     plane.drain();
 }
+
+#[test]
+fn a_client_that_sent_its_upload_whole_and_ended_is_waited_for() {
+    let hole = Blackhole::start();
+    let route = "timeouts = { connect = \"2500ms\" }";
+    let plane = DataPlane::start(&in_order(&[hole.addr()], "", route));
+    for upload in
+        ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"]
+    {
+        let answer = ask(&plane, &format!("POST / HTTP/1.1\r\nHost: a\r\n{upload}"));
+        assert!(answer.contains("details=\"connect_failed\""), "{upload}: {answer:?}");
+    }
+    plane.drain();
+}
