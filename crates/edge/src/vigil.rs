@@ -64,6 +64,11 @@ impl Vigil {
         self.set(Deadline::Silence(span));
     }
 
+    /// Does not expire: what comes next has a limit of its own and does not look here.
+    pub fn pause(&self) {
+        self.set(Deadline::None);
+    }
+
     /// A piece of one of its bodies has passed.
     pub fn stir(&self) {
         self.stirred.set(self.conn.clock.get());

@@ -47,6 +47,7 @@ impl Journey {
         if let Some(link) = attempt.peer.take_idle(attempt.started) {
             return Ok(Reached { attempt, link });
         }
+        self.vigil.pause();
         let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
         let patience = attempt.peer.patience();
         let (to, started) = (Rc::clone(&attempt.peer), attempt.started);
@@ -181,6 +182,7 @@ impl Journey {
                 }
                 Heard::Failed(RelayError::Stale(unsent)) if link.reused => {
                     request = *unsent;
+                    self.vigil.pause();
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
                     link = match reach::open(&attempt.peer, connect, now).await {

@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::mpsc,
     time::Duration,
 };
@@ -397,19 +397,23 @@ fn a_stream_that_was_answered_early_and_sends_nothing_more_ends_alone() {
     plane.drain();
 }
 
-#[test]
-fn a_retry_that_takes_its_time_to_connect_is_waited_for() {
-    // Closes each connection on which a request has come.
+/// Closes each connection on which a request has come.
+fn closes_on_a_request() -> SocketAddr {
     let closes = TcpListener::bind("127.0.0.1:0").unwrap();
-    let first = closes.local_addr().unwrap();
+    let address = closes.local_addr().unwrap();
     std::thread::spawn(move || {
         for stream in closes.incoming() {
             let _ = stream.unwrap().read(&mut [0; 4096]);
         }
     });
+    address
+}
+
+#[test]
+fn a_retry_that_takes_its_time_to_connect_is_waited_for() {
     let hole = Blackhole::start();
     let route = "retry = { attempts = 1 }\ntimeouts = { connect = \"2500ms\" }";
-    let plane = DataPlane::start(&in_order(&[first, hole.addr()], "", route));
+    let plane = DataPlane::start(&in_order(&[closes_on_a_request(), hole.addr()], "", route));
     let answer = ask(&plane, GET);
     assert!(answer.contains("details=\"connect_failed\""), "{answer:?}");
     plane.drain();
@@ -457,5 +461,17 @@ fn a_client_that_sent_its_upload_whole_and_ended_is_waited_for() {
         let answer = ask(&plane, &format!("POST / HTTP/1.1\r\nHost: a\r\n{upload}"));
         assert!(answer.contains("details=\"connect_failed\""), "{upload}: {answer:?}");
     }
+    plane.drain();
+}
+
+#[test]
+fn a_retry_that_connects_for_longer_than_an_upload_may_be_silent_is_waited_for() {
+    let hole = Blackhole::start();
+    let route = "retry = { attempts = 1 }\ntimeouts = { connect = \"3500ms\", idle = \"1s\" }";
+    let plane = DataPlane::start(&in_order(&[closes_on_a_request(), hole.addr()], "", route));
+    let mut client = connect(&plane);
+    client.write_all(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc").unwrap();
+    let answer = head(&mut client);
+    assert!(answer.contains("details=\"connect_failed\""), "{answer:?}");
     plane.drain();
 }
