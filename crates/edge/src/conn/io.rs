@@ -98,7 +98,8 @@ impl ClientIo {
             _ => {}
         }
         self.conn.touch(false, bytes.len());
-        let Some(before) = self.conn.first_line.get() else { return true };
+        // What may be the rest of an upload is no line of the next head.
+        let Some(before) = self.conn.first_line.get().filter(|_| !self.conn.rest.get()) else { return true };
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let length = before + end.unwrap_or(bytes.len());
         self.conn.first_line.set(end.is_none().then_some(length));

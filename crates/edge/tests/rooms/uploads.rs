@@ -475,3 +475,27 @@ fn a_retry_that_connects_for_longer_than_an_upload_may_be_silent_is_waited_for()
     assert!(answer.contains("details=\"connect_failed\""), "{answer:?}");
     plane.drain();
 }
+
+#[test]
+fn what_is_left_of_an_upload_does_not_count_towards_the_next_target() {
+    let hole = Blackhole::start();
+    let limits = "[limits]\nheader_bytes = \"8KiB\"\n";
+    let route = "timeouts = { connect = \"500ms\" }";
+    let plane = DataPlane::start(&format!("{}{limits}", in_order(&[hole.addr()], "", route)));
+    let mut client = connect(&plane);
+    let (first, rest) = (vec![b'x'; 1000], vec![b'x'; 7000]);
+    client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000\r\n\r\n").unwrap();
+    client.write_all(&first).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    client.write_all(&rest).unwrap();
+    for target in ["", &"y".repeat(2000)] {
+        if !target.is_empty() {
+            write!(client, "GET /{target} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        }
+        let answer = head(&mut client);
+        assert!(answer.starts_with("HTTP/1.1 502 "), "{answer}");
+        let length = answer.split_once("content-length: ").unwrap().1.split_once('\r').unwrap().0;
+        client.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
+    }
+    plane.drain();
+}
