@@ -237,6 +237,12 @@ impl ClientConn {
         self.ended.get() && self.flushed.get()
     }
 
+    /// It has not taken the end of its last answer.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.http2.get() && !self.flushed.get()
+    }
+
     /// Its buffers can be taken away: nothing is under way in either direction.
     #[must_use]
     pub fn can_park(&self) -> bool {

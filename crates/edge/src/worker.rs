@@ -272,6 +272,13 @@ impl Local {
                     conn.order(Order::Graceful);
                 }
                 Phase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.order(Order::Park),
+                // The end of an answer waits here: what comes behind it is neither read nor served before it is taken.
+                Phase::Head | Phase::Busy
+                    if conn.is_behind() && now.since(conn.progress.get()) >= limits.idle_timeout =>
+                {
+                    conn.order(Order::Kill);
+                }
+                _ if conn.is_behind() => {}
                 Phase::Busy
                     if conn.ended.get()
                         && conn.uploading()

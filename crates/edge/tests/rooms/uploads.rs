@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_edge::telemetry::{IN_FLIGHT, REQUESTS};
+use thalweg_edge::telemetry::{CONNECTIONS, IN_FLIGHT, REQUESTS};
 use thalweg_testkit::{Behaviour, Blackhole, Endpoint};
 
 use crate::support::{BOTH, DataPlane, GET, OK, ask, endpoint, free_port, in_order, one_pool, soon};
@@ -419,20 +419,35 @@ fn a_retry_that_takes_its_time_to_connect_is_waited_for() {
     plane.drain();
 }
 
-#[test]
-fn a_long_answer_that_leaves_its_upload_unread_arrives_whole() {
+/// Answers `POST /n` and `GET /n` with so many bytes at once; then hangs up, or waits for more.
+fn answers_at_length(hangs_up: bool) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, mut request) = (stream.unwrap(), [0; 4096]);
-            let read = stream.read(&mut request).unwrap();
-            let target = String::from_utf8_lossy(&request[..read]);
-            let length: usize = target[6..].split(' ').next().unwrap().parse().unwrap();
+    let serve = move |mut stream: TcpStream| {
+        let mut request = [0; 4096];
+        while let Ok(read @ 1..) = stream.read(&mut request) {
+            let text = String::from_utf8_lossy(&request[..read]);
+            let length = text.split_once(" /").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+            let Some(length) = length else { continue };
             let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
             let _ = stream.write_all(&vec![7; length]);
+            if hangs_up {
+                return;
+            }
         }
+    };
+    std::thread::spawn(move || {
+        listener.incoming().for_each(|stream| {
+            let stream = stream.unwrap();
+            std::thread::spawn(move || serve(stream));
+        })
     });
+    port
+}
+
+#[test]
+fn a_long_answer_that_leaves_its_upload_unread_arrives_whole() {
+    let port = answers_at_length(true);
     let plane = DataPlane::start(&one_pool(&[port], ""));
     // Of one of these lengths the socket takes all but the last bytes, which wait here. Hyper ends otherwise where an
     // upgrade was asked for.
@@ -497,5 +512,58 @@ fn what_is_left_of_an_upload_does_not_count_towards_the_next_target() {
         let length = answer.split_once("content-length: ").unwrap().1.split_once('\r').unwrap().0;
         client.read_exact(&mut vec![0; length.parse().unwrap()]).unwrap();
     }
+    plane.drain();
+}
+
+/// Clients that asked for answers of these lengths and have taken nothing yet. One of them has all but the last bytes
+/// in its socket; those wait here.
+fn slow(plane: &DataPlane, method: &str, fields: &str) -> Vec<(usize, TcpStream)> {
+    let ask = |length: usize| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&plane.address.into()).unwrap();
+        let mut client = TcpStream::from(socket);
+        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        write!(client, "{method} /{length} HTTP/1.1\r\nHost: a\r\n{fields}\r\n").unwrap();
+        (length, client)
+    };
+    let clients = (20..100).map(|nth| ask(nth * 50_000)).collect();
+    std::thread::sleep(Duration::from_millis(1500));
+    clients
+}
+
+#[test]
+fn the_next_request_of_a_slow_client_does_not_end_the_answer_that_it_is_taking() {
+    let limits = "[limits]\nheader_bytes = \"64KiB\"\nheader_timeout = \"500ms\"\n";
+    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[answers_at_length(false)], "")));
+    let mut clients = slow(&plane, "GET", "");
+    for (_, client) in &mut clients {
+        client.write_all(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(900));
+    for (length, client) in &mut clients {
+        for length in [*length, 1] {
+            let answer = head(client);
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+            let mut body = vec![0; length];
+            client.read_exact(&mut body).unwrap();
+            assert!(body.iter().all(|byte| *byte == 7), "{length}");
+        }
+    }
+    drop(clients);
+    plane.drain();
+}
+
+#[test]
+fn a_client_that_asks_again_and_takes_nothing_is_not_kept() {
+    let limits = "[limits]\nheader_bytes = \"64KiB\"\nheader_timeout = \"500ms\"\nidle_timeout = \"3s\"\n";
+    let route = "timeouts = { idle = \"1s\" }";
+    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[answers_at_length(false)], route)));
+    let mut clients = slow(&plane, "POST", "Content-Length: 1\r\n");
+    for (_, client) in &mut clients {
+        client.write_all(b"xGET /1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    }
+    soon("all are closed", || plane.counted(&CONNECTIONS, &[]) == 0);
+    drop(clients);
     plane.drain();
 }
