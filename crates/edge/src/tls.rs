@@ -181,13 +181,12 @@ impl Forge {
 
     /// The system's roots, read once per round: whoever adds one there reloads and need not restart.
     fn system(&mut self) -> Roots {
-        let load = || {
-            let found = rustls_native_certs::load_native_certs().certs;
-            let mut ders: Vec<Vec<u8>> = found.iter().map(|certificate| certificate.to_vec()).collect();
-            ders.sort_unstable();
-            ders.into()
-        };
-        Arc::clone(self.system.get_or_insert_with(load))
+        let before = || self.clients.keys().find_map(|recipe| recipe.system.clone());
+        let read = self.system.take().unwrap_or_else(|| {
+            let found = rustls_native_certs::load_native_certs();
+            taken_in(&found.certs, !found.errors.is_empty(), before())
+        });
+        Arc::clone(self.system.insert(read))
     }
 
     fn read(&mut self, file: &Placed<PathBuf>) -> Result<Arc<[u8]>, ConfigError> {
@@ -201,6 +200,21 @@ impl Forge {
         self.material.insert(file.value.clone(), Arc::clone(&content));
         Ok(content)
     }
+}
+
+/// What the system's store holds. One that cannot be read at all (no descriptor is left, say) holds what it held
+/// `before`: nobody took its certificates away.
+fn taken_in(found: &[CertificateDer<'_>], failed: bool, before: Option<Roots>) -> Roots {
+    if found.is_empty()
+        && failed
+        && let Some(before) = before
+    {
+        tracing::warn!("the system's root certificates cannot be read: the known ones stay");
+        return before;
+    }
+    let mut ders: Vec<Vec<u8>> = found.iter().map(|certificate| certificate.to_vec()).collect();
+    ders.sort_unstable();
+    ders.into()
 }
 
 /// Whom a client config trusts.
@@ -371,6 +385,20 @@ impl ServerCertVerifier for AnyCertificate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_read_holds_what_it_held() {
+        let known: Roots = [b"a".to_vec()].into();
+        let check = |found: &[&'static [u8]], failed, before: Option<&Roots>, expected: &[&[u8]]| {
+            let found: Vec<CertificateDer<'_>> = found.iter().map(|der| CertificateDer::from(*der)).collect();
+            let roots = taken_in(&found, failed, before.cloned());
+            assert!(roots.iter().map(Vec::as_slice).eq(expected.iter().copied()), "{roots:?}");
+        };
+        check(&[], true, Some(&known), &[b"a"]);
+        check(&[], true, None, &[]);
+        check(&[], false, Some(&known), &[]);
+        check(&[b"c", b"b"], true, Some(&known), &[b"b", b"c"]);
+    }
 
     #[test]
     fn equal_roots_of_the_system_make_the_same_config_again_and_others_another() {
