@@ -18,7 +18,10 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thalweg_config::Limits;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use crate::{
     answer::{self, Failure},
@@ -244,7 +247,8 @@ async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, fail
 /// Closes our side, then waits briefly for the client's if it may still be sending.
 async fn close(conn: &ClientConn, mut io: ClientIo, linger: bool) {
     conn.closes();
-    if io.shutdown().await.is_err() || !linger {
+    // Of an answer that was cut, TLS may hold bytes that its client never takes.
+    if !matches!(timeout(LINGER, io.shutdown()).await, Ok(Ok(()))) || !linger {
         return;
     }
     let mut rest = io.take(LINGER_BYTES);
@@ -252,5 +256,5 @@ async fn close(conn: &ClientConn, mut io: ClientIo, linger: bool) {
         let mut bin = [0; 4096];
         while matches!(rest.read(&mut bin).await, Ok(n) if n > 0) {}
     };
-    let _ = tokio::time::timeout(LINGER, drain).await;
+    let _ = timeout(LINGER, drain).await;
 }

@@ -4,12 +4,12 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     time::Duration,
 };
 
 use thalweg_edge::telemetry::{CONNECTIONS, IN_FLIGHT, REQUESTS};
-use thalweg_testkit::{Behaviour, Blackhole, Endpoint};
+use thalweg_testkit::{Authority, Behaviour, Blackhole, Endpoint, Scratch, client_config};
 
 use crate::support::{BOTH, DataPlane, GET, OK, ask, endpoint, free_port, in_order, one_pool, soon};
 
@@ -419,8 +419,8 @@ fn a_retry_that_takes_its_time_to_connect_is_waited_for() {
     plane.drain();
 }
 
-/// Answers `POST /n` and `GET /n` with so many bytes at once; then hangs up, or waits for more.
-fn answers_at_length(hangs_up: bool) -> u16 {
+/// Answers `POST /n` and `GET /n` with so many bytes at once; then waits for more, or hangs up, owing so many.
+fn answers_at_length(owes: Option<usize>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let serve = move |mut stream: TcpStream| {
@@ -429,9 +429,10 @@ fn answers_at_length(hangs_up: bool) -> u16 {
             let text = String::from_utf8_lossy(&request[..read]);
             let length = text.split_once(" /").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
             let Some(length) = length else { continue };
-            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n");
+            let all: usize = length + owes.unwrap_or(0);
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {all}\r\n\r\n");
             let _ = stream.write_all(&vec![7; length]);
-            if hangs_up {
+            if owes.is_some() {
                 return;
             }
         }
@@ -447,7 +448,7 @@ fn answers_at_length(hangs_up: bool) -> u16 {
 
 #[test]
 fn a_long_answer_that_leaves_its_upload_unread_arrives_whole() {
-    let port = answers_at_length(true);
+    let port = answers_at_length(Some(0));
     let plane = DataPlane::start(&one_pool(&[port], ""));
     // Of one of these lengths the socket takes all but the last bytes, which wait here. Hyper ends otherwise where an
     // upgrade was asked for.
@@ -515,15 +516,21 @@ fn what_is_left_of_an_upload_does_not_count_towards_the_next_target() {
     plane.drain();
 }
 
+/// A client whose kernel takes little.
+fn narrow(plane: &DataPlane) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    socket.connect(&plane.address.into()).unwrap();
+    let client = TcpStream::from(socket);
+    client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    client
+}
+
 /// Clients that asked for answers of these lengths and have taken nothing yet. One of them has all but the last bytes
 /// in its socket; those wait here.
 fn slow(plane: &DataPlane, method: &str, fields: &str) -> Vec<(usize, TcpStream)> {
     let ask = |length: usize| {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        socket.set_recv_buffer_size(4096).unwrap();
-        socket.connect(&plane.address.into()).unwrap();
-        let mut client = TcpStream::from(socket);
-        client.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let mut client = narrow(plane);
         write!(client, "{method} /{length} HTTP/1.1\r\nHost: a\r\n{fields}\r\n").unwrap();
         (length, client)
     };
@@ -535,7 +542,7 @@ fn slow(plane: &DataPlane, method: &str, fields: &str) -> Vec<(usize, TcpStream)
 #[test]
 fn the_next_request_of_a_slow_client_does_not_end_the_answer_that_it_is_taking() {
     let limits = "[limits]\nheader_bytes = \"64KiB\"\nheader_timeout = \"500ms\"\n";
-    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[answers_at_length(false)], "")));
+    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[answers_at_length(None)], "")));
     let mut clients = slow(&plane, "GET", "");
     for (_, client) in &mut clients {
         client.write_all(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
@@ -558,11 +565,33 @@ fn the_next_request_of_a_slow_client_does_not_end_the_answer_that_it_is_taking()
 fn a_client_that_asks_again_and_takes_nothing_is_not_kept() {
     let limits = "[limits]\nheader_bytes = \"64KiB\"\nheader_timeout = \"500ms\"\nidle_timeout = \"3s\"\n";
     let route = "timeouts = { idle = \"1s\" }";
-    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[answers_at_length(false)], route)));
+    let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[answers_at_length(None)], route)));
     let mut clients = slow(&plane, "POST", "Content-Length: 1\r\n");
     for (_, client) in &mut clients {
         client.write_all(b"xGET /1 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
     }
+    soon("all are closed", || plane.counted(&CONNECTIONS, &[]) == 0);
+    drop(clients);
+    plane.drain();
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_an_answer_that_was_cut_is_not_kept() {
+    let (authority, scratch) = (Authority::new("ours"), Scratch::new());
+    authority.leaf(&["a.test"]).write(&scratch, "a");
+    let tls = "[listener.tls]\ncertificates = [{ cert = \"a.crt\", key = \"a.key\" }]\n[limits]\nheader_bytes = \"64KiB\"\n";
+    let route = one_pool(&[answers_at_length(Some(1))], "timeouts = { idle = \"1s\" }");
+    let plane = DataPlane::start_with(scratch, &format!("{tls}{route}"));
+    let config = client_config(&authority, &["http/1.1"], &[]);
+    let ask = |length: usize| {
+        let session =
+            rustls::ClientConnection::new(Arc::clone(&config), "a.test".try_into().unwrap()).unwrap();
+        let mut client = rustls::StreamOwned::new(session, narrow(&plane));
+        write!(client, "GET /{length} HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        client
+    };
+    let clients: Vec<_> = (20..100).map(|nth| ask(nth * 50_000)).collect();
+    assert_eq!(plane.counted(&CONNECTIONS, &[]), 80);
     soon("all are closed", || plane.counted(&CONNECTIONS, &[]) == 0);
     drop(clients);
     plane.drain();
