@@ -205,6 +205,7 @@ impl ClientConn {
         }
         if self.phase.get() == Phase::Busy && self.serving.get() == 0 && !self.uploading() {
             self.be_idle();
+            self.order(Order::None);
         }
     }
 
@@ -212,6 +213,12 @@ impl ClientConn {
     #[must_use]
     pub fn uploading(&self) -> bool {
         self.uploads.get() > 0
+    }
+
+    /// All that is still under way is the rest of an upload.
+    #[must_use]
+    pub fn only_uploads(&self) -> bool {
+        self.uploading() && self.serving.get() == 0
     }
 
     /// HTTP has ended: what still comes has no lines, and an end is an end.

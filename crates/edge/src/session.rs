@@ -128,6 +128,7 @@ async fn talk(
         builder.max_headers(limits.header_count);
     }
     let mut http = builder.serve_connection(TokioIo::new(io), service);
+    let mut leaves = false;
     let end = poll_fn(|cx| {
         match conn.take_order(cx) {
             Order::None => {}
@@ -138,11 +139,16 @@ async fn talk(
                 if let Poll::Ready(done) = poll(conn, &mut http, cx) {
                     return Poll::Ready(End::Done(done));
                 }
-                Pin::new(&mut http).graceful_shutdown();
+                leaves = true;
             }
             Order::HeaderTimeout => return Poll::Ready(End::Refuse(Failure::HeaderTimeout)),
             Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
             Order::Kill => return Poll::Ready(End::Kill),
+        }
+        // Told to behind an answer that was the last, hyper would leave the upload, too.
+        if leaves && !conn.only_uploads() {
+            leaves = false;
+            Pin::new(&mut http).graceful_shutdown();
         }
         poll(conn, &mut http, cx).map(End::Done)
     })

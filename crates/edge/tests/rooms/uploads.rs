@@ -96,21 +96,28 @@ fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
         assert!(head(&mut client).starts_with("HTTP/1.1 408 "));
         assert_eq!(plane.counted(&REQUESTS, &[]), before + 3);
     }
-    let seen: Vec<String> = seen.try_iter().map(|(_, text)| text).collect();
+    let all: Vec<String> = seen.try_iter().map(|(_, text)| text).collect();
     let ours =
-        |target: &str| seen.iter().filter(|text| text.starts_with(target) && text.contains("via:")).count();
-    assert_eq!((ours("POST / "), ours("GET /next "), ours("")), (2, 2, 4), "{seen:?}");
-    let mut client = connect(&plane);
-    client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n").unwrap();
-    assert!(head(&mut client).starts_with("HTTP/1.1 401 "));
-    let address = plane.address;
+        |target: &str| all.iter().filter(|text| text.starts_with(target) && text.contains("via:")).count();
+    assert_eq!((ours("POST / "), ours("GET /next "), ours("")), (2, 2, 4), "{all:?}");
+    let early = |fields: &str| {
+        let mut client = connect(&plane);
+        write!(client, "POST / HTTP/1.1\r\nHost: a\r\n{fields}Content-Length: 5\r\n\r\n").unwrap();
+        assert!(head(&mut client).starts_with("HTTP/1.1 401 "));
+        client
+    };
+    let (clients, address) = ([early(""), early("Connection: close\r\n")], plane.address);
     let rest = std::thread::spawn(move || {
         soon("the worker drains", || TcpStream::connect(address).is_err());
-        client.write_all(b"hello").unwrap();
-        assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "closed after the upload");
+        for mut client in clients {
+            client.write_all(b"hello").unwrap();
+            assert_eq!(client.read(&mut [0; 1]).unwrap(), 0, "closed after the upload");
+        }
     });
     plane.drain();
     rest.join().unwrap();
+    let rests = seen.try_iter().filter(|(_, text)| text.ends_with("hello")).count();
+    assert_eq!(rests, 2, "their endpoints got it");
 }
 
 #[test]
