@@ -73,6 +73,9 @@ pub fn intake(
     let host =
         steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?).ok_or(Failure::BadRequest)?;
     let present = Present::of(&head.headers);
+    if present.transfer_coding && !is_only_chunked(&head.headers) {
+        return Err(Failure::BadRequest);
+    }
     let declared_length = if present.length { declared_length(&head.headers)? } else { None };
     if present.via && via_count(&head.headers, edge_name) >= LOOP {
         return Err(Failure::Loop);
@@ -83,6 +86,11 @@ pub fn intake(
     let upgrade = present.hop && head.version == Version::HTTP_11 && asks_upgrade(&head.headers);
     if present.hop {
         strip_hop_by_hop(&mut head.headers, upgrade);
+    }
+    if present.length
+        && let Some(once) = length_once(&head.headers)
+    {
+        head.headers.insert(header::CONTENT_LENGTH, once);
     }
     if present.claims {
         head.headers.remove(header::FORWARDED);
@@ -219,6 +227,7 @@ fn is_port(text: &str) -> bool {
 fn clean_target(head: &mut Parts) -> Result<Box<str>, Failure> {
     let given = head.uri.path();
     if head.method == Method::OPTIONS && given == "*" {
+        head.uri = Uri::from_static("*");
         return Ok("/".into());
     }
     if !(given.is_empty() || given.starts_with('/')) {
@@ -236,6 +245,12 @@ fn clean_target(head: &mut Parts) -> Result<Box<str>, Failure> {
         head.uri = Uri::from(target);
     }
     Ok(path)
+}
+
+/// A coding that this edge undoes is the framing; any other would go on as content of which nobody knows it is coded.
+fn is_only_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = members(headers, header::TRANSFER_ENCODING);
+    codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) && codings.next().is_none()
 }
 
 /// Hyper has checked the framing; several equal lengths may remain.
@@ -333,6 +348,22 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     } else {
         headers.remove(header::UPGRADE);
+    }
+}
+
+/// Cleans the fields behind a body, either way: no more may be said there than in front of it.
+pub fn clean_trailers(fields: &mut HeaderMap) {
+    strip_hop_by_hop(fields, false);
+    for name in [
+        X_FORWARDED_FOR,
+        X_FORWARDED_PROTO,
+        X_FORWARDED_HOST,
+        X_REAL_IP,
+        X_REQUEST_ID,
+        header::FORWARDED,
+        header::VIA,
+    ] {
+        fields.remove(name);
     }
 }
 

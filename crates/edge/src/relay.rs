@@ -14,6 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, client::conn::TrySendError};
 
 use crate::{
+    intake::clean_trailers,
     link::Link,
     settle::{Attempt, Ledger, Outcome},
     upload::{Upload, UploadBody},
@@ -191,8 +192,11 @@ impl Body for AnswerBody {
             Kind::Relayed(relaying) => relaying,
         };
         match Pin::new(&mut relaying.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 relaying.vigil.stir();
+                if let Some(fields) = frame.trailers_mut() {
+                    clean_trailers(fields);
+                }
                 relaying.ledger.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
                 // Nobody asks for what comes after trailers, and only of a known length is the end known before.
                 if frame.is_trailers() || relaying.body.is_end_stream() {

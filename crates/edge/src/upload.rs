@@ -16,7 +16,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use thalweg_core::Tick;
 
-use crate::vigil::Vigil;
+use crate::{intake::clean_trailers, vigil::Vigil};
+
+/// Most pieces that are kept for a replay: each costs more than its bytes, of which it may have but one.
+const PIECES: usize = 1024;
 
 /// The upload of one request, over all its attempts.
 #[derive(Debug)]
@@ -118,11 +121,12 @@ impl Upload {
     fn remember(&self, data: &Bytes) {
         let bytes = self.kept_bytes.get() + data.len() as u64;
         self.kept_bytes.set(bytes);
-        if bytes > self.buffer {
+        let mut kept = self.kept.borrow_mut();
+        if bytes > self.buffer || kept.len() >= PIECES {
             self.replayable.set(false);
-            self.kept.borrow_mut().clear();
+            *kept = Vec::new();
         } else if self.replayable.get() {
-            self.kept.borrow_mut().push(data.clone());
+            kept.push(data.clone());
         }
     }
 
@@ -135,6 +139,12 @@ impl Upload {
         }
     }
 
+    fn break_off(&self, body: &mut Option<Incoming>) -> Option<Result<Frame<Bytes>, UploadError>> {
+        *body = None;
+        self.client_failed.set(true);
+        Some(Err(UploadError::ClientGone))
+    }
+
     fn poll_client(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         let mut slot = self.body.borrow_mut();
         let Some(body) = slot.as_mut() else { return Poll::Ready(None) };
@@ -144,25 +154,28 @@ impl Upload {
         self.vigil.conn().due.set(polled.is_pending());
         match polled {
             // Over HTTP/1.1 it is the connection that ends.
-            Poll::Pending if self.vigil.conn().http2.get() => self.vigil.poll_deaf_upload(cx).map(|()| {
-                *slot = None;
-                self.client_failed.set(true);
-                Some(Err(UploadError::ClientGone))
-            }),
+            Poll::Pending if self.vigil.conn().http2.get() => {
+                self.vigil.poll_deaf_upload(cx).map(|()| self.break_off(&mut slot))
+            }
             Poll::Pending => Poll::Pending,
+            // A stream reset without a complaint (RFC 9113 section 8.1) is over for hyper; its upload is not.
+            Poll::Ready(None) if self.vigil.conn().http2.get() && !body.is_end_stream() => {
+                Poll::Ready(self.break_off(&mut slot))
+            }
             Poll::Ready(None) => {
                 *slot = None;
                 self.end();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                *slot = None;
                 self.garbled.set(is_garbled(&error));
-                self.client_failed.set(true);
-                Poll::Ready(Some(Err(UploadError::ClientGone)))
+                Poll::Ready(self.break_off(&mut slot))
             }
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 self.vigil.stir();
+                if let Some(fields) = frame.trailers_mut() {
+                    clean_trailers(fields);
+                }
                 match frame.data_ref() {
                     Some(data) => {
                         self.received.set(self.received.get() + data.len() as u64);

@@ -7,6 +7,8 @@
     reason = "a test says what it expects by failing"
 )]
 
+mod framing;
+mod h2c;
 mod support;
 mod uploads;
 

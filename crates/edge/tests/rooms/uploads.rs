@@ -11,15 +11,19 @@ use std::{
 use thalweg_edge::telemetry::{CONNECTIONS, IN_FLIGHT, REQUESTS};
 use thalweg_testkit::{Authority, Behaviour, Blackhole, Endpoint, Scratch, client_config};
 
+use crate::h2c::H2c;
 use crate::support::{BOTH, DataPlane, GET, OK, ask, endpoint, free_port, in_order, one_pool, soon};
 
 /// Answers each head with `answer`, whatever else comes, and reports all that it received, by connection.
-fn answers_heads(answer: &'static str) -> (u16, mpsc::Receiver<(usize, String)>) {
+pub(crate) fn answers_heads(answer: &'static str) -> (u16, mpsc::Receiver<(usize, String)>) {
     answers_each("x-forwarded-for: ", answer)
 }
 
 /// The same, at this text.
-fn answers_each(what: &'static str, answer: &'static str) -> (u16, mpsc::Receiver<(usize, String)>) {
+pub(crate) fn answers_each(
+    what: &'static str,
+    answer: &'static str,
+) -> (u16, mpsc::Receiver<(usize, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (seen, received) = mpsc::channel();
@@ -43,14 +47,14 @@ fn answers_each(what: &'static str, answer: &'static str) -> (u16, mpsc::Receive
 }
 
 /// A client that waits at most ten seconds for anything.
-fn connect(plane: &DataPlane) -> TcpStream {
+pub(crate) fn connect(plane: &DataPlane) -> TcpStream {
     let stream = TcpStream::connect(plane.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
 }
 
 /// Reads one head (and the body of two bytes that [`OK`] has, if it is that).
-fn head(client: &mut TcpStream) -> String {
+pub(crate) fn head(client: &mut TcpStream) -> String {
     let mut text = Vec::new();
     while !text.ends_with(b"\r\n\r\n") {
         let mut byte = [0; 1];
@@ -212,105 +216,6 @@ fn a_connection_is_kept_however_the_upload_on_it_ended() {
             client.read_exact(&mut [0; 2]).unwrap();
         }
     });
-}
-
-/// An HTTP/2 client that says exactly what it is told, and never gives flow control back.
-struct H2c(TcpStream);
-
-impl H2c {
-    fn connect(plane: &DataPlane) -> Self {
-        let mut client = Self(connect(plane));
-        client.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        client.send(4, 0, 0, &[]);
-        client
-    }
-
-    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
-        let mut frame = u32::try_from(payload.len()).unwrap().to_be_bytes()[1..].to_vec();
-        frame.extend([kind, flags]);
-        frame.extend(stream.to_be_bytes());
-        frame.extend(payload);
-        self.0.write_all(&frame).unwrap();
-    }
-
-    /// A head; its fields are literals without indexing (RFC 7541 section 6.2.2).
-    fn head(&mut self, stream: u32, ends: bool, fields: &[(&str, &str)]) {
-        let mut block = Vec::new();
-        for (name, value) in fields {
-            for text in [name, value] {
-                block.extend((text == name).then_some(0));
-                block.push(u8::try_from(text.len()).unwrap());
-                block.extend(text.as_bytes());
-            }
-        }
-        self.send(1, 4 | u8::from(ends), stream, &block);
-    }
-
-    fn get(&mut self, stream: u32, path: &str) {
-        let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", path)];
-        self.head(stream, true, &fields);
-    }
-
-    /// The pieces as one DATA frame each, the last of which ends the stream.
-    fn post(&mut self, stream: u32, length: &str, pieces: &[&[u8]]) {
-        let fields = [
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", "/"),
-            ("content-length", length),
-        ];
-        self.head(stream, false, &fields);
-        for (nth, piece) in pieces.iter().enumerate() {
-            // So that it is not there yet when what came before is looked at.
-            std::thread::sleep(Duration::from_millis(30));
-            self.send(0, u8::from(nth + 1 == pieces.len()), stream, piece);
-        }
-    }
-
-    /// The next frame: type, stream, payload.
-    fn frame(&mut self) -> (u8, u32, Vec<u8>) {
-        let mut head = [0; 9];
-        self.0.read_exact(&mut head).unwrap();
-        let [a, b, c, kind, _, stream @ ..] = head;
-        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-        self.0.read_exact(&mut payload).unwrap();
-        (kind, u32::from_be_bytes(stream), payload)
-    }
-
-    /// The status on a stream: its field comes first, from the static table or with its digits.
-    fn status(&mut self, stream: u32) -> String {
-        loop {
-            let (kind, on, block) = self.frame();
-            assert_ne!((kind, on), (3, stream), "reset");
-            if (kind, on) == (1, stream) {
-                return match block[0] {
-                    0x88 => "200".to_owned(),
-                    0x8d => "404".to_owned(),
-                    0x8e => "500".to_owned(),
-                    // A literal under the name ":status", perhaps in Huffman's code: three digits are two bytes then.
-                    _ if block[1] & 0x80 == 0 => String::from_utf8_lossy(&block[2..5]).into_owned(),
-                    _ => huffman_digits(&block[2..2 + usize::from(block[1] & 0x7f)]),
-                };
-            }
-        }
-    }
-}
-
-/// Digits in the code of RFC 7541, appendix B: "0" to "2" have five bits, the others six.
-fn huffman_digits(bytes: &[u8]) -> String {
-    let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
-    let (mut rest, mut text) = (bits.as_str(), String::new());
-    while rest.len() >= 5 && text.len() < 3 {
-        let five = u8::from_str_radix(&rest[..5], 2).unwrap();
-        let (digit, length) = match five {
-            0..=2 => (five, 5),
-            _ => (u8::from_str_radix(&rest[..6], 2).unwrap() - 0b01_1001 + 3, 6),
-        };
-        text.push(char::from(b'0' + digit));
-        rest = &rest[length..];
-    }
-    text
 }
 
 #[test]
