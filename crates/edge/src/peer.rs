@@ -186,7 +186,9 @@ impl Peer {
         self.set_down(view.availability == thalweg_core::Availability::Down);
         self.late_after.set(view.p95_us.map(late_after));
         if self.connect_us.get() == 0 {
-            self.connect_us.set(view.latency_us.unwrap_or(0));
+            // A probe's answer takes longer than its connection.
+            let most = u32::try_from(micros(PATIENCE / 3)).unwrap_or(u32::MAX);
+            self.connect_us.set(view.latency_us.unwrap_or(0).min(most));
         }
     }
 
@@ -205,9 +207,7 @@ impl Peer {
 
     /// A connection took this long.
     pub fn connected(&self, took: Duration) {
-        let sample = u32::try_from(micros(took)).unwrap_or(u32::MAX).max(1);
-        let known = self.connect_us.get();
-        self.connect_us.set(if known == 0 { sample } else { known - known / 8 + sample / 8 });
+        self.connect_us.set(smoothed(self.connect_us.get(), took));
     }
 
     /// Its account, opened on first use.
@@ -370,5 +370,33 @@ fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => Arc::ptr_eq(&one.config, &other.config) && one.name == other.name,
         (one, other) => one.is_none() && other.is_none(),
+    }
+}
+
+/// What connecting usually takes, in µs, after one more has taken this long. One that is far from what is known counts
+/// as twice that: a second of lost packets is not the way there.
+fn smoothed(known_us: u32, took: Duration) -> u32 {
+    let known = Duration::from_micros(known_us.into());
+    let most = if known.is_zero() { PATIENCE } else { (known * 2).max(SHORTEST_PATIENCE / 3) };
+    let sample = u32::try_from(micros(took.min(most))).unwrap_or(u32::MAX).max(1);
+    if known_us == 0 { sample } else { known_us - known_us / 8 + sample / 8 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_lost_packets_is_not_the_way_there_and_a_longer_way_is_learnt() {
+        let after = |first: u64, then: &[(u64, usize)]| {
+            let known = smoothed(0, Duration::from_millis(first));
+            let all =
+                then.iter().flat_map(|(ms, times)| std::iter::repeat_n(Duration::from_millis(*ms), *times));
+            all.fold(known, smoothed)
+        };
+        assert!((900..=1100).contains(&after(1, &[(1, 50)])));
+        assert!(after(1, &[(1, 50), (1000, 16)]) < 40_000, "a race still begins early");
+        assert!((95_000..=100_000).contains(&after(1, &[(1, 50), (100, 50)])), "moved far away");
+        assert_eq!(after(5000, &[]), 250_000);
     }
 }

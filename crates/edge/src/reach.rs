@@ -37,6 +37,12 @@ pub enum ReachError {
 }
 
 impl ReachError {
+    /// Less than half of its `full` time was left by earlier attempts: that is no measure of this endpoint.
+    #[must_use]
+    pub fn is_cut_short(&self, full: Duration) -> bool {
+        matches!(self, Self::Timeout(limit) if *limit < full / 2)
+    }
+
     /// What it says about the endpoint.
     #[must_use]
     pub fn fault(&self) -> Fault {
@@ -86,11 +92,12 @@ pub async fn reach(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link
 /// # Errors
 /// As [`reach`].
 pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link, ReachError> {
+    let stalled = peer.stalled();
     match tokio::time::timeout(timeout, connect(peer)).await {
         Err(_) => Err(ReachError::Timeout(timeout)),
         Ok(Err(error)) => Err(error),
         Ok(Ok((io, tls_epoch))) => {
-            peer.connected(peer.now().since(now));
+            peer.connected(peer.now().since(now).saturating_sub(peer.stalled().saturating_sub(stalled)));
             handshake(peer, io, (now, tls_epoch)).await
         }
     }

@@ -148,6 +148,15 @@ impl Attempt {
         self.peer.suspect(fault, self.started, now);
     }
 
+    /// There is no connection. One that was cut short speaks against nobody.
+    pub fn unreached(&self, fault: Fault, cut_short: bool, now: Tick) {
+        if cut_short {
+            return self.end(Outcome::Cancelled, now);
+        }
+        self.blame(fault, now);
+        self.end(Outcome::ConnectFailed, now);
+    }
+
     /// Its rival answered first: no error, but evidence; and it is as slow as it has been waited for, at least.
     pub fn outrun(&self, upload_ended: Option<Tick>, now: Tick) {
         self.blame(Fault::Late, now);

@@ -73,10 +73,20 @@ pub(super) enum Ended {
 }
 
 impl Journey {
+    /// The most that an attempt may take to connect.
+    pub(super) fn full_connect(&self) -> Duration {
+        self.rules.timeouts.connect.min(self.rules.timeouts.total)
+    }
+
+    /// At least half of it: earlier attempts have not used up what was meant for this one.
+    fn had_its_time(&self, attempt: &Attempt) -> bool {
+        let times = self.rules.timeouts;
+        self.local.now().since(attempt.started) >= times.first_byte.min(times.total) / 2
+    }
+
     pub(super) fn unreached(&self, attempt: &Attempt, error: &ReachError) -> Failed {
         let (fault, now) = (error.fault(), self.local.now());
-        attempt.blame(fault, now);
-        attempt.end(Outcome::ConnectFailed, now);
+        attempt.unreached(fault, error.is_cut_short(self.full_connect()), now);
         if self.remaining(now).is_zero() {
             return failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout);
         }
@@ -98,7 +108,7 @@ impl Journey {
                 Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::FirstByteTimeout)),
             ),
             RelayError::Total => (
-                Outcome::Timeout,
+                if self.had_its_time(attempt) { Outcome::Timeout } else { Outcome::Cancelled },
                 Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout)),
             ),
             RelayError::NotTaken => (

@@ -145,6 +145,7 @@ impl Journey {
         peer.lingering.set(peer.lingering.get() + 1);
         attempt.stand_up();
         attempt.presume(Outcome::Cancelled);
+        let full = self.full_connect();
         tokio::task::spawn_local(async move {
             let result = first.await;
             peer.lingering.set(peer.lingering.get() - 1);
@@ -157,8 +158,7 @@ impl Journey {
                     // First, so that the keeper reads it with the failure.
                     peer.account().raced(cost);
                     peer.account().raced_before(&peer.outrun.take());
-                    attempt.blame(error.fault(), peer.now());
-                    attempt.end(Outcome::ConnectFailed, peer.now());
+                    attempt.unreached(error.fault(), error.is_cut_short(full), peer.now());
                 }
             }
         });

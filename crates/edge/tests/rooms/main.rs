@@ -282,6 +282,36 @@ fn a_retry_that_crosses_a_reload_counts_for_the_pool_that_it_went_to() {
 }
 
 #[test]
+fn what_earlier_attempts_left_of_the_time_convicts_nobody() {
+    let (hangs, hole) = (Endpoint::start("hangs"), Blackhole::start());
+    hangs.behave(Behaviour::Hang);
+    let route = "timeouts = { total = \"1s\" }";
+    for second in [hangs.addr(), hole.addr()] {
+        let (first, seen, tell) = fails_when_told();
+        let mut plane = DataPlane::start(&in_order(&[first, second], "", route));
+        assert!(ask(&plane, GET).starts_with("HTTP/1.1 200"));
+        let mut client = TcpStream::connect(plane.address).unwrap();
+        client.write_all(GET.as_bytes()).unwrap();
+        seen.recv().unwrap();
+        std::thread::sleep(Duration::from_millis(700));
+        tell.send(()).unwrap();
+        let mut head = [0; 12];
+        client.read_exact(&mut head).unwrap();
+        assert_eq!(&head, b"HTTP/1.1 504");
+        assert_eq!(plane.suspects.try_recv().unwrap().fault, Fault::Reset, "the first");
+        assert_eq!(plane.suspects.try_recv().ok().map(|hint| hint.fault), None, "the second: {second}");
+        assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["p1", "cancelled"]), 1, "{second}");
+        drop(client);
+        plane.drain();
+        // With all of the time, it does.
+        let mut plane = DataPlane::start(&in_order(&[second], "", route));
+        assert!(ask(&plane, GET).starts_with("HTTP/1.1 504"));
+        assert_eq!(plane.suspects.try_recv().unwrap().fault, Fault::Timeout, "{second}");
+        plane.drain();
+    }
+}
+
+#[test]
 fn a_connection_begun_under_other_tls_settings_carries_no_further_request() {
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test", "other.test"])));
