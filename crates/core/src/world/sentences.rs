@@ -91,6 +91,7 @@ impl World {
 
     fn release_who_is_due(&mut self, now: Tick, changes: &mut Changes) {
         let sentenced: Vec<EndpointId> = self.traffic.sentenced.iter().copied().collect();
+        let mut freed = false;
         for id in sentenced {
             let Some(slot) = self.slots.get(&id).copied() else { continue };
             let (free, proven) = (self.unjudged(slot), self.proven_at(slot));
@@ -113,10 +114,11 @@ impl World {
                 _ => continue,
             };
             self.observe(slot, now, changes, |health, _| health.ejection = next);
-            if next == Ejection::Clear {
-                // What is no evidence against it any more excuses no other endpoint either.
-                self.retell_traffic();
-            }
+            freed |= next == Ejection::Clear;
+        }
+        if freed {
+            // What is no evidence against it any more excuses no other endpoint either.
+            self.retell_traffic();
         }
     }
 
