@@ -142,14 +142,18 @@ impl<'r> Reading<'r> {
                 Ok(paths) => found.extend(paths.into_iter().map(|file| (file, item.at, path.clone()))),
                 Err(error) => {
                     let folder = base.join(pattern);
+                    self.broken = true;
                     self.report.error(item.at, path, cannot_read(folder.parent().unwrap_or(&base), &error));
                 }
             }
         }
-        let mut seen = HashSet::from([main.to_owned()]);
-        found.retain(|(file, _, _)| seen.insert(file.clone()));
+        // However they are written.
+        let whole = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+        let mut seen = HashSet::from([whole(main)]);
+        found.retain(|(file, _, _)| seen.insert(whole(file)));
         if let Some((_, at, path)) = found.get(MAX_INCLUDES) {
             let trouble = Trouble::new(format!("{} files are included", found.len()));
+            self.broken = true;
             self.report.error(*at, path.clone(), trouble.hint(format!("at most {MAX_INCLUDES}")));
             return Vec::new();
         }

@@ -23,6 +23,17 @@ fn an_empty_file_names_what_it_lacks() {
 }
 
 #[test]
+fn a_header_without_anything_under_it_is_none() {
+    check(
+        "version = 1\n[pool]\n[route]\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:80\"\n",
+        &[
+            "t.toml:7:1 pool: there is no pool (write [pool.NAME])",
+            "t.toml:7:1 route: there is no route (write [route.NAME])",
+        ],
+    );
+}
+
+#[test]
 fn one_edit_of_the_least_config() {
     let cases: &[(&str, &str, &[&str])] = &[
         ("version = 1\n", "", &["t.toml:1:1: `version` is missing (the first line is `version = 1`)"]),

@@ -23,10 +23,11 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// Says the same as `other`, certificates included.
+    /// Says the same as `other`, certificates included, and stands in the same files, which are those to watch.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
-        self.wiring.config.hash == other.wiring.config.hash && self.forge.has_read_as(&other.forge)
+        let (ours, theirs) = (&self.wiring.config, &other.wiring.config);
+        ours.hash == theirs.hash && ours.files == theirs.files && self.forge.has_read_as(&other.forge)
     }
 }
 

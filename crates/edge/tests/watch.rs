@@ -37,6 +37,24 @@ fn rename_over_truncate_and_write_delete_and_recreate_are_all_seen() {
     assert_eq!(edge.json("/api/v1/status")["last_reload"]["result"], "applied");
 }
 
+#[test]
+fn an_included_file_that_got_another_name_is_followed_under_that() {
+    let (scratch, admin, web) = (Scratch::new(), admin(), free_port());
+    let folder = scratch.path().join("conf.d");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("a.conf"), level("info")).unwrap();
+    let path = scratch.write("t.toml", format!("include = [\"conf.d/*.conf\"]\n{}", config(admin, web, "")));
+    let edge = Edge::start(&path, admin);
+    fs::rename(folder.join("a.conf"), folder.join("b.conf")).unwrap();
+    eventually("it is known by its name", || {
+        let files = edge.json("/api/v1/status")["config_files"].to_string();
+        files.contains("b.conf") && !files.contains("a.conf")
+    });
+    assert_eq!(edge.generation(), 1, "nothing else has changed");
+    fs::write(folder.join("b.conf"), level("warn")).unwrap();
+    until_generation(&edge, 2);
+}
+
 /// As the kubelet does it: files are links into `..data`, which is a link that is swapped.
 #[test]
 fn a_swapped_data_link_is_seen() {

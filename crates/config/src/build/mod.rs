@@ -43,7 +43,9 @@ pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> (Result<Config, R
     let eject = root.table("eject");
     reading.ejection(&pools::eject_rules(eject, eject), eject, "eject");
     for kind in ["listener", "pool", "route"] {
-        if !root.has(kind) {
+        // A bare header is none; what is written badly is told elsewhere.
+        let none = |node: &Node| node.entries().is_empty() && node.items().is_empty();
+        if root.given(kind).map_or(!root.has(kind), none) {
             let trouble = Trouble::new(format!("there is no {kind}"));
             let hint = if kind == "listener" { "[[listener]]".to_owned() } else { format!("[{kind}.NAME]") };
             reading.report.error(

@@ -33,7 +33,6 @@ use tower::{BoxError, ServiceBuilder, ServiceExt};
 
 pub use exposition::render;
 pub use question::{Question, answer, offline};
-pub(crate) use status::config_error;
 
 use crate::control::Control;
 

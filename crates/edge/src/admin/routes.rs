@@ -137,7 +137,7 @@ async fn obey(control: &Control, path: &str, order: &Bytes) -> Response<Body> {
             json_reply(StatusCode::OK, &json!({ "generation": generation, "result": "unchanged" }))
         }
         Answer::Rejected(errors) => {
-            let errors: Vec<Value> = errors.0.iter().map(status::config_error).collect();
+            let errors = errors.to_json();
             json_reply(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "errors": errors }))
         }
         Answer::Busy => refuse(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the edge is ending"),

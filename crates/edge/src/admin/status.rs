@@ -44,8 +44,8 @@ pub(crate) async fn of(control: &Control) -> Value {
         "generation": live.snapshot.generation,
         "revision": live.snapshot.revision,
         "config_hash": config.hash,
-        "config_files": config.files,
-        "warnings": config.warnings.iter().map(config_error).collect::<Vec<_>>(),
+        "config_files": config.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>(),
+        "warnings": config.warnings.iter().map(ConfigError::to_json).collect::<Vec<_>>(),
         "restart_required": *control.restart_required.borrow(),
         "last_reload": last_reload(control),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
@@ -54,17 +54,9 @@ pub(crate) async fn of(control: &Control) -> Value {
     })
 }
 
-/// An error or warning with its place.
-pub(crate) fn config_error(error: &ConfigError) -> Value {
-    json!({
-        "file": error.span.file, "line": error.span.line, "column": error.span.column,
-        "path": error.path, "problem": error.problem, "hint": error.hint,
-    })
-}
-
 fn last_reload(control: &Control) -> Value {
     control.last_reload.borrow().as_ref().map_or(Value::Null, |last| {
-        let errors: Vec<Value> = last.errors.iter().map(config_error).collect();
+        let errors: Vec<Value> = last.errors.iter().map(ConfigError::to_json).collect();
         json!({ "result": last.result, "time": wall::rfc3339(last.time), "errors": errors })
     })
 }

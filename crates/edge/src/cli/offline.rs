@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use thalweg_config::{ConfigErrors, Typed};
+use thalweg_config::{ConfigError, ConfigErrors, Typed};
 
 use super::{Format, exit, note, print, say, show};
 use crate::{
@@ -20,8 +20,7 @@ pub(super) fn check(path: &Path, format: Format) -> u8 {
         Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice()),
     };
     if format == Format::Json {
-        let list =
-            |all: &[thalweg_config::ConfigError]| all.iter().map(admin::config_error).collect::<Vec<Value>>();
+        let list = |all: &[ConfigError]| all.iter().map(ConfigError::to_json).collect::<Vec<Value>>();
         let said = json!({ "ok": errors.is_empty(), "errors": list(errors), "warnings": list(&warnings) });
         return print(&show::pretty(&said)).max(code);
     }
