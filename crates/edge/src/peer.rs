@@ -207,7 +207,7 @@ impl Peer {
 
     /// A connection took this long.
     pub fn connected(&self, took: Duration) {
-        self.connect_us.set(smoothed(self.connect_us.get(), took));
+        self.connect_us.set(usual_connect(self.connect_us.get(), took));
     }
 
     /// Its account, opened on first use.
@@ -239,6 +239,11 @@ impl Peer {
     /// How long the worker stood still, all in all.
     pub fn stalled(&self) -> Duration {
         self.home.stalled.get()
+    }
+
+    /// How much of that has come since it was `before`.
+    pub fn stalled_since(&self, before: Duration) -> Duration {
+        self.stalled().saturating_sub(before)
     }
 
     /// The worker's exact clock.
@@ -350,8 +355,7 @@ impl Peer {
         };
         let sample = sample.max(1);
         self.sampled.set(true);
-        // Weight 1/8 per answer, as TCP smooths its round trips (RFC 6298).
-        self.latency_us.set(if known == 0 { sample } else { known - known / 8 + sample / 8 });
+        self.latency_us.set(smoothed(known, sample));
     }
 
     /// Forgets slowly what is not renewed, so that an endpoint that was slow once is asked again. Called every second;
@@ -373,13 +377,17 @@ fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
     }
 }
 
+/// Weight 1/8 per sample, as TCP smooths its round trips (RFC 6298).
+fn smoothed(known: u32, sample: u32) -> u32 {
+    if known == 0 { sample } else { known - known / 8 + sample / 8 }
+}
+
 /// What connecting usually takes, in µs, after one more has taken this long. One that is far from what is known counts
 /// as twice that: a second of lost packets is not the way there.
-fn smoothed(known_us: u32, took: Duration) -> u32 {
+fn usual_connect(known_us: u32, took: Duration) -> u32 {
     let known = Duration::from_micros(known_us.into());
     let most = if known.is_zero() { PATIENCE } else { (known * 2).max(SHORTEST_PATIENCE / 3) };
-    let sample = u32::try_from(micros(took.min(most))).unwrap_or(u32::MAX).max(1);
-    if known_us == 0 { sample } else { known_us - known_us / 8 + sample / 8 }
+    smoothed(known_us, u32::try_from(micros(took.min(most))).unwrap_or(u32::MAX).max(1))
 }
 
 #[cfg(test)]
@@ -389,10 +397,10 @@ mod tests {
     #[test]
     fn a_burst_of_lost_packets_is_not_the_way_there_and_a_longer_way_is_learnt() {
         let after = |first: u64, then: &[(u64, usize)]| {
-            let known = smoothed(0, Duration::from_millis(first));
+            let known = usual_connect(0, Duration::from_millis(first));
             let all =
                 then.iter().flat_map(|(ms, times)| std::iter::repeat_n(Duration::from_millis(*ms), *times));
-            all.fold(known, smoothed)
+            all.fold(known, usual_connect)
         };
         assert!((900..=1100).contains(&after(1, &[(1, 50)])));
         assert!(after(1, &[(1, 50), (1000, 16)]) < 40_000, "a race still begins early");

@@ -97,7 +97,7 @@ pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link,
         Err(_) => Err(ReachError::Timeout(timeout)),
         Ok(Err(error)) => Err(error),
         Ok(Ok((io, tls_epoch))) => {
-            peer.connected(peer.now().since(now).saturating_sub(peer.stalled().saturating_sub(stalled)));
+            peer.connected(peer.now().since(now).saturating_sub(peer.stalled_since(stalled)));
             handshake(peer, io, (now, tls_epoch)).await
         }
     }

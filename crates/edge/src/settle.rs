@@ -109,7 +109,7 @@ impl Attempt {
     }
 
     fn stood_still(&self) -> Duration {
-        self.peer.stalled().saturating_sub(self.stalled.get())
+        self.peer.stalled_since(self.stalled.get())
     }
 
     /// The head of the answer came.

@@ -34,7 +34,7 @@ pub struct Vigil {
     stirred: Cell<Tick>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Expired {
     No,
     /// And whoever waits for it has been woken.
@@ -100,35 +100,30 @@ impl Vigil {
 
     /// Ready once the deadline has passed.
     pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        match self.expired.get() {
-            Expired::No => wait(&self.waker, cx),
-            Expired::Yes | Expired::Deaf => Poll::Ready(()),
-        }
+        self.is(Expired::Yes, &self.waker, cx)
     }
 
     /// Ready once that has been of no use: for the task of the stream.
     pub fn poll_deaf(&self, cx: &Context<'_>) -> Poll<()> {
-        match self.expired.get() {
-            Expired::No | Expired::Yes => wait(&self.waker, cx),
-            Expired::Deaf => Poll::Ready(()),
-        }
+        self.is(Expired::Deaf, &self.waker, cx)
     }
 
     /// The same, for the endpoint's connection, which may outlive that.
     pub fn poll_deaf_upload(&self, cx: &Context<'_>) -> Poll<()> {
-        match self.expired.get() {
-            Expired::No | Expired::Yes => wait(&self.upload, cx),
-            Expired::Deaf => Poll::Ready(()),
-        }
+        self.is(Expired::Deaf, &self.upload, cx)
     }
-}
 
-fn wait(waker: &RefCell<Option<Waker>>, cx: &Context<'_>) -> Poll<()> {
-    match &mut *waker.borrow_mut() {
-        Some(known) => known.clone_from(cx.waker()),
-        none => *none = Some(cx.waker().clone()),
+    /// Ready once it has come so far.
+    fn is(&self, wanted: Expired, waker: &RefCell<Option<Waker>>, cx: &Context<'_>) -> Poll<()> {
+        if self.expired.get() >= wanted {
+            return Poll::Ready(());
+        }
+        match &mut *waker.borrow_mut() {
+            Some(known) => known.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        Poll::Pending
     }
-    Poll::Pending
 }
 
 fn wake(waker: &RefCell<Option<Waker>>) {
