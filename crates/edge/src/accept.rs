@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    conn::{ClientConn, ClientIo, Order, Phase},
+    conn::{ClientConn, ClientIo},
     listen::BACKLOG,
     meters::{Cell as Count, Series},
     session,
@@ -24,10 +24,6 @@ const SURPLUS: u64 = 256;
 
 /// Pause after the kernel refused a socket for want of descriptors or memory.
 const BREATH: Duration = Duration::from_millis(50);
-
-/// What was let in behind a closed door is looked at in turns of this length, so many times, until it asks.
-const LOOK: Duration = Duration::from_millis(1);
-const LOOKS: u32 = 1000;
 
 /// One listening socket of this worker.
 #[derive(Debug)]
@@ -85,41 +81,17 @@ pub async fn accept(
             Err(_) => {}
         }
     }
-    let late = empty(socket, |stream, peer| admit(&local, &door, stream, peer, &open));
-    drop((door, open));
-    see_off(late).await;
-}
-
-/// What waits in the queue. The queue itself is asked, not the reactor; and once, because clients go on coming as long
-/// as it is open.
-fn empty<T>(socket: TcpListener, mut admit: impl FnMut(TcpStream, SocketAddr) -> Option<T>) -> Vec<T> {
-    let Ok(queue) = socket.into_std() else { return Vec::new() };
-    let waiting = std::iter::from_fn(|| queue.accept().ok()).take(BACKLOG as usize);
-    waiting
-        .filter_map(|(stream, peer)| {
-            stream.set_nonblocking(true).ok()?;
-            admit(TcpStream::from_std(stream).ok()?, peer)
-        })
-        .collect()
-}
-
-/// Whoever was let in when the door was already closed has not been told to go with the others. Told at once, one whose
-/// first request is still on its way would be closed unheard; so each is told when it asks, and its answer says so.
-async fn see_off(mut late: Vec<Rc<ClientConn>>) {
-    for _ in 0..LOOKS {
-        late.retain(|conn| {
-            let silent = conn.phase.get() == Phase::Idle;
-            if !silent {
-                conn.order(Order::Graceful);
-            }
-            silent
-        });
-        if late.is_empty() {
-            return;
+    // The queue itself is asked, not the reactor; and once, because clients go on coming as long as it is open.
+    let Ok(queue) = socket.into_std() else { return };
+    for _ in 0..BACKLOG {
+        let Ok((stream, peer)) = queue.accept() else { return };
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+            && let Some(conn) = admit(&local, &door, stream, peer, &open)
+        {
+            conn.late.set(true);
         }
-        tokio::time::sleep(LOOK).await;
     }
-    late.iter().for_each(|conn| conn.order(Order::Graceful));
 }
 
 fn is_exhaustion(error: &std::io::Error) -> bool {

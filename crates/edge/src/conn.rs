@@ -7,6 +7,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Context, Waker},
+    time::Duration,
 };
 
 use http::HeaderValue;
@@ -17,6 +18,9 @@ use crate::tunnel::UpstreamEnd;
 mod io;
 
 pub use io::ClientIo;
+
+/// How long who was let in late may be silent before it is told to go.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Longest write of HTTP/2 that is taken for acknowledgements and windows.
 const HOUSEKEEPING: usize = 256;
@@ -92,6 +96,9 @@ pub struct ClientConn {
     /// The other end of an upgraded stream, left here by the request that upgraded.
     pub upgrade: RefCell<Option<UpstreamEnd>>,
     serving: Cell<u32>,
+    /// Let in when its door was already closed, so not told to go with the others. Told at once, one whose first
+    /// request is still on its way would be closed unheard; so it is told when it asks, and its answer says so.
+    pub late: Cell<bool>,
     /// HTTP/1.1 uploads that are still on their way: that of the next request may begin before the last piece of one
     /// has been taken.
     uploads: Cell<u32>,
@@ -137,6 +144,7 @@ impl ClientConn {
             tunnelled: Cell::new((0, 0)),
             upgrade: RefCell::new(None),
             serving: Cell::new(0),
+            late: Cell::new(false),
             uploads: Cell::new(0),
             due: Cell::new(false),
             rest: Cell::new(false),
@@ -170,6 +178,9 @@ impl ClientConn {
     pub fn begin(&self) {
         self.serving.set(self.serving.get() + 1);
         self.enter(Phase::Busy);
+        if self.late.get() {
+            self.order(Order::Graceful);
+        }
     }
 
     /// Its answer has been produced to the last byte (or was given up).
@@ -238,10 +249,10 @@ impl ClientConn {
         self.enter(Phase::Tunnel);
     }
 
-    /// It has its answers and will send no more.
+    /// It has its answers and will send no more; or it came late and has been silent for so long that nothing will come.
     #[must_use]
-    pub fn has_left(&self) -> bool {
-        self.ended.get() && self.flushed.get()
+    pub fn has_left(&self, quiet: Duration) -> bool {
+        (self.ended.get() && self.flushed.get()) || (self.late.get() && quiet >= FIRST_WORD)
     }
 
     /// It has not taken the end of its last answer.

@@ -268,7 +268,7 @@ impl Local {
                 {
                     conn.order(Order::Kill);
                 }
-                Phase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left() => {
+                Phase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left(quiet) => {
                     conn.order(Order::Graceful);
                 }
                 Phase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.order(Order::Park),
