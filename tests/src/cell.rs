@@ -90,6 +90,10 @@ impl Scene {
 pub enum Act {
     /// `kill -9`.
     Kill(usize),
+    /// `kill -9` of the one that answers most just then.
+    KillCarrier,
+    /// The one that was killed last starts again on the same address.
+    ReviveKilled,
     /// Starts again on the same address.
     Revive(usize),
     /// SIGTERM.

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use thalweg_testkit::{Edge, eventually};
+use thalweg_testkit::{Edge, Running, eventually};
 
 use crate::{
     cell::{Act, Cell},
@@ -14,7 +14,7 @@ use crate::{
     peer::Kind,
     record::{Book, Record},
     scene::{Proxy, Stage},
-    site::Site,
+    site::{Arrival, Site},
 };
 
 /// Plays this cell with this proxy, in real time, to its end.
@@ -24,11 +24,17 @@ pub fn play(cell: &Cell, kind: Kind) -> Record {
     let began = load.began;
     let began_us = clock::us(began);
     let since = || began.elapsed().as_secs_f64() * 1000.0;
-    let (mut fault_ms, mut cure_ms) = (f64::MAX, 0.0);
+    let (mut fault_ms, mut cure_ms, mut kills) = (f64::MAX, 0.0, Vec::new());
     for (at_ms, act) in &cell.script {
         wait_until(began, *at_ms);
         fault_ms = since().min(fault_ms);
-        apply(act, &mut stage);
+        let killed = match act {
+            Act::Kill(site) => Some(*site),
+            Act::KillCarrier => Some(carrier(&load, &stage.sites)),
+            _ => None,
+        };
+        kills.extend(killed.map(|site| (since(), site)));
+        apply(act, kills.last(), &mut stage);
         cure_ms = since();
     }
     wait_until(began, cell.end_ms);
@@ -40,15 +46,19 @@ pub fn play(cell: &Cell, kind: Kind) -> Record {
         Proxy::Thalweg(edge) => Some(book(edge, report.shots.len())),
         Proxy::Peer(_) => None,
     };
-    let arrivals: Vec<_> = stage.sites.iter().map(Site::arrivals).collect();
+    let arrivals = arrivals(&stage.sites);
+    let (hits, strangers) = Record::hits(&report.shots, &arrivals, began_us);
     Record {
         cell: cell.name.clone(),
         proxy: kind.name().to_owned(),
-        hits: Record::hits(&report.shots, &arrivals, began_us),
+        hits,
+        strangers,
+        kills,
         sent: usize::try_from(report.sent).unwrap_or(usize::MAX),
         late_ms: report.late_us as f64 / 1000.0,
         shots: report.shots,
         sites: stage.sites.iter().map(|site| site.name.clone()).collect(),
+        distances_ms: stage.sites.iter().map(Site::distance_ms).collect(),
         fault_ms,
         cure_ms,
         end_ms,
@@ -60,9 +70,19 @@ fn wait_until(began: Instant, at_ms: u64) {
     thread::sleep((began + Duration::from_millis(at_ms)).saturating_duration_since(Instant::now()));
 }
 
-fn apply(act: &Act, stage: &mut Stage) {
+/// Who answered most of the last requests.
+fn carrier(load: &Running, sites: &[Site]) -> usize {
+    const LAST: usize = 100;
+    let last = load.last(LAST);
+    let answered = |site: &Site| last.iter().filter(|shot| shot.by == site.name).count();
+    (0..sites.len()).max_by_key(|nth| answered(&sites[*nth])).unwrap_or(0)
+}
+
+fn apply(act: &Act, killed: Option<&(f64, usize)>, stage: &mut Stage) {
+    let killed = killed.map(|(_, site)| *site);
     match act {
-        Act::Kill(site) => stage.sites[*site].kill(),
+        Act::Kill(_) | Act::KillCarrier => stage.sites[killed.expect("somebody is killed")].kill(),
+        Act::ReviveKilled => stage.sites[killed.expect("somebody was killed")].revive(),
         Act::Revive(site) => stage.sites[*site].revive(),
         Act::Terminate(site) => stage.sites[*site].terminate(),
         Act::Freeze(site) => stage.sites[*site].freeze(),
@@ -71,6 +91,20 @@ fn apply(act: &Act, stage: &mut Stage) {
         Act::Tell(site, mood) => stage.sites[*site].tell(mood),
         Act::Resolve(site) => stage.resolve(*site),
     }
+}
+
+/// What arrived, once nothing more does: the last copies of a request may have been on their way for long.
+fn arrivals(sites: &[Site]) -> Vec<Vec<Arrival>> {
+    const SILENT: Duration = Duration::from_secs(1);
+    let (mut written, mut since) = (0, Instant::now());
+    eventually("the regions are silent", Duration::from_secs(20), || {
+        let now: u64 = sites.iter().map(Site::written).sum();
+        if now != written {
+            (written, since) = (now, Instant::now());
+        }
+        since.elapsed() >= SILENT
+    });
+    sites.iter().map(Site::arrivals).collect()
 }
 
 /// What the edge wrote down, once the last line is out.

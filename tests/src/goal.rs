@@ -2,10 +2,11 @@
 //! by. Counts must be met exactly; times may take three times as long before a run fails, because machines are noisy;
 //! the report says either way whether the goal itself was reached.
 
-use serde::{Deserialize, Serialize};
-use thalweg_testkit::Shot;
+use std::collections::BTreeSet;
 
-use crate::record::{Hit, Record, due_ms, quantile};
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Record, due_ms, failed, quantile};
 
 /// How much longer than its goal a time may be before a run fails.
 const NOISE: f64 = 3.0;
@@ -17,8 +18,14 @@ pub enum Goal {
     NoneFailed,
     /// No GET fails.
     NoGetFailed,
+    /// No answer is cut after its head.
+    NoneCut,
     /// 99.9 % of the GETs under the fault take at most this much longer than those before it.
     AddedP999(f64),
+    /// The same of the GETs that were due within half a second of a kill, each less the way to who answered it.
+    AddedByKills(f64),
+    /// Every kill strikes a site that answered at least this share of what was due just before (percent).
+    Strikes(f64),
     /// 99.9 % of the GETs under the fault.
     P999(f64),
     /// Every GET under the fault.
@@ -32,21 +39,23 @@ pub enum Goal {
         /// Percent.
         share: f64,
     },
-    /// So long after the cure this region has four fifths of the share it had before.
+    /// From so long after the cure on, in every second, this region has three quarters of the share it had before.
     Returns {
         /// The region.
         region: &'static str,
         /// Milliseconds.
         within_ms: f64,
     },
-    /// Its share in seconds changes direction at most this often; changes under five points do not count.
+    /// Its share in seconds, from the last one before the fault on, changes direction at most this often; changes under
+    /// five points do not count.
     Turns {
         /// The region.
         region: &'static str,
         /// How often.
         at_most: usize,
     },
-    /// Its share in each span of the fault is no larger than in the span before.
+    /// Of the first three spans of this length its share in each is no larger than in the one before; what one probation
+    /// takes is not counted, because it is chance in which span it falls.
     Shrinks {
         /// The region.
         region: &'static str,
@@ -55,9 +64,10 @@ pub enum Goal {
     },
     /// What arrived under the fault, per request that was due.
     Attempts(f64),
-    /// The last failed request after the cure.
+    /// From so many milliseconds after the cure on no request fails.
     Healed(f64),
-    /// Connections that were new in the five seconds after the cure, per connection opened before the fault.
+    /// Connections that were new in the five seconds after the cure, per connection opened before the fault. What the
+    /// generator sent at once, because it came late, needs one each: as many are not counted.
     Fresh(f64),
     /// All requests are answered by this region so long after the first attempt that failed.
     Moves {
@@ -79,15 +89,22 @@ pub struct Figure {
     pub goal: f64,
     /// What fails a run.
     pub limit: f64,
+    /// What it was made of, where the value alone says too little.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 impl Figure {
     fn count(what: &str, value: f64, goal: f64) -> Self {
-        Self { what: what.to_owned(), value, goal, limit: goal }
+        Self { what: what.to_owned(), value, goal, limit: goal, note: String::new() }
     }
 
     fn time(what: &str, value: f64, goal: f64) -> Self {
-        Self { what: what.to_owned(), value, goal, limit: goal * NOISE }
+        Self { what: what.to_owned(), value, goal, limit: goal * NOISE, note: String::new() }
+    }
+
+    fn noted(self, note: String) -> Self {
+        Self { note, ..self }
     }
 
     /// Whether the goal was reached.
@@ -112,6 +129,14 @@ impl Goal {
                 Figure::count("failed requests", failed as f64, 0.0)
             }
             Self::NoGetFailed => Figure::count("failed GETs", record.failed(false).len() as f64, 0.0),
+            Self::NoneCut => Figure::count("cut answers", record.cut() as f64, 0.0),
+            Self::AddedByKills(goal) => {
+                let (before, near) = (record.less_the_way(WARM_MS, fault), near_kills(record));
+                let note = format!("of {} GETs, {} before", near.len(), before.len());
+                let added = quantile(&near, 0.999) - quantile(&before, 0.999);
+                Figure::time("added p99.9 by kills (ms)", added, goal).noted(note)
+            }
+            Self::Strikes(share) => strikes(record, share / 100.0),
             Self::AddedP999(goal) => {
                 let before = quantile(&record.latencies(WARM_MS, fault), 0.999);
                 Figure::time("added p99.9 (ms)", quantile(&under(), 0.999) - before, goal)
@@ -126,19 +151,13 @@ impl Goal {
                 Figure::time(&format!("{region} back after (ms)"), returns(record, region), within_ms)
             }
             Self::Turns { region, at_most } => {
-                let shares = record.shares(region, fault, record.end_ms, 1000.0);
+                let shares = record.shares(region, fault - 1000.0, record.end_ms, 1000.0);
                 Figure::count(&format!("turns of {region}"), turns(&shares, 0.05) as f64, at_most as f64)
             }
-            Self::Shrinks { region, span_ms } => {
-                let shares = record.shares(region, fault, cure, span_ms);
-                let growth = shares.windows(2).map(|two| two[1] - two[0]).fold(0.0, f64::max);
-                // To a hundredth of a point: as many requests of a few less in all are no growth.
-                let points = (growth * 10_000.0).round() / 100.0;
-                Figure::count(&format!("largest growth of {region} (points)"), points, 0.0)
-            }
+            Self::Shrinks { region, span_ms } => shrinks(record, region, span_ms),
             Self::Attempts(goal) => Figure::count("attempts per request", attempts(record), goal),
-            Self::Healed(goal) => Figure::time("last failure after the cure (ms)", healed(record), goal),
-            Self::Fresh(goal) => Figure::count("new connections over steady", fresh(record), goal),
+            Self::Healed(from_ms) => healed(record, from_ms),
+            Self::Fresh(goal) => fresh(record, goal),
             Self::Moves { to, within_ms } => {
                 Figure::time(&format!("all in {to} after (ms)"), moves(record, to), within_ms)
             }
@@ -146,31 +165,91 @@ impl Goal {
     }
 }
 
+/// Of the edge, in every cell.
+const WORKERS: usize = 2;
+
 /// What is due before this is not judged: connections are being opened.
 const WARM_MS: f64 = 1000.0;
 
+/// What GETs took beside the way, that were due within half a second of a kill or under way then; sorted.
+fn near_kills(record: &Record) -> Vec<f64> {
+    let spans = record.kills.iter().map(|(at_ms, _)| record.less_the_way(at_ms - 50.0, at_ms + 500.0));
+    let mut near: Vec<f64> = spans.flatten().collect();
+    near.sort_by(f64::total_cmp);
+    near
+}
+
+fn strikes(record: &Record, least: f64) -> Figure {
+    const BEFORE_MS: f64 = 200.0;
+    let share = |(at_ms, site): &(f64, usize)| {
+        let due: Vec<_> =
+            record.shots.iter().filter(|shot| (at_ms - BEFORE_MS..*at_ms).contains(&due_ms(shot))).collect();
+        due.iter().filter(|shot| shot.by == record.sites[*site]).count() as f64 / due.len().max(1) as f64
+    };
+    let shares: Vec<f64> = record.kills.iter().map(share).collect();
+    let missed = shares.iter().filter(|share| **share < least).count();
+    let worst = shares.iter().copied().fold(1.0, f64::min) * 100.0;
+    let what = format!("kills that struck under {:.0} %", least * 100.0);
+    Figure::count(&what, missed as f64, 0.0)
+        .noted(format!("of {}, the least struck {worst:.0} %", shares.len()))
+}
+
 /// The last request that went there in any second of the fault in which the region had more than its limit: seconds
-/// that overlap, because a share over the whole fault would forgive a bad start.
+/// that overlap, because a share over the whole fault would forgive a bad start. An attempt that arrived nowhere went
+/// there, too.
 fn leaves(record: &Record, region: &str, limit: f64) -> f64 {
     const SPAN_MS: f64 = 1000.0;
     const STEP_MS: f64 = 100.0;
     let (fault, cure) = (record.fault_ms, record.cure_ms);
+    let there = record.hits.iter().filter(|hit| record.region(hit.site) == region).map(|hit| hit.due_ms);
+    let there: Vec<f64> = there.chain(record.vanished()).collect();
+    let elsewhere = record.hits.iter().filter(|hit| record.region(hit.site) != region).map(|hit| hit.due_ms);
+    let elsewhere: Vec<f64> = elsewhere.collect();
     let steps = ((cure - fault - SPAN_MS) / STEP_MS).max(0.0) as usize;
-    let over = (0..=steps)
-        .map(|nth| fault + nth as f64 * STEP_MS)
-        .rfind(|from| record.share(region, *from, from + SPAN_MS) > limit);
+    let over = (0..=steps).map(|nth| fault + nth as f64 * STEP_MS).rfind(|from| {
+        let within =
+            |all: &[f64]| all.iter().filter(|due| (*from..from + SPAN_MS).contains(*due)).count() as f64;
+        let gone = within(&there);
+        gone / (gone + within(&elsewhere)).max(1.0) > limit
+    });
     let Some(from) = over else { return 0.0 };
-    let there =
-        |hit: &&Hit| record.region(hit.site) == region && (from..from + SPAN_MS).contains(&hit.due_ms);
-    record.hits.iter().filter(there).map(|hit| hit.due_ms - fault).fold(0.0, f64::max)
+    there
+        .iter()
+        .filter(|due| (from..from + SPAN_MS).contains(*due))
+        .map(|due| due - fault)
+        .fold(0.0, f64::max)
 }
 
+/// Until the end of the last second in which the region had too little; never, if that is the last of all.
 fn returns(record: &Record, region: &str) -> f64 {
+    const SPAN_MS: f64 = 1000.0;
     const STEP_MS: f64 = 250.0;
-    let steady = record.share(region, WARM_MS, record.fault_ms);
-    let shares = record.shares(region, record.cure_ms, record.end_ms, STEP_MS);
-    let back = shares.windows(2).position(|two| two.iter().all(|share| *share >= steady * 0.8));
-    back.map_or(f64::MAX, |nth| nth as f64 * STEP_MS)
+    let least = record.share(region, WARM_MS, record.fault_ms) * 0.75;
+    let steps = ((record.end_ms - record.cure_ms - SPAN_MS) / STEP_MS).max(0.0) as usize;
+    let poor = (0..=steps).rfind(|nth| {
+        let from = record.cure_ms + *nth as f64 * STEP_MS;
+        record.share(region, from, from + SPAN_MS) < least
+    });
+    match poor {
+        None => 0.0,
+        Some(nth) if nth == steps => f64::MAX,
+        Some(nth) => nth as f64 * STEP_MS + SPAN_MS,
+    }
+}
+
+fn shrinks(record: &Record, region: &str, span_ms: f64) -> Figure {
+    /// What a probation takes before it can end: a second, a request each 100 ms.
+    const PROBATION: f64 = 10.0;
+    let fault = record.fault_ms;
+    let shares: Vec<f64> = (0..3)
+        .map(|nth| fault + f64::from(nth) * span_ms)
+        .map(|from| record.share(region, from, from + span_ms))
+        .collect();
+    let due = record.shots.iter().filter(|shot| (fault..fault + span_ms).contains(&due_ms(shot))).count();
+    let growth = shares.windows(2).map(|two| two[1] - two[0]).fold(0.0, f64::max);
+    let beyond = (growth - PROBATION / due.max(1) as f64).max(0.0) * 100.0;
+    let points = shares.iter().map(|share| format!("{:.2}", share * 100.0)).collect::<Vec<_>>().join(", ");
+    Figure::count(&format!("largest growth of {region} (points)"), beyond, 0.0).noted(format!("{points} %"))
 }
 
 /// Follows the extremes: a turn is a move of at least `least` against the direction so far.
@@ -196,25 +275,42 @@ fn attempts(record: &Record) -> f64 {
     arrived as f64 / due.max(1) as f64
 }
 
-fn healed(record: &Record) -> f64 {
-    let after = |shot: &&Shot| shot.failed() && due_ms(shot) >= record.cure_ms;
-    record.shots.iter().filter(after).map(|shot| due_ms(shot) - record.cure_ms).fold(0.0, f64::max)
+fn healed(record: &Record, from_ms: f64) -> Figure {
+    let after = record.shots.iter().filter(|shot| failed(shot)).map(|shot| due_ms(shot) - record.cure_ms);
+    let after: Vec<f64> = after.filter(|after| *after >= 0.0).collect();
+    let late = after.iter().filter(|after| **after >= from_ms).count();
+    let last = after.iter().copied().fold(0.0, f64::max);
+    let what = format!("failed from {from_ms} ms after the cure on");
+    Figure::count(&what, late as f64, 0.0).noted(format!("the last after {last:.0} ms"))
 }
 
-fn fresh(record: &Record) -> f64 {
-    let used = |from: f64, to: f64| -> std::collections::BTreeSet<(usize, (usize, u64))> {
+fn fresh(record: &Record, goal: f64) -> Figure {
+    const AFTER_MS: f64 = 5000.0;
+    let used = |from: f64, to: f64| -> BTreeSet<(usize, (usize, u64))> {
         let within = record.hits.iter().filter(|hit| (from..to).contains(&hit.at_ms));
         within.map(|hit| (hit.site, hit.connection)).collect()
     };
+    let cure = record.cure_ms;
     // From the very start: a cold start opens connections as a recovery does.
     // Never less than one per site and worker: who asks all sites again needs them.
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    // Nor less than came at once when this machine stood still, for each of those needs one.
-    let at_once = record.shots.len() as f64 * record.late_ms / record.end_ms;
-    let steady = used(0.0, record.fault_ms).len().max(record.sites.len() * workers).max(at_once as usize);
-    let before = used(0.0, record.cure_ms);
-    let new = used(record.cure_ms, record.cure_ms + 5000.0).difference(&before).count();
-    new as f64 / steady.max(1) as f64
+    let steady = used(0.0, record.fault_ms).len().max(record.sites.len() * WORKERS);
+    let before = used(0.0, cure);
+    let new = used(cure, cure + AFTER_MS).difference(&before).count();
+    let at_once =
+        at_once(record, cure, cure + AFTER_MS).saturating_sub(at_once(record, 0.0, record.fault_ms));
+    let value = new.saturating_sub(at_once) as f64 / steady as f64;
+    Figure::count("new connections over steady", value, goal)
+        .noted(format!("{new} new, {steady} steady, {at_once} for what came late and at once"))
+}
+
+/// The most requests that the generator began in one millisecond of this span.
+fn at_once(record: &Record, from_ms: f64, to_ms: f64) -> usize {
+    let began = record.shots.iter().map(|shot| shot.due_us + shot.late_us);
+    let mut began: Vec<u64> =
+        began.filter(|at_us| (from_ms..to_ms).contains(&(*at_us as f64 / 1000.0))).collect();
+    began.sort_unstable();
+    let within = |nth: usize| began[nth..].partition_point(|at_us| *at_us < began[nth] + 1000);
+    (0..began.len()).map(within).max().unwrap_or(0)
 }
 
 /// The fault is the first failed attempt up to one request's gap, which at 500/s is below what is measured here.
@@ -226,7 +322,100 @@ fn moves(record: &Record, to: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use thalweg_testkit::{Outcome, Shot};
+
     use super::*;
+    use crate::{made::run, record::Book};
+
+    /// What this goal measures there.
+    fn value(goal: &Goal, record: &Record) -> f64 {
+        goal.figure(record).value
+    }
+
+    #[test]
+    fn a_region_is_back_when_it_keeps_its_share_to_the_end() {
+        let (region, within_ms) = ("a", 0.0);
+        let goal = Goal::Returns { region, within_ms };
+        let back = |again: fn(f64) -> bool| {
+            value(&goal, &run(20, (4000.0, 8000.0), |ms| usize::from(ms >= 4000.0 && !again(ms))))
+        };
+        assert_eq!(back(|ms| ms >= 10_000.0), 2500.0);
+        assert_eq!(back(|ms| (10_000.0..11_000.0).contains(&ms) || ms >= 14_000.0), 6500.0);
+        assert_eq!(back(|ms| (10_000.0..19_000.0).contains(&ms)), f64::MAX);
+        assert_eq!(back(|_| true), 0.0);
+    }
+
+    #[test]
+    fn a_region_has_left_after_its_last_request_even_if_that_arrived_nowhere() {
+        let goal = Goal::Leaves { region: "a", within_ms: 0.0, share: 1.0 };
+        let mut record = run(10, (2000.0, 9000.0), |ms| usize::from(ms >= 2500.0));
+        assert_eq!(value(&goal, &record), 498.0);
+        let line = |shot: &Shot| {
+            (shot.id.clone(), vec![serde_json::json!({ "attempts": 1 + u8::from(shot.due_us < 4_000_000) })])
+        };
+        let logged = record.shots.iter().map(line).collect();
+        record.book = Some(Book { logged, metrics: thalweg_testkit::Metrics::default() });
+        assert_eq!(value(&goal, &record), 1998.0);
+    }
+
+    #[test]
+    fn the_last_third_of_a_flap_counts_and_one_probation_does_not() {
+        let goal = Goal::Shrinks { region: "a", span_ms: 2000.0 };
+        let growth = |third: f64| {
+            value(
+                &goal,
+                &run(8, (1000.0, 6700.0), |ms| {
+                    usize::from(ms >= 1400.0 && !(5000.0..5000.0 + third).contains(&ms))
+                }),
+            )
+        };
+        assert_eq!((growth(0.0), growth(20.0)), (0.0, 0.0));
+        assert!(growth(40.0) > 0.9, "{}", growth(40.0));
+    }
+
+    #[test]
+    fn a_kill_of_somebody_idle_is_no_strike_and_slow_answers_near_kills_show() {
+        let mut record = run(10, (2000.0, 9000.0), |ms| usize::from(ms >= 5000.0));
+        record.kills = vec![(4000.0, 0), (7000.0, 0)];
+        assert_eq!(value(&Goal::Strikes(50.0), &record), 1.0);
+        assert_eq!(value(&Goal::AddedByKills(20.0), &record), 0.0);
+        record.shots[2000..2010].iter_mut().for_each(|shot| shot.latency_us += 30_000);
+        assert_eq!(value(&Goal::AddedByKills(20.0), &record), 30.0);
+        record.distances_ms = vec![30, 30];
+        record.shots.iter_mut().for_each(|shot| shot.latency_us += 30_000);
+        assert_eq!(
+            value(&Goal::AddedByKills(20.0), &record),
+            30.0,
+            "the way to who answers is nobody's doing"
+        );
+    }
+
+    #[test]
+    fn only_what_the_generator_sent_at_once_excuses_new_connections() {
+        let mut record = run(10, (2000.0, 4000.0), |_| 0);
+        record
+            .hits
+            .iter_mut()
+            .filter(|hit| hit.at_ms >= 4000.0)
+            .for_each(|hit| hit.connection.1 = hit.due_ms as u64 % 20);
+        assert_eq!(value(&Goal::Fresh(2.0), &record), 9.0 / 4.0, "ten, of which one was known");
+        record.shots[2500..2505]
+            .iter_mut()
+            .enumerate()
+            .for_each(|(nth, shot)| shot.late_us = 10_000 - nth as u64 * 2000);
+        assert_eq!(value(&Goal::Fresh(2.0), &record), 4.0 / 4.0, "six came in one millisecond");
+    }
+
+    #[test]
+    fn whoever_got_no_200_has_failed_and_a_second_after_the_cure_nobody_may() {
+        let mut record = run(10, (2000.0, 4000.0), |_| 0);
+        record.shots[2100].outcome = Outcome::Status(404);
+        record.shots[2600].outcome = Outcome::Status(404);
+        record.shots[2601].outcome = Outcome::CutAfterHead(200);
+        assert_eq!(value(&Goal::NoGetFailed, &record), 2.0);
+        assert_eq!(value(&Goal::Healed(1000.0), &record), 1.0);
+        assert_eq!(value(&Goal::NoneCut, &record), 1.0);
+    }
 
     #[test]
     fn a_turn_is_a_move_against_the_direction_and_small_ones_do_not_count() {

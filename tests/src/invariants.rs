@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use thalweg_testkit::Outcome;
+use thalweg_testkit::{Outcome, Shot};
 
 use crate::{cell::Scene, record::Record};
 
@@ -11,6 +11,7 @@ use crate::{cell::Scene, record::Record};
 pub fn broken(record: &Record, scene: &Scene) -> Vec<String> {
     let mut broken = Vec::new();
     answered_once(record, &mut broken);
+    known(record, &mut broken);
     doubled(record, &mut broken);
     tried_twice(record, &mut broken);
     over_budget(record, scene, &mut broken);
@@ -38,6 +39,25 @@ fn answered_once(record: &Record, broken: &mut Vec<String>) {
         ends.keys().filter(|id| book.logged.get(**id).map(Vec::len) != Some(1)).take(3).copied().collect();
     if !wrong.is_empty() {
         broken.push(format!("not logged exactly once: {wrong:?}"));
+    }
+}
+
+/// What was answered has arrived somewhere, what arrived was sent, and the edge made at least as many attempts as arrived.
+fn known(record: &Record, broken: &mut Vec<String>) {
+    let tries = record.tries();
+    let nowhere =
+        |shot: &&Shot| shot.outcome == Outcome::Status(200) && !tries.contains_key(shot.id.as_str());
+    let nowhere = record.shots.iter().filter(nowhere).count();
+    if nowhere > 0 {
+        broken.push(format!("{nowhere} answers to requests that arrived nowhere"));
+    }
+    if record.strangers > 0 {
+        broken.push(format!("{} arrivals of requests that nobody sent", record.strangers));
+    }
+    let Some(book) = &record.book else { return };
+    let untold = tries.iter().filter(|(id, at)| at.values().sum::<usize>() > book.attempts(id)).count();
+    if untold > 0 {
+        broken.push(format!("{untold} requests arrived more often than the edge says it tried"));
     }
 }
 
@@ -84,5 +104,39 @@ fn counters(record: &Record, broken: &mut Vec<String>) {
         if (counted - seen).abs() > cut {
             broken.push(format!("{counted} {class} counted, {seen} seen"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cell::{Policy, Wire},
+        made::run,
+    };
+
+    #[test]
+    fn what_is_answered_has_arrived_what_arrives_was_sent_and_a_client_gets_its_own_answer() {
+        let scene = Scene::new(Policy::Failover, Wire::H1);
+        let broken = |spoil: fn(&mut Record)| {
+            let mut record = run(4, (2000.0, 3000.0), |_| 0);
+            spoil(&mut record);
+            broken(&record, &scene).join("; ")
+        };
+        assert_eq!(broken(|_| {}), "");
+        assert!(broken(|record| drop(record.hits.remove(7))).starts_with("1 answers"));
+        assert!(broken(|record| record.strangers = 2).starts_with("2 arrivals"));
+        assert!(broken(|record| drop(record.shots.remove(7))).starts_with("1999 of 2000"));
+        let mixed =
+            |record: &mut Record| record.shots[7].outcome = Outcome::Failed("another answer".to_owned());
+        assert!(broken(mixed).starts_with("1 requests got"));
+        let again = |record: &mut Record| record.hits.push(record.hits[7].clone());
+        assert!(broken(again).starts_with("1 requests came to the same endpoint again"));
+        let twice = |record: &mut Record| {
+            record.hits[7].post = true;
+            let copy = crate::record::Hit { site: 1, ..record.hits[7].clone() };
+            record.hits.push(copy);
+        };
+        assert!(broken(twice).starts_with("1 POSTs arrived twice"));
     }
 }

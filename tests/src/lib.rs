@@ -25,3 +25,6 @@ pub mod report;
 
 pub mod clock;
 pub mod mood;
+
+#[cfg(test)]
+mod made;

@@ -16,6 +16,14 @@ pub struct Book {
     pub metrics: Metrics,
 }
 
+impl Book {
+    /// How many attempts the edge made for this request, by its own account.
+    pub fn attempts(&self, id: &str) -> usize {
+        let line = self.logged.get(id).and_then(|lines| lines.first());
+        line.and_then(|line| line["attempts"].as_u64()).map_or(0, |count| count as usize)
+    }
+}
+
 /// One request at one site.
 #[derive(Clone, Debug)]
 pub struct Hit {
@@ -44,8 +52,14 @@ pub struct Record {
     pub shots: Vec<Shot>,
     /// Names of the sites.
     pub sites: Vec<String>,
+    /// Round trips to them.
+    pub distances_ms: Vec<u64>,
     /// Everything that arrived.
     pub hits: Vec<Hit>,
+    /// Arrivals of requests that nobody sent.
+    pub strangers: usize,
+    /// When which site was killed.
+    pub kills: Vec<(f64, usize)>,
     /// When the first act struck and when the last one was over, as it really was.
     pub fault_ms: f64,
     /// See `fault_ms`.
@@ -61,8 +75,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Joins the sites' files with the load's book.
-    pub fn hits(shots: &[Shot], sites: &[Vec<Arrival>], began_us: i64) -> Vec<Hit> {
+    /// Joins the sites' files with the load's book; the number is of those that the book does not know.
+    pub fn hits(shots: &[Shot], sites: &[Vec<Arrival>], began_us: i64) -> (Vec<Hit>, usize) {
         let due: HashMap<&str, f64> = shots.iter().map(|shot| (shot.id.as_str(), due_ms(shot))).collect();
         let of = |(site, arrivals): (usize, &Vec<Arrival>)| {
             arrivals
@@ -79,7 +93,9 @@ impl Record {
                 })
                 .collect::<Vec<_>>()
         };
-        sites.iter().enumerate().flat_map(of).collect()
+        let hits: Vec<Hit> = sites.iter().enumerate().flat_map(of).collect();
+        let strangers = sites.iter().map(Vec::len).sum::<usize>() - hits.len();
+        (hits, strangers)
     }
 
     /// Latencies of GETs that were due in this span, sorted, in milliseconds.
@@ -91,9 +107,22 @@ impl Record {
         all
     }
 
+    /// The same, each less the round trip to the site that answered it.
+    pub fn less_the_way(&self, from_ms: f64, to_ms: f64) -> Vec<f64> {
+        let way = |shot: &Shot| {
+            let site = self.sites.iter().position(|name| *name == shot.by);
+            site.map_or(0.0, |site| self.distances_ms[site] as f64)
+        };
+        let due = |shot: &&Shot| !shot.post && (from_ms..to_ms).contains(&due_ms(shot));
+        let took = self.shots.iter().filter(due).map(|shot| shot.latency_us as f64 / 1000.0 - way(shot));
+        let mut all: Vec<f64> = took.collect();
+        all.sort_by(f64::total_cmp);
+        all
+    }
+
     /// Failed requests (cut answers apart), POSTs or not.
     pub fn failed(&self, posts: bool) -> Vec<&Shot> {
-        self.shots.iter().filter(|shot| shot.failed() && shot.post == posts).collect()
+        self.shots.iter().filter(|shot| failed(shot) && shot.post == posts).collect()
     }
 
     /// Answers that were cut after their head.
@@ -119,6 +148,18 @@ impl Record {
             .collect()
     }
 
+    /// When the requests were due that the edge sent somewhere without an arrival anywhere, once for each such attempt;
+    /// empty for peers, who do not tell.
+    pub fn vanished(&self) -> Vec<f64> {
+        let Some(book) = &self.book else { return Vec::new() };
+        let tries = self.tries();
+        let of = |shot: &Shot| {
+            let arrived: usize = tries.get(shot.id.as_str()).map_or(0, |at| at.values().sum());
+            std::iter::repeat_n(due_ms(shot), book.attempts(&shot.id).saturating_sub(arrived))
+        };
+        self.shots.iter().flat_map(of).collect()
+    }
+
     /// How often each id arrived at each site.
     pub fn tries(&self) -> BTreeMap<&str, BTreeMap<usize, usize>> {
         let mut tries: BTreeMap<&str, BTreeMap<usize, usize>> = BTreeMap::new();
@@ -141,6 +182,11 @@ impl Record {
     pub fn region(&self, site: usize) -> &str {
         self.sites[site].split('#').next().unwrap_or_default()
     }
+}
+
+/// A request whose client got neither the answer it should have nor the head of it.
+pub fn failed(shot: &Shot) -> bool {
+    !matches!(shot.outcome, Outcome::Status(200) | Outcome::CutAfterHead(_))
 }
 
 /// When a request was due.

@@ -10,7 +10,7 @@ use crate::{
     clock,
     goal::Figure,
     invariants,
-    record::{Record, due_ms, quantile},
+    record::{Record, due_ms, failed, quantile},
 };
 
 /// How wide a row is.
@@ -157,6 +157,9 @@ impl Verdict {
             let mark = if figure.reached() { "" } else { " !" };
             let value = if figure.value > 1e12 { "never".to_owned() } else { format!("{:.3}", figure.value) };
             let _infallible = write!(line, " | {} {value} (<= {}){mark}", figure.what, figure.goal);
+            if !figure.note.is_empty() {
+                let _infallible = write!(line, " [{}]", figure.note);
+            }
         }
         for broken in &self.broken {
             let _infallible = write!(line, " | BROKEN {broken}");
@@ -227,11 +230,11 @@ fn rows(record: &Record) -> Vec<Row> {
     for shot in &record.shots {
         let done_ms = due_ms(shot) + shot.latency_us as f64 / 1000.0;
         if let Some(row) = rows.get_mut((done_ms / ROW_MS) as usize) {
-            row.answered += usize::from(!shot.failed());
+            row.answered += usize::from(!failed(shot));
         }
         let Some(row) = rows.get_mut((due_ms(shot) / ROW_MS) as usize) else { continue };
         row.due += 1;
-        row.failed += usize::from(shot.failed());
+        row.failed += usize::from(failed(shot));
         if !shot.by.is_empty() {
             *row.by.entry(shot.by.clone()).or_default() += 1;
         }

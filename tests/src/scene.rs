@@ -16,6 +16,9 @@ use crate::{
 pub const REGIONS: [(&str, &str); 3] =
     [("aws", "us-east-1"), ("gcp", "europe-west1"), ("azure", "southeastasia")];
 
+/// What a region answers to a plain GET.
+pub const SERVED: &str = "{\"status\":\"served\"}";
+
 /// What every request asks for.
 const HOST: &str = "api.test";
 
@@ -67,7 +70,10 @@ impl Stage {
             Proxy::Peer(peer) => peer.addr(),
         };
         let load = Load::to(addr).host(HOST).rate(scene.rate).posts(scene.posts).post_path("/echo").echoed();
-        let load = if scene.body > 0 { load.path(&format!("/bytes/{}", scene.body)) } else { load.path("/") };
+        let load = match scene.body {
+            0 => load.path("/").signed(SERVED.len()),
+            size => load.path(&format!("/bytes/{size}")).signed(size),
+        };
         match scene.wire {
             Wire::H1 => load.fresh(0.02),
             Wire::H2 => load.tls(client_config(&self.authority, &["h2"], &[])).h2(),

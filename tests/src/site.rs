@@ -71,6 +71,11 @@ impl Site {
         }
     }
 
+    /// The round trip to it.
+    pub fn distance_ms(&self) -> u64 {
+        self.distance_ms
+    }
+
     /// The region it belongs to.
     pub fn region(&self) -> &str {
         self.name.split('#').next().unwrap_or_default()
@@ -142,6 +147,11 @@ impl Site {
     /// Everything that arrived, in every life.
     pub fn arrivals(&self) -> Vec<Arrival> {
         (0..self.lives).flat_map(|life| read(&self.log(life), life)).collect()
+    }
+
+    /// Bytes written of that so far.
+    pub fn written(&self) -> u64 {
+        (0..self.lives).filter_map(|life| fs::metadata(self.log(life)).ok()).map(|file| file.len()).sum()
     }
 
     fn log(&self, life: usize) -> PathBuf {

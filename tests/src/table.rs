@@ -126,7 +126,7 @@ impl Fault {
 
     /// What happens from the moment of the fault on, in milliseconds, and how long to watch after that.
     fn script(self, policy: Policy, form: Form) -> (Vec<(u64, Act)>, u64) {
-        let tell = |mood: Mood| (vec![(0, Act::Tell(0, mood)), (SPAN, Act::Tell(0, CALM))], 12_000);
+        let tell = |mood: Mood| (vec![(0, Act::Tell(0, mood)), (SPAN, Act::Tell(0, CALM))], RETURN);
         let all = |act: fn(usize) -> Act| (0..3).map(act);
         let whole = form == Form::Whole;
         match self {
@@ -153,12 +153,12 @@ impl Fault {
             Self::RegionLost => {
                 let acts =
                     [(0, Act::Kill(0)), (0, Act::Kill(1)), (5000, Act::Revive(0)), (5000, Act::Revive(1))];
-                (acts.to_vec(), 6000)
+                (acts.to_vec(), RETURN)
             }
             Self::NodeDrain => {
                 let down = [(0, Act::Terminate(0)), (2000, Act::Terminate(1))];
                 let up = [(5000, Act::Revive(0)), (5000, Act::Revive(1))];
-                ([down, up].concat(), 6000)
+                ([down, up].concat(), RETURN)
             }
             Self::Both => {
                 let down = [(0, Act::Tell(0, Mood { slow_ms: 300, ..CALM })), (1000, Act::Kill(1))];
@@ -169,13 +169,24 @@ impl Fault {
         }
     }
 
+    /// Whether it ends connections on which answers may be half-way.
+    fn cuts(self) -> bool {
+        matches!(
+            self,
+            Self::Kill | Self::Reset | Self::Blackout | Self::RegionLost | Self::Both | Self::Renamed
+        )
+    }
+
     /// What must hold beside the invariants.
     fn goals(self, scene: &Scene, form: Form) -> Vec<Goal> {
         let region = FIRST;
         let back = Goal::Returns { region, within_ms: (10_000 + scene.hold_ms()) as f64 };
         let brownout = [Goal::Leaves { region, within_ms: 2000.0, share: 5.0 }, back.clone()];
         match self {
-            Self::Kill => vec![Goal::NoGetFailed, Goal::AddedP999(20.0)],
+            Self::Kill => {
+                let share = if scene.policy == Policy::Weighted { 20.0 } else { 50.0 };
+                vec![Goal::NoGetFailed, Goal::AddedByKills(20.0), Goal::Strikes(share)]
+            }
             Self::Stop => {
                 // Nobody can answer sooner than the next region is away.
                 let farther = scene.distances_ms[1] - scene.distances_ms[0];
@@ -215,17 +226,27 @@ const CALM: Mood =
 /// Load before the fault: long enough for baselines of latency.
 const CALM_MS: u64 = 4000;
 
+/// The same where a far quantile is compared with what it was.
+const LONG_CALM_MS: u64 = 20_000;
+
 /// The usual length of a fault.
 const SPAN: u64 = 8000;
+
+/// How long a return is watched: longer than it may take.
+const RETURN: u64 = 14_000;
 
 /// A cell.
 pub fn cell(fault: Fault, policy: Policy, wire: Wire, form: Form) -> Cell {
     let scene = fault.scene(policy, wire);
     let (script, tail_ms) = fault.script(policy, form);
-    let script: Vec<(u64, Act)> = script.into_iter().map(|(at_ms, act)| (CALM_MS + at_ms, act)).collect();
+    let calm_ms = if (fault, form) == (Fault::Kill, Form::Whole) { LONG_CALM_MS } else { CALM_MS };
+    let script: Vec<(u64, Act)> = script.into_iter().map(|(at_ms, act)| (calm_ms + at_ms, act)).collect();
     let last = script.last().map_or(0, |(at_ms, _)| *at_ms);
     let spoken = if wire == Wire::H1 { "h1" } else { "h2" };
-    let goals = fault.goals(&scene, form);
+    let mut goals = fault.goals(&scene, form);
+    if !fault.cuts() {
+        goals.push(Goal::NoneCut);
+    }
     let name = format!("{}/{}/{spoken}", fault.word(), policy.word());
     Cell { name, goals, scene, script, end_ms: last + tail_ms }
 }
@@ -244,13 +265,12 @@ pub fn whole() -> Vec<Cell> {
     cells
 }
 
-/// Kills and revives: under `weighted` each region in turn, else the first ones, which carry the load.
+/// Kills and revives: under `weighted` each region in turn, else whichever carries the load just then.
 fn kills(count: u64, policy: Policy) -> Vec<(u64, Act)> {
-    let (order, every): (&[usize], u64) =
-        if policy == Policy::Weighted { (&[0, 1, 2], 2200) } else { (&[0, 0, 1], 4000) };
+    let every = if policy == Policy::Weighted { 2200 } else { 3000 };
     let strike = |nth: u64| {
-        let site = order[nth as usize % order.len()];
-        [(nth * every, Act::Kill(site)), (nth * every + 400, Act::Revive(site))]
+        let kill = if policy == Policy::Weighted { Act::Kill(nth as usize % 3) } else { Act::KillCarrier };
+        [(nth * every, kill), (nth * every + 400, Act::ReviveKilled)]
     };
     (0..count).flat_map(strike).collect()
 }

@@ -30,6 +30,8 @@ pub struct Shot {
     pub by: String,
     /// When it was due, from the start of the load.
     pub due_us: u64,
+    /// How much later than that the generator itself began it.
+    pub late_us: u64,
 }
 
 impl Shot {

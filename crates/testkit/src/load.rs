@@ -36,6 +36,7 @@ pub struct Load {
     host: String,
     body: Bytes,
     echoed: bool,
+    signed: Option<usize>,
     tls: Option<Arc<ClientConfig>>,
     h2: bool,
     timeout: Duration,
@@ -57,6 +58,7 @@ impl Load {
             host: "api.test".to_owned(),
             body: Bytes::from_static(b"{\"n\":1}"),
             echoed: false,
+            signed: None,
             tls: None,
             h2: false,
             timeout: Duration::from_secs(20),
@@ -115,6 +117,12 @@ impl Load {
     /// Each POST has its own id as its body and must get it back: an answer to something else is a failure.
     pub fn echoed(mut self) -> Self {
         self.echoed = true;
+        self
+    }
+
+    /// Each 200 must name its request in `X-For`, and be this long if it answers a GET: anything else is a failure.
+    pub fn signed(mut self, length: usize) -> Self {
+        self.signed = Some(length);
         self
     }
 
@@ -227,8 +235,9 @@ async fn pace(shared: Arc<Shared>, began: Instant) {
         while nth < due.min(load.count) {
             let at = Duration::from_secs_f64(nth as f64 / load.rate);
             let late = began.elapsed().saturating_sub(at).as_micros();
-            shared.late_us.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::SeqCst);
-            tasks.spawn(shoot(Arc::clone(&shared), nth, began, at));
+            let late_us = u64::try_from(late).unwrap_or(u64::MAX);
+            shared.late_us.fetch_max(late_us, Ordering::SeqCst);
+            tasks.spawn(shoot(Arc::clone(&shared), nth, began, (at, late_us)));
             nth += 1;
         }
         shared.sent.store(nth, Ordering::SeqCst);
@@ -242,7 +251,7 @@ fn falls(nth: u64, share: f64) -> bool {
     ((nth + 1) as f64 * share).floor() > (nth as f64 * share).floor()
 }
 
-async fn shoot(shared: Arc<Shared>, nth: u64, began: Instant, at: Duration) {
+async fn shoot(shared: Arc<Shared>, nth: u64, began: Instant, (at, late_us): (Duration, u64)) {
     let load = &shared.load;
     let post = falls(nth, load.posts);
     let id = format!("{}-{nth}", load.prefix);
@@ -253,7 +262,7 @@ async fn shoot(shared: Arc<Shared>, nth: u64, began: Instant, at: Duration) {
     let latency = began.elapsed().saturating_sub(at);
     let latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
     let due_us = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
-    lock(&shared.shots).push(Shot { id, post, outcome, latency_us, by, due_us });
+    lock(&shared.shots).push(Shot { id, post, outcome, latency_us, by, due_us, late_us });
 }
 
 async fn exchange(shared: &Arc<Shared>, nth: u64, post: bool, id: &str) -> (Outcome, String) {
@@ -291,8 +300,12 @@ async fn exchange(shared: &Arc<Shared>, nth: u64, post: bool, id: &str) -> (Outc
     if load.echoed && post && status == 200 && whole != own {
         return (Outcome::Failed("another answer".to_owned()), String::new());
     }
-    let own = |value: &http::HeaderValue| value.as_bytes() == id.as_bytes();
-    if !parts.headers.get("x-for").is_none_or(own) {
+    let named = parts.headers.get("x-for").map(|value| value.as_bytes() == id.as_bytes());
+    let whose = load
+        .signed
+        .filter(|_| status == 200)
+        .map_or(named != Some(false), |length| named == Some(true) && (post || whole.len() == length));
+    if !whose {
         return (Outcome::Failed("another answer".to_owned()), String::new());
     }
     let told = parts.headers.get("x-endpoint").and_then(|name| name.to_str().ok()).map(str::to_owned);

@@ -27,6 +27,7 @@ use thalweg_testkit::{Relay, Weather};
 use thalweg_tests::{
     clock::now_us,
     mood::{Health, Mood},
+    scene::SERVED,
 };
 use tokio::{
     net::TcpListener,
@@ -194,7 +195,7 @@ async fn answer(region: Rc<Region>, request: Request<Incoming>) -> Result<Respon
         _ if broken => Bytes::from_static(b"broken"),
         Some(size) => Bytes::from(vec![b'x'; size]),
         None if post => sent,
-        None => Bytes::from_static(b"{\"status\":\"served\"}"),
+        None => Bytes::from_static(SERVED.as_bytes()),
     };
     let status = if broken { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let answer = Response::builder().status(status).header("x-endpoint", &region.name).header("x-for", id);

@@ -1,6 +1,6 @@
 //! `chaos list` · `chaos run [WORD…] [--times N]` plays the cells whose name has one of the words, or all of them ·
 //! `chaos compare [WORD…]` plays the comparison with other proxies and writes `docs/failover.md`.
-//! One line per cell on stdout, JSON under `target/chaos`. Exit code 1 when a cell fails.
+//! One line per cell on stdout, JSON under `target/chaos`. Exit code 1 when a cell fails or cannot be played here.
 
 use std::process::ExitCode;
 
@@ -44,5 +44,6 @@ fn run(words: &[&str]) -> ExitCode {
         failed += usize::from(!verdict.passes());
     }
     println!("{} cells, {failed} failed, {skipped} skipped", cells.len() * times);
-    if failed == 0 && !cells.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    // What was not played has not been survived.
+    if failed + skipped == 0 && !cells.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
