@@ -1,8 +1,14 @@
-//! The same faults, load and endpoints against nginx, HAProxy and Envoy: plays what is asked, keeps every run as JSON,
-//! and writes `docs/failover.md` with its drawings from all runs that are kept.
+//! The same faults, load and endpoints against nginx, HAProxy and Envoy: plays what is asked, keeps every run as JSON
+//! with the commit it was made with, and writes `docs/failover.md` with its drawings from all runs that are kept.
 
-use std::{fmt::Write as _, fs, path::PathBuf, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
+use serde::{Deserialize, Serialize};
 use thalweg_testkit::repository;
 
 use crate::{
@@ -31,9 +37,53 @@ const FAULTS: [(Fault, &str); 11] = [
     (Fault::Outage, "every region answers 503 for 30 s"),
 ];
 
+/// What stood in the repository when a run was made.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+struct Build {
+    /// The commit, shortened.
+    commit: String,
+    /// Whether nothing tracked differed from it; `docs` apart, where pages like this one are written.
+    clean: bool,
+}
+
+impl Build {
+    /// Nothing outside of a checkout. Asked before the first run: what is played was built just then.
+    fn now() -> Option<Self> {
+        let git = |words: &[&str]| {
+            let said = Command::new("git").arg("-C").arg(repository()).args(words).output().ok()?;
+            said.status.success().then(|| String::from_utf8_lossy(&said.stdout).trim().to_owned())
+        };
+        let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+        let changed =
+            git(&["status", "--porcelain", "--untracked-files=no", "--", ":/", ":(top,exclude)docs"])?;
+        Some(Self { commit, clean: changed.is_empty() })
+    }
+
+    fn words(build: Option<&Self>) -> String {
+        match build {
+            None => "a commit that was not recorded".to_owned(),
+            Some(Self { commit, clean: true }) => format!("commit `{commit}`"),
+            Some(Self { commit, clean: false }) => format!("commit `{commit}` with uncommitted changes"),
+        }
+    }
+}
+
+/// A run as it is kept; those that were kept before builds were have none.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct Kept {
+    #[serde(default)]
+    build: Option<Build>,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+/// A fault, what it is in words, and the runs of all proxies that are kept.
+type Section = (Fault, &'static str, Vec<Kept>);
+
 /// Plays the faults that have one of these words in their name, or all, and writes the page.
 pub fn run(words: &[&str]) -> ExitCode {
     let mut missing = 0;
+    let build = Build::now();
     for (fault, _) in FAULTS {
         let cell = cell(fault);
         if !words.is_empty() && !words.iter().any(|word| cell.name.contains(word)) {
@@ -53,7 +103,8 @@ pub fn run(words: &[&str]) -> ExitCode {
             let verdict = Verdict::of(&cell, &drive::play(&cell, kind), &kind.version());
             println!("{}", verdict.line());
             fs::create_dir_all(directory()).expect("a directory can be made");
-            let text = serde_json::to_string(&verdict).expect("plain data is JSON");
+            let kept = Kept { build: build.clone(), verdict };
+            let text = serde_json::to_string(&kept).expect("plain data is JSON");
             fs::write(path(fault, kind), text).expect("a run can be kept");
         }
     }
@@ -76,7 +127,7 @@ fn path(fault: Fault, kind: Kind) -> PathBuf {
     directory().join(format!("{}-{}.json", fault.word(), kind.name()))
 }
 
-fn kept(fault: Fault) -> Vec<Verdict> {
+fn kept(fault: Fault) -> Vec<Kept> {
     let read = |kind: Kind| fs::read_to_string(path(fault, kind)).ok();
     let parse = |text: String| serde_json::from_str(&text).expect("our own report parses");
     Kind::ALL.into_iter().filter_map(read).map(parse).collect()
@@ -85,28 +136,71 @@ fn kept(fault: Fault) -> Vec<Verdict> {
 fn write_page() {
     let docs = repository().join("docs");
     fs::create_dir_all(docs.join("failover")).expect("a directory can be made");
-    let mut page = HEAD.to_owned();
-    let all: Vec<_> = FAULTS.into_iter().map(|(fault, words)| (fault, words, kept(fault))).collect();
-    versions(&mut page, all.iter().flat_map(|(_, _, runs)| runs));
-    for (fault, words, runs) in all.iter().filter(|(_, _, runs)| !runs.is_empty()) {
-        let word = fault.word();
-        fs::write(docs.join(format!("failover/{word}.svg")), plot::draw(words, runs))
+    let all: Vec<Section> = FAULTS
+        .into_iter()
+        .map(|(fault, words)| (fault, words, kept(fault)))
+        .filter(|(_, _, runs)| !runs.is_empty())
+        .collect();
+    for (fault, words, runs) in &all {
+        let runs: Vec<Verdict> = runs.iter().map(|run| run.verdict.clone()).collect();
+        fs::write(docs.join(format!("failover/{}.svg", fault.word())), plot::draw(words, &runs))
             .expect("a drawing can be written");
-        section(&mut page, &word, words, runs);
     }
-    fs::write(docs.join("failover.md"), page).expect("the page can be written");
+    fs::write(docs.join("failover.md"), page(&all)).expect("the page can be written");
 }
 
-fn versions<'a>(page: &mut String, runs: impl Iterator<Item = &'a Verdict> + Clone) {
+/// A part of the faults can be played again alone, so that the page says which commit every row is from.
+fn page(all: &[Section]) -> String {
+    let mut page = HEAD.to_owned();
+    let runs: Vec<&Kept> = all.iter().flat_map(|(_, _, runs)| runs).collect();
+    versions(&mut page, &runs);
+    let one = runs.iter().all(|run| run.build == runs[0].build);
+    let said =
+        if one { made_with(&runs) } else { "Each fault with the commit that its section names.".to_owned() };
+    let _infallible = writeln!(page, "\n{said}");
+    for (fault, words, runs) in all {
+        section(&mut page, &fault.word(), words, runs, !one);
+    }
+    page
+}
+
+/// The commits of these runs; which proxies', when there are several.
+fn made_with(runs: &[&Kept]) -> String {
+    let mut builds: Vec<(Option<&Build>, Vec<&str>)> = Vec::new();
+    for run in runs {
+        let (build, proxy) = (run.build.as_ref(), run.verdict.proxy.as_str());
+        match builds.iter_mut().find(|(other, _)| *other == build) {
+            Some((_, proxies)) => proxies.push(proxy),
+            None => builds.push((build, vec![proxy])),
+        }
+    }
+    let said: Vec<String> = match builds.as_slice() {
+        [(build, _)] => vec![Build::words(*build)],
+        several => several
+            .iter()
+            .map(|(build, proxies)| format!("{} ({})", Build::words(*build), proxies.join(", ")))
+            .collect(),
+    };
+    if said.is_empty() { "No run is kept.".to_owned() } else { format!("Made with {}.", said.join("; ")) }
+}
+
+fn versions(page: &mut String, runs: &[&Kept]) {
     page.push_str("| proxy | version |\n|---|---|\n");
     for kind in Kind::ALL {
-        if let Some(run) = runs.clone().find(|run| run.proxy == kind.name()) {
-            let _infallible = writeln!(page, "| {} | {} |", run.proxy, run.version);
+        let mut seen: Vec<&str> = Vec::new();
+        for run in runs.iter().map(|run| &run.verdict).filter(|run| run.proxy == kind.name()) {
+            if !seen.contains(&run.version.as_str()) {
+                seen.push(&run.version);
+            }
+        }
+        if !seen.is_empty() {
+            let _infallible = writeln!(page, "| {} | {} |", kind.name(), seen.join("; "));
         }
     }
 }
 
-fn section(page: &mut String, word: &str, words: &str, runs: &[Verdict]) {
+fn section(page: &mut String, word: &str, words: &str, kept: &[Kept], told: bool) {
+    let runs: Vec<&Verdict> = kept.iter().map(|run| &run.verdict).collect();
     let shown = |figure: &&Figure| {
         figure.what.contains("after (ms)")
             || figure.what.contains("growth")
@@ -117,6 +211,9 @@ fn section(page: &mut String, word: &str, words: &str, runs: &[Verdict]) {
         .map(|run| run.figures.iter().filter(shown).map(|figure| figure.what.as_str()).collect())
         .unwrap_or_default();
     let _infallible = writeln!(page, "\n## {word}\n\n{words}.\n");
+    if told {
+        let _infallible = writeln!(page, "{}\n", made_with(&kept.iter().collect::<Vec<_>>()));
+    }
     let names: String = extra.iter().map(|name| format!(" {name} |")).collect();
     let _infallible = writeln!(
         page,
@@ -173,8 +270,78 @@ cores: read orders of magnitude and counts, not the last digit.
 - **generator late**: the most that the load generator itself woke late (ms). Other work shares this machine: what a run shows beyond its
   peers in p50 to max, up to this figure, may be the machine; – is
   a run without this figure.
-- **Configs**: `bench/peers/failover`. `haproxy` is the sample configuration with checks; `haproxy-tuned` and `nginx` give up a try after 1 s, which
-  a proxy for slow answers could not afford; `envoy` has outlier detection, retries elsewhere and a second try beside the first after 250 ms.
+- **Configs**: `bench/peers/failover`, where each says why it is set as it is. `haproxy` is the sample configuration with checks.
+  `haproxy-tuned` and `nginx` give up a try after 1 s, which a proxy for slow answers could not afford. `haproxy-tuned` sets a region aside
+  after one error that it sees, and uses all regions unchecked when its checks leave none. `envoy` has outlier detection that a passing check
+  does not undo, retries elsewhere without a pause, and a second try beside the first after 250 ms.
   Thalweg has its defaults but for `retry.hedge = true` and immediate failback. Two threads each.
 
 ";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn build(commit: &str, clean: bool) -> Option<Build> {
+        Some(Build { commit: commit.to_owned(), clean })
+    }
+
+    fn run(proxy: &str, version: &str, build: Option<Build>) -> Kept {
+        let verdict = json!({
+            "cell": "kill/weighted/h1", "proxy": proxy, "version": version, "sent": 1, "failed_gets": 0,
+            "failed_posts": 0, "cut": 0, "doubled": 0, "p50_ms": 1.0, "p99_ms": 1.0, "p999_ms": 1.0, "max_ms": 1.0,
+            "fault_ms": [0.0, 1.0], "figures": [], "broken": [], "rows": [],
+        });
+        Kept { build, verdict: serde_json::from_value(verdict).expect("a verdict") }
+    }
+
+    /// The lines of the page that speak of commits, and those of its table of versions.
+    fn check(all: &[Section], commits: &[&str], versions: &[&str]) {
+        let page = page(all);
+        let of_commits: Vec<&str> = page.lines().filter(|line| line.contains("commit ")).collect();
+        assert_eq!(of_commits, commits);
+        let table = page.lines().skip_while(|line| *line != "| proxy | version |").skip(2);
+        let of_versions: Vec<&str> = table.take_while(|line| !line.is_empty()).collect();
+        assert_eq!(of_versions, versions);
+    }
+
+    #[test]
+    fn a_page_of_one_commit_says_so_once() {
+        let runs = || vec![run("thalweg", "1", build("abc", true)), run("nginx", "2", build("abc", true))];
+        let all = [(Fault::Kill, "killed", runs()), (Fault::Stop, "stopped", runs())];
+        check(&all, &["Made with commit `abc`."], &["| thalweg | 1 |", "| nginx | 2 |"]);
+    }
+
+    #[test]
+    fn a_page_of_several_commits_names_them_beside_each_fault() {
+        let all = [
+            (Fault::Kill, "killed", vec![run("thalweg", "1", None), run("nginx", "2", None)]),
+            (Fault::Stop, "stopped", vec![run("thalweg", "1", build("abc", true))]),
+            (
+                Fault::Freeze,
+                "frozen",
+                vec![run("thalweg", "3", build("abc", false)), run("nginx", "2", build("abc", true))],
+            ),
+        ];
+        let commits = [
+            "Each fault with the commit that its section names.",
+            "Made with a commit that was not recorded.",
+            "Made with commit `abc`.",
+            "Made with commit `abc` with uncommitted changes (thalweg); commit `abc` (nginx).",
+        ];
+        check(&all, &commits, &["| thalweg | 1; 3 |", "| nginx | 2 |"]);
+    }
+
+    #[test]
+    fn a_run_is_read_as_it_was_kept_also_from_before_commits_were() {
+        let new = serde_json::to_value(run("thalweg", "1", build("abc", true))).expect("plain data is JSON");
+        let read: Kept = serde_json::from_value(new.clone()).expect("our own report parses");
+        assert_eq!((read.build, read.verdict.proxy.as_str()), (build("abc", true), "thalweg"));
+        let mut old = new;
+        old.as_object_mut().expect("an object").remove("build");
+        let read: Kept = serde_json::from_value(old).expect("an older report parses");
+        assert_eq!(read.build, None);
+    }
+}
