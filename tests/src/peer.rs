@@ -88,44 +88,35 @@ pub struct Peer {
 impl Peer {
     /// Starts one over these endpoints and waits until it answers and its checks had their first rounds.
     pub fn start(kind: Kind, endpoints: &[SocketAddr], scratch: &Scratch) -> Self {
-        let port = free_port();
-        let template = kind.template().expect("a peer has a template");
-        let name = template.trim_end_matches(".tmpl");
-        let template = repository().join("bench/peers/failover").join(template);
-        let mut text =
-            fs::read_to_string(&template).unwrap_or_else(|error| panic!("{}: {error}", template.display()));
-        for (nth, endpoint) in endpoints.iter().enumerate() {
-            text = text.replace(&format!("@EP{}@", nth + 1), &endpoint.to_string());
-            text = text.replace(&format!("@EP{}_IP@", nth + 1), &endpoint.ip().to_string());
-            text = text.replace(&format!("@EP{}_PORT@", nth + 1), &endpoint.port().to_string());
-        }
-        text =
-            text.replace("@HTTP@", &port.to_string()).replace("@OUT@", &scratch.path().display().to_string());
-        let config = scratch.write(name, text);
+        let ports = std::iter::repeat_with(free_port).take(TRIES);
+        on_one_of(ports, |port| Self::try_on(port, kind, endpoints, scratch))
+            .unwrap_or_else(|log| panic!("{} ended: {log}", kind.name()))
+    }
+
+    /// What it wrote when it ended instead of serving.
+    fn try_on(port: u16, kind: Kind, endpoints: &[SocketAddr], scratch: &Scratch) -> Result<Self, String> {
         let program = kind.program().unwrap_or_else(|| panic!("{} is not installed", kind.name()));
+        let config = config(port, kind, endpoints, scratch);
         let mut command = command(kind, &program, &config, scratch.path());
         let log = File::create(scratch.join("peer.log")).expect("a log can be made");
         let copy = log.try_clone().expect("a file can be shared");
         command.stdin(Stdio::null()).stdout(log).stderr(copy);
         let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         let mut peer = Self { child, port };
-        eventually(
-            &format!("{} answers, see {}", kind.name(), scratch.join("peer.log").display()),
-            START,
-            || {
-                assert!(
-                    matches!(peer.child.try_wait(), Ok(None)),
-                    "{} ended: {}",
-                    kind.name(),
-                    log_of(scratch)
-                );
-                Client::try_connect(peer.addr()).is_ok_and(|mut client| {
-                    client.ask("GET", "/", "", b"").is_ok_and(|reply| reply.status == 200)
-                })
-            },
-        );
+        let what = format!("{} answers, see {}", kind.name(), scratch.join("peer.log").display());
+        eventually(&what, START, || peer.ended() || peer.answers());
         std::thread::sleep(SETTLE);
-        peer
+        // Whoever has the port may have answered in its place.
+        if peer.ended() { Err(log_of(scratch)) } else { Ok(peer) }
+    }
+
+    fn ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    fn answers(&self) -> bool {
+        Client::try_connect(self.addr())
+            .is_ok_and(|mut client| client.ask("GET", "/", "", b"").is_ok_and(|reply| reply.status == 200))
     }
 
     /// Where it listens.
@@ -134,13 +125,21 @@ impl Peer {
     }
 }
 
-/// How long a peer may take to its first answer, and then until its checks have looked at everything.
+/// How long a peer may take to its first answer, and then until its checks have looked at everything; nginx gives up
+/// on a port that is taken after 2.5 s.
 const START: Duration = Duration::from_secs(20);
-const SETTLE: Duration = Duration::from_millis(2500);
+const SETTLE: Duration = Duration::from_secs(3);
+
+/// How many ports a peer is started on.
+const TRIES: usize = 5;
 
 impl Drop for Peer {
     /// nginx takes its worker along only when it is asked to stop.
     fn drop(&mut self) {
+        // Its number may be somebody else's by now.
+        if self.ended() {
+            return;
+        }
         let _ended_already_is_fine = kill_process(Pid::from_child(&self.child), Signal::TERM);
         let began = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
@@ -150,6 +149,22 @@ impl Drop for Peer {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Writes its config from the template; gives the path.
+fn config(port: u16, kind: Kind, endpoints: &[SocketAddr], scratch: &Scratch) -> PathBuf {
+    let template = kind.template().expect("a peer has a template");
+    let name = template.trim_end_matches(".tmpl");
+    let template = repository().join("bench/peers/failover").join(template);
+    let mut text =
+        fs::read_to_string(&template).unwrap_or_else(|error| panic!("{}: {error}", template.display()));
+    for (nth, endpoint) in endpoints.iter().enumerate() {
+        text = text.replace(&format!("@EP{}@", nth + 1), &endpoint.to_string());
+        text = text.replace(&format!("@EP{}_IP@", nth + 1), &endpoint.ip().to_string());
+        text = text.replace(&format!("@EP{}_PORT@", nth + 1), &endpoint.port().to_string());
+    }
+    text = text.replace("@HTTP@", &port.to_string()).replace("@OUT@", &scratch.path().display().to_string());
+    scratch.write(name, text)
 }
 
 fn command(kind: Kind, program: &Path, config: &Path, dir: &Path) -> Command {
@@ -169,6 +184,30 @@ fn command(kind: Kind, program: &Path, config: &Path, dir: &Path) -> Command {
     command
 }
 
+/// A free port can be taken by somebody else before the peer has it: then, and only then, the next one is tried. Fails
+/// with what the last peer wrote.
+fn on_one_of<T>(
+    ports: impl Iterator<Item = u16>,
+    mut start: impl FnMut(u16) -> Result<T, String>,
+) -> Result<T, String> {
+    let mut log = String::new();
+    for port in ports {
+        match start(port) {
+            Ok(started) => return Ok(started),
+            Err(said) => log = said,
+        }
+        if !clashed(&log) {
+            break;
+        }
+    }
+    Err(log)
+}
+
+/// All of them say it in the words of the system.
+fn clashed(log: &str) -> bool {
+    log.to_lowercase().contains("address already in use")
+}
+
 fn log_of(scratch: &Scratch) -> String {
     fs::read_to_string(scratch.join("peer.log")).unwrap_or_default()
 }
@@ -185,4 +224,30 @@ fn packaged_envoy() -> Option<PathBuf> {
     let lib = fs::read_dir(repository().join("bench/.venv/lib")).ok()?;
     let places = lib.flatten().map(|python| python.path().join("site-packages/envoy/_bin/envoy"));
     places.into_iter().find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Starts on ports 1, 2 and 3, the first of which fail with these words; gives the result and the ports tried.
+    fn check(logs: &[&str]) -> (Result<u16, String>, Vec<u16>) {
+        let mut tried = Vec::new();
+        let started = on_one_of(1..=3, |port| {
+            tried.push(port);
+            logs.get(tried.len() - 1).map_or(Ok(port), |log| Err((*log).to_owned()))
+        });
+        (started, tried)
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_not_the_end_and_another_failure_is() {
+        let nginx = "nginx: [emerg] bind() to 127.0.0.1:1 failed (98: Address already in use)";
+        let haproxy = "[ALERT] (1) : Binding [haproxy.cfg:21] for frontend web: cannot bind socket (Address already in use) for [127.0.0.1:2]";
+        let envoy = "cannot bind '127.0.0.1:3': Address already in use";
+        assert_eq!(check(&[]), (Ok(1), vec![1]));
+        assert_eq!(check(&[nginx, haproxy]), (Ok(3), vec![1, 2, 3]));
+        assert_eq!(check(&[nginx, haproxy, envoy]), (Err(envoy.to_owned()), vec![1, 2, 3]));
+        assert_eq!(check(&["unknown keyword"]), (Err("unknown keyword".to_owned()), vec![1]));
+    }
 }
