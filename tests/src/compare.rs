@@ -271,7 +271,7 @@ cores: read orders of magnitude and counts, not the last digit.
   peers in p50 to max, up to this figure, may be the machine; – is
   a run without this figure.
 - **Configs**: `bench/peers/failover`, where each says why it is set as it is. `haproxy` is the sample configuration with checks.
-  `haproxy-tuned` and `nginx` give up a try after 1 s, which a proxy for slow answers could not afford. `haproxy-tuned` sets a region aside
+  `haproxy-tuned` and `nginx` give up the try of a GET after 1 s, which a proxy for slow answers could not afford. `haproxy-tuned` sets a region aside
   after one error that it sees, and uses all regions unchecked when its checks leave none. `envoy` has outlier detection that a passing check
   does not undo, retries elsewhere without a pause, and a second try beside the first after 250 ms.
   Thalweg has its defaults but for `retry.hedge = true` and immediate failback. Two threads each.
