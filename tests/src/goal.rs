@@ -22,7 +22,7 @@ pub enum Goal {
     NoneCut,
     /// 99.9 % of the GETs under the fault take at most this much longer than those before it.
     AddedP999(f64),
-    /// The same of the GETs that were due within half a second of a kill, each less the way to who answered it.
+    /// The same of the GETs that were due within half a second of a kill, each less the ways it went.
     AddedByKills(f64),
     /// Every kill strikes a site that answered at least this share of what was due just before (percent).
     Strikes(f64),
@@ -131,7 +131,7 @@ impl Goal {
             Self::NoGetFailed => Figure::count("failed GETs", record.failed(false).len() as f64, 0.0),
             Self::NoneCut => Figure::count("cut answers", record.cut() as f64, 0.0),
             Self::AddedByKills(goal) => {
-                let (before, near) = (record.less_the_way(WARM_MS, fault), near_kills(record));
+                let (before, near) = (record.less_the_way(WARM_MS, fault, None), near_kills(record));
                 let note = format!("of {} GETs, {} before", near.len(), before.len());
                 let added = quantile(&near, 0.999) - quantile(&before, 0.999);
                 Figure::time("added p99.9 by kills (ms)", added, goal).noted(note)
@@ -173,7 +173,10 @@ const WARM_MS: f64 = 1000.0;
 
 /// What GETs took beside the way, that were due within half a second of a kill or under way then; sorted.
 fn near_kills(record: &Record) -> Vec<f64> {
-    let spans = record.kills.iter().map(|(at_ms, _)| record.less_the_way(at_ms - 50.0, at_ms + 500.0));
+    let spans = record
+        .kills
+        .iter()
+        .map(|(at_ms, site)| record.less_the_way(at_ms - 50.0, at_ms + 500.0, Some(*site)));
     let mut near: Vec<f64> = spans.flatten().collect();
     near.sort_by(f64::total_cmp);
     near

@@ -107,11 +107,14 @@ impl Record {
         all
     }
 
-    /// The same, each less the round trip to the site that answered it.
-    pub fn less_the_way(&self, from_ms: f64, to_ms: f64) -> Vec<f64> {
+    /// The same, each less the round trip to the site that answered it, and to the one that was killed if the edge
+    /// tried more than one: an answer that was on its way then is lost with the way.
+    pub fn less_the_way(&self, from_ms: f64, to_ms: f64, killed: Option<usize>) -> Vec<f64> {
         let way = |shot: &Shot| {
-            let site = self.sites.iter().position(|name| *name == shot.by);
-            site.map_or(0.0, |site| self.distances_ms[site] as f64)
+            let by = self.sites.iter().position(|name| *name == shot.by);
+            let again = self.book.as_ref().is_some_and(|book| book.attempts(&shot.id) > 1);
+            let sites = by.into_iter().chain(killed.filter(|_| again));
+            sites.map(|site| self.distances_ms[site] as f64).sum::<f64>()
         };
         let due = |shot: &&Shot| !shot.post && (from_ms..to_ms).contains(&due_ms(shot));
         let took = self.shots.iter().filter(due).map(|shot| shot.latency_us as f64 / 1000.0 - way(shot));
