@@ -17,11 +17,13 @@ use crate::{
     account::{Account, Costs},
     home::Home,
     link::{InUse, Link},
-    meters::{Cell as Count, Histogram, Meters, Series},
     settle::Outcome,
     shared::{Suspicion, UpstreamTls},
-    telemetry,
 };
+
+mod counters;
+
+pub use counters::PeerMeters;
 
 /// Silence before a connect is late, if nothing is known about the endpoint.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -79,39 +81,6 @@ pub struct Settings {
     pub tls: Option<UpstreamTls>,
     /// Host header to send; `None` = the client's.
     pub host: Option<HeaderValue>,
-}
-
-/// An endpoint's counters of one worker.
-#[derive(Debug)]
-pub struct PeerMeters {
-    /// Requests under way.
-    pub in_flight: Arc<Count>,
-    /// By [`Outcome`].
-    pub outcomes: [Arc<Count>; Outcome::ALL.len()],
-    /// Of its pool.
-    pub first_byte: Arc<Histogram>,
-    /// Idle connections of its pool.
-    pub idle: Arc<Count>,
-    /// Connections of its pool in use.
-    pub active: Arc<Count>,
-}
-
-impl PeerMeters {
-    /// Finds or makes the series.
-    #[must_use]
-    pub fn new(meters: &Meters, pool: &Arc<str>, label: &Arc<str>) -> Self {
-        let outcome = |outcome: Outcome| {
-            meters.cell(Series::new(&telemetry::ENDPOINT_REQUESTS, &[pool, label, &outcome.as_str().into()]))
-        };
-        let upstream = |state: &str| meters.cell(Series::new(&telemetry::UPSTREAM, &[pool, &state.into()]));
-        Self {
-            in_flight: meters.cell(Series::new(&telemetry::IN_FLIGHT, &[pool, label])),
-            outcomes: Outcome::ALL.map(outcome),
-            first_byte: meters.histogram(Series::new(&telemetry::FIRST_BYTE, &[pool])),
-            idle: upstream("idle"),
-            active: upstream("active"),
-        }
-    }
 }
 
 /// A connection that waits for its next request.
