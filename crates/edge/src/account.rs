@@ -69,6 +69,8 @@ pub struct Account {
     pub in_flight: Cell,
     /// When the last good answer ended, microseconds + 1; 0 = never.
     last_good: Cell,
+    /// When this worker last sent a request of the trickle there, likewise.
+    trickled: Cell,
     /// Times to the first byte.
     pub spans: Times,
     /// Requests that failed for the client because of it.
@@ -86,6 +88,17 @@ impl Account {
     pub fn good(&self, now: Tick) {
         self.good.bump();
         self.last_good.set(now.0.saturating_add(1));
+    }
+
+    /// A request of the trickle goes there.
+    pub fn trickle(&self, now: Tick) {
+        self.trickled.set(now.0.saturating_add(1));
+    }
+
+    /// When the last one did.
+    #[must_use]
+    pub fn trickled(&self) -> Option<Tick> {
+        self.trickled.get().checked_sub(1).map(Tick)
     }
 
     /// A request was raced elsewhere after so long.

@@ -53,7 +53,7 @@ pub struct Peer {
     pub meters: PeerMeters,
     home: Rc<Home>,
     account: OnceCell<Arc<Account>>,
-    /// The other workers' accounts with it; opened where it has a cap.
+    /// The other workers' accounts with it; opened where it has a cap, or is in probation.
     elsewhere: OnceCell<Box<[Arc<Account>]>>,
     /// A first byte that takes longer is late; `None` = nobody can say yet.
     late_after: Cell<Option<Duration>>,
@@ -63,7 +63,6 @@ pub struct Peer {
     pub lingering: Cell<u32>,
     /// What lost races cost whose connects did not go on: those that do say whose fault it was.
     pub outrun: RefCell<Costs>,
-    trickled: Cell<Tick>,
     sampled: Cell<bool>,
     down: Cell<bool>,
     gone: Cell<bool>,
@@ -118,7 +117,6 @@ impl Peer {
             connect_us: Cell::new(0),
             lingering: Cell::new(0),
             outrun: RefCell::default(),
-            trickled: Cell::new(Tick(0)),
             sampled: Cell::new(false),
             down: Cell::new(false),
             gone: Cell::new(false),
@@ -192,17 +190,20 @@ impl Peer {
         let _ = self.home.shared.suspects.try_send(Suspicion { id: self.id, fault, started, at });
     }
 
-    /// Is a request of its trickle due?
+    /// Is a request of its trickle due? The gap is one of all workers together: a part for each would let all of them
+    /// begin at once, and starve it where one of them has all the traffic. What the others sent is read a moment late,
+    /// so that workers that ask at the same moment may send one each.
     pub fn trickle_due(&self, replayable: bool) -> bool {
         let [often, seldom] = TRICKLE;
         let gap = if replayable { often } else { seldom };
-        let workers = u32::try_from(self.home.shared.meters.len()).unwrap_or(1).max(1);
-        self.home.clock.get().since(self.trickled.get()) >= gap * workers
+        let accounts = self.elsewhere().map(|account| &**account).chain([self.account()]);
+        let last = accounts.filter_map(Account::trickled).max();
+        last.is_none_or(|last| self.home.clock.get().since(last) >= gap)
     }
 
     /// A request of its trickle goes there.
     pub fn trickle(&self) {
-        self.trickled.set(self.home.clock.get());
+        self.account().trickle(self.home.clock.get());
     }
 
     /// How long the worker stood still, all in all.
@@ -296,14 +297,19 @@ impl Peer {
     /// Requests under way there, in all workers. Those of the others are read a moment late, so that workers that ask
     /// at the same moment may go over a cap by one each.
     pub fn in_flight_everywhere(&self) -> u32 {
-        let elsewhere = self.elsewhere.get_or_init(|| {
+        let others: u64 = self.elsewhere().map(|account| account.in_flight.get()).sum();
+        self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
+    }
+
+    /// The other workers' accounts with it: to be read, never written.
+    fn elsewhere(&self) -> impl Iterator<Item = &Arc<Account>> {
+        let accounts = self.elsewhere.get_or_init(|| {
             let all = self.home.shared.accounts.iter().enumerate();
             all.filter(|(worker, _)| *worker != self.home.worker)
                 .map(|(_, accounts)| accounts.open(self.id))
                 .collect()
         });
-        let others: u64 = elsewhere.iter().map(|account| account.in_flight.get()).sum();
-        self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
+        accounts.iter()
     }
 
     /// An attempt ended there; `took` is the time to the head of its answer, as far as that says something.
@@ -361,7 +367,59 @@ fn usual_connect(known_us: u32, took: Duration) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use thalweg_core::World;
+
     use super::*;
+    use crate::{
+        access_log::LogSink,
+        shared::{Live, Shared},
+        wiring::wire,
+    };
+
+    /// One endpoint as each of `workers` workers sees it, and the clock of all.
+    fn peers(workers: usize) -> (Vec<Peer>, Rc<Cell<Tick>>) {
+        let config = "version = 1\n[[listener]]\nname = \"w\"\nbind = \"127.0.0.1:1\"\n\
+                      [pool.a]\nendpoints = [{ address = \"127.0.0.1:2\" }]\n\
+                      [route.r]\npolicy = \"failover\"\npools = [{ pool = \"a\" }]\n";
+        let config = thalweg_config::parse_str(config, "t.toml").unwrap();
+        let wiring = wire(config, Default::default()).unwrap().wiring;
+        let live = Live { snapshot: World::default().snapshot(), wiring };
+        let (shared, _) = Shared::new(live, workers, LogSink::start(1, std::io::sink()).unwrap());
+        let clock = Rc::new(Cell::new(Tick(5_000_000)));
+        let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
+        let peer = |worker| {
+            let settings = Settings { keepalive, tls: None, host: None };
+            let home = Rc::new(Home::new(&shared, worker, &clock));
+            Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &home)
+        };
+        ((0..workers).map(peer).collect(), clock)
+    }
+
+    #[test]
+    fn a_trickle_is_one_of_all_workers_whoever_has_the_traffic() {
+        let (peers, clock) = peers(4);
+        let asked = |who: &[&Peer], times: usize| {
+            let mut sent = 0;
+            for _ in 0..times {
+                for peer in who {
+                    if peer.trickle_due(true) {
+                        peer.trickle();
+                        sent += 1;
+                    }
+                }
+                clock.set(clock.get().after(Duration::from_millis(10)));
+            }
+            sent
+        };
+        let all: Vec<&Peer> = peers.iter().collect();
+        assert_eq!(asked(&all, 1), 1, "when it begins");
+        clock.set(clock.get().after(Duration::from_millis(90)));
+        assert_eq!(asked(&all, 100), 10, "one per 100 ms");
+        assert_eq!(asked(&all[2..3], 100), 10, "by one worker alone");
+        assert!(peers[0].trickle_due(true) && !peers[0].trickle_due(false));
+        clock.set(clock.get().after(Duration::from_secs(1)));
+        assert!(peers[0].trickle_due(false), "one per second that cannot be sent again");
+    }
 
     #[test]
     fn a_burst_of_lost_packets_is_not_the_way_there_and_a_longer_way_is_learnt() {
