@@ -83,6 +83,42 @@ fn lost_races_are_evidence_although_no_client_saw_a_failure() {
     assert!(hedges(&edge, "won") >= 3.0);
 }
 
+/// As [`two`], but nothing is known, and a request that is raced is waited for no longer than two seconds.
+fn two_unknown() -> (Edge, Endpoint, Endpoint) {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let route = "retry = { hedge = true }\ntimeouts = { first_byte = \"2s\" }";
+    let conf = Conf::simple_with("failover", &[first.addr(), second.addr()], route);
+    let edge = Edge::start(&conf.raw("[eject]\nbase = \"60s\""));
+    edge.until_up(2);
+    (edge, first, second)
+}
+
+#[test]
+fn a_slow_report_beside_a_fast_region_keeps_its_place_although_it_loses_every_race() {
+    let (edge, first, second) = two_unknown();
+    first.behave(Behaviour::Slow(Duration::from_millis(800)));
+    let report = Load::to(edge.web()).rate(20.0).count(20).run();
+    report.assert_none_failed("a slow report");
+    assert_eq!((first.hits(), second.hits()), (20, 20), "each was raced");
+    let good = |edge: &Edge| {
+        let addr = first.addr().to_string();
+        edge.metric("thalweg_endpoint_requests_total", &[("endpoint", &addr), ("outcome", "ok")])
+    };
+    eventually("it has shown what is usual", SOON, || good(&edge) >= 16.0);
+    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+}
+
+#[test]
+fn a_hole_of_which_nothing_is_known_is_ejected_although_its_probes_are_fine() {
+    let (edge, first, second) = two_unknown();
+    first.behave(Behaviour::Hang);
+    let report = Load::to(edge.web()).rate(20.0).count(10).run();
+    report.assert_none_failed("a hole");
+    assert_eq!(second.hits(), 10);
+    let told = until_ejected(&edge, &first);
+    assert_eq!(told["fault"], "late", "{told}");
+}
+
 #[test]
 fn a_post_is_never_raced() {
     let (edge, first, second) =

@@ -33,6 +33,7 @@ use crate::{
 
 mod ended;
 mod hedge;
+mod loser;
 mod race;
 
 use ended::{Answer, Ended, Failed};

@@ -61,6 +61,8 @@ pub struct Peer {
     connect_us: Cell<u32>,
     /// Connects that go on although their request has gone elsewhere.
     pub lingering: Cell<u32>,
+    /// Heads of answers that are waited for although their request was answered elsewhere.
+    pub waited_for: Cell<u32>,
     /// What lost races cost whose connects did not go on: those that do say whose fault it was.
     pub outrun: RefCell<Costs>,
     sampled: Cell<bool>,
@@ -116,6 +118,7 @@ impl Peer {
             late_after: Cell::new(None),
             connect_us: Cell::new(0),
             lingering: Cell::new(0),
+            waited_for: Cell::new(0),
             outrun: RefCell::default(),
             sampled: Cell::new(false),
             down: Cell::new(false),
@@ -198,7 +201,8 @@ impl Peer {
         let gap = if replayable { often } else { seldom };
         let accounts = self.elsewhere().map(|account| &**account).chain([self.account()]);
         let last = accounts.filter_map(Account::trickled).max();
-        last.is_none_or(|last| self.home.clock.get().since(last) >= gap)
+        // Of one that was raced the answer is still to come: more like it would tell nothing new.
+        self.waited_for.get() == 0 && last.is_none_or(|last| self.home.clock.get().since(last) >= gap)
     }
 
     /// A request of its trickle goes there.
@@ -328,9 +332,17 @@ impl Peer {
             // A failure is a slow answer, so that fast errors never look fast.
             _ => known.saturating_mul(10).clamp(1_000_000, 10_000_000),
         };
-        let sample = sample.max(1);
+        self.sample(sample);
+    }
+
+    /// An answer has been waited for so long, and still is.
+    pub fn slower_than(&self, waited: Duration) {
+        self.sample(self.latency_us.get().max(u32::try_from(micros(waited)).unwrap_or(u32::MAX)));
+    }
+
+    fn sample(&self, sample_us: u32) {
         self.sampled.set(true);
-        self.latency_us.set(smoothed(known, sample));
+        self.latency_us.set(smoothed(self.latency_us.get(), sample_us.max(1)));
     }
 
     /// Forgets slowly what is not renewed, so that an endpoint that was slow once is asked again. Called every second;
@@ -419,6 +431,8 @@ mod tests {
         assert!(peers[0].trickle_due(true) && !peers[0].trickle_due(false));
         clock.set(clock.get().after(Duration::from_secs(1)));
         assert!(peers[0].trickle_due(false), "one per second that cannot be sent again");
+        peers[0].waited_for.set(1);
+        assert!(!peers[0].trickle_due(true), "the answer to one is still to come");
     }
 
     #[test]

@@ -168,6 +168,15 @@ impl Relaying {
     }
 }
 
+impl Drop for Relaying {
+    fn drop(&mut self) {
+        // A loser of its race may hold the upload a while longer: nobody is to be woken for that.
+        if self.upload.ended.get().is_some() {
+            self.vigil.pause();
+        }
+    }
+}
+
 /// Why an answer was cut after its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CutError {

@@ -157,9 +157,21 @@ impl Attempt {
         self.end(Outcome::ConnectFailed, now);
     }
 
-    /// Its rival answered first: no error, but evidence; and it is as slow as it has been waited for, at least.
+    /// It goes on, nothing speaks against it, and nobody can say that it is late.
+    #[must_use]
+    pub fn is_undecided(&self, upload_ended: Tick, now: Tick) -> bool {
+        let late = self.late_at(upload_ended).is_some_and(|late| late <= now);
+        self.open.get() && !self.judged.get() && !late
+    }
+
+    /// Its rival answered first: no error, but evidence.
     pub fn outrun(&self, upload_ended: Option<Tick>, now: Tick) {
         self.blame(Fault::Late, now);
+        self.cancel(upload_ended, now);
+    }
+
+    /// Nobody waits for it any more: it is as slow as it has been waited for, at least.
+    pub fn cancel(&self, upload_ended: Option<Tick>, now: Tick) {
         self.took.set(upload_ended.map(|ended| now.since(self.waiting_since(ended))));
         self.end(Outcome::Cancelled, now);
     }

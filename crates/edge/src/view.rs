@@ -245,8 +245,8 @@ impl View {
 
 impl Loads for View {
     fn in_flight(&self, slot: EndpointSlot) -> u32 {
-        // A connect that goes on by itself takes no place there, but who goes there next would wait as well.
-        self.peer(slot).map_or(0, |peer| peer.in_flight.get() + peer.lingering.get())
+        // What goes on by itself takes no place there, but who goes there next would wait as well.
+        self.peer(slot).map_or(0, |peer| peer.in_flight.get() + peer.lingering.get() + peer.waited_for.get())
     }
     fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.in_flight_everywhere())

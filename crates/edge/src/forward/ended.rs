@@ -3,7 +3,7 @@
 use std::{rc::Rc, time::Duration};
 
 use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick, retry};
 
@@ -38,12 +38,20 @@ impl Answer {
         if !sent {
             return;
         }
-        let body = Limited::new(response.into_body(), DISCARD_BYTES);
         tokio::task::spawn_local(async move {
-            if let Ok(Ok(_)) = tokio::time::timeout(DISCARD, body.collect()).await {
+            if read_off(response.into_body()).await == Outcome::Ok {
                 peer.give_back(link, peer.now());
             }
         });
+    }
+}
+
+/// Reads what nobody wants, if that is soon done; says what the endpoint answers for.
+pub(super) async fn read_off(body: Incoming) -> Outcome {
+    match tokio::time::timeout(DISCARD, Limited::new(body, DISCARD_BYTES).collect()).await {
+        Ok(Ok(_)) => Outcome::Ok,
+        Ok(Err(error)) if !error.is::<LengthLimitError>() => Outcome::Reset,
+        Ok(Err(_)) | Err(_) => Outcome::Cancelled,
     }
 }
 

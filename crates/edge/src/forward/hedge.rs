@@ -24,7 +24,7 @@ const HEDGE_BLIND: Duration = Duration::from_millis(500);
 /// Gap between questions to a hedge budget that said no.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// Gap between looks at what the kernel knows about a connection that is silent.
-const LOOK: Duration = Duration::from_millis(200);
+pub(super) const LOOK: Duration = Duration::from_millis(200);
 
 /// The second endpoint of a race for the first byte.
 struct Rival {
@@ -194,7 +194,7 @@ impl Journey {
     }
 
     /// Is this a request that may race itself?
-    fn hedges(&self) -> bool {
+    pub(super) fn hedges(&self) -> bool {
         self.rules.retry.hedge && !self.upgrade && self.may_be_sent_again()
     }
 

@@ -171,14 +171,20 @@ impl Journey {
         loop {
             link.exit.wanted.set(self.upgrade);
             let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade));
-            let heard = self.listen((&attempt, &link.exit), pin!(sent)).await;
+            // Apart, if it may go on without its request.
+            let (heard, sent) = if self.hedges() {
+                let mut sent = Box::pin(sent);
+                (self.listen((&attempt, &link.exit), sent.as_mut()).await, Some(sent))
+            } else {
+                (self.listen((&attempt, &link.exit), pin!(sent)).await, None)
+            };
             match heard {
                 Heard::Answer(response) => return self.answered(attempt, link, response),
                 Heard::Rival(won) => {
-                    let (steered, other, link, response) = *won;
-                    self.outrun(&attempt);
+                    let (steered, other, won, response) = *won;
+                    self.outrun(attempt, link, sent);
                     self.ledger.steered = Some(steered);
-                    return self.answered(other, link, response);
+                    return self.answered(other, won, response);
                 }
                 Heard::Failed(RelayError::Stale(unsent)) if link.reused => {
                     request = *unsent;
@@ -225,10 +231,6 @@ impl Journey {
             }
             (Err(_), _) => None,
         }
-    }
-
-    fn outrun(&self, attempt: &Attempt) {
-        attempt.outrun(self.upload.ended.get(), self.local.now());
     }
 
     pub(super) fn count_hedge(&self, result: &'static str) {

@@ -9,6 +9,7 @@
 
 mod framing;
 mod h2c;
+mod races;
 mod support;
 mod uploads;
 
