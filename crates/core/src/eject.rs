@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::{
-    Counts, EjectRules, Evidence, Fault, Tick,
+    Counts, EjectRules, Evidence, Fault, Tally, Tick,
     baseline::Baseline,
     mix,
     ring::{Grid, Ring},
@@ -64,7 +64,7 @@ pub(crate) struct Record {
     pub(crate) count: u32,
     /// When the present sentence (or freedom) began.
     since: Tick,
-    /// Good answers of this probation.
+    /// Good answers to requests of this probation.
     proof: u32,
     /// What convicted it last.
     pub(crate) evidence: Option<Evidence>,
@@ -72,13 +72,14 @@ pub(crate) struct Record {
 
 impl Record {
     /// Takes counts in that have come since the last time.
-    pub(crate) fn count(&mut self, counts: Counts, last_good: Option<Tick>, grid: Grid, now: Tick) {
+    pub(crate) fn count(&mut self, tally: &Tally, grid: Grid, now: Tick) {
+        let Tally { counts, last_good, proof, .. } = *tally;
         if counts.total() > 0 {
             self.ring.get_or_insert_with(|| Ring::new(grid)).add(counts, now);
         }
         self.last_good = self.last_good.max(last_good);
         self.calm = if counts.bad(true) == 0 { self.calm.saturating_add(counts.good) } else { 0 };
-        self.proof = self.proof.saturating_add(counts.good);
+        self.proof = self.proof.saturating_add(proof);
     }
 
     /// Counts of another grid cannot be compared with those of the others any more.
@@ -190,6 +191,11 @@ impl Record {
         (self.since, self.proof) = (now, 0);
     }
 
+    /// When the present sentence (or freedom) began.
+    pub(crate) fn since(&self) -> Tick {
+        self.since
+    }
+
     /// A request that began at `started` belongs to this probation.
     pub(crate) fn is_of_probation(&self, started: Tick) -> bool {
         started >= self.since
@@ -263,7 +269,7 @@ mod tests {
             let now = Tick((nth as u64 + 1) * gap * MS);
             let good = result == '+';
             let counts = Counts { good: good.into(), failed: (!good).into(), late: 0 };
-            record.count(counts, good.then_some(now), grid, now);
+            record.count(&Tally { counts, last_good: good.then_some(now), ..Tally::default() }, grid, now);
             if !good {
                 record.failed(Fault::Status, now);
             }
@@ -297,7 +303,7 @@ mod tests {
         let grid = Grid::over(Duration::from_secs(1));
         record.failed(Fault::Status, Tick(10));
         record.failed(Fault::Status, Tick(20));
-        record.count(Counts::default(), Some(Tick(25)), grid, Tick(30));
+        record.count(&Tally { last_good: Some(Tick(25)), ..Tally::default() }, grid, Tick(30));
         record.failed(Fault::Status, Tick(24));
         assert_eq!(record.streak, 0, "a good answer came after it");
         record.failed(Fault::Status, Tick(26));
@@ -310,7 +316,7 @@ mod tests {
         let grid = Grid::over(Duration::from_secs(10));
         let (rules, mut record) = (EjectRules::default(), Record::default());
         let counts = |good, failed| Counts { good, failed, late: 0 };
-        record.count(counts(60, 40), None, grid, Tick(0));
+        record.count(&Tally { counts: counts(60, 40), ..Tally::default() }, grid, Tick(0));
         let ratio = |others: Counts, late| {
             let mut ring = Ring::new(grid);
             ring.add(others, Tick(0));

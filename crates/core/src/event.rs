@@ -62,6 +62,8 @@ pub struct Tally {
     pub id: EndpointId,
     /// How they ended.
     pub counts: Counts,
+    /// Of the good answers, those to requests that began in the probation in which their endpoint was.
+    pub proof: u32,
     /// When the last good answer ended, ever.
     pub last_good: Option<Tick>,
     /// Times to the first byte: bucket ([`crate::bucket_of`]) and number.

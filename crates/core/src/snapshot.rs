@@ -3,7 +3,7 @@
 
 use std::{net::SocketAddr, ops::Range, sync::Arc};
 
-use crate::{Admin, Availability, Ejection, Matcher, Pool, Probe, Reason, Route, Topology};
+use crate::{Admin, Availability, Ejection, Matcher, Pool, Probe, Reason, Route, Tick, Topology};
 
 /// Position of an endpoint in its [`Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +91,8 @@ pub struct EndpointView {
     pub admin: Admin,
     /// Traffic axis.
     pub ejection: Ejection,
+    /// When its probation began, while it is in one: a good answer to a request from before proves nothing.
+    pub tried_since: Option<Tick>,
     /// Nobody listens there, as far as we know.
     pub refusing: bool,
     /// Usual time to the first byte (95th percentile), microseconds.

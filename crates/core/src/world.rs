@@ -154,6 +154,7 @@ impl World {
                 probe: known.health.probe,
                 admin: known.health.admin,
                 ejection: known.health.ejection,
+                tried_since: (known.health.ejection == Ejection::Probation).then(|| known.record.since()),
                 refusing: known.health.refusing,
                 latency_us: known.shown_us,
                 p95_us: known.record.p95_us(),

@@ -67,6 +67,8 @@ pub struct Account {
     pub late: Cell,
     /// Requests under way.
     pub in_flight: Cell,
+    /// Of the good ones, those to requests of the probation in which the endpoint was.
+    pub proof: Cell,
     /// When the last good answer ended, microseconds + 1; 0 = never.
     last_good: Cell,
     /// When this worker last sent a request of the trickle there, likewise.

@@ -59,6 +59,8 @@ pub struct Peer {
     late_after: Cell<Option<Duration>>,
     /// Smoothed time to a connection, microseconds; 0 = unknown.
     connect_us: Cell<u32>,
+    /// When its probation began, while it is in one.
+    tried_since: Cell<Option<Tick>>,
     /// Connects that go on although their request has gone elsewhere.
     pub lingering: Cell<u32>,
     /// Heads of answers that are waited for although their request was answered elsewhere.
@@ -117,6 +119,7 @@ impl Peer {
             elsewhere: OnceCell::new(),
             late_after: Cell::new(None),
             connect_us: Cell::new(0),
+            tried_since: Cell::new(None),
             lingering: Cell::new(0),
             waited_for: Cell::new(0),
             outrun: RefCell::default(),
@@ -155,6 +158,7 @@ impl Peer {
     pub fn follow(&self, view: &EndpointView) {
         self.set_down(view.availability == thalweg_core::Availability::Down);
         self.late_after.set(view.p95_us.map(late_after));
+        self.tried_since.set(view.tried_since);
         if self.connect_us.get() == 0 {
             // A probe's answer takes longer than its connection.
             let most = u32::try_from(micros(PATIENCE / 3)).unwrap_or(u32::MAX);
@@ -165,6 +169,11 @@ impl Peer {
     /// A first byte that takes longer is late.
     pub fn late_after(&self) -> Option<Duration> {
         self.late_after.get()
+    }
+
+    /// When its probation began, while it is in one.
+    pub fn tried_since(&self) -> Option<Tick> {
+        self.tried_since.get()
     }
 
     /// A connection that takes longer is late: three times what is usual.

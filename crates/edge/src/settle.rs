@@ -194,7 +194,7 @@ impl Attempt {
             return;
         }
         match outcome {
-            Outcome::Ok if !self.judged.replace(true) => self.peer.account().good(now),
+            Outcome::Ok if !self.judged.replace(true) => self.good(now),
             Outcome::ServerError => self.blame(Fault::Status, now),
             Outcome::Reset => self.blame(Fault::Reset, now),
             Outcome::Timeout => self.blame(Fault::Timeout, now),
@@ -202,6 +202,16 @@ impl Attempt {
         }
         self.stand_up();
         self.peer.learn(outcome, self.took.get());
+    }
+
+    /// However it was chosen, it is of the probation that had begun before it, and of no other: a long download that
+    /// ends in one proves what was.
+    fn good(&self, now: Tick) {
+        let account = self.peer.account();
+        if self.peer.tried_since().is_some_and(|since| self.started >= since) {
+            account.proof.bump();
+        }
+        account.good(now);
     }
 }
 

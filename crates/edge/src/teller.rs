@@ -10,14 +10,14 @@ use crate::account::{Account, Accounts, Times};
 /// What was read from one account the last time.
 #[derive(Debug)]
 struct Seen {
-    counts: [u64; 6],
+    counts: [u64; 7],
     spans: [u32; SPANS],
     cost: [u32; SPANS],
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Self { counts: [0; 6], spans: [0; SPANS], cost: [0; SPANS] }
+        Self { counts: [0; 7], spans: [0; SPANS], cost: [0; SPANS] }
     }
 }
 
@@ -67,17 +67,18 @@ fn happened(tally: &Tally) -> bool {
 
 impl Seen {
     fn counts(&mut self, account: &Account, tally: &mut Tally) {
-        let Account { good, failed, late, given_up, retried, hedged, .. } = account;
-        let now = [good, failed, late, given_up, retried, hedged].map(crate::meters::Cell::get);
-        let mut new = [0u32; 6];
+        let Account { good, proof, failed, late, given_up, retried, hedged, .. } = account;
+        let now = [good, proof, failed, late, given_up, retried, hedged].map(crate::meters::Cell::get);
+        let mut new = [0u32; 7];
         for (new, (now, before)) in new.iter_mut().zip(now.iter().zip(self.counts)) {
             *new = u32::try_from(now.wrapping_sub(before)).unwrap_or(u32::MAX);
         }
         self.counts = now;
-        let [good, failed, late, given_up, retried, hedged] = new;
+        let [good, proof, failed, late, given_up, retried, hedged] = new;
         let counts = &mut tally.counts;
         *counts =
             Counts { good: counts.good + good, failed: counts.failed + failed, late: counts.late + late };
+        tally.proof += proof;
         tally.fallout.failed += given_up;
         tally.fallout.retried += retried;
         tally.fallout.hedged += hedged;
@@ -111,12 +112,13 @@ mod tests {
         let _ = workers[1].open(other);
         first.good(Tick(5));
         second.good(Tick(0));
+        second.proof.bump();
         second.failed.bump();
         second.spans.record(Duration::from_millis(3));
         let mut teller = Teller::default();
         let one = teller.one(&workers, id).unwrap();
         assert_eq!(one.counts, Counts { good: 2, failed: 1, late: 0 });
-        assert_eq!((one.last_good, one.spans.len()), (Some(Tick(5)), 0));
+        assert_eq!((one.proof, one.last_good, one.spans.len()), (1, Some(Tick(5)), 0));
         assert_eq!(teller.one(&workers, id), None);
         first.late.bump();
         first.retried.bump();

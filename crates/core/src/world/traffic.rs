@@ -98,7 +98,7 @@ impl World {
             self.count_traffic(slot, tally.counts, now);
             let Some(known) = self.known.get_mut(slot as usize) else { continue };
             let afresh = known.record.was_calm();
-            known.record.count(tally.counts, tally.last_good, self.traffic.grid, now);
+            known.record.count(&tally, self.traffic.grid, now);
             let before = known.record.p95_us();
             if known.health.ejection == Ejection::Clear {
                 known.record.measure(&tally.spans, now);

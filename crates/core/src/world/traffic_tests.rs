@@ -23,6 +23,7 @@ impl Theatre {
             let tally = Tally {
                 id,
                 counts: Counts { good: good.into(), failed, late },
+                proof: good.into(),
                 last_good: good.then_some(self.now),
                 spans: if good { vec![(span, 1)] } else { Vec::new() },
                 fallout,
@@ -181,6 +182,30 @@ fn a_request_from_before_its_probation_does_not_fail_it() {
     let id = at.ids("a")[0];
     at.world.apply(Event::Suspected { id, fault: Fault::Timeout, started, at: at.now }, at.now);
     assert_eq!(at.states(), "TU");
+}
+
+#[test]
+fn a_request_from_before_its_probation_does_not_pass_it() {
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a++ b++");
+    at.serve("a", "fff");
+    at.play("~2300");
+    let view = at.world.snapshot().endpoints[0];
+    assert!(view.tried_since.is_some_and(|since| at.now.since(since) < Duration::from_millis(400)));
+    let tally = |good, proof| Tally {
+        id: at.ids("a")[0],
+        counts: Counts { good, ..Counts::default() },
+        proof,
+        last_good: Some(at.now),
+        ..Tally::default()
+    };
+    let (downloads, proof) = (tally(9, 4), tally(1, 1));
+    at.world.apply(Event::Tallied(vec![downloads]), at.now);
+    at.play("~1500");
+    assert_eq!(at.states(), "TU", "four of the nine were sent to try it");
+    at.world.apply(Event::Tallied(vec![proof]), at.now);
+    assert_eq!(at.states(), "UU");
+    assert_eq!(at.world.snapshot().endpoints[0].tried_since, None);
 }
 
 #[test]

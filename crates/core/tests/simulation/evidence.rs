@@ -20,8 +20,8 @@ pub(crate) struct File {
     bad: Vec<(Tick, bool)>,
     count: u32,
     /// When the present sentence or freedom began.
-    since: Tick,
-    /// Good answers told during this probation.
+    pub(crate) since: Tick,
+    /// Good answers told of requests of this probation.
     proof: u32,
 }
 
@@ -115,7 +115,7 @@ impl Oracle {
             file.samples.push((now, tally.counts));
         }
         file.last_good = file.last_good.max(tally.last_good);
-        file.proof += tally.counts.good;
+        file.proof += tally.proof;
         if tally.counts.good > 0 && file.last_good.is_some_and(|good| good >= record.heard) {
             record.refusing = false;
         }

@@ -283,6 +283,8 @@ impl Oracle {
             must(view.ejection == record.ejection, || {
                 format!("{key:?} is {:?}, should be {:?}", view.ejection, record.ejection)
             })?;
+            let since = (record.ejection == Ejection::Probation).then_some(record.file.since);
+            must(view.tried_since == since, || format!("{key:?} is tried since {since:?}: {view:?}"))?;
             must(is == should, || format!("{key:?} is {is:?}, should be {should:?}"))?;
             must(view.latency_us.is_some() == record.measured, || format!("{key:?}: latency"))?;
             let owner = self.ids.entry(place.id.0).or_insert_with(|| key.clone());

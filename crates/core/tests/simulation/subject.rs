@@ -47,6 +47,8 @@ pub(crate) enum Mutant {
     ProbeUnejects,
     /// A single good answer ends a probation.
     ProvenAtOnce,
+    /// A good answer to a request from before a probation passes it.
+    ProvenByOld,
     /// Ejections never grow longer.
     SentencesNeverGrow,
     /// Serves those that are ejected.
@@ -71,7 +73,7 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken one.
-    pub(crate) const ALL: [Self; 27] = [
+    pub(crate) const ALL: [Self; 28] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
@@ -89,6 +91,7 @@ impl Mutant {
         Self::PardonsOnReload,
         Self::ProbeUnejects,
         Self::ProvenAtOnce,
+        Self::ProvenByOld,
         Self::SentencesNeverGrow,
         Self::EjectedServe,
         Self::PanicForgetsEjected,
@@ -256,7 +259,10 @@ fn misread(mutant: Mutant, topology: &mut Topology) {
 fn mishear(mutant: Mutant, event: &mut Event, now: Tick) {
     match (mutant, event) {
         (Mutant::ProvenAtOnce, Event::Tallied(tallies)) => {
-            tallies.iter_mut().for_each(|tally| tally.counts.good *= 5);
+            tallies.iter_mut().for_each(|tally| tally.proof *= 5);
+        }
+        (Mutant::ProvenByOld, Event::Tallied(tallies)) => {
+            tallies.iter_mut().for_each(|tally| tally.proof = tally.counts.good);
         }
         (Mutant::ForgetsGood, Event::Tallied(tallies)) => {
             tallies.iter_mut().for_each(|tally| tally.last_good = None);

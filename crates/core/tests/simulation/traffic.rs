@@ -90,6 +90,10 @@ impl Story {
         let account = self.workers.accounts.entry(id).or_default();
         let Some(fault) = truth.or(sick) else {
             account.counts.good += 1;
+            // As the workers do: by the picture.
+            let shown = self.snapshot.layout.endpoints.iter().zip(&self.snapshot.endpoints);
+            let since = shown.filter(|(place, _)| place.id == id).find_map(|(_, view)| view.tried_since);
+            account.proof += u32::from(since.is_some_and(|since| started >= since));
             account.last_good = Some(self.now);
             account.spans.push((bucket_of(Duration::from_micros(took)) as u8, 1));
             return Ok(());

@@ -257,6 +257,49 @@ fn fails_when_told() -> (SocketAddr, mpsc::Receiver<()>, mpsc::Sender<()>) {
     (address, seen, tell)
 }
 
+/// Sends the end of its first answer when told, then answers at once.
+fn a_long_download() -> (SocketAddr, mpsc::Sender<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nab").unwrap();
+        told.recv().unwrap();
+        stream.write_all(b"cd").unwrap();
+        while stream.read(&mut request).is_ok_and(|n| n > 0) {
+            stream.write_all(OK.as_bytes()).unwrap();
+        }
+    });
+    (address, tell)
+}
+
+#[test]
+fn a_download_from_before_a_probation_is_good_and_proves_nothing() {
+    let (first, end) = a_long_download();
+    let second = Endpoint::start("b");
+    let text = in_order(&[first, second.addr()], "", "");
+    let mut plane = DataPlane::start(&format!("{text}\n[eject]\nbase = \"1ms\"\n"));
+    let mut client = TcpStream::connect(plane.address).unwrap();
+    client.write_all(GET.as_bytes()).unwrap();
+    let mut heard = Vec::new();
+    while !heard.ends_with(b"\r\n\r\nab") {
+        let mut byte = [0; 1];
+        client.read_exact(&mut byte).unwrap();
+        heard.push(byte[0]);
+    }
+    plane.try_again(first);
+    let told = |plane: &DataPlane| (plane.accounts(|at| at.good.get()), plane.accounts(|at| at.proof.get()));
+    end.send(()).unwrap();
+    soon("it is good", || told(&plane) == (1, 0));
+    assert!(ask(&plane, GET).ends_with("ok"));
+    assert_eq!(told(&plane), (2, 1), "what was sent to try it is proof");
+    assert_eq!(plane.counted(&DECISIONS, &["probation"]), 1);
+    plane.drain();
+}
+
 #[test]
 fn a_retry_that_crosses_a_reload_counts_for_the_pool_that_it_went_to() {
     let (first, seen, tell) = fails_when_told();

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{Event, Tick, World};
+use thalweg_core::{Ejection, Event, Fault, Tick, World};
 use thalweg_edge::{
     access_log::LogSink,
     account::Account,
@@ -97,6 +97,23 @@ impl DataPlane {
         let live = self.control.adopt(&self.scratch, pools_and_routes);
         self.shared.live.store(Arc::new(live));
         self.shared.published.send_replace(self.control.generation);
+    }
+
+    /// Takes an endpoint out; shows its probation as soon as that has begun (`base` says when).
+    pub(crate) fn try_again(&mut self, address: SocketAddr) {
+        let (world, now) = (&mut self.control.world, self.shared.now());
+        let id = world.layout().endpoints.iter().find(|place| place.address == address).unwrap().id;
+        for _ in 0..3 {
+            world.apply(Event::Suspected { id, fault: Fault::Reset, started: now, at: now }, now);
+        }
+        soon("its probation begins", || {
+            world.apply(Event::Ticked, self.shared.now());
+            world.health(id).unwrap().ejection == Ejection::Probation
+        });
+        let snapshot = world.snapshot();
+        let (revision, wiring) = (snapshot.revision, Arc::clone(&self.shared.live.load().wiring));
+        self.shared.live.store(Arc::new(Live { snapshot, wiring }));
+        self.shared.published.send_replace(revision);
     }
 
     /// The sum of the series of `metric` with all of these label values.

@@ -8,7 +8,8 @@ impl Theatre {
     fn requests(&mut self, who: &str, good: u32, failed: u32) -> Vec<Change> {
         let (id, now) = (self.ids(who)[0], self.now);
         let counts = Counts { good, failed, late: 0 };
-        let tally = Tally { id, counts, last_good: (good > 0).then_some(now), ..Tally::default() };
+        let last_good = (good > 0).then_some(now);
+        let tally = Tally { id, counts, proof: good, last_good, ..Tally::default() };
         let mut log = self.world.apply(Event::Tallied(vec![tally]), now).log;
         for _ in 0..failed {
             log.extend(self.fail(who, Fault::Reset));
