@@ -27,7 +27,7 @@ use crate::{
 /// for nor against it.
 const WAITED_FOR: u32 = 16;
 /// The longest that one is waited for; silence until then is late, whatever is usual.
-const LONGEST: Duration = Duration::from_secs(5);
+const LONGEST: Duration = Duration::from_secs(2);
 
 /// A request that was sent and has no answer yet.
 struct Loser<F> {
