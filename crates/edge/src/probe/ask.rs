@@ -22,6 +22,7 @@ use tokio_rustls::TlsConnector;
 
 use super::expect::{body_fits, evidence, status_fits, wrong_status};
 use crate::{
+    reach::{fault_of, is_own, is_short},
     shared::{Live, UpstreamTls},
     supervise::Task,
 };
@@ -179,7 +180,7 @@ impl Prober {
     ) -> Result<Duration, Trouble> {
         let stale_or = |error: &hyper::Error| match reused {
             true if !error.is_parse() => Trouble::Stale,
-            _ => Trouble::Theirs(of_hyper(error)),
+            _ => of_hyper(error),
         };
         let request = going.plan.request().map_err(|error| theirs(Fault::Protocol, &error.to_string()))?;
         going.stage.set("waiting for the head of the answer");
@@ -228,7 +229,7 @@ async fn judge(plan: &Plan, response: Response<Incoming>, deadline: Instant) -> 
     match read(body).await {
         Ok((_, false)) => (Err(theirs(Fault::Body, "longer than 64 KiB")), false),
         Ok((said, true)) => (body_fits(&plan.probe, &said).map_err(Trouble::Theirs), keep_alive),
-        Err(error) => (Err(Trouble::Theirs(of_hyper(&error))), false),
+        Err(error) => (Err(of_hyper(&error)), false),
     }
 }
 
@@ -249,7 +250,8 @@ async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
 async fn connect(going: &Going<'_>) -> Result<Warm, Trouble> {
     let plan = going.plan;
     going.stage.set("connecting");
-    let stream = TcpStream::connect(plan.address).await.map_err(|error| of_io(&error))?;
+    let stream = TcpStream::connect(plan.address).await;
+    let stream = stream.map_err(|error| of_connect(&error, plan.address))?;
     // A small question is one segment anyway; what fails here fails again below.
     let _ = stream.set_nodelay(true);
     match &plan.tls {
@@ -268,7 +270,7 @@ async fn handshake(
     plan: &Plan,
 ) -> Result<Warm, Trouble> {
     let handshake = http1::Builder::new().max_buf_size(MAX_BODY).handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.map_err(|error| Trouble::Theirs(of_hyper(&error)))?;
+    let (sender, connection) = handshake.map_err(|error| of_hyper(&error))?;
     let driver = Task::spawn(async move {
         // What goes wrong here is told to the sender as well.
         let _ = connection.await;
@@ -282,48 +284,31 @@ fn theirs(fault: Fault, detail: &str) -> Trouble {
     Trouble::Theirs(evidence(fault, detail))
 }
 
+fn ours(error: &io::Error) -> Trouble {
+    tracing::warn!(%error, "probe skipped");
+    Trouble::Ours
+}
+
+fn of_connect(error: &io::Error, address: SocketAddr) -> Trouble {
+    if is_own(error, address) { ours(error) } else { of_io(error) }
+}
+
 fn of_io(error: &io::Error) -> Trouble {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    if let Some(tls) = tls {
-        return theirs(Fault::Tls, &tls.to_string());
-    }
-    let shortage = [
-        rustix::io::Errno::MFILE,
-        rustix::io::Errno::NFILE,
-        rustix::io::Errno::NOBUFS,
-        rustix::io::Errno::NOMEM,
-    ];
-    let errno = error.raw_os_error();
-    if shortage.iter().any(|shortage| errno == Some(shortage.raw_os_error())) {
-        tracing::warn!(%error, "probe skipped");
-        return Trouble::Ours;
-    }
-    theirs(fault_of(error.kind()), &error.to_string())
-}
-
-fn fault_of(kind: io::ErrorKind) -> Fault {
-    match kind {
-        io::ErrorKind::ConnectionRefused => Fault::Refused,
-        io::ErrorKind::TimedOut => Fault::Timeout,
-        io::ErrorKind::ConnectionReset
-        | io::ErrorKind::ConnectionAborted
-        | io::ErrorKind::BrokenPipe
-        | io::ErrorKind::NotConnected
-        | io::ErrorKind::UnexpectedEof => Fault::Reset,
-        _ => Fault::Unreachable,
+    match tls {
+        Some(tls) => theirs(Fault::Tls, &tls.to_string()),
+        None if is_short(error) => ours(error),
+        None => theirs(fault_of(error), &error.to_string()),
     }
 }
 
-fn of_hyper(error: &hyper::Error) -> Evidence {
+fn of_hyper(error: &hyper::Error) -> Trouble {
     let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-    if let Some(io) = io {
-        return match of_io(io) {
-            Trouble::Theirs(seen) => seen,
-            _ => evidence(Fault::Reset, &io.to_string()),
-        };
+    match io {
+        Some(io) => of_io(io),
+        None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
+            theirs(Fault::Reset, "closed before the answer ended")
+        }
+        None => theirs(Fault::Protocol, &error.to_string()),
     }
-    if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
-        return evidence(Fault::Reset, "closed before the answer ended");
-    }
-    evidence(Fault::Protocol, &error.to_string())
 }
