@@ -5,14 +5,17 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{
+            AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
     },
     time::Duration,
 };
 
 use thalweg_core::{EndpointId, SPANS, Tick, bucket_of};
 
-use crate::meters::Cell;
+use crate::{meters::Cell, teller::Told};
 
 /// Times, counted per bucket of [`bucket_of`].
 #[derive(Debug)]
@@ -25,11 +28,6 @@ impl Default for Times {
 }
 
 impl Times {
-    /// Counts one.
-    pub fn record(&self, span: Duration) {
-        self.add(bucket_of(span), 1);
-    }
-
     fn add(&self, bucket: usize, count: u32) {
         if let Some(cell) = self.0.get(bucket) {
             cell.store(cell.load(Relaxed).wrapping_add(count), Relaxed);
@@ -56,8 +54,9 @@ impl Costs {
     }
 }
 
-/// One endpoint's account in one worker.
+/// One endpoint's account in one worker. What the keeper looks at each time lies in one line of the cache.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 pub struct Account {
     /// Answers below 500, in time, to their end.
     pub good: Cell,
@@ -65,31 +64,44 @@ pub struct Account {
     pub failed: Cell,
     /// Late first bytes.
     pub late: Cell,
-    /// Requests under way.
-    pub in_flight: Cell,
-    /// Of the good ones, those to requests of the probation in which the endpoint was.
-    pub proof: Cell,
-    /// When the last good answer ended, microseconds + 1; 0 = never.
-    last_good: Cell,
-    /// When this worker last sent a request of the trickle there, likewise.
-    trickled: Cell,
-    /// Times to the first byte.
-    pub spans: Times,
     /// Requests that failed for the client because of it.
     pub given_up: Cell,
     /// Requests that were tried elsewhere because of it.
     pub retried: Cell,
     /// Requests that were raced elsewhere because of it.
     pub hedged: Cell,
-    /// Time that the attempt there cost those.
+    /// Of the good ones, those to requests of the probation in which the endpoint was.
+    pub proof: Cell,
+    /// How often times were added. Moves after they did, so that who has seen it move sees what moved it.
+    timed: AtomicU64,
+    /// When the last good answer ended, microseconds + 1; 0 = never.
+    last_good: Cell,
+    /// When this worker last sent a request of the trickle there, likewise.
+    trickled: Cell,
+    /// Requests under way.
+    pub in_flight: Cell,
+    /// Times to the first byte.
+    pub spans: Times,
+    /// Time that attempts there cost the requests that were tried or raced elsewhere.
     pub cost: Times,
 }
 
 impl Account {
     /// A good answer ended.
     pub fn good(&self, now: Tick) {
-        self.good.bump();
         self.last_good.set(now.0.saturating_add(1));
+        self.good.bump();
+    }
+
+    /// A first byte took so long.
+    pub fn took(&self, span: Duration) {
+        self.time(&self.spans, bucket_of(span), 1);
+    }
+
+    /// A request was tried elsewhere after so long.
+    pub fn retried(&self, cost: Duration) {
+        self.retried.bump();
+        self.time(&self.cost, bucket_of(cost), 1);
     }
 
     /// A request of the trickle goes there.
@@ -106,15 +118,27 @@ impl Account {
     /// A request was raced elsewhere after so long.
     pub fn raced(&self, cost: Duration) {
         self.hedged.bump();
-        self.cost.record(cost);
+        self.time(&self.cost, bucket_of(cost), 1);
     }
 
     /// So many were, at these costs.
     pub fn raced_before(&self, costs: &Costs) {
         for (bucket, count) in &costs.0 {
             self.hedged.add(u64::from(*count));
-            self.cost.add(*bucket, *count);
+            self.time(&self.cost, *bucket, *count);
         }
+    }
+
+    fn time(&self, times: &Times, bucket: usize, count: u32) {
+        times.add(bucket, count);
+        self.timed.store(self.timed.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    /// How often times were added. Those that are read after this are at least as new: what has come meanwhile moves it
+    /// again, and is told the next time at the latest.
+    #[must_use]
+    pub fn timed(&self) -> u64 {
+        self.timed.load(Acquire)
     }
 
     /// When the last good answer ended.
@@ -124,14 +148,15 @@ impl Account {
     }
 }
 
-/// All accounts of one worker. Locked when one is opened or closed, and when the keeper reads; never per request.
+/// All accounts of one worker, each with what the keeper has been told of it. Locked when one is opened or closed, and
+/// when the keeper reads; never per request.
 #[derive(Debug, Default)]
-pub struct Accounts(Mutex<BTreeMap<EndpointId, Arc<Account>>>);
+pub struct Accounts(Mutex<BTreeMap<EndpointId, (Arc<Account>, Told)>>);
 
 impl Accounts {
     /// Opens one.
     pub fn open(&self, id: EndpointId) -> Arc<Account> {
-        Arc::clone(self.lock().entry(id).or_default())
+        Arc::clone(&self.lock().entry(id).or_default().0)
     }
 
     /// Closes one: its endpoint has left the layout.
@@ -139,19 +164,21 @@ impl Accounts {
         self.lock().remove(&id);
     }
 
-    /// The account of one endpoint.
-    #[must_use]
-    pub fn get(&self, id: EndpointId) -> Option<Arc<Account>> {
-        self.lock().get(&id).cloned()
+    /// Reads the account of one endpoint.
+    pub fn one(&self, id: EndpointId, read: impl FnOnce(&Account, &mut Told)) {
+        if let Some((account, told)) = self.lock().get_mut(&id) {
+            read(account, told);
+        }
     }
 
-    /// All of them.
-    #[must_use]
-    pub fn all(&self) -> Vec<(EndpointId, Arc<Account>)> {
-        self.lock().iter().map(|(id, account)| (*id, Arc::clone(account))).collect()
+    /// Reads all of them, in the order of their endpoints.
+    pub fn each(&self, mut read: impl FnMut(EndpointId, &Account, &mut Told)) {
+        for (id, (account, told)) in self.lock().iter_mut() {
+            read(*id, account, told);
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, Arc<Account>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, (Arc<Account>, Told)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -214,9 +214,7 @@ impl Journey {
     /// The request goes to another endpoint. Within the same pool it waits a little first, so that many that failed
     /// together do not come back together (full jitter).
     async fn move_on(&self, before: &Failed, to: &Peer) {
-        let account = before.peer.account();
-        account.retried.bump();
-        account.cost.record(self.local.now().since(before.started));
+        before.peer.account().retried(self.local.now().since(before.started));
         self.ledger.desk().count_retry(before.cause.as_str(), self.local.meters());
         if before.peer.pool == to.pool && before.cause != retry::Failure::Connect {
             let most = BACKOFF.saturating_mul(1 << self.tries.min(5)).min(self.remaining(self.local.now()));

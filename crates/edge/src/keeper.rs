@@ -23,7 +23,7 @@ use crate::{
     meters::{Meters, Series},
     shared::{Live, Shared, Suspicion, Wiring},
     telemetry::{DETECTION, EJECTIONS, FAILOVERS, INCIDENTS, LAST_BAD, PROBES},
-    teller::Teller,
+    teller,
 };
 
 /// Events that may wait.
@@ -129,7 +129,6 @@ pub struct Keeper {
     due: Cell<Option<Tick>>,
     published: Cell<Tick>,
     rolls: Cell<u64>,
-    teller: RefCell<Teller>,
     tally_due: Cell<Tick>,
     /// Number of the layout whose series are kept.
     kept: Cell<u64>,
@@ -160,7 +159,6 @@ impl Keeper {
             due: Cell::new(None),
             published: Cell::new(Tick(0)),
             rolls,
-            teller: RefCell::default(),
             tally_due: Cell::new(Tick(0)),
             kept: Cell::new(0),
         };
@@ -225,7 +223,7 @@ impl Keeper {
 
     /// What the accounts say comes first: the failure itself is in them.
     fn suspect(&self, Suspicion { id, fault, started, at }: Suspicion) {
-        if let Some(tally) = self.teller.borrow_mut().one(&self.shared.accounts, id) {
+        if let Some(tally) = teller::one(&self.shared.accounts, id) {
             self.apply(Event::Tallied(vec![tally]));
         }
         self.apply(Event::Suspected { id, fault, started, at });
@@ -242,7 +240,7 @@ impl Keeper {
             return;
         }
         self.tally_due.set(now.after(TALLY));
-        let tallies = self.teller.borrow_mut().all(&self.shared.accounts);
+        let tallies = teller::all(&self.shared.accounts);
         if !tallies.is_empty() {
             self.apply(Event::Tallied(tallies));
         }

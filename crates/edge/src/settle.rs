@@ -120,7 +120,7 @@ impl Attempt {
         let Some(ended) = upload_ended else { return };
         let took = now.since(self.waiting_since(ended));
         self.took.set(Some(took));
-        self.peer.account().spans.record(took);
+        self.peer.account().took(took);
         if self.peer.late_after().is_some_and(|late| took > late) {
             self.blame(Fault::Late, now);
         }
