@@ -248,7 +248,7 @@ def check_installed(root: pathlib.Path) -> int:
     page = ok(run("man", "--warnings", "-l", root / "usr/share/man/man1/thalweg.1", MANPAGER="cat"))
     commands = re.findall(r"^  ([a-z]+)  ", ok(run(edge, "--help")), re.MULTILINE)
     assert len(commands) > 8 and all(
-        f"thalweg-{command}" in page for command in commands if command != "help"
+        f"thalweg {command}" in page for command in commands if command != "help"
     )
     assert (root / "usr/lib/systemd/system/thalweg.service").read_text() == UNIT.read_text()
     assert "Apache" in (root / "usr/share/doc/thalweg/copyright").read_text()

@@ -187,7 +187,9 @@ fn version_schema_completions_and_man_print() {
     }
     let man = thalweg(&["man"]);
     assert_eq!(man.code, 0);
-    assert!(man.stdout.contains(".TH"), "{}", man.stdout);
+    for part in [".TH", "thalweg failback", "EXIT STATUS"] {
+        assert!(man.stdout.contains(part), "{part}: {}", man.stdout);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what the exit code says. Each command's work is elsewhere.
 
 mod client;
+mod manual;
 mod offline;
 mod online;
 mod show;
@@ -20,6 +21,14 @@ pub(crate) mod exit {
     pub(crate) const FAILURE: u8 = 1;
     pub(crate) const CONFIG: u8 = 2;
     pub(crate) const BIND: u8 = 3;
+
+    /// What the manual says about them.
+    pub(crate) const MEANINGS: [(u8, &str); 4] = [
+        (FINE, "Fine. A refusal is an answer, too"),
+        (FAILURE, "Failure at run time"),
+        (CONFIG, "Usage, an invalid config, or a file it names that is missing or unreadable"),
+        (BIND, "An address cannot be bound: taken, or not permitted"),
+    ];
 }
 
 /// Steers traffic to the best region that is alive.
@@ -257,9 +266,8 @@ fn run(file: &FileArgs) -> u8 {
 }
 
 fn man() -> u8 {
-    let mut out = Vec::new();
-    match clap_mangen::Man::new(Line::command()).render(&mut out) {
-        Ok(()) => print(&String::from_utf8_lossy(&out)),
+    match manual::page(&Line::command()) {
+        Ok(page) => print(&String::from_utf8_lossy(&page)),
         Err(error) => {
             say(&error.to_string());
             exit::FAILURE
