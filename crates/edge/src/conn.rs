@@ -87,6 +87,8 @@ pub struct ClientConn {
     pub ended: Cell<bool>,
     /// The last request's upload has not been read to its end: its client may still be sending when we close.
     pub lingers: Cell<bool>,
+    /// What was read last did not end with an empty line: the beginning of a head may lie behind it, in hyper.
+    trails: Cell<bool>,
     /// Bytes of a head's first line so far; `None` = it has ended.
     first_line: Cell<Option<usize>>,
     /// Of a first line as long as this, the target is too long; HTTP/1.1 only.
@@ -139,6 +141,7 @@ impl ClientConn {
             parked: Cell::new(false),
             lingers: Cell::new(false),
             ended: Cell::new(false),
+            trails: Cell::new(false),
             first_line: Cell::new(Some(0)),
             first_line_limit: Cell::new(usize::MAX),
             tunnelled: Cell::new((0, 0)),
@@ -261,11 +264,18 @@ impl ClientConn {
         !self.http2.get() && !self.flushed.get()
     }
 
-    /// Its buffers can be taken away: nothing is under way in either direction.
+    /// Its buffers can be taken away: nothing is under way in either direction. What has come behind the last request
+    /// is seen by that, too, as what it is; which is all that it is good for in TLS, where nothing waits without buffers.
     #[must_use]
     pub fn can_park(&self) -> bool {
         let quiet = self.flushed.get() && !self.rest.get();
-        self.tls.get().is_none() && !self.http2.get() && !self.parked.get() && quiet
+        let good = self.tls.get().is_none() || self.trails.get();
+        good && !self.http2.get() && !self.parked.get() && quiet
+    }
+
+    /// Its buffers have been taken away; what lay in them is about to be read again.
+    pub fn parks(&self) {
+        self.trails.set(false);
     }
 
     /// Runs one poll of hyper. In the first after an upload was left, hyper drops what has come of it, or closes.

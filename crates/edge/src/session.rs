@@ -70,7 +70,10 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
         // Left where it is, it would hold its connection and its connection it: its account ends with it.
         let upgrade = conn.upgrade.borrow_mut().take();
         match ended {
-            End::Park => io.rewind(rest),
+            End::Park => {
+                conn.parks();
+                io.rewind(rest);
+            }
             End::Kill => return,
             End::Refuse(failure) => return Box::pin(refuse(&local, &conn, io, failure)).await,
             End::Done(result) => {

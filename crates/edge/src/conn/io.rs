@@ -86,6 +86,7 @@ impl ClientIo {
 
     /// `false` = hyper must not see them: an order was left instead (never while an earlier answer is under way).
     fn saw(&self, bytes: &[u8]) -> bool {
+        self.conn.trails.set(!bytes.ends_with(b"\r\n\r\n"));
         match self.conn.phase.get() {
             // Between two streams, HTTP/2 speaks of its settings and sends its pings: no head.
             Phase::Idle if !bytes.is_empty() && !self.conn.http2.get() && !self.conn.rest.get() => {

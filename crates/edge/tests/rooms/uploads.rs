@@ -9,7 +9,7 @@ use std::{
 };
 
 use thalweg_edge::telemetry::{CONNECTIONS, IN_FLIGHT, REQUESTS};
-use thalweg_testkit::{Authority, Behaviour, Blackhole, Endpoint, Scratch, client_config};
+use thalweg_testkit::{Authority, Behaviour, Blackhole, Client, Endpoint, Scratch, client_config};
 
 use crate::h2c::H2c;
 use crate::support::{BOTH, DataPlane, GET, OK, ask, endpoint, free_port, in_order, one_pool, soon};
@@ -507,4 +507,33 @@ fn a_client_that_takes_nothing_of_an_answer_that_was_cut_is_not_kept() {
     soon("all are closed", || plane.counted(&CONNECTIONS, &[]) == 0);
     drop(clients);
     plane.drain();
+}
+
+#[test]
+fn a_head_that_began_in_the_segment_of_another_request_has_its_own_time() {
+    let authority = Authority::new("ours");
+    let (port, _seen) = answers_heads(OK);
+    let tls = "[listener.tls]\ncertificates = [{ cert = \"a.crt\", key = \"a.key\" }]\n";
+    let limits = "[limits]\nheader_timeout = \"500ms\"\n";
+    for listener in [tls, ""] {
+        let text = format!("{listener}{}{limits}", one_pool(&[port], ""));
+        let scratch = Scratch::new();
+        authority.leaf(&["a.test"]).write(&scratch, "a");
+        let plane = DataPlane::start_with(scratch, &text);
+        let config = client_config(&authority, &["http/1.1"], &[]);
+        for (method, upload) in [
+            ("GET", "\r\n"),
+            ("POST", "Content-Length: 3\r\n\r\nabc"),
+            ("POST", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+        ] {
+            let mut client = match listener {
+                "" => Client::connect(plane.address),
+                _ => Client::connect_tls(plane.address, "a.test", &config).unwrap().0,
+            };
+            client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n{upload}GET /next HT"));
+            assert_eq!(client.reply(method).unwrap().status, 200, "{method}");
+            assert_eq!(client.reply("GET").unwrap().status, 408, "{method} {upload}");
+        }
+        plane.drain();
+    }
 }
