@@ -58,6 +58,7 @@ enum End {
 /// Serves HTTP/1.1 until the connection closes.
 pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
     conn.first_line_limit.set(limits.header_bytes.min(HYPERS_TARGET));
+    let _settles = Settles(Rc::clone(&conn));
     loop {
         // Nothing of hyper exists until the first byte is there: a silent connection costs a socket and a task.
         if first_byte(&conn, &io).await.is_none() {
@@ -67,7 +68,6 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
         // Boxed, so that a silent connection's task does not hold room for it.
         let (ended, parts_io, rest) = Box::pin(talk(&local, &conn, io, limits)).await;
         io = parts_io;
-        // Left where it is, it would hold its connection and its connection it: its account ends with it.
         let upgrade = conn.upgrade.borrow_mut().take();
         match ended {
             End::Park => {
@@ -87,6 +87,17 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
                 return Box::pin(close(&conn, io, linger)).await;
             }
         }
+    }
+}
+
+/// Ends the account of an upgraded stream that never began. Left where it is, it would hold its connection and its
+/// connection it, also when the worker ends under both.
+struct Settles(Rc<ClientConn>);
+
+impl Drop for Settles {
+    fn drop(&mut self) {
+        let upgrade = self.0.upgrade.borrow_mut().take();
+        drop(upgrade);
     }
 }
 

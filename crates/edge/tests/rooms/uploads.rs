@@ -245,6 +245,19 @@ fn an_upgrade_whose_upload_never_ends_is_settled_when_its_client_is_done_with_it
 }
 
 #[test]
+fn an_upgrade_that_waits_for_its_upload_when_the_worker_ends_has_its_line_in_the_log() {
+    let (port, _seen) =
+        answers_heads("HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\nconnection: upgrade\r\n\r\n");
+    let plane = DataPlane::start(&one_pool(&[port], ""));
+    let mut client = connect(&plane);
+    let fields = "Connection: upgrade\r\nUpgrade: echo\r\nX-Request-Id: cut\r\nContent-Length: 10";
+    write!(client, "GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\nabc").unwrap();
+    assert!(head(&mut client).starts_with("HTTP/1.1 101 "));
+    let log = plane.abort();
+    assert_eq!(log.matches("\"request_id\":\"cut\"").count(), 1, "{log}");
+}
+
+#[test]
 fn what_is_answered_before_its_upload_reaches_a_client_that_is_still_sending() {
     let (port, _seen) = endpoint(OK);
     let limits = "[limits]\nheader_bytes = \"8KiB\"\n";
