@@ -189,11 +189,11 @@ impl Peer {
         self.connect_us.set(usual_connect(self.connect_us.get(), took));
     }
 
-    /// Its account, opened on first use.
+    /// Its account, opened on first use. Of one that has left meanwhile, nobody would close it again.
     pub fn account(&self) -> &Account {
         self.account.get_or_init(|| match self.home.shared.accounts.get(self.home.worker) {
-            Some(accounts) => accounts.open(self.id),
-            None => Arc::default(),
+            Some(accounts) if !self.gone.get() => accounts.open(self.id),
+            _ => Arc::default(),
         })
     }
 
@@ -442,6 +442,27 @@ mod tests {
         assert!(peers[0].trickle_due(false), "one per second that cannot be sent again");
         peers[0].waited_for.set(1);
         assert!(!peers[0].trickle_due(true), "the answer to one is still to come");
+    }
+
+    #[test]
+    fn an_endpoint_that_has_left_opens_no_account() {
+        for asked_before in [true, false] {
+            let (peers, _) = peers(1);
+            let peer = &peers[0];
+            let is_open = || {
+                let mut open = false;
+                peer.home.shared.accounts[0].one(peer.id, |_, _| open = true);
+                open
+            };
+            if asked_before {
+                peer.enter();
+            }
+            assert_eq!(is_open(), asked_before);
+            peer.set_gone();
+            // Of a request that waited before it goes there.
+            peer.enter();
+            assert!(!is_open(), "asked before: {asked_before}");
+        }
     }
 
     #[test]
