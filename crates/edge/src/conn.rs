@@ -98,6 +98,8 @@ pub struct ClientConn {
     /// The other end of an upgraded stream, left here by the request that upgraded.
     pub upgrade: RefCell<Option<UpstreamEnd>>,
     serving: Cell<u32>,
+    /// How many requests have begun.
+    begun: Cell<u32>,
     /// Let in when its door was already closed, so not told to go with the others. Told at once, one whose first
     /// request is still on its way would be closed unheard; so it is told when it asks, and its answer says so.
     pub late: Cell<bool>,
@@ -147,6 +149,7 @@ impl ClientConn {
             tunnelled: Cell::new((0, 0)),
             upgrade: RefCell::new(None),
             serving: Cell::new(0),
+            begun: Cell::new(0),
             late: Cell::new(false),
             uploads: Cell::new(0),
             due: Cell::new(false),
@@ -180,6 +183,7 @@ impl ClientConn {
     /// A request reached the service.
     pub fn begin(&self) {
         self.serving.set(self.serving.get() + 1);
+        self.begun.set(self.begun.get().wrapping_add(1));
         self.enter(Phase::Busy);
         if self.late.get() {
             self.order(Order::Graceful);
@@ -199,20 +203,22 @@ impl ClientConn {
         }
     }
 
-    /// A request has an upload. In HTTP/2 it concerns its stream alone.
-    pub fn upload_begins(&self) {
+    /// A request has an upload; gives the request's number here. In HTTP/2 it concerns its stream alone.
+    pub fn upload_begins(&self) -> u32 {
         self.uploads.set(self.uploads.get() + u32::from(!self.http2.get()));
         self.due.set(false);
+        self.begun.get()
     }
 
-    /// It has been read to its `end`, or is left where it is.
-    pub fn upload_ends(&self, end: bool) {
+    /// That of this request has been read to its `end`, or is left where it is.
+    pub fn upload_ends(&self, request: u32, end: bool) {
         if self.http2.get() {
             return;
         }
         self.uploads.set(self.uploads.get().saturating_sub(1));
         if end {
-            self.lingers.set(false);
+            // The next request may have begun by now, and its client may still be sending.
+            self.lingers.set(self.lingers.get() && request != self.begun.get());
         } else {
             self.rest.set(true);
             self.order(Order::None);
@@ -305,5 +311,27 @@ impl ClientConn {
         if !self.http2.get() || (outwards && bytes > HOUSEKEEPING) {
             self.progress.set(self.clock.get());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upload_that_is_taken_late_says_nothing_about_that_of_the_next_request() {
+        let conn = ClientConn::new((0, "l".into()), ([127, 0, 0, 1], 1).into(), false, Rc::default());
+        let asks = || {
+            conn.begin();
+            conn.lingers.set(true);
+            conn.upload_begins()
+        };
+        let first = asks();
+        conn.end();
+        let second = asks();
+        conn.upload_ends(first, true);
+        assert!(conn.lingers.get(), "the client may still be sending the second");
+        conn.upload_ends(second, true);
+        assert!(!conn.lingers.get());
     }
 }

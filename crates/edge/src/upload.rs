@@ -52,6 +52,8 @@ pub struct Upload {
     pub answered: Cell<bool>,
     vigil: Rc<Vigil>,
     clock: Rc<Cell<Tick>>,
+    /// Its request's number on the connection.
+    request: u32,
 }
 
 /// Bounds on an upload.
@@ -68,9 +70,7 @@ impl Upload {
     #[must_use]
     pub fn new(body: Incoming, bounds: Bounds, vigil: Rc<Vigil>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
         let none = nothing_follows(&body);
-        if !none {
-            vigil.conn().upload_begins();
-        }
+        let request = if none { 0 } else { vigil.conn().upload_begins() };
         Rc::new(Self {
             ended: Cell::new(none.then(|| clock.get())),
             body: RefCell::new((!none).then_some(body)),
@@ -90,6 +90,7 @@ impl Upload {
             answered: Cell::new(false),
             vigil,
             clock,
+            request,
         })
     }
 
@@ -132,7 +133,7 @@ impl Upload {
 
     /// From here on the endpoint is waited for, not the client.
     fn end(&self) {
-        self.vigil.conn().upload_ends(true);
+        self.vigil.conn().upload_ends(self.request, true);
         self.ended.set(Some(self.clock.get()));
         if !self.answered.get() {
             self.vigil.until(self.clock.get().after(self.patience.get()));
@@ -209,7 +210,7 @@ pub fn nothing_follows(body: &Incoming) -> bool {
 impl Drop for Upload {
     fn drop(&mut self) {
         if self.ended.get().is_none() {
-            self.vigil.conn().upload_ends(false);
+            self.vigil.conn().upload_ends(self.request, false);
         }
     }
 }
