@@ -34,6 +34,7 @@ missing_optional() {
     command -v redis-server >/dev/null || echo redis-server
     [[ -n $(find /usr/lib/postgresql -name initdb -print -quit 2>/dev/null) ]] || echo postgresql
     command -v setpriv >/dev/null || echo util-linux
+    command -v man >/dev/null || echo man-db
 }
 
 packages() {
