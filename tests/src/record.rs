@@ -75,7 +75,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Joins the sites' files with the load's book; the number is of those that the book does not know.
+    /// Joins the sites' files with the load's book; the number is of those under the load that the book does not know.
     pub fn hits(shots: &[Shot], sites: &[Vec<Arrival>], began_us: i64) -> (Vec<Hit>, usize) {
         let due: HashMap<&str, f64> = shots.iter().map(|shot| (shot.id.as_str(), due_ms(shot))).collect();
         let of = |(site, arrivals): (usize, &Vec<Arrival>)| {
@@ -94,7 +94,9 @@ impl Record {
                 .collect::<Vec<_>>()
         };
         let hits: Vec<Hit> = sites.iter().enumerate().flat_map(of).collect();
-        let strangers = sites.iter().map(Vec::len).sum::<usize>() - hits.len();
+        // What came before the load looked whether all is well.
+        let during = sites.iter().flatten().filter(|arrival| arrival.at_us >= began_us).count();
+        let strangers = during.saturating_sub(hits.len());
         (hits, strangers)
     }
 
@@ -206,6 +208,18 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::made::run;
+
+    #[test]
+    fn an_arrival_that_nobody_sent_is_a_stranger_but_not_one_from_before_the_load() {
+        let shots = run(1, (0.0, 0.0), |_| 0).shots;
+        let arrival = |at_us, id: &str| Arrival { at_us, connection: (0, 0), post: false, id: id.to_owned() };
+        let arrivals =
+            [vec![arrival(90, "-"), arrival(110, "0"), arrival(120, "x")], vec![arrival(130, "1")]];
+        let (hits, strangers) = Record::hits(&shots, &arrivals, 100);
+        assert_eq!((hits.len(), strangers), (2, 1));
+        assert_eq!((hits[1].site, hits[1].due_ms, hits[1].at_ms), (1, 2.0, 0.03));
+    }
 
     #[test]
     fn quantiles_are_values_that_were_seen() {

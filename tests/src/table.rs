@@ -184,7 +184,8 @@ impl Fault {
         let brownout = [Goal::Leaves { region, within_ms: 2000.0, share: 5.0 }, back.clone()];
         match self {
             Self::Kill => {
-                let share = if scene.policy == Policy::Weighted { 20.0 } else { 50.0 };
+                // A third at least, whoever carries most: traffic may just be moving.
+                let share = if scene.policy == Policy::Weighted { 20.0 } else { 34.0 };
                 vec![Goal::NoGetFailed, Goal::AddedByKills(20.0), Goal::Strikes(share)]
             }
             Self::Stop => {

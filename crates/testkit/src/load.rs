@@ -14,14 +14,13 @@ use std::{
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
-use rustls_pki_types::ServerName;
-use tokio::{net::TcpStream, task::JoinHandle};
-use tokio_rustls::TlsConnector;
+use tokio::task::JoinHandle;
 
+use self::sender::{Sender, checkout, kind, put_back};
 use crate::{Outcome, Report, Shot, lock, runtime};
+
+mod sender;
 
 /// What to send; made by [`Load::to`], sent by [`Load::run`] or [`Load::start`].
 #[derive(Clone, Debug)]
@@ -216,13 +215,6 @@ struct Shared {
     stop: AtomicBool,
 }
 
-/// One connection to the edge.
-#[derive(Debug)]
-enum Sender {
-    One(http1::SendRequest<Full<Bytes>>, Arc<AtomicBool>),
-    Two(http2::SendRequest<Full<Bytes>>),
-}
-
 /// Sends each request when it is due.
 async fn pace(shared: Arc<Shared>, began: Instant) {
     let load = &shared.load;
@@ -317,92 +309,4 @@ async fn exchange(shared: &Arc<Shared>, nth: u64, post: bool, id: &str) -> (Outc
 fn region(body: &[u8]) -> String {
     let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
     json["region"].as_str().unwrap_or_default().to_owned()
-}
-
-async fn checkout(shared: &Arc<Shared>, fresh: bool) -> std::io::Result<Sender> {
-    loop {
-        // A lock of its own statement: it must not be held across the await below.
-        let kept = if fresh { None } else { lock(&shared.idle).pop() };
-        let Some(sender) = kept else { return connect(shared).await };
-        match sender {
-            Sender::One(mut sender, ours) => {
-                if sender.ready().await.is_ok() {
-                    return Ok(Sender::One(sender, ours));
-                }
-            }
-            Sender::Two(sender) if sender.is_ready() => {
-                lock(&shared.idle).push(Sender::Two(sender.clone()));
-                return Ok(Sender::Two(sender));
-            }
-            Sender::Two(_) => {}
-        }
-    }
-}
-
-fn put_back(shared: &Shared, sender: Sender, fresh: bool) {
-    match sender {
-        Sender::One(_, ours) if fresh => ours.store(true, Ordering::SeqCst),
-        Sender::Two(_) if fresh || !lock(&shared.idle).is_empty() => {}
-        sender => lock(&shared.idle).push(sender),
-    }
-}
-
-async fn connect(shared: &Arc<Shared>) -> std::io::Result<Sender> {
-    let load = &shared.load;
-    let tcp = TcpStream::connect(load.addr).await?;
-    tcp.set_nodelay(true)?;
-    match &load.tls {
-        None => speak(shared, TokioIo::new(tcp)).await,
-        Some(config) => {
-            let name = ServerName::try_from(load.host.clone()).map_err(std::io::Error::other)?;
-            let tls = TlsConnector::from(Arc::clone(config)).connect(name, tcp).await?;
-            speak(shared, TokioIo::new(tls)).await
-        }
-    }
-}
-
-async fn speak<S>(shared: &Arc<Shared>, io: S) -> std::io::Result<Sender>
-where
-    S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
-{
-    if shared.load.h2 {
-        let made = http2::handshake(TokioExecutor::new(), io).await;
-        let (sender, connection) = made.map_err(std::io::Error::other)?;
-        tokio::spawn(connection);
-        return Ok(Sender::Two(sender));
-    }
-    let (sender, connection) = http1::handshake(io).await.map_err(std::io::Error::other)?;
-    let ours = Arc::new(AtomicBool::new(false));
-    let (shared, meant) = (Arc::clone(shared), Arc::clone(&ours));
-    tokio::spawn(async move {
-        let _how_it_ended_shows_elsewhere = connection.await;
-        if !meant.load(Ordering::SeqCst) && !shared.stop.load(Ordering::SeqCst) {
-            shared.closed.fetch_add(1, Ordering::SeqCst);
-        }
-    });
-    Ok(Sender::One(sender, ours))
-}
-
-/// One word for an error.
-fn kind(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            match io.kind() {
-                std::io::ErrorKind::ConnectionRefused => return "refused".to_owned(),
-                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe => {
-                    return "reset".to_owned();
-                }
-                std::io::ErrorKind::UnexpectedEof => return "closed".to_owned(),
-                _ => {}
-            }
-        }
-        if let Some(hyper) = error.downcast_ref::<hyper::Error>()
-            && (hyper.is_incomplete_message() || hyper.is_closed() || hyper.is_canceled())
-        {
-            return "closed".to_owned();
-        }
-        cause = error.source();
-    }
-    error.to_string()
 }
