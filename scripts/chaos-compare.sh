@@ -15,5 +15,5 @@ if [[ -z ${THALWEG_BIN:-} ]]; then
     THALWEG_BIN=${CARGO_TARGET_DIR:-$ROOT/target}/release/thalweg
     export THALWEG_BIN
 fi
-cargo build --locked -p thalweg-tests --bins
-exec "${CARGO_TARGET_DIR:-$ROOT/target}/debug/chaos" compare "$@"
+cargo build --locked --release -p thalweg-tests --bins
+exec "${CARGO_TARGET_DIR:-$ROOT/target}/release/chaos" compare "$@"

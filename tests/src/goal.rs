@@ -89,6 +89,9 @@ pub struct Figure {
     pub goal: f64,
     /// What fails a run.
     pub limit: f64,
+    /// It depends on the machine, which may void it: a time, or what a pause makes more of.
+    #[serde(default)]
+    pub timed: bool,
     /// What it was made of, where the value alone says too little.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
@@ -96,11 +99,11 @@ pub struct Figure {
 
 impl Figure {
     fn count(what: &str, value: f64, goal: f64) -> Self {
-        Self { what: what.to_owned(), value, goal, limit: goal, note: String::new() }
+        Self { what: what.to_owned(), value, goal, limit: goal, timed: false, note: String::new() }
     }
 
     fn time(what: &str, value: f64, goal: f64) -> Self {
-        Self { what: what.to_owned(), value, goal, limit: goal * NOISE, note: String::new() }
+        Self { limit: goal * NOISE, timed: true, ..Self::count(what, value, goal) }
     }
 
     fn noted(self, note: String) -> Self {
@@ -302,8 +305,8 @@ fn fresh(record: &Record, goal: f64) -> Figure {
     let at_once =
         at_once(record, cure, cure + AFTER_MS).saturating_sub(at_once(record, 0.0, record.fault_ms));
     let value = new.saturating_sub(at_once) as f64 / steady as f64;
-    Figure::count("new connections over steady", value, goal)
-        .noted(format!("{new} new, {steady} steady, {at_once} for what came late and at once"))
+    let figure = Figure { timed: true, ..Figure::count("new connections over steady", value, goal) };
+    figure.noted(format!("{new} new, {steady} steady, {at_once} for what came late and at once"))
 }
 
 /// The most requests that the generator began in one millisecond of this span.

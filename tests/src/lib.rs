@@ -24,6 +24,7 @@ pub mod plot;
 pub mod report;
 
 pub mod clock;
+pub mod machine;
 pub mod mood;
 
 #[cfg(test)]

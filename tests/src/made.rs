@@ -36,6 +36,7 @@ pub fn run(seconds: u64, (fault_ms, cure_ms): (f64, f64), by: impl Fn(f64) -> us
         end_ms: seconds as f64 * 1000.0,
         sent: count as usize,
         late_ms: 0.0,
+        stolen: 0.0,
         book: None,
     }
 }

@@ -70,6 +70,8 @@ pub struct Record {
     pub sent: usize,
     /// The most that the load generator itself was late.
     pub late_ms: f64,
+    /// The share of the machine's CPU time that other guests of its host took, 0..1.
+    pub stolen: f64,
     /// Absent for peers.
     pub book: Option<Book>,
 }

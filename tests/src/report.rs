@@ -9,7 +9,7 @@ use crate::{
     cell::Cell,
     clock,
     goal::Figure,
-    invariants,
+    invariants, machine,
     record::{Record, due_ms, failed, quantile},
 };
 
@@ -46,6 +46,9 @@ pub struct Verdict {
     /// The most that the load generator itself was late: what the machine adds to `max_ms`.
     #[serde(default)]
     pub late_ms: f64,
+    /// Share of the machine's CPU time that other guests of its host took.
+    #[serde(default)]
+    pub stolen: f64,
     /// From when to when the fault lasted.
     pub fault_ms: (f64, f64),
     /// What the goals measured.
@@ -112,6 +115,7 @@ impl Verdict {
             p999_ms: quantile(&under, 0.999),
             max_ms: quantile(&under, 1.0),
             late_ms: record.late_ms,
+            stolen: record.stolen,
             fault_ms: (record.fault_ms, record.cure_ms),
             figures: cell.goals.iter().map(|goal| goal.figure(record)).collect(),
             broken: invariants::broken(record, &cell.scene),
@@ -124,6 +128,15 @@ impl Verdict {
     /// Whether the run passes: invariants and counts exactly, times within the noise of machines.
     pub fn passes(&self) -> bool {
         self.broken.is_empty() && self.figures.iter().all(Figure::holds)
+    }
+
+    /// Why this run says nothing: it fails by nothing but what depends on the machine, and that was disturbed.
+    pub fn void(&self) -> Option<String> {
+        let by_the_machine = self.figures.iter().filter(|figure| !figure.holds()).all(|figure| figure.timed);
+        if self.passes() || !self.broken.is_empty() || !by_the_machine {
+            return None;
+        }
+        machine::disturbed(self.stolen, self.late_ms)
     }
 
     /// Whether every goal was reached as it is written.
@@ -139,7 +152,7 @@ impl Verdict {
             (false, _) => "FAILED",
         };
         let mut line = format!(
-            "{word:<8}{:<34}{:<14}{:>6} sent  {} GET {} POST failed  {} cut  {} doubled  p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms (generator late {:.1})",
+            "{word:<8}{:<34}{:<14}{:>6} sent  {} GET {} POST failed  {} cut  {} doubled  p50 {:.1} p99 {:.1} p99.9 {:.1} max {:.1} ms (generator late {:.1}, stolen {:.1} %)",
             self.cell,
             self.proxy,
             self.sent,
@@ -151,7 +164,8 @@ impl Verdict {
             self.p99_ms,
             self.p999_ms,
             self.max_ms,
-            self.late_ms
+            self.late_ms,
+            self.stolen * 100.0
         );
         for figure in &self.figures {
             let mark = if figure.reached() { "" } else { " !" };
@@ -256,4 +270,33 @@ fn rows(record: &Record) -> Vec<Row> {
         row.max_ms = quantile(&latencies, 1.0);
     }
     rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        cell::{Policy, Wire},
+        goal::Goal,
+        made::run,
+        table::{self, Fault, Form},
+    };
+
+    #[test]
+    fn only_a_disturbed_machine_voids_a_run_and_only_one_that_failed_by_times() {
+        let verdict = |goals: Vec<Goal>, stolen: f64, spoil: fn(&mut Record)| {
+            let cell = Cell { goals, ..table::cell(Fault::Slow, Policy::Failover, Wire::H1, Form::Short) };
+            let mut record = run(4, (2000.0, 3000.0), |_| 0);
+            record.stolen = stolen;
+            spoil(&mut record);
+            Verdict::of(&cell, &record, "")
+        };
+        let slow = || vec![Goal::NoGetFailed, Goal::Max(0.1)];
+        assert!(verdict(slow(), 0.05, |_| {}).void().is_some());
+        assert_eq!(verdict(slow(), 0.0, |_| {}).void(), None, "its own doing");
+        assert_eq!(verdict(vec![Goal::NoGetFailed], 0.05, |_| {}).void(), None, "all is well");
+        let fail = |record: &mut Record| record.shots[9].outcome = thalweg_testkit::Outcome::Status(502);
+        assert_eq!(verdict(slow(), 0.05, fail).void(), None, "no machine makes a request fail");
+        assert_eq!(verdict(slow(), 0.05, |record| record.strangers = 1).void(), None, "nor breaks a promise");
+    }
 }

@@ -8,8 +8,6 @@ use thalweg_tests::{
     cell::{Policy, Wire},
     drive,
     netns::Namespace,
-    peer::Kind,
-    report::Verdict,
     table::{self, Fault, Form},
 };
 
@@ -21,7 +19,7 @@ fn survives(fault: Fault, policy: Policy, wire: Wire) {
         return;
     }
     let _alone = alone();
-    let verdict = Verdict::of(&cell, &drive::play(&cell, Kind::Thalweg), "under test");
+    let verdict = drive::judge(&cell, "under test");
     println!("{}", verdict.line());
     let saved = verdict.save();
     assert!(verdict.passes(), "{}\nthe run: {}", verdict.line(), saved.display());

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use thalweg_tests::{cell::Cell, compare, drive, netns::Namespace, peer::Kind, report::Verdict, table};
+use thalweg_tests::{cell::Cell, compare, drive, netns::Namespace, peer::Kind, table};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -38,7 +38,7 @@ fn run(words: &[&str]) -> ExitCode {
             skipped += 1;
             continue;
         }
-        let verdict = Verdict::of(cell, &drive::play(cell, Kind::Thalweg), &version);
+        let verdict = drive::judge(cell, &version);
         println!("{}", verdict.line());
         verdict.save();
         failed += usize::from(!verdict.passes());
