@@ -39,19 +39,32 @@ impl Answer {
             return;
         }
         tokio::task::spawn_local(async move {
-            if read_off(response.into_body()).await == Outcome::Ok {
+            if read_off(response.into_body()).await == Rest::Whole {
                 peer.give_back(link, peer.now());
             }
         });
     }
 }
 
-/// Reads what nobody wants, if that is soon done; says what the endpoint answers for.
-pub(super) async fn read_off(body: Incoming) -> Outcome {
+/// What became of an answer that nobody wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Read to its end.
+    Whole,
+    /// Good as far as it was read.
+    Long,
+    /// It stalls, or is slow.
+    Slow,
+    Broken,
+}
+
+/// Reads what nobody wants, if that is soon done.
+pub(super) async fn read_off(body: Incoming) -> Rest {
     match tokio::time::timeout(DISCARD, Limited::new(body, DISCARD_BYTES).collect()).await {
-        Ok(Ok(_)) => Outcome::Ok,
-        Ok(Err(error)) if !error.is::<LengthLimitError>() => Outcome::Reset,
-        Ok(Err(_)) | Err(_) => Outcome::Cancelled,
+        Ok(Ok(_)) => Rest::Whole,
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Rest::Long,
+        Ok(Err(_)) => Rest::Broken,
+        Err(_) => Rest::Slow,
     }
 }
 

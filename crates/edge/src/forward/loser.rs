@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{
     Journey,
-    ended::{Answer, read_off},
+    ended::{Answer, Rest, read_off},
     hedge::LOOK,
 };
 use crate::{
@@ -26,7 +26,8 @@ use crate::{
 /// Losers that one worker waits for at one endpoint: enough to convict it, or to learn from. One more speaks neither
 /// for nor against it.
 const WAITED_FOR: u32 = 16;
-/// The longest that one is waited for; silence until then is late, whatever is usual.
+/// The longest that one is waited for, unless its race alone took half of that: then twice as long as the race. Silence
+/// until then is late, whatever is usual.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// A request that was sent and has no answer yet.
@@ -77,10 +78,12 @@ impl Journey {
             return attempt.cancel(Some(*ended), now);
         }
         peer.waited_for.set(peer.waited_for.get() + 1);
-        peer.slower_than(now.since(attempt.waiting_since(*ended)));
+        let waited = now.since(attempt.waiting_since(*ended));
+        peer.slower_than(waited);
         attempt.stand_up();
         attempt.presume(Outcome::Cancelled);
-        let (local, most) = (Rc::clone(&self.local), self.rules.timeouts.first_byte.min(LONGEST));
+        let most = self.rules.timeouts.first_byte.min(LONGEST.max(waited * 2));
+        let local = Rc::clone(&self.local);
         tokio::task::spawn_local(async move {
             loser.go_on(&local, most).await;
             peer.waited_for.set(peer.waited_for.get() - 1);
@@ -128,7 +131,7 @@ impl<F: Future<Output = Sent>> Loser<F> {
     }
 }
 
-/// An answer counts as any other, if it is short enough to be read to its end; a long one is given up.
+/// An answer counts as any other, unless its body stalls; a long one is given up.
 async fn settle(attempt: Attempt, link: Link, response: Response<Incoming>) {
     let peer = Rc::clone(&attempt.peer);
     match response.status() {
@@ -136,9 +139,14 @@ async fn settle(attempt: Attempt, link: Link, response: Response<Incoming>) {
         StatusCode::SWITCHING_PROTOCOLS => attempt.end(Outcome::Reset, peer.now()),
         status if status.is_server_error() => Box::new(Answer { attempt, link, response }).discard(true),
         _ => {
-            let outcome = read_off(response.into_body()).await;
+            let rest = read_off(response.into_body()).await;
+            let outcome = match rest {
+                Rest::Whole | Rest::Long => Outcome::Ok,
+                Rest::Slow => Outcome::Cancelled,
+                Rest::Broken => Outcome::Reset,
+            };
             attempt.end(outcome, peer.now());
-            if outcome == Outcome::Ok {
+            if rest == Rest::Whole {
                 peer.give_back(link, peer.now());
             }
         }

@@ -216,6 +216,7 @@ pub(crate) fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<
     (port, received)
 }
 
+/// Sends `request`, closes the sending side, and returns everything that comes back.
 pub(crate) fn ask(plane: &DataPlane, request: &str) -> String {
     let mut stream = TcpStream::connect(plane.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
