@@ -100,7 +100,7 @@ pub fn run(words: &[&str]) -> ExitCode {
                 missing += 1;
                 continue;
             }
-            let verdict = Verdict::of(&cell, &drive::play(&cell, kind), &kind.version());
+            let verdict = drive::compare(&cell, kind);
             println!("{}", verdict.line());
             fs::create_dir_all(directory()).expect("a directory can be made");
             let kept = Kept { build: build.clone(), verdict };
@@ -227,7 +227,7 @@ fn section(page: &mut String, word: &str, words: &str, kept: &[Kept], told: bool
             .map(|name| run.figures.iter().find(|figure| figure.what == *name).map_or("–".to_owned(), value))
             .map(|value| format!(" {value} |"))
             .collect();
-        // Zero cannot be measured: that run was kept before the figure was.
+        // Zero cannot be measured: that run was kept before the figure was, and before disturbed runs were played again.
         let late = if run.late_ms > 0.0 { format!("{:.1}", run.late_ms) } else { "–".to_owned() };
         let _infallible = writeln!(
             page,
@@ -267,9 +267,10 @@ cores: read orders of magnitude and counts, not the last digit.
   failed, doubled and lost are differences of sets. The fault strikes one region four seconds after the start (shaded in the drawings).
 - **failed**: anything but the request's own 200, whole. **cut**: the head came and the body did not, which no proxy can heal. **doubled POSTs**: arrived at regions more
   than once.
-- **generator late**: the most that the load generator itself woke late (ms). Other work shares this machine: what a run shows beyond its
-  peers in p50 to max, up to this figure, may be the machine; – is
-  a run without this figure.
+- **generator late**: the most that the load generator itself woke late (ms). What a run shows beyond its peers in p50 to max, up to this
+  figure, may be the machine. A run whose generator was more than 25 ms late, or during which more than 1 % of the CPU was taken for other
+  guests of the host, was played again, three times at most; the last one is shown; – is a run
+  from before that.
 - **Configs**: `bench/peers/failover`, where each says why it is set as it is. `haproxy` is the sample configuration with checks.
   `haproxy-tuned` and `nginx` give up the try of a GET after 1 s, which a proxy for slow answers could not afford. `haproxy-tuned` sets a region aside
   after one error that it sees, and uses all regions unchecked when its checks leave none. `envoy` has outlier detection that a passing check

@@ -22,15 +22,29 @@ use crate::{
 /// A void run is played again until there have been this many: the last one counts, whatever the machine did.
 const PLAYS: usize = 3;
 
-/// Plays this cell with the edge and judges it; every run but the one that counts is shown as what it is.
+/// Plays this cell with the edge and judges it.
 pub fn judge(cell: &Cell, version: &str) -> Verdict {
+    until_it_counts(cell, Kind::Thalweg, version, |verdict| verdict.void().inspect(|_| drop(verdict.save())))
+}
+
+/// Plays this cell with this proxy until its times are those of the proxy, not of the machine.
+pub fn compare(cell: &Cell, kind: Kind) -> Verdict {
+    until_it_counts(cell, kind, &kind.version(), Verdict::disturbed)
+}
+
+/// Every run but the one that counts is shown as what it is.
+fn until_it_counts(
+    cell: &Cell,
+    kind: Kind,
+    version: &str,
+    void: impl Fn(&Verdict) -> Option<String>,
+) -> Verdict {
     for _ in 1..PLAYS {
-        let verdict = Verdict::of(cell, &play(cell, Kind::Thalweg), version);
-        let Some(why) = verdict.void() else { return verdict };
+        let verdict = Verdict::of(cell, &play(cell, kind), version);
+        let Some(why) = void(&verdict) else { return verdict };
         println!("void: {why}; played again: {}", verdict.line());
-        verdict.save();
     }
-    Verdict::of(cell, &play(cell, Kind::Thalweg), version)
+    Verdict::of(cell, &play(cell, kind), version)
 }
 
 /// Plays this cell with this proxy, in real time, to its end.

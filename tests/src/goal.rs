@@ -188,8 +188,7 @@ fn near_kills(record: &Record) -> Vec<f64> {
 fn strikes(record: &Record, least: f64) -> Figure {
     const BEFORE_MS: f64 = 200.0;
     let share = |(at_ms, site): &(f64, usize)| {
-        let due: Vec<_> =
-            record.shots.iter().filter(|shot| (at_ms - BEFORE_MS..*at_ms).contains(&due_ms(shot))).collect();
+        let due: Vec<_> = record.due(at_ms - BEFORE_MS, *at_ms).collect();
         due.iter().filter(|shot| shot.by == record.sites[*site]).count() as f64 / due.len().max(1) as f64
     };
     let shares: Vec<f64> = record.kills.iter().map(share).collect();
@@ -251,7 +250,7 @@ fn shrinks(record: &Record, region: &str, span_ms: f64) -> Figure {
         .map(|nth| fault + f64::from(nth) * span_ms)
         .map(|from| record.share(region, from, from + span_ms))
         .collect();
-    let due = record.shots.iter().filter(|shot| (fault..fault + span_ms).contains(&due_ms(shot))).count();
+    let due = record.due(fault, fault + span_ms).count();
     let growth = shares.windows(2).map(|two| two[1] - two[0]).fold(0.0, f64::max);
     let beyond = (growth - PROBATION / due.max(1) as f64).max(0.0) * 100.0;
     let points = shares.iter().map(|share| format!("{:.2}", share * 100.0)).collect::<Vec<_>>().join(", ");
@@ -276,7 +275,7 @@ fn turns(shares: &[f64], least: f64) -> usize {
 
 fn attempts(record: &Record) -> f64 {
     let span = record.fault_ms..record.cure_ms;
-    let due = record.shots.iter().filter(|shot| span.contains(&due_ms(shot))).count();
+    let due = record.due(span.start, span.end).count();
     let arrived = record.hits.iter().filter(|hit| span.contains(&hit.due_ms)).count();
     arrived as f64 / due.max(1) as f64
 }
@@ -321,7 +320,7 @@ fn at_once(record: &Record, from_ms: f64, to_ms: f64) -> usize {
 
 /// The fault is the first failed attempt up to one request's gap, which at 500/s is below what is measured here.
 fn moves(record: &Record, to: &str) -> f64 {
-    let due = record.shots.iter().filter(|shot| (record.fault_ms..record.cure_ms).contains(&due_ms(shot)));
+    let due = record.due(record.fault_ms, record.cure_ms);
     let elsewhere = due.filter(|shot| shot.by.split('#').next() != Some(to));
     elsewhere.map(|shot| due_ms(shot) - record.fault_ms).fold(0.0, f64::max)
 }

@@ -102,13 +102,14 @@ impl Record {
         (hits, strangers)
     }
 
+    /// Requests that were due in this span.
+    pub fn due(&self, from_ms: f64, to_ms: f64) -> impl Iterator<Item = &Shot> {
+        self.shots.iter().filter(move |shot| (from_ms..to_ms).contains(&due_ms(shot)))
+    }
+
     /// Latencies of GETs that were due in this span, sorted, in milliseconds.
     pub fn latencies(&self, from_ms: f64, to_ms: f64) -> Vec<f64> {
-        let due = |shot: &&Shot| !shot.post && (from_ms..to_ms).contains(&due_ms(shot));
-        let mut all: Vec<f64> =
-            self.shots.iter().filter(due).map(|shot| shot.latency_us as f64 / 1000.0).collect();
-        all.sort_by(f64::total_cmp);
-        all
+        self.latencies_less(from_ms, to_ms, |_| 0.0)
     }
 
     /// The same, each less the round trip to the site that answered it, and to the one that was killed if the edge
@@ -120,9 +121,12 @@ impl Record {
             let sites = by.into_iter().chain(killed.filter(|_| again));
             sites.map(|site| self.distances_ms[site] as f64).sum::<f64>()
         };
-        let due = |shot: &&Shot| !shot.post && (from_ms..to_ms).contains(&due_ms(shot));
-        let took = self.shots.iter().filter(due).map(|shot| shot.latency_us as f64 / 1000.0 - way(shot));
-        let mut all: Vec<f64> = took.collect();
+        self.latencies_less(from_ms, to_ms, way)
+    }
+
+    fn latencies_less(&self, from_ms: f64, to_ms: f64, less_ms: impl Fn(&Shot) -> f64) -> Vec<f64> {
+        let gets = self.due(from_ms, to_ms).filter(|shot| !shot.post);
+        let mut all: Vec<f64> = gets.map(|shot| shot.latency_us as f64 / 1000.0 - less_ms(shot)).collect();
         all.sort_by(f64::total_cmp);
         all
     }

@@ -136,6 +136,11 @@ impl Verdict {
         if self.passes() || !self.broken.is_empty() || !by_the_machine {
             return None;
         }
+        self.disturbed()
+    }
+
+    /// Why the times of this run say nothing, whether it passes or not.
+    pub fn disturbed(&self) -> Option<String> {
         machine::disturbed(self.stolen, self.late_ms)
     }
 
@@ -220,9 +225,8 @@ fn counted(record: &Record) -> BTreeMap<String, f64> {
 
 fn slowest(record: &Record) -> Vec<Slow> {
     const SHOWN: usize = 5;
-    let (from, to) = (record.fault_ms, record.cure_ms);
-    let under = record.shots.iter().filter(|shot| !shot.post && (from..to).contains(&due_ms(shot)));
-    let mut shots: Vec<_> = under.collect();
+    let under = record.due(record.fault_ms, record.cure_ms);
+    let mut shots: Vec<_> = under.filter(|shot| !shot.post).collect();
     shots.sort_by_key(|shot| std::cmp::Reverse(shot.latency_us));
     let told = |shot: &&thalweg_testkit::Shot| Slow {
         due_ms: due_ms(shot),

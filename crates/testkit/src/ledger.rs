@@ -68,7 +68,8 @@ impl Report {
         for shot in &shots {
             latency.saturating_record(shot.latency_us);
         }
-        Self { sent: shots.len() as u64, late_us: 0, shots, latency, closed }
+        let late_us = shots.iter().map(|shot| shot.late_us).max().unwrap_or(0);
+        Self { sent: shots.len() as u64, late_us, shots, latency, closed }
     }
 
     /// Requests that failed, cut answers apart.

@@ -157,7 +157,6 @@ impl Load {
             shots: Mutex::default(),
             closed: AtomicU64::new(0),
             sent: AtomicU64::new(0),
-            late_us: AtomicU64::new(0),
             stop: AtomicBool::new(false),
         });
         let began = Instant::now();
@@ -200,7 +199,7 @@ impl Running {
         let number = |counter: &AtomicU64| counter.load(Ordering::SeqCst);
         let shots = std::mem::take(&mut *lock(&self.shared.shots));
         let report = Report::new(shots, number(&self.shared.closed));
-        Report { sent: number(&self.shared.sent), late_us: number(&self.shared.late_us), ..report }
+        Report { sent: number(&self.shared.sent), ..report }
     }
 }
 
@@ -211,7 +210,6 @@ struct Shared {
     shots: Mutex<Vec<Shot>>,
     closed: AtomicU64,
     sent: AtomicU64,
-    late_us: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -228,7 +226,6 @@ async fn pace(shared: Arc<Shared>, began: Instant) {
             let at = Duration::from_secs_f64(nth as f64 / load.rate);
             let late = began.elapsed().saturating_sub(at).as_micros();
             let late_us = u64::try_from(late).unwrap_or(u64::MAX);
-            shared.late_us.fetch_max(late_us, Ordering::SeqCst);
             tasks.spawn(shoot(Arc::clone(&shared), nth, began, (at, late_us)));
             nth += 1;
         }
