@@ -2,34 +2,16 @@
 
 mod common;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use common::{hammer, on_one_port, sentences, until_ejected, until_known};
+use common::{AT_ONCE, FOR_GOOD, hammer, on_one_port, regions, sentences, until_ejected, until_known};
 use serde_json::Value;
 use thalweg_testkit::{
-    Authority, Behaviour, Client, Conf, Dns, Edge, Endpoint, Health, Load, Records, Relay, Weather,
-    eventually, get, server_config, stays,
+    Behaviour, Client, Conf, Dns, Edge, Endpoint, Health, Load, Records, eventually, stays,
 };
 
 const SOON: Duration = Duration::from_secs(10);
-/// Nothing that is ejected comes back within a scenario.
-const FOR_GOOD: &str = "[eject]\nbase = \"60s\"";
-/// Returns within a scenario; held pools would hide it.
-const AT_ONCE: &str = "failback = { mode = \"immediate\" }";
-
-/// Endpoints named `a`, `b`, `c`… in one pool each, `p0`, `p1`, `p2`…
-fn regions(count: usize, policy: &str, route: &str, eject: &str) -> (Edge, Vec<Endpoint>) {
-    let endpoints: Vec<Endpoint> =
-        ["a", "b", "c", "d"].iter().take(count).map(|name| Endpoint::start(name)).collect();
-    let addrs: Vec<SocketAddr> = endpoints.iter().map(Endpoint::addr).collect();
-    let edge = Edge::start(&Conf::simple_with(policy, &addrs, route).raw(eject));
-    edge.until_up(count);
-    (edge, endpoints)
-}
 
 fn post(client: &mut Client) -> (u16, String) {
     let reply = client.ask("POST", "/upload", "", b"x").expect("an answer");
@@ -201,30 +183,6 @@ fn an_endpoint_that_became_slow_is_ejected_though_every_answer_is_good() {
 }
 
 #[test]
-fn when_everyone_became_slow_nobody_is_ejected() {
-    let (edge, endpoints) = regions(3, "weighted", "", FOR_GOOD);
-    until_known(&edge, &endpoints);
-    // At once for all: the requests that are under way when it happens are asked at a standstill.
-    edge.freeze();
-    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(300))));
-    edge.thaw();
-    let report = Load::to(edge.web()).rate(60.0).count(300).run();
-    report.assert_none_failed("a slow world");
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-}
-
-#[test]
-fn distance_alone_is_never_late() {
-    let (edge, endpoints) = regions(3, "weighted", "", FOR_GOOD);
-    endpoints[2].behave(Behaviour::Slow(Duration::from_millis(200)));
-    until_known(&edge, &endpoints);
-    let report = Load::to(edge.web()).rate(100.0).count(300).run();
-    report.assert_none_failed("a far region");
-    assert_eq!(report.by().len(), 3, "{:?}", report.by());
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-}
-
-#[test]
 fn a_pool_may_have_its_own_rules() {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let conf = Conf::simple("failover", &[first.addr(), second.addr()])
@@ -315,173 +273,6 @@ fn a_flapper_whose_errors_are_quicker_than_the_others_answers_is_ejected() {
     good.behave(Behaviour::Status(500));
     Load::to(edge.web()).rate(200.0).count(100).posts(1.0).run();
     assert_eq!(edge.ejection(good.addr()), "clear");
-}
-
-#[test]
-fn clients_that_go_away_convict_nobody() {
-    let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
-    endpoints[0].behave(Behaviour::Slow(Duration::from_millis(150)));
-    for nth in 1..=20 {
-        let mut client = Client::connect(edge.web());
-        client.send("GET / HTTP/1.1\r\nhost: api.test\r\n\r\n");
-        eventually("it has arrived", SOON, || endpoints[0].hits() >= nth);
-        client.reset();
-    }
-    eventually("all have left", SOON, || {
-        edge.metric("thalweg_endpoint_requests_total", &[("pool", "p0"), ("outcome", "client_gone")]) == 20.0
-    });
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    assert_eq!(get(edge.web(), "/").endpoint(), "a");
-}
-
-#[test]
-fn a_client_that_is_slow_to_upload_makes_nobody_late() {
-    let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
-    until_known(&edge, &endpoints[..1]);
-    endpoints[0].forget();
-    let mut client = Client::connect(edge.web());
-    for _ in 0..5 {
-        client.send("POST /upload HTTP/1.1\r\nhost: api.test\r\ncontent-length: 1\r\n\r\n");
-        let hits = endpoints[0].hits();
-        stays("the endpoint waits for the body", Duration::from_millis(250), || endpoints[0].hits() == hits);
-        client.send("x");
-        assert_eq!(client.reply("POST").expect("an answer").endpoint(), "a");
-    }
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    eventually("what is usual has been told again", SOON, || {
-        edge.endpoint(endpoints[0].addr())["p95_us"].as_u64().is_some_and(|usual| usual < 200_000)
-    });
-}
-
-#[test]
-fn an_edge_that_stood_still_blames_itself() {
-    let (edge, endpoints) = regions(2, "failover", "", FOR_GOOD);
-    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(30))));
-    until_known(&edge, &endpoints[..1]);
-    let load = Load::to(edge.web()).rate(200.0).start();
-    for _ in 0..3 {
-        let done = load.done();
-        eventually("some traffic", SOON, || load.done() > done + 100);
-        edge.freeze();
-        stays("a pause", Duration::from_millis(200), || edge.ended().is_none());
-        edge.thaw();
-    }
-    let done = load.done();
-    eventually("some more traffic", SOON, || load.done() > done + 100);
-    let report = load.stop();
-    report.assert_none_failed("an edge that stood still");
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    assert_eq!(report.by().get("a"), Some(&report.shots.len()), "{:?}", report.by());
-}
-
-#[test]
-fn connects_that_ran_out_of_time_while_the_edge_stood_still_convict_nobody() {
-    let ours = Authority::new("ours");
-    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
-    far.behave(Behaviour::CloseAfterEach);
-    let way = Relay::to(far.addr());
-    way.weather(Weather { connect: Duration::from_millis(100), ..Weather::default() });
-    let (addr, near) = (way.open(), Endpoint::start("near"));
-    let conf = Conf::new()
-        .listener("web", "")
-        .raw(&format!(
-            "[pool.p0]\nendpoints = [{{ address = \"{addr}\", tls = {{ sni = \"api.test\", verify = false }} }}]"
-        ))
-        .pool("p1", &[near.addr()], "# no probe")
-        .route("all", "failover", &["p0", "p1"], "timeouts = { connect = \"400ms\" }")
-        .raw("[eject]\nconsecutive_failures = 3\nbase = \"60s\"");
-    let edge = Edge::start(&conf);
-    let load = Load::to(edge.web()).rate(100.0).start();
-    eventually("some traffic", SOON, || load.done() > 50);
-    edge.freeze();
-    stays("a pause longer than the limit", Duration::from_millis(600), || edge.ended().is_none());
-    edge.thaw();
-    let done = load.done();
-    eventually("some more traffic", SOON, || load.done() > done + 100);
-    load.stop().assert_none_failed("an edge that stood still");
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    let failed = [("pool", "p0"), ("outcome", "connect_failed")];
-    println!("{} connects ran out of time", edge.metric("thalweg_endpoint_requests_total", &failed));
-}
-
-#[test]
-fn clients_that_stall_their_uploads_under_an_early_answer_convict_nobody() {
-    let idle = "timeouts = { idle = \"1s\" }";
-    let (edge, endpoints) = regions(2, "failover", idle, "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
-    let stalled: Vec<Client> = (0..3)
-        .map(|_| {
-            let mut client = Client::connect(edge.web());
-            client.send("POST /echo HTTP/1.1\r\nhost: api.test\r\ncontent-length: 10\r\n\r\nabc");
-            assert_eq!(client.head().expect("an early head").header("x-endpoint"), Some("a"));
-            client
-        })
-        .collect();
-    eventually("all are cut", SOON, || edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]) == 0.0);
-    let ended =
-        |outcome| edge.metric("thalweg_endpoint_requests_total", &[("pool", "p0"), ("outcome", outcome)]);
-    assert_eq!((ended("client_gone"), ended("timeout")), (3.0, 0.0));
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    drop(stalled);
-    // Silence in the middle of an answer whose request is complete is the endpoint's.
-    let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
-    endpoints[0].behave(Behaviour::Raw(Bytes::from(half)));
-    Client::connect(edge.web()).ask("POST", "/echo", "", b"x").expect_err("a cut answer");
-    assert_eq!(until_ejected(&edge, &endpoints[0])["fault"], "timeout");
-}
-
-#[test]
-fn a_far_endpoint_is_not_late_for_connecting_anew() {
-    let (ours, round_trip) = (Authority::new("ours"), Duration::from_millis(80));
-    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
-    let near = Endpoint::start("near");
-    let way = Relay::to(far.addr());
-    way.weather(Weather { delay: round_trip / 2, connect: round_trip, ..Weather::default() });
-    let addr = way.open();
-    let conf = Conf::new()
-        .listener("web", "")
-        .raw("[probe.calm]\npath = \"/health\"\ninterval = \"500ms\"\ntimeout = \"3s\"")
-        .raw(&format!(
-            "[pool.p0]\nprobe = \"calm\"\nendpoints = [{{ address = \"{addr}\", tls = {{ sni = \"api.test\", verify = false }} }}]"
-        ))
-        .pool("p1", &[near.addr()], "")
-        .route("all", "failover", &["p0", "p1"], AT_ONCE)
-        .raw("[eject]\nbase = \"300ms\"");
-    let edge = Edge::start(&conf);
-    edge.until_up(2);
-    eventually("its usual time is known", SOON * 2, || {
-        hammer(edge.web(), 2, 20);
-        !edge.endpoint(addr)["p95_us"].is_null()
-    });
-    // Going down closes its idle connections: the requests of its probation have to connect.
-    far.behave(Behaviour::Status(500));
-    hammer(edge.web(), 1, 5);
-    eventually("it is ejected", SOON, || !edge.events_of("ejected").is_empty());
-    far.behave(Behaviour::Serve);
-    let load = Load::to(edge.web()).rate(40.0).start();
-    eventually("clear again", SOON, || edge.ejection(addr) == "clear");
-    eventually("and back at work", SOON, || load.last(20).iter().all(|shot| shot.by == "far"));
-    load.stop().assert_none_failed("a far region's return");
-    assert_eq!(edge.events_of("ejected").len(), 1, "{:?}", edge.events_of("ejected"));
-}
-
-#[test]
-fn an_edge_without_descriptors_blames_itself() {
-    use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-    let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
-    endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::CloseAfterEach));
-    let mut client = Client::connect(edge.web());
-    assert_eq!(client.get("/").status, 200);
-    let pid = Pid::from_raw(edge.pid()).expect("a process id");
-    // The child has our own hard limit.
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    let limit = |current| prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum });
-    let before = limit(Some(3)).expect("the limit of our own child can be set");
-    let refused = (0..20).map(|_| client.get("/").status).filter(|status| *status == 502).count();
-    limit(before.current).expect("the limit can be raised again");
-    assert!(refused >= 15, "only {refused} of 20 felt it: a connection was still open");
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    assert_eq!(edge.ejection(endpoints[0].addr()), "clear");
-    eventually("served again", SOON, || get(edge.web(), "/").endpoint() == "a");
 }
 
 #[test]

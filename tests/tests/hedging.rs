@@ -4,11 +4,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{alone, hammer, until_ejected, until_known};
-use thalweg_testkit::{
-    Authority, Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Load, Relay, Reply, Weather, eventually,
-    server_config,
-};
+use common::{Far, alone, hammer, until_ejected, until_known};
+use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Load, Reply, Weather, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
 /// No ejection: for scenarios about single requests.
@@ -339,16 +336,11 @@ fn connects_that_hang_eject_an_endpoint_that_nobody_probes() {
 
 #[test]
 fn an_endpoint_whose_handshake_takes_long_serves_and_convicts_nobody() {
-    let ours = Authority::new("ours");
-    let far = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
-    let way = Relay::to(far.addr());
-    way.weather(Weather { connect: Duration::from_millis(300), ..Weather::default() });
-    let (addr, near) = (way.open(), Endpoint::start("near"));
+    let far = Far::behind(Weather { connect: Duration::from_millis(300), ..Weather::default() });
+    let near = Endpoint::start("near");
     let conf = Conf::new()
         .listener("web", "")
-        .raw(&format!(
-            "[pool.p0]\nendpoints = [{{ address = \"{addr}\", tls = {{ sni = \"api.test\", verify = false }} }}]"
-        ))
+        .raw(&far.pool("# no probe"))
         .pool("p1", &[near.addr()], "# no probe")
         .route("all", "weighted", &["p0", "p1"], "timeouts = { connect = \"5s\" }")
         .raw("[eject]\nbase = \"60s\"");
@@ -361,7 +353,7 @@ fn an_endpoint_whose_handshake_takes_long_serves_and_convicts_nobody() {
     load.stop().assert_none_failed("a slow handshake");
     assert!(hedges(&edge, "connect_won") >= 1.0, "the first connect was outrun");
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    assert_eq!(edge.ejection(addr), "clear");
+    assert_eq!(edge.ejection(far.addr), "clear");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! A changed config is in force at once, however it arrives; a bad one changes nothing; nobody's connection notices.
+//! Long for a list: each scenario is one way in which a config arrives, or may not, and all share the two configs below.
 
 mod common;
 

@@ -10,7 +10,9 @@ use std::{
 };
 
 use serde_json::Value;
-use thalweg_testkit::{Client, Conf, Edge, Endpoint, Gone, Reply, eventually};
+use thalweg_testkit::{
+    Authority, Client, Conf, Edge, Endpoint, Gone, Relay, Reply, Weather, eventually, server_config,
+};
 
 /// Held by scenarios that measure time or memory: two of them on two cores would measure each other.
 pub fn alone() -> MutexGuard<'static, ()> {
@@ -183,3 +185,43 @@ const REGISTERED: [&str; 36] = [
     "connection_idle_timeout",
     "http_request_timeout",
 ];
+
+/// Nothing that is ejected comes back within a scenario.
+pub const FOR_GOOD: &str = "[eject]\nbase = \"60s\"";
+
+/// Returns within a scenario; held pools would hide it.
+pub const AT_ONCE: &str = "failback = { mode = \"immediate\" }";
+
+/// Endpoints named `a`, `b`, `c`… in one pool each, `p0`, `p1`, `p2`…
+pub fn regions(count: usize, policy: &str, route: &str, eject: &str) -> (Edge, Vec<Endpoint>) {
+    let endpoints: Vec<Endpoint> =
+        ["a", "b", "c", "d"].iter().take(count).map(|name| Endpoint::start(name)).collect();
+    let addrs: Vec<SocketAddr> = endpoints.iter().map(Endpoint::addr).collect();
+    let edge = Edge::start(&Conf::simple_with(policy, &addrs, route).raw(eject));
+    edge.until_up(count);
+    (edge, endpoints)
+}
+
+/// A TLS endpoint `far` at the end of a relay.
+pub struct Far {
+    pub endpoint: Endpoint,
+    /// Where the relay begins.
+    pub addr: SocketAddr,
+    _way: Relay,
+}
+
+impl Far {
+    pub fn behind(weather: Weather) -> Self {
+        let ours = Authority::new("ours");
+        let endpoint = Endpoint::start_tls("far", server_config(&ours.leaf(&["api.test"])));
+        let way = Relay::to(endpoint.addr());
+        way.weather(weather);
+        Self { addr: way.open(), endpoint, _way: way }
+    }
+
+    /// Its pool `p0`, which checks no certificate and has these keys besides.
+    pub fn pool(&self, keys: &str) -> String {
+        let tls = "{ sni = \"api.test\", verify = false }";
+        format!("[pool.p0]\n{keys}\nendpoints = [{{ address = \"{}\", tls = {tls} }}]", self.addr)
+    }
+}

@@ -1,4 +1,5 @@
 //! Tables for the world's transitions: a script of events in, what an operator would see out.
+//! Long for a table: one story per rule, all in the words of the script below.
 
 use std::{sync::Arc, time::Duration};
 
