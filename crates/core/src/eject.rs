@@ -54,6 +54,8 @@ pub(crate) struct Record {
     /// The last answer below 500, in time, to its end.
     last_good: Option<Tick>,
     last_bad: Option<Tick>,
+    /// The last late one, whether it was held against it or not.
+    last_late: Option<Tick>,
     /// Failures since the last good answer.
     streak: u32,
     /// Good answers since the last failure, to the tally.
@@ -109,6 +111,16 @@ impl Record {
         self.last_bad = self.last_bad.max(Some(at));
         self.fault = Some(fault);
         self.calm = 0;
+    }
+
+    /// Late at `at`, whoever is to blame.
+    pub(crate) fn was_late(&mut self, at: Tick) {
+        self.last_late = self.last_late.max(Some(at));
+    }
+
+    /// It was late since `from`.
+    pub(crate) fn late_since(&self, from: Tick) -> bool {
+        self.last_late.is_some_and(|late| late >= from)
     }
 
     /// So many good answers since its last failure that the next one has nothing to do with it.

@@ -40,6 +40,9 @@ const REFRESH: Duration = Duration::from_secs(1);
 const FEW: usize = 8;
 /// How often the workers' accounts are read.
 const TALLY: Duration = Duration::from_millis(100);
+/// The same before somebody is called late: that is compared with what the others did since the request began, which is
+/// 50 ms ago at least.
+const FRESH: Duration = Duration::from_millis(25);
 
 /// What the keeper is asked.
 enum Message {
@@ -129,7 +132,7 @@ pub struct Keeper {
     due: Cell<Option<Tick>>,
     published: Cell<Tick>,
     rolls: Cell<u64>,
-    tally_due: Cell<Tick>,
+    tallied: Cell<Tick>,
     /// Number of the layout whose series are kept.
     kept: Cell<u64>,
 }
@@ -159,7 +162,7 @@ impl Keeper {
             due: Cell::new(None),
             published: Cell::new(Tick(0)),
             rolls,
-            tally_due: Cell::new(Tick(0)),
+            tallied: Cell::new(Tick(0)),
             kept: Cell::new(0),
         };
         (Rc::new(keeper), KeeperLink(sender))
@@ -176,7 +179,7 @@ impl Keeper {
         let (mut messages, mut suspects) = (self.messages.lock().await, self.suspects.lock().await);
         loop {
             let deadline = self.world.borrow().next_deadline().into_iter().chain(self.due.get());
-            let deadline = deadline.fold(self.tally_due.get(), Tick::min);
+            let deadline = deadline.fold(self.tallied.get().after(TALLY), Tick::min);
             let wait = deadline.since(self.shared.now()).max(BREATH);
             tokio::select! {
                 message = messages.recv() => match message {
@@ -197,7 +200,7 @@ impl Keeper {
             if due.is_some_and(|due| due <= self.shared.now()) {
                 self.apply(Event::Ticked);
             }
-            self.tally();
+            self.tally(TALLY);
             if self.due.get().is_some_and(|due| due <= self.shared.now()) {
                 self.publish();
             }
@@ -223,6 +226,9 @@ impl Keeper {
 
     /// What the accounts say comes first: the failure itself is in them.
     fn suspect(&self, Suspicion { id, fault, started, at }: Suspicion) {
+        if fault == Fault::Late {
+            self.tally(FRESH);
+        }
         if let Some(tally) = teller::one(&self.shared.accounts, id) {
             self.apply(Event::Tallied(vec![tally]));
         }
@@ -233,13 +239,13 @@ impl Keeper {
         }
     }
 
-    /// Reads the workers' accounts, when it is time to.
-    fn tally(&self) {
+    /// Reads the workers' accounts, unless that was done less than `gap` ago.
+    fn tally(&self, gap: Duration) {
         let now = self.shared.now();
-        if self.tally_due.get() > now {
+        if self.tallied.get().after(gap) > now {
             return;
         }
-        self.tally_due.set(now.after(TALLY));
+        self.tallied.set(now);
         let tallies = teller::all(&self.shared.accounts);
         if !tallies.is_empty() {
             self.apply(Event::Tallied(tallies));

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::World;
+use super::{Known, World};
 use crate::{
     Availability, Cause, Changes, Counts, EjectRules, Ejection, EndpointId, Evidence, Fault, ProbeRules,
     Publish, Tally, Tick, baseline,
@@ -72,9 +72,13 @@ impl World {
             return;
         }
         self.observe(slot, now, changes, |health, _| health.suspected(fault));
-        let excused =
-            fault == Fault::Late && !self.routes_of(slot).any(|route| self.lateness_counts(slot, route, now));
+        let alone =
+            |route| self.lateness_counts(slot, route, now) && !self.late_together(slot, route, started);
+        let excused = fault == Fault::Late && !self.routes_of(slot).any(alone);
         let Some(known) = self.known.get_mut(slot as usize) else { return };
+        if fault == Fault::Late {
+            known.record.was_late(at);
+        }
         if excused {
             return;
         }
@@ -195,6 +199,23 @@ impl World {
         let own = own.map(|ring| ring.last(LATELY, now)).unwrap_or_default();
         let other = self.others(slot, route).last(LATELY, now);
         worse((own.late.max(1), own.total().max(1)), (other.late, other.total()))
+    }
+
+    /// Since `from` the route's others were late as well, and nobody was in time: when all become slow at once, the
+    /// answers from before say nothing, and who is drawn first has most of the few late ones.
+    fn late_together(&self, slot: u32, route: u32, from: Tick) -> bool {
+        let none_in_time = !self.rivals(slot, route).any(|rival| rival.record.good_since(from));
+        none_in_time && self.rivals(slot, route).any(|rival| rival.record.late_since(from))
+    }
+
+    /// Those whose traffic an endpoint's is compared with, as in [`World::others`].
+    fn rivals(&self, slot: u32, route: u32) -> impl Iterator<Item = &Known> {
+        let own = self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize);
+        let pools = self.route(route).map(|route| &*route.pools).unwrap_or_default();
+        let elsewhere = pools.len() > 1;
+        let pools = pools.iter().map(|member| member.pool).filter(move |pool| !elsewhere || *pool != own);
+        let slots = pools.filter_map(|pool| self.layout.ranges.get(pool).cloned()).flatten();
+        slots.filter(move |rival| *rival != slot).filter_map(|rival| self.known.get(rival as usize))
     }
 
     /// Does what is known convict it, and may it be taken out?

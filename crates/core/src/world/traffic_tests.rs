@@ -12,32 +12,56 @@ use crate::{
 impl Theatre {
     /// `g`ood answers, `f` 5xx, `r`efused connections, `l`ate first bytes of one endpoint, a millisecond apart.
     fn serve(&mut self, who: &str, requests: &str) -> Vec<Change> {
-        let id = self.ids(who)[0];
         let mut log = Vec::new();
         for request in requests.chars() {
             log.extend(self.pass(1));
-            let good = request == 'g';
-            let (failed, late) = (u32::from(matches!(request, 'f' | 'r')), u32::from(request == 'l'));
-            let fallout = Fallout { retried: failed, ..Fallout::default() };
-            let span = u8::try_from(bucket_of(Duration::from_millis(5))).unwrap();
-            let tally = Tally {
-                id,
-                counts: Counts { good: good.into(), failed, late },
-                proof: good.into(),
-                last_good: good.then_some(self.now),
-                spans: if good { vec![(span, 1)] } else { Vec::new() },
-                fallout,
-            };
-            log.extend(self.world.apply(Event::Tallied(vec![tally]), self.now).log);
-            let fault = match request {
-                'g' => continue,
-                'r' => Fault::Refused,
-                'l' => Fault::Late,
-                _ => Fault::Status,
-            };
-            let event = Event::Suspected { id, fault, started: self.now, at: self.now };
-            log.extend(self.world.apply(event, self.now).log);
+            log.extend(self.end(who, request, self.now));
         }
+        log
+    }
+
+    /// Requests in this order, 16 ms apart: `a` answers in 5 ms, `A` is late after 60.
+    fn serve_at_once(&mut self, draws: &str) -> Vec<Change> {
+        let began = self.now;
+        let request = |(nth, who): (u64, char)| {
+            let (result, takes) = if who.is_uppercase() { ('l', 60) } else { ('g', 5) };
+            (nth * 16 + takes, nth * 16, who.to_ascii_lowercase(), result)
+        };
+        let mut requests: Vec<_> = (0..).zip(draws.chars()).map(request).collect();
+        requests.sort_unstable();
+        let mut log = Vec::new();
+        for (ends, starts, who, result) in requests {
+            let at = |ms| began.after(Duration::from_millis(ms));
+            log.extend(self.pass(at(ends).since(self.now).as_millis().try_into().unwrap()));
+            log.extend(self.end(&who.to_string(), result, at(starts)));
+        }
+        log
+    }
+
+    /// A request that began at `started` ends.
+    fn end(&mut self, who: &str, request: char, started: Tick) -> Vec<Change> {
+        let id = self.ids(who)[0];
+        let good = request == 'g';
+        let (failed, late) = (u32::from(matches!(request, 'f' | 'r')), u32::from(request == 'l'));
+        let fallout = Fallout { retried: failed, ..Fallout::default() };
+        let span = u8::try_from(bucket_of(Duration::from_millis(5))).unwrap();
+        let tally = Tally {
+            id,
+            counts: Counts { good: good.into(), failed, late },
+            proof: good.into(),
+            last_good: good.then_some(self.now),
+            spans: if good { vec![(span, 1)] } else { Vec::new() },
+            fallout,
+        };
+        let mut log = self.world.apply(Event::Tallied(vec![tally]), self.now).log;
+        let fault = match request {
+            'g' => return log,
+            'r' => Fault::Refused,
+            'l' => Fault::Late,
+            _ => Fault::Status,
+        };
+        let event = Event::Suspected { id, fault, started, at: self.now };
+        log.extend(self.world.apply(event, self.now).log);
         log
     }
 
@@ -109,6 +133,26 @@ fn lateness_counts_only_while_the_others_are_in_time() {
         }
     }
     assert_eq!(at.states(), "UUU", "everything is slow: that is not one endpoint's fault");
+}
+
+/// The answers of the seconds before are good ones, and the first few late ones fall to whom the draws fall.
+#[test]
+fn when_all_become_slow_at_once_whoever_was_drawn_first_is_not_to_blame() {
+    let check = |draws: &str, expected: &str| {
+        let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
+        at.play("a++ b++ c++");
+        for who in ["a", "b", "c"] {
+            at.serve(who, &"g".repeat(20));
+        }
+        at.serve_at_once(draws);
+        assert_eq!(at.states(), expected, "{draws}");
+    };
+    check("ABAACACBCA", "UUU");
+    check("AABCACBBCA", "UUU");
+    check("BABBAACBCC", "UUU");
+    check("AbcAbcAbc", "dUU");
+    check("AbAbAbAb", "dUU");
+    check("AbcABcAbcAbc", "dUU");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_edge::telemetry::CONNECTIONS;
+use thalweg_edge::telemetry::{CONNECTIONS, REQUESTS};
 use thalweg_testkit::{Authority, Client, Scratch, client_config};
 
 use crate::support::{DataPlane, OK, one_pool, soon};
@@ -88,8 +88,8 @@ fn a_client_that_takes_nothing_of_an_answer_that_was_cut_is_not_kept() {
         client
     };
     let clients: Vec<_> = (20..100).map(|nth| ask(nth * 50_000)).collect();
-    assert_eq!(plane.counted(&CONNECTIONS, &[]), 80);
     soon("all are closed", || plane.counted(&CONNECTIONS, &[]) == 0);
+    assert_eq!(plane.counted(&REQUESTS, &[]), 80, "each was answered");
     drop(clients);
     plane.drain();
 }
