@@ -349,5 +349,3 @@ use traffic::Traffic;
 
 #[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod traffic_tests;
