@@ -269,8 +269,7 @@ cores: read orders of magnitude and counts, not the last digit.
   than once.
 - **generator late**: the most that the load generator itself woke late (ms). What a run shows beyond its peers in p50 to max, up to this
   figure, may be the machine. A run whose generator was more than 25 ms late, or during which more than 1 % of the CPU was taken for other
-  guests of the host, was played again, three times at most; the last one is shown; – is a run
-  from before that.
+  guests of the host, was played again, three times at most; the last one is shown; – is a run from before that.
 - **Configs**: `bench/peers/failover`, where each says why it is set as it is. `haproxy` is the sample configuration with checks.
   `haproxy-tuned` and `nginx` give up the try of a GET after 1 s, which a proxy for slow answers could not afford. `haproxy-tuned` sets a region aside
   after one error that it sees, and uses all regions unchecked when its checks leave none. `envoy` has outlier detection that a passing check

@@ -1,4 +1,5 @@
 //! Races: a late first byte where the route hedges, a late connect everywhere. Who may race, who wins, what it costs.
+//! Long for a list: each scenario is one race, short, and stands alone; all share the few helpers below.
 
 mod common;
 

@@ -175,15 +175,20 @@ impl World {
         }
     }
 
+    /// Which pool; one beyond all if there is no such endpoint.
+    fn pool_of(&self, slot: u32) -> usize {
+        self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize)
+    }
+
     pub(super) fn routes_of(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
-        let pool = self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize);
+        let pool = self.pool_of(slot);
         self.users.get(pool).into_iter().flatten().copied()
     }
 
     /// The traffic of a route that an endpoint's is compared with: that of its other pools; where it has only one,
     /// that of the pool's other endpoints.
     fn others(&self, slot: u32, route: u32) -> Comparison<'_> {
-        let pool = self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize);
+        let pool = self.pool_of(slot);
         let of_pool = self.traffic.pools.get(pool).and_then(Option::as_ref);
         if self.route(route).is_some_and(|route| route.pools.len() > 1) {
             let all = self.traffic.routes.get(route as usize).and_then(Option::as_ref);
@@ -210,7 +215,7 @@ impl World {
 
     /// Those whose traffic an endpoint's is compared with, as in [`World::others`].
     fn rivals(&self, slot: u32, route: u32) -> impl Iterator<Item = &Known> {
-        let own = self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize);
+        let own = self.pool_of(slot);
         let pools = self.route(route).map(|route| &*route.pools).unwrap_or_default();
         let elsewhere = pools.len() > 1;
         let pools = pools.iter().map(|member| member.pool).filter(move |pool| !elsewhere || *pool != own);

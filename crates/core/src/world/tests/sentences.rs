@@ -6,11 +6,17 @@ use crate::{
     test_world::{failover, weighted},
 };
 
-#[test]
-fn probes_do_not_bring_back_whom_traffic_convicted() {
+/// Failover from pool a, which was just convicted, to pool b.
+fn a_is_out() -> Theatre {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     at.serve("a", "fff");
+    at
+}
+
+#[test]
+fn probes_do_not_bring_back_whom_traffic_convicted() {
+    let mut at = a_is_out();
     at.play("a++++ ~1900 a++++");
     assert_eq!(at.states(), "dU");
     at.play("~400");
@@ -43,9 +49,7 @@ fn probation_ends_with_five_answers_and_a_second_or_with_the_first_failure() {
 
 #[test]
 fn a_request_from_before_its_probation_does_not_fail_it() {
-    let mut at = world(&[1, 1], failover(2));
-    at.play("a++ b++");
-    at.serve("a", "fff");
+    let mut at = a_is_out();
     let started = at.now;
     at.play("~2300");
     let id = at.ids("a")[0];
@@ -55,9 +59,7 @@ fn a_request_from_before_its_probation_does_not_fail_it() {
 
 #[test]
 fn a_request_from_before_its_probation_does_not_pass_it() {
-    let mut at = world(&[1, 1], failover(2));
-    at.play("a++ b++");
-    at.serve("a", "fff");
+    let mut at = a_is_out();
     at.play("~2300");
     let view = at.world.snapshot().endpoints[0];
     assert!(view.tried_since.is_some_and(|since| at.now.since(since) < Duration::from_millis(400)));
@@ -79,9 +81,7 @@ fn a_request_from_before_its_probation_does_not_pass_it() {
 
 #[test]
 fn a_sentence_survives_a_reload() {
-    let mut at = world(&[1, 1], failover(2));
-    at.play("a++ b++");
-    at.serve("a", "fff");
+    let mut at = a_is_out();
     let same = at.topology();
     at.adopt(same);
     assert_eq!(at.states(), "dU");
@@ -132,9 +132,7 @@ fn a_reserve_that_serves_proves_itself_as_everybody() {
 
 #[test]
 fn a_sentence_that_ends_in_panic_ends_in_a_trickle() {
-    let mut at = world(&[1, 1], failover(2));
-    at.play("a++ b++");
-    at.serve("a", "fff");
+    let mut at = a_is_out();
     at.play("a-- b-- ~2300");
     assert_eq!(at.world.snapshot().endpoints[0].ejection, Ejection::Probation);
     assert_eq!((at.shares().as_str(), at.world.snapshot().routes[0].trickles.len()), ("b 100% panic", 1));
@@ -149,9 +147,7 @@ fn a_sentence_that_ends_in_panic_ends_in_a_trickle() {
 
 #[test]
 fn endpoints_that_traffic_took_out_serve_last_in_panic() {
-    let mut at = world(&[1, 1], failover(2));
-    at.play("a++ b++");
-    at.serve("a", "fff");
+    let mut at = a_is_out();
     at.play("a-- b--");
     assert_eq!(at.shares(), "b 100% panic");
     let ejected = at.world.snapshot().endpoints[0].ejection;
