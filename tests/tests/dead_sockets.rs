@@ -8,12 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::alone;
+use common::{PATIENT, alone};
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, Island, eventually, skip};
 
 const SOON: Duration = Duration::from_secs(10);
-/// Nobody is ejected: each request finds out by itself.
-const PATIENT: &str = "[eject]\nconsecutive_failures = 10000\nfailure_ratio = 1.0\nmin_requests = 100000\n";
 /// Waiting threads, each with a connection of its own through the edge.
 const CLIENTS: usize = 6;
 

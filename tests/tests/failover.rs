@@ -5,13 +5,10 @@ mod common;
 
 use std::{thread, time::Duration};
 
-use common::{acts, alone, assert_ours, one_with, two_with};
+use common::{AT_ONCE, PATIENT, acts, alone, assert_ours, one_with, two_with};
 use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Health, Load, eventually, get};
 
 const SOON: Duration = Duration::from_secs(5);
-
-/// No ejection but by an unreasonable number of failures: for scenarios about single requests.
-const PATIENT: &str = "[eject]\nconsecutive_failures = 10000\nfailure_ratio = 1.0\nmin_requests = 100000\n";
 
 /// Unprobed pools, one endpoint each, in failover order.
 fn unprobed(endpoints: &[&Endpoint], route: &str) -> Edge {
@@ -390,9 +387,8 @@ fn an_endpoint_whose_health_fails_loses_its_traffic_within_two_seconds() {
 #[test]
 fn an_endpoint_that_answers_only_errors_is_ejected_and_returns_after_probation() {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
-    let conf =
-        Conf::simple_with("failover", &[first.addr(), second.addr()], "failback = { mode = \"immediate\" }")
-            .raw("[eject]\nbase = \"500ms\"");
+    let conf = Conf::simple_with("failover", &[first.addr(), second.addr()], AT_ONCE)
+        .raw("[eject]\nbase = \"500ms\"");
     let edge = Edge::start(&conf);
     edge.until_up(2);
     if !acts(&edge, "eject.base", "an endpoint that answers only errors is ejected") {

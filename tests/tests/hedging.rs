@@ -5,12 +5,10 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Far, alone, hammer, until_ejected, until_known};
+use common::{FOR_GOOD, Far, PATIENT, alone, hammer, until_ejected, until_known};
 use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Load, Reply, Weather, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
-/// No ejection: for scenarios about single requests.
-const PATIENT: &str = "[eject]\nconsecutive_failures = 10000\nfailure_ratio = 1.0\nmin_requests = 100000\n";
 const HEDGE: &str = "retry = { hedge = true }";
 
 /// Region `a`, then region `b`; what is usual at `a` is known.
@@ -67,7 +65,7 @@ fn a_wedged_endpoint_costs_a_get_little_more_than_the_time_that_is_late() {
 
 #[test]
 fn lost_races_are_evidence_although_no_client_saw_a_failure() {
-    let (edge, first, second) = two(HEDGE, "[eject]\nbase = \"60s\"");
+    let (edge, first, second) = two(HEDGE, FOR_GOOD);
     first.behave(Behaviour::Hang);
     let load = Load::to(edge.web()).rate(50.0).start();
     let told = until_ejected(&edge, &first);
@@ -86,7 +84,7 @@ fn two_unknown() -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let route = "retry = { hedge = true }\ntimeouts = { first_byte = \"2s\" }";
     let conf = Conf::simple_with("failover", &[first.addr(), second.addr()], route);
-    let edge = Edge::start(&conf.raw("[eject]\nbase = \"60s\""));
+    let edge = Edge::start(&conf.raw(FOR_GOOD));
     edge.until_up(2);
     (edge, first, second)
 }
@@ -327,7 +325,7 @@ fn a_connect_that_hangs_is_outrun_for_every_method_and_counts_in_no_budget() {
 
 #[test]
 fn connects_that_hang_eject_an_endpoint_that_nobody_probes() {
-    let (edge, hole, second) = beside_a_hole("[eject]\nbase = \"60s\"");
+    let (edge, hole, second) = beside_a_hole(FOR_GOOD);
     let report = Load::to(edge.web()).rate(50.0).count(100).posts(0.5).run();
     report.assert_none_failed("a hole");
     eventually("ejected", SOON, || edge.ejection(hole.addr()) == "ejected");
@@ -344,7 +342,7 @@ fn an_endpoint_whose_handshake_takes_long_serves_and_convicts_nobody() {
         .raw(&far.pool("# no probe"))
         .pool("p1", &[near.addr()], "# no probe")
         .route("all", "weighted", &["p0", "p1"], "timeouts = { connect = \"5s\" }")
-        .raw("[eject]\nbase = \"60s\"");
+        .raw(FOR_GOOD);
     let edge = Edge::start(&conf);
     let load = Load::to(edge.web()).rate(50.0).start();
     eventually("both serve", SOON, || {

@@ -4,7 +4,7 @@ mod common;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use common::alone;
+use common::{AT_ONCE, alone};
 use thalweg_testkit::{Conf, Edge, Load, Outcome, Region, eventually, get, python};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ fn killing(times: usize, rate: f64, slow: Option<&str>) {
     let Some(python) = python("killing regions under load") else { return };
     let regions = three(&python);
     regions.iter().for_each(|region| region.slow(slow));
-    let edge = edge_over(&regions, "weighted", "failback = { mode = \"immediate\" }");
+    let edge = edge_over(&regions, "weighted", AT_ONCE);
     let load = Load::to(edge.web()).rate(rate).posts(0.2).fresh(0.05).post_path("/echo").echoed().start();
     let mut killed = BTreeMap::new();
     for nth in 0..times {
@@ -100,7 +100,7 @@ fn a_region_that_says_unhealthy_loses_its_traffic_and_gets_it_back() {
     let _alone = alone();
     let Some(python) = python("a region that says unhealthy") else { return };
     let regions = three(&python);
-    let edge = edge_over(&regions, "failover", "failback = { mode = \"immediate\" }");
+    let edge = edge_over(&regions, "failover", AT_ONCE);
     assert_eq!(get(edge.web(), "/").json()["region"], "us-east-1");
     regions[0].unhealthy(true);
     eventually("the second serves", SOON, || get(edge.web(), "/").json()["region"] == "europe-west1");

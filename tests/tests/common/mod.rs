@@ -186,6 +186,10 @@ const REGISTERED: [&str; 36] = [
     "http_request_timeout",
 ];
 
+/// No ejection but by an unreasonable number of failures: for scenarios about single requests.
+pub const PATIENT: &str =
+    "[eject]\nconsecutive_failures = 10000\nfailure_ratio = 1.0\nmin_requests = 100000\n";
+
 /// Nothing that is ejected comes back within a scenario.
 pub const FOR_GOOD: &str = "[eject]\nbase = \"60s\"";
 
