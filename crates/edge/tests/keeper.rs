@@ -5,14 +5,18 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use thalweg_core::{Availability, Event, Evidence, Fault, Tick};
 use thalweg_edge::{
-    access_log::LogSink,
-    events::Events,
-    keeper::{Bells, Keeper, KeeperLink},
-    meters::{Meters, Series},
-    shared::{Live, Shared, Suspicion},
-    supervise::{Task, supervise},
-    telemetry::PROBES,
-    wiring::{Prepared, wire},
+    control::{
+        events::Events,
+        keeper::{Bells, Keeper, KeeperLink},
+        supervise::{Task, supervise},
+        wiring::{Prepared, wire},
+    },
+    shared::{
+        Live, Shared, Suspicion,
+        access_log::LogSink,
+        meters::{Meters, Series},
+        telemetry::PROBES,
+    },
 };
 use tokio::{task::LocalSet, time::timeout};
 

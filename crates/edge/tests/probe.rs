@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 use thalweg_core::{Evidence, Fault, ProbeRules};
-use thalweg_edge::probe::{Plan, Prober};
+use thalweg_edge::control::probe::{Plan, Prober};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

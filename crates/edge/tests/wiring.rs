@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::Scratch;
 use rustls_pki_types::ServerName;
-use thalweg_edge::wiring::{Prepared, prepare};
+use thalweg_edge::control::wiring::{Prepared, prepare};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A root and leaves by it, in files.

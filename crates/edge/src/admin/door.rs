@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, StatusCode, header};
 
-use crate::intake;
+use crate::data::intake;
 
 /// Why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,11 +9,12 @@ use thalweg_core::{Availability, PoolSlot, RouteSlot};
 
 use super::process;
 use crate::{
-    control::Control,
-    meters::{self, Series, Total},
-    shared::Live,
-    telemetry::{self, Kind, Metric, SECONDS},
-    wall,
+    control::{state::Control, wall},
+    shared::{
+        Live,
+        meters::{self, Series, Total},
+        telemetry::{self, Kind, Metric, SECONDS},
+    },
 };
 
 /// One sample's value.
@@ -161,7 +162,7 @@ fn label_set(series: &Series) -> LabelSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meters::Meters;
+    use crate::shared::meters::Meters;
     use std::time::Duration;
 
     #[test]

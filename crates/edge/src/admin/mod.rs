@@ -34,7 +34,7 @@ use tower::{BoxError, ServiceBuilder, ServiceExt};
 pub use exposition::render;
 pub use question::{Question, answer, offline};
 
-use crate::control::Control;
+use crate::control::state::Control;
 
 /// Connections at the same time.
 const CONNECTIONS: usize = 256;

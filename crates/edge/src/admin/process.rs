@@ -4,7 +4,7 @@ use std::{fmt::Write, fs, time::SystemTime};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::wall;
+use crate::control::wall;
 
 /// Appends the families that can be read.
 pub(crate) fn write(text: &mut String, began: SystemTime) {

@@ -15,7 +15,7 @@ use thalweg_core::{
     explain,
 };
 
-use crate::{intake, path};
+use crate::{data::intake, shared::path};
 
 /// A request as far as steering knows it.
 #[derive(Clone, Debug)]

@@ -18,7 +18,7 @@ use super::{
     door::{self, Door},
     exposition, json_reply, question, refuse, reply, status,
 };
-use crate::{control::Control, reload::Answer};
+use crate::control::{reload::Answer, state::Control};
 
 /// Longest body of an order.
 const MAX_BODY: usize = 64 << 10;
@@ -187,7 +187,7 @@ mod followed {
     use hyper::body::Frame;
     use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-    use crate::events::Events;
+    use crate::control::events::Events;
 
     type Next = Pin<Box<dyn Future<Output = (Receiver<Arc<str>>, Result<Arc<str>, RecvError>)> + Send>>;
 

@@ -8,11 +8,15 @@ use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
 use super::question::{shares, stage_name};
 use crate::{
-    control::{Control, Phase},
-    meters::{self, Series, Total},
-    shared::Live,
-    telemetry::IN_FLIGHT,
-    wall,
+    control::{
+        state::{Control, Phase},
+        wall,
+    },
+    shared::{
+        Live,
+        meters::{self, Series, Total},
+        telemetry::IN_FLIGHT,
+    },
 };
 
 /// What the keeper knows of an endpoint beside its picture: smoothed latency, convictions in a row, what a probe last

@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::{
     admin::Question,
-    lifecycle::{self, Failure},
+    control::lifecycle::{self, Failure},
 };
 
 /// Exit codes of the contract.

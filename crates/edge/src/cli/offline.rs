@@ -8,7 +8,7 @@ use thalweg_config::{ConfigError, ConfigErrors, Typed};
 use super::{Format, exit, note, print, say, show};
 use crate::{
     admin::{self, Question},
-    wiring,
+    control::wiring,
 };
 
 pub(super) fn check(path: &Path, format: Format) -> u8 {

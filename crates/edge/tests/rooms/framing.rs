@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr};
 
-use thalweg_edge::telemetry::{ENDPOINT_REQUESTS, IN_FLIGHT, REQUESTS};
+use thalweg_edge::shared::telemetry::{ENDPOINT_REQUESTS, IN_FLIGHT, REQUESTS};
 
 use crate::{
     h2c::H2c,

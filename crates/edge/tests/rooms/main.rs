@@ -26,7 +26,9 @@ use http::Request;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use support::{BOTH, DataPlane, GET, OK, ask, endpoint, free_port, in_order, one_pool, soon};
 use thalweg_core::Fault;
-use thalweg_edge::telemetry::{CONNECTIONS, DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
+use thalweg_edge::shared::telemetry::{
+    CONNECTIONS, DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS,
+};
 use thalweg_testkit::{Authority, Behaviour, Blackhole, Client, Endpoint, H2, Leaf, Scratch, server_config};
 
 fn local(port: u16) -> SocketAddr {

@@ -4,7 +4,7 @@
 use std::{thread, time::Duration};
 
 use thalweg_core::bucket_of;
-use thalweg_edge::account::Account;
+use thalweg_edge::shared::account::Account;
 
 use super::*;
 

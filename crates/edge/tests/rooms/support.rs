@@ -9,14 +9,15 @@ use std::{
 
 use thalweg_core::{Ejection, Event, Fault, Tick, World};
 use thalweg_edge::{
-    access_log::LogSink,
-    account::Account,
-    meters::{Total, totals},
-    shared::{Command, Live, Shared, Suspicion},
-    telemetry::Metric,
-    tls::Forge,
-    wiring::prepare,
-    worker::{self, Worker},
+    control::{tls::Forge, wiring::prepare},
+    data::worker::{self, Worker},
+    shared::{
+        Command, Live, Shared, Suspicion,
+        access_log::LogSink,
+        account::Account,
+        meters::{Total, totals},
+        telemetry::Metric,
+    },
 };
 use thalweg_testkit::Scratch;
 use tokio::sync::mpsc;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_edge::telemetry::{IN_FLIGHT, REQUESTS};
+use thalweg_edge::shared::telemetry::{IN_FLIGHT, REQUESTS};
 use thalweg_testkit::{Behaviour, Blackhole, Endpoint};
 
 use crate::h2c::H2c;

@@ -1,0 +1,136 @@
+//! Active checks: one local task per endpoint, the first round at once, then spread out. The plan comes from the
+//! live picture, the gaps from the keeper. Never judges: results go to the world, which does.
+
+mod ask;
+mod expect;
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+
+use thalweg_core::{EndpointId, Place};
+use tokio::{
+    sync::{Notify, Semaphore, watch},
+    time::{Instant, sleep, sleep_until},
+};
+
+pub use ask::{Plan, Prober};
+
+use crate::{
+    control::{
+        dice,
+        keeper::{Bells, KeeperLink},
+        supervise::Task,
+    },
+    shared::{Live, Shared},
+};
+
+/// Probes under way at the same time.
+const AT_ONCE: usize = 1024;
+
+/// Runs the probes of every endpoint of the live layout, whatever that is from moment to moment.
+pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, bells: Bells, file_limit: usize) {
+    let mut published = shared.published.subscribe();
+    let permits = Rc::new(Semaphore::new(AT_ONCE.min(file_limit / 8).max(1)));
+    let mut rounds: BTreeMap<EndpointId, Round> = BTreeMap::new();
+    let mut seen = (u64::MAX, std::ptr::null());
+    loop {
+        let live = shared.live.load_full();
+        let now = (live.snapshot.layout.number, Arc::as_ptr(&live.wiring));
+        if now != seen {
+            seen = now;
+            let wanted = plans(&live, file_limit);
+            rounds.retain(|id, _| wanted.contains_key(id));
+            bells.retain(|id| wanted.contains_key(&id));
+            for (id, plan) in wanted {
+                match rounds.get(&id) {
+                    Some(round) => round.follow(plan),
+                    None => {
+                        let round = Round::start(id, plan, keeper.clone(), bells.of(id), Rc::clone(&permits));
+                        rounds.insert(id, round);
+                    }
+                }
+            }
+        }
+        drop(live);
+        if changed(&mut published).await.is_none() {
+            return;
+        }
+    }
+}
+
+async fn changed(published: &mut watch::Receiver<u64>) -> Option<()> {
+    published.changed().await.ok()
+}
+
+/// What is to be asked of each endpoint that is probed.
+fn plans(live: &Live, file_limit: usize) -> BTreeMap<EndpointId, Plan> {
+    let is_probed = |place: &&Place| live.snapshot.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
+    let places: Vec<&Place> = live.snapshot.layout.endpoints.iter().filter(is_probed).collect();
+    // Warm connections take descriptors that requests need: with very many endpoints, probes do without.
+    let warm = places.len() <= file_limit / 5;
+    places.into_iter().filter_map(|place| Some((place.id, Plan::of(live, place, warm)?))).collect()
+}
+
+/// One endpoint's task, and what it has been told.
+struct Round {
+    told: Rc<Told>,
+    _task: Task,
+}
+
+struct Told {
+    plan: RefCell<Rc<Plan>>,
+    bell: Rc<Notify>,
+}
+
+impl Round {
+    fn start(
+        id: EndpointId,
+        plan: Plan,
+        keeper: KeeperLink,
+        bell: Rc<Notify>,
+        permits: Rc<Semaphore>,
+    ) -> Self {
+        let told = Rc::new(Told { plan: RefCell::new(Rc::new(plan)), bell });
+        Self { told: Rc::clone(&told), _task: Task::spawn(probe_forever(id, told, keeper, permits)) }
+    }
+
+    /// From the next probe on; at once if the plan says something else.
+    fn follow(&self, plan: Plan) {
+        let other = !self.told.plan.borrow().same_as(&plan);
+        self.told.plan.replace(Rc::new(plan));
+        if other {
+            self.told.bell.notify_one();
+        }
+    }
+}
+
+async fn probe_forever(id: EndpointId, told: Rc<Told>, keeper: KeeperLink, permits: Rc<Semaphore>) {
+    let mut prober = Prober::default();
+    let mut spread = false;
+    loop {
+        let plan = Rc::clone(&told.plan.borrow());
+        let began = Instant::now();
+        let result = {
+            // Closed never; a task that is dropped gives its permit back.
+            let _permit = permits.acquire().await;
+            prober.ask(&plan).await
+        };
+        let mut gap = match result {
+            Some(result) => match keeper.probed(id, result).await {
+                Some(gap) => gap,
+                // Not probed any more: the layout is about to say so.
+                None => Duration::from_secs(1),
+            },
+            // This machine was short of something: that says nothing about the endpoint.
+            None => plan.rules.confirm.max(Duration::from_millis(100)),
+        };
+        if !spread && gap > plan.rules.confirm {
+            // Many edges that start together must not knock together for ever after.
+            gap = gap.mul_f64(dice::fraction());
+            spread = true;
+        }
+        tokio::select! {
+            () = sleep(gap) => {}
+            () = told.bell.notified() => sleep_until(began + plan.rules.confirm).await,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Reads the workers' accounts and tells what has come since the last time. Never resets an account: the workers
+//! alone write there. Every 100 ms it looks at each account of each worker, so one where nothing happened costs it a
+//! few loads: the times are read only when they have moved, and nothing is looked up, copied or built for them.
+
+use std::collections::BTreeMap;
+
+use thalweg_core::{Counts, EndpointId, Fallout, SPANS, Tally};
+
+use crate::shared::account::{Account, Accounts, Times};
+
+/// What has been told of one account. Kept beside it, so that it goes when that is closed.
+#[derive(Debug, Default)]
+pub struct Told {
+    counts: [u64; 7],
+    timed: u64,
+    /// Apart, so that what is compared each time lies close together.
+    times: Box<ToldTimes>,
+}
+
+#[derive(Debug)]
+struct ToldTimes {
+    spans: [u32; SPANS],
+    cost: [u32; SPANS],
+}
+
+impl Default for ToldTimes {
+    fn default() -> Self {
+        Self { spans: [0; SPANS], cost: [0; SPANS] }
+    }
+}
+
+/// What one endpoint's requests did since the last time; `None` if nothing. Times are left for [`all`].
+pub fn one(workers: &[Accounts], id: EndpointId) -> Option<Tally> {
+    let mut tally = Tally { id, ..Tally::default() };
+    for accounts in workers {
+        accounts.one(id, |account, told| {
+            let counts = counts(account);
+            if counts != told.counts {
+                told.add(counts, account, &mut tally);
+            }
+        });
+    }
+    happened(&tally).then_some(tally)
+}
+
+/// What every endpoint's requests did since the last time; those where nothing happened are left out.
+pub fn all(workers: &[Accounts]) -> Vec<Tally> {
+    let mut tallies: BTreeMap<EndpointId, Tally> = BTreeMap::new();
+    for accounts in workers {
+        accounts.each(|id, account, told| {
+            let (counts, timed) = (counts(account), account.timed());
+            // Number by number: compared as arrays, they are stored first, which takes twice as long.
+            if timed == told.timed && counts.iter().zip(&told.counts).all(|(now, before)| now == before) {
+                return;
+            }
+            let tally = tallies.entry(id).or_insert_with(|| Tally { id, ..Tally::default() });
+            told.add(counts, account, tally);
+            if std::mem::replace(&mut told.timed, timed) != timed {
+                since(&account.spans, &mut told.times.spans, &mut tally.spans);
+                since(&account.cost, &mut told.times.cost, &mut tally.fallout.cost);
+            }
+        });
+    }
+    tallies.into_values().collect()
+}
+
+fn happened(tally: &Tally) -> bool {
+    let Fallout { failed, retried, hedged, .. } = tally.fallout;
+    tally.counts.total() + tally.proof + failed + retried + hedged > 0
+}
+
+fn counts(Account { good, proof, failed, late, given_up, retried, hedged, .. }: &Account) -> [u64; 7] {
+    [good, proof, failed, late, given_up, retried, hedged].map(crate::shared::meters::Cell::get)
+}
+
+impl Told {
+    fn add(&mut self, now: [u64; 7], account: &Account, tally: &mut Tally) {
+        let mut new = [0u32; 7];
+        for (new, (now, before)) in new.iter_mut().zip(now.iter().zip(self.counts)) {
+            *new = u32::try_from(now.wrapping_sub(before)).unwrap_or(u32::MAX);
+        }
+        self.counts = now;
+        let [good, proof, failed, late, given_up, retried, hedged] = new;
+        let counts = &mut tally.counts;
+        *counts =
+            Counts { good: counts.good + good, failed: counts.failed + failed, late: counts.late + late };
+        tally.proof += proof;
+        tally.fallout.failed += given_up;
+        tally.fallout.retried += retried;
+        tally.fallout.hedged += hedged;
+        tally.last_good = tally.last_good.max(account.last_good());
+    }
+}
+
+/// Adds what has come since to a list of buckets.
+fn since(times: &Times, told: &mut [u32; SPANS], list: &mut Vec<(u8, u32)>) {
+    let now = times.read();
+    for (bucket, (now, before)) in (0u8..).zip(now.iter().zip(told.iter())) {
+        if now != before {
+            list.push((bucket, now.wrapping_sub(*before)));
+        }
+    }
+    *told = now;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use thalweg_core::Tick;
+
+    #[test]
+    fn a_tally_is_what_came_since_the_last_one_over_all_workers() {
+        let workers = [Accounts::default(), Accounts::default()];
+        let (id, other) = (EndpointId(7), EndpointId(8));
+        let (first, second) = (workers[0].open(id), workers[1].open(id));
+        let _ = workers[1].open(other);
+        first.good(Tick(5));
+        second.good(Tick(0));
+        second.proof.bump();
+        second.failed.bump();
+        second.took(Duration::from_millis(3));
+        let tally = one(&workers, id).unwrap();
+        assert_eq!(tally.counts, Counts { good: 2, failed: 1, late: 0 });
+        assert_eq!((tally.proof, tally.last_good, tally.spans.len()), (1, Some(Tick(5)), 0));
+        assert_eq!(one(&workers, id), None);
+        first.late.bump();
+        first.retried(Duration::from_millis(1));
+        let tallies = all(&workers);
+        assert_eq!(tallies.len(), 1, "nothing happened at the other");
+        let tally = &tallies[0];
+        assert_eq!((tally.counts.late, tally.fallout.retried, tally.spans.len()), (1, 1, 1));
+        assert_eq!(tally.fallout.cost.len(), 1);
+        first.retried(Duration::from_millis(1));
+        assert_eq!(one(&workers, id).unwrap().fallout.retried, 1);
+        assert_eq!(all(&workers)[0].fallout.cost.len(), 1, "what it cost comes later, and alone");
+        assert_eq!(all(&workers), []);
+        second.took(Duration::from_millis(3));
+        assert_eq!(all(&workers)[0].spans.len(), 1, "times are told without anything else");
+        assert_eq!(all(&workers), []);
+        workers[0].close(id);
+        first.good(Tick(9));
+        assert_eq!(all(&workers), [], "an account that is closed is read no more");
+    }
+}

@@ -1,0 +1,190 @@
+//! Watches the config's files: by the kernel's notices on their folders (symlink swaps, renames, truncations), and by
+//! looking every two seconds. Any sign is a "maybe"; two equal readings 100 ms apart decide. Never applies anything.
+
+use std::{
+    collections::BTreeSet,
+    ffi::OsString,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use notify::{RecursiveMode, Watcher};
+use thalweg_config::ConfigErrors;
+use tokio::{sync::mpsc, time::sleep};
+
+use crate::control::{
+    reload::{News, RETRY, Reloader, Request},
+    wiring::Prepared,
+};
+
+/// Gap between two readings that must be equal.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Events of one change come in a bunch: they are waited for before the first reading.
+const BUNCH: Duration = Duration::from_millis(20);
+/// How often the files are looked at even if nobody gave notice.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Asks for a reload whenever the files have come to say something new.
+pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<Request>) {
+    // One notice may wait: it says "look", not what to look at.
+    let (sender, mut notices) = mpsc::channel(1);
+    let mut folders = Folders::new(sender);
+    let mut seen = looks(&reloader.files());
+    loop {
+        folders.follow(&reloader.files());
+        let noticed = noticed(&mut notices).await;
+        if noticed {
+            sleep(BUNCH).await;
+        }
+        let now = looks(&reloader.files());
+        if !noticed && now == seen && !reloader.is_refused() {
+            continue;
+        }
+        seen = now;
+        let cause = match settled_news(&reloader).await {
+            News::None => continue,
+            News::Retry => RETRY,
+            News::New => "file",
+        };
+        // The reloader reads once more: what it applies is never older than what was seen here.
+        let (reply, done) = tokio::sync::oneshot::channel();
+        if reloads.send(Request { cause, reply: Some(reply) }).await.is_err() {
+            return;
+        }
+        // Until it ends, what is "known" is not settled.
+        let _ = done.await;
+    }
+}
+
+/// Waits for a notice, at most until the next look; says whether there was one.
+async fn noticed(notices: &mut mpsc::Receiver<()>) -> bool {
+    tokio::select! {
+        // Without inotify nobody holds the other end: `None` at once and for ever, which must not cut the wait short.
+        Some(()) = notices.recv() => true,
+        () = sleep(POLL) => false,
+    }
+}
+
+/// What two equal readings in a row bring, or one that says what is known already.
+async fn settled_news(reloader: &Reloader) -> News {
+    let mut before = reloader.read().await;
+    loop {
+        match reloader.news(&before) {
+            News::New => {}
+            known => return known,
+        }
+        sleep(SETTLE).await;
+        let now = reloader.read().await;
+        if equal(&before, &now) {
+            return reloader.news(&now);
+        }
+        before = now;
+    }
+}
+
+fn equal(one: &Result<Prepared, ConfigErrors>, other: &Result<Prepared, ConfigErrors>) -> bool {
+    match (one, other) {
+        (Ok(one), Ok(other)) => one.same_as(other),
+        (Err(one), Err(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// Device, inode, size, time of change; `None` = not there.
+type Look = Option<(u64, u64, u64, i64, i64)>;
+
+/// What the file system says about each file without reading it, symlinks followed.
+fn looks(files: &[PathBuf]) -> Vec<Look> {
+    let look = |file: &PathBuf| {
+        let data = std::fs::metadata(file).ok()?;
+        Some((data.dev(), data.ino(), data.size(), data.mtime(), data.mtime_nsec()))
+    };
+    files.iter().map(look).collect()
+}
+
+/// The folders that are watched.
+struct Folders {
+    watcher: Option<notify::RecommendedWatcher>,
+    watched: BTreeSet<PathBuf>,
+    names: Names,
+}
+
+/// Names of the files themselves: their folders may hold others that change all the time, like logs.
+type Names = Arc<Mutex<BTreeSet<OsString>>>;
+
+/// May an event mean that a file of ours says something else?
+fn concerns(event: &notify::Event, names: &Names) -> bool {
+    let ours = |path: &PathBuf| {
+        let Some(name) = path.file_name() else { return true };
+        // `..data` and its like are swapped under the files; a new `.toml` may be included.
+        name.as_encoded_bytes().starts_with(b"..")
+            || path.extension().is_some_and(|extension| extension == "toml")
+            || names.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    };
+    !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(ours))
+}
+
+impl Folders {
+    fn new(notices: mpsc::Sender<()>) -> Self {
+        let names = Names::default();
+        let known = Arc::clone(&names);
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.map_or(true, |event| concerns(&event, &known)) {
+                // Full: a notice is waiting already.
+                let _ = notices.try_send(());
+            }
+        });
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "no file notices: looking every two seconds instead");
+        }
+        Self { watcher: watcher.ok(), watched: BTreeSet::new(), names }
+    }
+
+    fn follow(&mut self, files: &[PathBuf]) {
+        let Some(watcher) = &mut self.watcher else { return };
+        *self.names.lock().unwrap_or_else(PoisonError::into_inner) =
+            files.iter().filter_map(|file| Some(file.file_name()?.to_owned())).collect();
+        let folder = |file: &PathBuf| {
+            let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
+            parent.unwrap_or(Path::new(".")).to_owned()
+        };
+        let wanted: BTreeSet<PathBuf> = files.iter().map(folder).collect();
+        for gone in self.watched.difference(&wanted) {
+            // A folder that no longer exists is not watched any more anyway.
+            let _ = watcher.unwatch(gone);
+        }
+        let new: Vec<PathBuf> = wanted.difference(&self.watched).cloned().collect();
+        self.watched.retain(|folder| wanted.contains(folder));
+        for folder in new {
+            match watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    self.watched.insert(folder);
+                }
+                Err(error) => tracing::debug!(folder = %folder.display(), %error, "folder not watched"),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::Instant;
+
+    #[tokio::test(start_paused = true, flavor = "current_thread")]
+    async fn whoever_gets_no_notices_looks_at_the_pace_of_the_clock() {
+        let (sender, mut notices) = mpsc::channel(1);
+        let began = Instant::now();
+        sender.try_send(()).unwrap();
+        assert!(noticed(&mut notices).await);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        assert!(!noticed(&mut notices).await);
+        assert_eq!(began.elapsed(), POLL);
+        drop(sender);
+        assert!(!noticed(&mut notices).await);
+        assert_eq!(began.elapsed(), POLL * 2);
+    }
+}

@@ -1,0 +1,145 @@
+//! From a config file to everything that serving by it needs: files read, keys loaded, limits known.
+//! Touches nothing that is in force; blocking, so it runs beside the control thread.
+
+use std::{path::Path, sync::Arc};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thalweg_config::{Config, ConfigErrors, Disk, Listener, PoolSettings, Rejected};
+
+use crate::{
+    control::tls::{self, Forge, InUse},
+    shared::{UpstreamTls, Wiring},
+};
+
+/// A config that could come into force.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Ready for the workers.
+    pub wiring: Arc<Wiring>,
+    /// Server certificates in it.
+    pub certificates: Vec<InUse>,
+    /// What the next reading starts from; holds the files' contents.
+    pub forge: Forge,
+}
+
+impl Prepared {
+    /// Says the same as `other`, certificates included, and stands in the same files, which are those to watch.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.wiring.config, &other.wiring.config);
+        ours.hash == theirs.hash && ours.files == theirs.files && self.forge.has_read_as(&other.forge)
+    }
+}
+
+/// Reads the config at `path` and every file that it names.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn prepare(path: &Path, before: &Forge) -> Result<Prepared, ConfigErrors> {
+    judge(thalweg_config::check(path, &Disk).0, before.next())
+}
+
+/// Makes what was read ready for use, or says everything that is wrong, also inside the files that it names.
+///
+/// # Errors
+/// All of it.
+pub fn judge(read: Result<Config, Rejected>, mut forge: Forge) -> Result<Prepared, ConfigErrors> {
+    match read {
+        Ok(config) => wire(config, forge),
+        Err(rejected) => {
+            let (_, errors) = forged(&rejected.listeners, &rejected.pools, &mut forge);
+            Err(rejected.with(errors))
+        }
+    }
+}
+
+/// Makes a config ready for use.
+///
+/// # Errors
+/// Every file it names that is not what it should be.
+pub fn wire(config: Config, mut forge: Forge) -> Result<Prepared, ConfigErrors> {
+    let (made, errors) = forged(&config.listeners, &config.pools, &mut forge);
+    let Forged { listener_tls, upstream_tls, certificates } = made;
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    let clients: Vec<_> =
+        upstream_tls.iter().flatten().flatten().map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
+    forge.forget(&listener_tls, &distinct(clients));
+    let max_connections = match config.limits.max_connections {
+        0 => file_limit() * 2 / 5,
+        given => given,
+    };
+    let wiring = Wiring { config: Arc::new(config), upstream_tls, listener_tls, max_connections };
+    Ok(Prepared { wiring: Arc::new(wiring), certificates, forge })
+}
+
+/// TLS in both directions; parallel to listeners, pools and their endpoints.
+struct Forged {
+    listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
+    certificates: Vec<InUse>,
+}
+
+fn forged(
+    listeners: &[Listener],
+    pools: &[PoolSettings],
+    forge: &mut Forge,
+) -> (Forged, Vec<thalweg_config::ConfigError>) {
+    let (mut errors, mut certificates) = (Vec::new(), Vec::new());
+    let mut listener_tls = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        let made = match &listener.tls {
+            None => None,
+            Some(tls) => match forge.server(listener, tls) {
+                Ok((made, in_use)) => {
+                    certificates.extend(in_use);
+                    Some(made)
+                }
+                Err(problems) => {
+                    errors.extend(problems);
+                    None
+                }
+            },
+        };
+        listener_tls.push(made);
+    }
+    let upstream_tls = pools.iter().map(|settings| upstreams(settings, forge, &mut errors)).collect();
+    (Forged { listener_tls, upstream_tls, certificates }, errors)
+}
+
+fn upstreams(
+    settings: &PoolSettings,
+    forge: &mut Forge,
+    errors: &mut Vec<thalweg_config::ConfigError>,
+) -> Vec<Option<UpstreamTls>> {
+    let mut one = |tls: &thalweg_config::EndpointTls| {
+        let made = forge
+            .client(tls)
+            .and_then(|config| Ok(UpstreamTls { config, name: tls::server_name(&tls.sni)? }));
+        made.map_err(|error| errors.push(error)).ok()
+    };
+    settings.tls.iter().map(|tls| tls.as_ref().and_then(&mut one)).collect()
+}
+
+fn distinct(mut clients: Vec<Arc<rustls::ClientConfig>>) -> Vec<Arc<rustls::ClientConfig>> {
+    clients.sort_by_key(Arc::as_ptr);
+    clients.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    clients
+}
+
+/// Open files that this process may have.
+#[must_use]
+pub fn file_limit() -> usize {
+    let soft = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);
+    usize::try_from(soft).unwrap_or(usize::MAX).min(1 << 24)
+}
+
+/// Raises the soft file limit to the hard one: every proxied request may need two descriptors.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "file limit not raised");
+    }
+}

@@ -1,0 +1,211 @@
+//! Room 1, ACCEPT: sockets to connections. TLS, protocol choice, and the limit on connections.
+//! Never reads a request.
+
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use crate::{
+    control::listen::BACKLOG,
+    data::{
+        conn::{ClientConn, ClientIo},
+        session,
+        worker::Local,
+    },
+    shared::{
+        Wiring,
+        meters::{Cell as Count, Series},
+        telemetry,
+    },
+};
+
+/// Connections above the limit that are still answered with 503 (the rest is closed at once).
+const SURPLUS: u64 = 256;
+
+/// Pause after the kernel refused a socket for want of descriptors or memory.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// One listening socket of this worker.
+#[derive(Debug)]
+pub struct Door {
+    /// Position in the worker's list of names, and the configured name.
+    pub name: (u32, Arc<str>),
+    /// The last config that had this listener, and where: its queue may outlive it.
+    last: RefCell<Option<(Arc<Wiring>, usize)>>,
+}
+
+impl Door {
+    /// A door of this name.
+    #[must_use]
+    pub fn new(name: (u32, Arc<str>)) -> Self {
+        Self { name, last: RefCell::default() }
+    }
+
+    fn settings(&self, local: &Local) -> Option<(Arc<Wiring>, usize)> {
+        let wiring = &local.view().wiring;
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, wiring))
+            && let Some(position) =
+                wiring.config.listeners.iter().position(|listener| *listener.name == *self.name.1)
+        {
+            *last = Some((Arc::clone(wiring), position));
+        }
+        last.clone()
+    }
+}
+
+/// Accepts until `closed`; then takes what already waits in the queue, so that nobody who connected is reset.
+pub async fn accept(
+    local: Rc<Local>,
+    door: Door,
+    socket: TcpListener,
+    mut closed: tokio::sync::oneshot::Receiver<()>,
+) {
+    let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&door.name.1]));
+    let open = Rc::new(Open { local: Rc::clone(&local), count: open });
+    // Known from the start: the next config may not have it any more.
+    let _ = door.settings(&local);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = &mut closed => break,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => _ = admit(&local, &door, stream, peer, &open),
+            Err(error) if is_exhaustion(&error) => {
+                tracing::warn!(%error, listener = %door.name.1, "cannot accept");
+                tokio::time::sleep(BREATH).await;
+            }
+            // The client went away between its handshake and our accept.
+            Err(_) => {}
+        }
+    }
+    // The queue itself is asked, not the reactor; and once, because clients go on coming as long as it is open.
+    let Ok(queue) = socket.into_std() else { return };
+    for _ in 0..BACKLOG {
+        let Ok((stream, peer)) = queue.accept() else { return };
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+            && let Some(conn) = admit(&local, &door, stream, peer, &open)
+        {
+            conn.late.set(true);
+        }
+    }
+}
+
+fn is_exhaustion(error: &std::io::Error) -> bool {
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}
+
+/// Starts the task of one connection, unless there are far too many.
+fn admit(
+    local: &Rc<Local>,
+    door: &Door,
+    stream: TcpStream,
+    peer: SocketAddr,
+    open: &Rc<Open>,
+) -> Option<Rc<ClientConn>> {
+    let (wiring, position) = door.settings(local)?;
+    let listener = wiring.config.listeners.get(position)?;
+    let (http1, http2) = (listener.http1, listener.http2);
+    let tls = wiring.listener_tls.get(position).cloned().flatten();
+    let view = local.view();
+    let limits = view.wiring.config.limits;
+    let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
+    if now_open >= limit + SURPLUS.min(limit) {
+        return None;
+    }
+    // Small answers must not wait for an acknowledgement; a socket that cannot be told so is already dead.
+    stream.set_nodelay(true).ok()?;
+    let conn = ClientConn::new(door.name.clone(), peer, now_open >= limit, local.clock());
+    let guest = Guest::enter(&conn, open);
+    let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
+    tokio::task::spawn_local(async move {
+        let _guest = guest;
+        let opened = match tls {
+            // Nothing to wait for: the usual silent connection stays small.
+            None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
+            // Boxed, so that connections that need none of it do not hold room for it.
+            None => Box::pin(told_apart(&conn, stream, limits.header_timeout)).await,
+            Some(config) => {
+                Box::pin(timeout(limits.header_timeout, secure(&conn, stream, config))).await.ok().flatten()
+            }
+        };
+        match opened {
+            Some((io, true)) => Box::pin(session::http2(local, conn, io, limits)).await,
+            Some((io, false)) if http1 => session::http1(local, conn, io, limits).await,
+            // Without ALPN there is no HTTP/2 over TLS (RFC 9113 section 3.2), and nothing else is spoken here.
+            Some((mut io, false)) => drop(io.shutdown().await),
+            None => {}
+        }
+    });
+    Some(admitted)
+}
+
+/// Plaintext that may be either: HTTP/2 by prior knowledge begins with its preface. `None` = told to close, or the
+/// client said too little for too long.
+async fn told_apart(
+    conn: &Rc<ClientConn>,
+    stream: TcpStream,
+    header_timeout: Duration,
+) -> Option<(ClientIo, bool)> {
+    let io = ClientIo::plain(stream, Rc::clone(conn));
+    session::first_byte(conn, &io).await?;
+    let is_http2 = timeout(header_timeout, io.begins_with(b"PRI ")).await.ok()??;
+    Some((io, is_http2))
+}
+
+async fn secure(
+    conn: &Rc<ClientConn>,
+    stream: TcpStream,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<(ClientIo, bool)> {
+    let stream = tokio_rustls::TlsAcceptor::from(config).accept(stream).await.ok()?;
+    let (_, tls) = stream.get_ref();
+    conn.tls.set(Some(match tls.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLSv1.2",
+    }));
+    let is_http2 = tls.alpn_protocol() == Some(b"h2");
+    Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
+}
+
+/// Counts the connections of a door; held by it and by each of them.
+struct Open {
+    local: Rc<Local>,
+    count: Arc<Count>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // The door is closed and its last guest gone: the listener's series may go, if no other door has its name.
+        drop(std::mem::take(&mut self.count));
+        self.local.view().retire(self.local.meters());
+    }
+}
+
+/// Counts a connection, and keeps it in the worker's list, for as long as its task lives.
+struct Guest {
+    number: u64,
+    open: Rc<Open>,
+}
+
+impl Guest {
+    fn enter(conn: &Rc<ClientConn>, open: &Rc<Open>) -> Self {
+        open.count.bump();
+        Self { number: open.local.enter(conn), open: Rc::clone(open) }
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        self.open.count.drop_one();
+        self.open.local.leave(self.number);
+    }
+}

@@ -1,0 +1,374 @@
+//! The attempt loop around rooms 3 to 5: steer, reach, relay, and again if `retry::verdict` allows.
+//! A retry is a new question to `steer`, with more endpoints tried and less time left.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use hyper::body::{Body as _, Incoming};
+use thalweg_core::{
+    Decision, Facts, Reason, Refusal, Route, Tick, Tried, mix,
+    retry::{self, Situation, Verdict},
+    roll, steer_on,
+};
+
+use crate::data::{
+    answer::{Failure, answer, to_nobody},
+    conn::ClientConn,
+    intake::{self, X_FORWARDED_HOST, X_REQUEST_ID, intake},
+    link::Link,
+    peer::Peer,
+    relay::{AnswerBody, Relaying},
+    settle::{Attempt, Ledger, Outcome, Steered},
+    tunnel::{Seat, UpstreamEnd},
+    upload::{Bounds, Upload, UploadBody},
+    vigil::Vigil,
+    worker::Local,
+};
+
+mod ended;
+mod hedge;
+mod loser;
+mod race;
+
+use ended::{Answer, Ended, Failed};
+
+/// First of the waits before a retry in the same pool; doubles, and is a random part of that.
+const BACKOFF: Duration = Duration::from_millis(5);
+
+/// What this request may use, copied out of the snapshot that was current when it came.
+#[derive(Clone, Copy)]
+struct Rules {
+    timeouts: thalweg_core::Timeouts,
+    retry: thalweg_core::RetryRules,
+    body_limit: Option<u64>,
+}
+
+/// One request on its way through the rooms.
+struct Journey {
+    local: Rc<Local>,
+    ledger: Box<Ledger>,
+    /// The client asks to leave HTTP after a 101.
+    upgrade: bool,
+    /// As it goes to the endpoint; gone once it was sent for good.
+    head: Option<Parts>,
+    upload: Rc<Upload>,
+    vigil: Rc<Vigil>,
+    rules: Rules,
+    tried: Vec<Tried>,
+    /// Of the next attempt; each is derived from the one before.
+    roll: u64,
+    /// Attempts so far, rivals not counted.
+    tries: u32,
+    /// An endpoint was asked a second time because a pooled connection had ended.
+    reconnected: bool,
+}
+
+/// A request being served: refused, or on its way.
+pub enum Serving {
+    /// To be answered here, when polled: while hyper still reads, the request must count as being served.
+    Refused(Option<(Box<Ledger>, Failure)>),
+    /// On its way through rooms 3 to 5.
+    Going(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),
+}
+
+impl Future for Serving {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Refused(refused) => match refused.take() {
+                Some((ledger, failure)) => Poll::Ready(Ok(answer(ledger, failure))),
+                None => Poll::Pending,
+            },
+            Self::Going(going) => going.as_mut().poll(cx).map(Ok),
+        }
+    }
+}
+
+/// Serves one request; always answers. What needs no waiting happens here, outside of any future: the fewer bytes a
+/// future holds, the fewer are moved when it starts.
+pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: Request<Incoming>) -> Serving {
+    let now = local.now();
+    let (mut head, body) = request.into_parts();
+    let mut ledger = Box::new(Ledger::new(local, conn, now, head.version));
+    ledger.request_id = intake::request_id(&head.headers, local);
+    ledger.method = head.method.clone();
+    match enter(&mut ledger, &mut head, body, now) {
+        Err(failure) => Serving::Refused(Some((ledger, failure))),
+        Ok(Entered { upload, vigil, rules, upgrade }) => {
+            let (local, roll) = (Rc::clone(local), ledger.roll);
+            let journey = Journey {
+                local,
+                ledger,
+                upgrade,
+                head: Some(head),
+                upload,
+                vigil,
+                rules,
+                tried: Vec::new(),
+                roll,
+                tries: 0,
+                reconnected: false,
+            };
+            Serving::Going(Box::pin(journey.run()))
+        }
+    }
+}
+
+/// What a request has when it may be steered.
+struct Entered {
+    upload: Rc<Upload>,
+    vigil: Rc<Vigil>,
+    rules: Rules,
+    upgrade: bool,
+}
+
+/// Room 2, and the route: all that can refuse a request before an endpoint is asked.
+fn enter(ledger: &mut Ledger, head: &mut Parts, body: Incoming, now: Tick) -> Result<Entered, Failure> {
+    let (local, conn) = (Rc::clone(ledger.local()), Rc::clone(&ledger.conn));
+    let view = local.view();
+    let config = &view.wiring.config;
+    let taken = intake(head, &ledger.request_id, &conn, &config.edge.name, config.limits.header_count)
+        .inspect_err(|_| (ledger.host, ledger.path) = intake::refused(head))?;
+    (ledger.host, ledger.path) = (taken.host, taken.path);
+    if conn.surplus {
+        return Err(Failure::Overloaded);
+    }
+    let rules = enter_route(&local, ledger, now).ok_or(Failure::NoRoute)?;
+    if rules.body_limit.is_some_and(|limit| taken.declared_length.is_some_and(|length| length > limit)) {
+        return Err(Failure::BodyTooLarge);
+    }
+    let vigil = local.vigils().keep(&conn);
+    let bounds = Bounds { buffer: rules.retry.buffer, limit: rules.body_limit };
+    let upload = Upload::new(body, bounds, Rc::clone(&vigil), local.clock());
+    ledger.upload = Some(Rc::clone(&upload));
+    Ok(Entered { upload, vigil, rules, upgrade: taken.upgrade })
+}
+
+/// Finds the route, copies its rules out, counts the request into its budget, and rolls.
+fn enter_route(local: &Local, ledger: &mut Ledger, now: Tick) -> Option<Rules> {
+    local.with_live(|live, view| {
+        let slot = live.snapshot.layout.matcher.find(&ledger.host, &ledger.path)?;
+        let route: &Route = live.snapshot.route(slot)?;
+        let body_limit = view.wiring.config.routes.get(slot.0 as usize).and_then(|route| route.body_bytes);
+        let desk = view.desk(slot);
+        desk.purse().request(route.retry.hedge, now);
+        ledger.entry = Rc::clone(desk);
+        ledger.roll = roll(desk.turn(), local.random());
+        Some(Rules { timeouts: route.timeouts, retry: route.retry, body_limit })
+    })
+}
+
+impl Journey {
+    async fn run(mut self) -> Response<AnswerBody> {
+        let mut failed: Option<Failed> = None;
+        loop {
+            let peer = match (self.steer(), failed.take()) {
+                (Ok(peer), None) => peer,
+                (Ok(peer), Some(mut before)) => {
+                    if let Some(held) = before.held.take() {
+                        held.discard(self.upload.ended.get().is_some());
+                    }
+                    self.move_on(&before, &peer).await;
+                    peer
+                }
+                // Its peer closed it just when we sent: with nobody else to ask, it is asked once more, on a new
+                // connection (RFC 9112 section 9.3.1).
+                (Err(_), Some(before)) if self.may_reconnect(&before) => {
+                    self.reconnected = true;
+                    before.peer.close_idle();
+                    self.ledger.attempts += 1;
+                    Rc::clone(&before.peer)
+                }
+                // Nobody is left to ask: what the last endpoint said says more than "no endpoint".
+                (Err(_), Some(failed)) => {
+                    if failed.cause != retry::Failure::Connect {
+                        self.ledger.desk().purse().return_retry();
+                    }
+                    return self.give_up(failed);
+                }
+                (Err(refusal), None) => return answer(self.ledger, Failure::from(refusal)),
+            };
+            self.tries += 1;
+            let started = if self.tries == 1 { self.ledger.started } else { self.local.now() };
+            match self.attempt(Attempt::new(peer, started)).await {
+                Ended::Answered(answer) => return self.pass_on(*answer),
+                Ended::Client(failure) => return answer(self.ledger, failure),
+                Ended::Gone => return to_nobody(self.ledger),
+                Ended::Failed(now) if self.may_retry(now.cause) => failed = Some(now),
+                Ended::Failed(now) => return self.give_up(now),
+            }
+        }
+    }
+
+    fn may_reconnect(&self, failed: &Failed) -> bool {
+        failed.pooled && !self.reconnected && failed.cause == retry::Failure::Reset
+    }
+
+    /// The request goes to another endpoint. Within the same pool it waits a little first, so that many that failed
+    /// together do not come back together (full jitter).
+    async fn move_on(&self, before: &Failed, to: &Peer) {
+        before.peer.account().retried(self.local.now().since(before.started));
+        self.ledger.desk().count_retry(before.cause.as_str(), self.local.meters());
+        if before.peer.pool == to.pool && before.cause != retry::Failure::Connect {
+            let most = BACKOFF.saturating_mul(1 << self.tries.min(5)).min(self.remaining(self.local.now()));
+            let part = (self.local.random() >> 40) as f64 / f64::from(1 << 24);
+            tokio::time::sleep(most.mul_f64(part)).await;
+        }
+    }
+
+    /// No other attempt will be made: the client gets what the last endpoint said, or why it said nothing.
+    fn give_up(self, Failed { failure, held, peer, .. }: Failed) -> Response<AnswerBody> {
+        peer.account().given_up.bump();
+        match held {
+            Some(held) => self.pass_on(*held),
+            None => answer(self.ledger, failure),
+        }
+    }
+
+    /// Room 3. The snapshot's guard is dropped before anything is awaited.
+    fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
+        let replayable = is_idempotent(&self.ledger.method) && self.upload.replayable();
+        let (local, ledger, tried) = (&self.local, &mut self.ledger, &mut self.tried);
+        let roll = self.roll;
+        local.with_live(|live, view| {
+            let snapshot = &live.snapshot;
+            let slot = snapshot.layout.matcher.find(&ledger.host, &ledger.path).ok_or(Refusal::NoRoute)?;
+            let client = ledger.conn.peer.ip();
+            let facts = Facts { host: &ledger.host, path: &ledger.path, client, tried, replayable };
+            (ledger.generation, ledger.revision) = (snapshot.generation, snapshot.revision);
+            let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
+            let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
+            let desk = Rc::clone(view.desk(slot));
+            desk.count_decision((pool, &peer.pool), reason, local.meters());
+            ledger.steered = Some(Steered { desk, pool, reason, peer: Rc::clone(peer) });
+            ledger.attempts += 1;
+            if reason == Reason::Probation {
+                peer.trickle();
+            }
+            tried.push(Tried { endpoint: peer.id, pool, leave: false });
+            Ok(Rc::clone(peer))
+        })
+    }
+
+    fn may_retry(&mut self, failure: retry::Failure) -> bool {
+        let now = self.local.now();
+        let situation = Situation {
+            failure,
+            attempts: self.tries,
+            idempotent: is_idempotent(&self.ledger.method),
+            replayable: self.upload.replayable(),
+            answered: false,
+            remaining: self.remaining(now),
+        };
+        let verdict = self
+            .ledger
+            .desk()
+            .purse()
+            .retries(now, |budget| retry::verdict(&self.rules.retry, &situation, budget, now));
+        if verdict == Verdict::OverBudget {
+            self.ledger.desk().count_over_budget(self.local.meters());
+        }
+        self.roll = mix(self.roll) & ((1 << 53) - 1);
+        verdict == Verdict::Retry
+    }
+
+    /// What is left of `total`, which starts when the request has ended.
+    fn remaining(&self, now: Tick) -> Duration {
+        let from = self.upload.ended.get().unwrap_or(now);
+        self.rules.timeouts.total.saturating_sub(now.since(from))
+    }
+
+    /// The head for one attempt; cloned only if another attempt may need it after bytes were sent. `None` if it was
+    /// sent for good.
+    fn request(&mut self, peer: &Peer) -> Option<Request<UploadBody>> {
+        let rules = &self.rules.retry;
+        let again = (rules.attempts > 0 || rules.hedge)
+            && is_idempotent(&self.ledger.method)
+            && self.upload.replayable();
+        let mut head = match &mut self.head {
+            Some(head) if again => head.clone(),
+            head => head.take()?,
+        };
+        if let Some(host) = &peer.settings.borrow().host {
+            head.headers.insert(header::HOST, host.clone());
+        }
+        let body = self.upload.attempt();
+        // Unasked, hyper takes a GET or HEAD whose body does not say how long it is for one without a body.
+        if body.size_hint().exact().is_none() {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Some(Request::from_parts(head, body))
+    }
+
+    /// The request was not sent: it is ours again, under its client's Host. The next pool may have none of its own.
+    fn take_back(&mut self, unsent: Request<UploadBody>) {
+        let mut head = unsent.into_parts().0;
+        if let Some(host) = head.headers.get(X_FORWARDED_HOST).cloned() {
+            head.headers.insert(header::HOST, host);
+        }
+        self.head = Some(head);
+    }
+
+    fn pass_on(mut self, Answer { attempt, link, response }: Answer) -> Response<AnswerBody> {
+        let (mut head, body) = response.into_parts();
+        self.upload.answered.set(true);
+        self.ledger.status = head.status.as_u16();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return self.tunnel(attempt, link, head);
+        }
+        intake::clean_answer(&mut head.headers);
+        let mut id = self.ledger.request_id.clone();
+        // In HTTP/2, keeps a value that never comes again out of the compression table.
+        id.set_sensitive(true);
+        head.headers.insert(X_REQUEST_ID, id);
+        head.version = self.ledger.version;
+        self.vigil.silent_for(self.rules.timeouts.idle);
+        let (ledger, vigil, upload) = (self.ledger, self.vigil, self.upload);
+        let relaying = Relaying { body, link: Some(link), attempt, ledger, vigil, upload };
+        Response::from_parts(head, AnswerBody::relayed(relaying))
+    }
+
+    /// A 101 ends HTTP on both connections. One that nobody asked for is a broken endpoint.
+    fn tunnel(
+        self,
+        attempt: Attempt,
+        mut link: Link,
+        mut head: http::response::Parts,
+    ) -> Response<AnswerBody> {
+        if !self.upgrade {
+            attempt.end(Outcome::Reset, self.local.now());
+            return answer(self.ledger, Failure::Reset);
+        }
+        attempt.end(Outcome::Ok, self.local.now());
+        let upgrade = head.headers.remove(header::UPGRADE);
+        intake::strip_hop_by_hop(&mut head.headers, true);
+        if let Some(protocol) = upgrade {
+            head.headers.insert(header::UPGRADE, protocol);
+        }
+        head.headers.insert(X_REQUEST_ID, self.ledger.request_id.clone());
+        let conn = Rc::clone(&self.ledger.conn);
+        let end = UpstreamEnd {
+            exit: Rc::clone(&link.exit),
+            idle: self.rules.timeouts.idle,
+            vigil: self.vigil,
+            ledger: self.ledger,
+            in_use: link.in_use.take(),
+            seat: Seat::new(&attempt.peer),
+        };
+        *conn.upgrade.borrow_mut() = Some(end);
+        Response::from_parts(head, AnswerBody::own(bytes::Bytes::new()))
+    }
+}
+
+/// Methods that may be sent twice (RFC 9110 §9.2.2; TRACE never comes this far).
+fn is_idempotent(method: &http::Method) -> bool {
+    use http::Method;
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}

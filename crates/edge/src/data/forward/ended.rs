@@ -1,0 +1,191 @@
+//! How one attempt ended, said once to the endpoint's account and to the attempt loop.
+
+use std::{rc::Rc, time::Duration};
+
+use http::{Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use thalweg_core::{Fault, Tick, retry};
+
+use super::Journey;
+use crate::data::{
+    answer::Failure,
+    link::Link,
+    peer::Peer,
+    reach::ReachError,
+    relay::RelayError,
+    settle::{Attempt, Outcome},
+};
+
+/// The head of an endpoint's answer, with what is needed to pass it on.
+pub(super) struct Answer {
+    pub(super) attempt: Attempt,
+    pub(super) link: Link,
+    pub(super) response: Response<Incoming>,
+}
+
+/// An answer that nobody wants is read to its end if it is no longer than this and comes within [`DISCARD`]: then its
+/// connection can be used again.
+const DISCARD_BYTES: usize = 64 * 1024;
+const DISCARD: Duration = Duration::from_secs(1);
+
+impl Answer {
+    /// Another attempt has begun. `sent`: the request was sent to its end.
+    pub(super) fn discard(self: Box<Self>, sent: bool) {
+        let Self { attempt, link, response } = *self;
+        let peer = Rc::clone(&attempt.peer);
+        attempt.end(Outcome::ServerError, peer.now());
+        if !sent {
+            return;
+        }
+        tokio::task::spawn_local(async move {
+            if read_off(response.into_body()).await == Rest::Whole {
+                peer.give_back(link, peer.now());
+            }
+        });
+    }
+}
+
+/// What became of an answer that nobody wants.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// Read to its end.
+    Whole,
+    /// Good as far as it was read.
+    Long,
+    /// It stalls, or is slow.
+    Slow,
+    Broken,
+}
+
+/// Reads what nobody wants, if that is soon done.
+pub(super) async fn read_off(body: Incoming) -> Rest {
+    match tokio::time::timeout(DISCARD, Limited::new(body, DISCARD_BYTES).collect()).await {
+        Ok(Ok(_)) => Rest::Whole,
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Rest::Long,
+        Ok(Err(_)) => Rest::Broken,
+        Err(_) => Rest::Slow,
+    }
+}
+
+/// An attempt that failed.
+pub(super) struct Failed {
+    /// As far as a retry cares.
+    pub(super) cause: retry::Failure,
+    /// As far as the client cares.
+    pub(super) failure: Failure,
+    /// If it was a 5xx: kept until another attempt begins.
+    pub(super) held: Option<Box<Answer>>,
+    /// A pooled connection ended under it: that says more about the connection than about the endpoint.
+    pub(super) pooled: bool,
+    /// Whose fault, and since when.
+    pub(super) peer: Rc<Peer>,
+    pub(super) started: Tick,
+}
+
+/// How one attempt ended.
+pub(super) enum Ended {
+    Answered(Box<Answer>),
+    Failed(Failed),
+    /// The client, not an endpoint.
+    Client(Failure),
+    /// The client went away: there is nobody to answer.
+    Gone,
+}
+
+impl Journey {
+    /// The most that an attempt may take to connect.
+    pub(super) fn full_connect(&self) -> Duration {
+        self.rules.timeouts.connect.min(self.rules.timeouts.total)
+    }
+
+    /// At least half of it: earlier attempts have not used up what was meant for this one.
+    fn had_its_time(&self, attempt: &Attempt) -> bool {
+        let times = self.rules.timeouts;
+        self.local.now().since(attempt.started) >= times.first_byte.min(times.total) / 2
+    }
+
+    pub(super) fn unreached(&self, attempt: &Attempt, error: &ReachError) -> Failed {
+        let (fault, now) = (error.fault(), self.local.now());
+        attempt.unreached(fault, error.is_cut_short(self.full_connect()), now);
+        if self.remaining(now).is_zero() {
+            return failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout);
+        }
+        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint not reached");
+        failed(attempt, retry::Failure::Connect, Failure::ConnectFailed(fault))
+    }
+
+    pub(super) fn unanswered(&self, attempt: &Attempt, error: &RelayError) -> Ended {
+        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint gave no answer");
+        let (outcome, ended) = match error {
+            RelayError::Stale(_) | RelayError::Reset(_) | RelayError::Protocol(_) => {
+                (Outcome::Reset, Ended::Failed(failed(attempt, retry::Failure::Reset, Failure::Reset)))
+            }
+            RelayError::Dead => {
+                (Outcome::Timeout, Ended::Failed(failed(attempt, retry::Failure::Reset, Failure::Reset)))
+            }
+            RelayError::FirstByte => (
+                Outcome::Timeout,
+                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::FirstByteTimeout)),
+            ),
+            RelayError::Total => (
+                if self.had_its_time(attempt) { Outcome::Timeout } else { Outcome::Cancelled },
+                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout)),
+            ),
+            RelayError::NotTaken => (
+                Outcome::Timeout,
+                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::UploadTimeout)),
+            ),
+            RelayError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
+            RelayError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
+            RelayError::ClientGone if self.upload.garbled.get() => {
+                (Outcome::ClientGone, Ended::Client(Failure::BadRequest))
+            }
+            RelayError::ClientGone => (Outcome::ClientGone, Ended::Gone),
+            RelayError::TooLarge => (Outcome::ClientGone, Ended::Client(Failure::BodyTooLarge)),
+        };
+        attempt.end(outcome, self.local.now());
+        ended
+    }
+
+    /// The head was sent for good, which the verdict on retries never lets happen.
+    pub(super) fn spent(&self, attempt: &Attempt) -> Failed {
+        attempt.end(Outcome::ClientGone, self.local.now());
+        failed(attempt, retry::Failure::Reset, Failure::Reset)
+    }
+
+    pub(super) fn answered(&mut self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
+        let now = self.local.now();
+        attempt.head(self.upload.ended.get(), now);
+        self.ledger.first_byte = Some(now.since(self.ledger.started));
+        let status = response.status();
+        if !status.is_server_error() {
+            return Ended::Answered(Box::new(Answer { attempt, link, response }));
+        }
+        attempt.blame(Fault::Status, now);
+        // Thrown away for another attempt, it still counts as what it was.
+        attempt.presume(Outcome::ServerError);
+        if status == StatusCode::SERVICE_UNAVAILABLE
+            && response.headers().contains_key(header::RETRY_AFTER)
+            && let Some(tried) = self.tried.iter_mut().find(|tried| tried.endpoint == attempt.peer.id)
+        {
+            tried.leave = true;
+        }
+        let (peer, started) = (Rc::clone(&attempt.peer), attempt.started);
+        let held = Some(Box::new(Answer { attempt, link, response }));
+        Ended::Failed(Failed {
+            cause: retry::Failure::ServerError,
+            failure: Failure::Reset,
+            held,
+            pooled: false,
+            peer,
+            started,
+        })
+    }
+}
+
+/// An attempt failed without an answer.
+fn failed(attempt: &Attempt, cause: retry::Failure, failure: Failure) -> Failed {
+    let (peer, started) = (Rc::clone(&attempt.peer), attempt.started);
+    Failed { cause, failure, held: None, pooled: false, peer, started }
+}

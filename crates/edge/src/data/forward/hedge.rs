@@ -1,0 +1,299 @@
+//! The wait for the first byte. One that is late lets a second endpoint race the first, where the route hedges and the
+//! request may be sent twice; a connection whose other end is gone is left. At most one rival per wait.
+
+use std::{pin::Pin, rc::Rc, task::Poll, time::Duration};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use thalweg_core::{Fault, Tick, Timeouts};
+use tokio::time::timeout;
+
+use super::{Journey, is_idempotent};
+use crate::{
+    data::{
+        link::Link,
+        reach::{self, ReachError},
+        relay::{self, RelayError, Sent},
+        settle::{Attempt, Outcome, Steered},
+        tunnel::Exit,
+        upload::{Upload, UploadBody},
+    },
+    shared::kernel,
+};
+
+/// A hedge waits this long at an endpoint whose usual time is not known yet.
+const HEDGE_BLIND: Duration = Duration::from_millis(500);
+/// Gap between questions to a hedge budget that said no.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// Gap between looks at what the kernel knows about a connection that is silent.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
+
+/// The second endpoint of a race for the first byte.
+struct Rival {
+    steered: Steered,
+    going: Pin<Box<dyn Future<Output = Finished>>>,
+}
+
+/// How a rival ended.
+struct Finished {
+    attempt: Attempt,
+    result: Result<(Link, Response<Incoming>), RivalError>,
+}
+
+/// Why a rival brought no answer.
+enum RivalError {
+    Reach(ReachError),
+    Relay(RelayError),
+}
+
+/// What came first.
+pub(super) enum Heard {
+    Answer(Response<Incoming>),
+    Failed(RelayError),
+    Rival(Box<(Steered, Attempt, Link, Response<Incoming>)>),
+}
+
+impl Heard {
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Answer(response) if !response.status().is_server_error())
+    }
+}
+
+/// What a wait for a head has already seen.
+struct Watch {
+    hedged: bool,
+    /// The budget said no: ask again then.
+    again: Option<Tick>,
+    look: Option<Tick>,
+}
+
+impl Journey {
+    /// Waits for the head of an answer, from the endpoint or from a rival. A failure of the one is final only when
+    /// the other has failed too.
+    pub(super) async fn listen(
+        &mut self,
+        (attempt, exit): (&Attempt, &Exit),
+        lead: Pin<&mut impl Future<Output = Sent>>,
+    ) -> Heard {
+        let mut watch = Watch { hedged: !self.hedges(), again: None, look: None };
+        match self.upload.ended.get() {
+            Some(ended) => self.vigil.until(self.next_alarm(attempt, &watch, ended)),
+            None => {
+                let ready = attempt.waiting_since(attempt.started);
+                let patience = self.next_alarm(attempt, &watch, ready).since(ready);
+                self.upload.patience.set(patience);
+                self.vigil.silent_for(self.rules.timeouts.idle);
+            }
+        }
+        let (mut lead, mut lost) = (Some(lead), None);
+        let mut rival: Option<Rival> = None;
+        std::future::poll_fn(|cx| {
+            loop {
+                if let Some(going) = &mut lead
+                    && let Poll::Ready(result) = going.as_mut().poll(cx)
+                {
+                    lead = None;
+                    let heard = result.map_or_else(
+                        |failure| Heard::Failed(relay::unanswered(failure, &self.upload)),
+                        Heard::Answer,
+                    );
+                    if rival.is_none() || heard.is_good() {
+                        if rival.take().is_some() {
+                            self.count_hedge("lost");
+                        }
+                        return Poll::Ready(heard);
+                    }
+                    lost = Some(heard);
+                }
+                if let Some(other) = &mut rival
+                    && let Poll::Ready(finished) = other.going.as_mut().poll(cx)
+                {
+                    let steered = other.steered.clone();
+                    rival = None;
+                    if let Some(won) = self.rival_finished(steered, finished, lost.is_some()) {
+                        if let Some(lost) = &lost {
+                            self.outdone(attempt, lost);
+                        }
+                        return Poll::Ready(won);
+                    }
+                    if let Some(lost) = lost.take() {
+                        return Poll::Ready(lost);
+                    }
+                }
+                if self.vigil.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                match self.alarm(attempt, exit, &mut watch) {
+                    Ok(false) => {}
+                    Ok(true) => rival = self.start_rival(attempt, &mut watch),
+                    Err(error @ (RelayError::FirstByte | RelayError::Dead))
+                        if rival.is_some() && lead.is_some() =>
+                    {
+                        lead = None;
+                        lost = Some(Heard::Failed(error));
+                    }
+                    // The rival has a limit of its own.
+                    Err(RelayError::FirstByte | RelayError::Dead) if rival.is_some() => {}
+                    Err(error) => return Poll::Ready(Heard::Failed(error)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// A deadline has come: which one? Answers whether it is time for a rival.
+    fn alarm(&self, attempt: &Attempt, exit: &Exit, watch: &mut Watch) -> Result<bool, RelayError> {
+        if self.local.is_ending() {
+            return Err(RelayError::ShuttingDown);
+        }
+        let Some(ended) = self.upload.ended.get() else {
+            let client_is_due = self.upload.client_is_due.get();
+            return Err(if client_is_due { RelayError::UploadIdle } else { RelayError::NotTaken });
+        };
+        let now = self.local.now();
+        let times = self.rules.timeouts;
+        // Set for what comes next first: whoever goes on waiting is woken then.
+        self.vigil.until(self.next_alarm(attempt, watch, ended));
+        if ended.after(times.total) <= now {
+            return Err(RelayError::Total);
+        }
+        if ended.max(attempt.started).after(times.first_byte) <= now {
+            self.vigil.until(ended.after(times.total));
+            return Err(RelayError::FirstByte);
+        }
+        if attempt.late_at(ended).is_some_and(|late| late <= now) {
+            attempt.blame(Fault::Late, now);
+        }
+        if watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK)) <= now {
+            watch.look = Some(now.after(LOOK));
+            if exit.socket.get().is_some_and(kernel::is_dead) {
+                // Its siblings in the pool went the same way.
+                attempt.peer.close_idle();
+                attempt.blame(Fault::Timeout, now);
+                if self.may_be_sent_again() {
+                    return Err(RelayError::Dead);
+                }
+            }
+        }
+        let hedge = !watch.hedged && self.hedge_at(attempt, watch, ended) <= now;
+        watch.hedged |= hedge;
+        self.vigil.until(self.next_alarm(attempt, watch, ended));
+        Ok(hedge)
+    }
+
+    /// The next deadline of a wait for a head, for an upload that ended then.
+    fn next_alarm(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
+        let times = self.rules.timeouts;
+        let end = ended.max(attempt.started).after(times.first_byte).min(ended.after(times.total));
+        let hedge = (!watch.hedged).then(|| self.hedge_at(attempt, watch, ended));
+        let look = watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK));
+        [attempt.late_at(ended), hedge, Some(look)].into_iter().flatten().fold(end, Tick::min)
+    }
+
+    fn hedge_at(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
+        let late = attempt.waiting_since(ended).after(attempt.peer.late_after().unwrap_or(HEDGE_BLIND));
+        watch.again.map_or(late, |again| again.max(late))
+    }
+
+    /// Is this a request that may race itself?
+    pub(super) fn hedges(&self) -> bool {
+        self.rules.retry.hedge && !self.upgrade && self.may_be_sent_again()
+    }
+
+    fn may_be_sent_again(&self) -> bool {
+        is_idempotent(&self.ledger.method) && self.upload.replayable()
+    }
+
+    /// A rival, if the budget has one. If not, it will be asked again: the request waits at an endpoint that is late.
+    fn start_rival(&mut self, attempt: &Attempt, watch: &mut Watch) -> Option<Rival> {
+        let now = self.local.now();
+        if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
+            return None;
+        }
+        if !self.ledger.desk().purse().take_hedge(now) {
+            if watch.again.is_none() {
+                self.count_hedge("over_budget");
+            }
+            watch.again = Some(now.after(ASK_AGAIN));
+            watch.hedged = false;
+            self.vigil
+                .until(self.upload.ended.get().map_or(now, |ended| self.next_alarm(attempt, watch, ended)));
+            return None;
+        }
+        let Some(steered) = self.steer_rival() else {
+            self.ledger.desk().purse().return_hedge();
+            return None;
+        };
+        let request = self.request(&steered.peer)?;
+        attempt.peer.account().raced(now.since(attempt.started));
+        let other = Attempt::new(Rc::clone(&steered.peer), now);
+        other.presume(Outcome::Cancelled);
+        let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), self.rules.timeouts));
+        Some(Rival { steered, going })
+    }
+
+    /// A rival won after the lead had failed: how is what the endpoint answers for.
+    fn outdone(&self, attempt: &Attempt, lost: &Heard) {
+        match lost {
+            Heard::Failed(error) => _ = self.unanswered(attempt, error),
+            Heard::Answer(_) | Heard::Rival(_) => {
+                let now = self.local.now();
+                attempt.head(self.upload.ended.get(), now);
+                attempt.end(Outcome::ServerError, now);
+            }
+        }
+    }
+
+    /// The rival has ended: its answer if it is one (or if there is nothing better to hope for).
+    fn rival_finished(&self, steered: Steered, finished: Finished, alone: bool) -> Option<Heard> {
+        let Finished { attempt, result } = finished;
+        match result {
+            Ok((link, response)) if alone || !response.status().is_server_error() => {
+                self.count_hedge("won");
+                // From here on nobody but its client can cut it short.
+                attempt.presume(Outcome::ClientGone);
+                Some(Heard::Rival(Box::new((steered, attempt, link, response))))
+            }
+            Ok(_) => {
+                self.count_hedge("failed");
+                attempt.end(Outcome::ServerError, self.local.now());
+                None
+            }
+            Err(error) => {
+                self.count_hedge("failed");
+                match error {
+                    RivalError::Reach(error) => _ = self.unreached(&attempt, &error),
+                    RivalError::Relay(error) => _ = self.unanswered(&attempt, &error),
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Reaches the rival and sends it the request.
+async fn run_rival(
+    attempt: Attempt,
+    mut request: Request<UploadBody>,
+    upload: Rc<Upload>,
+    Timeouts { connect, first_byte, idle, .. }: Timeouts,
+) -> Finished {
+    let sending = async {
+        let peer = &attempt.peer;
+        let mut link = reach::reach(peer, connect, attempt.started).await.map_err(RivalError::Reach)?;
+        loop {
+            attempt.ready(peer.now());
+            match relay::send(&mut link, request, (idle, false)).await {
+                Ok(response) => return Ok((link, response)),
+                Err(failure) => match relay::unanswered(failure, &upload) {
+                    RelayError::Stale(unsent) if link.reused => request = *unsent,
+                    RelayError::Stale(_) => return Err(RivalError::Reach(ReachError::Ended)),
+                    error => return Err(RivalError::Relay(error)),
+                },
+            }
+            link = reach::open(peer, connect, peer.now()).await.map_err(RivalError::Reach)?;
+        }
+    };
+    let result = timeout(first_byte, sending).await.unwrap_or(Err(RivalError::Relay(RelayError::FirstByte)));
+    Finished { attempt, result }
+}

@@ -1,0 +1,239 @@
+//! Rooms 4 and 5 once. A connect that is late lets a second endpoint try, since no byte was sent; the first that is
+//! there gets the request.
+
+use std::{
+    pin::{Pin, pin},
+    rc::Rc,
+};
+
+use thalweg_core::{Fault, Reason};
+use tokio::time::timeout;
+
+use super::{
+    Journey,
+    ended::{Ended, Failed},
+    hedge::Heard,
+};
+use crate::data::{
+    link::Link,
+    reach::{self, ReachError},
+    relay::{self, RelayError},
+    settle::{Attempt, Outcome, Steered},
+};
+
+/// Connects that one worker lets go on at one endpoint after their race is lost: enough to convict or to learn.
+const LINGERING: u32 = 16;
+
+/// A connect under way; it outlives its request if its race is lost.
+type Connecting = Pin<Box<dyn Future<Output = Result<Link, ReachError>>>>;
+
+/// A connection that may carry the request, and whose it is.
+struct Reached {
+    attempt: Attempt,
+    link: Link,
+}
+
+impl Journey {
+    /// One attempt. A pooled connection that turns out to be dead is replaced by a new one to the same endpoint: no
+    /// byte was sent, so it is still the same attempt.
+    pub(super) async fn attempt(&mut self, attempt: Attempt) -> Ended {
+        match self.connect(attempt).await {
+            Ok(reached) => self.exchange(reached).await,
+            Err(failed) => Ended::Failed(failed),
+        }
+    }
+
+    async fn connect(&mut self, attempt: Attempt) -> Result<Reached, Failed> {
+        if let Some(link) = attempt.peer.take_idle(attempt.started) {
+            return Ok(Reached { attempt, link });
+        }
+        self.vigil.pause();
+        let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
+        let patience = attempt.peer.patience();
+        let (to, started) = (Rc::clone(&attempt.peer), attempt.started);
+        let mut first: Connecting = Box::pin(async move { reach::open(&to, limit, started).await });
+        if patience < limit {
+            match timeout(patience, first.as_mut()).await {
+                Ok(result) => return self.connected(attempt, result),
+                Err(_) => {
+                    if let Some(rival) = self.steer_rival() {
+                        return self.race_connects((attempt, first), rival).await;
+                    }
+                }
+            }
+        }
+        let result = first.await;
+        self.connected(attempt, result)
+    }
+
+    fn reached(&self, attempt: Attempt, link: Link) -> Reached {
+        attempt.ready(self.local.now());
+        Reached { attempt, link }
+    }
+
+    fn connected(&self, attempt: Attempt, result: Result<Link, ReachError>) -> Result<Reached, Failed> {
+        match result {
+            Ok(link) => Ok(self.reached(attempt, link)),
+            Err(error) => Err(self.unreached(&attempt, &error)),
+        }
+    }
+
+    /// Both connects go on until one is there. The slower one is no error; if it was the first, it goes on by itself.
+    async fn race_connects(
+        &mut self,
+        (attempt, mut first): (Attempt, Connecting),
+        rival: Steered,
+    ) -> Result<Reached, Failed> {
+        let own = self.ledger.steered.replace(rival.clone());
+        let other = Attempt::new(Rc::clone(&rival.peer), self.local.now());
+        let peer = Rc::clone(&other.peer);
+        let limit = self.rules.timeouts.connect.min(self.remaining(other.started));
+        let mut second = pin!(reach::reach(&peer, limit, other.started));
+        let (mut failed, mut rival_failed) = (None, false);
+        loop {
+            tokio::select! {
+                biased;
+                result = first.as_mut(), if failed.is_none() => match result {
+                    Ok(link) => {
+                        self.ledger.steered = own;
+                        if !rival_failed {
+                            other.end(Outcome::Cancelled, self.local.now());
+                            // It was not sent a byte: a hedge or a retry may still go there.
+                            self.tried.retain(|tried| tried.endpoint != other.peer.id);
+                            self.count_hedge("connect_lost");
+                        }
+                        return Ok(self.reached(attempt, link));
+                    }
+                    Err(error) => failed = Some(error),
+                },
+                result = second.as_mut(), if !rival_failed => match result {
+                    Ok(link) => {
+                        match &failed {
+                            Some(error) => {
+                                attempt.peer.account().raced(self.local.now().since(attempt.started));
+                                let _ = self.unreached(&attempt, error);
+                            }
+                            None => self.linger(attempt, first),
+                        }
+                        self.count_hedge("connect_won");
+                        return Ok(self.reached(other, link));
+                    }
+                    Err(error) => {
+                        let _ = self.unreached(&other, &error);
+                        self.count_hedge("connect_failed");
+                        rival_failed = true;
+                    }
+                },
+            }
+            if let (Some(error), true) = (&failed, rival_failed) {
+                return Err(self.unreached(&attempt, error));
+            }
+        }
+    }
+
+    /// A connect that was outrun says by its end what it is: a long way or a slow handshake, which the next race must
+    /// know about, or a hole. Judged by its race alone, a far endpoint would never be reached.
+    fn linger(&self, attempt: Attempt, first: Connecting) {
+        let now = self.local.now();
+        // No evidence, but its probe looks at once.
+        attempt.peer.suspect(Fault::Local, attempt.started, now);
+        let (peer, cost) = (Rc::clone(&attempt.peer), now.since(attempt.started));
+        if peer.lingering.get() >= LINGERING {
+            peer.outrun.borrow_mut().keep(cost);
+            return attempt.end(Outcome::Cancelled, now);
+        }
+        peer.lingering.set(peer.lingering.get() + 1);
+        attempt.stand_up();
+        attempt.presume(Outcome::Cancelled);
+        let full = self.full_connect();
+        tokio::task::spawn_local(async move {
+            let result = first.await;
+            peer.lingering.set(peer.lingering.get() - 1);
+            match result {
+                Ok(link) => {
+                    peer.outrun.take();
+                    peer.give_back(link, peer.now());
+                }
+                Err(error) => {
+                    // First, so that the keeper reads it with the failure.
+                    peer.account().raced(cost);
+                    peer.account().raced_before(&peer.outrun.take());
+                    attempt.unreached(error.fault(), error.is_cut_short(full), peer.now());
+                }
+            }
+        });
+    }
+
+    async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
+        let Some(mut request) = self.request(&attempt.peer) else {
+            return Ended::Failed(self.spent(&attempt));
+        };
+        loop {
+            link.exit.wanted.set(self.upgrade);
+            let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade));
+            // Apart, if it may go on without its request.
+            let (heard, sent) = if self.hedges() {
+                let mut sent = Box::pin(sent);
+                (self.listen((&attempt, &link.exit), sent.as_mut()).await, Some(sent))
+            } else {
+                (self.listen((&attempt, &link.exit), pin!(sent)).await, None)
+            };
+            match heard {
+                Heard::Answer(response) => return self.answered(attempt, link, response),
+                Heard::Rival(won) => {
+                    let (steered, other, won, response) = *won;
+                    self.outrun(attempt, link, sent);
+                    self.ledger.steered = Some(steered);
+                    return self.answered(other, won, response);
+                }
+                Heard::Failed(RelayError::Stale(unsent)) if link.reused => {
+                    request = *unsent;
+                    self.vigil.pause();
+                    let now = self.local.now();
+                    let connect = self.rules.timeouts.connect.min(self.remaining(now));
+                    link = match reach::open(&attempt.peer, connect, now).await {
+                        Ok(link) => {
+                            attempt.ready(self.local.now());
+                            link
+                        }
+                        Err(error) => {
+                            self.take_back(request);
+                            return Ended::Failed(self.unreached(&attempt, &error));
+                        }
+                    };
+                }
+                Heard::Failed(RelayError::Stale(unsent)) => {
+                    self.take_back(*unsent);
+                    return Ended::Failed(self.unreached(&attempt, &ReachError::Ended));
+                }
+                Heard::Failed(error) => {
+                    let mut ended = self.unanswered(&attempt, &error);
+                    if let Ended::Failed(failed) = &mut ended {
+                        failed.pooled = link.reused;
+                    }
+                    return ended;
+                }
+            }
+        }
+    }
+
+    /// Where a retry would go, if that is worth a race: not to whom health has given up.
+    pub(super) fn steer_rival(&mut self) -> Option<Steered> {
+        let own = self.ledger.steered.clone();
+        let peer = self.steer();
+        let rival = std::mem::replace(&mut self.ledger.steered, own);
+        match (peer, rival) {
+            (Ok(_), Some(rival)) if rival.reason != Reason::Panic => Some(rival),
+            (Ok(_), _) => {
+                self.tried.pop();
+                self.ledger.attempts -= 1;
+                None
+            }
+            (Err(_), _) => None,
+        }
+    }
+
+    pub(super) fn count_hedge(&self, result: &'static str) {
+        self.ledger.desk().count_hedge(result, self.local.meters());
+    }
+}

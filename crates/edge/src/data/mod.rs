@@ -1,0 +1,25 @@
+//! The data plane of one worker: the six rooms in the order in which a request passes them (room 3, STEER, is
+//! `thalweg_core::steer`), then what the rooms stand on. Never imports the control side.
+
+// The six rooms.
+pub mod accept;
+pub mod session;
+pub mod intake;
+pub mod forward;
+pub mod reach;
+pub mod relay;
+pub mod settle;
+pub mod answer;
+
+// What they stand on.
+pub mod access_line;
+mod coalesce;
+pub mod conn;
+pub mod home;
+pub mod link;
+pub mod peer;
+pub mod tunnel;
+pub mod upload;
+pub mod view;
+pub mod vigil;
+pub mod worker;

@@ -1,0 +1,280 @@
+//! One client connection from its first byte to its close: HTTP/1.1 or HTTP/2 over hyper, orders from the worker,
+//! parking while idle, and upgraded streams. Between rooms 1 and 2.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::{Rc, Weak},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thalweg_config::Limits;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::data::{
+    answer::{self, Failure},
+    conn::{ClientConn, ClientIo, Order, Phase},
+    forward,
+    settle::Ledger,
+    tunnel,
+    upload::nothing_follows,
+    worker::Local,
+};
+
+/// Hyper's own floor under its buffers.
+const SMALLEST_BUFFER: usize = 8 * 1024;
+
+/// Hyper's own limit on header fields.
+const HYPERS_FIELDS: usize = 100;
+
+/// Hyper's own limit on a target.
+const HYPERS_TARGET: usize = 65_534;
+
+/// How long, and how much of, a client may go on sending after we have answered and closed our side: closing at
+/// once would reset the connection and could take the answer back out of the client's hands.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// How HTTP/1.1 on a connection ended.
+enum End {
+    Done(hyper::Result<()>),
+    Park,
+    Refuse(Failure),
+    Kill,
+}
+
+/// Serves HTTP/1.1 until the connection closes.
+pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
+    conn.first_line_limit.set(limits.header_bytes.min(HYPERS_TARGET));
+    let _settles = Settles(Rc::clone(&conn));
+    loop {
+        // Nothing of hyper exists until the first byte is there: a silent connection costs a socket and a task.
+        if first_byte(&conn, &io).await.is_none() {
+            let _ = io.shutdown().await;
+            return;
+        }
+        // Boxed, so that a silent connection's task does not hold room for it.
+        let (ended, parts_io, rest) = Box::pin(talk(&local, &conn, io, limits)).await;
+        io = parts_io;
+        let upgrade = conn.upgrade.borrow_mut().take();
+        match ended {
+            End::Park => {
+                conn.parks();
+                io.rewind(rest);
+            }
+            End::Kill => return,
+            End::Refuse(failure) => return Box::pin(refuse(&local, &conn, io, failure)).await,
+            End::Done(result) => {
+                if let Some(end) = upgrade {
+                    return Box::pin(tunnel::pass_through(io, rest, end, &conn)).await;
+                }
+                if let Some(failure) = result.as_ref().err().and_then(bare_answer) {
+                    account(&local, &conn, failure, local.fresh_id(), 0);
+                }
+                let linger = result.is_err() || conn.lingers.get() || !rest.is_empty();
+                return Box::pin(close(&conn, io, linger)).await;
+            }
+        }
+    }
+}
+
+/// Ends the account of an upgraded stream that never began. Left where it is, it would hold its connection and its
+/// connection it, also when the worker ends under both.
+struct Settles(Rc<ClientConn>);
+
+impl Drop for Settles {
+    fn drop(&mut self) {
+        let upgrade = self.0.upgrade.borrow_mut().take();
+        drop(upgrade);
+    }
+}
+
+/// Waits for the first byte of a request; `None` = the connection is to close.
+pub async fn first_byte(conn: &ClientConn, io: &ClientIo) -> Option<()> {
+    conn.parked.set(true);
+    let order = poll_fn(|cx| match (io.poll_readable(cx), conn.take_order(cx)) {
+        (_, order @ Order::Kill) => Poll::Ready(order),
+        // What is already there is answered, and the order taken after it.
+        (Poll::Ready(_), order) => {
+            if order == Order::Graceful {
+                conn.order(order);
+            }
+            Poll::Ready(Order::None)
+        }
+        (Poll::Pending, Order::None | Order::Park) => Poll::Pending,
+        (Poll::Pending, order) => Poll::Ready(order),
+    })
+    .await;
+    conn.parked.set(false);
+    (order == Order::None).then_some(())
+}
+
+/// One stretch of hyper on the connection.
+async fn talk(
+    local: &Rc<Local>,
+    conn: &Rc<ClientConn>,
+    io: ClientIo,
+    limits: Limits,
+) -> (End, ClientIo, Bytes) {
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        conn.lingers.set(!nothing_follows(request.body()));
+        forward::serve(local, conn, request)
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_header_size(limits.header_bytes)
+        .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER));
+    if limits.header_count != HYPERS_FIELDS {
+        // Named, it moves hyper's field table from the stack to the heap.
+        builder.max_headers(limits.header_count);
+    }
+    let mut http = builder.serve_connection(TokioIo::new(io), service);
+    let mut leaves = false;
+    let end = poll_fn(|cx| {
+        match conn.take_order(cx) {
+            Order::None => {}
+            Order::Park if conn.phase.get() == Phase::Idle => return Poll::Ready(End::Park),
+            Order::Park => {}
+            Order::Graceful => {
+                // A request that is already in the socket is still answered.
+                if let Poll::Ready(done) = poll(conn, &mut http, cx) {
+                    return Poll::Ready(End::Done(done));
+                }
+                leaves = true;
+            }
+            Order::HeaderTimeout => return Poll::Ready(End::Refuse(Failure::HeaderTimeout)),
+            Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
+            Order::Kill => return Poll::Ready(End::Kill),
+        }
+        // Told to behind an answer that was the last, hyper would leave the upload, too.
+        if leaves && !conn.only_uploads() {
+            leaves = false;
+            Pin::new(&mut http).graceful_shutdown();
+        }
+        poll(conn, &mut http, cx).map(End::Done)
+    })
+    .await;
+    let parts = http.into_parts();
+    (end, parts.io.into_inner(), parts.read_buf)
+}
+
+/// Runs hyper on an HTTP/1.1 connection. Not by `poll_without_shutdown`: that one is done while the last bytes of an
+/// answer still wait in hyper's buffer. So is `poll`, once, where a client has asked for an upgrade, granted or not.
+fn poll(
+    conn: &ClientConn,
+    http: &mut (impl Future<Output = hyper::Result<()>> + Unpin),
+    cx: &mut Context<'_>,
+) -> Poll<hyper::Result<()>> {
+    match conn.polled(|| Pin::new(&mut *http).poll(cx)) {
+        Poll::Ready(Ok(())) if conn.upgrade.borrow().is_none() => Pin::new(http).poll(cx),
+        polled => polled,
+    }
+}
+
+/// Serves HTTP/2 until the connection closes.
+pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: Limits) {
+    conn.http2.set(true);
+    let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(&local, &conn, request));
+    let mut http = pin!(
+        http2::Builder::new(LocalExecutor { local: Rc::clone(&local), conn: Rc::clone(&conn) })
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(128)
+            .initial_stream_window_size(256 * 1024)
+            .initial_connection_window_size(1024 * 1024)
+            .max_send_buf_size(128 * 1024)
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
+            .serve_connection(TokioIo::new(io), service)
+    );
+    poll_fn(|cx| {
+        match conn.take_order(cx) {
+            Order::None | Order::Park => {}
+            Order::Graceful => http.as_mut().graceful_shutdown(),
+            Order::HeaderTimeout | Order::LongTarget | Order::Kill => return Poll::Ready(()),
+        }
+        // A client that breaks the protocol is told so by h2 itself (GOAWAY with a code).
+        http.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
+}
+
+/// Runs hyper's HTTP/2 streams on this worker.
+#[derive(Clone, Debug)]
+struct LocalExecutor {
+    local: Rc<Local>,
+    conn: Rc<ClientConn>,
+}
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
+    /// Called right after the service, once for each request.
+    fn execute(&self, future: F) {
+        let vigil = self.local.vigils().newest(&self.conn);
+        tokio::task::spawn_local(async move {
+            let mut stream = pin!(future);
+            poll_fn(|cx| match (stream.as_mut().poll(cx), vigil.as_ref().and_then(Weak::upgrade)) {
+                (Poll::Ready(()), _) => Poll::Ready(()),
+                // Waiting for room, hyper polls no body: dropped, the stream is reset.
+                (Poll::Pending, Some(vigil)) => vigil.poll_deaf(cx),
+                (Poll::Pending, None) => Poll::Pending,
+            })
+            .await;
+        });
+    }
+}
+
+/// What hyper has answered to a head that it could not parse: bare, but counted and logged. A preface of HTTP/2 gets
+/// no answer.
+fn bare_answer(error: &hyper::Error) -> Option<Failure> {
+    match () {
+        () if error.is_parse_version_h2() => None,
+        () if error.is_parse_too_large() => Some(Failure::HeadersTooLarge),
+        () if error.is_parse() => Some(Failure::BadRequest),
+        () => None,
+    }
+}
+
+/// Opens and closes the account of a request whose head never became a request.
+fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, id: HeaderValue, bytes_out: u64) {
+    let mut ledger = Ledger::new(local, conn, local.now(), http::Version::HTTP_11);
+    ledger.request_id = id;
+    ledger.method = http::Method::from_bytes(b"-").unwrap_or_default();
+    (ledger.status, ledger.refusal) = (failure.status(), Some(failure.as_str()));
+    ledger.bytes_out = bytes_out;
+    ledger.finish(ledger.now());
+}
+
+/// Answers for hyper, which has no request to answer to, and closes.
+async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, failure: Failure) {
+    let id = local.fresh_id();
+    let (answer, body_bytes) = answer::raw(failure, &id);
+    account(local, conn, failure, id, body_bytes);
+    let _ = io.write_all(&answer).await;
+    close(conn, io, true).await;
+}
+
+/// Closes our side, then waits briefly for the client's if it may still be sending.
+async fn close(conn: &ClientConn, mut io: ClientIo, linger: bool) {
+    conn.closes();
+    // Of an answer that was cut, TLS may hold bytes that its client never takes.
+    if !matches!(timeout(LINGER, io.shutdown()).await, Ok(Ok(()))) || !linger {
+        return;
+    }
+    let mut rest = io.take(LINGER_BYTES);
+    let drain = async {
+        let mut bin = [0; 4096];
+        while matches!(rest.read(&mut bin).await, Ok(n) if n > 0) {}
+    };
+    let _ = timeout(LINGER, drain).await;
+}

@@ -1,0 +1,202 @@
+//! What one worker's requests did at one endpoint, as counts that only grow: written there, read by the keeper.
+//! Made on the first request, so that endpoints without traffic cost nothing.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicU32, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+    time::Duration,
+};
+
+use thalweg_core::{EndpointId, SPANS, Tick, bucket_of};
+
+use crate::{control::teller::Told, shared::meters::Cell};
+
+/// Times, counted per bucket of [`bucket_of`].
+#[derive(Debug)]
+pub struct Times([AtomicU32; SPANS]);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self([const { AtomicU32::new(0) }; SPANS])
+    }
+}
+
+impl Times {
+    fn add(&self, bucket: usize, count: u32) {
+        if let Some(cell) = self.0.get(bucket) {
+            cell.store(cell.load(Relaxed).wrapping_add(count), Relaxed);
+        }
+    }
+
+    /// All counts at this moment.
+    #[must_use]
+    pub fn read(&self) -> [u32; SPANS] {
+        std::array::from_fn(|nth| self.0.get(nth).map_or(0, |cell| cell.load(Relaxed)))
+    }
+}
+
+/// What lost races cost, kept until it is known whose fault they were: counts per bucket of [`bucket_of`], so that many
+/// take no more room than a few.
+#[derive(Debug, Default)]
+pub struct Costs(BTreeMap<usize, u32>);
+
+impl Costs {
+    /// One more.
+    pub fn keep(&mut self, cost: Duration) {
+        let count = self.0.entry(bucket_of(cost)).or_default();
+        *count = count.saturating_add(1);
+    }
+}
+
+/// One endpoint's account in one worker. What the keeper looks at each time lies in one line of the cache.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub struct Account {
+    /// Answers below 500, in time, to their end.
+    pub good: Cell,
+    /// Connect errors, resets, timeouts, 5xx.
+    pub failed: Cell,
+    /// Late first bytes.
+    pub late: Cell,
+    /// Requests that failed for the client because of it.
+    pub given_up: Cell,
+    /// Requests that were tried elsewhere because of it.
+    pub retried: Cell,
+    /// Requests that were raced elsewhere because of it.
+    pub hedged: Cell,
+    /// Of the good ones, those to requests of the probation in which the endpoint was.
+    pub proof: Cell,
+    /// How often times were added. Moves after they did, so that who has seen it move sees what moved it.
+    timed: AtomicU64,
+    /// When the last good answer ended, microseconds + 1; 0 = never.
+    last_good: Cell,
+    /// When this worker last sent a request of the trickle there, likewise.
+    trickled: Cell,
+    /// Requests under way.
+    pub in_flight: Cell,
+    /// Times to the first byte.
+    pub spans: Times,
+    /// Time that attempts there cost the requests that were tried or raced elsewhere.
+    pub cost: Times,
+}
+
+impl Account {
+    /// A good answer ended.
+    pub fn good(&self, now: Tick) {
+        self.last_good.set(now.0.saturating_add(1));
+        self.good.bump();
+    }
+
+    /// A first byte took so long.
+    pub fn took(&self, span: Duration) {
+        self.time(&self.spans, bucket_of(span), 1);
+    }
+
+    /// A request was tried elsewhere after so long.
+    pub fn retried(&self, cost: Duration) {
+        self.retried.bump();
+        self.time(&self.cost, bucket_of(cost), 1);
+    }
+
+    /// A request of the trickle goes there.
+    pub fn trickle(&self, now: Tick) {
+        self.trickled.set(now.0.saturating_add(1));
+    }
+
+    /// When the last one did.
+    #[must_use]
+    pub fn trickled(&self) -> Option<Tick> {
+        self.trickled.get().checked_sub(1).map(Tick)
+    }
+
+    /// A request was raced elsewhere after so long.
+    pub fn raced(&self, cost: Duration) {
+        self.hedged.bump();
+        self.time(&self.cost, bucket_of(cost), 1);
+    }
+
+    /// So many were, at these costs.
+    pub fn raced_before(&self, costs: &Costs) {
+        for (bucket, count) in &costs.0 {
+            self.hedged.add(u64::from(*count));
+            self.time(&self.cost, *bucket, *count);
+        }
+    }
+
+    fn time(&self, times: &Times, bucket: usize, count: u32) {
+        times.add(bucket, count);
+        self.timed.store(self.timed.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    /// How often times were added. Those that are read after this are at least as new: what has come meanwhile moves it
+    /// again, and is told the next time at the latest.
+    #[must_use]
+    pub fn timed(&self) -> u64 {
+        self.timed.load(Acquire)
+    }
+
+    /// When the last good answer ended.
+    #[must_use]
+    pub fn last_good(&self) -> Option<Tick> {
+        self.last_good.get().checked_sub(1).map(Tick)
+    }
+}
+
+/// All accounts of one worker, each with what the keeper has been told of it. Locked when one is opened or closed, and
+/// when the keeper reads; never per request.
+#[derive(Debug, Default)]
+pub struct Accounts(Mutex<BTreeMap<EndpointId, (Arc<Account>, Told)>>);
+
+impl Accounts {
+    /// Opens one.
+    pub fn open(&self, id: EndpointId) -> Arc<Account> {
+        Arc::clone(&self.lock().entry(id).or_default().0)
+    }
+
+    /// Closes one: its endpoint has left the layout.
+    pub fn close(&self, id: EndpointId) {
+        self.lock().remove(&id);
+    }
+
+    /// Reads the account of one endpoint.
+    pub fn one(&self, id: EndpointId, read: impl FnOnce(&Account, &mut Told)) {
+        if let Some((account, told)) = self.lock().get_mut(&id) {
+            read(account, told);
+        }
+    }
+
+    /// Reads all of them, in the order of their endpoints.
+    pub fn each(&self, mut read: impl FnMut(EndpointId, &Account, &mut Told)) {
+        for (id, (account, told)) in self.lock().iter_mut() {
+            read(*id, account, told);
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, (Arc<Account>, Told)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn costs_that_were_kept_count_as_if_each_had_been_told_and_take_no_more_room() {
+        let (at_once, later, mut kept) = (Account::default(), Account::default(), Costs::default());
+        for nth in 0..10_000_u64 {
+            let cost = Duration::from_micros(50_000 + nth * 40);
+            at_once.raced(cost);
+            kept.keep(cost);
+        }
+        assert!(kept.0.len() <= SPANS, "{}", kept.0.len());
+        later.raced_before(&kept);
+        assert_eq!((later.hedged.get(), later.cost.read()), (at_once.hedged.get(), at_once.cost.read()));
+    }
+}

@@ -1,0 +1,167 @@
+//! What the control thread and the workers share: one pointer to read, and a few channels that never block a request.
+//! Nothing here is written on the request path.
+
+pub mod access_log;
+pub mod account;
+pub mod budget;
+pub mod kernel;
+pub mod meters;
+pub mod path;
+pub mod telemetry;
+
+use std::{
+    net::TcpListener,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use thalweg_config::{AccessLog, Config, Keepalive};
+use thalweg_core::{EndpointId, Fault, PoolSlot, Snapshot, Tick};
+use tokio::sync::{mpsc, watch};
+
+use crate::shared::{
+    access_log::LogSink,
+    account::Accounts,
+    budget::Treasury,
+    meters::{Cell, Meters},
+};
+
+/// The picture and what belongs to it, published as one pointer: the two can never disagree.
+#[derive(Debug)]
+pub struct Live {
+    /// What steering reads.
+    pub snapshot: Snapshot,
+    /// What the shell reads; made for the generation of the snapshot.
+    pub wiring: Arc<Wiring>,
+}
+
+/// A config made ready for use: files read, keys loaded.
+#[derive(Debug)]
+pub struct Wiring {
+    /// The config in force.
+    pub config: Arc<Config>,
+    /// TLS towards endpoints: by pool slot, then by the position in the pool's `endpoints`.
+    pub upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
+    /// TLS towards clients, parallel to `config.listeners`.
+    pub listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    /// `[limits] max_connections` with 0 replaced by its meaning.
+    pub max_connections: usize,
+}
+
+/// How to speak TLS to one endpoint.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// ALPN "http/1.1"; session resumption on.
+    pub config: Arc<rustls::ClientConfig>,
+    /// Sent and verified.
+    pub name: rustls_pki_types::ServerName<'static>,
+}
+
+impl Wiring {
+    /// TLS towards an endpoint.
+    #[must_use]
+    pub fn tls_of(&self, pool: PoolSlot, spec: u32) -> Option<&UpstreamTls> {
+        self.upstream_tls.get(pool.0 as usize)?.get(spec as usize)?.as_ref()
+    }
+
+    /// Idle connections towards a pool.
+    #[must_use]
+    pub fn keepalive_of(&self, pool: PoolSlot) -> Keepalive {
+        let default = Keepalive { idle: Duration::from_secs(4), max_idle: 64, age: Duration::from_secs(600) };
+        self.config.pools.get(pool.0 as usize).map_or(default, |pool| pool.keepalive)
+    }
+
+    /// Format of the access log.
+    #[must_use]
+    pub fn access_log(&self) -> AccessLog {
+        self.config.log.access
+    }
+}
+
+/// One per process.
+#[derive(Debug)]
+pub struct Shared {
+    /// The one pointer. Load once per attempt, drop the guard before any await.
+    pub live: ArcSwap<Live>,
+    /// Revision of `live`; workers wait on it to refresh their views.
+    pub published: watch::Sender<u64>,
+    /// Hints from requests that failed: bounded, sent with `try_send`, dropped when full.
+    pub suspects: mpsc::Sender<Suspicion>,
+    /// By worker.
+    pub meters: Vec<Meters>,
+    /// What requests did at each endpoint, by worker.
+    pub accounts: Vec<Accounts>,
+    /// The budgets of the routes.
+    pub treasury: Treasury,
+    /// Client connections, by worker: each worker sets its own.
+    pub connections: Vec<Cell>,
+    /// Where access log lines go.
+    pub log: LogSink,
+    /// Tick 0.
+    pub origin: Instant,
+}
+
+/// Hints from failed requests that may wait.
+const SUSPECTS: usize = 1024;
+
+impl Shared {
+    /// Shared by `workers` workers, which write their access log lines to `log`; with the hints' other end.
+    #[must_use]
+    pub fn new(live: Live, workers: usize, log: LogSink) -> (Arc<Self>, mpsc::Receiver<Suspicion>) {
+        let (suspects, hints) = mpsc::channel(SUSPECTS);
+        let shared = Self {
+            live: ArcSwap::from_pointee(live),
+            published: watch::Sender::new(0),
+            suspects,
+            meters: std::iter::repeat_with(Default::default).take(workers).collect(),
+            accounts: std::iter::repeat_with(Default::default).take(workers).collect(),
+            treasury: Default::default(),
+            connections: std::iter::repeat_with(Default::default).take(workers).collect(),
+            log,
+            origin: Instant::now(),
+        };
+        (Arc::new(shared), hints)
+    }
+
+    /// Now, on the one clock.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        Tick(thalweg_core::micros(self.origin.elapsed()))
+    }
+}
+
+/// A request failed at an endpoint: the keeper should judge, and its probe look, at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Suspicion {
+    /// Where.
+    pub id: EndpointId,
+    /// How.
+    pub fault: Fault,
+    /// When the attempt began.
+    pub started: Tick,
+    /// When it failed.
+    pub at: Tick,
+}
+
+/// What the control thread tells a worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Accept clients on this socket (non-blocking, listening). Same name again: a second socket of it.
+    Listen {
+        /// The listener's configured name: settings are looked up in the live wiring at each accept.
+        name: Arc<str>,
+        /// This worker's own `SO_REUSEPORT` socket.
+        socket: TcpListener,
+    },
+    /// Accept what already waits in this listener's queue, close its socket, and let its connections finish their
+    /// requests (`Connection: close`, GOAWAY).
+    Unlisten {
+        /// Which.
+        name: Arc<str>,
+    },
+    /// As `Unlisten` for all listeners; idle connections close at once; the worker thread ends when none is left.
+    Drain,
+    /// End now.
+    Abort,
+}
