@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, StatusCode, header};
 
-use crate::data::intake;
+use crate::shared::host;
 
 /// Why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Door<'_> {
         if authority.is_empty() {
             return Named::Address;
         }
-        let Some(host) = intake::steering_host(authority) else { return Named::Foreign };
+        let Some(host) = host::steering_host(authority) else { return Named::Foreign };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
         match bare.parse::<IpAddr>().map(|address| address.to_canonical()) {
             Ok(address) => {

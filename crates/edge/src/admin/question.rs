@@ -15,7 +15,7 @@ use thalweg_core::{
     explain,
 };
 
-use crate::{data::intake, shared::path};
+use crate::shared::{host, path};
 
 /// A request as far as steering knows it.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Question {
 /// The answer by a picture. `health` says what is believed about endpoints.
 #[must_use]
 pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
-    let Some(host) = intake::steering_host(&asked.host) else {
+    let Some(host) = host::steering_host(&asked.host) else {
         return refused_at_the_door(snapshot, asked, health, "bad_request");
     };
     let path = asked.path.split(['?', '#']).next().unwrap_or_default();

@@ -18,7 +18,7 @@ use super::{
     door::{self, Door},
     exposition, json_reply, question, refuse, reply, status,
 };
-use crate::control::{reload::Answer, state::Control};
+use crate::control::state::{Control, ReloadAnswer};
 
 /// Longest body of an order.
 const MAX_BODY: usize = 64 << 10;
@@ -130,17 +130,17 @@ async fn obey(control: &Control, path: &str, order: &Bytes) -> Response<Body> {
         );
     }
     match control.reload("api").await {
-        Answer::Applied(generation) => {
+        ReloadAnswer::Applied(generation) => {
             json_reply(StatusCode::OK, &json!({ "generation": generation, "result": "applied" }))
         }
-        Answer::Unchanged(generation) => {
+        ReloadAnswer::Unchanged(generation) => {
             json_reply(StatusCode::OK, &json!({ "generation": generation, "result": "unchanged" }))
         }
-        Answer::Rejected(errors) => {
+        ReloadAnswer::Rejected(errors) => {
             let errors = errors.to_json();
             json_reply(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "errors": errors }))
         }
-        Answer::Busy => refuse(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the edge is ending"),
+        ReloadAnswer::Busy => refuse(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the edge is ending"),
     }
 }
 

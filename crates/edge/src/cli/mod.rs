@@ -11,7 +11,7 @@ use std::{io::Write, net::IpAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    admin::Question,
+    admin::{self, Question},
     control::lifecycle::{self, Failure},
 };
 
@@ -242,7 +242,7 @@ pub fn main() -> ExitCode {
 }
 
 fn run(file: &FileArgs) -> u8 {
-    match lifecycle::run(&file.config) {
+    match lifecycle::run(&file.config, |control, socket| Box::pin(admin::run(control, socket))) {
         Ok(()) => exit::FINE,
         Err(Failure::Config(errors)) => {
             for error in &errors.0 {

@@ -5,6 +5,7 @@ use std::{
     cell::{Cell, RefCell},
     net::TcpListener,
     path::{Path, PathBuf},
+    pin::Pin,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
@@ -19,16 +20,15 @@ use tokio::{
 };
 
 use crate::{
-    admin,
     control::{
         events::Events,
         keeper::{Bells, Keeper},
         listen::{self, BindError},
         logging::LogLevel,
         probe,
-        reload::{Rejection, Reloader, Request},
+        reload::{Rejection, Reloader},
         resolve,
-        state::{self, Control, Phase},
+        state::{self, Control, Phase, ReloadRequest},
         supervise::{Task, supervise},
         systemd, watch as file_watch,
         wiring::{self, Prepared},
@@ -67,11 +67,15 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-/// Serves until told to stop.
+/// The admin server as a task: it gets the control state and its listening socket, and runs until it is dropped.
+/// Handed in, so that the control side does not import the server that imports it.
+pub type AdminServer = fn(Rc<Control>, Rc<tokio::net::TcpListener>) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// Serves until told to stop; `admin` answers operators.
 ///
 /// # Errors
 /// Why it could not.
-pub fn run(path: &Path) -> Result<(), Failure> {
+pub fn run(path: &Path, admin: AdminServer) -> Result<(), Failure> {
     let level = LogLevel::start();
     wiring::raise_file_limit();
     // What a pipe said can be served by; that a reload finds no file there is told when one is asked for.
@@ -83,7 +87,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     let local = LocalSet::new();
-    let start = Start { path: path.to_owned(), level, prepared, door };
+    let start = Start { path: path.to_owned(), level, prepared, door, admin };
     let outcome = local.block_on(&runtime, serve(start));
     // A file that is being read somewhere slow must not hold the exit up.
     runtime.shutdown_background();
@@ -95,6 +99,7 @@ struct Start {
     level: LogLevel,
     prepared: Prepared,
     door: TcpListener,
+    admin: AdminServer,
 }
 
 async fn serve(start: Start) -> Result<(), Failure> {
@@ -117,7 +122,7 @@ async fn serve(start: Start) -> Result<(), Failure> {
         }
     }
     let probes = start_probes(&control, bells);
-    tasks.extend(start_tasks(&control, &reloader, start.door)?);
+    tasks.extend(start_tasks(&control, &reloader, (start.door, start.admin))?);
     systemd::notify("READY=1");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = workers.len(), "edge started");
     let outcome = signals.until_told_to_stop(&control, &workers).await;
@@ -144,7 +149,7 @@ fn start_workers(shared: &Arc<Shared>) -> std::io::Result<Vec<Worker>> {
 fn assemble(
     shared: &Arc<Shared>,
     suspects: mpsc::Receiver<Suspicion>,
-) -> (Rc<Control>, Rc<Keeper>, Bells, mpsc::Receiver<Request>) {
+) -> (Rc<Control>, Rc<Keeper>, Bells, mpsc::Receiver<ReloadRequest>) {
     let (events, meters, bells) = (Events::default(), Arc::<Meters>::default(), Bells::default());
     let (keeper, link) =
         Keeper::new(Arc::clone(shared), suspects, events.clone(), Arc::clone(&meters), bells.clone());
@@ -175,12 +180,12 @@ fn start_probes(control: &Rc<Control>, bells: Bells) -> Task {
 fn start_tasks(
     control: &Rc<Control>,
     reloader: &Rc<Reloader>,
-    door: TcpListener,
+    (door, serve_admin): (TcpListener, AdminServer),
 ) -> std::io::Result<Vec<Task>> {
     let door = Rc::new(tokio::net::TcpListener::from_std(door)?);
     let meters = &control.meters;
     let one = Rc::clone(control);
-    let admin = supervise("admin", meters, move || admin::run(Rc::clone(&one), Rc::clone(&door)));
+    let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&door)));
     let one = Rc::clone(control);
     let answers = resolve::Answers::default();
     let resolver = supervise("resolver", meters, move || {
@@ -219,7 +224,7 @@ impl Signals {
                 _ = self.interrupt.recv() => return Ok(()),
                 _ = self.hangup.recv() => {
                     // As many as may wait are waiting: the last of them will read what this one means.
-                    let _ = control.reloads.try_send(Request { cause: "signal", reply: None });
+                    let _ = control.reloads.try_send(ReloadRequest { cause: "signal", reply: None });
                 }
                 () = sleep(Duration::from_secs(1)) => {}
             }

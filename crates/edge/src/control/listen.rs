@@ -10,8 +10,7 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use thalweg_config::{ConfigError, Listener, Span};
 
-/// Length of the accept queue that is asked for; the kernel caps it at `net.core.somaxconn`.
-pub const BACKLOG: i32 = 4096;
+use crate::shared::BACKLOG;
 
 /// What a bound listener is: another value needs other sockets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,13 +5,13 @@ use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
 
 use serde_json::json;
 use thalweg_config::{Config, ConfigErrors};
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc};
 
 use crate::{
     control::{
         listen::{self, BindError, Stand},
         logging::LogLevel,
-        state::{Control, LastReload, Phase},
+        state::{Control, LastReload, Phase, ReloadAnswer, ReloadRequest},
         systemd,
         wiring::{self, Prepared},
     },
@@ -23,28 +23,6 @@ pub const RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
 
 /// The cause of a reload whose reading was rejected for an address, which may be free by now.
 pub const RETRY: &str = "retry";
-
-/// A wish for a reload.
-#[derive(Debug)]
-pub struct Request {
-    /// Who wished: `signal`, `api`, `file`, [`RETRY`].
-    pub cause: &'static str,
-    /// Who waits for the end.
-    pub reply: Option<oneshot::Sender<Answer>>,
-}
-
-/// How a reload ended.
-#[derive(Clone, Debug)]
-pub enum Answer {
-    /// This generation is in force.
-    Applied(u64),
-    /// The same one still is.
-    Unchanged(u64),
-    /// Nothing has changed.
-    Rejected(ConfigErrors),
-    /// The edge is ending.
-    Busy,
-}
 
 /// Why a config did not come into force.
 #[derive(Debug)]
@@ -65,7 +43,7 @@ pub struct Reloader {
     level: LogLevel,
     /// By worker.
     workers: Vec<mpsc::Sender<Command>>,
-    requests: Mutex<mpsc::Receiver<Request>>,
+    requests: Mutex<mpsc::Receiver<ReloadRequest>>,
     in_force: RefCell<Option<Prepared>>,
     held: RefCell<Vec<Stand>>,
     /// As the process started: what a restart would change.
@@ -100,7 +78,7 @@ impl Reloader {
         path: PathBuf,
         level: LogLevel,
         workers: Vec<mpsc::Sender<Command>>,
-        requests: mpsc::Receiver<Request>,
+        requests: mpsc::Receiver<ReloadRequest>,
     ) -> Rc<Self> {
         for result in RESULTS {
             control.meters.cell(Series::new(&RELOADS, &[&Arc::from(result)]));
@@ -180,9 +158,9 @@ impl Reloader {
         self.control.phase.get() == Phase::Draining
     }
 
-    async fn reload(&self, cause: &'static str) -> Answer {
+    async fn reload(&self, cause: &'static str) -> ReloadAnswer {
         if self.is_ending() {
-            return Answer::Busy;
+            return ReloadAnswer::Busy;
         }
         let prepared = match self.read().await {
             Ok(prepared) => prepared,
@@ -190,7 +168,7 @@ impl Reloader {
         };
         match self.apply(prepared.clone()).await {
             Ok(answer) => {
-                let result = if matches!(answer, Answer::Applied(_)) { "applied" } else { "unchanged" };
+                let result = if matches!(answer, ReloadAnswer::Applied(_)) { "applied" } else { "unchanged" };
                 tracing::info!(cause, result, "reload");
                 answer
             }
@@ -199,11 +177,11 @@ impl Reloader {
                 let errors = ConfigErrors(vec![error.as_config_error()]);
                 let told = self.refused.borrow().as_ref().is_some_and(|refused| refused.errors == errors);
                 if cause == RETRY && told {
-                    return Answer::Rejected(errors);
+                    return ReloadAnswer::Rejected(errors);
                 }
                 self.reject(cause, Refused { errors, reading: Some(prepared) })
             }
-            Err(Rejection::Ending) => Answer::Busy,
+            Err(Rejection::Ending) => ReloadAnswer::Busy,
         }
     }
 
@@ -211,7 +189,7 @@ impl Reloader {
     ///
     /// # Errors
     /// Why it cannot be.
-    pub async fn apply(&self, prepared: Prepared) -> Result<Answer, Rejection> {
+    pub async fn apply(&self, prepared: Prepared) -> Result<ReloadAnswer, Rejection> {
         // Once more: reading takes its time.
         if self.is_ending() {
             return Err(Rejection::Ending);
@@ -222,7 +200,7 @@ impl Reloader {
         if let Some(before) = before.as_ref().filter(|before| before.same_as(&prepared)) {
             let generation = self.control.shared.live.load().snapshot.generation;
             self.succeed("unchanged", before.clone());
-            return Ok(Answer::Unchanged(generation));
+            return Ok(ReloadAnswer::Unchanged(generation));
         }
         let stands = listen::stands(&config.listeners);
         let held = self.held.borrow().clone();
@@ -252,7 +230,7 @@ impl Reloader {
         }
         self.held.replace(stands);
         self.succeed("applied", prepared);
-        Ok(Answer::Applied(generation))
+        Ok(ReloadAnswer::Applied(generation))
     }
 
     async fn command(&self, make: impl Fn() -> Command) {
@@ -282,7 +260,7 @@ impl Reloader {
         self.finish(result, Vec::new());
     }
 
-    fn reject(&self, cause: &'static str, refused: Refused) -> Answer {
+    fn reject(&self, cause: &'static str, refused: Refused) -> ReloadAnswer {
         let errors = refused.errors.clone();
         for error in &errors.0 {
             tracing::error!("{error}");
@@ -292,7 +270,7 @@ impl Reloader {
         self.control.events.add("config_rejected", json!({ "cause": cause, "errors": lines }));
         self.refused.replace(Some(refused));
         self.finish("rejected", errors.0.clone());
-        Answer::Rejected(errors)
+        ReloadAnswer::Rejected(errors)
     }
 
     fn finish(&self, result: &'static str, errors: Vec<thalweg_config::ConfigError>) {

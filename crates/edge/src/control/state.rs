@@ -7,17 +7,12 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use thalweg_config::ConfigError;
+use thalweg_config::{ConfigError, ConfigErrors};
 use thalweg_core::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    control::{
-        events::Events,
-        keeper::KeeperLink,
-        reload::{Answer, Request},
-        tls::InUse,
-    },
+    control::{events::Events, keeper::KeeperLink, tls::InUse},
     shared::{Shared, meters::Meters},
 };
 
@@ -55,7 +50,7 @@ pub struct Control {
     /// The control thread's own counters.
     pub meters: Arc<Meters>,
     /// To the reloader.
-    pub reloads: mpsc::Sender<Request>,
+    pub reloads: mpsc::Sender<ReloadRequest>,
     /// How far the edge is.
     pub phase: Cell<Phase>,
     /// The last reload.
@@ -68,6 +63,28 @@ pub struct Control {
     pub certificates: RefCell<Vec<InUse>>,
     /// When this process began to serve.
     pub began: (Instant, SystemTime),
+}
+
+/// A wish for a reload.
+#[derive(Debug)]
+pub struct ReloadRequest {
+    /// Who wished: `signal`, `api`, `file`, or `retry`.
+    pub cause: &'static str,
+    /// Who waits for the end.
+    pub reply: Option<oneshot::Sender<ReloadAnswer>>,
+}
+
+/// How a reload ended.
+#[derive(Clone, Debug)]
+pub enum ReloadAnswer {
+    /// This generation is in force.
+    Applied(u64),
+    /// The same one still is.
+    Unchanged(u64),
+    /// Nothing has changed.
+    Rejected(ConfigErrors),
+    /// The edge is ending.
+    Busy,
 }
 
 /// Why this edge should get no traffic.
@@ -122,12 +139,12 @@ impl Control {
     }
 
     /// Asks for a reload and waits for its end.
-    pub async fn reload(&self, cause: &'static str) -> Answer {
+    pub async fn reload(&self, cause: &'static str) -> ReloadAnswer {
         let (reply, answer) = oneshot::channel();
-        if self.reloads.send(Request { cause, reply: Some(reply) }).await.is_err() {
-            return Answer::Busy;
+        if self.reloads.send(ReloadRequest { cause, reply: Some(reply) }).await.is_err() {
+            return ReloadAnswer::Busy;
         }
-        answer.await.unwrap_or(Answer::Busy)
+        answer.await.unwrap_or(ReloadAnswer::Busy)
     }
 }
 

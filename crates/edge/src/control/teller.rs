@@ -6,28 +6,7 @@ use std::collections::BTreeMap;
 
 use thalweg_core::{Counts, EndpointId, Fallout, SPANS, Tally};
 
-use crate::shared::account::{Account, Accounts, Times};
-
-/// What has been told of one account. Kept beside it, so that it goes when that is closed.
-#[derive(Debug, Default)]
-pub struct Told {
-    counts: [u64; 7],
-    timed: u64,
-    /// Apart, so that what is compared each time lies close together.
-    times: Box<ToldTimes>,
-}
-
-#[derive(Debug)]
-struct ToldTimes {
-    spans: [u32; SPANS],
-    cost: [u32; SPANS],
-}
-
-impl Default for ToldTimes {
-    fn default() -> Self {
-        Self { spans: [0; SPANS], cost: [0; SPANS] }
-    }
-}
+use crate::shared::account::{Account, Accounts, Times, Told};
 
 /// What one endpoint's requests did since the last time; `None` if nothing. Times are left for [`all`].
 pub fn one(workers: &[Accounts], id: EndpointId) -> Option<Tally> {

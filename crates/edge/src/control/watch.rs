@@ -16,7 +16,8 @@ use thalweg_config::ConfigErrors;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::control::{
-    reload::{News, RETRY, Reloader, Request},
+    reload::{News, RETRY, Reloader},
+    state::ReloadRequest,
     wiring::Prepared,
 };
 
@@ -28,7 +29,7 @@ const BUNCH: Duration = Duration::from_millis(20);
 const POLL: Duration = Duration::from_secs(2);
 
 /// Asks for a reload whenever the files have come to say something new.
-pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<Request>) {
+pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
     // One notice may wait: it says "look", not what to look at.
     let (sender, mut notices) = mpsc::channel(1);
     let mut folders = Folders::new(sender);
@@ -51,7 +52,7 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<Request>) {
         };
         // The reloader reads once more: what it applies is never older than what was seen here.
         let (reply, done) = tokio::sync::oneshot::channel();
-        if reloads.send(Request { cause, reply: Some(reply) }).await.is_err() {
+        if reloads.send(ReloadRequest { cause, reply: Some(reply) }).await.is_err() {
             return;
         }
         // Until it ends, what is "known" is not settled.

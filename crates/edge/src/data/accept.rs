@@ -10,12 +10,12 @@ use tokio::{
 };
 
 use crate::{
-    control::listen::BACKLOG,
     data::{
         conn::{ClientConn, ClientIo},
+        local::Local,
         session,
-        worker::Local,
     },
+    shared::BACKLOG,
     shared::{
         Wiring,
         meters::{Cell as Count, Series},

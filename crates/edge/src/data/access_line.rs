@@ -10,83 +10,112 @@ use http::Version;
 use thalweg_config::AccessLog;
 use thalweg_core::micros;
 
-use crate::data::settle::Ledger;
+/// What a line says about one request. Absent values are `None`; host and path are as steering saw them.
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "each field is the key of the same name in CONTRACT section 6")]
+pub struct AccessRecord<'a> {
+    pub request_id: &'a str,
+    pub client: &'a [u8],
+    pub method: &'a str,
+    pub host: &'a str,
+    pub path: &'a str,
+    /// 0: the client left before an answer.
+    pub status: u16,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub duration: Duration,
+    pub first_byte: Option<Duration>,
+    pub route: &'a str,
+    pub pool: Option<&'a str>,
+    pub endpoint: Option<&'a str>,
+    pub attempts: u32,
+    pub reason: Option<&'static str>,
+    pub generation: u64,
+    pub revision: u64,
+    pub roll: u64,
+    pub version: Version,
+    pub tls: Option<&'static str>,
+    pub refusal: Option<&'static str>,
+    pub error: Option<&'static str>,
+}
 
-/// Appends the line of `ledger` in `format`; `status` 0 = the client went away before an answer.
-pub fn write(out: &mut Vec<u8>, format: AccessLog, ledger: &Ledger, status: u16, duration: Duration) {
+/// Appends the line of `record` in `format`.
+pub fn write(out: &mut Vec<u8>, format: AccessLog, record: &AccessRecord<'_>) {
     match format {
         AccessLog::Off => {}
-        AccessLog::Json => json(out, ledger, status, duration),
-        AccessLog::Common => common(out, ledger, status),
+        AccessLog::Json => json(out, record),
+        AccessLog::Common => common(out, record),
     }
 }
 
-fn json(out: &mut Vec<u8>, ledger: &Ledger, status: u16, duration: Duration) {
+fn json(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
     out.extend_from_slice(b"{\"ts\":\"");
     timestamp(out, now());
     out.extend_from_slice(b"\",\"request_id\":");
-    string(out, ledger.request_id.to_str().unwrap_or("-"));
+    string(out, record.request_id);
     out.extend_from_slice(b",\"client\":\"");
-    out.extend_from_slice(ledger.conn.client.as_bytes());
+    out.extend_from_slice(record.client);
     out.extend_from_slice(b"\",\"method\":");
-    string(out, ledger.method.as_str());
+    string(out, record.method);
     out.extend_from_slice(b",\"host\":");
-    string(out, &ledger.host);
+    string(out, record.host);
     out.extend_from_slice(b",\"path\":");
-    string(out, &ledger.path);
+    string(out, record.path);
     // Writing to a Vec cannot fail.
-    let bytes_in = ledger.bytes_up + ledger.upload.as_ref().map_or(0, |upload| upload.received.get());
     let _ = write!(
         out,
-        ",\"status\":{status},\"bytes_in\":{bytes_in},\"bytes_out\":{},\"duration_us\":{}",
-        ledger.bytes_out,
-        micros(duration)
+        ",\"status\":{},\"bytes_in\":{},\"bytes_out\":{},\"duration_us\":{}",
+        record.status,
+        record.bytes_in,
+        record.bytes_out,
+        micros(record.duration)
     );
-    match ledger.first_byte {
+    match record.first_byte {
         Some(span) => {
             let _ = write!(out, ",\"first_byte_us\":{}", micros(span));
         }
         None => out.extend_from_slice(b",\"first_byte_us\":null"),
     }
     out.extend_from_slice(b",\"route\":");
-    string(out, &ledger.desk().name);
-    let steered = ledger.steered.as_ref();
+    string(out, record.route);
     for (name, value) in [
-        (&b",\"pool\":"[..], steered.map(|steered| &*steered.peer.pool)),
-        (b",\"endpoint\":", steered.map(|steered| &*steered.peer.label)),
-        (b",\"reason\":", steered.map(|steered| steered.reason.as_str())),
+        (&b",\"pool\":"[..], record.pool),
+        (b",\"endpoint\":", record.endpoint),
+        (b",\"reason\":", record.reason),
     ] {
         out.extend_from_slice(name);
         optional(out, value);
     }
-    let (attempts, generation, revision) = (ledger.attempts, ledger.generation, ledger.revision);
     let _ = write!(
         out,
-        ",\"attempts\":{attempts},\"generation\":{generation},\"revision\":{revision},\"roll\":{},\"protocol\":\"{}\",\"tls\":",
-        ledger.roll,
-        protocol(ledger.version)
+        ",\"attempts\":{},\"generation\":{},\"revision\":{},\"roll\":{},\"protocol\":\"{}\",\"tls\":",
+        record.attempts,
+        record.generation,
+        record.revision,
+        record.roll,
+        protocol(record.version)
     );
-    optional(out, ledger.conn.tls.get());
-    for (name, value) in [(&b",\"refusal\":"[..], ledger.refusal), (b",\"error\":", ledger.error)] {
+    optional(out, record.tls);
+    for (name, value) in [(&b",\"refusal\":"[..], record.refusal), (b",\"error\":", record.error)] {
         if value.is_some() {
             out.extend_from_slice(name);
             optional(out, value);
         }
     }
-    if status == 0 {
+    if record.status == 0 {
         out.extend_from_slice(b",\"client_gone\":true");
     }
     out.extend_from_slice(b"}\n");
 }
 
 /// NCSA common log: host ident user [time] "request" status bytes.
-fn common(out: &mut Vec<u8>, ledger: &Ledger, status: u16) {
-    out.extend_from_slice(ledger.conn.client.as_bytes());
+fn common(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
+    out.extend_from_slice(record.client);
     out.extend_from_slice(b" - - [");
     common_time(out, now());
-    let _ = write!(out, "] \"{} ", ledger.method);
-    escaped(out, &ledger.path);
-    let _ = writeln!(out, " {}\" {status} {}", protocol(ledger.version), ledger.bytes_out);
+    let _ = write!(out, "] \"{} ", record.method);
+    escaped(out, record.path);
+    let _ = writeln!(out, " {}\" {} {}", protocol(record.version), record.status, record.bytes_out);
 }
 
 fn protocol(version: Version) -> &'static str {

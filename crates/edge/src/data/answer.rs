@@ -1,125 +1,14 @@
-//! Answers made here: the one table from refusal or failure to status, `Proxy-Status` (RFC 9209) and body.
-//! Nothing else in the edge chooses a status.
+//! Answers made here: a [`Failure`] as an HTTP response with `Proxy-Status` (RFC 9209) and a JSON body.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use thalweg_core::{Fault, Refusal};
 
-use crate::data::{conn::Order, relay::AnswerBody, settle::Ledger};
-
-/// Why this edge answers itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// No route for this host and path.
-    NoRoute,
-    /// Nobody may serve it.
-    NoEndpoint,
-    /// Every candidate, or this edge, is at its limit.
-    Overloaded,
-    /// This edge is draining.
-    ShuttingDown,
-    /// No endpoint could be connected to; how the last one failed.
-    ConnectFailed(Fault),
-    /// The endpoint's connection ended before its answer.
-    Reset,
-    /// No first byte in time.
-    FirstByteTimeout,
-    /// `timeouts.total` ran out.
-    TotalTimeout,
-    /// The upload stood still for `timeouts.idle`.
-    UploadTimeout,
-    /// The request cannot be understood in exactly one way.
-    BadRequest,
-    /// CONNECT, TRACE.
-    MethodNotAllowed,
-    /// The head took too long.
-    HeaderTimeout,
-    /// More than `body_bytes`.
-    BodyTooLarge,
-    /// The target is too long.
-    UriTooLong,
-    /// Too many header fields.
-    HeadersTooLarge,
-    /// Our own name is in `Via` too often.
-    Loop,
-}
-
-/// One row of the table.
-struct Row {
-    status: StatusCode,
-    /// RFC 9209 §2.3 registered token.
-    token: &'static str,
-    /// Our spelling: log, metric and `details`.
-    ours: &'static str,
-    /// An endpoint is to blame, not the request and not this edge.
-    upstream: bool,
-}
-
-impl Failure {
-    fn row(self) -> Row {
-        use StatusCode as S;
-        let (status, token, ours, upstream) = match self {
-            Self::NoRoute => (S::NOT_FOUND, "destination_not_found", "no_route", false),
-            Self::NoEndpoint => (S::SERVICE_UNAVAILABLE, "destination_unavailable", "no_endpoint", false),
-            Self::Overloaded => (S::SERVICE_UNAVAILABLE, "connection_limit_reached", "overloaded", false),
-            Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "proxy_internal_response", "shutting_down", false),
-            Self::ConnectFailed(fault) => (S::BAD_GATEWAY, connect_token(fault), "connect_failed", true),
-            Self::Reset => (S::BAD_GATEWAY, "connection_terminated", "reset", true),
-            Self::FirstByteTimeout => (S::GATEWAY_TIMEOUT, "http_response_timeout", "timeout", true),
-            Self::TotalTimeout => (S::GATEWAY_TIMEOUT, "http_response_timeout", "timeout", true),
-            Self::UploadTimeout => (S::GATEWAY_TIMEOUT, "connection_write_timeout", "timeout", true),
-            Self::BadRequest => (S::BAD_REQUEST, "http_request_error", "bad_request", false),
-            Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "http_request_denied", "method_not_allowed", false)
-            }
-            Self::HeaderTimeout => (S::REQUEST_TIMEOUT, "http_request_error", "header_timeout", false),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "http_request_error", "body_too_large", false),
-            Self::UriTooLong => (S::URI_TOO_LONG, "http_request_error", "uri_too_long", false),
-            Self::HeadersTooLarge => {
-                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "http_request_error", "headers_too_large", false)
-            }
-            Self::Loop => (S::LOOP_DETECTED, "proxy_loop_detected", "loop", false),
-        };
-        Row { status, token, ours, upstream }
-    }
-
-    /// Our spelling, the same in log, metric and header.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        self.row().ours
-    }
-
-    /// What the client is told.
-    #[must_use]
-    pub fn status(self) -> u16 {
-        self.row().status.as_u16()
-    }
-
-    /// Whether the rest of the upload can be expected to be still on its way: then the connection cannot be kept.
-    fn closes(self) -> bool {
-        matches!(self, Self::BadRequest | Self::BodyTooLarge | Self::Loop)
-    }
-}
-
-impl From<Refusal> for Failure {
-    fn from(refusal: Refusal) -> Self {
-        match refusal {
-            Refusal::NoRoute => Self::NoRoute,
-            Refusal::NoEndpoint => Self::NoEndpoint,
-            Refusal::Overloaded => Self::Overloaded,
-        }
-    }
-}
-
-fn connect_token(fault: Fault) -> &'static str {
-    match fault {
-        Fault::Refused => "connection_refused",
-        Fault::Timeout => "connection_timeout",
-        Fault::Unreachable => "destination_ip_unroutable",
-        Fault::Tls => "tls_protocol_error",
-        _ => "connection_terminated",
-    }
-}
+use crate::data::{
+    conn::Order,
+    failure::{Failure, Row},
+    relay::AnswerBody,
+    settle::Ledger,
+};
 
 /// The answer for `failure`; settles the request.
 #[must_use]

@@ -13,8 +13,6 @@ use std::{
 use http::HeaderValue;
 use thalweg_core::Tick;
 
-use crate::data::tunnel::UpstreamEnd;
-
 mod io;
 
 pub use io::ClientIo;
@@ -95,8 +93,6 @@ pub struct ClientConn {
     pub first_line_limit: Cell<usize>,
     /// Bytes from and to the client since HTTP ended.
     pub tunnelled: Cell<(u64, u64)>,
-    /// The other end of an upgraded stream, left here by the request that upgraded.
-    pub upgrade: RefCell<Option<UpstreamEnd>>,
     serving: Cell<u32>,
     /// How many requests have begun.
     begun: Cell<u32>,
@@ -147,7 +143,6 @@ impl ClientConn {
             first_line: Cell::new(Some(0)),
             first_line_limit: Cell::new(usize::MAX),
             tunnelled: Cell::new((0, 0)),
-            upgrade: RefCell::new(None),
             serving: Cell::new(0),
             begun: Cell::new(0),
             late: Cell::new(false),

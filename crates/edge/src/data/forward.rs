@@ -9,65 +9,38 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Response, StatusCode, header, request::Parts};
-use hyper::body::{Body as _, Incoming};
-use thalweg_core::{
-    Decision, Facts, Reason, Refusal, Route, Tick, Tried, mix,
-    retry::{self, Situation, Verdict},
-    roll, steer_on,
-};
+use http::{Request, Response, StatusCode, header, request::Parts};
+use hyper::body::Incoming;
+use thalweg_core::{Route, Tick, retry, roll};
 
 use crate::data::{
-    answer::{Failure, answer, to_nobody},
+    answer::{answer, to_nobody},
     conn::ClientConn,
-    intake::{self, X_FORWARDED_HOST, X_REQUEST_ID, intake},
+    failure::Failure,
+    headers::{self, X_REQUEST_ID},
+    intake::{self, intake},
     link::Link,
+    local::Local,
+    outcome::Outcome,
     peer::Peer,
     relay::{AnswerBody, Relaying},
-    settle::{Attempt, Ledger, Outcome, Steered},
-    tunnel::{Seat, UpstreamEnd},
-    upload::{Bounds, Upload, UploadBody},
+    settle::{Attempt, Ledger},
+    tunnel::{Handover, Seat, UpstreamEnd},
+    upload::{Bounds, Upload},
     vigil::Vigil,
-    worker::Local,
 };
 
 mod ended;
 mod hedge;
 mod loser;
 mod race;
+mod request;
 
 use ended::{Answer, Ended, Failed};
+use request::{Journey, Rules};
 
 /// First of the waits before a retry in the same pool; doubles, and is a random part of that.
 const BACKOFF: Duration = Duration::from_millis(5);
-
-/// What this request may use, copied out of the snapshot that was current when it came.
-#[derive(Clone, Copy)]
-struct Rules {
-    timeouts: thalweg_core::Timeouts,
-    retry: thalweg_core::RetryRules,
-    body_limit: Option<u64>,
-}
-
-/// One request on its way through the rooms.
-struct Journey {
-    local: Rc<Local>,
-    ledger: Box<Ledger>,
-    /// The client asks to leave HTTP after a 101.
-    upgrade: bool,
-    /// As it goes to the endpoint; gone once it was sent for good.
-    head: Option<Parts>,
-    upload: Rc<Upload>,
-    vigil: Rc<Vigil>,
-    rules: Rules,
-    tried: Vec<Tried>,
-    /// Of the next attempt; each is derived from the one before.
-    roll: u64,
-    /// Attempts so far, rivals not counted.
-    tries: u32,
-    /// An endpoint was asked a second time because a pooled connection had ended.
-    reconnected: bool,
-}
 
 /// A request being served: refused, or on its way.
 pub enum Serving {
@@ -93,7 +66,12 @@ impl Future for Serving {
 
 /// Serves one request; always answers. What needs no waiting happens here, outside of any future: the fewer bytes a
 /// future holds, the fewer are moved when it starts.
-pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: Request<Incoming>) -> Serving {
+pub fn serve(
+    local: &Rc<Local>,
+    conn: &Rc<ClientConn>,
+    handover: &Rc<Handover>,
+    request: Request<Incoming>,
+) -> Serving {
     let now = local.now();
     let (mut head, body) = request.into_parts();
     let mut ledger = Box::new(Ledger::new(local, conn, now, head.version));
@@ -106,7 +84,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: Request<Incoming
             let journey = Journey {
                 local,
                 ledger,
-                upgrade,
+                upgrade: upgrade.then(|| Rc::clone(handover)),
                 head: Some(head),
                 upload,
                 vigil,
@@ -232,90 +210,6 @@ impl Journey {
         }
     }
 
-    /// Room 3. The snapshot's guard is dropped before anything is awaited.
-    fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
-        let replayable = is_idempotent(&self.ledger.method) && self.upload.replayable();
-        let (local, ledger, tried) = (&self.local, &mut self.ledger, &mut self.tried);
-        let roll = self.roll;
-        local.with_live(|live, view| {
-            let snapshot = &live.snapshot;
-            let slot = snapshot.layout.matcher.find(&ledger.host, &ledger.path).ok_or(Refusal::NoRoute)?;
-            let client = ledger.conn.peer.ip();
-            let facts = Facts { host: &ledger.host, path: &ledger.path, client, tried, replayable };
-            (ledger.generation, ledger.revision) = (snapshot.generation, snapshot.revision);
-            let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
-            let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
-            let desk = Rc::clone(view.desk(slot));
-            desk.count_decision((pool, &peer.pool), reason, local.meters());
-            ledger.steered = Some(Steered { desk, pool, reason, peer: Rc::clone(peer) });
-            ledger.attempts += 1;
-            if reason == Reason::Probation {
-                peer.trickle();
-            }
-            tried.push(Tried { endpoint: peer.id, pool, leave: false });
-            Ok(Rc::clone(peer))
-        })
-    }
-
-    fn may_retry(&mut self, failure: retry::Failure) -> bool {
-        let now = self.local.now();
-        let situation = Situation {
-            failure,
-            attempts: self.tries,
-            idempotent: is_idempotent(&self.ledger.method),
-            replayable: self.upload.replayable(),
-            answered: false,
-            remaining: self.remaining(now),
-        };
-        let verdict = self
-            .ledger
-            .desk()
-            .purse()
-            .retries(now, |budget| retry::verdict(&self.rules.retry, &situation, budget, now));
-        if verdict == Verdict::OverBudget {
-            self.ledger.desk().count_over_budget(self.local.meters());
-        }
-        self.roll = mix(self.roll) & ((1 << 53) - 1);
-        verdict == Verdict::Retry
-    }
-
-    /// What is left of `total`, which starts when the request has ended.
-    fn remaining(&self, now: Tick) -> Duration {
-        let from = self.upload.ended.get().unwrap_or(now);
-        self.rules.timeouts.total.saturating_sub(now.since(from))
-    }
-
-    /// The head for one attempt; cloned only if another attempt may need it after bytes were sent. `None` if it was
-    /// sent for good.
-    fn request(&mut self, peer: &Peer) -> Option<Request<UploadBody>> {
-        let rules = &self.rules.retry;
-        let again = (rules.attempts > 0 || rules.hedge)
-            && is_idempotent(&self.ledger.method)
-            && self.upload.replayable();
-        let mut head = match &mut self.head {
-            Some(head) if again => head.clone(),
-            head => head.take()?,
-        };
-        if let Some(host) = &peer.settings.borrow().host {
-            head.headers.insert(header::HOST, host.clone());
-        }
-        let body = self.upload.attempt();
-        // Unasked, hyper takes a GET or HEAD whose body does not say how long it is for one without a body.
-        if body.size_hint().exact().is_none() {
-            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        Some(Request::from_parts(head, body))
-    }
-
-    /// The request was not sent: it is ours again, under its client's Host. The next pool may have none of its own.
-    fn take_back(&mut self, unsent: Request<UploadBody>) {
-        let mut head = unsent.into_parts().0;
-        if let Some(host) = head.headers.get(X_FORWARDED_HOST).cloned() {
-            head.headers.insert(header::HOST, host);
-        }
-        self.head = Some(head);
-    }
-
     fn pass_on(mut self, Answer { attempt, link, response }: Answer) -> Response<AnswerBody> {
         let (mut head, body) = response.into_parts();
         self.upload.answered.set(true);
@@ -323,7 +217,7 @@ impl Journey {
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return self.tunnel(attempt, link, head);
         }
-        intake::clean_answer(&mut head.headers);
+        headers::clean_answer(&mut head.headers);
         let mut id = self.ledger.request_id.clone();
         // In HTTP/2, keeps a value that never comes again out of the compression table.
         id.set_sensitive(true);
@@ -342,18 +236,17 @@ impl Journey {
         mut link: Link,
         mut head: http::response::Parts,
     ) -> Response<AnswerBody> {
-        if !self.upgrade {
+        let Some(handover) = self.upgrade else {
             attempt.end(Outcome::Reset, self.local.now());
             return answer(self.ledger, Failure::Reset);
-        }
+        };
         attempt.end(Outcome::Ok, self.local.now());
         let upgrade = head.headers.remove(header::UPGRADE);
-        intake::strip_hop_by_hop(&mut head.headers, true);
+        headers::strip_hop_by_hop(&mut head.headers, true);
         if let Some(protocol) = upgrade {
             head.headers.insert(header::UPGRADE, protocol);
         }
         head.headers.insert(X_REQUEST_ID, self.ledger.request_id.clone());
-        let conn = Rc::clone(&self.ledger.conn);
         let end = UpstreamEnd {
             exit: Rc::clone(&link.exit),
             idle: self.rules.timeouts.idle,
@@ -362,13 +255,7 @@ impl Journey {
             in_use: link.in_use.take(),
             seat: Seat::new(&attempt.peer),
         };
-        *conn.upgrade.borrow_mut() = Some(end);
+        handover.put(end);
         Response::from_parts(head, AnswerBody::own(bytes::Bytes::new()))
     }
-}
-
-/// Methods that may be sent twice (RFC 9110 §9.2.2; TRACE never comes this far).
-fn is_idempotent(method: &http::Method) -> bool {
-    use http::Method;
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }

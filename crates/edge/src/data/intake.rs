@@ -3,13 +3,19 @@
 
 use std::rc::Rc;
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header, request::Parts, uri::PathAndQuery,
-};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, request::Parts, uri::PathAndQuery};
 
 use crate::{
-    data::{answer::Failure, conn::ClientConn, worker::Local},
-    shared::path,
+    data::{
+        conn::ClientConn,
+        failure::Failure,
+        headers::{
+            Present, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
+            length_once, members, strip_hop_by_hop,
+        },
+        local::Local,
+    },
+    shared::{host, path},
 };
 
 /// A request that may be steered.
@@ -24,17 +30,6 @@ pub struct Intake {
     /// What it declared its upload to be.
     pub declared_length: Option<u64>,
 }
-
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// The client's Host, whatever a pool makes of it.
-pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// Kept if sane, else made; sent both ways.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Our pseudonym in `Via` and `Proxy-Status`.
 const NAME: &str = "thalweg";
@@ -73,8 +68,8 @@ pub fn intake(
         return Err(Failure::MethodNotAllowed);
     }
     let authority = authority(head)?;
-    let host =
-        steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?).ok_or(Failure::BadRequest)?;
+    let host = host::steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?)
+        .ok_or(Failure::BadRequest)?;
     let present = Present::of(&head.headers);
     if present.transfer_coding && !is_only_chunked(&head.headers) {
         return Err(Failure::BadRequest);
@@ -130,7 +125,7 @@ pub fn refused(head: &Parts) -> (Box<str>, Box<str>) {
         .map_or_else(Default::default, |host| String::from_utf8_lossy(host.as_bytes()));
     let authority = head.uri.authority().map_or(&*field, |authority| authority.as_str());
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    (steering_host(host).unwrap_or_else(|| brief(host)), brief(head.uri.path()))
+    (host::steering_host(host).unwrap_or_else(|| brief(host)), brief(head.uri.path()))
 }
 
 /// Most that is told of a refused head's host, and of its path.
@@ -138,47 +133,6 @@ const TOLD: usize = 1024;
 
 fn brief(text: &str) -> Box<str> {
     text.get(..text.floor_char_boundary(TOLD)).unwrap_or_default().into()
-}
-
-/// Which fields that need care are there: one look over the names instead of a search for each.
-#[derive(Clone, Copy, Debug, Default)]
-struct Present {
-    /// Some field that concerns only this hop.
-    hop: bool,
-    /// Some claim about who is asking that is not ours.
-    claims: bool,
-    host: bool,
-    via: bool,
-    length: bool,
-    transfer_coding: bool,
-    /// Some name has more than one value.
-    repeated: bool,
-}
-
-impl Present {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut present = Self { repeated: headers.len() != headers.keys_len(), ..Self::default() };
-        for name in headers.keys() {
-            match *name {
-                header::HOST => present.host = true,
-                header::VIA => present.via = true,
-                header::CONTENT_LENGTH => present.length = true,
-                header::FORWARDED => present.claims = true,
-                header::TRANSFER_ENCODING => (present.hop, present.transfer_coding) = (true, true),
-                header::CONNECTION
-                | header::UPGRADE
-                | header::TE
-                | header::EXPECT
-                | header::PROXY_AUTHORIZATION => present.hop = true,
-                ref other => match other.as_str() {
-                    "keep-alive" | "proxy-connection" | "http2-settings" => present.hop = true,
-                    "x-real-ip" => present.claims = true,
-                    _ => {}
-                },
-            }
-        }
-        present
-    }
 }
 
 /// The one host this request is for (RFC 9112 §3.2): the target's authority if it has one, else the Host field.
@@ -202,28 +156,6 @@ fn authority(head: &Parts) -> Result<HeaderValue, Failure> {
         return Err(Failure::BadRequest);
     }
     Ok(value)
-}
-
-/// Lower case, without port and final dot; an IPv6 address in the one form that the config has, too. `None` if it is no
-/// host. The empty host of HTTP/1.0 passes.
-#[must_use]
-pub fn steering_host(authority: &str) -> Option<Box<str>> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (address, after) = rest.split_once(']')?;
-        let address: std::net::Ipv6Addr = address.parse().ok()?;
-        let is_end = after.is_empty() || after.strip_prefix(':').is_some_and(is_port);
-        return is_end.then(|| format!("[{address}]").into());
-    }
-    let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-    let has_host = !host.is_empty() || authority.is_empty();
-    (host.bytes().all(good) && is_port(port) && has_host)
-        .then(|| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into())
-}
-
-/// A port, or the empty one that stands for the scheme's (RFC 3986 section 3.2.3).
-fn is_port(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
 /// Brings the target into origin-form with a normalised path; returns the path.
@@ -271,12 +203,6 @@ fn via_count(headers: &HeaderMap, edge_name: &str) -> usize {
     received_by.filter(|name| name.eq_ignore_ascii_case(NAME) || name.eq_ignore_ascii_case(edge_name)).count()
 }
 
-/// The members of a field that is a list.
-fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
 /// To HTTP/2 is no upgrade of ours: requests of its stream would pass this room unseen. It may be ignored, and the
 /// request is served as it is (RFC 9110 section 7.8).
 fn asks_upgrade(headers: &HeaderMap) -> bool {
@@ -289,85 +215,6 @@ fn asks_upgrade(headers: &HeaderMap) -> bool {
 fn may_be_http2(protocols: &HeaderValue) -> bool {
     let is_http2 = |word: &str| ["h2c", "h2"].iter().any(|name| word.eq_ignore_ascii_case(name));
     protocols.to_str().map_or(true, |protocols| protocols.split([',', '/', ' ', '\t']).any(is_http2))
-}
-
-/// Cleans an endpoint's answer: what concerns only its hop goes, and its length is said once or not at all
-/// (RFC 9112 §6.3: with a transfer coding, a length means nothing).
-pub fn clean_answer(headers: &mut HeaderMap) {
-    let present = Present::of(headers);
-    if present.length && present.transfer_coding {
-        headers.remove(header::CONTENT_LENGTH);
-    } else if present.length
-        && let Some(once) = length_once(headers)
-    {
-        headers.insert(header::CONTENT_LENGTH, once);
-    }
-    if present.hop {
-        strip_hop_by_hop(headers, false);
-    }
-}
-
-/// The length as one number, if it was said several times (hyper has checked that they agree).
-fn length_once(headers: &HeaderMap) -> Option<HeaderValue> {
-    let first = headers.get(header::CONTENT_LENGTH)?;
-    let number = first.to_str().ok()?.split(',').next()?.trim();
-    let repeated = headers.len() != headers.keys_len();
-    (repeated || number.len() < first.len()).then(|| HeaderValue::from_str(number).ok())?
-}
-
-/// Removes what concerns only this hop (RFC 9110 §7.6.1), both ways. A `Connection` field cannot talk away the
-/// fields that give the message its meaning.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> =
-            members(headers, header::CONNECTION).filter_map(|option| option.parse().ok()).collect();
-        for name in named {
-            let essential = matches!(
-                name,
-                header::HOST
-                    | header::CONTENT_LENGTH
-                    | header::CONTENT_TYPE
-                    | header::AUTHORIZATION
-                    | header::COOKIE
-            );
-            if !essential && name != header::UPGRADE {
-                headers.remove(name);
-            }
-        }
-        headers.remove(header::CONNECTION);
-    }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        HTTP2_SETTINGS,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::PROXY_AUTHORIZATION,
-    ] {
-        headers.remove(name);
-    }
-    headers.remove(header::EXPECT);
-    if keep_upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
-        headers.remove(header::UPGRADE);
-    }
-}
-
-/// Cleans the fields behind a body, either way: no more may be said there than in front of it.
-pub fn clean_trailers(fields: &mut HeaderMap) {
-    strip_hop_by_hop(fields, false);
-    for name in [
-        X_FORWARDED_FOR,
-        X_FORWARDED_PROTO,
-        X_FORWARDED_HOST,
-        X_REAL_IP,
-        X_REQUEST_ID,
-        header::FORWARDED,
-        header::VIA,
-    ] {
-        fields.remove(name);
-    }
 }
 
 /// HTTP/2 may split cookies; HTTP/1.1 has one field (RFC 9113 §8.2.3).
@@ -384,52 +231,6 @@ fn join_cookies(headers: &mut HeaderMap) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_host_is_compared_without_case_port_and_final_dot() {
-        for (authority, expected) in [
-            ("Example.COM", Some("example.com")),
-            ("example.com.:8080", Some("example.com")),
-            ("[::1]:80", Some("[::1]")),
-            ("[::1]", Some("[::1]")),
-            ("[2001:DB8:0::1]:443", Some("[2001:db8::1]")),
-            ("[::ffff:7f00:1]:", Some("[::ffff:127.0.0.1]")),
-            ("[::1]:99999", None),
-            ("10.0.0.1:1", Some("10.0.0.1")),
-            ("", Some("")),
-            (":80", None),
-            ("a b", None),
-            ("a:b", None),
-            ("a:99999", None),
-            ("user@host", None),
-            ("a/b", None),
-            ("[::1", None),
-            ("[zz]", None),
-            ("[::1]x", None),
-        ] {
-            assert_eq!(steering_host(authority).as_deref(), expected, "{authority}");
-        }
-    }
-
-    #[test]
-    fn fields_named_by_connection_go_no_further_but_the_essential_ones_stay() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, X-Secret, Host"),
-            ("x-secret", "1"),
-            ("host", "a"),
-            ("keep-alive", "timeout=5"),
-            ("te", "trailers"),
-            ("upgrade", "websocket"),
-            ("accept", "*/*"),
-        ] {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        strip_hop_by_hop(&mut headers, false);
-        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept", "host"]);
-    }
 
     #[test]
     fn a_loop_is_told_by_our_name_in_via() {

@@ -1,5 +1,5 @@
 //! One open connection to an endpoint: what sends on it, and how long the kernel bears with it.
-//! Belongs to one worker; kept by its [`crate::data::peer::Peer`] between requests.
+//! Belongs to one worker; kept by its `Peer` between requests.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -7,7 +7,7 @@ use hyper::client::conn::http1::SendRequest;
 use thalweg_core::Tick;
 
 use crate::{
-    data::{tunnel::Exit, upload::UploadBody},
+    data::{upload::UploadBody, upstream_io::Exit},
     shared::{kernel, meters::Cell as Count},
 };
 

@@ -17,7 +17,7 @@ use crate::{
     data::{
         home::Home,
         link::{InUse, Link},
-        settle::Outcome,
+        outcome::Outcome,
     },
     shared::{
         Suspicion, UpstreamTls,
@@ -368,7 +368,7 @@ impl Peer {
     }
 }
 
-/// Equal files make the same object again (see [`crate::control::tls::Forge`]), so this compares what they hold and not where they
+/// Equal files make the same object again (the `Forge` of the control side), so this compares what they hold and not where they
 /// or the settings stand.
 fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
     match (one, other) {

@@ -14,9 +14,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, client::conn::TrySendError};
 
 use crate::data::{
-    intake::clean_trailers,
+    headers::clean_trailers,
     link::Link,
-    settle::{Attempt, Ledger, Outcome},
+    outcome::Outcome,
+    settle::{Attempt, Ledger},
     upload::{Upload, UploadBody},
     vigil::Vigil,
 };

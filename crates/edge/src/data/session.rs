@@ -24,13 +24,14 @@ use tokio::{
 };
 
 use crate::data::{
-    answer::{self, Failure},
+    answer,
     conn::{ClientConn, ClientIo, Order, Phase},
+    failure::Failure,
     forward,
+    local::Local,
     settle::Ledger,
-    tunnel,
+    tunnel::{self, Handover},
     upload::nothing_follows,
-    worker::Local,
 };
 
 /// Hyper's own floor under its buffers.
@@ -58,7 +59,7 @@ enum End {
 /// Serves HTTP/1.1 until the connection closes.
 pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
     conn.first_line_limit.set(limits.header_bytes.min(HYPERS_TARGET));
-    let _settles = Settles(Rc::clone(&conn));
+    let handover = Rc::<Handover>::default();
     loop {
         // Nothing of hyper exists until the first byte is there: a silent connection costs a socket and a task.
         if first_byte(&conn, &io).await.is_none() {
@@ -66,9 +67,9 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
             return;
         }
         // Boxed, so that a silent connection's task does not hold room for it.
-        let (ended, parts_io, rest) = Box::pin(talk(&local, &conn, io, limits)).await;
+        let (ended, parts_io, rest) = Box::pin(talk((&local, &conn, &handover), io, limits)).await;
         io = parts_io;
-        let upgrade = conn.upgrade.borrow_mut().take();
+        let upgrade = handover.take();
         match ended {
             End::Park => {
                 conn.parks();
@@ -87,17 +88,6 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
                 return Box::pin(close(&conn, io, linger)).await;
             }
         }
-    }
-}
-
-/// Ends the account of an upgraded stream that never began. Left where it is, it would hold its connection and its
-/// connection it, also when the worker ends under both.
-struct Settles(Rc<ClientConn>);
-
-impl Drop for Settles {
-    fn drop(&mut self) {
-        let upgrade = self.0.upgrade.borrow_mut().take();
-        drop(upgrade);
     }
 }
 
@@ -123,14 +113,13 @@ pub async fn first_byte(conn: &ClientConn, io: &ClientIo) -> Option<()> {
 
 /// One stretch of hyper on the connection.
 async fn talk(
-    local: &Rc<Local>,
-    conn: &Rc<ClientConn>,
+    (local, conn, handover): (&Rc<Local>, &Rc<ClientConn>, &Rc<Handover>),
     io: ClientIo,
     limits: Limits,
 ) -> (End, ClientIo, Bytes) {
     let service = service_fn(|request: hyper::Request<Incoming>| {
         conn.lingers.set(!nothing_follows(request.body()));
-        forward::serve(local, conn, request)
+        forward::serve(local, conn, handover, request)
     });
     let mut builder = http1::Builder::new();
     builder
@@ -150,7 +139,7 @@ async fn talk(
             Order::Park => {}
             Order::Graceful => {
                 // A request that is already in the socket is still answered.
-                if let Poll::Ready(done) = poll(conn, &mut http, cx) {
+                if let Poll::Ready(done) = poll((conn, handover), &mut http, cx) {
                     return Poll::Ready(End::Done(done));
                 }
                 leaves = true;
@@ -164,7 +153,7 @@ async fn talk(
             leaves = false;
             Pin::new(&mut http).graceful_shutdown();
         }
-        poll(conn, &mut http, cx).map(End::Done)
+        poll((conn, handover), &mut http, cx).map(End::Done)
     })
     .await;
     let parts = http.into_parts();
@@ -174,12 +163,12 @@ async fn talk(
 /// Runs hyper on an HTTP/1.1 connection. Not by `poll_without_shutdown`: that one is done while the last bytes of an
 /// answer still wait in hyper's buffer. So is `poll`, once, where a client has asked for an upgrade, granted or not.
 fn poll(
-    conn: &ClientConn,
+    (conn, handover): (&ClientConn, &Handover),
     http: &mut (impl Future<Output = hyper::Result<()>> + Unpin),
     cx: &mut Context<'_>,
 ) -> Poll<hyper::Result<()>> {
     match conn.polled(|| Pin::new(&mut *http).poll(cx)) {
-        Poll::Ready(Ok(())) if conn.upgrade.borrow().is_none() => Pin::new(http).poll(cx),
+        Poll::Ready(Ok(())) if handover.is_empty() => Pin::new(http).poll(cx),
         polled => polled,
     }
 }
@@ -187,7 +176,10 @@ fn poll(
 /// Serves HTTP/2 until the connection closes.
 pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: Limits) {
     conn.http2.set(true);
-    let service = service_fn(|request: hyper::Request<Incoming>| forward::serve(&local, &conn, request));
+    // HTTP/2 has no upgrades: this one stays empty.
+    let handover = Rc::<Handover>::default();
+    let service =
+        service_fn(|request: hyper::Request<Incoming>| forward::serve(&local, &conn, &handover, request));
     let mut http = pin!(
         http2::Builder::new(LocalExecutor { local: Rc::clone(&local), conn: Rc::clone(&conn) })
             .timer(TokioTimer::new())

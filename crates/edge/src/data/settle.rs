@@ -7,54 +7,14 @@ use http::{HeaderValue, Method, Version};
 use thalweg_core::{Fault, PoolSlot, Reason, Tick};
 
 use crate::data::{
-    access_line, conn::ClientConn, peer::Peer, upload::Upload, view::RouteDesk, worker::Local,
+    access_line::{self, AccessRecord},
+    conn::ClientConn,
+    local::Local,
+    outcome::Outcome,
+    peer::Peer,
+    upload::Upload,
+    view::RouteDesk,
 };
-
-/// How an attempt at an endpoint ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// An answer below 500, to its end.
-    Ok,
-    /// An answer of 500 or above.
-    ServerError,
-    /// No connection.
-    ConnectFailed,
-    /// The connection ended before the answer did.
-    Reset,
-    /// No answer in time, or silence in the middle of one.
-    Timeout,
-    /// The client went away first.
-    ClientGone,
-    /// Another endpoint won the race.
-    Cancelled,
-}
-
-impl Outcome {
-    /// All of them, in order of their discriminants.
-    pub const ALL: [Self; 7] = [
-        Self::Ok,
-        Self::ServerError,
-        Self::ConnectFailed,
-        Self::Reset,
-        Self::Timeout,
-        Self::ClientGone,
-        Self::Cancelled,
-    ];
-
-    /// The spelling in metrics.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::ServerError => "5xx",
-            Self::ConnectFailed => "connect_failed",
-            Self::Reset => "reset",
-            Self::Timeout => "timeout",
-            Self::ClientGone => "client_gone",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
 
 /// One attempt's account with its endpoint. Dropped without a verdict, it was the client who left.
 #[derive(Debug)]
@@ -250,7 +210,7 @@ pub struct Ledger {
     pub request_id: HeaderValue,
     /// The method.
     pub method: Method,
-    /// Lower case, without port; of what intake refused, see [`crate::data::intake::refused`].
+    /// Lower case, without port; of what intake refused, as far as it can be told.
     pub host: Box<str>,
     /// Normalised, without query; likewise.
     pub path: Box<str>,
@@ -352,6 +312,34 @@ impl Ledger {
         self.close(self.status, self.now());
     }
 
+    fn record(&self, status: u16, duration: Duration) -> AccessRecord<'_> {
+        let steered = self.steered.as_ref();
+        AccessRecord {
+            request_id: self.request_id.to_str().unwrap_or("-"),
+            client: self.conn.client.as_bytes(),
+            method: self.method.as_str(),
+            host: &self.host,
+            path: &self.path,
+            status,
+            bytes_in: self.bytes_up + self.upload.as_ref().map_or(0, |upload| upload.received.get()),
+            bytes_out: self.bytes_out,
+            duration,
+            first_byte: self.first_byte,
+            route: &self.desk().name,
+            pool: steered.map(|steered| &*steered.peer.pool),
+            endpoint: steered.map(|steered| &*steered.peer.label),
+            attempts: self.attempts,
+            reason: steered.map(|steered| steered.reason.as_str()),
+            generation: self.generation,
+            revision: self.revision,
+            roll: self.roll,
+            version: self.version,
+            tls: self.conn.tls.get(),
+            refusal: self.refusal,
+            error: self.error,
+        }
+    }
+
     fn close(&mut self, status: u16, now: Tick) {
         if !std::mem::take(&mut self.open) {
             return;
@@ -366,7 +354,7 @@ impl Ledger {
             desk.count_refusal(refusal, meters);
         }
         desk.duration.record(duration);
-        self.local.log(|out, format| access_line::write(out, format, self, status, duration));
+        self.local.log(|out, format| access_line::write(out, format, &self.record(status, duration)));
         self.conn.end();
     }
 }

@@ -1,138 +1,41 @@
 //! Upgraded streams (WebSocket and whatever else follows a 101): bytes both ways until either side ends or both are
 //! silent for too long. Begins only after the endpoint's 101, never on the request (CVE-2026-2833).
 
-use std::{
-    cell::{Cell, RefCell},
-    io,
-    os::fd::{AsRawFd, RawFd},
-    pin::Pin,
-    rc::Rc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, task::Poll, time::Duration};
 
 use bytes::{Buf, Bytes};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
-};
-use tokio_rustls::client::TlsStream;
+use tokio::io::AsyncWriteExt;
 
 use crate::data::{
-    coalesce::as_one,
     conn::{ClientConn, ClientIo, Order},
     link::InUse,
     peer::Peer,
     settle::Ledger,
+    upstream_io::Exit,
     vigil::Vigil,
 };
 
-/// The bytes underneath HTTP towards an endpoint.
-#[derive(Debug)]
-pub enum UpstreamIo {
-    /// Plaintext.
-    Plain(TcpStream),
-    /// TLS.
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl UpstreamIo {
-    /// The socket underneath.
-    #[must_use]
-    pub fn socket(&self) -> RawFd {
-        match self {
-            Self::Plain(stream) => stream.as_raw_fd(),
-            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
-        }
-    }
-}
-
-impl AsyncRead for UpstreamIo {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for UpstreamIo {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut scratch = [0; 2048];
-        if let Some(bytes) = as_one(slices, &mut scratch) {
-            return self.poll_write(cx, bytes);
-        }
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
-/// What an upstream connection's driver leaves behind when it ends, for a request that asked for an upgrade.
+/// Where a request that upgraded leaves the endpoint's end for its session. One per client connection, owned by the
+/// session: whatever still lies here is settled when the session ends.
 #[derive(Debug, Default)]
-pub struct Exit {
-    /// Somebody will want the socket back.
-    pub wanted: Cell<bool>,
-    /// The socket, while the driver holds it.
-    pub socket: Cell<Option<RawFd>>,
-    left: RefCell<Option<Option<(UpstreamIo, Bytes)>>>,
-    waker: RefCell<Option<Waker>>,
-}
+pub struct Handover(RefCell<Option<UpstreamEnd>>);
 
-impl Exit {
-    /// The driver ended; `parts` if cleanly.
-    pub fn leave(&self, parts: Option<(UpstreamIo, Bytes)>) {
-        self.socket.set(None);
-        if self.wanted.get() {
-            *self.left.borrow_mut() = Some(parts);
-            if let Some(waker) = self.waker.borrow_mut().take() {
-                waker.wake();
-            }
-        }
+impl Handover {
+    /// The request upgraded.
+    pub fn put(&self, end: UpstreamEnd) {
+        *self.0.borrow_mut() = Some(end);
     }
 
-    async fn taken(&self) -> Option<(UpstreamIo, Bytes)> {
-        std::future::poll_fn(|cx| match self.left.borrow_mut().take() {
-            Some(parts) => Poll::Ready(parts),
-            None => {
-                *self.waker.borrow_mut() = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        })
-        .await
+    /// Takes the upgraded stream, if there is one.
+    #[must_use]
+    pub fn take(&self) -> Option<UpstreamEnd> {
+        self.0.borrow_mut().take()
+    }
+
+    /// No request has upgraded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_none()
     }
 }
 

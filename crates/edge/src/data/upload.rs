@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use thalweg_core::Tick;
 
-use crate::data::{intake::clean_trailers, vigil::Vigil};
+use crate::data::{headers::clean_trailers, vigil::Vigil};
 
 /// Most pieces that are kept for a replay: each costs more than its bytes, of which it may have but one.
 const PIECES: usize = 1024;

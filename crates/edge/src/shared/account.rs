@@ -15,7 +15,7 @@ use std::{
 
 use thalweg_core::{EndpointId, SPANS, Tick, bucket_of};
 
-use crate::{control::teller::Told, shared::meters::Cell};
+use crate::shared::meters::Cell;
 
 /// Times, counted per bucket of [`bucket_of`].
 #[derive(Debug)]
@@ -145,6 +145,27 @@ impl Account {
     #[must_use]
     pub fn last_good(&self) -> Option<Tick> {
         self.last_good.get().checked_sub(1).map(Tick)
+    }
+}
+
+/// What has been told of one account. Kept beside it, so that it goes when that is closed.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub(crate) counts: [u64; 7],
+    pub(crate) timed: u64,
+    /// Apart, so that what is compared each time lies close together.
+    pub(crate) times: Box<ToldTimes>,
+}
+
+#[derive(Debug)]
+pub(crate) struct ToldTimes {
+    pub(crate) spans: [u32; SPANS],
+    pub(crate) cost: [u32; SPANS],
+}
+
+impl Default for ToldTimes {
+    fn default() -> Self {
+        Self { spans: [0; SPANS], cost: [0; SPANS] }
     }
 }
 

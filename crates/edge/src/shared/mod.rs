@@ -4,6 +4,8 @@
 pub mod access_log;
 pub mod account;
 pub mod budget;
+pub mod fault;
+pub mod host;
 pub mod kernel;
 pub mod meters;
 pub mod path;
@@ -143,6 +145,9 @@ pub struct Suspicion {
     /// When it failed.
     pub at: Tick,
 }
+
+/// Length of the accept queue that a listener asks for; the kernel caps it at `net.core.somaxconn`.
+pub const BACKLOG: i32 = 4096;
 
 /// What the control thread tells a worker.
 #[derive(Debug)]

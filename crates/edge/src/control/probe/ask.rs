@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use super::expect::{body_fits, evidence, status_fits, wrong_status};
 use crate::{
     control::supervise::Task,
-    data::reach::{fault_of, is_own, is_short},
+    shared::fault::{fault_of, is_own, is_short},
     shared::{Live, UpstreamTls},
 };
 

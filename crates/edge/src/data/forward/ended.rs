@@ -7,14 +7,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick, retry};
 
-use super::Journey;
+use super::request::Journey;
 use crate::data::{
-    answer::Failure,
-    link::Link,
-    peer::Peer,
-    reach::ReachError,
-    relay::RelayError,
-    settle::{Attempt, Outcome},
+    failure::Failure, link::Link, outcome::Outcome, peer::Peer, reach::ReachError, relay::RelayError,
+    settle::Attempt,
 };
 
 /// The head of an endpoint's answer, with what is needed to pass it on.

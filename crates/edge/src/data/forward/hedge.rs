@@ -8,15 +8,16 @@ use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick, Timeouts};
 use tokio::time::timeout;
 
-use super::{Journey, is_idempotent};
+use super::request::{Journey, is_idempotent};
 use crate::{
     data::{
         link::Link,
+        outcome::Outcome,
         reach::{self, ReachError},
         relay::{self, RelayError, Sent},
-        settle::{Attempt, Outcome, Steered},
-        tunnel::Exit,
+        settle::{Attempt, Steered},
         upload::{Upload, UploadBody},
+        upstream_io::Exit,
     },
     shared::kernel,
 };
@@ -197,7 +198,7 @@ impl Journey {
 
     /// Is this a request that may race itself?
     pub(super) fn hedges(&self) -> bool {
-        self.rules.retry.hedge && !self.upgrade && self.may_be_sent_again()
+        self.rules.retry.hedge && self.upgrade.is_none() && self.may_be_sent_again()
     }
 
     fn may_be_sent_again(&self) -> bool {

@@ -10,18 +10,12 @@ use thalweg_core::{Fault, Tick};
 use tokio::time::timeout;
 
 use super::{
-    Journey,
     ended::{Answer, Rest, read_off},
     hedge::LOOK,
+    request::Journey,
 };
 use crate::{
-    data::{
-        link::Link,
-        reach::ReachError,
-        relay::Sent,
-        settle::{Attempt, Outcome},
-        worker::Local,
-    },
+    data::{link::Link, local::Local, outcome::Outcome, reach::ReachError, relay::Sent, settle::Attempt},
     shared::kernel,
 };
 

@@ -10,15 +10,16 @@ use thalweg_core::{Fault, Reason};
 use tokio::time::timeout;
 
 use super::{
-    Journey,
     ended::{Ended, Failed},
     hedge::Heard,
+    request::Journey,
 };
 use crate::data::{
     link::Link,
+    outcome::Outcome,
     reach::{self, ReachError},
     relay::{self, RelayError},
-    settle::{Attempt, Outcome, Steered},
+    settle::{Attempt, Steered},
 };
 
 /// Connects that one worker lets go on at one endpoint after their race is lost: enough to convict or to learn.
@@ -169,8 +170,8 @@ impl Journey {
             return Ended::Failed(self.spent(&attempt));
         };
         loop {
-            link.exit.wanted.set(self.upgrade);
-            let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade));
+            link.exit.wanted.set(self.upgrade.is_some());
+            let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade.is_some()));
             // Apart, if it may go on without its request.
             let (heard, sent) = if self.hedges() {
                 let mut sent = Box::pin(sent);

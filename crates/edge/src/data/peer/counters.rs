@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    data::settle::Outcome,
+    data::outcome::Outcome,
     shared::{
         meters::{Cell as Count, Histogram, Meters, Series},
         telemetry,

@@ -1,0 +1,142 @@
+//! One request on its way through the rooms: what it may use, and the steps that every attempt takes: room 3, the
+//! verdict on a retry, the head for the endpoint.
+
+use std::{rc::Rc, time::Duration};
+
+use http::{HeaderValue, Request, header, request::Parts};
+use hyper::body::Body as _;
+use thalweg_core::{
+    Decision, Facts, Reason, Refusal, Tick, Tried, mix,
+    retry::{self, Situation, Verdict},
+    steer_on,
+};
+
+use crate::data::{
+    headers::X_FORWARDED_HOST,
+    local::Local,
+    peer::Peer,
+    settle::{Ledger, Steered},
+    tunnel::Handover,
+    upload::{Upload, UploadBody},
+    vigil::Vigil,
+};
+
+/// What this request may use, copied out of the snapshot that was current when it came.
+#[derive(Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) timeouts: thalweg_core::Timeouts,
+    pub(super) retry: thalweg_core::RetryRules,
+    pub(super) body_limit: Option<u64>,
+}
+
+/// One request on its way through the rooms.
+pub(super) struct Journey {
+    pub(super) local: Rc<Local>,
+    pub(super) ledger: Box<Ledger>,
+    /// Where to leave the stream after a 101, if the client asks to leave HTTP.
+    pub(super) upgrade: Option<Rc<Handover>>,
+    /// As it goes to the endpoint; gone once it was sent for good.
+    pub(super) head: Option<Parts>,
+    pub(super) upload: Rc<Upload>,
+    pub(super) vigil: Rc<Vigil>,
+    pub(super) rules: Rules,
+    pub(super) tried: Vec<Tried>,
+    /// Of the next attempt; each is derived from the one before.
+    pub(super) roll: u64,
+    /// Attempts so far, rivals not counted.
+    pub(super) tries: u32,
+    /// An endpoint was asked a second time because a pooled connection had ended.
+    pub(super) reconnected: bool,
+}
+
+impl Journey {
+    /// Room 3. The snapshot's guard is dropped before anything is awaited.
+    pub(super) fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
+        let replayable = is_idempotent(&self.ledger.method) && self.upload.replayable();
+        let (local, ledger, tried) = (&self.local, &mut self.ledger, &mut self.tried);
+        let roll = self.roll;
+        local.with_live(|live, view| {
+            let snapshot = &live.snapshot;
+            let slot = snapshot.layout.matcher.find(&ledger.host, &ledger.path).ok_or(Refusal::NoRoute)?;
+            let client = ledger.conn.peer.ip();
+            let facts = Facts { host: &ledger.host, path: &ledger.path, client, tried, replayable };
+            (ledger.generation, ledger.revision) = (snapshot.generation, snapshot.revision);
+            let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
+            let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
+            let desk = Rc::clone(view.desk(slot));
+            desk.count_decision((pool, &peer.pool), reason, local.meters());
+            ledger.steered = Some(Steered { desk, pool, reason, peer: Rc::clone(peer) });
+            ledger.attempts += 1;
+            if reason == Reason::Probation {
+                peer.trickle();
+            }
+            tried.push(Tried { endpoint: peer.id, pool, leave: false });
+            Ok(Rc::clone(peer))
+        })
+    }
+
+    pub(super) fn may_retry(&mut self, failure: retry::Failure) -> bool {
+        let now = self.local.now();
+        let situation = Situation {
+            failure,
+            attempts: self.tries,
+            idempotent: is_idempotent(&self.ledger.method),
+            replayable: self.upload.replayable(),
+            answered: false,
+            remaining: self.remaining(now),
+        };
+        let verdict = self
+            .ledger
+            .desk()
+            .purse()
+            .retries(now, |budget| retry::verdict(&self.rules.retry, &situation, budget, now));
+        if verdict == Verdict::OverBudget {
+            self.ledger.desk().count_over_budget(self.local.meters());
+        }
+        self.roll = mix(self.roll) & ((1 << 53) - 1);
+        verdict == Verdict::Retry
+    }
+
+    /// What is left of `total`, which starts when the request has ended.
+    pub(super) fn remaining(&self, now: Tick) -> Duration {
+        let from = self.upload.ended.get().unwrap_or(now);
+        self.rules.timeouts.total.saturating_sub(now.since(from))
+    }
+
+    /// The head for one attempt; cloned only if another attempt may need it after bytes were sent. `None` if it was
+    /// sent for good.
+    pub(super) fn request(&mut self, peer: &Peer) -> Option<Request<UploadBody>> {
+        let rules = &self.rules.retry;
+        let again = (rules.attempts > 0 || rules.hedge)
+            && is_idempotent(&self.ledger.method)
+            && self.upload.replayable();
+        let mut head = match &mut self.head {
+            Some(head) if again => head.clone(),
+            head => head.take()?,
+        };
+        if let Some(host) = &peer.settings.borrow().host {
+            head.headers.insert(header::HOST, host.clone());
+        }
+        let body = self.upload.attempt();
+        // Unasked, hyper takes a GET or HEAD whose body does not say how long it is for one without a body.
+        if body.size_hint().exact().is_none() {
+            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        Some(Request::from_parts(head, body))
+    }
+
+    /// The request was not sent: it is ours again, under its client's Host. The next pool may have none of its own.
+    pub(super) fn take_back(&mut self, unsent: Request<UploadBody>) {
+        let mut head = unsent.into_parts().0;
+        if let Some(host) = head.headers.get(X_FORWARDED_HOST).cloned() {
+            head.headers.insert(header::HOST, host);
+        }
+        self.head = Some(head);
+    }
+}
+
+/// Methods that may be sent twice (RFC 9110 §9.2.2; TRACE never comes this far).
+pub(super) fn is_idempotent(method: &http::Method) -> bool {
+    use http::Method;
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
+}
