@@ -9,11 +9,11 @@ use thalweg_core::{Availability, PoolSlot, RouteSlot};
 
 use super::process;
 use crate::{
-    control::{state::Control, wall},
+    control::{state::Control, wall_clock},
     shared::{
         Live,
         meters::{self, Series, Total},
-        telemetry::{self, Kind, Metric, SECONDS},
+        telemetry::{self, Metric, MetricKind, SECONDS},
     },
 };
 
@@ -72,7 +72,7 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     let ok = last.as_ref().is_some_and(|last| last.result != "rejected");
     state(&telemetry::LAST_RELOAD_OK, &[], f64::from(u8::from(ok)));
     if let Some(time) = control.last_success.get() {
-        state(&telemetry::LAST_RELOAD_TIME, &[], wall::unix(time).as_secs_f64());
+        state(&telemetry::LAST_RELOAD_TIME, &[], wall_clock::unix(time).as_secs_f64());
     }
     let mut certificates = control.certificates.borrow().clone();
     // Of two with one name, the one that ends first is the one to know about: the last to be set.
@@ -109,9 +109,9 @@ fn write_family<'a>(
         return;
     }
     let kind = match metric.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
     };
     formatting::write_help_line(text, metric.name, None, None, metric.help);
     formatting::write_type_line(text, metric.name, None, None, kind);

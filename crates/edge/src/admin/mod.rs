@@ -1,10 +1,10 @@
-//! The operator's door: HTTP/1.1 on the control thread, behind a stack that sheds what is too much.
+//! The admin server: HTTP/1.1 on the control thread, behind a tower stack that sheds load above its limits.
 //! Never on the request path; slow readers of it harm nobody.
 
-mod door;
+mod auth;
 mod exposition;
 mod process;
-mod question;
+mod explain;
 mod routes;
 mod status;
 
@@ -31,8 +31,8 @@ use tokio::{
 };
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
+pub use explain::{ExplainRequest, answer, offline};
 pub use exposition::render;
-pub use question::{Question, answer, offline};
 
 use crate::control::state::Control;
 
@@ -54,21 +54,21 @@ const GONE: Duration = Duration::from_secs(60);
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Accepts operators until the task is dropped.
-pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
+pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     // Unknown, it is nobody's: no page is our own then.
-    let bind = door.local_addr().map_or(IpAddr::V4(Ipv4Addr::BROADCAST), |local| local.ip());
+    let bind = socket.local_addr().map_or(IpAddr::V4(Ipv4Addr::BROADCAST), |local| local.ip());
     let stack = {
         let control = Rc::clone(&control);
-        let inner = tower::service_fn(move |(peer, request): (SocketAddr, Request<Incoming>)| {
+        let inner = tower::service_fn(move |(client, request): (SocketAddr, Request<Incoming>)| {
             let control = Rc::clone(&control);
-            async move { Ok::<_, Infallible>(routes::answer(&control, bind, peer, request).await) }
+            async move { Ok::<_, Infallible>(routes::answer(&control, bind, client, request).await) }
         });
         ServiceBuilder::new().load_shed().concurrency_limit(AT_ONCE).timeout(ANSWER).service(inner)
     };
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let (stream, peer) = match door.accept().await {
+        let (stream, client) = match socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or the client went away: neither is cured by asking again at once.
@@ -80,7 +80,7 @@ pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
         look_after(&stream);
         let stack = stack.clone();
         let service = service_fn(move |request| {
-            let answered = stack.clone().oneshot((peer, request));
+            let answered = stack.clone().oneshot((client, request));
             async move { Ok::<_, Infallible>(answered.await.unwrap_or_else(|error| shed(&error))) }
         });
         spawn_local(async move {
@@ -88,7 +88,7 @@ pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
             let served = builder.serve_connection(TokioIo::new(stream), service).await;
             if let Err(error) = served {
-                tracing::debug!(%peer, %error, "operator's connection ended");
+                tracing::debug!(%client, %error, "operator's connection ended");
             }
             drop(permit);
         });
@@ -136,9 +136,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_kernel_asks_a_silent_client_whether_it_is_still_there() {
-        let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _client = TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = door.accept().await.unwrap();
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = socket.accept().await.unwrap();
         look_after(&stream);
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());

@@ -4,7 +4,7 @@ use std::{fmt::Write, fs, time::SystemTime};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::control::wall;
+use crate::control::wall_clock;
 
 /// Appends the families that can be read.
 pub(crate) fn write(text: &mut String, began: SystemTime) {
@@ -37,6 +37,6 @@ pub(crate) fn write(text: &mut String, began: SystemTime) {
     one("process_open_fds", "gauge", "Open descriptors.", open, 1.0);
     let most = getrlimit(Resource::Nofile).current;
     one("process_max_fds", "gauge", "Most descriptors that may be open.", most, 1.0);
-    let began = u64::try_from(wall::unix(began).as_millis()).ok();
+    let began = u64::try_from(wall_clock::unix(began).as_millis()).ok();
     one("process_start_time_seconds", "gauge", "Start, Unix time.", began, 0.001);
 }

@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 
 use super::{
     Body,
-    door::{self, Door},
-    exposition, json_reply, question, refuse, reply, status,
+    auth::{self, AuthRules},
+    explain, exposition, json_reply, refuse, reply, status,
 };
 use crate::control::state::{Control, ReloadAnswer};
 
@@ -29,13 +29,13 @@ const FOLLOWERS: usize = 16;
 pub(crate) async fn answer(
     control: &Rc<Control>,
     bind: IpAddr,
-    peer: SocketAddr,
+    client: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let token = control.shared.live.load().wiring.config.admin.token.clone();
-    let door = Door { bind, token: token.as_deref() };
-    if let Err(refused) = door::check_origin(&head.headers, head.method == Method::POST, door) {
+    let rules = AuthRules { bind, token: token.as_deref() };
+    if let Err(refused) = auth::check_origin(&head.headers, head.method == Method::POST, rules) {
         return refuse(refused.status, refused.error, refused.detail);
     }
     let path = head.uri.path();
@@ -52,7 +52,7 @@ pub(crate) async fn answer(
         return response;
     }
     if head.method == Method::POST {
-        if let Err(refused) = door::check_order(&head.headers, peer.ip(), token.as_deref()) {
+        if let Err(refused) = auth::check_order(&head.headers, client.ip(), token.as_deref()) {
             let mut response = refuse(refused.status, refused.error, refused.detail);
             if refused.status == StatusCode::UNAUTHORIZED {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -91,10 +91,10 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
             }
         },
         "/api/v1/status" => json_reply(StatusCode::OK, &status::of(control).await),
-        "/api/v1/explain" => match question::Question::from_query(query) {
+        "/api/v1/explain" => match explain::ExplainRequest::from_query(query) {
             Ok(asked) => {
                 let live = control.shared.live.load();
-                json_reply(StatusCode::OK, &question::answer(&live.snapshot, &asked, "live health"))
+                json_reply(StatusCode::OK, &explain::answer(&live.snapshot, &asked, "live health"))
             }
             Err(problem) => refuse(StatusCode::BAD_REQUEST, "bad_request", &problem),
         },

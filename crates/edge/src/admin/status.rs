@@ -6,11 +6,11 @@ use serde_json::{Value, json};
 use thalweg_config::ConfigError;
 use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
-use super::question::{shares, stage_name};
+use super::explain::{shares, stage_name};
 use crate::{
     control::{
-        state::{Control, Phase},
-        wall,
+        state::{Control, EdgePhase},
+        wall_clock,
     },
     shared::{
         Live,
@@ -21,8 +21,8 @@ use crate::{
 
 /// What the keeper knows of an endpoint beside its picture: smoothed latency, convictions in a row, what a probe last
 /// said.
-type Known = (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>);
-type Seen = BTreeMap<EndpointId, Known>;
+type ProbeSummary = (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>);
+type Seen = BTreeMap<EndpointId, ProbeSummary>;
 
 pub(crate) async fn of(control: &Control) -> Value {
     let live = control.shared.live.load_full();
@@ -44,7 +44,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "uptime_seconds": control.began.0.elapsed().as_secs(),
         "ready": unready.is_none(),
         "unready": unready.map(|why| why.as_str()),
-        "draining": control.phase.get() == Phase::Draining,
+        "draining": control.phase.get() == EdgePhase::Draining,
         "generation": live.snapshot.generation,
         "revision": live.snapshot.revision,
         "config_hash": config.hash,
@@ -61,7 +61,7 @@ pub(crate) async fn of(control: &Control) -> Value {
 fn last_reload(control: &Control) -> Value {
     control.last_reload.borrow().as_ref().map_or(Value::Null, |last| {
         let errors: Vec<Value> = last.errors.iter().map(ConfigError::to_json).collect();
-        json!({ "result": last.result, "time": wall::rfc3339(last.time), "errors": errors })
+        json!({ "result": last.result, "time": wall_clock::rfc3339(last.time), "errors": errors })
     })
 }
 
@@ -150,7 +150,7 @@ impl Endpoints<'_> {
             "pool": pool, "address": address, "host": spec.map(|spec| &*spec.host), "weight": place.weight,
             "availability": view.availability.as_str(), "probe": view.probe.as_str(),
             "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
-            "ejected_until": until.map(wall::rfc3339), "ejection_count": count, "refusing": view.refusing,
+            "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": count, "refusing": view.refusing,
             "latency_us": latency.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
             "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
@@ -158,7 +158,7 @@ impl Endpoints<'_> {
     }
 
     fn last_probe(&self, at: Tick, result: &Result<std::time::Duration, Evidence>) -> Value {
-        let time = SystemTime::now().checked_sub(self.now.since(at)).map(wall::rfc3339);
+        let time = SystemTime::now().checked_sub(self.now.since(at)).map(wall_clock::rfc3339);
         match result {
             Ok(latency) => json!({
                 "result": "ok", "time": time, "latency_us": thalweg_core::micros(*latency), "error": null,

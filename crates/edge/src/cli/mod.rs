@@ -11,8 +11,8 @@ use std::{io::Write, net::IpAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::{
-    admin::{self, Question},
-    control::lifecycle::{self, Failure},
+    admin::{self, ExplainRequest},
+    control::lifecycle::{self, RunError},
 };
 
 /// Exit codes of the contract.
@@ -25,7 +25,7 @@ pub(crate) mod exit {
     /// What the manual says about them.
     pub(crate) const MEANINGS: [(u8, &str); 4] = [
         (FINE, "Fine. A refusal is an answer, too"),
-        (FAILURE, "Failure at run time"),
+        (FAILURE, "RunError at run time"),
         (CONFIG, "Usage, an invalid config, or a file it names that is missing or unreadable"),
         (BIND, "An address cannot be bound: taken, or not permitted"),
     ];
@@ -36,11 +36,11 @@ pub(crate) mod exit {
 #[command(name = "thalweg", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
 struct Line {
     #[command(subcommand)]
-    command: Order,
+    command: Subcommands,
 }
 
 #[derive(Debug, Subcommand)]
-enum Order {
+enum Subcommands {
     /// Serve (SIGHUP = reload, SIGTERM or SIGINT = drain and end)
     Run(FileArgs),
     /// Tell every error and warning of a config; start nothing
@@ -157,7 +157,7 @@ struct ExplainArgs {
     #[arg(long)]
     path: String,
     /// The client's address
-    #[arg(long, value_name = "IP", default_value_t = Question::CLIENT)]
+    #[arg(long, value_name = "IP", default_value_t = ExplainRequest::CLIENT)]
     client: IpAddr,
     /// The request's method
     #[arg(long, default_value = "GET")]
@@ -170,9 +170,9 @@ struct ExplainArgs {
 }
 
 impl ExplainArgs {
-    fn question(&self) -> Question {
+    fn question(&self) -> ExplainRequest {
         let (host, path, method) = (self.host.clone(), self.path.clone(), self.method.clone());
-        Question { host, path, client: self.client, method, roll: self.roll }
+        ExplainRequest { host, path, client: self.client, method, roll: self.roll }
     }
 }
 
@@ -202,40 +202,40 @@ pub fn main() -> ExitCode {
         }
     };
     ExitCode::from(match line.command {
-        Order::Run(file) => run(&file),
-        Order::Check { file, format } => offline::check(&file.config, format.format),
-        Order::Explain(asked) => match &asked.config {
+        Subcommands::Run(file) => run(&file),
+        Subcommands::Check { file, format } => offline::check(&file.config, format.format),
+        Subcommands::Explain(asked) => match &asked.config {
             Some(config) => offline::explain(config, &asked.question(), asked.format.format),
             None => online::explain(&asked.admin, &asked.question(), asked.format.format),
         },
-        Order::Status { admin, format } => online::status(&admin, format.format),
-        Order::Reload { admin, format } => online::reload(&admin, format.format),
-        Order::Failback { route, admin, format: _ } => {
+        Subcommands::Status { admin, format } => online::status(&admin, format.format),
+        Subcommands::Reload { admin, format } => online::reload(&admin, format.format),
+        Subcommands::Failback { route, admin, format: _ } => {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))
         }
-        Order::Drain { whom, time, reason, admin, format: _ } => {
+        Subcommands::Drain { whom, time, reason, admin, format: _ } => {
             let body = serde_json::json!({
                 "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint, "for": time, "reason": reason,
             });
             online::order(&admin, "drain", &body)
         }
-        Order::Undrain { whom, admin, format: _ } => {
+        Subcommands::Undrain { whom, admin, format: _ } => {
             let body =
                 serde_json::json!({ "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint });
             online::order(&admin, "undrain", &body)
         }
         // A schema is JSON for people too.
-        Order::Schema(_) => print(&show::pretty(&thalweg_config::schema())),
-        Order::Completions { shell } => {
+        Subcommands::Schema(_) => print(&show::pretty(&thalweg_config::schema())),
+        Subcommands::Completions { shell } => {
             let mut out = Vec::new();
             clap_complete::generate(shell, &mut Line::command(), "thalweg", &mut out);
             print(&String::from_utf8_lossy(&out))
         }
-        Order::Man => man(),
-        Order::Version(FormatArgs { format: Format::Human }) => {
+        Subcommands::Man => man(),
+        Subcommands::Version(FormatArgs { format: Format::Human }) => {
             print(concat!("thalweg ", env!("CARGO_PKG_VERSION"), "\n"))
         }
-        Order::Version(FormatArgs { format: Format::Json }) => {
+        Subcommands::Version(FormatArgs { format: Format::Json }) => {
             print(&show::pretty(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION") })))
         }
     })
@@ -244,21 +244,21 @@ pub fn main() -> ExitCode {
 fn run(file: &FileArgs) -> u8 {
     match lifecycle::run(&file.config, |control, socket| Box::pin(admin::run(control, socket))) {
         Ok(()) => exit::FINE,
-        Err(Failure::Config(errors)) => {
+        Err(RunError::Config(errors)) => {
             for error in &errors.0 {
                 note(&error.to_string());
             }
             exit::CONFIG
         }
-        Err(Failure::Bind(error)) => {
+        Err(RunError::Bind(error)) => {
             say(&error.to_string());
             exit::BIND
         }
-        Err(Failure::Machine(error)) => {
+        Err(RunError::Machine(error)) => {
             say(&format!("cannot start: {error}"));
             exit::FAILURE
         }
-        Err(Failure::WorkersGone) => {
+        Err(RunError::WorkersGone) => {
             say("every worker has ended");
             exit::FAILURE
         }
@@ -309,9 +309,9 @@ mod tests {
         let parse = |args: &[&str]| {
             Line::try_parse_from([&["thalweg", "explain", "--host", "h", "--path", "/"], args].concat())
         };
-        let Order::Explain(asked) = parse(&[]).unwrap().command else { panic!() };
+        let Subcommands::Explain(asked) = parse(&[]).unwrap().command else { panic!() };
         assert!(asked.config.is_none() && asked.roll == 0);
-        let Order::Explain(asked) = parse(&["--config", "x.toml"]).unwrap().command else { panic!() };
+        let Subcommands::Explain(asked) = parse(&["--config", "x.toml"]).unwrap().command else { panic!() };
         assert!(asked.config.is_some());
         assert!(parse(&["--config", "x", "--admin", "http://a"]).is_err());
         assert!(Line::try_parse_from(["thalweg", "drain"]).is_err());

@@ -7,7 +7,7 @@ use thalweg_config::{ConfigError, ConfigErrors, Typed};
 
 use super::{Format, exit, note, print, say, show};
 use crate::{
-    admin::{self, Question},
+    admin::{self, ExplainRequest},
     control::wiring,
 };
 
@@ -54,7 +54,7 @@ fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-pub(super) fn explain(path: &Path, asked: &Question, format: Format) -> u8 {
+pub(super) fn explain(path: &Path, asked: &ExplainRequest, format: Format) -> u8 {
     match thalweg_config::check(path, &Typed(path)).0 {
         Ok(config) => {
             let said = admin::answer(&admin::offline(&config), asked, "every endpoint assumed healthy");

@@ -9,13 +9,13 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{AdminArgs, Format, client, exit, note, print, say, show};
-use crate::admin::Question;
+use crate::admin::ExplainRequest;
 
 pub(super) fn status(admin: &AdminArgs, format: Format) -> u8 {
     data(admin, "/api/v1/status", format, show::status)
 }
 
-pub(super) fn explain(admin: &AdminArgs, asked: &Question, format: Format) -> u8 {
+pub(super) fn explain(admin: &AdminArgs, asked: &ExplainRequest, format: Format) -> u8 {
     let query = format!(
         "/api/v1/explain?host={}&path={}&client={}&method={}&roll={}",
         encoded(&asked.host),

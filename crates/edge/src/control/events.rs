@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use thalweg_core::{Change, Evidence, Incident, Tick, micros};
 use tokio::sync::broadcast;
 
-use crate::control::wall;
+use crate::control::wall_clock;
 
 /// Entries kept.
 const KEPT: usize = 1024;
@@ -41,7 +41,7 @@ impl Events {
     /// Keeps an entry.
     pub fn add(&self, event: &str, fields: Value) {
         let mut entry = Map::new();
-        entry.insert("time".into(), wall::rfc3339(SystemTime::now()).into());
+        entry.insert("time".into(), wall_clock::rfc3339(SystemTime::now()).into());
         entry.insert("event".into(), event.into());
         if let Value::Object(fields) = fields {
             entry.extend(fields);
@@ -122,11 +122,11 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
     }
 }
 
-/// Times are relative to the first sign, in microseconds.
+/// TimeCounts are relative to the first sign, in microseconds.
 fn incident_fields(incident: &Incident, now: Tick) -> Value {
     let endpoints: Vec<String> = incident.endpoints.iter().map(ToString::to_string).collect();
     let after = |at: Tick| micros(at.since(incident.first_bad));
-    let began = SystemTime::now().checked_sub(now.since(incident.first_bad)).map(wall::rfc3339);
+    let began = SystemTime::now().checked_sub(now.since(incident.first_bad)).map(wall_clock::rfc3339);
     json!({
         "scope": incident.scope.as_str(), "pool": &*incident.pool, "region": &*incident.region,
         "endpoints": endpoints, "cause": incident.cause.as_str(), "first_bad": began,

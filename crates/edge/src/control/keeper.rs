@@ -21,7 +21,7 @@ use tokio::{
 use crate::{
     control::{
         events::{self, Events},
-        teller,
+        tally,
     },
     shared::{
         Live, Shared, Suspicion, Wiring,
@@ -42,7 +42,7 @@ const BREATH: Duration = Duration::from_millis(1);
 const REFRESH: Duration = Duration::from_secs(1);
 /// Pools of a route up to which every failover between two of them has its series.
 const FEW: usize = 8;
-/// How often the workers' accounts are read.
+/// How often the keeper reads the workers' endpoint statistics.
 const TALLY: Duration = Duration::from_millis(100);
 /// The same before somebody is called late: that is compared with what the others did since the request began, which is
 /// 50 ms ago at least.
@@ -64,22 +64,22 @@ impl fmt::Debug for Message {
 
 /// Wakes an endpoint's probe.
 #[derive(Clone, Debug, Default)]
-pub struct Bells(Rc<RefCell<BTreeMap<EndpointId, Rc<Notify>>>>);
+pub struct ProbeWakers(Rc<RefCell<BTreeMap<EndpointId, Rc<Notify>>>>);
 
-impl Bells {
-    /// The bell of an endpoint, hung up on first use.
+impl ProbeWakers {
+    /// The waker of an endpoint, hung up on first use.
     pub fn of(&self, id: EndpointId) -> Rc<Notify> {
         Rc::clone(self.0.borrow_mut().entry(id).or_default())
     }
 
-    /// Takes the bells of endpoints that are gone away.
+    /// Takes the wakers of endpoints that are gone away.
     pub fn retain(&self, keep: impl Fn(EndpointId) -> bool) {
         self.0.borrow_mut().retain(|id, _| keep(*id));
     }
 
     fn ring(&self, id: EndpointId) {
-        if let Some(bell) = self.0.borrow().get(&id) {
-            bell.notify_one();
+        if let Some(waker) = self.0.borrow().get(&id) {
+            waker.notify_one();
         }
     }
 }
@@ -127,7 +127,7 @@ pub struct Keeper {
     shared: Arc<Shared>,
     events: Events,
     meters: Arc<Meters>,
-    bells: Bells,
+    wakers: ProbeWakers,
     messages: Mutex<mpsc::Receiver<Message>>,
     suspects: Mutex<mpsc::Receiver<Suspicion>>,
     world: RefCell<World>,
@@ -149,16 +149,16 @@ impl Keeper {
         suspects: mpsc::Receiver<Suspicion>,
         events: Events,
         meters: Arc<Meters>,
-        bells: Bells,
+        wakers: ProbeWakers,
     ) -> (Rc<Self>, KeeperLink) {
         let (sender, messages) = mpsc::channel(QUEUE);
         let wiring = Arc::clone(&shared.live.load().wiring);
-        let rolls = Cell::new(crate::control::dice::seed());
+        let rolls = Cell::new(crate::control::jitter::seed());
         let keeper = Self {
             shared,
             events,
             meters,
-            bells,
+            wakers,
             messages: Mutex::new(messages),
             suspects: Mutex::new(suspects),
             world: RefCell::default(),
@@ -228,29 +228,29 @@ impl Keeper {
         }
     }
 
-    /// What the accounts say comes first: the failure itself is in them.
+    /// What the stats say comes first: the failure itself is in them.
     fn suspect(&self, Suspicion { id, fault, started, at }: Suspicion) {
         if fault == Fault::Late {
             self.tally(FRESH);
         }
-        if let Some(tally) = teller::one(&self.shared.accounts, id) {
+        if let Some(tally) = tally::one(&self.shared.stats, id) {
             self.apply(Event::Tallied(vec![tally]));
         }
         self.apply(Event::Suspected { id, fault, started, at });
         // One that answers, if only with errors, can wait for its next probe.
         if fault != Fault::Status {
-            self.bells.ring(id);
+            self.wakers.ring(id);
         }
     }
 
-    /// Reads the workers' accounts, unless that was done less than `gap` ago.
+    /// Reads the workers' stats, unless that was done less than `gap` ago.
     fn tally(&self, gap: Duration) {
         let now = self.shared.now();
         if self.tallied.get().after(gap) > now {
             return;
         }
         self.tallied.set(now);
-        let tallies = teller::all(&self.shared.accounts);
+        let tallies = tally::all(&self.shared.stats);
         if !tallies.is_empty() {
             self.apply(Event::Tallied(tallies));
         }

@@ -22,13 +22,13 @@ use tokio::{
 use crate::{
     control::{
         events::Events,
-        keeper::{Bells, Keeper},
+        keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
         logging::LogLevel,
         probe,
         reload::{Rejection, Reloader},
         resolve,
-        state::{self, Control, Phase, ReloadRequest},
+        state::{self, Control, EdgePhase, ReloadRequest},
         supervise::{Task, supervise},
         systemd, watch as file_watch,
         wiring::{self, Prepared},
@@ -50,7 +50,7 @@ const RELOADS: usize = 16;
 
 /// Why the edge did not start, or did not end well.
 #[derive(Debug)]
-pub enum Failure {
+pub enum RunError {
     /// The config, or a file it names, is wrong.
     Config(ConfigErrors),
     /// An address cannot be had.
@@ -61,7 +61,7 @@ pub enum Failure {
     WorkersGone,
 }
 
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for RunError {
     fn from(error: std::io::Error) -> Self {
         Self::Machine(error)
     }
@@ -75,19 +75,19 @@ pub type AdminServer = fn(Rc<Control>, Rc<tokio::net::TcpListener>) -> Pin<Box<d
 ///
 /// # Errors
 /// Why it could not.
-pub fn run(path: &Path, admin: AdminServer) -> Result<(), Failure> {
+pub fn run(path: &Path, admin: AdminServer) -> Result<(), RunError> {
     let level = LogLevel::start();
     wiring::raise_file_limit();
     // What a pipe said can be served by; that a reload finds no file there is told when one is asked for.
     let read = thalweg_config::check(path, &Typed(path)).0;
-    let prepared = wiring::judge(read, Default::default()).map_err(Failure::Config)?;
+    let prepared = wiring::judge(read, Default::default()).map_err(RunError::Config)?;
     level.set(prepared.wiring.config.log.level);
-    let door =
-        listen::bind_admin(prepared.wiring.config.admin.bind).map_err(|error| Failure::Bind(error.into()))?;
+    let socket = listen::bind_admin(prepared.wiring.config.admin.bind)
+        .map_err(|error| RunError::Bind(error.into()))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     let local = LocalSet::new();
-    let start = Start { path: path.to_owned(), level, prepared, door, admin };
+    let start = Start { path: path.to_owned(), level, prepared, socket, admin };
     let outcome = local.block_on(&runtime, serve(start));
     // A file that is being read somewhere slow must not hold the exit up.
     runtime.shutdown_background();
@@ -98,15 +98,15 @@ struct Start {
     path: PathBuf,
     level: LogLevel,
     prepared: Prepared,
-    door: TcpListener,
+    socket: TcpListener,
     admin: AdminServer,
 }
 
-async fn serve(start: Start) -> Result<(), Failure> {
+async fn serve(start: Start) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     let (shared, suspects) = shared(&start.prepared)?;
     let workers = start_workers(&shared)?;
-    let (control, keeper, bells, requests) = assemble(&shared, suspects);
+    let (control, keeper, wakers, requests) = assemble(&shared, suspects);
     let senders = workers.iter().map(|worker| worker.commands.clone()).collect();
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
     let mut tasks = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
@@ -115,14 +115,14 @@ async fn serve(start: Start) -> Result<(), Failure> {
         Err(rejection) => {
             stop(&workers, || Command::Abort).await;
             return Err(match rejection {
-                Rejection::Config(errors) => Failure::Config(errors),
-                Rejection::Bind(error) => Failure::Bind(error),
-                Rejection::Ending => Failure::WorkersGone,
+                Rejection::Config(errors) => RunError::Config(errors),
+                Rejection::Bind(error) => RunError::Bind(error),
+                Rejection::Ending => RunError::WorkersGone,
             });
         }
     }
-    let probes = start_probes(&control, bells);
-    tasks.extend(start_tasks(&control, &reloader, (start.door, start.admin))?);
+    let probes = start_probes(&control, wakers);
+    tasks.extend(start_tasks(&control, &reloader, (start.socket, start.admin))?);
     systemd::notify("READY=1");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = workers.len(), "edge started");
     let outcome = signals.until_told_to_stop(&control, &workers).await;
@@ -149,10 +149,10 @@ fn start_workers(shared: &Arc<Shared>) -> std::io::Result<Vec<Worker>> {
 fn assemble(
     shared: &Arc<Shared>,
     suspects: mpsc::Receiver<Suspicion>,
-) -> (Rc<Control>, Rc<Keeper>, Bells, mpsc::Receiver<ReloadRequest>) {
-    let (events, meters, bells) = (Events::default(), Arc::<Meters>::default(), Bells::default());
+) -> (Rc<Control>, Rc<Keeper>, ProbeWakers, mpsc::Receiver<ReloadRequest>) {
+    let (events, meters, wakers) = (Events::default(), Arc::<Meters>::default(), ProbeWakers::default());
     let (keeper, link) =
-        Keeper::new(Arc::clone(shared), suspects, events.clone(), Arc::clone(&meters), bells.clone());
+        Keeper::new(Arc::clone(shared), suspects, events.clone(), Arc::clone(&meters), wakers.clone());
     let (reloads, requests) = mpsc::channel(RELOADS);
     let control = Control {
         shared: Arc::clone(shared),
@@ -160,32 +160,32 @@ fn assemble(
         events,
         meters,
         reloads,
-        phase: Cell::new(Phase::Starting),
+        phase: Cell::new(EdgePhase::Starting),
         last_reload: RefCell::default(),
         last_success: Cell::new(None),
         restart_required: RefCell::default(),
         certificates: RefCell::default(),
         began: (Instant::now(), SystemTime::now()),
     };
-    (Rc::new(control), keeper, bells, requests)
+    (Rc::new(control), keeper, wakers, requests)
 }
 
-fn start_probes(control: &Rc<Control>, bells: Bells) -> Task {
+fn start_probes(control: &Rc<Control>, wakers: ProbeWakers) -> Task {
     let (shared, keeper) = (Arc::clone(&control.shared), control.keeper.clone());
     supervise("probes", &control.meters, move || {
-        probe::run(Arc::clone(&shared), keeper.clone(), bells.clone(), wiring::file_limit())
+        probe::run(Arc::clone(&shared), keeper.clone(), wakers.clone(), wiring::file_limit())
     })
 }
 
 fn start_tasks(
     control: &Rc<Control>,
     reloader: &Rc<Reloader>,
-    (door, serve_admin): (TcpListener, AdminServer),
+    (socket, serve_admin): (TcpListener, AdminServer),
 ) -> std::io::Result<Vec<Task>> {
-    let door = Rc::new(tokio::net::TcpListener::from_std(door)?);
+    let socket = Rc::new(tokio::net::TcpListener::from_std(socket)?);
     let meters = &control.meters;
     let one = Rc::clone(control);
-    let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&door)));
+    let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&socket)));
     let one = Rc::clone(control);
     let answers = resolve::Answers::default();
     let resolver = supervise("resolver", meters, move || {
@@ -216,7 +216,7 @@ impl Signals {
     }
 
     /// Reloads at each SIGHUP; returns when the edge is to end.
-    async fn until_told_to_stop(&mut self, control: &Control, workers: &[Worker]) -> Result<(), Failure> {
+    async fn until_told_to_stop(&mut self, control: &Control, workers: &[Worker]) -> Result<(), RunError> {
         let mut gone = 0;
         loop {
             tokio::select! {
@@ -234,7 +234,7 @@ impl Signals {
                 tracing::error!(gone, of = workers.len(), "a worker has ended");
             }
             if gone == workers.len() {
-                return Err(Failure::WorkersGone);
+                return Err(RunError::WorkersGone);
             }
         }
     }
@@ -253,7 +253,7 @@ async fn stop(workers: &[Worker], command: impl Fn() -> Command) {
 }
 
 async fn drain(control: &Control, workers: &[Worker], probes: Task, signals: &mut Signals) {
-    control.phase.set(Phase::Draining);
+    control.phase.set(EdgePhase::Draining);
     let (delay, bound) = {
         let live = control.shared.live.load();
         (live.wiring.config.edge.drain_delay, live.wiring.config.edge.drain_timeout)

@@ -14,7 +14,7 @@ use crate::shared::BACKLOG;
 
 /// What a bound listener is: another value needs other sockets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Stand {
+pub struct ListenKey {
     /// The configured name.
     pub name: Arc<str>,
     /// Where.
@@ -61,22 +61,22 @@ impl BindError {
 
 /// What the listeners of a config need.
 #[must_use]
-pub fn stands(listeners: &[Listener]) -> Vec<Stand> {
+pub fn listen_keys(listeners: &[Listener]) -> Vec<ListenKey> {
     let holds_v4 = |port: u16| {
         listeners.iter().any(|other| other.bind.value == SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
     };
-    let stand = |listener: &Listener| {
+    let listen_key = |listener: &Listener| {
         let bind = listener.bind.value;
         let v6_only = match bind.ip() {
             IpAddr::V6(ip) => !ip.is_unspecified() || holds_v4(bind.port()),
             IpAddr::V4(_) => false,
         };
-        Stand { name: Arc::from(&*listener.name), bind, v6_only }
+        ListenKey { name: Arc::from(&*listener.name), bind, v6_only }
     };
-    listeners.iter().map(stand).collect()
+    listeners.iter().map(listen_key).collect()
 }
 
-impl Stand {
+impl ListenKey {
     /// Could one connection come to either? Then the kernel would refuse one of two sockets that do not share.
     fn overlaps(&self, other: &Self) -> bool {
         let covers = |one: &Self, other: &Self| match (one.bind.ip(), other.bind.ip()) {
@@ -94,20 +94,24 @@ impl Stand {
     }
 }
 
-/// `count` sockets for each of the new stands; all or none. `held` are those that this process has already:
+/// `count` sockets for each of the new listen_keys; all or none. `held` are those that this process has already:
 /// our own sockets must not be mistaken for strangers, and where they are, no stranger could come after them.
 ///
 /// # Errors
 /// The first address that cannot be had.
-pub fn bind_all(new: &[Stand], held: &[Stand], count: usize) -> Result<Vec<Vec<TcpListener>>, BindError> {
+pub fn bind_all(
+    new: &[ListenKey],
+    held: &[ListenKey],
+    count: usize,
+) -> Result<Vec<Vec<TcpListener>>, BindError> {
     rule_strangers_out(new, held)?;
     let mut all = Vec::with_capacity(new.len());
-    for stand in new {
-        let mut bind = stand.bind;
+    for key in new {
+        let mut bind = key.bind;
         let mut sockets = Vec::with_capacity(count);
         for _ in 0..count {
-            let socket = open(bind, stand.v6_only, true).map_err(|error| stand.cannot(&error))?;
-            bind = socket.local_addr().map_err(|error| stand.cannot(&error))?;
+            let socket = open(bind, key.v6_only, true).map_err(|error| key.cannot(&error))?;
+            bind = socket.local_addr().map_err(|error| key.cannot(&error))?;
             sockets.push(socket);
         }
         all.push(sockets);
@@ -119,10 +123,10 @@ pub fn bind_all(new: &[Stand], held: &[Stand], count: usize) -> Result<Vec<Vec<T
 ///
 /// # Errors
 /// The first address that somebody else holds, or that cannot be had at all.
-pub fn rule_strangers_out(new: &[Stand], held: &[Stand]) -> Result<(), BindError> {
-    for stand in new {
-        if stand.bind.port() != 0 && !held.iter().any(|held| held.overlaps(stand)) {
-            open(stand.bind, stand.v6_only, false).map_err(|error| stand.cannot(&error))?;
+pub fn rule_strangers_out(new: &[ListenKey], held: &[ListenKey]) -> Result<(), BindError> {
+    for key in new {
+        if key.bind.port() != 0 && !held.iter().any(|held| held.overlaps(key)) {
+            open(key.bind, key.v6_only, false).map_err(|error| key.cannot(&error))?;
         }
     }
     Ok(())
@@ -156,13 +160,13 @@ fn open(bind: SocketAddr, v6_only: bool, shared: bool) -> io::Result<TcpListener
 mod tests {
     use super::*;
 
-    fn stand(bind: &str) -> Stand {
-        Stand { name: "web".into(), bind: bind.parse().unwrap(), v6_only: false }
+    fn listen_key(bind: &str) -> ListenKey {
+        ListenKey { name: "web".into(), bind: bind.parse().unwrap(), v6_only: false }
     }
 
     #[test]
     fn each_worker_has_its_own_socket_on_the_same_address() {
-        let bound = bind_all(&[stand("127.0.0.1:0")], &[], 3).unwrap();
+        let bound = bind_all(&[listen_key("127.0.0.1:0")], &[], 3).unwrap();
         let addresses: Vec<SocketAddr> = bound[0].iter().map(|socket| socket.local_addr().unwrap()).collect();
         assert_eq!(addresses.len(), 3);
         assert!(addresses.iter().all(|address| *address == addresses[0]));
@@ -171,7 +175,7 @@ mod tests {
     #[test]
     fn an_address_that_a_stranger_shares_is_taken_all_the_same() {
         let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
-        let wanted = stand(&stranger.local_addr().unwrap().to_string());
+        let wanted = listen_key(&stranger.local_addr().unwrap().to_string());
         let error = bind_all(std::slice::from_ref(&wanted), &[], 1).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
         assert!(
@@ -184,9 +188,9 @@ mod tests {
     fn a_port_of_ours_on_another_address_does_not_hide_a_stranger() {
         let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
         let port = stranger.local_addr().unwrap().port();
-        let ours = stand(&format!("127.0.0.2:{port}"));
+        let ours = listen_key(&format!("127.0.0.2:{port}"));
         let _held = bind_all(std::slice::from_ref(&ours), &[], 1).unwrap();
-        let wanted = stand(&format!("127.0.0.1:{port}"));
+        let wanted = listen_key(&format!("127.0.0.1:{port}"));
         let error = bind_all(&[wanted], &[ours], 1).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
     }
@@ -195,11 +199,11 @@ mod tests {
     fn addresses_overlap_where_one_connection_could_come_to_either() {
         let check = |one: &str, other: &str, expected: bool| {
             // `[::]` serves both families unless it says otherwise.
-            let stand = |text: &str| match text.strip_suffix(" only") {
-                Some(bind) => Stand { v6_only: true, ..stand(bind) },
-                None => stand(text),
+            let listen_key = |text: &str| match text.strip_suffix(" only") {
+                Some(bind) => ListenKey { v6_only: true, ..listen_key(bind) },
+                None => listen_key(text),
             };
-            let (one, other) = (stand(one), stand(other));
+            let (one, other) = (listen_key(one), listen_key(other));
             assert_eq!(one.overlaps(&other), expected, "{one:?} {other:?}");
             assert_eq!(other.overlaps(&one), expected, "{other:?} {one:?}");
         };
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_one_clear_line() {
-        let error = bind_all(&[stand("192.0.2.1:80")], &[], 1).unwrap_err();
+        let error = bind_all(&[listen_key("192.0.2.1:80")], &[], 1).unwrap_err();
         assert_eq!(error.to_string().lines().count(), 1);
         assert_eq!(error.as_config_error().path, "listener.web.bind");
     }

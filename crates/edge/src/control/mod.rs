@@ -3,7 +3,7 @@
 
 pub mod lifecycle;
 pub mod keeper;
-pub mod teller;
+pub mod tally;
 pub mod probe;
 pub mod resolve;
 pub mod reload;
@@ -17,5 +17,5 @@ pub mod supervise;
 pub mod events;
 pub mod logging;
 pub mod systemd;
-pub mod dice;
-pub mod wall;
+pub mod jitter;
+pub mod wall_clock;

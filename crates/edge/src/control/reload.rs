@@ -9,9 +9,9 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::{
     control::{
-        listen::{self, BindError, Stand},
+        listen::{self, BindError, ListenKey},
         logging::LogLevel,
-        state::{Control, LastReload, Phase, ReloadAnswer, ReloadRequest},
+        state::{Control, EdgePhase, LastReload, ReloadAnswer, ReloadRequest},
         systemd,
         wiring::{self, Prepared},
     },
@@ -45,15 +45,15 @@ pub struct Reloader {
     workers: Vec<mpsc::Sender<Command>>,
     requests: Mutex<mpsc::Receiver<ReloadRequest>>,
     in_force: RefCell<Option<Prepared>>,
-    held: RefCell<Vec<Stand>>,
+    held: RefCell<Vec<ListenKey>>,
     /// As the process started: what a restart would change.
     started_with: RefCell<Option<Arc<Config>>>,
     /// The last reading, if it was rejected.
-    refused: RefCell<Option<Refused>>,
+    refused: RefCell<Option<RejectedConfig>>,
 }
 
 #[derive(Debug)]
-struct Refused {
+struct RejectedConfig {
     errors: ConfigErrors,
     /// What was read, where nothing was wrong with it but an address.
     reading: Option<Prepared>,
@@ -61,7 +61,7 @@ struct Refused {
 
 /// A reading beside what was said last time, applied or rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum News {
+pub enum ConfigChange {
     /// It says the same.
     None,
     /// It says the same, and what it was rejected for may be over.
@@ -113,25 +113,29 @@ impl Reloader {
     /// What the files say now: the config in force, another one, or errors.
     pub async fn read(&self) -> Result<Prepared, ConfigErrors> {
         let path = self.path.clone();
-        let forge =
-            self.in_force.borrow().as_ref().map(|prepared| prepared.forge.clone()).unwrap_or_default();
-        let read = tokio::task::spawn_blocking(move || wiring::prepare(&path, &forge)).await;
+        let tls_cache =
+            self.in_force.borrow().as_ref().map(|prepared| prepared.tls_cache.clone()).unwrap_or_default();
+        let read = tokio::task::spawn_blocking(move || wiring::prepare(&path, &tls_cache)).await;
         read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
     }
 
     /// What a reading brings.
-    pub fn news(&self, reading: &Result<Prepared, ConfigErrors>) -> News {
+    pub fn change(&self, reading: &Result<Prepared, ConfigErrors>) -> ConfigChange {
         let same = |known: &Option<Prepared>, prepared| known.as_ref().is_some_and(|it| it.same_as(prepared));
         match (reading, &*self.refused.borrow()) {
-            (Err(errors), Some(refused)) if refused.errors == *errors => News::None,
-            (Ok(prepared), None) if same(&self.in_force.borrow(), prepared) => News::None,
+            (Err(errors), Some(refused)) if refused.errors == *errors => ConfigChange::None,
+            (Ok(prepared), None) if same(&self.in_force.borrow(), prepared) => ConfigChange::None,
             (Ok(prepared), Some(refused)) if same(&refused.reading, prepared) => {
                 let held = self.held.borrow();
-                let new = without(&listen::stands(&prepared.wiring.config.listeners), &held);
+                let new = without(&listen::listen_keys(&prepared.wiring.config.listeners), &held);
                 // Looked at here, so that no reload begins while the address is still taken.
-                if listen::rule_strangers_out(&new, &held).is_err() { News::None } else { News::Retry }
+                if listen::rule_strangers_out(&new, &held).is_err() {
+                    ConfigChange::None
+                } else {
+                    ConfigChange::Retry
+                }
             }
-            _ => News::New,
+            _ => ConfigChange::New,
         }
     }
 
@@ -146,7 +150,7 @@ impl Reloader {
         if let Some(prepared) = &*self.in_force.borrow() {
             files.extend(prepared.wiring.config.files.iter().cloned());
             files.extend(prepared.wiring.config.folders.iter().cloned());
-            files.extend(prepared.forge.material().keys().cloned());
+            files.extend(prepared.tls_cache.material().keys().cloned());
         }
         files.sort_unstable();
         files.dedup();
@@ -155,7 +159,7 @@ impl Reloader {
 
     /// A listener that closes for good must not be opened again.
     fn is_ending(&self) -> bool {
-        self.control.phase.get() == Phase::Draining
+        self.control.phase.get() == EdgePhase::Draining
     }
 
     async fn reload(&self, cause: &'static str) -> ReloadAnswer {
@@ -164,7 +168,7 @@ impl Reloader {
         }
         let prepared = match self.read().await {
             Ok(prepared) => prepared,
-            Err(errors) => return self.reject(cause, Refused { errors, reading: None }),
+            Err(errors) => return self.reject(cause, RejectedConfig { errors, reading: None }),
         };
         match self.apply(prepared.clone()).await {
             Ok(answer) => {
@@ -172,14 +176,14 @@ impl Reloader {
                 tracing::info!(cause, result, "reload");
                 answer
             }
-            Err(Rejection::Config(errors)) => self.reject(cause, Refused { errors, reading: None }),
+            Err(Rejection::Config(errors)) => self.reject(cause, RejectedConfig { errors, reading: None }),
             Err(Rejection::Bind(error)) => {
                 let errors = ConfigErrors(vec![error.as_config_error()]);
                 let told = self.refused.borrow().as_ref().is_some_and(|refused| refused.errors == errors);
                 if cause == RETRY && told {
                     return ReloadAnswer::Rejected(errors);
                 }
-                self.reject(cause, Refused { errors, reading: Some(prepared) })
+                self.reject(cause, RejectedConfig { errors, reading: Some(prepared) })
             }
             Err(Rejection::Ending) => ReloadAnswer::Busy,
         }
@@ -202,9 +206,9 @@ impl Reloader {
             self.succeed("unchanged", before.clone());
             return Ok(ReloadAnswer::Unchanged(generation));
         }
-        let stands = listen::stands(&config.listeners);
+        let listen_keys = listen::listen_keys(&config.listeners);
         let held = self.held.borrow().clone();
-        let new = without(&stands, &held);
+        let new = without(&listen_keys, &held);
         let bound = listen::bind_all(&new, &held, self.workers.len()).map_err(|mut error| {
             let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
             error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
@@ -214,7 +218,7 @@ impl Reloader {
         let wiring = Arc::clone(&prepared.wiring);
         let adopted = self.control.keeper.adopt(wiring, new_topology).await;
         let generation = adopted.ok_or(Rejection::Ending)?;
-        for gone in without(&held, &stands) {
+        for gone in without(&held, &listen_keys) {
             tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
             self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;
         }
@@ -228,7 +232,7 @@ impl Reloader {
                 let _ = worker.send(Command::Listen { name, socket }).await;
             }
         }
-        self.held.replace(stands);
+        self.held.replace(listen_keys);
         self.succeed("applied", prepared);
         Ok(ReloadAnswer::Applied(generation))
     }
@@ -260,7 +264,7 @@ impl Reloader {
         self.finish(result, Vec::new());
     }
 
-    fn reject(&self, cause: &'static str, refused: Refused) -> ReloadAnswer {
+    fn reject(&self, cause: &'static str, refused: RejectedConfig) -> ReloadAnswer {
         let errors = refused.errors.clone();
         for error in &errors.0 {
             tracing::error!("{error}");
@@ -279,8 +283,8 @@ impl Reloader {
     }
 }
 
-/// The stands of `some` that are not among `others`.
-fn without(some: &[Stand], others: &[Stand]) -> Vec<Stand> {
+/// The listen_keys of `some` that are not among `others`.
+fn without(some: &[ListenKey], others: &[ListenKey]) -> Vec<ListenKey> {
     some.iter().filter(|stand| !others.contains(stand)).cloned().collect()
 }
 
@@ -309,13 +313,13 @@ mod tests {
 
     /// When the edge is told to stop.
     #[derive(Clone, Copy, Debug, PartialEq)]
-    enum Told {
+    enum DrainBegins {
         Never,
         BeforeItApplies,
         WhileItApplies,
     }
 
-    async fn check(told: Told, generation: u64, opened: bool) {
+    async fn check(told: DrainBegins, generation: u64, opened: bool) {
         let config = thalweg_config::parse_str(CONFIG, "t.toml").unwrap();
         let prepared = wiring::wire(config, Default::default()).unwrap();
         let live = Live { snapshot: Keeper::nothing(), wiring: Arc::clone(&prepared.wiring) };
@@ -330,7 +334,7 @@ mod tests {
             events,
             meters,
             reloads,
-            phase: Cell::new(Phase::Serving),
+            phase: Cell::new(EdgePhase::Serving),
             last_reload: RefCell::default(),
             last_success: Cell::new(None),
             restart_required: RefCell::default(),
@@ -345,13 +349,13 @@ mod tests {
             vec![worker],
             requests,
         );
-        if told == Told::BeforeItApplies {
-            control.phase.set(Phase::Draining);
+        if told == DrainBegins::BeforeItApplies {
+            control.phase.set(EdgePhase::Draining);
         }
         // The keeper does not begin before the reloader waits for it.
         let (answer, _task) = tokio::join!(biased; reloader.apply(prepared), async {
-            if told == Told::WhileItApplies {
-                control.phase.set(Phase::Draining);
+            if told == DrainBegins::WhileItApplies {
+                control.phase.set(EdgePhase::Draining);
             }
             Task::spawn(keeper.run())
         });
@@ -364,9 +368,9 @@ mod tests {
     fn no_listener_opens_once_a_drain_has_begun() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio::task::LocalSet::new().block_on(&runtime, async {
-            check(Told::Never, 1, true).await;
-            check(Told::BeforeItApplies, 0, false).await;
-            check(Told::WhileItApplies, 1, false).await;
+            check(DrainBegins::Never, 1, true).await;
+            check(DrainBegins::BeforeItApplies, 0, false).await;
+            check(DrainBegins::WhileItApplies, 1, false).await;
         });
     }
 }

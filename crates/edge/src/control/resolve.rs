@@ -24,7 +24,7 @@ use tokio::{
 use asker::{Asker, FAMILIES, SYSTEM, Said, Source};
 
 use crate::{
-    control::{dice, keeper::KeeperLink, supervise::Task},
+    control::{jitter, keeper::KeeperLink, supervise::Task},
     shared::Shared,
 };
 
@@ -40,12 +40,12 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_secs(10);
 
 /// A name's addresses, by [`FAMILIES`].
-type Known = [Vec<IpAddr>; 2];
+type FamilyAddresses = [Vec<IpAddr>; 2];
 
 /// The last good answer about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Last {
-    known: Known,
+    known: FamilyAddresses,
     /// The form of the name that it was about.
     form: Name,
 }
@@ -150,7 +150,7 @@ async fn refresh_forever(asked: Asked) {
         let (said, form) = said.unwrap_or_else(|error| (FAMILIES.map(|_| Said::Failed(error.clone())), None));
         let Merged { known, life, troubles } = merge(still_good(last.as_ref(), form.as_ref()), said);
         let nobody = known.iter().all(Vec::is_empty);
-        for Trouble { family, error, kept } in &troubles {
+        for FamilyFailure { family, error, kept } in &troubles {
             // A server that never could say anything about one family is no news each time.
             if *kept || nobody || pause == PAUSE {
                 tracing::warn!(%host, %family, %error, kept, "name not resolved");
@@ -170,7 +170,7 @@ async fn refresh_forever(asked: Asked) {
             pause = PAUSE;
             sleep(life.unwrap_or(pause)).await;
         } else {
-            let again = pause.mul_f64(0.75 + dice::fraction() / 2.0);
+            let again = pause.mul_f64(0.75 + jitter::fraction() / 2.0);
             sleep(life.map_or(again, |life| life.min(again))).await;
             pause = (pause * 2).min(MAX_PAUSE);
         }
@@ -179,7 +179,7 @@ async fn refresh_forever(asked: Asked) {
 
 /// A family about which nothing could be learnt.
 #[derive(Debug, PartialEq, Eq)]
-struct Trouble {
+struct FamilyFailure {
     family: RecordType,
     error: String,
     /// Its last good addresses stay.
@@ -189,21 +189,21 @@ struct Trouble {
 /// What is known after an answer.
 #[derive(Debug)]
 struct Merged {
-    known: Known,
+    known: FamilyAddresses,
     /// How long what was found holds.
     life: Option<Duration>,
-    troubles: Vec<Trouble>,
+    troubles: Vec<FamilyFailure>,
 }
 
 /// What is known of a name beside a new answer: nothing, if that is about another form of it, which is another name.
-fn still_good(last: Option<&Last>, form: Option<&Name>) -> Known {
+fn still_good(last: Option<&Last>, form: Option<&Name>) -> FamilyAddresses {
     let same = |last: &&Last| form.is_none_or(|form| *form == last.form);
     last.filter(same).map(|last| last.known.clone()).unwrap_or_default()
 }
 
 /// Takes an answer in. A family is emptied only by an answer that says so, and never the last one that has addresses:
 /// a name without any is more likely a mistake than a wish.
-fn merge(last: Known, said: [Said; 2]) -> Merged {
+fn merge(last: FamilyAddresses, said: [Said; 2]) -> Merged {
     let (mut known, mut life, mut troubles) = (last.clone(), None::<Duration>, Vec::new());
     let exists = said.iter().any(|said| matches!(said, Said::Found(..)));
     for ((family, said), known) in FAMILIES.into_iter().zip(said).zip(&mut known) {
@@ -223,12 +223,12 @@ fn merge(last: Known, said: [Said; 2]) -> Merged {
             Said::Unknown => "no such name".into(),
             Said::Failed(error) => error,
         };
-        troubles.push(Trouble { family, error, kept });
+        troubles.push(FamilyFailure { family, error, kept });
     }
     if known.iter().all(Vec::is_empty) {
         for (family, last) in FAMILIES.into_iter().zip(&last) {
             if troubles.iter().all(|trouble| trouble.family != family) {
-                troubles.push(Trouble { family, error: "no addresses".into(), kept: !last.is_empty() });
+                troubles.push(FamilyFailure { family, error: "no addresses".into(), kept: !last.is_empty() });
             }
         }
         known = last;
@@ -237,7 +237,7 @@ fn merge(last: Known, said: [Said; 2]) -> Merged {
 }
 
 /// All of a name's addresses that may serve.
-fn addresses(known: &Known, settings: &Resolver) -> Vec<IpAddr> {
+fn addresses(known: &FamilyAddresses, settings: &Resolver) -> Vec<IpAddr> {
     known.iter().flatten().copied().take(settings.max_addresses).collect()
 }
 
@@ -272,7 +272,7 @@ mod tests {
         let found = |ip| Said::Found(vec![ip], Duration::from_secs(9));
         let failed = || Said::Failed("servfail".into());
         let (both, four, six) = ([vec![ONE], vec![SIX]], [vec![ONE], vec![]], [vec![], vec![SIX]]);
-        let none: Known = Default::default();
+        let none: FamilyAddresses = Default::default();
         for (what, last, said, expected, troubles) in [
             ("both found", &none, [found(ONE), found(SIX)], &both, 0),
             ("one found, one empty", &both, [found(ONE), Said::Nothing], &four, 0),
@@ -303,8 +303,8 @@ mod tests {
         for (last, form, expected) in [
             (Some(&last), None, last.known.clone()),
             (Some(&last), Some(&one), last.known.clone()),
-            (Some(&last), Some(&two), Known::default()),
-            (None, Some(&two), Known::default()),
+            (Some(&last), Some(&two), FamilyAddresses::default()),
+            (None, Some(&two), FamilyAddresses::default()),
         ] {
             assert_eq!(still_good(last, form), expected, "{form:?}");
         }

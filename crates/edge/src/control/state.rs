@@ -12,13 +12,13 @@ use thalweg_core::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    control::{events::Events, keeper::KeeperLink, tls::InUse},
+    control::{events::Events, keeper::KeeperLink, tls::ServingCertificate},
     shared::{Shared, meters::Meters},
 };
 
 /// How far the edge is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum EdgePhase {
     /// Not every route's first probe round has ended.
     Starting,
     /// They have (once is enough).
@@ -52,7 +52,7 @@ pub struct Control {
     /// To the reloader.
     pub reloads: mpsc::Sender<ReloadRequest>,
     /// How far the edge is.
-    pub phase: Cell<Phase>,
+    pub phase: Cell<EdgePhase>,
     /// The last reload.
     pub last_reload: RefCell<Option<LastReload>>,
     /// When a reload last succeeded.
@@ -60,7 +60,7 @@ pub struct Control {
     /// Keys that wait for a restart.
     pub restart_required: RefCell<Vec<&'static str>>,
     /// Server certificates in use.
-    pub certificates: RefCell<Vec<InUse>>,
+    pub certificates: RefCell<Vec<ServingCertificate>>,
     /// When this process began to serve.
     pub began: (Instant, SystemTime),
 }
@@ -121,20 +121,20 @@ impl Control {
     }
 
     fn ready_for(&self, snapshot: &Snapshot) -> Result<(), Unready> {
-        if self.phase.get() == Phase::Starting
+        if self.phase.get() == EdgePhase::Starting
             && snapshot.generation > 0
             && snapshot.routes.iter().all(|route| route.first_round_done)
         {
-            self.phase.set(Phase::Serving);
+            self.phase.set(EdgePhase::Serving);
             tracing::info!("first probe round done");
         }
         match self.phase.get() {
-            Phase::Starting => Err(Unready::Starting),
-            Phase::Draining => Err(Unready::Draining),
-            Phase::Serving if snapshot.routes.iter().all(|route| route.shares.segments.is_empty()) => {
+            EdgePhase::Starting => Err(Unready::Starting),
+            EdgePhase::Draining => Err(Unready::Draining),
+            EdgePhase::Serving if snapshot.routes.iter().all(|route| route.shares.segments.is_empty()) => {
                 Err(Unready::NoRouteCanServe)
             }
-            Phase::Serving => Ok(()),
+            EdgePhase::Serving => Ok(()),
         }
     }
 

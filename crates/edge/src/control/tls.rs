@@ -23,7 +23,7 @@ pub type Material = BTreeMap<PathBuf, Arc<[u8]>>;
 
 /// A certificate in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InUse {
+pub struct ServingCertificate {
     /// The listener's configured name.
     pub listener: String,
     /// Its first DNS name, else its file.
@@ -34,8 +34,8 @@ pub struct InUse {
 
 /// Makes TLS configs, and makes none twice.
 #[derive(Clone, Debug, Default)]
-pub struct Forge {
-    servers: BTreeMap<ServerRecipe, (Arc<ServerConfig>, Vec<InUse>)>,
+pub struct TlsCache {
+    servers: BTreeMap<ServerRecipe, (Arc<ServerConfig>, Vec<ServingCertificate>)>,
     clients: BTreeMap<ClientRecipe, Arc<ClientConfig>>,
     tickets: Option<Arc<dyn ProducesTickets>>,
     /// What this round has read.
@@ -68,8 +68,8 @@ struct ClientRecipe {
     system: Option<Roots>,
 }
 
-impl Forge {
-    /// A forge for the next round: it remembers the configs of this one, but reads every file anew.
+impl TlsCache {
+    /// A tls_cache for the next round: it remembers the configs of this one, but reads every file anew.
     #[must_use]
     pub fn next(&self) -> Self {
         Self { material: Material::new(), system: None, ..self.clone() }
@@ -101,7 +101,7 @@ impl Forge {
         &mut self,
         listener: &Listener,
         tls: &ListenerTls,
-    ) -> Result<(Arc<ServerConfig>, Vec<InUse>), Vec<ConfigError>> {
+    ) -> Result<(Arc<ServerConfig>, Vec<ServingCertificate>), Vec<ConfigError>> {
         let mut errors = Vec::new();
         let mut pairs = Vec::new();
         for certificate in &tls.certificates {
@@ -241,7 +241,7 @@ fn roots(place: Option<&Placed<PathBuf>>, recipe: &ClientRecipe) -> Result<RootC
 fn certified(
     recipe: &ServerRecipe,
     tls: &ListenerTls,
-) -> Result<(Vec<(Arc<CertifiedKey>, x509::Facts)>, Vec<InUse>), Vec<ConfigError>> {
+) -> Result<(Vec<(Arc<CertifiedKey>, x509::Facts)>, Vec<ServingCertificate>), Vec<ConfigError>> {
     let (mut keys, mut in_use, mut errors) = (Vec::new(), Vec::new(), Vec::new());
     for ((chain_pem, key_pem), certificate) in recipe.pairs.iter().zip(&tls.certificates) {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain_pem).collect();
@@ -266,7 +266,7 @@ fn certified(
                 let file = || certificate.cert.value.file_name().unwrap_or_default().to_string_lossy().into();
                 let name: String = facts.names.first().cloned().unwrap_or_else(file);
                 let not_after = facts.not_after;
-                in_use.push(InUse { listener: recipe.listener.clone(), name, not_after });
+                in_use.push(ServingCertificate { listener: recipe.listener.clone(), name, not_after });
                 keys.push((Arc::new(key), facts));
             }
             Err(error) => {
@@ -307,7 +307,7 @@ pub fn server_name(sni: &str) -> Result<ServerName<'static>, ConfigError> {
 #[derive(Debug)]
 struct BySni {
     exact: BTreeMap<String, Arc<CertifiedKey>>,
-    /// Keyed by what follows `*.`; a wildcard stands for exactly one label.
+    /// Keyed by what follows `*.`; a wildcard listen_keys for exactly one label.
     wildcard: BTreeMap<String, Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
 }
@@ -404,14 +404,14 @@ mod tests {
     fn equal_roots_of_the_system_make_the_same_config_again_and_others_another() {
         let settings = EndpointTls { sni: "a.test".into(), ca: None, verify: true };
         let blind = EndpointTls { verify: false, ..settings.clone() };
-        let round = |before: &Forge, roots: &[&'static [u8]]| {
-            let mut forge = before.next();
-            assert!(forge.client(&blind).is_ok() && forge.system.is_none(), "read without need");
-            forge.system = Some(roots.iter().map(|der| der.to_vec()).collect());
-            let made = forge.client(&settings).unwrap();
-            (forge, made)
+        let round = |before: &TlsCache, roots: &[&'static [u8]]| {
+            let mut tls_cache = before.next();
+            assert!(tls_cache.client(&blind).is_ok() && tls_cache.system.is_none(), "read without need");
+            tls_cache.system = Some(roots.iter().map(|der| der.to_vec()).collect());
+            let made = tls_cache.client(&settings).unwrap();
+            (tls_cache, made)
         };
-        let (first, before) = round(&Forge::default(), &[b"a"]);
+        let (first, before) = round(&TlsCache::default(), &[b"a"]);
         let (same, again) = round(&first, &[b"a"]);
         assert!(same.has_read_as(&first) && Arc::ptr_eq(&before, &again));
         let (other, after) = round(&same, &[b"a", b"b"]);

@@ -16,7 +16,7 @@ use thalweg_config::ConfigErrors;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::control::{
-    reload::{News, RETRY, Reloader},
+    reload::{ConfigChange, RETRY, Reloader},
     state::ReloadRequest,
     wiring::Prepared,
 };
@@ -45,10 +45,10 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
             continue;
         }
         seen = now;
-        let cause = match settled_news(&reloader).await {
-            News::None => continue,
-            News::Retry => RETRY,
-            News::New => "file",
+        let cause = match settled_change(&reloader).await {
+            ConfigChange::None => continue,
+            ConfigChange::Retry => RETRY,
+            ConfigChange::New => "file",
         };
         // The reloader reads once more: what it applies is never older than what was seen here.
         let (reply, done) = tokio::sync::oneshot::channel();
@@ -70,17 +70,17 @@ async fn noticed(notices: &mut mpsc::Receiver<()>) -> bool {
 }
 
 /// What two equal readings in a row bring, or one that says what is known already.
-async fn settled_news(reloader: &Reloader) -> News {
+async fn settled_change(reloader: &Reloader) -> ConfigChange {
     let mut before = reloader.read().await;
     loop {
-        match reloader.news(&before) {
-            News::New => {}
+        match reloader.change(&before) {
+            ConfigChange::New => {}
             known => return known,
         }
         sleep(SETTLE).await;
         let now = reloader.read().await;
         if equal(&before, &now) {
-            return reloader.news(&now);
+            return reloader.change(&now);
         }
         before = now;
     }

@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thalweg_config::{Config, ConfigErrors, Disk, Listener, PoolSettings, Rejected};
 
 use crate::{
-    control::tls::{self, Forge, InUse},
+    control::tls::{self, ServingCertificate, TlsCache},
     shared::{UpstreamTls, Wiring},
 };
 
@@ -17,17 +17,17 @@ pub struct Prepared {
     /// Ready for the workers.
     pub wiring: Arc<Wiring>,
     /// Server certificates in it.
-    pub certificates: Vec<InUse>,
+    pub certificates: Vec<ServingCertificate>,
     /// What the next reading starts from; holds the files' contents.
-    pub forge: Forge,
+    pub tls_cache: TlsCache,
 }
 
 impl Prepared {
-    /// Says the same as `other`, certificates included, and stands in the same files, which are those to watch.
+    /// Says the same as `other`, certificates included, and listen_keys in the same files, which are those to watch.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.wiring.config, &other.wiring.config);
-        ours.hash == theirs.hash && ours.files == theirs.files && self.forge.has_read_as(&other.forge)
+        ours.hash == theirs.hash && ours.files == theirs.files && self.tls_cache.has_read_as(&other.tls_cache)
     }
 }
 
@@ -35,7 +35,7 @@ impl Prepared {
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub fn prepare(path: &Path, before: &Forge) -> Result<Prepared, ConfigErrors> {
+pub fn prepare(path: &Path, before: &TlsCache) -> Result<Prepared, ConfigErrors> {
     judge(thalweg_config::check(path, &Disk).0, before.next())
 }
 
@@ -43,11 +43,11 @@ pub fn prepare(path: &Path, before: &Forge) -> Result<Prepared, ConfigErrors> {
 ///
 /// # Errors
 /// All of it.
-pub fn judge(read: Result<Config, Rejected>, mut forge: Forge) -> Result<Prepared, ConfigErrors> {
+pub fn judge(read: Result<Config, Rejected>, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
     match read {
-        Ok(config) => wire(config, forge),
+        Ok(config) => wire(config, tls_cache),
         Err(rejected) => {
-            let (_, errors) = forged(&rejected.listeners, &rejected.pools, &mut forge);
+            let (_, errors) = ready_tls(&rejected.listeners, &rejected.pools, &mut tls_cache);
             Err(rejected.with(errors))
         }
     }
@@ -57,41 +57,41 @@ pub fn judge(read: Result<Config, Rejected>, mut forge: Forge) -> Result<Prepare
 ///
 /// # Errors
 /// Every file it names that is not what it should be.
-pub fn wire(config: Config, mut forge: Forge) -> Result<Prepared, ConfigErrors> {
-    let (made, errors) = forged(&config.listeners, &config.pools, &mut forge);
-    let Forged { listener_tls, upstream_tls, certificates } = made;
+pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
+    let (made, errors) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
+    let ReadyTls { listener_tls, upstream_tls, certificates } = made;
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
     let clients: Vec<_> =
         upstream_tls.iter().flatten().flatten().map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
-    forge.forget(&listener_tls, &distinct(clients));
+    tls_cache.forget(&listener_tls, &distinct(clients));
     let max_connections = match config.limits.max_connections {
         0 => file_limit() * 2 / 5,
         given => given,
     };
     let wiring = Wiring { config: Arc::new(config), upstream_tls, listener_tls, max_connections };
-    Ok(Prepared { wiring: Arc::new(wiring), certificates, forge })
+    Ok(Prepared { wiring: Arc::new(wiring), certificates, tls_cache })
 }
 
 /// TLS in both directions; parallel to listeners, pools and their endpoints.
-struct Forged {
+struct ReadyTls {
     listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
     upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
-    certificates: Vec<InUse>,
+    certificates: Vec<ServingCertificate>,
 }
 
-fn forged(
+fn ready_tls(
     listeners: &[Listener],
     pools: &[PoolSettings],
-    forge: &mut Forge,
-) -> (Forged, Vec<thalweg_config::ConfigError>) {
+    tls_cache: &mut TlsCache,
+) -> (ReadyTls, Vec<thalweg_config::ConfigError>) {
     let (mut errors, mut certificates) = (Vec::new(), Vec::new());
     let mut listener_tls = Vec::with_capacity(listeners.len());
     for listener in listeners {
         let made = match &listener.tls {
             None => None,
-            Some(tls) => match forge.server(listener, tls) {
+            Some(tls) => match tls_cache.server(listener, tls) {
                 Ok((made, in_use)) => {
                     certificates.extend(in_use);
                     Some(made)
@@ -104,17 +104,17 @@ fn forged(
         };
         listener_tls.push(made);
     }
-    let upstream_tls = pools.iter().map(|settings| upstreams(settings, forge, &mut errors)).collect();
-    (Forged { listener_tls, upstream_tls, certificates }, errors)
+    let upstream_tls = pools.iter().map(|settings| upstreams(settings, tls_cache, &mut errors)).collect();
+    (ReadyTls { listener_tls, upstream_tls, certificates }, errors)
 }
 
 fn upstreams(
     settings: &PoolSettings,
-    forge: &mut Forge,
+    tls_cache: &mut TlsCache,
     errors: &mut Vec<thalweg_config::ConfigError>,
 ) -> Vec<Option<UpstreamTls>> {
     let mut one = |tls: &thalweg_config::EndpointTls| {
-        let made = forge
+        let made = tls_cache
             .client(tls)
             .and_then(|config| Ok(UpstreamTls { config, name: tls::server_name(&tls.sni)? }));
         made.map_err(|error| errors.push(error)).ok()

@@ -31,15 +31,15 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// One listening socket of this worker.
 #[derive(Debug)]
-pub struct Door {
+pub struct ListenSocket {
     /// Position in the worker's list of names, and the configured name.
     pub name: (u32, Arc<str>),
     /// The last config that had this listener, and where: its queue may outlive it.
     last: RefCell<Option<(Arc<Wiring>, usize)>>,
 }
 
-impl Door {
-    /// A door of this name.
+impl ListenSocket {
+    /// A listening socket of the listener with this name.
     #[must_use]
     pub fn new(name: (u32, Arc<str>)) -> Self {
         Self { name, last: RefCell::default() }
@@ -61,14 +61,14 @@ impl Door {
 /// Accepts until `closed`; then takes what already waits in the queue, so that nobody who connected is reset.
 pub async fn accept(
     local: Rc<Local>,
-    door: Door,
+    listen_socket: ListenSocket,
     socket: TcpListener,
     mut closed: tokio::sync::oneshot::Receiver<()>,
 ) {
-    let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&door.name.1]));
-    let open = Rc::new(Open { local: Rc::clone(&local), count: open });
+    let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&listen_socket.name.1]));
+    let open = Rc::new(OpenConnections { local: Rc::clone(&local), count: open });
     // Known from the start: the next config may not have it any more.
-    let _ = door.settings(&local);
+    let _ = listen_socket.settings(&local);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -76,9 +76,9 @@ pub async fn accept(
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => _ = admit(&local, &door, stream, peer, &open),
+            Ok((stream, client_addr)) => _ = admit(&local, &listen_socket, stream, client_addr, &open),
             Err(error) if is_exhaustion(&error) => {
-                tracing::warn!(%error, listener = %door.name.1, "cannot accept");
+                tracing::warn!(%error, listener = %listen_socket.name.1, "cannot accept");
                 tokio::time::sleep(BREATH).await;
             }
             // The client went away between its handshake and our accept.
@@ -88,12 +88,12 @@ pub async fn accept(
     // The queue itself is asked, not the reactor; and once, because clients go on coming as long as it is open.
     let Ok(queue) = socket.into_std() else { return };
     for _ in 0..BACKLOG {
-        let Ok((stream, peer)) = queue.accept() else { return };
+        let Ok((stream, client_addr)) = queue.accept() else { return };
         if stream.set_nonblocking(true).is_ok()
             && let Ok(stream) = TcpStream::from_std(stream)
-            && let Some(conn) = admit(&local, &door, stream, peer, &open)
+            && let Some(conn) = admit(&local, &listen_socket, stream, client_addr, &open)
         {
-            conn.late.set(true);
+            conn.accepted_while_closing.set(true);
         }
     }
 }
@@ -106,12 +106,12 @@ fn is_exhaustion(error: &std::io::Error) -> bool {
 /// Starts the task of one connection, unless there are far too many.
 fn admit(
     local: &Rc<Local>,
-    door: &Door,
+    listen_socket: &ListenSocket,
     stream: TcpStream,
-    peer: SocketAddr,
-    open: &Rc<Open>,
+    client_addr: SocketAddr,
+    open: &Rc<OpenConnections>,
 ) -> Option<Rc<ClientConn>> {
-    let (wiring, position) = door.settings(local)?;
+    let (wiring, position) = listen_socket.settings(local)?;
     let listener = wiring.config.listeners.get(position)?;
     let (http1, http2) = (listener.http1, listener.http2);
     let tls = wiring.listener_tls.get(position).cloned().flatten();
@@ -123,11 +123,11 @@ fn admit(
     }
     // Small answers must not wait for an acknowledgement; a socket that cannot be told so is already dead.
     stream.set_nodelay(true).ok()?;
-    let conn = ClientConn::new(door.name.clone(), peer, now_open >= limit, local.clock());
-    let guest = Guest::enter(&conn, open);
+    let conn = ClientConn::new(listen_socket.name.clone(), client_addr, now_open >= limit, local.clock());
+    let guard = ConnectionGuard::enter(&conn, open);
     let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
     tokio::task::spawn_local(async move {
-        let _guest = guest;
+        let _guard = guard;
         let opened = match tls {
             // Nothing to wait for: the usual silent connection stays small.
             None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
@@ -176,34 +176,35 @@ async fn secure(
     Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
 }
 
-/// Counts the connections of a door; held by it and by each of them.
-struct Open {
+/// The gauge of a listener's open connections; held by its socket and by each connection.
+struct OpenConnections {
     local: Rc<Local>,
     count: Arc<Count>,
 }
 
-impl Drop for Open {
+impl Drop for OpenConnections {
     fn drop(&mut self) {
-        // The door is closed and its last guest gone: the listener's series may go, if no other door has its name.
+        // The socket is closed and its last connection has ended: the listener's series may go, unless another socket
+        // has the same name.
         drop(std::mem::take(&mut self.count));
         self.local.view().retire(self.local.meters());
     }
 }
 
 /// Counts a connection, and keeps it in the worker's list, for as long as its task lives.
-struct Guest {
+struct ConnectionGuard {
     number: u64,
-    open: Rc<Open>,
+    open: Rc<OpenConnections>,
 }
 
-impl Guest {
-    fn enter(conn: &Rc<ClientConn>, open: &Rc<Open>) -> Self {
+impl ConnectionGuard {
+    fn enter(conn: &Rc<ClientConn>, open: &Rc<OpenConnections>) -> Self {
         open.count.bump();
         Self { number: open.local.enter(conn), open: Rc::clone(open) }
     }
 }
 
-impl Drop for Guest {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.open.count.drop_one();
         self.open.local.leave(self.number);

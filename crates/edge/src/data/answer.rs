@@ -4,27 +4,27 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::data::{
-    conn::Order,
+    conn::ConnSignal,
     failure::{Failure, Row},
     relay::AnswerBody,
-    settle::Ledger,
+    settle::RequestRecord,
 };
 
 /// The answer for `failure`; settles the request.
 #[must_use]
-pub fn answer(mut ledger: Box<Ledger>, failure: Failure) -> Response<AnswerBody> {
+pub fn answer(mut record: Box<RequestRecord>, failure: Failure) -> Response<AnswerBody> {
     let row = failure.row();
-    let id = ledger.request_id.clone();
+    let id = record.request_id.clone();
     let body = body(row.ours, &id);
-    ledger.status = row.status.as_u16();
-    let is_head = ledger.method == http::Method::HEAD;
-    ledger.bytes_out = if is_head { 0 } else { body.len() as u64 };
+    record.status = row.status.as_u16();
+    let is_head = record.method == http::Method::HEAD;
+    record.bytes_out = if is_head { 0 } else { body.len() as u64 };
     if row.upstream {
-        ledger.error = Some(row.ours);
+        record.error = Some(row.ours);
     } else {
-        ledger.refusal = Some(row.ours);
+        record.refusal = Some(row.ours);
     }
-    ledger.finish(ledger.now());
+    record.finish(record.now());
     let mut response = Response::new(AnswerBody::own(if is_head { Bytes::new() } else { body.clone() }));
     *response.status_mut() = row.status;
     let headers = response.headers_mut();
@@ -42,10 +42,10 @@ pub fn answer(mut ledger: Box<Ledger>, failure: Failure) -> Response<AnswerBody>
         headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
     }
     // A connection above the limit must not stay above it.
-    let surplus = ledger.conn.surplus;
-    if ledger.version == http::Version::HTTP_2 {
+    let surplus = record.conn.surplus;
+    if record.version == http::Version::HTTP_2 {
         if surplus {
-            ledger.conn.order(Order::Graceful);
+            record.conn.signal(ConnSignal::Graceful);
         }
     } else if failure.closes() || surplus {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -55,9 +55,9 @@ pub fn answer(mut ledger: Box<Ledger>, failure: Failure) -> Response<AnswerBody>
 
 /// What hyper is given when the client is gone: nobody reads it. The request counts as the client's leaving.
 #[must_use]
-pub fn to_nobody(ledger: Box<Ledger>) -> Response<AnswerBody> {
-    let http2 = ledger.version == http::Version::HTTP_2;
-    drop(ledger);
+pub fn to_nobody(record: Box<RequestRecord>) -> Response<AnswerBody> {
+    let http2 = record.version == http::Version::HTTP_2;
+    drop(record);
     let mut response = Response::new(AnswerBody::own(Bytes::new()));
     *response.status_mut() = StatusCode::BAD_REQUEST;
     if !http2 {

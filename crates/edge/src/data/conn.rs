@@ -17,7 +17,7 @@ mod io;
 
 pub use io::ClientIo;
 
-/// How long who was let in late may be silent before it is told to go.
+/// Idle limit for connections accepted while their listener closes.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Longest write of HTTP/2 that is taken for acknowledgements and windows.
@@ -25,7 +25,7 @@ const HOUSEKEEPING: usize = 256;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
+pub enum ConnPhase {
     /// Nothing has arrived since the last answer.
     Idle,
     /// Some bytes of a request head have arrived.
@@ -38,7 +38,7 @@ pub enum Phase {
 
 /// What the worker tells a connection to do at its next poll.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Order {
+pub enum ConnSignal {
     /// Nothing.
     #[default]
     None,
@@ -62,9 +62,9 @@ pub struct ClientConn {
     /// Its number in this worker's list of names.
     pub listener_number: u32,
     /// The client.
-    pub peer: SocketAddr,
+    pub client_addr: SocketAddr,
     /// The client's address as a field value.
-    pub client: HeaderValue,
+    pub client_field: HeaderValue,
     /// TLS version, if any.
     pub tls: Cell<Option<&'static str>>,
     /// HTTP/2 is spoken.
@@ -72,7 +72,7 @@ pub struct ClientConn {
     /// Over `max_connections`: its request is answered 503 `overloaded`.
     pub surplus: bool,
     /// What it is doing.
-    pub phase: Cell<Phase>,
+    pub phase: Cell<ConnPhase>,
     /// Since when.
     pub since: Cell<Tick>,
     /// When bytes last went either way; in HTTP/2, when more than its own housekeeping last went out.
@@ -96,9 +96,9 @@ pub struct ClientConn {
     serving: Cell<u32>,
     /// How many requests have begun.
     begun: Cell<u32>,
-    /// Let in when its door was already closed, so not told to go with the others. Told at once, one whose first
-    /// request is still on its way would be closed unheard; so it is told when it asks, and its answer says so.
-    pub late: Cell<bool>,
+    /// Accepted from the queue of a socket that was already closing. The connection is told to close with its first
+    /// answer: closing at once would drop a first request that is still on its way.
+    pub accepted_while_closing: Cell<bool>,
     /// HTTP/1.1 uploads that are still on their way: that of the next request may begin before the last piece of one
     /// has been taken.
     uploads: Cell<u32>,
@@ -106,7 +106,7 @@ pub struct ClientConn {
     pub due: Cell<bool>,
     /// What comes next may be the rest of an upload that nobody reads.
     rest: Cell<bool>,
-    order: Cell<Order>,
+    signal: Cell<ConnSignal>,
     waker: RefCell<Option<Waker>>,
     /// The worker's coarse clock.
     pub clock: Rc<Cell<Tick>>,
@@ -117,22 +117,22 @@ impl ClientConn {
     #[must_use]
     pub fn new(
         listener: (u32, Arc<str>),
-        peer: SocketAddr,
+        client_addr: SocketAddr,
         surplus: bool,
         clock: Rc<Cell<Tick>>,
     ) -> Rc<Self> {
         let now = clock.get();
-        let ip = peer.ip().to_canonical();
+        let ip = client_addr.ip().to_canonical();
         Rc::new(Self {
             listener: listener.1,
             listener_number: listener.0,
-            client: HeaderValue::from_str(&ip.to_string())
+            client_field: HeaderValue::from_str(&ip.to_string())
                 .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
-            peer,
+            client_addr,
             tls: Cell::new(None),
             http2: Cell::new(false),
             surplus,
-            phase: Cell::new(Phase::Idle),
+            phase: Cell::new(ConnPhase::Idle),
             since: Cell::new(now),
             progress: Cell::new(now),
             flushed: Cell::new(true),
@@ -145,43 +145,43 @@ impl ClientConn {
             tunnelled: Cell::new((0, 0)),
             serving: Cell::new(0),
             begun: Cell::new(0),
-            late: Cell::new(false),
+            accepted_while_closing: Cell::new(false),
             uploads: Cell::new(0),
             due: Cell::new(false),
             rest: Cell::new(false),
-            order: Cell::new(Order::None),
+            signal: Cell::new(ConnSignal::None),
             waker: RefCell::new(None),
             clock,
         })
     }
 
-    /// Leaves an order and wakes the connection's task. A weaker order never replaces a stronger one.
-    pub fn order(&self, order: Order) {
-        if order as u8 > self.order.get() as u8 {
-            self.order.set(order);
+    /// Leaves a signal and wakes the connection's task. A weaker signal never replaces a stronger one.
+    pub fn signal(&self, signal: ConnSignal) {
+        if signal as u8 > self.signal.get() as u8 {
+            self.signal.set(signal);
         }
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
         }
     }
 
-    /// Takes the pending order, and remembers whom to wake for the next.
-    pub fn take_order(&self, cx: &Context<'_>) -> Order {
+    /// Takes the pending signal and keeps the waker for the next one.
+    pub fn take_signal(&self, cx: &Context<'_>) -> ConnSignal {
         let mut waker = self.waker.borrow_mut();
         match &mut *waker {
             Some(known) => known.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
-        self.order.take()
+        self.signal.take()
     }
 
     /// A request reached the service.
     pub fn begin(&self) {
         self.serving.set(self.serving.get() + 1);
         self.begun.set(self.begun.get().wrapping_add(1));
-        self.enter(Phase::Busy);
-        if self.late.get() {
-            self.order(Order::Graceful);
+        self.enter(ConnPhase::Busy);
+        if self.accepted_while_closing.get() {
+            self.signal(ConnSignal::Graceful);
         }
     }
 
@@ -190,8 +190,8 @@ impl ClientConn {
         self.serving.set(self.serving.get().saturating_sub(1));
         if self.serving.get() == 0 {
             self.flushed.set(false);
-            // An answer may be complete before its upload: what comes next is then no head. The vigil of that request
-            // bounds the wait for it.
+            // An answer may be complete before its upload: the next bytes are then no head. The request's deadline bounds
+            // the wait for them.
             if !self.uploading() {
                 self.be_idle();
             }
@@ -216,11 +216,11 @@ impl ClientConn {
             self.lingers.set(self.lingers.get() && request != self.begun.get());
         } else {
             self.rest.set(true);
-            self.order(Order::None);
+            self.signal(ConnSignal::None);
         }
-        if self.phase.get() == Phase::Busy && self.serving.get() == 0 && !self.uploading() {
+        if self.phase.get() == ConnPhase::Busy && self.serving.get() == 0 && !self.uploading() {
             self.be_idle();
-            self.order(Order::None);
+            self.signal(ConnSignal::None);
         }
     }
 
@@ -244,19 +244,19 @@ impl ClientConn {
 
     fn be_idle(&self) {
         self.first_line.set(Some(0));
-        self.enter(Phase::Idle);
+        self.enter(ConnPhase::Idle);
     }
 
     /// Its request upgraded: from now on an end is an end, and `early` bytes of the stream have been read.
     pub fn tunnel(&self, early: usize) {
         self.tunnelled.set((early as u64, 0));
-        self.enter(Phase::Tunnel);
+        self.enter(ConnPhase::Tunnel);
     }
 
     /// It has its answers and will send no more; or it came late and has been silent for so long that nothing will come.
     #[must_use]
     pub fn has_left(&self, quiet: Duration) -> bool {
-        (self.ended.get() && self.flushed.get()) || (self.late.get() && quiet >= FIRST_WORD)
+        (self.ended.get() && self.flushed.get()) || (self.accepted_while_closing.get() && quiet >= FIRST_WORD)
     }
 
     /// It has not taken the end of its last answer.
@@ -292,11 +292,11 @@ impl ClientConn {
     /// an end: hyper sees it, and gives the request up. An upload that ends too early is found by the sweep, once
     /// somebody waits for the rest.)
     fn awaits_answer(&self) -> bool {
-        let serves = self.phase.get() == Phase::Busy && self.serving.get() > 0;
+        let serves = self.phase.get() == ConnPhase::Busy && self.serving.get() > 0;
         !self.http2.get() && (serves || !self.flushed.get())
     }
 
-    fn enter(&self, phase: Phase) {
+    fn enter(&self, phase: ConnPhase) {
         self.phase.set(phase);
         self.since.set(self.clock.get());
     }

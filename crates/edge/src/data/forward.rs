@@ -16,6 +16,7 @@ use thalweg_core::{Route, Tick, retry, roll};
 use crate::data::{
     answer::{answer, to_nobody},
     conn::ClientConn,
+    deadline::Deadline,
     failure::Failure,
     headers::{self, X_REQUEST_ID},
     intake::{self, intake},
@@ -24,10 +25,9 @@ use crate::data::{
     outcome::Outcome,
     peer::Peer,
     relay::{AnswerBody, Relaying},
-    settle::{Attempt, Ledger},
-    tunnel::{Handover, Seat, UpstreamEnd},
+    settle::{Attempt, RequestRecord},
+    tunnel::{Handover, InFlightSlot, UpstreamEnd},
     upload::{Bounds, Upload},
-    vigil::Vigil,
 };
 
 mod ended;
@@ -36,8 +36,8 @@ mod loser;
 mod race;
 mod request;
 
-use ended::{Answer, Ended, Failed};
-use request::{Journey, Rules};
+use ended::{Ended, Failed, UpstreamAnswer};
+use request::{ProxiedRequest, Rules};
 
 /// First of the waits before a retry in the same pool; doubles, and is a random part of that.
 const BACKOFF: Duration = Duration::from_millis(5);
@@ -45,7 +45,7 @@ const BACKOFF: Duration = Duration::from_millis(5);
 /// A request being served: refused, or on its way.
 pub enum Serving {
     /// To be answered here, when polled: while hyper still reads, the request must count as being served.
-    Refused(Option<(Box<Ledger>, Failure)>),
+    Refused(Option<(Box<RequestRecord>, Failure)>),
     /// On its way through rooms 3 to 5.
     Going(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),
 }
@@ -56,7 +56,7 @@ impl Future for Serving {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Self::Refused(refused) => match refused.take() {
-                Some((ledger, failure)) => Poll::Ready(Ok(answer(ledger, failure))),
+                Some((record, failure)) => Poll::Ready(Ok(answer(record, failure))),
                 None => Poll::Pending,
             },
             Self::Going(going) => going.as_mut().poll(cx).map(Ok),
@@ -74,27 +74,27 @@ pub fn serve(
 ) -> Serving {
     let now = local.now();
     let (mut head, body) = request.into_parts();
-    let mut ledger = Box::new(Ledger::new(local, conn, now, head.version));
-    ledger.request_id = intake::request_id(&head.headers, local);
-    ledger.method = head.method.clone();
-    match enter(&mut ledger, &mut head, body, now) {
-        Err(failure) => Serving::Refused(Some((ledger, failure))),
-        Ok(Entered { upload, vigil, rules, upgrade }) => {
-            let (local, roll) = (Rc::clone(local), ledger.roll);
-            let journey = Journey {
+    let mut record = Box::new(RequestRecord::new(local, conn, now, head.version));
+    record.request_id = intake::request_id(&head.headers, local);
+    record.method = head.method.clone();
+    match enter(&mut record, &mut head, body, now) {
+        Err(failure) => Serving::Refused(Some((record, failure))),
+        Ok(Entered { upload, deadline, rules, upgrade }) => {
+            let (local, roll) = (Rc::clone(local), record.roll);
+            let proxied = ProxiedRequest {
                 local,
-                ledger,
+                record,
                 upgrade: upgrade.then(|| Rc::clone(handover)),
                 head: Some(head),
                 upload,
-                vigil,
+                deadline,
                 rules,
                 tried: Vec::new(),
                 roll,
                 tries: 0,
                 reconnected: false,
             };
-            Serving::Going(Box::pin(journey.run()))
+            Serving::Going(Box::pin(proxied.run()))
         }
     }
 }
@@ -102,48 +102,53 @@ pub fn serve(
 /// What a request has when it may be steered.
 struct Entered {
     upload: Rc<Upload>,
-    vigil: Rc<Vigil>,
+    deadline: Rc<Deadline>,
     rules: Rules,
     upgrade: bool,
 }
 
 /// Room 2, and the route: all that can refuse a request before an endpoint is asked.
-fn enter(ledger: &mut Ledger, head: &mut Parts, body: Incoming, now: Tick) -> Result<Entered, Failure> {
-    let (local, conn) = (Rc::clone(ledger.local()), Rc::clone(&ledger.conn));
+fn enter(
+    record: &mut RequestRecord,
+    head: &mut Parts,
+    body: Incoming,
+    now: Tick,
+) -> Result<Entered, Failure> {
+    let (local, conn) = (Rc::clone(record.local()), Rc::clone(&record.conn));
     let view = local.view();
     let config = &view.wiring.config;
-    let taken = intake(head, &ledger.request_id, &conn, &config.edge.name, config.limits.header_count)
-        .inspect_err(|_| (ledger.host, ledger.path) = intake::refused(head))?;
-    (ledger.host, ledger.path) = (taken.host, taken.path);
+    let taken = intake(head, &record.request_id, &conn, &config.edge.name, config.limits.header_count)
+        .inspect_err(|_| (record.host, record.path) = intake::refused(head))?;
+    (record.host, record.path) = (taken.host, taken.path);
     if conn.surplus {
         return Err(Failure::Overloaded);
     }
-    let rules = enter_route(&local, ledger, now).ok_or(Failure::NoRoute)?;
+    let rules = enter_route(&local, record, now).ok_or(Failure::NoRoute)?;
     if rules.body_limit.is_some_and(|limit| taken.declared_length.is_some_and(|length| length > limit)) {
         return Err(Failure::BodyTooLarge);
     }
-    let vigil = local.vigils().keep(&conn);
+    let deadline = local.deadlines().keep(&conn);
     let bounds = Bounds { buffer: rules.retry.buffer, limit: rules.body_limit };
-    let upload = Upload::new(body, bounds, Rc::clone(&vigil), local.clock());
-    ledger.upload = Some(Rc::clone(&upload));
-    Ok(Entered { upload, vigil, rules, upgrade: taken.upgrade })
+    let upload = Upload::new(body, bounds, Rc::clone(&deadline), local.clock());
+    record.upload = Some(Rc::clone(&upload));
+    Ok(Entered { upload, deadline, rules, upgrade: taken.upgrade })
 }
 
 /// Finds the route, copies its rules out, counts the request into its budget, and rolls.
-fn enter_route(local: &Local, ledger: &mut Ledger, now: Tick) -> Option<Rules> {
+fn enter_route(local: &Local, record: &mut RequestRecord, now: Tick) -> Option<Rules> {
     local.with_live(|live, view| {
-        let slot = live.snapshot.layout.matcher.find(&ledger.host, &ledger.path)?;
+        let slot = live.snapshot.layout.matcher.find(&record.host, &record.path)?;
         let route: &Route = live.snapshot.route(slot)?;
         let body_limit = view.wiring.config.routes.get(slot.0 as usize).and_then(|route| route.body_bytes);
-        let desk = view.desk(slot);
-        desk.purse().request(route.retry.hedge, now);
-        ledger.entry = Rc::clone(desk);
-        ledger.roll = roll(desk.turn(), local.random());
+        let stats = view.route(slot);
+        stats.budget().request(route.retry.hedge, now);
+        record.entry = Rc::clone(stats);
+        record.roll = roll(stats.turn(), local.random());
         Some(Rules { timeouts: route.timeouts, retry: route.retry, body_limit })
     })
 }
 
-impl Journey {
+impl ProxiedRequest {
     async fn run(mut self) -> Response<AnswerBody> {
         let mut failed: Option<Failed> = None;
         loop {
@@ -161,24 +166,24 @@ impl Journey {
                 (Err(_), Some(before)) if self.may_reconnect(&before) => {
                     self.reconnected = true;
                     before.peer.close_idle();
-                    self.ledger.attempts += 1;
+                    self.record.attempts += 1;
                     Rc::clone(&before.peer)
                 }
                 // Nobody is left to ask: what the last endpoint said says more than "no endpoint".
                 (Err(_), Some(failed)) => {
                     if failed.cause != retry::Failure::Connect {
-                        self.ledger.desk().purse().return_retry();
+                        self.record.route().budget().return_retry();
                     }
                     return self.give_up(failed);
                 }
-                (Err(refusal), None) => return answer(self.ledger, Failure::from(refusal)),
+                (Err(refusal), None) => return answer(self.record, Failure::from(refusal)),
             };
             self.tries += 1;
-            let started = if self.tries == 1 { self.ledger.started } else { self.local.now() };
+            let started = if self.tries == 1 { self.record.started } else { self.local.now() };
             match self.attempt(Attempt::new(peer, started)).await {
                 Ended::Answered(answer) => return self.pass_on(*answer),
-                Ended::Client(failure) => return answer(self.ledger, failure),
-                Ended::Gone => return to_nobody(self.ledger),
+                Ended::Client(failure) => return answer(self.record, failure),
+                Ended::Gone => return to_nobody(self.record),
                 Ended::Failed(now) if self.may_retry(now.cause) => failed = Some(now),
                 Ended::Failed(now) => return self.give_up(now),
             }
@@ -192,8 +197,8 @@ impl Journey {
     /// The request goes to another endpoint. Within the same pool it waits a little first, so that many that failed
     /// together do not come back together (full jitter).
     async fn move_on(&self, before: &Failed, to: &Peer) {
-        before.peer.account().retried(self.local.now().since(before.started));
-        self.ledger.desk().count_retry(before.cause.as_str(), self.local.meters());
+        before.peer.stats().retried(self.local.now().since(before.started));
+        self.record.route().count_retry(before.cause.as_str(), self.local.meters());
         if before.peer.pool == to.pool && before.cause != retry::Failure::Connect {
             let most = BACKOFF.saturating_mul(1 << self.tries.min(5)).min(self.remaining(self.local.now()));
             let part = (self.local.random() >> 40) as f64 / f64::from(1 << 24);
@@ -203,29 +208,29 @@ impl Journey {
 
     /// No other attempt will be made: the client gets what the last endpoint said, or why it said nothing.
     fn give_up(self, Failed { failure, held, peer, .. }: Failed) -> Response<AnswerBody> {
-        peer.account().given_up.bump();
+        peer.stats().given_up.bump();
         match held {
             Some(held) => self.pass_on(*held),
-            None => answer(self.ledger, failure),
+            None => answer(self.record, failure),
         }
     }
 
-    fn pass_on(mut self, Answer { attempt, link, response }: Answer) -> Response<AnswerBody> {
+    fn pass_on(mut self, UpstreamAnswer { attempt, link, response }: UpstreamAnswer) -> Response<AnswerBody> {
         let (mut head, body) = response.into_parts();
         self.upload.answered.set(true);
-        self.ledger.status = head.status.as_u16();
+        self.record.status = head.status.as_u16();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             return self.tunnel(attempt, link, head);
         }
         headers::clean_answer(&mut head.headers);
-        let mut id = self.ledger.request_id.clone();
+        let mut id = self.record.request_id.clone();
         // In HTTP/2, keeps a value that never comes again out of the compression table.
         id.set_sensitive(true);
         head.headers.insert(X_REQUEST_ID, id);
-        head.version = self.ledger.version;
-        self.vigil.silent_for(self.rules.timeouts.idle);
-        let (ledger, vigil, upload) = (self.ledger, self.vigil, self.upload);
-        let relaying = Relaying { body, link: Some(link), attempt, ledger, vigil, upload };
+        head.version = self.record.version;
+        self.deadline.silent_for(self.rules.timeouts.idle);
+        let (record, deadline, upload) = (self.record, self.deadline, self.upload);
+        let relaying = Relaying { body, link: Some(link), attempt, record, deadline, upload };
         Response::from_parts(head, AnswerBody::relayed(relaying))
     }
 
@@ -238,7 +243,7 @@ impl Journey {
     ) -> Response<AnswerBody> {
         let Some(handover) = self.upgrade else {
             attempt.end(Outcome::Reset, self.local.now());
-            return answer(self.ledger, Failure::Reset);
+            return answer(self.record, Failure::Reset);
         };
         attempt.end(Outcome::Ok, self.local.now());
         let upgrade = head.headers.remove(header::UPGRADE);
@@ -246,14 +251,14 @@ impl Journey {
         if let Some(protocol) = upgrade {
             head.headers.insert(header::UPGRADE, protocol);
         }
-        head.headers.insert(X_REQUEST_ID, self.ledger.request_id.clone());
+        head.headers.insert(X_REQUEST_ID, self.record.request_id.clone());
         let end = UpstreamEnd {
             exit: Rc::clone(&link.exit),
             idle: self.rules.timeouts.idle,
-            vigil: self.vigil,
-            ledger: self.ledger,
+            deadline: self.deadline,
+            record: self.record,
             in_use: link.in_use.take(),
-            seat: Seat::new(&attempt.peer),
+            slot: InFlightSlot::new(&attempt.peer),
         };
         handover.put(end);
         Response::from_parts(head, AnswerBody::own(bytes::Bytes::new()))

@@ -19,7 +19,7 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 /// Which fields that need care are there: one look over the names instead of a search for each.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Present {
+pub struct FieldsPresent {
     /// Some field that concerns only this hop.
     pub hop: bool,
     /// Some claim about who is asking that is not ours.
@@ -36,7 +36,7 @@ pub struct Present {
     pub repeated: bool,
 }
 
-impl Present {
+impl FieldsPresent {
     /// Looks over the names once.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Self {
@@ -73,7 +73,7 @@ pub fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &s
 /// Cleans an endpoint's answer: what concerns only its hop goes, and its length is said once or not at all
 /// (RFC 9112 §6.3: with a transfer coding, a length means nothing).
 pub fn clean_answer(headers: &mut HeaderMap) {
-    let present = Present::of(headers);
+    let present = FieldsPresent::of(headers);
     if present.length && present.transfer_coding {
         headers.remove(header::CONTENT_LENGTH);
     } else if present.length

@@ -10,7 +10,7 @@ use crate::{
         conn::ClientConn,
         failure::Failure,
         headers::{
-            Present, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
+            FieldsPresent, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
             length_once, members, strip_hop_by_hop,
         },
         local::Local,
@@ -70,7 +70,7 @@ pub fn intake(
     let authority = authority(head)?;
     let host = host::steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?)
         .ok_or(Failure::BadRequest)?;
-    let present = Present::of(&head.headers);
+    let present = FieldsPresent::of(&head.headers);
     if present.transfer_coding && !is_only_chunked(&head.headers) {
         return Err(Failure::BadRequest);
     }
@@ -94,7 +94,7 @@ pub fn intake(
         head.headers.remove(header::FORWARDED);
         head.headers.remove(X_REAL_IP);
     }
-    head.headers.insert(X_FORWARDED_FOR, conn.client.clone());
+    head.headers.insert(X_FORWARDED_FOR, conn.client_field.clone());
     let scheme = if conn.tls.get().is_some() { "https" } else { "http" };
     head.headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     head.headers.insert(X_FORWARDED_HOST, authority.clone());

@@ -27,25 +27,25 @@ pub struct Link {
     /// Its kernel waits longer than usual for what it sends to be taken.
     pub patient: bool,
     /// Counts it as active while it carries a request or an upgraded stream.
-    pub in_use: Option<InUse>,
+    pub in_use: Option<ActiveGuard>,
 }
 
 impl Link {
     /// While a body or a stream may be held back by its endpoint, `idle` alone bounds it, not the kernel.
-    pub fn bear(&mut self, idle: Duration, held_back: bool) {
+    pub fn set_user_timeout(&mut self, idle: Duration, held_back: bool) {
         if std::mem::replace(&mut self.patient, held_back) != held_back
             && let Some(socket) = self.exit.socket.get()
         {
-            kernel::bear(socket, idle);
+            kernel::set_user_timeout(socket, idle);
         }
     }
 }
 
 /// Counts a connection as active for as long as it is held.
 #[derive(Debug)]
-pub struct InUse(Arc<Count>);
+pub struct ActiveGuard(Arc<Count>);
 
-impl InUse {
+impl ActiveGuard {
     /// Counts one more.
     #[must_use]
     pub fn new(count: &Arc<Count>) -> Self {
@@ -54,7 +54,7 @@ impl InUse {
     }
 }
 
-impl Drop for InUse {
+impl Drop for ActiveGuard {
     fn drop(&mut self) {
         self.0.drop_one();
     }

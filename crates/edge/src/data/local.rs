@@ -17,10 +17,10 @@ use tokio::sync::watch;
 
 use crate::{
     data::{
-        conn::{ClientConn, Order, Phase},
-        home::Home,
+        conn::{ClientConn, ConnPhase, ConnSignal},
+        deadline::Deadlines,
         view::View,
-        vigil::Vigils,
+        worker_base::WorkerBase,
     },
     shared::{
         Live, Shared, access_log,
@@ -45,9 +45,9 @@ const PARK_AFTER: Duration = Duration::from_millis(100);
 pub struct Local {
     shared: Arc<Shared>,
     index: usize,
-    home: Rc<Home>,
+    base: Rc<WorkerBase>,
     view: RefCell<Rc<View>>,
-    vigils: Vigils,
+    deadlines: Deadlines,
     clock: Rc<Cell<Tick>>,
     entropy: Cell<u64>,
     log: RefCell<Vec<u8>>,
@@ -66,13 +66,13 @@ impl Local {
         let live = shared.live.load_full();
         let meters = meters_of(&shared, index);
         let clock = Rc::new(Cell::new(shared.now()));
-        let home = Rc::new(Home::new(&shared, index, &clock));
-        let view = Rc::new(View::new(&live, None, &home));
+        let base = Rc::new(WorkerBase::new(&shared, index, &clock));
+        let view = Rc::new(View::new(&live, None, &base));
         let dropped = meters.cell(Series::new(&telemetry::LOG_DROPPED, &[]));
         Self {
-            home,
+            base,
             view: RefCell::new(view),
-            vigils: Vigils::default(),
+            deadlines: Deadlines::default(),
             entropy: Cell::new(RandomState::new().hash_one(index)),
             log: RefCell::default(),
             log_since: Cell::new(clock.get()),
@@ -90,7 +90,7 @@ impl Local {
     /// Now; also sets the coarse clock.
     #[must_use]
     pub fn now(&self) -> Tick {
-        self.home.look()
+        self.base.look()
     }
 
     /// The time of the last look at the clock: at most one sweep old.
@@ -107,8 +107,8 @@ impl Local {
 
     /// The deadlines of this worker's requests.
     #[must_use]
-    pub fn vigils(&self) -> &Vigils {
-        &self.vigils
+    pub fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
     }
 
     /// This worker's tables.
@@ -129,7 +129,7 @@ impl Local {
 
     fn rebuild(&self, live: &Live) {
         let before = self.view();
-        let view = View::new(live, Some(&before), &self.home);
+        let view = View::new(live, Some(&before), &self.base);
         *self.view.borrow_mut() = Rc::new(view);
     }
 
@@ -187,7 +187,7 @@ impl Local {
     /// Ends every wait for an endpoint: the worker is about to stop.
     pub fn end(&self) {
         self.ending.set(true);
-        self.vigils.expire_all();
+        self.deadlines.expire_all();
     }
 
     /// Whether the worker is about to stop.
@@ -242,38 +242,38 @@ impl Local {
     /// Looks at every deadline. Cheap: plain loads over two lists.
     pub fn sweep(&self, draining: bool) {
         let now = self.now();
-        self.vigils.sweep(now);
+        self.deadlines.sweep(now);
         let limits = self.view.borrow().wiring.config.limits;
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
             match conn.phase.get() {
                 // A client that does not answer our goodbye, or does not read its answer.
-                Phase::Idle
+                ConnPhase::Idle
                     if quiet >= limits.idle_timeout + limits.header_timeout
                         && (conn.http2.get() || now.since(conn.progress.get()) >= limits.header_timeout) =>
                 {
-                    conn.order(Order::Kill);
+                    conn.signal(ConnSignal::Kill);
                 }
-                Phase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left(quiet) => {
-                    conn.order(Order::Graceful);
+                ConnPhase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left(quiet) => {
+                    conn.signal(ConnSignal::Graceful);
                 }
-                Phase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.order(Order::Park),
+                ConnPhase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.signal(ConnSignal::Park),
                 // The end of an answer waits here: what comes behind it is neither read nor served before it is taken.
-                Phase::Head | Phase::Busy
+                ConnPhase::Head | ConnPhase::Busy
                     if conn.is_behind() && now.since(conn.progress.get()) >= limits.idle_timeout =>
                 {
-                    conn.order(Order::Kill);
+                    conn.signal(ConnSignal::Kill);
                 }
                 _ if conn.is_behind() => {}
-                Phase::Busy
+                ConnPhase::Busy
                     if conn.ended.get()
                         && conn.uploading()
                         && conn.due.get()
                         && now.since(conn.progress.get()) >= BROKEN_OFF =>
                 {
-                    conn.order(Order::Kill);
+                    conn.signal(ConnSignal::Kill);
                 }
-                Phase::Head if quiet >= limits.header_timeout => conn.order(Order::HeaderTimeout),
+                ConnPhase::Head if quiet >= limits.header_timeout => conn.signal(ConnSignal::HeaderTimeout),
                 _ => {}
             }
         }
@@ -312,7 +312,7 @@ impl Local {
     pub fn close_connections(&self, listener: Option<&str>) {
         for conn in self.conns.borrow().values() {
             if listener.is_none_or(|name| name == &*conn.listener) {
-                conn.order(Order::Graceful);
+                conn.signal(ConnSignal::Graceful);
             }
         }
     }

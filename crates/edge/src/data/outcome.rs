@@ -20,7 +20,7 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// All of them, in order of their discriminants.
+    /// All of them, in the order of their discriminants.
     pub const ALL: [Self; 7] = [
         Self::Ok,
         Self::ServerError,

@@ -15,13 +15,13 @@ use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     data::{
-        home::Home,
-        link::{InUse, Link},
+        link::{ActiveGuard, Link},
         outcome::Outcome,
+        worker_base::WorkerBase,
     },
     shared::{
         Suspicion, UpstreamTls,
-        account::{Account, Costs},
+        stats::{EndpointStats, RaceCosts},
     },
 };
 
@@ -55,10 +55,10 @@ pub struct Peer {
     pub latency_us: Cell<u32>,
     /// Counters.
     pub meters: PeerMeters,
-    home: Rc<Home>,
-    account: OnceCell<Arc<Account>>,
-    /// The other workers' accounts with it; opened where it has a cap, or is in probation.
-    elsewhere: OnceCell<Box<[Arc<Account>]>>,
+    base: Rc<WorkerBase>,
+    stats: OnceCell<Arc<EndpointStats>>,
+    /// The other workers' statistics of this endpoint; opened if the endpoint has a cap or is in probation.
+    elsewhere: OnceCell<Box<[Arc<EndpointStats>]>>,
     /// A first byte that takes longer is late; `None` = nobody can say yet.
     late_after: Cell<Option<Duration>>,
     /// Smoothed time to a connection, microseconds; 0 = unknown.
@@ -70,7 +70,7 @@ pub struct Peer {
     /// Heads of answers that are waited for although their request was answered elsewhere.
     pub waited_for: Cell<u32>,
     /// What lost races cost whose connects did not go on: those that do say whose fault it was.
-    pub outrun: RefCell<Costs>,
+    pub race_costs: RefCell<RaceCosts>,
     sampled: Cell<bool>,
     down: Cell<bool>,
     gone: Cell<bool>,
@@ -105,10 +105,10 @@ impl Peer {
         pool: Arc<str>,
         address: SocketAddr,
         settings: Settings,
-        home: &Rc<Home>,
+        base: &Rc<WorkerBase>,
     ) -> Self {
         let label: Arc<str> = address.to_string().into();
-        let meters = PeerMeters::new(home.meters(), &pool, &label);
+        let meters = PeerMeters::new(base.meters(), &pool, &label);
         Self {
             id,
             pool,
@@ -118,15 +118,15 @@ impl Peer {
             in_flight: Cell::new(0),
             latency_us: Cell::new(0),
             meters,
-            home: Rc::clone(home),
-            account: OnceCell::new(),
+            base: Rc::clone(base),
+            stats: OnceCell::new(),
             elsewhere: OnceCell::new(),
             late_after: Cell::new(None),
             connect_us: Cell::new(0),
             tried_since: Cell::new(None),
             lingering: Cell::new(0),
             waited_for: Cell::new(0),
-            outrun: RefCell::default(),
+            race_costs: RefCell::default(),
             sampled: Cell::new(false),
             down: Cell::new(false),
             gone: Cell::new(false),
@@ -193,17 +193,18 @@ impl Peer {
         self.connect_us.set(usual_connect(self.connect_us.get(), took));
     }
 
-    /// Its account, opened on first use. Of one that has left meanwhile, nobody would close it again.
-    pub fn account(&self) -> &Account {
-        self.account.get_or_init(|| match self.home.shared.accounts.get(self.home.worker) {
-            Some(accounts) if !self.gone.get() => accounts.open(self.id),
+    /// This worker's statistics of the endpoint, opened on first use. An endpoint that has left the layout gets
+    /// statistics of its own that nobody reads, because nothing would close an entry in the table again.
+    pub fn stats(&self) -> &EndpointStats {
+        self.stats.get_or_init(|| match self.base.shared.stats.get(self.base.worker) {
+            Some(stats) if !self.gone.get() => stats.open(self.id),
             _ => Arc::default(),
         })
     }
 
     /// Tells the keeper that a request failed there. Best effort: when the queue is full, others have told it.
     pub fn suspect(&self, fault: Fault, started: Tick, at: Tick) {
-        let _ = self.home.shared.suspects.try_send(Suspicion { id: self.id, fault, started, at });
+        let _ = self.base.shared.suspects.try_send(Suspicion { id: self.id, fault, started, at });
     }
 
     /// Is a request of its trickle due? The gap is one of all workers together: a part for each would let all of them
@@ -212,20 +213,20 @@ impl Peer {
     pub fn trickle_due(&self, replayable: bool) -> bool {
         let [often, seldom] = TRICKLE;
         let gap = if replayable { often } else { seldom };
-        let accounts = self.elsewhere().map(|account| &**account).chain([self.account()]);
-        let last = accounts.filter_map(Account::trickled).max();
+        let stats = self.elsewhere().map(|stats| &**stats).chain([self.stats()]);
+        let last = stats.filter_map(EndpointStats::trickled).max();
         // Of one that was raced the answer is still to come: more like it would tell nothing new.
-        self.waited_for.get() == 0 && last.is_none_or(|last| self.home.clock.get().since(last) >= gap)
+        self.waited_for.get() == 0 && last.is_none_or(|last| self.base.clock.get().since(last) >= gap)
     }
 
     /// A request of its trickle goes there.
     pub fn trickle(&self) {
-        self.account().trickle(self.home.clock.get());
+        self.stats().trickle(self.base.clock.get());
     }
 
     /// How long the worker stood still, all in all.
     pub fn stalled(&self) -> Duration {
-        self.home.stalled.get()
+        self.base.stalled.get()
     }
 
     /// How much of that has come since it was `before`.
@@ -235,14 +236,14 @@ impl Peer {
 
     /// The worker's exact clock.
     pub fn now(&self) -> Tick {
-        self.home.shared.now()
+        self.base.shared.now()
     }
 
     /// It has left the layout: connections in use finish their request, nothing is kept.
     pub fn set_gone(&self) {
         self.close_idle();
-        if let Some(accounts) = self.home.shared.accounts.get(self.home.worker) {
-            accounts.close(self.id);
+        if let Some(stats) = self.base.shared.stats.get(self.base.worker) {
+            stats.close(self.id);
         }
         self.gone.set(true);
     }
@@ -255,7 +256,7 @@ impl Peer {
             self.meters.idle.drop_one();
             let fresh = now.since(since) < keepalive.idle && now.since(link.opened) < keepalive.age;
             if fresh && link.sender.is_ready() {
-                link.in_use = Some(InUse::new(&self.meters.active));
+                link.in_use = Some(ActiveGuard::new(&self.meters.active));
                 return Some(link);
             }
         }
@@ -270,7 +271,7 @@ impl Peer {
         if unwanted || link.sender.is_closed() || idle.len() >= keepalive.max_idle {
             return;
         }
-        link.bear(Duration::ZERO, false);
+        link.set_user_timeout(Duration::ZERO, false);
         (link.reused, link.in_use) = (true, None);
         self.meters.idle.bump();
         idle.push(Idle { link, since: now });
@@ -301,32 +302,32 @@ impl Peer {
     pub fn enter(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
         self.meters.in_flight.bump();
-        self.account().in_flight.bump();
+        self.stats().in_flight.bump();
     }
 
     /// It has left.
     pub fn exit(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.meters.in_flight.drop_one();
-        self.account().in_flight.drop_one();
+        self.stats().in_flight.drop_one();
     }
 
     /// Requests under way there, in all workers. Those of the others are read a moment late, so that workers that ask
     /// at the same moment may go over a cap by one each.
     pub fn in_flight_everywhere(&self) -> u32 {
-        let others: u64 = self.elsewhere().map(|account| account.in_flight.get()).sum();
+        let others: u64 = self.elsewhere().map(|stats| stats.in_flight.get()).sum();
         self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
     }
 
-    /// The other workers' accounts with it: to be read, never written.
-    fn elsewhere(&self) -> impl Iterator<Item = &Arc<Account>> {
-        let accounts = self.elsewhere.get_or_init(|| {
-            let all = self.home.shared.accounts.iter().enumerate();
-            all.filter(|(worker, _)| *worker != self.home.worker)
-                .map(|(_, accounts)| accounts.open(self.id))
+    /// The other workers' statistics of this endpoint: read here, never written.
+    fn elsewhere(&self) -> impl Iterator<Item = &Arc<EndpointStats>> {
+        let stats = self.elsewhere.get_or_init(|| {
+            let all = self.base.shared.stats.iter().enumerate();
+            all.filter(|(worker, _)| *worker != self.base.worker)
+                .map(|(_, stats)| stats.open(self.id))
                 .collect()
         });
-        accounts.iter()
+        stats.iter()
     }
 
     /// An attempt ended there; `took` is the time to the head of its answer, as far as that says something.
@@ -368,7 +369,7 @@ impl Peer {
     }
 }
 
-/// Equal files make the same object again (the `Forge` of the control side), so this compares what they hold and not where they
+/// Equal files make the same object again (the `TlsCache` of the control side), so this compares what they hold and not where they
 /// or the settings stand.
 fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
     match (one, other) {
@@ -413,8 +414,8 @@ mod tests {
         let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
         let peer = |worker| {
             let settings = Settings { keepalive, tls: None, host: None };
-            let home = Rc::new(Home::new(&shared, worker, &clock));
-            Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &home)
+            let base = Rc::new(WorkerBase::new(&shared, worker, &clock));
+            Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &base)
         };
         ((0..workers).map(peer).collect(), clock)
     }
@@ -454,7 +455,7 @@ mod tests {
             let peer = &peers[0];
             let is_open = || {
                 let mut open = false;
-                peer.home.shared.accounts[0].one(peer.id, |_, _| open = true);
+                peer.base.shared.stats[0].one(peer.id, |_, _| open = true);
                 open
             };
             if asked_before {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::{
     data::{
-        link::{InUse, Link},
+        link::{ActiveGuard, Link},
         peer::Peer,
         upload::UploadBody,
         upstream_io::{Exit, UpstreamIo},
@@ -139,6 +139,6 @@ async fn handshake(
         tls_epoch,
         reused: false,
         patient: false,
-        in_use: Some(InUse::new(&peer.meters.active)),
+        in_use: Some(ActiveGuard::new(&peer.meters.active)),
     })
 }

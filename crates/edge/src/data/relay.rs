@@ -14,12 +14,12 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, client::conn::TrySendError};
 
 use crate::data::{
+    deadline::Deadline,
     headers::clean_trailers,
     link::Link,
     outcome::Outcome,
-    settle::{Attempt, Ledger},
+    settle::{Attempt, RequestRecord},
     upload::{Upload, UploadBody},
-    vigil::Vigil,
 };
 
 /// Why an attempt brought no answer.
@@ -85,7 +85,7 @@ pub fn send(
     (idle, stream): (Duration, bool),
 ) -> impl Future<Output = Sent> + use<> {
     let long = request.body().size_hint().exact().is_none_or(|bytes| bytes > FINDS_ROOM);
-    link.bear(idle, long || stream);
+    link.set_user_timeout(idle, long || stream);
     link.sender.try_send_request(request)
 }
 
@@ -94,10 +94,10 @@ pub type Sent = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
 
 /// The body of an answer to a client.
 #[derive(Debug)]
-pub struct AnswerBody(Kind);
+pub struct AnswerBody(BodySource);
 
 #[derive(Debug)]
-enum Kind {
+enum BodySource {
     /// Made here; already settled.
     Own(Option<Bytes>),
     /// From an endpoint.
@@ -114,9 +114,9 @@ pub struct Relaying {
     /// The endpoint's account.
     pub attempt: Attempt,
     /// The request's account.
-    pub ledger: Box<Ledger>,
+    pub record: Box<RequestRecord>,
     /// The request's deadline.
-    pub vigil: Rc<Vigil>,
+    pub deadline: Rc<Deadline>,
     /// The upload, which may still be under way.
     pub upload: Rc<Upload>,
 }
@@ -125,7 +125,7 @@ impl AnswerBody {
     /// A body made here.
     #[must_use]
     pub fn own(bytes: Bytes) -> Self {
-        Self(Kind::Own((!bytes.is_empty()).then_some(bytes)))
+        Self(BodySource::Own((!bytes.is_empty()).then_some(bytes)))
     }
 
     /// Passes an endpoint's answer on. One without a body is settled at once.
@@ -134,9 +134,9 @@ impl AnswerBody {
         let mut relaying = Box::new(relaying);
         if relaying.body.is_end_stream() {
             relaying.complete();
-            return Self(Kind::Own(None));
+            return Self(BodySource::Own(None));
         }
-        Self(Kind::Relayed(relaying))
+        Self(BodySource::Relayed(relaying))
     }
 }
 
@@ -144,9 +144,9 @@ impl Relaying {
     /// The last byte of the answer is in our hands: settle, then keep the connection if its exchange ended cleanly.
     fn complete(&mut self) {
         let server_error = self.is_server_error();
-        let now = self.ledger.now();
+        let now = self.record.now();
         self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);
-        self.ledger.finish(now);
+        self.record.finish(now);
         if let Some(link) = self.link.take()
             && self.upload.ended.get().is_some()
         {
@@ -155,16 +155,16 @@ impl Relaying {
     }
 
     fn is_server_error(&self) -> bool {
-        StatusCode::from_u16(self.ledger.status).is_ok_and(|status| status.is_server_error())
+        StatusCode::from_u16(self.record.status).is_ok_and(|status| status.is_server_error())
     }
 
     fn fail(&mut self, outcome: Outcome, error: &'static str) {
         // A 5xx was a failure before it was passed on.
         if outcome != Outcome::ClientGone && !self.is_server_error() {
-            self.attempt.peer.account().given_up.bump();
+            self.attempt.peer.stats().given_up.bump();
         }
-        self.attempt.end(outcome, self.ledger.now());
-        self.ledger.cut(error);
+        self.attempt.end(outcome, self.record.now());
+        self.record.cut(error);
         self.link = None;
     }
 }
@@ -173,7 +173,7 @@ impl Drop for Relaying {
     fn drop(&mut self) {
         // A loser of its race may hold the upload a while longer: nobody is to be woken for that.
         if self.upload.ended.get().is_some() {
-            self.vigil.pause();
+            self.deadline.pause();
         }
     }
 }
@@ -198,16 +198,16 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutError>>> {
         let relaying = match &mut self.get_mut().0 {
-            Kind::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Relayed(relaying) => relaying,
+            BodySource::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            BodySource::Relayed(relaying) => relaying,
         };
         match Pin::new(&mut relaying.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
-                relaying.vigil.stir();
+                relaying.deadline.stir();
                 if let Some(fields) = frame.trailers_mut() {
                     clean_trailers(fields);
                 }
-                relaying.ledger.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
+                relaying.record.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
                 // Nobody asks for what comes after trailers, and only of a known length is the end known before.
                 if frame.is_trailers() || relaying.body.is_end_stream() {
                     relaying.complete();
@@ -226,7 +226,7 @@ impl Body for AnswerBody {
                 relaying.fail(outcome, outcome.as_str());
                 Poll::Ready(Some(Err(CutError::Reset)))
             }
-            Poll::Pending if relaying.vigil.poll(cx).is_ready() => {
+            Poll::Pending if relaying.deadline.poll(cx).is_ready() => {
                 // An endpoint that answers as the upload comes is silent because its client is.
                 let outcome = match relaying.upload.client_is_due.get() {
                     true => Outcome::ClientGone,
@@ -241,15 +241,17 @@ impl Body for AnswerBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Kind::Own(bytes) => bytes.is_none(),
-            Kind::Relayed(relaying) => relaying.body.is_end_stream(),
+            BodySource::Own(bytes) => bytes.is_none(),
+            BodySource::Relayed(relaying) => relaying.body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Kind::Own(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
-            Kind::Relayed(relaying) => relaying.body.size_hint(),
+            BodySource::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            BodySource::Relayed(relaying) => relaying.body.size_hint(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One client connection from its first byte to its close: HTTP/1.1 or HTTP/2 over hyper, orders from the worker,
+//! One client connection from its first byte to its close: HTTP/1.1 or HTTP/2 over hyper, commands from the worker,
 //! parking while idle, and upgraded streams. Between rooms 1 and 2.
 
 use std::{
@@ -25,11 +25,11 @@ use tokio::{
 
 use crate::data::{
     answer,
-    conn::{ClientConn, ClientIo, Order, Phase},
+    conn::{ClientConn, ClientIo, ConnPhase, ConnSignal},
     failure::Failure,
     forward,
     local::Local,
-    settle::Ledger,
+    settle::RequestRecord,
     tunnel::{self, Handover},
     upload::nothing_follows,
 };
@@ -94,21 +94,21 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
 /// Waits for the first byte of a request; `None` = the connection is to close.
 pub async fn first_byte(conn: &ClientConn, io: &ClientIo) -> Option<()> {
     conn.parked.set(true);
-    let order = poll_fn(|cx| match (io.poll_readable(cx), conn.take_order(cx)) {
-        (_, order @ Order::Kill) => Poll::Ready(order),
-        // What is already there is answered, and the order taken after it.
-        (Poll::Ready(_), order) => {
-            if order == Order::Graceful {
-                conn.order(order);
+    let signal = poll_fn(|cx| match (io.poll_readable(cx), conn.take_signal(cx)) {
+        (_, signal @ ConnSignal::Kill) => Poll::Ready(signal),
+        // A request that is already in the socket is answered first; the signal takes effect after it.
+        (Poll::Ready(_), signal) => {
+            if signal == ConnSignal::Graceful {
+                conn.signal(signal);
             }
-            Poll::Ready(Order::None)
+            Poll::Ready(ConnSignal::None)
         }
-        (Poll::Pending, Order::None | Order::Park) => Poll::Pending,
-        (Poll::Pending, order) => Poll::Ready(order),
+        (Poll::Pending, ConnSignal::None | ConnSignal::Park) => Poll::Pending,
+        (Poll::Pending, signal) => Poll::Ready(signal),
     })
     .await;
     conn.parked.set(false);
-    (order == Order::None).then_some(())
+    (signal == ConnSignal::None).then_some(())
 }
 
 /// One stretch of hyper on the connection.
@@ -133,20 +133,20 @@ async fn talk(
     let mut http = builder.serve_connection(TokioIo::new(io), service);
     let mut leaves = false;
     let end = poll_fn(|cx| {
-        match conn.take_order(cx) {
-            Order::None => {}
-            Order::Park if conn.phase.get() == Phase::Idle => return Poll::Ready(End::Park),
-            Order::Park => {}
-            Order::Graceful => {
+        match conn.take_signal(cx) {
+            ConnSignal::None => {}
+            ConnSignal::Park if conn.phase.get() == ConnPhase::Idle => return Poll::Ready(End::Park),
+            ConnSignal::Park => {}
+            ConnSignal::Graceful => {
                 // A request that is already in the socket is still answered.
                 if let Poll::Ready(done) = poll((conn, handover), &mut http, cx) {
                     return Poll::Ready(End::Done(done));
                 }
                 leaves = true;
             }
-            Order::HeaderTimeout => return Poll::Ready(End::Refuse(Failure::HeaderTimeout)),
-            Order::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
-            Order::Kill => return Poll::Ready(End::Kill),
+            ConnSignal::HeaderTimeout => return Poll::Ready(End::Refuse(Failure::HeaderTimeout)),
+            ConnSignal::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
+            ConnSignal::Kill => return Poll::Ready(End::Kill),
         }
         // Told to behind an answer that was the last, hyper would leave the upload, too.
         if leaves && !conn.only_uploads() {
@@ -191,10 +191,10 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
             .serve_connection(TokioIo::new(io), service)
     );
     poll_fn(|cx| {
-        match conn.take_order(cx) {
-            Order::None | Order::Park => {}
-            Order::Graceful => http.as_mut().graceful_shutdown(),
-            Order::HeaderTimeout | Order::LongTarget | Order::Kill => return Poll::Ready(()),
+        match conn.take_signal(cx) {
+            ConnSignal::None | ConnSignal::Park => {}
+            ConnSignal::Graceful => http.as_mut().graceful_shutdown(),
+            ConnSignal::HeaderTimeout | ConnSignal::LongTarget | ConnSignal::Kill => return Poll::Ready(()),
         }
         // A client that breaks the protocol is told so by h2 itself (GOAWAY with a code).
         http.as_mut().poll(cx).map(|_| ())
@@ -212,13 +212,13 @@ struct LocalExecutor {
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     /// Called right after the service, once for each request.
     fn execute(&self, future: F) {
-        let vigil = self.local.vigils().newest(&self.conn);
+        let deadline = self.local.deadlines().newest(&self.conn);
         tokio::task::spawn_local(async move {
             let mut stream = pin!(future);
-            poll_fn(|cx| match (stream.as_mut().poll(cx), vigil.as_ref().and_then(Weak::upgrade)) {
+            poll_fn(|cx| match (stream.as_mut().poll(cx), deadline.as_ref().and_then(Weak::upgrade)) {
                 (Poll::Ready(()), _) => Poll::Ready(()),
                 // Waiting for room, hyper polls no body: dropped, the stream is reset.
-                (Poll::Pending, Some(vigil)) => vigil.poll_deaf(cx),
+                (Poll::Pending, Some(deadline)) => deadline.poll_deaf(cx),
                 (Poll::Pending, None) => Poll::Pending,
             })
             .await;
@@ -239,12 +239,12 @@ fn bare_answer(error: &hyper::Error) -> Option<Failure> {
 
 /// Opens and closes the account of a request whose head never became a request.
 fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, id: HeaderValue, bytes_out: u64) {
-    let mut ledger = Ledger::new(local, conn, local.now(), http::Version::HTTP_11);
-    ledger.request_id = id;
-    ledger.method = http::Method::from_bytes(b"-").unwrap_or_default();
-    (ledger.status, ledger.refusal) = (failure.status(), Some(failure.as_str()));
-    ledger.bytes_out = bytes_out;
-    ledger.finish(ledger.now());
+    let mut record = RequestRecord::new(local, conn, local.now(), http::Version::HTTP_11);
+    record.request_id = id;
+    record.method = http::Method::from_bytes(b"-").unwrap_or_default();
+    (record.status, record.refusal) = (failure.status(), Some(failure.as_str()));
+    record.bytes_out = bytes_out;
+    record.finish(record.now());
 }
 
 /// Answers for hyper, which has no request to answer to, and closes.

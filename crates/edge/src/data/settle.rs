@@ -13,7 +13,7 @@ use crate::data::{
     outcome::Outcome,
     peer::Peer,
     upload::Upload,
-    view::RouteDesk,
+    view::RouteStats,
 };
 
 /// One attempt's account with its endpoint. Dropped without a verdict, it was the client who left.
@@ -32,8 +32,8 @@ pub struct Attempt {
     took: Cell<Option<Duration>>,
     open: Cell<bool>,
     /// It counts as a request under way there.
-    seated: Cell<bool>,
-    /// The keeper has heard about it: each attempt is evidence once.
+    holds_slot: Cell<bool>,
+    /// The keeper has been told about this attempt: each attempt is evidence once.
     judged: Cell<bool>,
     presumed: Cell<Outcome>,
 }
@@ -51,7 +51,7 @@ impl Attempt {
             answered: Cell::new(false),
             took: Cell::new(None),
             open: Cell::new(true),
-            seated: Cell::new(true),
+            holds_slot: Cell::new(true),
             judged: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
         }
@@ -82,7 +82,7 @@ impl Attempt {
         let Some(ended) = upload_ended else { return };
         let took = now.since(self.waiting_since(ended));
         self.took.set(Some(took));
-        self.peer.account().took(took);
+        self.peer.stats().took(took);
         if self.peer.late_after().is_some_and(|late| took > late) {
             self.blame(Fault::Late, now);
         }
@@ -104,7 +104,7 @@ impl Attempt {
         if local || self.judged.replace(true) {
             return;
         }
-        let account = self.peer.account();
+        let account = self.peer.stats();
         let count = if fault == Fault::Late { &account.late } else { &account.failed };
         count.bump();
         self.peer.suspect(fault, self.started, now);
@@ -127,7 +127,7 @@ impl Attempt {
     }
 
     /// Its rival answered first: no error, but evidence.
-    pub fn outrun(&self, upload_ended: Option<Tick>, now: Tick) {
+    pub fn lost_race(&self, upload_ended: Option<Tick>, now: Tick) {
         self.blame(Fault::Late, now);
         self.cancel(upload_ended, now);
     }
@@ -139,8 +139,8 @@ impl Attempt {
     }
 
     /// Its request has gone elsewhere: what goes on of it takes no place under `max_in_flight`.
-    pub fn stand_up(&self) {
-        if self.seated.replace(false) {
+    pub fn release_slot(&self) {
+        if self.holds_slot.replace(false) {
             self.peer.exit();
         }
     }
@@ -162,14 +162,14 @@ impl Attempt {
             Outcome::Timeout => self.blame(Fault::Timeout, now),
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
-        self.stand_up();
+        self.release_slot();
         self.peer.learn(outcome, self.took.get());
     }
 
     /// However it was chosen, it is of the probation that had begun before it, and of no other: a long download that
     /// ends in one proves what was.
     fn good(&self, now: Tick) {
-        let account = self.peer.account();
+        let account = self.peer.stats();
         if self.peer.tried_since().is_some_and(|since| self.started >= since) {
             account.proof.bump();
         }
@@ -189,7 +189,7 @@ impl Drop for Attempt {
 #[derive(Clone, Debug)]
 pub struct Steered {
     /// Its route, in the layout that decided.
-    pub desk: Rc<RouteDesk>,
+    pub route: Rc<RouteStats>,
     /// The pool's slot in that layout.
     pub pool: PoolSlot,
     /// Why.
@@ -200,7 +200,7 @@ pub struct Steered {
 
 /// One request's account: everything its log line and its counters need.
 #[derive(Debug)]
-pub struct Ledger {
+pub struct RequestRecord {
     local: Rc<Local>,
     /// The client's connection.
     pub conn: Rc<ClientConn>,
@@ -217,7 +217,7 @@ pub struct Ledger {
     /// Of the request.
     pub version: Version,
     /// Its route when it came.
-    pub entry: Rc<RouteDesk>,
+    pub entry: Rc<RouteStats>,
     /// Where its last attempt went.
     pub steered: Option<Steered>,
     /// How many attempts were made.
@@ -245,12 +245,12 @@ pub struct Ledger {
     open: bool,
 }
 
-impl Ledger {
+impl RequestRecord {
     /// Opens the account of a request that has just arrived.
     #[must_use]
     pub fn new(local: &Rc<Local>, conn: &Rc<ClientConn>, now: Tick, version: Version) -> Self {
         conn.begin();
-        let entry = Rc::clone(&local.view().nowhere);
+        let entry = Rc::clone(&local.view().unmatched);
         Self {
             local: Rc::clone(local),
             conn: Rc::clone(conn),
@@ -291,8 +291,8 @@ impl Ledger {
 
     /// Its route as of the last decision: a retry may cross a reload, and slots mean something in one layout only.
     #[must_use]
-    pub fn desk(&self) -> &Rc<RouteDesk> {
-        self.steered.as_ref().map_or(&self.entry, |steered| &steered.desk)
+    pub fn route(&self) -> &Rc<RouteStats> {
+        self.steered.as_ref().map_or(&self.entry, |steered| &steered.route)
     }
 
     /// The answer is complete.
@@ -312,11 +312,11 @@ impl Ledger {
         self.close(self.status, self.now());
     }
 
-    fn record(&self, status: u16, duration: Duration) -> AccessRecord<'_> {
+    fn access_record(&self, status: u16, duration: Duration) -> AccessRecord<'_> {
         let steered = self.steered.as_ref();
         AccessRecord {
             request_id: self.request_id.to_str().unwrap_or("-"),
-            client: self.conn.client.as_bytes(),
+            client: self.conn.client_field.as_bytes(),
             method: self.method.as_str(),
             host: &self.host,
             path: &self.path,
@@ -325,7 +325,7 @@ impl Ledger {
             bytes_out: self.bytes_out,
             duration,
             first_byte: self.first_byte,
-            route: &self.desk().name,
+            route: &self.route().name,
             pool: steered.map(|steered| &*steered.peer.pool),
             endpoint: steered.map(|steered| &*steered.peer.label),
             attempts: self.attempts,
@@ -348,18 +348,18 @@ impl Ledger {
         let meters = self.local.meters();
         let pool = self.steered.as_ref().map(|steered| (steered.pool, &steered.peer.pool));
         let listener: (u32, &Arc<str>) = (self.conn.listener_number, &self.conn.listener);
-        let desk = self.desk();
-        desk.count_request(listener, pool, status, meters);
+        let route = self.route();
+        route.count_request(listener, pool, status, meters);
         if let Some(refusal) = self.refusal {
-            desk.count_refusal(refusal, meters);
+            route.count_refusal(refusal, meters);
         }
-        desk.duration.record(duration);
-        self.local.log(|out, format| access_line::write(out, format, &self.record(status, duration)));
+        route.duration.record(duration);
+        self.local.log(|out, format| access_line::write(out, format, &self.access_record(status, duration)));
         self.conn.end();
     }
 }
 
-impl Drop for Ledger {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
         // Nobody settled it: hyper dropped the request because the client's connection or stream is gone.
         self.close(0, self.now());

@@ -7,12 +7,12 @@ use bytes::{Buf, Bytes};
 use tokio::io::AsyncWriteExt;
 
 use crate::data::{
-    conn::{ClientConn, ClientIo, Order},
-    link::InUse,
+    conn::{ClientConn, ClientIo, ConnSignal},
+    deadline::Deadline,
+    link::ActiveGuard,
     peer::Peer,
-    settle::Ledger,
+    settle::RequestRecord,
     upstream_io::Exit,
-    vigil::Vigil,
 };
 
 /// Where a request that upgraded leaves the endpoint's end for its session. One per client connection, owned by the
@@ -47,20 +47,20 @@ pub struct UpstreamEnd {
     /// Longest silence of both sides.
     pub idle: Duration,
     /// The request's deadline keeper.
-    pub vigil: Rc<Vigil>,
+    pub deadline: Rc<Deadline>,
     /// The request's account.
-    pub ledger: Box<Ledger>,
+    pub record: Box<RequestRecord>,
     /// Keeps the connection counted as active.
-    pub in_use: Option<InUse>,
+    pub in_use: Option<ActiveGuard>,
     /// Keeps the stream in flight at its endpoint.
-    pub seat: Seat,
+    pub slot: InFlightSlot,
 }
 
 /// An upgraded stream's place among what is in flight at its endpoint.
 #[derive(Debug)]
-pub struct Seat(Rc<Peer>);
+pub struct InFlightSlot(Rc<Peer>);
 
-impl Seat {
+impl InFlightSlot {
     /// Takes one.
     #[must_use]
     pub fn new(peer: &Rc<Peer>) -> Self {
@@ -69,7 +69,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for InFlightSlot {
     fn drop(&mut self) {
         self.0.exit();
     }
@@ -79,7 +79,7 @@ impl Drop for Seat {
 pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: UpstreamEnd, conn: &ClientConn) {
     conn.tunnel(sent_early.len());
     let Some((mut upstream, answered_early)) = end.exit.taken().await else {
-        return end.ledger.cut("reset");
+        return end.record.cut("reset");
     };
     let opening = async {
         upstream.write_all(sent_early.chunk()).await?;
@@ -87,10 +87,10 @@ pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: Upst
         tokio::io::copy_bidirectional_with_sizes(&mut client, &mut upstream, 16 * 1024, 16 * 1024).await
     };
     let mut copying = std::pin::pin!(opening);
-    end.vigil.silent_for(end.idle);
+    end.deadline.silent_for(end.idle);
     let ended = std::future::poll_fn(|cx| match copying.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if conn.take_order(cx) == Order::Kill || end.vigil.poll(cx).is_ready() => {
+        Poll::Pending if conn.take_signal(cx) == ConnSignal::Kill || end.deadline.poll(cx).is_ready() => {
             Poll::Ready(None)
         }
         Poll::Pending => Poll::Pending,
@@ -101,5 +101,5 @@ pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: Upst
         Some(Err(_)) => Some("reset"),
         None => Some("timeout"),
     };
-    end.ledger.finish_tunnel(conn.tunnelled.get(), error);
+    end.record.finish_tunnel(conn.tunnelled.get(), error);
 }

@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use thalweg_core::Tick;
 
-use crate::data::{headers::clean_trailers, vigil::Vigil};
+use crate::data::{deadline::Deadline, headers::clean_trailers};
 
 /// Most pieces that are kept for a replay: each costs more than its bytes, of which it may have but one.
 const PIECES: usize = 1024;
@@ -50,7 +50,7 @@ pub struct Upload {
     pub patience: Cell<Duration>,
     /// The head of the answer has come: the wait for it is over.
     pub answered: Cell<bool>,
-    vigil: Rc<Vigil>,
+    deadline: Rc<Deadline>,
     clock: Rc<Cell<Tick>>,
     /// Its request's number on the connection.
     request: u32,
@@ -68,9 +68,9 @@ pub struct Bounds {
 impl Upload {
     /// An upload that starts now.
     #[must_use]
-    pub fn new(body: Incoming, bounds: Bounds, vigil: Rc<Vigil>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
+    pub fn new(body: Incoming, bounds: Bounds, deadline: Rc<Deadline>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
         let none = nothing_follows(&body);
-        let request = if none { 0 } else { vigil.conn().upload_begins() };
+        let request = if none { 0 } else { deadline.conn().upload_begins() };
         Rc::new(Self {
             ended: Cell::new(none.then(|| clock.get())),
             body: RefCell::new((!none).then_some(body)),
@@ -88,7 +88,7 @@ impl Upload {
             attempt: Cell::new(0),
             patience: Cell::new(Duration::ZERO),
             answered: Cell::new(false),
-            vigil,
+            deadline,
             clock,
             request,
         })
@@ -133,10 +133,10 @@ impl Upload {
 
     /// From here on the endpoint is waited for, not the client.
     fn end(&self) {
-        self.vigil.conn().upload_ends(self.request, true);
+        self.deadline.conn().upload_ends(self.request, true);
         self.ended.set(Some(self.clock.get()));
         if !self.answered.get() {
-            self.vigil.until(self.clock.get().after(self.patience.get()));
+            self.deadline.until(self.clock.get().after(self.patience.get()));
         }
     }
 
@@ -152,15 +152,15 @@ impl Upload {
         self.touched.set(true);
         let polled = Pin::new(&mut *body).poll_frame(cx);
         self.client_is_due.set(polled.is_pending());
-        self.vigil.conn().due.set(polled.is_pending());
+        self.deadline.conn().due.set(polled.is_pending());
         match polled {
             // Over HTTP/1.1 it is the connection that ends.
-            Poll::Pending if self.vigil.conn().http2.get() => {
-                self.vigil.poll_deaf_upload(cx).map(|()| self.break_off(&mut slot))
+            Poll::Pending if self.deadline.conn().http2.get() => {
+                self.deadline.poll_deaf_upload(cx).map(|()| self.break_off(&mut slot))
             }
             Poll::Pending => Poll::Pending,
             // A stream reset without a complaint (RFC 9113 section 8.1) is over for hyper; its upload is not.
-            Poll::Ready(None) if self.vigil.conn().http2.get() && !body.is_end_stream() => {
+            Poll::Ready(None) if self.deadline.conn().http2.get() && !body.is_end_stream() => {
                 Poll::Ready(self.break_off(&mut slot))
             }
             Poll::Ready(None) => {
@@ -173,7 +173,7 @@ impl Upload {
                 Poll::Ready(self.break_off(&mut slot))
             }
             Poll::Ready(Some(Ok(mut frame))) => {
-                self.vigil.stir();
+                self.deadline.stir();
                 if let Some(fields) = frame.trailers_mut() {
                     clean_trailers(fields);
                 }
@@ -210,7 +210,7 @@ pub fn nothing_follows(body: &Incoming) -> bool {
 impl Drop for Upload {
     fn drop(&mut self) {
         if self.ended.get().is_none() {
-            self.vigil.conn().upload_ends(self.request, false);
+            self.deadline.conn().upload_ends(self.request, false);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A worker's own tables for one layout: slots to peers, routes to their desks. Rebuilt when the layout or the
+//! A worker's own tables for one layout: slots to peers and routes to their statistics. Rebuilt when the layout or the
 //! wiring moves; what was learnt is carried over by identity.
 
 use std::{
@@ -13,12 +13,12 @@ use thalweg_core::{EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, Ro
 
 use crate::{
     data::{
-        home::Home,
         peer::{Peer, Settings},
+        worker_base::WorkerBase,
     },
     shared::{
         Live, Wiring,
-        budget::{Purse, Treasury},
+        budget::{Budgets, WorkerBudget},
         meters::{Cell as Count, Histogram, Meters, Series},
         telemetry,
     },
@@ -32,14 +32,14 @@ pub struct View {
     /// What the config says to the shell.
     pub wiring: Arc<Wiring>,
     peers: Vec<Rc<Peer>>,
-    desks: Vec<Rc<RouteDesk>>,
+    routes: Vec<Rc<RouteStats>>,
     /// Requests that match no route.
-    pub nowhere: Rc<RouteDesk>,
+    pub unmatched: Rc<RouteStats>,
 }
 
 /// A route's counters and memory in one worker.
 #[derive(Debug)]
-pub struct RouteDesk {
+pub struct RouteStats {
     /// The configured name; "-" = no route.
     pub name: Arc<str>,
     /// Latency of whole requests.
@@ -53,7 +53,7 @@ pub struct RouteDesk {
 #[derive(Debug)]
 struct RouteMemory {
     turn: Cell<u32>,
-    purse: Purse,
+    budget: WorkerBudget,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -69,7 +69,7 @@ enum CountKey {
 /// Classes of `thalweg_requests_total`; by index.
 const CLASSES: [&str; 6] = ["client_gone", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-impl RouteDesk {
+impl RouteStats {
     fn new(name: &Arc<str>, memory: Rc<RouteMemory>, meters: &Meters) -> Self {
         let duration = meters.histogram(Series::new(&telemetry::DURATION, &[name]));
         Self { name: Arc::clone(name), duration, memory, counts: RefCell::default() }
@@ -83,8 +83,8 @@ impl RouteDesk {
     }
 
     /// The budgets of retries and hedges.
-    pub fn purse(&self) -> &Purse {
-        &self.memory.purse
+    pub fn budget(&self) -> &WorkerBudget {
+        &self.memory.budget
     }
 
     fn count(&self, key: CountKey, series: impl FnOnce() -> Series, meters: &Meters) {
@@ -150,8 +150,8 @@ impl RouteDesk {
 impl View {
     /// Tables for `live`, carrying over what `before` learnt.
     #[must_use]
-    pub fn new(live: &Live, before: Option<&Self>, home: &Rc<Home>) -> Self {
-        let (meters, treasury) = (home.meters(), &home.shared.treasury);
+    pub fn new(live: &Live, before: Option<&Self>, base: &Rc<WorkerBase>) -> Self {
+        let (meters, budgets) = (base.meters(), &base.shared.budgets);
         let layout = &live.snapshot.layout;
         let mut known: HashMap<EndpointId, Rc<Peer>> = HashMap::new();
         if let Some(before) = before {
@@ -167,7 +167,7 @@ impl View {
                 }
                 None => {
                     let pool = pools.get(place.pool.0 as usize).cloned().unwrap_or_else(|| "-".into());
-                    Rc::new(Peer::new(place.id, pool, place.address, settings, home))
+                    Rc::new(Peer::new(place.id, pool, place.address, settings, base))
                 }
             }
         };
@@ -178,8 +178,8 @@ impl View {
         let view = Self {
             layout: layout.number,
             wiring: Arc::clone(&live.wiring),
-            desks: desks(layout, before, treasury, meters),
-            nowhere: Rc::new(nowhere(before, treasury, meters)),
+            routes: routes(layout, before, budgets, meters),
+            unmatched: Rc::new(unmatched(before, budgets, meters)),
             peers,
         };
         view.follow(live);
@@ -212,10 +212,10 @@ impl View {
         &self.peers
     }
 
-    /// The desk of a route.
+    /// The statistics of a route.
     #[must_use]
-    pub fn desk(&self, slot: RouteSlot) -> &Rc<RouteDesk> {
-        self.desks.get(slot.0 as usize).unwrap_or(&self.nowhere)
+    pub fn route(&self, slot: RouteSlot) -> &Rc<RouteStats> {
+        self.routes.get(slot.0 as usize).unwrap_or(&self.unmatched)
     }
 
     /// Drops the series of what has left the config. A listener has not left before its last connection has: its
@@ -229,7 +229,7 @@ impl View {
         let pools: std::collections::BTreeSet<&str> =
             config.topology.pools.iter().map(|pool| &*pool.name).chain(["-"]).collect();
         let routes: std::collections::BTreeSet<&str> =
-            self.desks.iter().map(|desk| &*desk.name).chain(["-"]).collect();
+            self.routes.iter().map(|route| &*route.name).chain(["-"]).collect();
         let endpoints: std::collections::BTreeSet<(&str, &str)> =
             self.peers.iter().map(|peer| (&*peer.pool, &*peer.label)).collect();
         meters.retire(|series| {
@@ -263,26 +263,27 @@ impl Loads for View {
     }
 }
 
-/// Made anew each time, as every desk: it must not go on counting on series that were retired.
-fn nowhere(before: Option<&View>, treasury: &Treasury, meters: &Meters) -> RouteDesk {
-    let fresh = || Rc::new(RouteMemory { turn: Cell::new(0), purse: Purse::new(treasury.open("-", 0.0)) });
-    let memory = before.map_or_else(fresh, |before| Rc::clone(&before.nowhere.memory));
-    RouteDesk::new(&"-".into(), memory, meters)
+/// Made anew for each view, as all route statistics are: the old ones may count on series that were retired.
+fn unmatched(before: Option<&View>, budgets: &Budgets, meters: &Meters) -> RouteStats {
+    let fresh =
+        || Rc::new(RouteMemory { turn: Cell::new(0), budget: WorkerBudget::new(budgets.open("-", 0.0)) });
+    let memory = before.map_or_else(fresh, |before| Rc::clone(&before.unmatched.memory));
+    RouteStats::new(&"-".into(), memory, meters)
 }
 
-fn desks(layout: &Layout, before: Option<&View>, treasury: &Treasury, meters: &Meters) -> Vec<Rc<RouteDesk>> {
+fn routes(layout: &Layout, before: Option<&View>, budgets: &Budgets, meters: &Meters) -> Vec<Rc<RouteStats>> {
     let old: BTreeMap<&str, &Rc<RouteMemory>> =
-        before.iter().flat_map(|view| &view.desks).map(|desk| (&*desk.name, &desk.memory)).collect();
-    let desk = |route: &thalweg_core::Route| {
-        let budgets = treasury.open(&route.name, route.retry.budget);
-        let fresh = || Rc::new(RouteMemory { turn: Cell::new(0), purse: Purse::new(budgets) });
+        before.iter().flat_map(|view| &view.routes).map(|route| (&*route.name, &route.memory)).collect();
+    let route = |route: &thalweg_core::Route| {
+        let budgets = budgets.open(&route.name, route.retry.budget);
+        let fresh = || Rc::new(RouteMemory { turn: Cell::new(0), budget: WorkerBudget::new(budgets) });
         let memory = old.get(&*route.name).map_or_else(fresh, |memory| Rc::clone(memory));
         let name = Arc::from(&*route.name);
         // There from the start, at 0: whoever counts its growth misses the first of a series that is born with it.
         meters.cell(Series::new(&telemetry::BUDGET_EXHAUSTED, &[&name]));
-        Rc::new(RouteDesk::new(&name, memory, meters))
+        Rc::new(RouteStats::new(&name, memory, meters))
     };
-    layout.topology.routes.iter().map(desk).collect()
+    layout.topology.routes.iter().map(route).collect()
 }
 
 fn settings(wiring: &Wiring, place: &thalweg_core::Place) -> Settings {

@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     data::{
-        accept::{Door, accept},
+        accept::{ListenSocket, accept},
+        deadline::SWEEP,
         local::Local,
-        vigil::SWEEP,
     },
     shared::{Command, Shared},
 };
@@ -31,7 +31,7 @@ pub struct Worker {
 /// # Errors
 /// When no thread or runtime can be made.
 pub fn start(index: usize, shared: Arc<Shared>) -> std::io::Result<Worker> {
-    let (commands, orders) = mpsc::channel(64);
+    let (commands, received) = mpsc::channel(64);
     let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -41,7 +41,7 @@ pub fn start(index: usize, shared: Arc<Shared>) -> std::io::Result<Worker> {
             Err(error) => return tracing::error!(%error, index, "worker has no runtime"),
         };
         let local = Rc::new(Local::new(index, shared));
-        runtime.block_on(run(Rc::clone(&local), orders));
+        runtime.block_on(run(Rc::clone(&local), received));
         // With it go the requests that are still under way; their lines are the last.
         drop(runtime);
         local.flush_log();
@@ -50,11 +50,11 @@ pub fn start(index: usize, shared: Arc<Shared>) -> std::io::Result<Worker> {
 }
 
 /// The worker's life.
-async fn run(local: Rc<Local>, mut orders: mpsc::Receiver<Command>) {
+async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
     let mut published = local.subscribe();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut doors: BTreeMap<Arc<str>, Vec<oneshot::Sender<()>>> = BTreeMap::new();
+    let mut listen_sockets: BTreeMap<Arc<str>, Vec<oneshot::Sender<()>>> = BTreeMap::new();
     let (mut draining, mut beats) = (false, 0u32);
     loop {
         tokio::select! {
@@ -69,24 +69,24 @@ async fn run(local: Rc<Local>, mut orders: mpsc::Receiver<Command>) {
                 }
             }
             changed = published.changed() => if changed.is_ok() { local.follow() } else { break },
-            order = orders.recv() => match order {
+            signal = commands.recv() => match signal {
                 // Sent before the reload knew.
                 Some(Command::Listen { .. }) if draining => {}
                 Some(Command::Listen { name, socket }) => match tokio::net::TcpListener::from_std(socket) {
                     Ok(socket) => {
                         let (close, closed) = oneshot::channel();
-                        doors.entry(Arc::clone(&name)).or_default().push(close);
-                        let door = Door::new((local.number_of(&name), name));
-                        tokio::task::spawn_local(accept(Rc::clone(&local), door, socket, closed));
+                        listen_sockets.entry(Arc::clone(&name)).or_default().push(close);
+                        let listen_socket = ListenSocket::new((local.number_of(&name), name));
+                        tokio::task::spawn_local(accept(Rc::clone(&local), listen_socket, socket, closed));
                     }
                     Err(error) => tracing::error!(%error, listener = %name, "cannot listen"),
                 },
                 Some(Command::Unlisten { name }) => {
-                    doors.remove(&name);
+                    listen_sockets.remove(&name);
                     local.close_connections(Some(&name));
                 }
                 Some(Command::Drain) => {
-                    doors.clear();
+                    listen_sockets.clear();
                     local.close_connections(None);
                     (draining, beats) = (true, 0);
                 }

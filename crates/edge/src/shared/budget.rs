@@ -21,12 +21,12 @@ const TOLD_EVERY: Duration = Duration::from_millis(250);
 
 /// A route's budgets.
 #[derive(Debug)]
-pub struct Budgets {
+pub struct RouteBudgets {
     retries: Mutex<Budget>,
     hedges: Mutex<Budget>,
 }
 
-impl Budgets {
+impl RouteBudgets {
     fn new(ratio: f64) -> Self {
         Self {
             retries: Mutex::new(Budget::new(ratio, RETRY_FLOOR)),
@@ -37,18 +37,18 @@ impl Budgets {
 
 /// The budgets of all routes, by name: what was spent survives a reload.
 #[derive(Debug, Default)]
-pub struct Treasury(Mutex<BTreeMap<Box<str>, Weak<Budgets>>>);
+pub struct Budgets(Mutex<BTreeMap<Box<str>, Weak<RouteBudgets>>>);
 
-impl Treasury {
+impl Budgets {
     /// The budgets of this route, under these rules. They last as long as a worker holds them.
-    pub fn open(&self, route: &str, ratio: f64) -> Arc<Budgets> {
+    pub fn open(&self, route: &str, ratio: f64) -> Arc<RouteBudgets> {
         let mut all = lock(&self.0);
         if let Some(known) = all.get(route).and_then(Weak::upgrade) {
             lock(&known.retries).adjust(ratio, RETRY_FLOOR);
             return known;
         }
         all.retain(|_, budgets| budgets.strong_count() > 0);
-        let made = Arc::new(Budgets::new(ratio));
+        let made = Arc::new(RouteBudgets::new(ratio));
         all.insert(route.into(), Arc::downgrade(&made));
         made
     }
@@ -56,17 +56,17 @@ impl Treasury {
 
 /// One worker's access to the budgets of a route.
 #[derive(Debug)]
-pub struct Purse {
-    budgets: Arc<Budgets>,
+pub struct WorkerBudget {
+    budgets: Arc<RouteBudgets>,
     /// Requests that the others do not know of yet: those that may retry, and of these those that may hedge.
     untold: Cell<(u32, u32)>,
     told: Cell<Tick>,
 }
 
-impl Purse {
+impl WorkerBudget {
     /// Of these budgets.
     #[must_use]
-    pub fn new(budgets: Arc<Budgets>) -> Self {
+    pub fn new(budgets: Arc<RouteBudgets>) -> Self {
         Self { budgets, untold: Cell::new((0, 0)), told: Cell::new(Tick(0)) }
     }
 
@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn a_worker_without_requests_may_spend_what_the_others_earned() {
-        let treasury = Treasury::default();
-        let [busy, idle] = [(); 2].map(|()| Purse::new(treasury.open("all", 0.1)));
+        let budgets = Budgets::default();
+        let [busy, idle] = [(); 2].map(|()| WorkerBudget::new(budgets.open("all", 0.1)));
         let now = Tick(5_000_000);
         (0..1000).for_each(|_| busy.request(true, now));
         busy.request(true, now.after(TOLD_EVERY));
@@ -139,13 +139,13 @@ mod tests {
 
     #[test]
     fn budgets_of_one_name_are_one_while_somebody_holds_them() {
-        let treasury = Treasury::default();
-        let first = treasury.open("all", 0.0);
-        assert!(Arc::ptr_eq(&first, &treasury.open("all", 0.5)));
-        assert!(!Arc::ptr_eq(&first, &treasury.open("other", 0.0)));
+        let budgets = Budgets::default();
+        let first = budgets.open("all", 0.0);
+        assert!(Arc::ptr_eq(&first, &budgets.open("all", 0.5)));
+        assert!(!Arc::ptr_eq(&first, &budgets.open("other", 0.0)));
         drop(first);
         let now = Tick(0);
-        let again = Purse::new(treasury.open("all", 0.0));
+        let again = WorkerBudget::new(budgets.open("all", 0.0));
         assert_eq!((0..300).filter(|_| again.retries(now, |budget| budget.take(now))).count(), 100);
     }
 }

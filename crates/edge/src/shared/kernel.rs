@@ -29,7 +29,7 @@ pub(crate) fn is_dead(socket: RawFd) -> bool {
 }
 
 /// Lets this socket wait so long, and no shorter than [`UNACKNOWLEDGED`], until what was sent is taken.
-pub(crate) fn bear(socket: RawFd, span: Duration) {
+pub(crate) fn set_user_timeout(socket: RawFd, span: Duration) {
     #[expect(unsafe_code, reason = "hyper holds the socket; a wrong descriptor is an error, not a fault")]
     // SAFETY: `Exit` forgets the number before the socket is closed.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
@@ -66,7 +66,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         for (told, expected) in [(30, 30), (3, 10), (86_400, 86_400), (0, 10)] {
-            bear(socket.as_raw_fd(), Duration::from_secs(told));
+            set_user_timeout(socket.as_raw_fd(), Duration::from_secs(told));
             let bears = SockRef::from(&socket).tcp_user_timeout().unwrap();
             assert_eq!(bears, Some(Duration::from_secs(expected)), "told {told} s");
         }

@@ -2,7 +2,7 @@
 //! Nothing here is written on the request path.
 
 pub mod access_log;
-pub mod account;
+pub mod stats;
 pub mod budget;
 pub mod fault;
 pub mod host;
@@ -24,9 +24,9 @@ use tokio::sync::{mpsc, watch};
 
 use crate::shared::{
     access_log::LogSink,
-    account::Accounts,
-    budget::Treasury,
+    budget::Budgets,
     meters::{Cell, Meters},
+    stats::StatsTable,
 };
 
 /// The picture and what belongs to it, published as one pointer: the two can never disagree.
@@ -93,9 +93,9 @@ pub struct Shared {
     /// By worker.
     pub meters: Vec<Meters>,
     /// What requests did at each endpoint, by worker.
-    pub accounts: Vec<Accounts>,
+    pub stats: Vec<StatsTable>,
     /// The budgets of the routes.
-    pub treasury: Treasury,
+    pub budgets: Budgets,
     /// Client connections, by worker: each worker sets its own.
     pub connections: Vec<Cell>,
     /// Where access log lines go.
@@ -117,8 +117,8 @@ impl Shared {
             published: watch::Sender::new(0),
             suspects,
             meters: std::iter::repeat_with(Default::default).take(workers).collect(),
-            accounts: std::iter::repeat_with(Default::default).take(workers).collect(),
-            treasury: Default::default(),
+            stats: std::iter::repeat_with(Default::default).take(workers).collect(),
+            budgets: Default::default(),
             connections: std::iter::repeat_with(Default::default).take(workers).collect(),
             log,
             origin: Instant::now(),

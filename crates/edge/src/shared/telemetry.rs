@@ -3,7 +3,7 @@
 
 /// What a metric is to Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum MetricKind {
     /// Only grows.
     Counter,
     /// Goes up and down.
@@ -18,7 +18,7 @@ pub struct Metric {
     /// The full name.
     pub name: &'static str,
     /// What it is to Prometheus.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// Label names, in the order of a series' values.
     pub labels: &'static [&'static str],
     /// One line for the operator.
@@ -32,7 +32,7 @@ pub const SECONDS: [f64; 16] =
 macro_rules! metrics {
     ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(#[doc = $help] pub static $id: Metric =
-            Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help };)*
+            Metric { name: $name, kind: MetricKind::$kind, labels: &[$($label),*], help: $help };)*
         /// All of them.
         pub static ALL: &[&Metric] = &[$(&$id),*];
     };
@@ -60,7 +60,7 @@ metrics! {
     REFUSALS = Counter "thalweg_refusals_total" ["route", "refusal"]
         "Requests that this edge answered itself, by why.";
     FAILOVERS = Counter "thalweg_failovers_total" ["route", "from", "to"]
-        "Times that traffic left a pool because it was down.";
+        "TimeCounts that traffic left a pool because it was down.";
     PANIC = Gauge "thalweg_panic" ["route"]
         "1 while health does not count on a route.";
     RETRIES = Counter "thalweg_retries_total" ["route", "cause"]

@@ -4,7 +4,7 @@
 use std::{thread, time::Duration};
 
 use thalweg_core::bucket_of;
-use thalweg_edge::shared::account::Account;
+use thalweg_edge::shared::stats::EndpointStats;
 
 use super::*;
 
@@ -36,7 +36,8 @@ fn race(
 }
 
 fn evidence(plane: &DataPlane) -> [u64; 3] {
-    let counts: [fn(&Account) -> u64; 3] = [|at| at.good.get(), |at| at.failed.get(), |at| at.late.get()];
+    let counts: [fn(&EndpointStats) -> u64; 3] =
+        [|at| at.good.get(), |at| at.failed.get(), |at| at.late.get()];
     counts.map(|count| plane.accounts(count))
 }
 
@@ -53,7 +54,7 @@ fn a_slow_report_that_loses_its_races_shows_what_is_usual_and_is_not_late() {
     soon("the losers answer", || evidence(&plane) == [8, 0, 0]);
     assert_eq!(faults(&mut plane), []);
     let from = bucket_of(Duration::from_millis(800));
-    let slow = |account: &Account| account.spans.read()[from..].iter().sum::<u32>().into();
+    let slow = |account: &EndpointStats| account.spans.read()[from..].iter().sum::<u32>().into();
     assert_eq!(plane.accounts(slow), 4);
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["cancelled"]), 0);
     plane.drain();

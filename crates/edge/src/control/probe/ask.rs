@@ -37,7 +37,7 @@ const DRAIN: Duration = Duration::from_millis(50);
 pub struct Plan {
     /// Where to connect.
     pub address: SocketAddr,
-    /// Times.
+    /// TimeCounts.
     pub rules: ProbeRules,
     /// Question and expectations.
     pub probe: Probe,
@@ -127,7 +127,7 @@ struct Going<'a> {
 }
 
 /// What became of a question.
-enum Trouble {
+enum ProbeFailure {
     /// The endpoint's fault, or the path's.
     Theirs(Evidence),
     /// This machine's: out of descriptors, ports or memory.
@@ -144,9 +144,9 @@ impl Prober {
         let outcome = timeout_at(deadline, self.ask_twice(&going)).await;
         let result = match outcome {
             Ok(Ok(latency)) => Ok(latency),
-            Ok(Err(Trouble::Theirs(seen))) => Err(seen),
-            Ok(Err(Trouble::Ours)) => return None,
-            Ok(Err(Trouble::Stale)) => Err(evidence(Fault::Reset, "connection closed")),
+            Ok(Err(ProbeFailure::Theirs(seen))) => Err(seen),
+            Ok(Err(ProbeFailure::Ours)) => return None,
+            Ok(Err(ProbeFailure::Stale)) => Err(evidence(Fault::Reset, "connection closed")),
             Err(_) => {
                 // An answer that comes later would be taken for the next question's.
                 self.warm = None;
@@ -161,10 +161,10 @@ impl Prober {
         Some(result)
     }
 
-    async fn ask_twice(&mut self, going: &Going<'_>) -> Result<Duration, Trouble> {
+    async fn ask_twice(&mut self, going: &Going<'_>) -> Result<Duration, ProbeFailure> {
         if let Some(warm) = self.warm.take().filter(|warm| warm.serves(going.plan)) {
             match self.ask_once(warm, going, true).await {
-                Err(Trouble::Stale) => {}
+                Err(ProbeFailure::Stale) => {}
                 done => return done,
             }
         }
@@ -177,9 +177,9 @@ impl Prober {
         mut warm: Warm,
         going: &Going<'_>,
         reused: bool,
-    ) -> Result<Duration, Trouble> {
+    ) -> Result<Duration, ProbeFailure> {
         let stale_or = |error: &hyper::Error| match reused {
-            true if !error.is_parse() => Trouble::Stale,
+            true if !error.is_parse() => ProbeFailure::Stale,
             _ => of_hyper(error),
         };
         let request = going.plan.request().map_err(|error| theirs(Fault::Protocol, &error.to_string()))?;
@@ -211,7 +211,11 @@ impl Warm {
 }
 
 /// Holds an answer against the expectations. The flag: nothing of it is left on the connection.
-async fn judge(plan: &Plan, response: Response<Incoming>, deadline: Instant) -> (Result<(), Trouble>, bool) {
+async fn judge(
+    plan: &Plan,
+    response: Response<Incoming>,
+    deadline: Instant,
+) -> (Result<(), ProbeFailure>, bool) {
     let (head, body) = response.into_parts();
     let keep_alive = head.headers.get(header::CONNECTION).is_none_or(|value| value != "close");
     if !status_fits(&plan.probe, head.status) {
@@ -220,7 +224,7 @@ async fn judge(plan: &Plan, response: Response<Incoming>, deadline: Instant) -> 
             _ => (Bytes::new(), false),
         };
         let seen = wrong_status(&plan.probe, head.status, &said);
-        return (Err(Trouble::Theirs(seen)), clean && keep_alive);
+        return (Err(ProbeFailure::Theirs(seen)), clean && keep_alive);
     }
     if plan.probe.expect_json.is_empty() {
         let drained = timeout_at(deadline.min(Instant::now() + DRAIN), read(body)).await;
@@ -228,7 +232,7 @@ async fn judge(plan: &Plan, response: Response<Incoming>, deadline: Instant) -> 
     }
     match read(body).await {
         Ok((_, false)) => (Err(theirs(Fault::Body, "longer than 64 KiB")), false),
-        Ok((said, true)) => (body_fits(&plan.probe, &said).map_err(Trouble::Theirs), keep_alive),
+        Ok((said, true)) => (body_fits(&plan.probe, &said).map_err(ProbeFailure::Theirs), keep_alive),
         Err(error) => (Err(of_hyper(&error)), false),
     }
 }
@@ -247,7 +251,7 @@ async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
     Ok((content.freeze(), true))
 }
 
-async fn connect(going: &Going<'_>) -> Result<Warm, Trouble> {
+async fn connect(going: &Going<'_>) -> Result<Warm, ProbeFailure> {
     let plan = going.plan;
     going.stage.set("connecting");
     let stream = TcpStream::connect(plan.address).await;
@@ -268,7 +272,7 @@ async fn connect(going: &Going<'_>) -> Result<Warm, Trouble> {
 async fn handshake(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     plan: &Plan,
-) -> Result<Warm, Trouble> {
+) -> Result<Warm, ProbeFailure> {
     let handshake = http1::Builder::new().max_buf_size(MAX_BODY).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|error| of_hyper(&error))?;
     let driver = Task::spawn(async move {
@@ -280,20 +284,20 @@ async fn handshake(
     Ok(Warm { sender, address, tls, since: now, used: now, _driver: driver })
 }
 
-fn theirs(fault: Fault, detail: &str) -> Trouble {
-    Trouble::Theirs(evidence(fault, detail))
+fn theirs(fault: Fault, detail: &str) -> ProbeFailure {
+    ProbeFailure::Theirs(evidence(fault, detail))
 }
 
-fn ours(error: &io::Error) -> Trouble {
+fn ours(error: &io::Error) -> ProbeFailure {
     tracing::warn!(%error, "probe skipped");
-    Trouble::Ours
+    ProbeFailure::Ours
 }
 
-fn of_connect(error: &io::Error, address: SocketAddr) -> Trouble {
+fn of_connect(error: &io::Error, address: SocketAddr) -> ProbeFailure {
     if is_own(error, address) { ours(error) } else { of_io(error) }
 }
 
-fn of_io(error: &io::Error) -> Trouble {
+fn of_io(error: &io::Error) -> ProbeFailure {
     let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(tls) => theirs(Fault::Tls, &tls.to_string()),
@@ -302,7 +306,7 @@ fn of_io(error: &io::Error) -> Trouble {
     }
 }
 
-fn of_hyper(error: &hyper::Error) -> Trouble {
+fn of_hyper(error: &hyper::Error) -> ProbeFailure {
     let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
     match io {
         Some(io) => of_io(io),

@@ -16,8 +16,8 @@ pub use ask::{Plan, Prober};
 
 use crate::{
     control::{
-        dice,
-        keeper::{Bells, KeeperLink},
+        jitter,
+        keeper::{KeeperLink, ProbeWakers},
         supervise::Task,
     },
     shared::{Live, Shared},
@@ -27,7 +27,7 @@ use crate::{
 const AT_ONCE: usize = 1024;
 
 /// Runs the probes of every endpoint of the live layout, whatever that is from moment to moment.
-pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, bells: Bells, file_limit: usize) {
+pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, wakers: ProbeWakers, file_limit: usize) {
     let mut published = shared.published.subscribe();
     let permits = Rc::new(Semaphore::new(AT_ONCE.min(file_limit / 8).max(1)));
     let mut rounds: BTreeMap<EndpointId, Round> = BTreeMap::new();
@@ -39,12 +39,13 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, bells: Bells, file_lim
             seen = now;
             let wanted = plans(&live, file_limit);
             rounds.retain(|id, _| wanted.contains_key(id));
-            bells.retain(|id| wanted.contains_key(&id));
+            wakers.retain(|id| wanted.contains_key(&id));
             for (id, plan) in wanted {
                 match rounds.get(&id) {
                     Some(round) => round.follow(plan),
                     None => {
-                        let round = Round::start(id, plan, keeper.clone(), bells.of(id), Rc::clone(&permits));
+                        let round =
+                            Round::start(id, plan, keeper.clone(), wakers.of(id), Rc::clone(&permits));
                         rounds.insert(id, round);
                     }
                 }
@@ -70,15 +71,15 @@ fn plans(live: &Live, file_limit: usize) -> BTreeMap<EndpointId, Plan> {
     places.into_iter().filter_map(|place| Some((place.id, Plan::of(live, place, warm)?))).collect()
 }
 
-/// One endpoint's task, and what it has been told.
+/// One endpoint's task, and what it has been orders.
 struct Round {
-    told: Rc<Told>,
+    orders: Rc<ProbeOrders>,
     _task: Task,
 }
 
-struct Told {
+struct ProbeOrders {
     plan: RefCell<Rc<Plan>>,
-    bell: Rc<Notify>,
+    waker: Rc<Notify>,
 }
 
 impl Round {
@@ -86,28 +87,28 @@ impl Round {
         id: EndpointId,
         plan: Plan,
         keeper: KeeperLink,
-        bell: Rc<Notify>,
+        waker: Rc<Notify>,
         permits: Rc<Semaphore>,
     ) -> Self {
-        let told = Rc::new(Told { plan: RefCell::new(Rc::new(plan)), bell });
-        Self { told: Rc::clone(&told), _task: Task::spawn(probe_forever(id, told, keeper, permits)) }
+        let orders = Rc::new(ProbeOrders { plan: RefCell::new(Rc::new(plan)), waker });
+        Self { orders: Rc::clone(&orders), _task: Task::spawn(probe_forever(id, orders, keeper, permits)) }
     }
 
     /// From the next probe on; at once if the plan says something else.
     fn follow(&self, plan: Plan) {
-        let other = !self.told.plan.borrow().same_as(&plan);
-        self.told.plan.replace(Rc::new(plan));
+        let other = !self.orders.plan.borrow().same_as(&plan);
+        self.orders.plan.replace(Rc::new(plan));
         if other {
-            self.told.bell.notify_one();
+            self.orders.waker.notify_one();
         }
     }
 }
 
-async fn probe_forever(id: EndpointId, told: Rc<Told>, keeper: KeeperLink, permits: Rc<Semaphore>) {
+async fn probe_forever(id: EndpointId, orders: Rc<ProbeOrders>, keeper: KeeperLink, permits: Rc<Semaphore>) {
     let mut prober = Prober::default();
     let mut spread = false;
     loop {
-        let plan = Rc::clone(&told.plan.borrow());
+        let plan = Rc::clone(&orders.plan.borrow());
         let began = Instant::now();
         let result = {
             // Closed never; a task that is dropped gives its permit back.
@@ -125,12 +126,12 @@ async fn probe_forever(id: EndpointId, told: Rc<Told>, keeper: KeeperLink, permi
         };
         if !spread && gap > plan.rules.confirm {
             // Many edges that start together must not knock together for ever after.
-            gap = gap.mul_f64(dice::fraction());
+            gap = gap.mul_f64(jitter::fraction());
             spread = true;
         }
         tokio::select! {
             () = sleep(gap) => {}
-            () = told.bell.notified() => sleep_until(began + plan.rules.confirm).await,
+            () = orders.waker.notified() => sleep_until(began + plan.rules.confirm).await,
         }
     }
 }

@@ -96,7 +96,7 @@ pub(super) struct Asker {
     resolver: TokioResolver,
     /// Appended to names that are not whole.
     search: Vec<Name>,
-    /// A name of more labels is tried as it stands first.
+    /// A name of more labels is tried as it listen_keys first.
     ndots: usize,
 }
 
@@ -164,7 +164,7 @@ pub(super) enum Said {
 /// What is said about a name, and the form of it that has addresses.
 pub(super) type Found = ([Said; 2], Option<Name>);
 
-/// The first of the forms that has an address. A form that could not be asked about may be it: its failure stands, and
+/// The first of the forms that has an address. A form that could not be asked about may be it: its failure listen_keys, and
 /// no later form replaces a `last` good answer about another name. Without one, a later form may serve.
 async fn search(forms: Vec<Name>, last: Option<&Name>, ask: impl AsyncFn(&Name) -> [Said; 2]) -> Found {
     // An answer about what is no form any more says nothing about which of these is meant.

@@ -16,7 +16,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{ClientConn, Order, Phase};
+use super::{ClientConn, ConnPhase, ConnSignal};
 use crate::data::coalesce::as_one;
 
 /// Gap between looks at a first segment that is too short to tell protocols apart.
@@ -84,15 +84,15 @@ impl ClientIo {
         }
     }
 
-    /// `false` = hyper must not see them: an order was left instead (never while an earlier answer is under way).
+    /// `false` = hyper must not see them: a signal was left instead (never while an earlier answer is under way).
     fn saw(&self, bytes: &[u8]) -> bool {
         self.conn.trails.set(!bytes.ends_with(b"\r\n\r\n"));
         match self.conn.phase.get() {
             // Between two streams, HTTP/2 speaks of its settings and sends its pings: no head.
-            Phase::Idle if !bytes.is_empty() && !self.conn.http2.get() && !self.conn.rest.get() => {
-                self.conn.enter(Phase::Head);
+            ConnPhase::Idle if !bytes.is_empty() && !self.conn.http2.get() && !self.conn.rest.get() => {
+                self.conn.enter(ConnPhase::Head);
             }
-            Phase::Tunnel => {
+            ConnPhase::Tunnel => {
                 let (up, down) = self.conn.tunnelled.get();
                 self.conn.tunnelled.set((up + bytes.len() as u64, down));
             }
@@ -104,9 +104,9 @@ impl ClientIo {
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let length = before + end.unwrap_or(bytes.len());
         self.conn.first_line.set(end.is_none().then_some(length));
-        let alone = self.conn.phase.get() == Phase::Head && self.conn.flushed.get();
+        let alone = self.conn.phase.get() == ConnPhase::Head && self.conn.flushed.get();
         if alone && length >= self.conn.first_line_limit.get() {
-            self.conn.order(Order::LongTarget);
+            self.conn.signal(ConnSignal::LongTarget);
             return false;
         }
         true
@@ -115,7 +115,7 @@ impl ClientIo {
     fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         let Poll::Ready(result) = polled else { return };
         let bytes = *result.as_ref().unwrap_or(&0);
-        if self.conn.phase.get() == Phase::Tunnel {
+        if self.conn.phase.get() == ConnPhase::Tunnel {
             let (up, down) = self.conn.tunnelled.get();
             self.conn.tunnelled.set((up, down + bytes as u64));
         }

@@ -7,14 +7,14 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick, retry};
 
-use super::request::Journey;
+use super::request::ProxiedRequest;
 use crate::data::{
     failure::Failure, link::Link, outcome::Outcome, peer::Peer, reach::ReachError, relay::RelayError,
     settle::Attempt,
 };
 
 /// The head of an endpoint's answer, with what is needed to pass it on.
-pub(super) struct Answer {
+pub(super) struct UpstreamAnswer {
     pub(super) attempt: Attempt,
     pub(super) link: Link,
     pub(super) response: Response<Incoming>,
@@ -25,7 +25,7 @@ pub(super) struct Answer {
 const DISCARD_BYTES: usize = 64 * 1024;
 const DISCARD: Duration = Duration::from_secs(1);
 
-impl Answer {
+impl UpstreamAnswer {
     /// Another attempt has begun. `sent`: the request was sent to its end.
     pub(super) fn discard(self: Box<Self>, sent: bool) {
         let Self { attempt, link, response } = *self;
@@ -71,7 +71,7 @@ pub(super) struct Failed {
     /// As far as the client cares.
     pub(super) failure: Failure,
     /// If it was a 5xx: kept until another attempt begins.
-    pub(super) held: Option<Box<Answer>>,
+    pub(super) held: Option<Box<UpstreamAnswer>>,
     /// A pooled connection ended under it: that says more about the connection than about the endpoint.
     pub(super) pooled: bool,
     /// Whose fault, and since when.
@@ -81,7 +81,7 @@ pub(super) struct Failed {
 
 /// How one attempt ended.
 pub(super) enum Ended {
-    Answered(Box<Answer>),
+    Answered(Box<UpstreamAnswer>),
     Failed(Failed),
     /// The client, not an endpoint.
     Client(Failure),
@@ -89,7 +89,7 @@ pub(super) enum Ended {
     Gone,
 }
 
-impl Journey {
+impl ProxiedRequest {
     /// The most that an attempt may take to connect.
     pub(super) fn full_connect(&self) -> Duration {
         self.rules.timeouts.connect.min(self.rules.timeouts.total)
@@ -153,10 +153,10 @@ impl Journey {
     pub(super) fn answered(&mut self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
         let now = self.local.now();
         attempt.head(self.upload.ended.get(), now);
-        self.ledger.first_byte = Some(now.since(self.ledger.started));
+        self.record.first_byte = Some(now.since(self.record.started));
         let status = response.status();
         if !status.is_server_error() {
-            return Ended::Answered(Box::new(Answer { attempt, link, response }));
+            return Ended::Answered(Box::new(UpstreamAnswer { attempt, link, response }));
         }
         attempt.blame(Fault::Status, now);
         // Thrown away for another attempt, it still counts as what it was.
@@ -168,7 +168,7 @@ impl Journey {
             tried.leave = true;
         }
         let (peer, started) = (Rc::clone(&attempt.peer), attempt.started);
-        let held = Some(Box::new(Answer { attempt, link, response }));
+        let held = Some(Box::new(UpstreamAnswer { attempt, link, response }));
         Ended::Failed(Failed {
             cause: retry::Failure::ServerError,
             failure: Failure::Reset,

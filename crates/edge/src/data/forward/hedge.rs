@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick, Timeouts};
 use tokio::time::timeout;
 
-use super::request::{Journey, is_idempotent};
+use super::request::{ProxiedRequest, is_idempotent};
 use crate::{
     data::{
         link::Link,
@@ -48,13 +48,13 @@ enum RivalError {
 }
 
 /// What came first.
-pub(super) enum Heard {
+pub(super) enum HeadEvent {
     Answer(Response<Incoming>),
     Failed(RelayError),
     Rival(Box<(Steered, Attempt, Link, Response<Incoming>)>),
 }
 
-impl Heard {
+impl HeadEvent {
     fn is_good(&self) -> bool {
         matches!(self, Self::Answer(response) if !response.status().is_server_error())
     }
@@ -68,22 +68,22 @@ struct Watch {
     look: Option<Tick>,
 }
 
-impl Journey {
+impl ProxiedRequest {
     /// Waits for the head of an answer, from the endpoint or from a rival. A failure of the one is final only when
     /// the other has failed too.
-    pub(super) async fn listen(
+    pub(super) async fn wait_for_head(
         &mut self,
         (attempt, exit): (&Attempt, &Exit),
         lead: Pin<&mut impl Future<Output = Sent>>,
-    ) -> Heard {
+    ) -> HeadEvent {
         let mut watch = Watch { hedged: !self.hedges(), again: None, look: None };
         match self.upload.ended.get() {
-            Some(ended) => self.vigil.until(self.next_alarm(attempt, &watch, ended)),
+            Some(ended) => self.deadline.until(self.next_alarm(attempt, &watch, ended)),
             None => {
                 let ready = attempt.waiting_since(attempt.started);
                 let patience = self.next_alarm(attempt, &watch, ready).since(ready);
                 self.upload.patience.set(patience);
-                self.vigil.silent_for(self.rules.timeouts.idle);
+                self.deadline.silent_for(self.rules.timeouts.idle);
             }
         }
         let (mut lead, mut lost) = (Some(lead), None);
@@ -94,17 +94,17 @@ impl Journey {
                     && let Poll::Ready(result) = going.as_mut().poll(cx)
                 {
                     lead = None;
-                    let heard = result.map_or_else(
-                        |failure| Heard::Failed(relay::unanswered(failure, &self.upload)),
-                        Heard::Answer,
+                    let event = result.map_or_else(
+                        |failure| HeadEvent::Failed(relay::unanswered(failure, &self.upload)),
+                        HeadEvent::Answer,
                     );
-                    if rival.is_none() || heard.is_good() {
+                    if rival.is_none() || event.is_good() {
                         if rival.take().is_some() {
                             self.count_hedge("lost");
                         }
-                        return Poll::Ready(heard);
+                        return Poll::Ready(event);
                     }
-                    lost = Some(heard);
+                    lost = Some(event);
                 }
                 if let Some(other) = &mut rival
                     && let Poll::Ready(finished) = other.going.as_mut().poll(cx)
@@ -113,7 +113,7 @@ impl Journey {
                     rival = None;
                     if let Some(won) = self.rival_finished(steered, finished, lost.is_some()) {
                         if let Some(lost) = &lost {
-                            self.outdone(attempt, lost);
+                            self.lost_to_rival(attempt, lost);
                         }
                         return Poll::Ready(won);
                     }
@@ -121,7 +121,7 @@ impl Journey {
                         return Poll::Ready(lost);
                     }
                 }
-                if self.vigil.poll(cx).is_pending() {
+                if self.deadline.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
                 match self.alarm(attempt, exit, &mut watch) {
@@ -131,11 +131,11 @@ impl Journey {
                         if rival.is_some() && lead.is_some() =>
                     {
                         lead = None;
-                        lost = Some(Heard::Failed(error));
+                        lost = Some(HeadEvent::Failed(error));
                     }
                     // The rival has a limit of its own.
                     Err(RelayError::FirstByte | RelayError::Dead) if rival.is_some() => {}
-                    Err(error) => return Poll::Ready(Heard::Failed(error)),
+                    Err(error) => return Poll::Ready(HeadEvent::Failed(error)),
                 }
             }
         })
@@ -154,12 +154,12 @@ impl Journey {
         let now = self.local.now();
         let times = self.rules.timeouts;
         // Set for what comes next first: whoever goes on waiting is woken then.
-        self.vigil.until(self.next_alarm(attempt, watch, ended));
+        self.deadline.until(self.next_alarm(attempt, watch, ended));
         if ended.after(times.total) <= now {
             return Err(RelayError::Total);
         }
         if ended.max(attempt.started).after(times.first_byte) <= now {
-            self.vigil.until(ended.after(times.total));
+            self.deadline.until(ended.after(times.total));
             return Err(RelayError::FirstByte);
         }
         if attempt.late_at(ended).is_some_and(|late| late <= now) {
@@ -178,7 +178,7 @@ impl Journey {
         }
         let hedge = !watch.hedged && self.hedge_at(attempt, watch, ended) <= now;
         watch.hedged |= hedge;
-        self.vigil.until(self.next_alarm(attempt, watch, ended));
+        self.deadline.until(self.next_alarm(attempt, watch, ended));
         Ok(hedge)
     }
 
@@ -202,7 +202,7 @@ impl Journey {
     }
 
     fn may_be_sent_again(&self) -> bool {
-        is_idempotent(&self.ledger.method) && self.upload.replayable()
+        is_idempotent(&self.record.method) && self.upload.replayable()
     }
 
     /// A rival, if the budget has one. If not, it will be asked again: the request waits at an endpoint that is late.
@@ -211,22 +211,22 @@ impl Journey {
         if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
             return None;
         }
-        if !self.ledger.desk().purse().take_hedge(now) {
+        if !self.record.route().budget().take_hedge(now) {
             if watch.again.is_none() {
                 self.count_hedge("over_budget");
             }
             watch.again = Some(now.after(ASK_AGAIN));
             watch.hedged = false;
-            self.vigil
+            self.deadline
                 .until(self.upload.ended.get().map_or(now, |ended| self.next_alarm(attempt, watch, ended)));
             return None;
         }
         let Some(steered) = self.steer_rival() else {
-            self.ledger.desk().purse().return_hedge();
+            self.record.route().budget().return_hedge();
             return None;
         };
         let request = self.request(&steered.peer)?;
-        attempt.peer.account().raced(now.since(attempt.started));
+        attempt.peer.stats().raced(now.since(attempt.started));
         let other = Attempt::new(Rc::clone(&steered.peer), now);
         other.presume(Outcome::Cancelled);
         let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), self.rules.timeouts));
@@ -234,10 +234,10 @@ impl Journey {
     }
 
     /// A rival won after the lead had failed: how is what the endpoint answers for.
-    fn outdone(&self, attempt: &Attempt, lost: &Heard) {
+    fn lost_to_rival(&self, attempt: &Attempt, lost: &HeadEvent) {
         match lost {
-            Heard::Failed(error) => _ = self.unanswered(attempt, error),
-            Heard::Answer(_) | Heard::Rival(_) => {
+            HeadEvent::Failed(error) => _ = self.unanswered(attempt, error),
+            HeadEvent::Answer(_) | HeadEvent::Rival(_) => {
                 let now = self.local.now();
                 attempt.head(self.upload.ended.get(), now);
                 attempt.end(Outcome::ServerError, now);
@@ -246,14 +246,14 @@ impl Journey {
     }
 
     /// The rival has ended: its answer if it is one (or if there is nothing better to hope for).
-    fn rival_finished(&self, steered: Steered, finished: Finished, alone: bool) -> Option<Heard> {
+    fn rival_finished(&self, steered: Steered, finished: Finished, alone: bool) -> Option<HeadEvent> {
         let Finished { attempt, result } = finished;
         match result {
             Ok((link, response)) if alone || !response.status().is_server_error() => {
                 self.count_hedge("won");
                 // From here on nobody but its client can cut it short.
                 attempt.presume(Outcome::ClientGone);
-                Some(Heard::Rival(Box::new((steered, attempt, link, response))))
+                Some(HeadEvent::Rival(Box::new((steered, attempt, link, response))))
             }
             Ok(_) => {
                 self.count_hedge("failed");

@@ -10,9 +10,9 @@ use thalweg_core::{Fault, Tick};
 use tokio::time::timeout;
 
 use super::{
-    ended::{Answer, Rest, read_off},
+    ended::{Rest, UpstreamAnswer, read_off},
     hedge::LOOK,
-    request::Journey,
+    request::ProxiedRequest,
 };
 use crate::{
     data::{link::Link, local::Local, outcome::Outcome, reach::ReachError, relay::Sent, settle::Attempt},
@@ -36,7 +36,7 @@ struct Loser<F> {
 }
 
 /// How it ended.
-enum Told {
+enum LoserEnd {
     Head(Response<Incoming>),
     /// The connection ended; `unsent`: before a byte of the request was sent on it.
     Failed {
@@ -46,9 +46,9 @@ enum Told {
     Silent,
 }
 
-impl Journey {
+impl ProxiedRequest {
     /// A rival answered first. That is evidence where it is known what is late there; else the loser goes on.
-    pub(super) fn outrun<F>(&self, attempt: Attempt, link: Link, sent: Option<Pin<Box<F>>>)
+    pub(super) fn lost_race<F>(&self, attempt: Attempt, link: Link, sent: Option<Pin<Box<F>>>)
     where
         F: Future<Output = Sent> + 'static,
     {
@@ -57,7 +57,7 @@ impl Journey {
             (Some(ended), Some(sent)) if attempt.is_undecided(ended, now) => {
                 self.wait_for(Loser { attempt, link, sent, ended }, now);
             }
-            (ended, _) => attempt.outrun(ended, now),
+            (ended, _) => attempt.lost_race(ended, now),
         }
     }
 
@@ -76,7 +76,7 @@ impl Journey {
         peer.waited_for.set(peer.waited_for.get() + 1);
         let waited = now.since(attempt.waiting_since(*ended));
         peer.slower_than(waited);
-        attempt.stand_up();
+        attempt.release_slot();
         attempt.presume(Outcome::Cancelled);
         let most = self.rules.timeouts.first_byte.min(LONGEST.max(waited * 2));
         let local = Rc::clone(&self.local);
@@ -89,38 +89,38 @@ impl Journey {
 
 impl<F: Future<Output = Sent>> Loser<F> {
     async fn go_on(mut self, local: &Local, most: Duration) {
-        let told = self.listen(local, most).await;
+        let end = self.wait_for_head(local, most).await;
         let Self { attempt, link, ended, .. } = self;
         let now = local.now();
-        match told {
-            Told::Head(response) => {
+        match end {
+            LoserEnd::Head(response) => {
                 attempt.head(Some(ended), now);
                 settle(attempt, link, response).await;
             }
-            Told::Failed { unsent: true } if link.reused => attempt.cancel(Some(ended), now),
-            Told::Failed { unsent: true } => attempt.unreached(ReachError::Ended.fault(), false, now),
-            Told::Failed { unsent: false } => attempt.end(Outcome::Reset, now),
-            Told::Dead => {
+            LoserEnd::Failed { unsent: true } if link.reused => attempt.cancel(Some(ended), now),
+            LoserEnd::Failed { unsent: true } => attempt.unreached(ReachError::Ended.fault(), false, now),
+            LoserEnd::Failed { unsent: false } => attempt.end(Outcome::Reset, now),
+            LoserEnd::Dead => {
                 attempt.peer.close_idle();
                 attempt.end(Outcome::Timeout, now);
             }
-            Told::Silent => attempt.outrun(Some(ended), now),
+            LoserEnd::Silent => attempt.lost_race(Some(ended), now),
         }
     }
 
     /// Waits for its head, as long as an endpoint may take: time in which this edge stood still does not count.
-    async fn listen(&mut self, local: &Local, most: Duration) -> Told {
+    async fn wait_for_head(&mut self, local: &Local, most: Duration) -> LoserEnd {
         loop {
             let now = local.now();
             let rest = self.attempt.waiting_since(self.ended).after(most).since(now);
             if rest.is_zero() {
-                return Told::Silent;
+                return LoserEnd::Silent;
             }
             match timeout(rest.min(LOOK), self.sent.as_mut()).await {
-                Ok(Ok(response)) => return Told::Head(response),
+                Ok(Ok(response)) => return LoserEnd::Head(response),
                 // Its upload has ended well, or there would be no rival: this is the endpoint's doing.
-                Ok(Err(mut failure)) => return Told::Failed { unsent: failure.take_message().is_some() },
-                Err(_) if self.link.exit.socket.get().is_some_and(kernel::is_dead) => return Told::Dead,
+                Ok(Err(mut failure)) => return LoserEnd::Failed { unsent: failure.take_message().is_some() },
+                Err(_) if self.link.exit.socket.get().is_some_and(kernel::is_dead) => return LoserEnd::Dead,
                 Err(_) => {}
             }
         }
@@ -133,7 +133,9 @@ async fn settle(attempt: Attempt, link: Link, response: Response<Incoming>) {
     match response.status() {
         // Nobody asked for it.
         StatusCode::SWITCHING_PROTOCOLS => attempt.end(Outcome::Reset, peer.now()),
-        status if status.is_server_error() => Box::new(Answer { attempt, link, response }).discard(true),
+        status if status.is_server_error() => {
+            Box::new(UpstreamAnswer { attempt, link, response }).discard(true)
+        }
         _ => {
             let rest = read_off(response.into_body()).await;
             let outcome = match rest {

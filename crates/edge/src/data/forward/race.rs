@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use super::{
     ended::{Ended, Failed},
-    hedge::Heard,
-    request::Journey,
+    hedge::HeadEvent,
+    request::ProxiedRequest,
 };
 use crate::data::{
     link::Link,
@@ -34,7 +34,7 @@ struct Reached {
     link: Link,
 }
 
-impl Journey {
+impl ProxiedRequest {
     /// One attempt. A pooled connection that turns out to be dead is replaced by a new one to the same endpoint: no
     /// byte was sent, so it is still the same attempt.
     pub(super) async fn attempt(&mut self, attempt: Attempt) -> Ended {
@@ -48,7 +48,7 @@ impl Journey {
         if let Some(link) = attempt.peer.take_idle(attempt.started) {
             return Ok(Reached { attempt, link });
         }
-        self.vigil.pause();
+        self.deadline.pause();
         let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
         let patience = attempt.peer.patience();
         let (to, started) = (Rc::clone(&attempt.peer), attempt.started);
@@ -85,7 +85,7 @@ impl Journey {
         (attempt, mut first): (Attempt, Connecting),
         rival: Steered,
     ) -> Result<Reached, Failed> {
-        let own = self.ledger.steered.replace(rival.clone());
+        let own = self.record.steered.replace(rival.clone());
         let other = Attempt::new(Rc::clone(&rival.peer), self.local.now());
         let peer = Rc::clone(&other.peer);
         let limit = self.rules.timeouts.connect.min(self.remaining(other.started));
@@ -96,7 +96,7 @@ impl Journey {
                 biased;
                 result = first.as_mut(), if failed.is_none() => match result {
                     Ok(link) => {
-                        self.ledger.steered = own;
+                        self.record.steered = own;
                         if !rival_failed {
                             other.end(Outcome::Cancelled, self.local.now());
                             // It was not sent a byte: a hedge or a retry may still go there.
@@ -111,7 +111,7 @@ impl Journey {
                     Ok(link) => {
                         match &failed {
                             Some(error) => {
-                                attempt.peer.account().raced(self.local.now().since(attempt.started));
+                                attempt.peer.stats().raced(self.local.now().since(attempt.started));
                                 let _ = self.unreached(&attempt, error);
                             }
                             None => self.linger(attempt, first),
@@ -132,7 +132,7 @@ impl Journey {
         }
     }
 
-    /// A connect that was outrun says by its end what it is: a long way or a slow handshake, which the next race must
+    /// A connect that was lost_race says by its end what it is: a long way or a slow handshake, which the next race must
     /// know about, or a hole. Judged by its race alone, a far endpoint would never be reached.
     fn linger(&self, attempt: Attempt, first: Connecting) {
         let now = self.local.now();
@@ -140,11 +140,11 @@ impl Journey {
         attempt.peer.suspect(Fault::Local, attempt.started, now);
         let (peer, cost) = (Rc::clone(&attempt.peer), now.since(attempt.started));
         if peer.lingering.get() >= LINGERING {
-            peer.outrun.borrow_mut().keep(cost);
+            peer.race_costs.borrow_mut().keep(cost);
             return attempt.end(Outcome::Cancelled, now);
         }
         peer.lingering.set(peer.lingering.get() + 1);
-        attempt.stand_up();
+        attempt.release_slot();
         attempt.presume(Outcome::Cancelled);
         let full = self.full_connect();
         tokio::task::spawn_local(async move {
@@ -152,13 +152,13 @@ impl Journey {
             peer.lingering.set(peer.lingering.get() - 1);
             match result {
                 Ok(link) => {
-                    peer.outrun.take();
+                    peer.race_costs.take();
                     peer.give_back(link, peer.now());
                 }
                 Err(error) => {
                     // First, so that the keeper reads it with the failure.
-                    peer.account().raced(cost);
-                    peer.account().raced_before(&peer.outrun.take());
+                    peer.stats().raced(cost);
+                    peer.stats().raced_before(&peer.race_costs.take());
                     attempt.unreached(error.fault(), error.is_cut_short(full), peer.now());
                 }
             }
@@ -173,23 +173,23 @@ impl Journey {
             link.exit.wanted.set(self.upgrade.is_some());
             let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade.is_some()));
             // Apart, if it may go on without its request.
-            let (heard, sent) = if self.hedges() {
+            let (event, sent) = if self.hedges() {
                 let mut sent = Box::pin(sent);
-                (self.listen((&attempt, &link.exit), sent.as_mut()).await, Some(sent))
+                (self.wait_for_head((&attempt, &link.exit), sent.as_mut()).await, Some(sent))
             } else {
-                (self.listen((&attempt, &link.exit), pin!(sent)).await, None)
+                (self.wait_for_head((&attempt, &link.exit), pin!(sent)).await, None)
             };
-            match heard {
-                Heard::Answer(response) => return self.answered(attempt, link, response),
-                Heard::Rival(won) => {
+            match event {
+                HeadEvent::Answer(response) => return self.answered(attempt, link, response),
+                HeadEvent::Rival(won) => {
                     let (steered, other, won, response) = *won;
-                    self.outrun(attempt, link, sent);
-                    self.ledger.steered = Some(steered);
+                    self.lost_race(attempt, link, sent);
+                    self.record.steered = Some(steered);
                     return self.answered(other, won, response);
                 }
-                Heard::Failed(RelayError::Stale(unsent)) if link.reused => {
+                HeadEvent::Failed(RelayError::Stale(unsent)) if link.reused => {
                     request = *unsent;
-                    self.vigil.pause();
+                    self.deadline.pause();
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
                     link = match reach::open(&attempt.peer, connect, now).await {
@@ -203,11 +203,11 @@ impl Journey {
                         }
                     };
                 }
-                Heard::Failed(RelayError::Stale(unsent)) => {
+                HeadEvent::Failed(RelayError::Stale(unsent)) => {
                     self.take_back(*unsent);
                     return Ended::Failed(self.unreached(&attempt, &ReachError::Ended));
                 }
-                Heard::Failed(error) => {
+                HeadEvent::Failed(error) => {
                     let mut ended = self.unanswered(&attempt, &error);
                     if let Ended::Failed(failed) = &mut ended {
                         failed.pooled = link.reused;
@@ -220,14 +220,14 @@ impl Journey {
 
     /// Where a retry would go, if that is worth a race: not to whom health has given up.
     pub(super) fn steer_rival(&mut self) -> Option<Steered> {
-        let own = self.ledger.steered.clone();
+        let own = self.record.steered.clone();
         let peer = self.steer();
-        let rival = std::mem::replace(&mut self.ledger.steered, own);
+        let rival = std::mem::replace(&mut self.record.steered, own);
         match (peer, rival) {
             (Ok(_), Some(rival)) if rival.reason != Reason::Panic => Some(rival),
             (Ok(_), _) => {
                 self.tried.pop();
-                self.ledger.attempts -= 1;
+                self.record.attempts -= 1;
                 None
             }
             (Err(_), _) => None,
@@ -235,6 +235,6 @@ impl Journey {
     }
 
     pub(super) fn count_hedge(&self, result: &'static str) {
-        self.ledger.desk().count_hedge(result, self.local.meters());
+        self.record.route().count_hedge(result, self.local.meters());
     }
 }

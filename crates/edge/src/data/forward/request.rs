@@ -12,13 +12,13 @@ use thalweg_core::{
 };
 
 use crate::data::{
+    deadline::Deadline,
     headers::X_FORWARDED_HOST,
     local::Local,
     peer::Peer,
-    settle::{Ledger, Steered},
+    settle::{RequestRecord, Steered},
     tunnel::Handover,
     upload::{Upload, UploadBody},
-    vigil::Vigil,
 };
 
 /// What this request may use, copied out of the snapshot that was current when it came.
@@ -30,15 +30,15 @@ pub(super) struct Rules {
 }
 
 /// One request on its way through the rooms.
-pub(super) struct Journey {
+pub(super) struct ProxiedRequest {
     pub(super) local: Rc<Local>,
-    pub(super) ledger: Box<Ledger>,
+    pub(super) record: Box<RequestRecord>,
     /// Where to leave the stream after a 101, if the client asks to leave HTTP.
     pub(super) upgrade: Option<Rc<Handover>>,
     /// As it goes to the endpoint; gone once it was sent for good.
     pub(super) head: Option<Parts>,
     pub(super) upload: Rc<Upload>,
-    pub(super) vigil: Rc<Vigil>,
+    pub(super) deadline: Rc<Deadline>,
     pub(super) rules: Rules,
     pub(super) tried: Vec<Tried>,
     /// Of the next attempt; each is derived from the one before.
@@ -49,24 +49,24 @@ pub(super) struct Journey {
     pub(super) reconnected: bool,
 }
 
-impl Journey {
+impl ProxiedRequest {
     /// Room 3. The snapshot's guard is dropped before anything is awaited.
     pub(super) fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
-        let replayable = is_idempotent(&self.ledger.method) && self.upload.replayable();
-        let (local, ledger, tried) = (&self.local, &mut self.ledger, &mut self.tried);
+        let replayable = is_idempotent(&self.record.method) && self.upload.replayable();
+        let (local, record, tried) = (&self.local, &mut self.record, &mut self.tried);
         let roll = self.roll;
         local.with_live(|live, view| {
             let snapshot = &live.snapshot;
-            let slot = snapshot.layout.matcher.find(&ledger.host, &ledger.path).ok_or(Refusal::NoRoute)?;
-            let client = ledger.conn.peer.ip();
-            let facts = Facts { host: &ledger.host, path: &ledger.path, client, tried, replayable };
-            (ledger.generation, ledger.revision) = (snapshot.generation, snapshot.revision);
+            let slot = snapshot.layout.matcher.find(&record.host, &record.path).ok_or(Refusal::NoRoute)?;
+            let client = record.conn.client_addr.ip();
+            let facts = Facts { host: &record.host, path: &record.path, client, tried, replayable };
+            (record.generation, record.revision) = (snapshot.generation, snapshot.revision);
             let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
             let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
-            let desk = Rc::clone(view.desk(slot));
-            desk.count_decision((pool, &peer.pool), reason, local.meters());
-            ledger.steered = Some(Steered { desk, pool, reason, peer: Rc::clone(peer) });
-            ledger.attempts += 1;
+            let route = Rc::clone(view.route(slot));
+            route.count_decision((pool, &peer.pool), reason, local.meters());
+            record.steered = Some(Steered { route, pool, reason, peer: Rc::clone(peer) });
+            record.attempts += 1;
             if reason == Reason::Probation {
                 peer.trickle();
             }
@@ -80,18 +80,18 @@ impl Journey {
         let situation = Situation {
             failure,
             attempts: self.tries,
-            idempotent: is_idempotent(&self.ledger.method),
+            idempotent: is_idempotent(&self.record.method),
             replayable: self.upload.replayable(),
             answered: false,
             remaining: self.remaining(now),
         };
         let verdict = self
-            .ledger
-            .desk()
-            .purse()
+            .record
+            .route()
+            .budget()
             .retries(now, |budget| retry::verdict(&self.rules.retry, &situation, budget, now));
         if verdict == Verdict::OverBudget {
-            self.ledger.desk().count_over_budget(self.local.meters());
+            self.record.route().count_over_budget(self.local.meters());
         }
         self.roll = mix(self.roll) & ((1 << 53) - 1);
         verdict == Verdict::Retry
@@ -108,7 +108,7 @@ impl Journey {
     pub(super) fn request(&mut self, peer: &Peer) -> Option<Request<UploadBody>> {
         let rules = &self.rules.retry;
         let again = (rules.attempts > 0 || rules.hedge)
-            && is_idempotent(&self.ledger.method)
+            && is_idempotent(&self.record.method)
             && self.upload.replayable();
         let mut head = match &mut self.head {
             Some(head) if again => head.clone(),

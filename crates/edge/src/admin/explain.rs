@@ -19,7 +19,7 @@ use crate::shared::{host, path};
 
 /// A request as far as steering knows it.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct ExplainRequest {
     /// As sent; port and final dot do not matter.
     pub host: String,
     /// Path, maybe with a query.
@@ -32,7 +32,7 @@ pub struct Question {
     pub roll: u64,
 }
 
-impl Question {
+impl ExplainRequest {
     /// Who asks if nobody is named.
     pub const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -56,7 +56,7 @@ impl Question {
 
 /// The answer by a picture. `health` says what is believed about endpoints.
 #[must_use]
-pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
+pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str) -> Value {
     let Some(host) = host::steering_host(&asked.host) else {
         return refused_at_the_door(snapshot, asked, health, "bad_request");
     };
@@ -94,7 +94,7 @@ pub fn answer(snapshot: &Snapshot, asked: &Question, health: &str) -> Value {
 }
 
 /// What is refused before steering is asked.
-fn refused_at_the_door(snapshot: &Snapshot, asked: &Question, health: &str, refusal: &str) -> Value {
+fn refused_at_the_door(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, refusal: &str) -> Value {
     json!({
         "host": asked.host, "path": asked.path, "client": asked.client.to_string(), "method": asked.method,
         "health": health, "roll": asked.roll,
@@ -213,14 +213,14 @@ mod tests {
 
     fn ask(host: &str, path: &str, roll: u64) -> Value {
         let config = thalweg_config::parse_str(CONFIG, "t.toml").unwrap();
-        let question = Question {
+        let request = ExplainRequest {
             host: host.into(),
             path: path.into(),
-            client: Question::CLIENT,
+            client: ExplainRequest::CLIENT,
             method: "GET".into(),
             roll,
         };
-        answer(&offline(&config), &question, "assumed")
+        answer(&offline(&config), &request, "assumed")
     }
 
     #[test]

@@ -1,21 +1,21 @@
-//! Reads the workers' accounts and tells what has come since the last time. Never resets an account: the workers
-//! alone write there. Every 100 ms it looks at each account of each worker, so one where nothing happened costs it a
-//! few loads: the times are read only when they have moved, and nothing is looked up, copied or built for them.
+//! Tallies what requests did since the last tally, from the statistics that the workers write. The keeper never resets a
+//! counter: the workers alone write them. Every 100 ms the keeper looks at each endpoint of each worker, so an endpoint
+//! without traffic costs a few loads: latency buckets are read only when they have moved.
 
 use std::collections::BTreeMap;
 
 use thalweg_core::{Counts, EndpointId, Fallout, SPANS, Tally};
 
-use crate::shared::account::{Account, Accounts, Times, Told};
+use crate::shared::stats::{EndpointStats, Reported, StatsTable, TimeCounts};
 
-/// What one endpoint's requests did since the last time; `None` if nothing. Times are left for [`all`].
-pub fn one(workers: &[Accounts], id: EndpointId) -> Option<Tally> {
+/// What one endpoint's requests did since the last time; `None` if nothing. TimeCounts are left for [`all`].
+pub fn one(workers: &[StatsTable], id: EndpointId) -> Option<Tally> {
     let mut tally = Tally { id, ..Tally::default() };
-    for accounts in workers {
-        accounts.one(id, |account, told| {
-            let counts = counts(account);
-            if counts != told.counts {
-                told.add(counts, account, &mut tally);
+    for stats in workers {
+        stats.one(id, |stats, reported| {
+            let counts = counts(stats);
+            if counts != reported.counts {
+                reported.add(counts, stats, &mut tally);
             }
         });
     }
@@ -23,20 +23,22 @@ pub fn one(workers: &[Accounts], id: EndpointId) -> Option<Tally> {
 }
 
 /// What every endpoint's requests did since the last time; those where nothing happened are left out.
-pub fn all(workers: &[Accounts]) -> Vec<Tally> {
+pub fn all(workers: &[StatsTable]) -> Vec<Tally> {
     let mut tallies: BTreeMap<EndpointId, Tally> = BTreeMap::new();
-    for accounts in workers {
-        accounts.each(|id, account, told| {
-            let (counts, timed) = (counts(account), account.timed());
+    for stats in workers {
+        stats.each(|id, stats, reported| {
+            let (counts, timed) = (counts(stats), stats.timed());
             // Number by number: compared as arrays, they are stored first, which takes twice as long.
-            if timed == told.timed && counts.iter().zip(&told.counts).all(|(now, before)| now == before) {
+            if timed == reported.timed
+                && counts.iter().zip(&reported.counts).all(|(now, before)| now == before)
+            {
                 return;
             }
             let tally = tallies.entry(id).or_insert_with(|| Tally { id, ..Tally::default() });
-            told.add(counts, account, tally);
-            if std::mem::replace(&mut told.timed, timed) != timed {
-                since(&account.spans, &mut told.times.spans, &mut tally.spans);
-                since(&account.cost, &mut told.times.cost, &mut tally.fallout.cost);
+            reported.add(counts, stats, tally);
+            if std::mem::replace(&mut reported.timed, timed) != timed {
+                since(&stats.spans, &mut reported.times.spans, &mut tally.spans);
+                since(&stats.cost, &mut reported.times.cost, &mut tally.fallout.cost);
             }
         });
     }
@@ -48,12 +50,14 @@ fn happened(tally: &Tally) -> bool {
     tally.counts.total() + tally.proof + failed + retried + hedged > 0
 }
 
-fn counts(Account { good, proof, failed, late, given_up, retried, hedged, .. }: &Account) -> [u64; 7] {
+fn counts(
+    EndpointStats { good, proof, failed, late, given_up, retried, hedged, .. }: &EndpointStats,
+) -> [u64; 7] {
     [good, proof, failed, late, given_up, retried, hedged].map(crate::shared::meters::Cell::get)
 }
 
-impl Told {
-    fn add(&mut self, now: [u64; 7], account: &Account, tally: &mut Tally) {
+impl Reported {
+    fn add(&mut self, now: [u64; 7], stats: &EndpointStats, tally: &mut Tally) {
         let mut new = [0u32; 7];
         for (new, (now, before)) in new.iter_mut().zip(now.iter().zip(self.counts)) {
             *new = u32::try_from(now.wrapping_sub(before)).unwrap_or(u32::MAX);
@@ -67,19 +71,19 @@ impl Told {
         tally.fallout.failed += given_up;
         tally.fallout.retried += retried;
         tally.fallout.hedged += hedged;
-        tally.last_good = tally.last_good.max(account.last_good());
+        tally.last_good = tally.last_good.max(stats.last_good());
     }
 }
 
 /// Adds what has come since to a list of buckets.
-fn since(times: &Times, told: &mut [u32; SPANS], list: &mut Vec<(u8, u32)>) {
+fn since(times: &TimeCounts, reported: &mut [u32; SPANS], list: &mut Vec<(u8, u32)>) {
     let now = times.read();
-    for (bucket, (now, before)) in (0u8..).zip(now.iter().zip(told.iter())) {
+    for (bucket, (now, before)) in (0u8..).zip(now.iter().zip(reported.iter())) {
         if now != before {
             list.push((bucket, now.wrapping_sub(*before)));
         }
     }
-    *told = now;
+    *reported = now;
 }
 
 #[cfg(test)]
@@ -91,7 +95,7 @@ mod tests {
 
     #[test]
     fn a_tally_is_what_came_since_the_last_one_over_all_workers() {
-        let workers = [Accounts::default(), Accounts::default()];
+        let workers = [StatsTable::default(), StatsTable::default()];
         let (id, other) = (EndpointId(7), EndpointId(8));
         let (first, second) = (workers[0].open(id), workers[1].open(id));
         let _ = workers[1].open(other);
@@ -116,10 +120,10 @@ mod tests {
         assert_eq!(all(&workers)[0].fallout.cost.len(), 1, "what it cost comes later, and alone");
         assert_eq!(all(&workers), []);
         second.took(Duration::from_millis(3));
-        assert_eq!(all(&workers)[0].spans.len(), 1, "times are told without anything else");
+        assert_eq!(all(&workers)[0].spans.len(), 1, "times are reported without anything else");
         assert_eq!(all(&workers), []);
         workers[0].close(id);
         first.good(Tick(9));
-        assert_eq!(all(&workers), [], "an account that is closed is read no more");
+        assert_eq!(all(&workers), [], "an stats that is closed is read no more");
     }
 }

@@ -6,13 +6,13 @@ use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 use thalweg_core::Tick;
 
 use crate::{
-    data::vigil::SWEEP,
+    data::deadline::SWEEP,
     shared::{Shared, meters::Meters},
 };
 
 /// The worker in which a peer lives.
 #[derive(Debug)]
-pub struct Home {
+pub struct WorkerBase {
     /// What all share.
     pub shared: Arc<Shared>,
     /// Which worker.
@@ -23,7 +23,7 @@ pub struct Home {
     pub stalled: Cell<Duration>,
 }
 
-impl Home {
+impl WorkerBase {
     /// The worker's meters.
     #[must_use]
     pub fn meters(&self) -> &Meters {

@@ -17,17 +17,17 @@ use thalweg_core::{EndpointId, SPANS, Tick, bucket_of};
 
 use crate::shared::meters::Cell;
 
-/// Times, counted per bucket of [`bucket_of`].
+/// TimeCounts, counted per bucket of [`bucket_of`].
 #[derive(Debug)]
-pub struct Times([AtomicU32; SPANS]);
+pub struct TimeCounts([AtomicU32; SPANS]);
 
-impl Default for Times {
+impl Default for TimeCounts {
     fn default() -> Self {
         Self([const { AtomicU32::new(0) }; SPANS])
     }
 }
 
-impl Times {
+impl TimeCounts {
     fn add(&self, bucket: usize, count: u32) {
         if let Some(cell) = self.0.get(bucket) {
             cell.store(cell.load(Relaxed).wrapping_add(count), Relaxed);
@@ -44,9 +44,9 @@ impl Times {
 /// What lost races cost, kept until it is known whose fault they were: counts per bucket of [`bucket_of`], so that many
 /// take no more room than a few.
 #[derive(Debug, Default)]
-pub struct Costs(BTreeMap<usize, u32>);
+pub struct RaceCosts(BTreeMap<usize, u32>);
 
-impl Costs {
+impl RaceCosts {
     /// One more.
     pub fn keep(&mut self, cost: Duration) {
         let count = self.0.entry(bucket_of(cost)).or_default();
@@ -54,10 +54,10 @@ impl Costs {
     }
 }
 
-/// One endpoint's account in one worker. What the keeper looks at each time lies in one line of the cache.
+/// One endpoint's statistics in one worker. The counters that the keeper reads each time share one cache line.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
-pub struct Account {
+pub struct EndpointStats {
     /// Answers below 500, in time, to their end.
     pub good: Cell,
     /// Connect errors, resets, timeouts, 5xx.
@@ -80,13 +80,13 @@ pub struct Account {
     trickled: Cell,
     /// Requests under way.
     pub in_flight: Cell,
-    /// Times to the first byte.
-    pub spans: Times,
+    /// TimeCounts to the first byte.
+    pub spans: TimeCounts,
     /// Time that attempts there cost the requests that were tried or raced elsewhere.
-    pub cost: Times,
+    pub cost: TimeCounts,
 }
 
-impl Account {
+impl EndpointStats {
     /// A good answer ended.
     pub fn good(&self, now: Tick) {
         self.last_good.set(now.0.saturating_add(1));
@@ -122,20 +122,20 @@ impl Account {
     }
 
     /// So many were, at these costs.
-    pub fn raced_before(&self, costs: &Costs) {
+    pub fn raced_before(&self, costs: &RaceCosts) {
         for (bucket, count) in &costs.0 {
             self.hedged.add(u64::from(*count));
             self.time(&self.cost, *bucket, *count);
         }
     }
 
-    fn time(&self, times: &Times, bucket: usize, count: u32) {
+    fn time(&self, times: &TimeCounts, bucket: usize, count: u32) {
         times.add(bucket, count);
         self.timed.store(self.timed.load(Relaxed).wrapping_add(1), Release);
     }
 
     /// How often times were added. Those that are read after this are at least as new: what has come meanwhile moves it
-    /// again, and is told the next time at the latest.
+    /// again, and is reported the next time at the latest.
     #[must_use]
     pub fn timed(&self) -> u64 {
         self.timed.load(Acquire)
@@ -148,35 +148,35 @@ impl Account {
     }
 }
 
-/// What has been told of one account. Kept beside it, so that it goes when that is closed.
+/// The values that the last tally has reported, kept beside the statistics so that both go together.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Reported {
     pub(crate) counts: [u64; 7],
     pub(crate) timed: u64,
     /// Apart, so that what is compared each time lies close together.
-    pub(crate) times: Box<ToldTimes>,
+    pub(crate) times: Box<ReportedTimes>,
 }
 
 #[derive(Debug)]
-pub(crate) struct ToldTimes {
+pub(crate) struct ReportedTimes {
     pub(crate) spans: [u32; SPANS],
     pub(crate) cost: [u32; SPANS],
 }
 
-impl Default for ToldTimes {
+impl Default for ReportedTimes {
     fn default() -> Self {
         Self { spans: [0; SPANS], cost: [0; SPANS] }
     }
 }
 
-/// All accounts of one worker, each with what the keeper has been told of it. Locked when one is opened or closed, and
+/// One worker's statistics by endpoint, each with its last reported values. Locked when an entry is opened or closed and
 /// when the keeper reads; never per request.
 #[derive(Debug, Default)]
-pub struct Accounts(Mutex<BTreeMap<EndpointId, (Arc<Account>, Told)>>);
+pub struct StatsTable(Mutex<BTreeMap<EndpointId, (Arc<EndpointStats>, Reported)>>);
 
-impl Accounts {
+impl StatsTable {
     /// Opens one.
-    pub fn open(&self, id: EndpointId) -> Arc<Account> {
+    pub fn open(&self, id: EndpointId) -> Arc<EndpointStats> {
         Arc::clone(&self.lock().entry(id).or_default().0)
     }
 
@@ -185,21 +185,21 @@ impl Accounts {
         self.lock().remove(&id);
     }
 
-    /// Reads the account of one endpoint.
-    pub fn one(&self, id: EndpointId, read: impl FnOnce(&Account, &mut Told)) {
-        if let Some((account, told)) = self.lock().get_mut(&id) {
-            read(account, told);
+    /// Reads the statistics of one endpoint.
+    pub fn one(&self, id: EndpointId, read: impl FnOnce(&EndpointStats, &mut Reported)) {
+        if let Some((stats, reported)) = self.lock().get_mut(&id) {
+            read(stats, reported);
         }
     }
 
     /// Reads all of them, in the order of their endpoints.
-    pub fn each(&self, mut read: impl FnMut(EndpointId, &Account, &mut Told)) {
-        for (id, (account, told)) in self.lock().iter_mut() {
-            read(*id, account, told);
+    pub fn each(&self, mut read: impl FnMut(EndpointId, &EndpointStats, &mut Reported)) {
+        for (id, (stats, reported)) in self.lock().iter_mut() {
+            read(*id, stats, reported);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, (Arc<Account>, Told)>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<EndpointId, (Arc<EndpointStats>, Reported)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -210,7 +210,8 @@ mod tests {
 
     #[test]
     fn costs_that_were_kept_count_as_if_each_had_been_told_and_take_no_more_room() {
-        let (at_once, later, mut kept) = (Account::default(), Account::default(), Costs::default());
+        let (at_once, later, mut kept) =
+            (EndpointStats::default(), EndpointStats::default(), RaceCosts::default());
         for nth in 0..10_000_u64 {
             let cost = Duration::from_micros(50_000 + nth * 40);
             at_once.raced(cost);

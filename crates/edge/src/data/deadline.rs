@@ -10,7 +10,7 @@ use std::{
 
 use thalweg_core::Tick;
 
-use crate::data::conn::{ClientConn, Order};
+use crate::data::conn::{ClientConn, ConnSignal};
 
 /// How often a worker looks at its deadlines.
 pub const SWEEP: Duration = Duration::from_millis(20);
@@ -21,8 +21,8 @@ const DEAF: Duration = Duration::from_secs(1);
 
 /// One request's current deadline.
 #[derive(Debug)]
-pub struct Vigil {
-    deadline: Cell<Deadline>,
+pub struct Deadline {
+    set_to: Cell<Due>,
     expired: Cell<Expired>,
     /// The task of its HTTP/2 stream watches it, too.
     watched: Cell<bool>,
@@ -44,51 +44,51 @@ enum Expired {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Deadline {
+enum Due {
     None,
     At(Tick),
     /// This long after the request last moved a byte.
     Silence(Duration),
 }
 
-impl Vigil {
+impl Deadline {
     /// Expires at a tick.
     pub fn until(&self, deadline: Tick) {
-        self.set(Deadline::At(deadline));
+        self.set(Due::At(deadline));
     }
 
     /// Expires when nothing has moved either way for `span`. In HTTP/1.1 everything that its connection moves is the
     /// request's; in HTTP/2, where it is one of many, the pieces of its bodies are.
     pub fn silent_for(&self, span: Duration) {
         self.stir();
-        self.set(Deadline::Silence(span));
+        self.set(Due::Silence(span));
     }
 
     /// Does not expire: what comes next has a limit of its own and does not look here.
     pub fn pause(&self) {
-        self.set(Deadline::None);
+        self.set(Due::None);
     }
 
     /// A piece of one of its bodies has passed.
     pub fn stir(&self) {
         self.stirred.set(self.conn.clock.get());
         // Its client may have taken longer over the last piece: nobody asked for the next one.
-        if let Deadline::Silence(_) = self.deadline.get() {
+        if let Due::Silence(_) = self.set_to.get() {
             self.expired.set(Expired::No);
         }
     }
 
-    fn set(&self, deadline: Deadline) {
+    fn set(&self, deadline: Due) {
         self.expired.set(Expired::No);
-        self.deadline.set(deadline);
+        self.set_to.set(deadline);
     }
 
     fn due(&self) -> Option<Tick> {
-        match self.deadline.get() {
-            Deadline::None => None,
-            Deadline::At(tick) => Some(tick),
-            Deadline::Silence(span) if self.conn.http2.get() => Some(self.stirred.get().after(span)),
-            Deadline::Silence(span) => Some(self.conn.progress.get().after(span)),
+        match self.set_to.get() {
+            Due::None => None,
+            Due::At(tick) => Some(tick),
+            Due::Silence(span) if self.conn.http2.get() => Some(self.stirred.get().after(span)),
+            Due::Silence(span) => Some(self.conn.progress.get().after(span)),
         }
     }
 
@@ -132,15 +132,15 @@ fn wake(waker: &RefCell<Option<Waker>>) {
     }
 }
 
-/// All vigils of a worker.
+/// All deadlines of a worker.
 #[derive(Debug, Default)]
-pub struct Vigils(RefCell<Vec<Rc<Vigil>>>);
+pub struct Deadlines(RefCell<Vec<Rc<Deadline>>>);
 
-impl Vigils {
-    /// A vigil without a deadline; dropped from the list when its last other owner is gone.
-    pub fn keep(&self, conn: &Rc<ClientConn>) -> Rc<Vigil> {
-        let vigil = Rc::new(Vigil {
-            deadline: Cell::new(Deadline::None),
+impl Deadlines {
+    /// A deadline that is not set yet; dropped from the list when its last other owner is gone.
+    pub fn keep(&self, conn: &Rc<ClientConn>) -> Rc<Deadline> {
+        let deadline = Rc::new(Deadline {
+            set_to: Cell::new(Due::None),
             expired: Cell::new(Expired::No),
             watched: Cell::new(false),
             waker: RefCell::new(None),
@@ -148,48 +148,48 @@ impl Vigils {
             conn: Rc::clone(conn),
             stirred: Cell::new(Tick(0)),
         });
-        self.0.borrow_mut().push(Rc::clone(&vigil));
-        vigil
+        self.0.borrow_mut().push(Rc::clone(&deadline));
+        deadline
     }
 
-    /// The vigil of the request that this connection has just begun, if it has one and nobody watches it.
+    /// The deadline of the request that this connection has just begun, if it has one and nobody watches it.
     #[must_use]
-    pub fn newest(&self, conn: &Rc<ClientConn>) -> Option<Weak<Vigil>> {
+    pub fn newest(&self, conn: &Rc<ClientConn>) -> Option<Weak<Deadline>> {
         let all = self.0.borrow();
-        let newest = all.last().filter(|vigil| Rc::ptr_eq(&vigil.conn, conn))?;
+        let newest = all.last().filter(|deadline| Rc::ptr_eq(&deadline.conn, conn))?;
         (!newest.watched.replace(true)).then(|| Rc::downgrade(newest))
     }
 
     /// Everybody's time is up: the worker ends.
     pub fn expire_all(&self) {
-        for vigil in self.0.borrow().iter() {
-            vigil.until(Tick(0));
+        for deadline in self.0.borrow().iter() {
+            deadline.until(Tick(0));
         }
         self.sweep(Tick(1));
     }
 
     /// Wakes those whose deadline has passed and forgets those nobody waits for.
     pub fn sweep(&self, now: Tick) {
-        self.0.borrow_mut().retain(|vigil| {
-            if Rc::strong_count(vigil) == 1 {
+        self.0.borrow_mut().retain(|deadline| {
+            if Rc::strong_count(deadline) == 1 {
                 return false;
             }
-            let Some(deadline) = vigil.due().filter(|deadline| *deadline <= now) else { return true };
-            let still = now.since(deadline) > DEAF && now.since(vigil.conn.progress.get()) > DEAF;
-            // A moment is always heard, unless it was an earlier attempt's: the next one may still be connecting.
-            let still = still && matches!(vigil.deadline.get(), Deadline::Silence(_));
-            match vigil.expired.get() {
+            let Some(due) = deadline.due().filter(|due| *due <= now) else { return true };
+            let still = now.since(due) > DEAF && now.since(deadline.conn.progress.get()) > DEAF;
+            // Ignore deadlines left over from an earlier attempt: the next one may still be connecting.
+            let still = still && matches!(deadline.set_to.get(), Due::Silence(_));
+            match deadline.expired.get() {
                 Expired::No => {
-                    vigil.expired.set(Expired::Yes);
-                    wake(&vigil.waker);
+                    deadline.expired.set(Expired::Yes);
+                    wake(&deadline.waker);
                 }
                 // Its stream may wait for its client to take a piece. The others on its connection do not.
-                Expired::Yes if still && vigil.watched.get() => {
-                    vigil.expired.set(Expired::Deaf);
-                    wake(&vigil.waker);
-                    wake(&vigil.upload);
+                Expired::Yes if still && deadline.watched.get() => {
+                    deadline.expired.set(Expired::Deaf);
+                    wake(&deadline.waker);
+                    wake(&deadline.upload);
                 }
-                Expired::Yes if still => vigil.conn.order(Order::Kill),
+                Expired::Yes if still => deadline.conn.signal(ConnSignal::Kill),
                 Expired::Yes | Expired::Deaf => {}
             }
             true

@@ -15,9 +15,9 @@ pub(crate) struct Refused {
     pub(crate) detail: &'static str,
 }
 
-/// What the door knows about itself.
+/// What the rules knows about itself.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Door<'a> {
+pub(crate) struct AuthRules<'a> {
     /// Where it listens.
     pub(crate) bind: IpAddr,
     /// The token, if there is one.
@@ -27,20 +27,20 @@ pub(crate) struct Door<'a> {
 /// A page of another site must not speak for the operator who looks at it. A browser says whose page asks, but a name
 /// that its owner lets point here makes that page look like ours: so a name is believed only with the token. Reading
 /// under any name is fine where others than this machine may read, for scrapers and balancers use names.
-pub(crate) fn check_origin(headers: &HeaderMap, order: bool, door: Door<'_>) -> Result<(), Refused> {
+pub(crate) fn check_origin(headers: &HeaderMap, order: bool, rules: AuthRules<'_>) -> Result<(), Refused> {
     let forbidden = |error, detail| Err(Refused { status: StatusCode::FORBIDDEN, error, detail });
-    let known = door.token.is_some_and(|token| bears(headers, token));
+    let known = rules.token.is_some_and(|token| bears(headers, token));
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let named = door.named(host);
+    let named = rules.named(host);
     let own = |origin: &str| {
         let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         authority.is_some_and(|authority| !host.is_empty() && authority.eq_ignore_ascii_case(host))
-            && (known || named == Named::Own)
+            && (known || named == HostOwner::Own)
     };
     if !headers.get_all(header::ORIGIN).iter().all(|origin| origin.to_str().is_ok_and(own)) {
         return forbidden("foreign_origin", "requests from other sites' pages are refused");
     }
-    if named == Named::Foreign && !known && (order || door.bind.to_canonical().is_loopback()) {
+    if named == HostOwner::Foreign && !known && (order || rules.bind.to_canonical().is_loopback()) {
         let detail =
             "the Host is a name that is not this server's: ask by address or localhost, or give the token";
         return forbidden("foreign_host", detail);
@@ -50,7 +50,7 @@ pub(crate) fn check_origin(headers: &HeaderMap, order: bool, door: Door<'_>) -> 
 
 /// Whose a Host is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Named {
+enum HostOwner {
     /// This machine's, or the address that is bound.
     Own,
     /// Another address, or none: nobody can make a browser say that who is not there.
@@ -59,34 +59,34 @@ enum Named {
     Foreign,
 }
 
-impl Door<'_> {
-    fn named(&self, authority: &str) -> Named {
+impl AuthRules<'_> {
+    fn named(&self, authority: &str) -> HostOwner {
         if authority.is_empty() {
-            return Named::Address;
+            return HostOwner::Address;
         }
-        let Some(host) = host::steering_host(authority) else { return Named::Foreign };
+        let Some(host) = host::steering_host(authority) else { return HostOwner::Foreign };
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(&host);
         match bare.parse::<IpAddr>().map(|address| address.to_canonical()) {
             Ok(address) => {
                 let bind = self.bind.to_canonical();
                 let own = address.is_loopback() || address == bind || bind.is_unspecified();
-                if own { Named::Own } else { Named::Address }
+                if own { HostOwner::Own } else { HostOwner::Address }
             }
-            Err(_) if bare == "localhost" => Named::Own,
-            Err(_) => Named::Foreign,
+            Err(_) if bare == "localhost" => HostOwner::Own,
+            Err(_) => HostOwner::Foreign,
         }
     }
 }
 
 /// May this client give orders?
-pub(crate) fn check_order(headers: &HeaderMap, peer: IpAddr, token: Option<&str>) -> Result<(), Refused> {
+pub(crate) fn check_order(headers: &HeaderMap, client: IpAddr, token: Option<&str>) -> Result<(), Refused> {
     let Some(token) = token else {
         let elsewhere = Refused {
             status: StatusCode::FORBIDDEN,
             error: "not_loopback",
             detail: "without admin.token_file, orders are taken from loopback clients only",
         };
-        return if peer.to_canonical().is_loopback() { Ok(()) } else { Err(elsewhere) };
+        return if client.to_canonical().is_loopback() { Ok(()) } else { Err(elsewhere) };
     };
     if bears(headers, token) {
         return Ok(());
@@ -120,8 +120,8 @@ mod tests {
     #[test]
     fn only_the_admins_own_pages_may_ask() {
         let check = |bind: &str, host: &'static str, origin: &'static str| {
-            let door = Door { bind: bind.parse().unwrap(), token: None };
-            check_origin(&headers(&[("host", host), ("origin", origin)]), false, door).is_ok()
+            let rules = AuthRules { bind: bind.parse().unwrap(), token: None };
+            check_origin(&headers(&[("host", host), ("origin", origin)]), false, rules).is_ok()
         };
         for (bind, host, origin, expected) in [
             ("127.0.0.1", "127.0.0.1:9900", "http://127.0.0.1:9900", true),
@@ -138,8 +138,8 @@ mod tests {
         ] {
             assert_eq!(check(bind, host, origin), expected, "{bind} {host} {origin}");
         }
-        let door = Door { bind: "127.0.0.1".parse().unwrap(), token: None };
-        assert!(check_origin(&headers(&[("origin", "http://")]), false, door).is_err());
+        let rules = AuthRules { bind: "127.0.0.1".parse().unwrap(), token: None };
+        assert!(check_origin(&headers(&[("origin", "http://")]), false, rules).is_err());
     }
 
     #[test]
@@ -155,20 +155,20 @@ mod tests {
             ("127.0.0.1", true, "10.0.0.1:80", "", true),
             ("127.0.0.1", true, "localhost", "", true),
         ] {
-            let door = Door { bind: bind.parse().unwrap(), token: Some("t0ken") };
+            let rules = AuthRules { bind: bind.parse().unwrap(), token: Some("t0ken") };
             let given = headers(&[("host", host), ("authorization", authorization)]);
-            assert_eq!(check_origin(&given, order, door).is_ok(), expected, "{bind} {order} {host}");
+            assert_eq!(check_origin(&given, order, rules).is_ok(), expected, "{bind} {order} {host}");
         }
-        let door = Door { bind: "127.0.0.1".parse().unwrap(), token: None };
-        assert!(check_origin(&HeaderMap::new(), true, door).is_ok(), "HTTP/1.0 names no host");
+        let rules = AuthRules { bind: "127.0.0.1".parse().unwrap(), token: None };
+        assert!(check_origin(&HeaderMap::new(), true, rules).is_ok(), "HTTP/1.0 names no host");
     }
 
     #[test]
     fn orders_need_loopback_or_the_token() {
         let (here, mapped, there): (IpAddr, IpAddr, IpAddr) =
             ("127.0.0.1".parse().unwrap(), "::ffff:127.0.0.1".parse().unwrap(), "192.0.2.1".parse().unwrap());
-        let check = |authorization: &'static str, peer, token| {
-            check_order(&headers(&[("authorization", authorization)]), peer, token).is_ok()
+        let check = |authorization: &'static str, client, token| {
+            check_order(&headers(&[("authorization", authorization)]), client, token).is_ok()
         };
         assert!(check("", here, None) && check("", mapped, None) && !check("", there, None));
         assert!(check("Bearer t0ken", there, Some("t0ken")) && check("bearer t0ken", here, Some("t0ken")));
