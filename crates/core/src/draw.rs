@@ -2,8 +2,14 @@
 //! Never allocates, never looks beyond its pool.
 
 use crate::{
-    Admin, Availability, EndpointSlot, EndpointView, Loads, Place, PoolSlot, Prospect, Snapshot, Stage,
-    Tried, mix,
+    axes::{Admin, Availability, Prospect},
+    facts::{Loads, Tried},
+    layout::Place,
+    roll::mix,
+    shares::Stage,
+    slot::{EndpointSlot, PoolSlot},
+    snapshot::Snapshot,
+    view::EndpointView,
 };
 
 /// The draw inside one pool.

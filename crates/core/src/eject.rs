@@ -4,34 +4,15 @@
 use std::time::Duration;
 
 use crate::{
-    Counts, EjectRules, Evidence, Fault, Tally, Tick,
     baseline::Baseline,
-    mix,
+    fault::{Evidence, Fault},
+    reason::Cause,
     ring::{Grid, Ring},
+    roll::mix,
+    tally::{Counts, Tally},
+    tick::Tick,
+    topology::EjectRules,
 };
-
-/// Why an endpoint was ejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// `consecutive_failures` in a row.
-    Consecutive,
-    /// `failure_ratio` over a span.
-    Ratio,
-    /// A request of its probation failed.
-    Probation,
-}
-
-impl Cause {
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Consecutive => "consecutive_failures",
-            Self::Ratio => "failure_ratio",
-            Self::Probation => "probation",
-        }
-    }
-}
 
 /// Probation lasts at least this long,
 pub(crate) const PROBATION: Duration = Duration::from_secs(1);

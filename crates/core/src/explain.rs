@@ -2,7 +2,14 @@
 //! Never decides anything itself.
 
 use crate::{
-    Decision, Entry, Facts, Loads, Refusal, RouteSlot, Snapshot, Stage, funnel::funnel, routes, steer,
+    facts::{Decision, Facts, Loads},
+    funnel::{Entry, funnel},
+    reason::Refusal,
+    shares::Stage,
+    slot::RouteSlot,
+    snapshot::Snapshot,
+    steer::steer,
+    view::can_serve,
 };
 
 /// The funnel step by step for one request.
@@ -38,9 +45,8 @@ pub fn explain(snapshot: &Snapshot, loads: &impl Loads, facts: &Facts<'_>, roll:
     else {
         return explained;
     };
-    let found = funnel(route, &view.pools, &snapshot.pools, &|pool, stage| {
-        routes::can_serve(&snapshot.pools, pool, stage)
-    });
+    let found =
+        funnel(route, &view.pools, &snapshot.pools, &|pool, stage| can_serve(&snapshot.pools, pool, stage));
     explained.stage = found.shares.stage;
     for entry in found.entries {
         let mut from = 0;

@@ -1,7 +1,15 @@
 //! The sieves between route and draw: which pools are eligible, in which order, and what share each takes.
 //! Pure arithmetic over one picture; run once per change by the world, and again by a retry or an `explain`.
 
-use crate::{PoolSlot, PoolView, Prospect, Reason, Route, RoutePoolView, Segment, Shares, Stage, micros};
+use crate::{
+    axes::Prospect,
+    reason::Reason,
+    shares::{Segment, Shares, Stage},
+    slot::PoolSlot,
+    tick::micros,
+    topology::Route,
+    view::{PoolView, RoutePoolView},
+};
 
 /// One pool of the route on its way through the sieves. The verdict says how far it came.
 #[derive(Clone, Copy, Debug, PartialEq)]

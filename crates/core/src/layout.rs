@@ -8,7 +8,42 @@ use std::{
     sync::Arc,
 };
 
-use crate::{EndpointId, EndpointKey, Place, Pool, PoolSlot, Topology};
+use crate::{
+    matching::Matcher,
+    slot::{EndpointId, EndpointKey, PoolSlot},
+    topology::{Pool, Topology},
+};
+
+/// The part of a snapshot that changes only with the topology or with DNS: readers that keep a table by slot
+/// rebuild it when `number` moves, not at every change of health.
+#[derive(Debug)]
+pub struct Layout {
+    /// Grows with each layout.
+    pub number: u64,
+    /// The config in force.
+    pub topology: Arc<Topology>,
+    /// By [`crate::EndpointSlot`], pool after pool.
+    pub endpoints: Box<[Place]>,
+    /// By [`PoolSlot`]: its endpoints.
+    pub ranges: Box<[Range<u32>]>,
+    /// Host + path → route.
+    pub matcher: Matcher,
+}
+
+/// Where an endpoint stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// Stable across layouts.
+    pub id: EndpointId,
+    /// Its pool.
+    pub pool: PoolSlot,
+    /// Index into [`Pool::endpoints`]: which entry it comes from.
+    pub spec: u32,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Share inside the pool.
+    pub weight: u32,
+}
 
 /// Last good answers by name; no entry = not asked yet.
 pub(crate) type Names = BTreeMap<Box<str>, Vec<IpAddr>>;

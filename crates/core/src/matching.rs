@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Route, RouteSlot};
+use crate::{slot::RouteSlot, topology::Route};
 
 /// The routes as a lookup table. Immutable.
 #[derive(Debug, Default)]

@@ -4,8 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    Admin, Availability, Band, Change, Ejection, EndpointSlot, Health, Pool, PoolSlot, PoolView, Prospect,
-    Publish, Route, RoutePoolView, RouteView, Shares, Stage, Tick, Topology, funnel::funnel, micros,
+    axes::{Admin, Availability, Ejection, Prospect},
+    event::{Change, Publish},
+    funnel::funnel,
+    health::Health,
+    shares::{Shares, Stage},
+    slot::{EndpointSlot, PoolSlot},
+    tick::{Tick, micros},
+    topology::{Band, Pool, Route, Topology},
+    view::{PoolView, RoutePoolView, RouteView, can_serve},
 };
 
 /// A pool's health in numbers.
@@ -322,16 +329,6 @@ fn rejudge(equals: &mut [(&mut Member, Option<f64>)], band: &Band, now: Tick, re
 /// Has the pool a share?
 fn serves(shares: &Shares, pool: usize) -> bool {
     shares.segments.iter().any(|segment| segment.pool.0 as usize == pool)
-}
-
-/// Does a pool have an endpoint that the stage accepts?
-pub(crate) fn can_serve(views: &[PoolView], pool: PoolSlot, stage: Stage) -> bool {
-    let view = views.get(pool.0 as usize).copied().unwrap_or_default();
-    match stage {
-        Stage::Up => view.up > 0,
-        Stage::Unproven => view.up + view.unproven > 0,
-        Stage::Panic => view.enabled > 0,
-    }
 }
 
 /// The pool with the largest share; a pool may hold several segments.

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use crate::{
-    Band, Change, EjectRules, EndpointSpec, Incident, Pool, PoolView, ProbeRules, RetryRules, Route,
-    RoutePool, Timeouts,
+    event::Change,
+    incident::Incident,
+    topology::{Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts},
+    view::PoolView,
 };
 
 pub(crate) fn route(name: &str, pools: &[RoutePool]) -> Route {

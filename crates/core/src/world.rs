@@ -341,8 +341,6 @@ mod incidents;
 mod sentences;
 mod traffic;
 
-pub use incidents::{Incident, Scope};
-
 use doubt::Doubt;
 use incidents::Incidents;
 use traffic::Traffic;

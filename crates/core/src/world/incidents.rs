@@ -4,65 +4,22 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::World;
-use crate::{Admin, Availability, Change, Changes, Fallout, Fault, SPANS, Spans, Tick, baseline};
+use crate::{
+    axes::{Admin, Availability},
+    baseline::{self, SPANS, Spans},
+    event::{Change, Changes},
+    fault::Fault,
+    incident::{Incident, Scope},
+    tally::Fallout,
+    tick::Tick,
+    topology::Pool,
+};
 
 /// No failed request for this long: traffic has left, and the record is complete.
 const CALM: Duration = Duration::from_secs(2);
 
 /// Failures longer than this before the loss of an endpoint are no part of it.
 const PRELUDE: Duration = Duration::from_secs(10);
-
-/// One failure, from its first sign to the last request that felt it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Incident {
-    /// The pool.
-    pub pool: Box<str>,
-    /// Where it is.
-    pub region: Box<str>,
-    /// How much of it failed.
-    pub scope: Scope,
-    /// The endpoints that were lost.
-    pub endpoints: Vec<SocketAddr>,
-    /// How the first request (or probe) failed.
-    pub cause: Fault,
-    /// The first sign.
-    pub first_bad: Tick,
-    /// An endpoint was taken out.
-    pub detected: Tick,
-    /// The last request that failed there.
-    pub last_bad: Tick,
-    /// Requests that failed for the client.
-    pub failed: u32,
-    /// Requests that were tried elsewhere.
-    pub retried: u32,
-    /// Requests that were raced elsewhere.
-    pub hedged: u32,
-    /// 99th percentile of the time that those lost there, to a fifth; `None` if there was none.
-    pub added_p99: Option<Duration>,
-}
-
-/// How much of a pool an incident took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Some of its endpoints.
-    Endpoint,
-    /// All of them, but its region has other pools.
-    Pool,
-    /// All of them, and nothing is left in its region.
-    Region,
-}
-
-impl Scope {
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Endpoint => "endpoint",
-            Self::Pool => "pool",
-            Self::Region => "region",
-        }
-    }
-}
 
 /// What one endpoint's failures were, and what they cost.
 #[derive(Debug)]
@@ -227,7 +184,7 @@ impl World {
                 && !lost.contains(&known.key.address)
                 && known.health.availability() != Availability::Down
         });
-        let alive = |(other, pool): (usize, &crate::Pool)| {
+        let alive = |(other, pool): (usize, &Pool)| {
             other != nth && pool.region == region && self.pools.get(other).is_some_and(|view| view.up > 0)
         };
         let scope = match () {
