@@ -1,5 +1,5 @@
-//! Room 1, ACCEPT: sockets to connections. TLS, protocol choice, and the limit on connections.
-//! Never reads a request.
+//! Room 1, ACCEPT: sockets to connections. TLS, the choice of protocol, and the limit on connections. Never reads a
+//! request.
 
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
@@ -23,18 +23,19 @@ use crate::{
     },
 };
 
-/// Connections above the limit that are still answered with 503 (the rest is closed at once).
+/// Connections above the limit that are still answered with 503; further connections are closed at once.
 const SURPLUS: u64 = 256;
 
-/// Pause after the kernel refused a socket for want of descriptors or memory.
+/// Pause after the kernel could not give a socket for want of descriptors or memory.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// One listening socket of this worker.
 #[derive(Debug)]
 pub struct ListenSocket {
-    /// Position in the worker's list of names, and the configured name.
+    /// The listener's number in this worker, and its configured name.
     pub name: (u32, Arc<str>),
-    /// The last config that had this listener, and where: its queue may outlive it.
+    /// The last config that has this listener, and the listener's position in it: a closing socket's queue may outlive
+    /// it.
     last: RefCell<Option<(Arc<Wiring>, usize)>>,
 }
 
@@ -58,7 +59,8 @@ impl ListenSocket {
     }
 }
 
-/// Accepts until `closed`; then takes what already waits in the queue, so that nobody who connected is reset.
+/// Accepts until `closed`. Then takes the connections that wait in the accept queue, so that closing the socket resets
+/// no client.
 pub async fn accept(
     local: Rc<Local>,
     listen_socket: ListenSocket,
@@ -67,7 +69,7 @@ pub async fn accept(
 ) {
     let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&listen_socket.name.1]));
     let open = Rc::new(OpenConnections { local: Rc::clone(&local), count: open });
-    // Known from the start: the next config may not have it any more.
+    // Looked up at the start: the next config may no longer have this listener.
     let _ = listen_socket.settings(&local);
     loop {
         let accepted = tokio::select! {
@@ -81,11 +83,12 @@ pub async fn accept(
                 tracing::warn!(%error, listener = %listen_socket.name.1, "cannot accept");
                 tokio::time::sleep(BREATH).await;
             }
-            // The client went away between its handshake and our accept.
+            // The client went away between its handshake and this accept.
             Err(_) => {}
         }
     }
-    // The queue itself is asked, not the reactor; and once, because clients go on coming as long as it is open.
+    // Ask the queue itself, not the reactor, and only once per entry: clients go on connecting as long as the socket is
+    // open.
     let Ok(queue) = socket.into_std() else { return };
     for _ in 0..BACKLOG {
         let Ok((stream, client_addr)) = queue.accept() else { return };
@@ -103,7 +106,7 @@ fn is_exhaustion(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
 }
 
-/// Starts the task of one connection, unless there are far too many.
+/// Starts the task of one connection, unless far too many are open.
 fn admit(
     local: &Rc<Local>,
     listen_socket: &ListenSocket,
@@ -121,7 +124,7 @@ fn admit(
     if now_open >= limit + SURPLUS.min(limit) {
         return None;
     }
-    // Small answers must not wait for an acknowledgement; a socket that cannot be told so is already dead.
+    // Small answers must not wait for an acknowledgement. If the option cannot be set, the socket is already dead.
     stream.set_nodelay(true).ok()?;
     let conn = ClientConn::new(listen_socket.name.clone(), client_addr, now_open >= limit, local.clock());
     let guard = ConnectionGuard::enter(&conn, open);
@@ -129,9 +132,9 @@ fn admit(
     tokio::task::spawn_local(async move {
         let _guard = guard;
         let opened = match tls {
-            // Nothing to wait for: the usual silent connection stays small.
+            // This arm does not wait for anything, so the future of a silent connection stays small.
             None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
-            // Boxed, so that connections that need none of it do not hold room for it.
+            // Boxed, so that the futures of other connections do not hold room for it.
             None => Box::pin(told_apart(&conn, stream, limits.header_timeout)).await,
             Some(config) => {
                 Box::pin(timeout(limits.header_timeout, secure(&conn, stream, config))).await.ok().flatten()
@@ -140,7 +143,7 @@ fn admit(
         match opened {
             Some((io, true)) => Box::pin(session::http2(local, conn, io, limits)).await,
             Some((io, false)) if http1 => session::http1(local, conn, io, limits).await,
-            // Without ALPN there is no HTTP/2 over TLS (RFC 9113 section 3.2), and nothing else is spoken here.
+            // HTTP/2 over TLS needs ALPN (RFC 9113 section 3.2), and this listener speaks nothing else.
             Some((mut io, false)) => drop(io.shutdown().await),
             None => {}
         }
@@ -148,8 +151,8 @@ fn admit(
     Some(admitted)
 }
 
-/// Plaintext that may be either: HTTP/2 by prior knowledge begins with its preface. `None` = told to close, or the
-/// client said too little for too long.
+/// Tells HTTP/1.1 and HTTP/2 with prior knowledge apart by the HTTP/2 preface. `None`: the connection was told to
+/// close, or the client sent too little for too long.
 async fn told_apart(
     conn: &Rc<ClientConn>,
     stream: TcpStream,

@@ -1,5 +1,5 @@
-//! One request as one line of the access log. Written by hand into the worker's buffer: no allocation, no serialiser.
-//! Authorization, cookies and query strings never come here.
+//! One request as one line of the access log, written into the worker's buffer without allocation and without a
+//! serialiser. Authorization, cookies and query strings are not part of it.
 
 use std::{
     io::Write,
@@ -12,7 +12,7 @@ use thalweg_core::micros;
 
 /// What a line says about one request. Absent values are `None`; host and path are as steering saw them.
 #[derive(Clone, Copy, Debug)]
-#[expect(missing_docs, reason = "each field is the key of the same name in CONTRACT section 6")]
+#[expect(missing_docs, reason = "each field is the key of the same name in docs/operations.md")]
 pub struct AccessRecord<'a> {
     pub request_id: &'a str,
     pub client: &'a [u8],

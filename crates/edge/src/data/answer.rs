@@ -53,7 +53,7 @@ pub fn answer(mut record: Box<RequestRecord>, failure: Failure) -> Response<Answ
     response
 }
 
-/// What hyper is given when the client is gone: nobody reads it. The request counts as the client's leaving.
+/// The answer that hyper needs when the client is gone; nobody reads it. The request counts as `client_gone`.
 #[must_use]
 pub fn to_nobody(record: Box<RequestRecord>) -> Response<AnswerBody> {
     let http2 = record.version == http::Version::HTTP_2;
@@ -66,8 +66,7 @@ pub fn to_nobody(record: Box<RequestRecord>) -> Response<AnswerBody> {
     response
 }
 
-/// A whole HTTP/1.1 answer as bytes, for when hyper is not there to write one: the head never arrived. With how many of
-/// them are its body.
+/// A whole HTTP/1.1 answer as bytes, for use without hyper when no head arrived, and the length of its body.
 #[must_use]
 pub fn raw(failure: Failure, id: &HeaderValue) -> (Vec<u8>, u64) {
     let row = failure.row();
@@ -89,7 +88,7 @@ fn proxy_status(row: &Row) -> String {
     format!("thalweg; error={}; details=\"{}\"", row.token, row.ours)
 }
 
-/// The id is ours or passed our alphabet, so it needs no escaping.
+/// The id is the edge's own or was checked against our alphabet, so it needs no escaping.
 fn body(ours: &str, id: &HeaderValue) -> Bytes {
     format!("{{\"error\":\"{ours}\",\"request_id\":\"{}\"}}\n", id.to_str().unwrap_or("-")).into()
 }

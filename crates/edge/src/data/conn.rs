@@ -1,5 +1,5 @@
-//! One client connection as the worker sees it: what it is doing, since when, and what it has been told to do.
-//! [`ClientIo`] underneath hyper keeps that true by watching bytes go by. Moves no bytes itself.
+//! One client connection as the worker sees it: its phase, since when, and the signal it was sent. [`ClientIo`]
+//! underneath hyper keeps this state true by watching the bytes that pass. Moves no bytes itself.
 
 use std::{
     cell::{Cell, RefCell},
@@ -20,7 +20,7 @@ pub use io::ClientIo;
 /// Idle limit for connections accepted while their listener closes.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
-/// Longest write of HTTP/2 that is taken for acknowledgements and windows.
+/// Longest HTTP/2 write that counts as acknowledgements and window updates only.
 const HOUSEKEEPING: usize = 256;
 
 /// What a connection is doing.
@@ -28,23 +28,23 @@ const HOUSEKEEPING: usize = 256;
 pub enum ConnPhase {
     /// Nothing has arrived since the last answer.
     Idle,
-    /// Some bytes of a request head have arrived.
+    /// A part of a request head has arrived.
     Head,
     /// At least one request is being served, or the rest of an upload is on its way.
     Busy,
-    /// HTTP has ended: bytes pass both ways.
+    /// HTTP has ended: bytes pass in both directions.
     Tunnel,
 }
 
-/// What the worker tells a connection to do at its next poll.
+/// A signal from the worker, taken by the connection at its next poll. Stronger signals have higher discriminants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConnSignal {
-    /// Nothing.
+    /// No signal.
     #[default]
     None,
-    /// Give the memory of an idle HTTP/1.1 connection back until it speaks again.
+    /// Give the buffers of an idle HTTP/1.1 connection back until more bytes arrive.
     Park,
-    /// Finish what is under way, then close.
+    /// Finish the requests in flight, then close.
     Graceful,
     /// The head took too long: answer 408 and close.
     HeaderTimeout,
@@ -59,52 +59,52 @@ pub enum ConnSignal {
 pub struct ClientConn {
     /// The configured name of its listener.
     pub listener: Arc<str>,
-    /// Its number in this worker's list of names.
+    /// The listener's number in this worker.
     pub listener_number: u32,
-    /// The client.
+    /// The address of the client.
     pub client_addr: SocketAddr,
-    /// The client's address as a field value.
+    /// The address of the client as a field value.
     pub client_field: HeaderValue,
     /// TLS version, if any.
     pub tls: Cell<Option<&'static str>>,
-    /// HTTP/2 is spoken.
+    /// Whether the connection speaks HTTP/2.
     pub http2: Cell<bool>,
-    /// Over `max_connections`: its request is answered 503 `overloaded`.
+    /// The connection is over `max_connections`: its request is answered 503 `overloaded`.
     pub surplus: bool,
-    /// What it is doing.
+    /// The current phase.
     pub phase: Cell<ConnPhase>,
-    /// Since when.
+    /// When the phase began.
     pub since: Cell<Tick>,
-    /// When bytes last went either way; in HTTP/2, when more than its own housekeeping last went out.
+    /// When bytes last passed in either direction. In HTTP/2: when more than housekeeping was last sent.
     pub progress: Cell<Tick>,
-    /// Everything written so far has left our buffers.
+    /// Everything written so far has left this process's buffers.
     pub flushed: Cell<bool>,
-    /// Parked: no hyper state is kept.
+    /// The connection is parked: no state of hyper is kept.
     pub parked: Cell<bool>,
     /// The client has closed its sending side while it waits for an answer.
     pub ended: Cell<bool>,
-    /// The last request's upload has not been read to its end: its client may still be sending when we close.
+    /// The last request's upload has not been read to its end, so the client may still be sending when the edge closes.
     pub lingers: Cell<bool>,
-    /// What was read last did not end with an empty line: the beginning of a head may lie behind it, in hyper.
+    /// The last read did not end with an empty line, so hyper may hold the beginning of another head.
     trails: Cell<bool>,
-    /// Bytes of a head's first line so far; `None` = it has ended.
+    /// Bytes of a head's first line so far; `None` after its end.
     first_line: Cell<Option<usize>>,
-    /// Of a first line as long as this, the target is too long; HTTP/1.1 only.
+    /// A first line of this length has too long a target; HTTP/1.1 only.
     pub first_line_limit: Cell<usize>,
     /// Bytes from and to the client since HTTP ended.
     pub tunnelled: Cell<(u64, u64)>,
     serving: Cell<u32>,
-    /// How many requests have begun.
+    /// Number of requests that have begun.
     begun: Cell<u32>,
     /// Accepted from the queue of a socket that was already closing. The connection is told to close with its first
     /// answer: closing at once would drop a first request that is still on its way.
     pub accepted_while_closing: Cell<bool>,
-    /// HTTP/1.1 uploads that are still on their way: that of the next request may begin before the last piece of one
-    /// has been taken.
+    /// HTTP/1.1 uploads that are still on their way. The next request's upload may begin before the last piece of the
+    /// previous one has been taken.
     uploads: Cell<u32>,
-    /// Whoever takes such an upload has taken all that has come of it.
+    /// The reader of such an upload has taken everything that has arrived.
     pub due: Cell<bool>,
-    /// What comes next may be the rest of an upload that nobody reads.
+    /// The next bytes may be the rest of an upload that is not read any more.
     rest: Cell<bool>,
     signal: Cell<ConnSignal>,
     waker: RefCell<Option<Waker>>,
@@ -185,7 +185,7 @@ impl ClientConn {
         }
     }
 
-    /// Its answer has been produced to the last byte (or was given up).
+    /// A request's answer has been produced to its last byte, or was given up.
     pub fn end(&self) {
         self.serving.set(self.serving.get().saturating_sub(1));
         if self.serving.get() == 0 {
@@ -198,14 +198,15 @@ impl ClientConn {
         }
     }
 
-    /// A request has an upload; gives the request's number here. In HTTP/2 it concerns its stream alone.
+    /// A request has an upload. Returns the request's number on this connection. In HTTP/2 the upload concerns only its
+    /// stream.
     pub fn upload_begins(&self) -> u32 {
         self.uploads.set(self.uploads.get() + u32::from(!self.http2.get()));
         self.due.set(false);
         self.begun.get()
     }
 
-    /// That of this request has been read to its `end`, or is left where it is.
+    /// The upload of this request has been read to its `end`, or is abandoned.
     pub fn upload_ends(&self, request: u32, end: bool) {
         if self.http2.get() {
             return;
@@ -224,19 +225,19 @@ impl ClientConn {
         }
     }
 
-    /// An upload has not been read to its end.
+    /// Whether an upload has not been read to its end.
     #[must_use]
     pub fn uploading(&self) -> bool {
         self.uploads.get() > 0
     }
 
-    /// All that is still under way is the rest of an upload.
+    /// Whether the rest of an upload is all that is still under way.
     #[must_use]
     pub fn only_uploads(&self) -> bool {
         self.uploading() && self.serving.get() == 0
     }
 
-    /// HTTP has ended: what still comes has no lines, and an end is an end.
+    /// HTTP has ended: later bytes are no lines, and an end is passed on as an end.
     pub fn closes(&self) {
         self.first_line_limit.set(usize::MAX);
         self.flushed.set(true);
@@ -247,26 +248,28 @@ impl ClientConn {
         self.enter(ConnPhase::Idle);
     }
 
-    /// Its request upgraded: from now on an end is an end, and `early` bytes of the stream have been read.
+    /// The connection's request upgraded: an end is now passed on as an end, and `early` bytes of the stream have been
+    /// read.
     pub fn tunnel(&self, early: usize) {
         self.tunnelled.set((early as u64, 0));
         self.enter(ConnPhase::Tunnel);
     }
 
-    /// It has its answers and will send no more; or it came late and has been silent for so long that nothing will come.
+    /// Whether the client has all its answers and will send no more, or was accepted while its listener closed and has
+    /// been silent since.
     #[must_use]
     pub fn has_left(&self, quiet: Duration) -> bool {
         (self.ended.get() && self.flushed.get()) || (self.accepted_while_closing.get() && quiet >= FIRST_WORD)
     }
 
-    /// It has not taken the end of its last answer.
+    /// Whether the client has not yet taken the end of its last answer.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         !self.http2.get() && !self.flushed.get()
     }
 
-    /// Its buffers can be taken away: nothing is under way in either direction. What has come behind the last request
-    /// is seen by that, too, as what it is; which is all that it is good for in TLS, where nothing waits without buffers.
+    /// Whether the buffers can be given back: nothing is under way in either direction. Over TLS, bytes that wait
+    /// behind the last request can only be noticed by reading them, which parking forces.
     #[must_use]
     pub fn can_park(&self) -> bool {
         let quiet = self.flushed.get() && !self.rest.get();
@@ -274,12 +277,13 @@ impl ClientConn {
         good && !self.http2.get() && !self.parked.get() && quiet
     }
 
-    /// Its buffers have been taken away; what lay in them is about to be read again.
+    /// The buffers have been given back; their content is about to be read again.
     pub fn parks(&self) {
         self.trails.set(false);
     }
 
-    /// Runs one poll of hyper. In the first after an upload was left, hyper drops what has come of it, or closes.
+    /// Runs one poll of hyper. In the first poll after an upload was abandoned, hyper drops what has arrived of it, or
+    /// closes.
     pub fn polled<R>(&self, poll: impl FnOnce() -> R) -> R {
         let rest = self.rest.get();
         let polled = poll();
@@ -287,10 +291,9 @@ impl ClientConn {
         polled
     }
 
-    /// A client that closes its sending side after its request has only said that it will send no more: it still
-    /// gets its answer. So that end is kept from hyper, which would give the request up. (A reset is an error, not
-    /// an end: hyper sees it, and gives the request up. An upload that ends too early is found by the sweep, once
-    /// somebody waits for the rest.)
+    /// Whether an end of the client's sending side must be kept from hyper. A client that closes its sending side after
+    /// a request has only said that it will send no more, and it still gets its answer; hyper would give the request
+    /// up. A reset is an error, which hyper sees. The sweep finds an upload that ends too early.
     fn awaits_answer(&self) -> bool {
         let serves = self.phase.get() == ConnPhase::Busy && self.serving.get() > 0;
         !self.http2.get() && (serves || !self.flushed.get())
@@ -301,7 +304,7 @@ impl ClientConn {
         self.since.set(self.clock.get());
     }
 
-    /// So many bytes went by.
+    /// Notes that bytes passed.
     fn touch(&self, outwards: bool, bytes: usize) {
         if !self.http2.get() || (outwards && bytes > HOUSEKEEPING) {
             self.progress.set(self.clock.get());

@@ -1,5 +1,8 @@
-//! Deadlines of requests and connections, swept every [`SWEEP`] instead of kept in a timer wheel: setting one is a
-//! plain store. One list per worker. Never fires early; at most one sweep late.
+//! Deadlines of requests and connections.
+//!
+//! Why this and not a timer per request: a worker looks at its deadlines every [`SWEEP`], so setting one is a plain
+//! store instead of an entry in a timer wheel, and nearly all deadlines are replaced before they expire. A deadline
+//! never fires early and fires at most one sweep late (docs/decisions/0001-deadlines-are-swept.md).
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,32 +18,32 @@ use crate::data::conn::{ClientConn, ConnSignal};
 /// How often a worker looks at its deadlines.
 pub const SWEEP: Duration = Duration::from_millis(20);
 
-/// How long an expired request may ignore its waker (its client takes no bytes, so nobody polls its body) before
-/// its connection is closed under it, or its stream reset.
-const DEAF: Duration = Duration::from_secs(1);
+/// How long an expired request may ignore its waker, because its client takes no bytes and its body is not polled,
+/// before its connection is closed or its stream is reset.
+const IGNORED: Duration = Duration::from_secs(1);
 
 /// One request's current deadline.
 #[derive(Debug)]
 pub struct Deadline {
     set_to: Cell<Due>,
     expired: Cell<Expired>,
-    /// The task of its HTTP/2 stream watches it, too.
+    /// The task of the request's HTTP/2 stream watches the deadline too.
     watched: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    /// Of the endpoint's connection, while that waits for the next piece of an HTTP/2 upload.
+    /// The waker of the upstream connection while it waits for the next piece of an HTTP/2 upload.
     upload: RefCell<Option<Waker>>,
     conn: Rc<ClientConn>,
-    /// When a piece of one of its bodies last passed.
-    stirred: Cell<Tick>,
+    /// When a piece of one of the request's bodies last passed.
+    moved_at: Cell<Tick>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Expired {
     No,
-    /// And whoever waits for it has been woken.
+    /// The waiting task has been woken.
     Yes,
-    /// It was of no use.
-    Deaf,
+    /// The wake-up had no effect.
+    Ignored,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,22 +60,22 @@ impl Deadline {
         self.set(Due::At(deadline));
     }
 
-    /// Expires when nothing has moved either way for `span`. In HTTP/1.1 everything that its connection moves is the
-    /// request's; in HTTP/2, where it is one of many, the pieces of its bodies are.
+    /// Expires when nothing has moved in either direction for `span`. In HTTP/1.1 all bytes of the connection belong to
+    /// the request; in HTTP/2 only the pieces of its own bodies count.
     pub fn silent_for(&self, span: Duration) {
-        self.stir();
+        self.moved();
         self.set(Due::Silence(span));
     }
 
-    /// Does not expire: what comes next has a limit of its own and does not look here.
+    /// Does not expire: the next step has a limit of its own.
     pub fn pause(&self) {
         self.set(Due::None);
     }
 
-    /// A piece of one of its bodies has passed.
-    pub fn stir(&self) {
-        self.stirred.set(self.conn.clock.get());
-        // Its client may have taken longer over the last piece: nobody asked for the next one.
+    /// A piece of one of the request's bodies has passed.
+    pub fn moved(&self) {
+        self.moved_at.set(self.conn.clock.get());
+        // The client may have taken longer over the last piece, while the next piece was not asked for.
         if let Due::Silence(_) = self.set_to.get() {
             self.expired.set(Expired::No);
         }
@@ -87,12 +90,12 @@ impl Deadline {
         match self.set_to.get() {
             Due::None => None,
             Due::At(tick) => Some(tick),
-            Due::Silence(span) if self.conn.http2.get() => Some(self.stirred.get().after(span)),
+            Due::Silence(span) if self.conn.http2.get() => Some(self.moved_at.get().after(span)),
             Due::Silence(span) => Some(self.conn.progress.get().after(span)),
         }
     }
 
-    /// Whose connection it watches.
+    /// The connection of the request.
     #[must_use]
     pub fn conn(&self) -> &ClientConn {
         &self.conn
@@ -103,17 +106,17 @@ impl Deadline {
         self.is(Expired::Yes, &self.waker, cx)
     }
 
-    /// Ready once that has been of no use: for the task of the stream.
-    pub fn poll_deaf(&self, cx: &Context<'_>) -> Poll<()> {
-        self.is(Expired::Deaf, &self.waker, cx)
+    /// Ready once a wake-up had no effect: for the task of the HTTP/2 stream.
+    pub fn poll_ignored(&self, cx: &Context<'_>) -> Poll<()> {
+        self.is(Expired::Ignored, &self.waker, cx)
     }
 
-    /// The same, for the endpoint's connection, which may outlive that.
-    pub fn poll_deaf_upload(&self, cx: &Context<'_>) -> Poll<()> {
-        self.is(Expired::Deaf, &self.upload, cx)
+    /// Ready once a wake-up had no effect: for the upstream connection, which may outlive the stream's task.
+    pub fn poll_ignored_upload(&self, cx: &Context<'_>) -> Poll<()> {
+        self.is(Expired::Ignored, &self.upload, cx)
     }
 
-    /// Ready once it has come so far.
+    /// Ready once the expiry has come this far.
     fn is(&self, wanted: Expired, waker: &RefCell<Option<Waker>>, cx: &Context<'_>) -> Poll<()> {
         if self.expired.get() >= wanted {
             return Poll::Ready(());
@@ -132,7 +135,7 @@ fn wake(waker: &RefCell<Option<Waker>>) {
     }
 }
 
-/// All deadlines of a worker.
+/// All deadlines of one worker.
 #[derive(Debug, Default)]
 pub struct Deadlines(RefCell<Vec<Rc<Deadline>>>);
 
@@ -146,13 +149,13 @@ impl Deadlines {
             waker: RefCell::new(None),
             upload: RefCell::new(None),
             conn: Rc::clone(conn),
-            stirred: Cell::new(Tick(0)),
+            moved_at: Cell::new(Tick(0)),
         });
         self.0.borrow_mut().push(Rc::clone(&deadline));
         deadline
     }
 
-    /// The deadline of the request that this connection has just begun, if it has one and nobody watches it.
+    /// The deadline of the request that has just begun on this connection, if it has one that no task watches yet.
     #[must_use]
     pub fn newest(&self, conn: &Rc<ClientConn>) -> Option<Weak<Deadline>> {
         let all = self.0.borrow();
@@ -160,7 +163,7 @@ impl Deadlines {
         (!newest.watched.replace(true)).then(|| Rc::downgrade(newest))
     }
 
-    /// Everybody's time is up: the worker ends.
+    /// Expires all deadlines: the worker ends.
     pub fn expire_all(&self) {
         for deadline in self.0.borrow().iter() {
             deadline.until(Tick(0));
@@ -168,14 +171,14 @@ impl Deadlines {
         self.sweep(Tick(1));
     }
 
-    /// Wakes those whose deadline has passed and forgets those nobody waits for.
+    /// Wakes the tasks whose deadline has passed, and forgets deadlines without another owner.
     pub fn sweep(&self, now: Tick) {
         self.0.borrow_mut().retain(|deadline| {
             if Rc::strong_count(deadline) == 1 {
                 return false;
             }
             let Some(due) = deadline.due().filter(|due| *due <= now) else { return true };
-            let still = now.since(due) > DEAF && now.since(deadline.conn.progress.get()) > DEAF;
+            let still = now.since(due) > IGNORED && now.since(deadline.conn.progress.get()) > IGNORED;
             // Ignore deadlines left over from an earlier attempt: the next one may still be connecting.
             let still = still && matches!(deadline.set_to.get(), Due::Silence(_));
             match deadline.expired.get() {
@@ -183,14 +186,14 @@ impl Deadlines {
                     deadline.expired.set(Expired::Yes);
                     wake(&deadline.waker);
                 }
-                // Its stream may wait for its client to take a piece. The others on its connection do not.
+                // The stream may wait for its client to take a piece; other streams of the connection do not.
                 Expired::Yes if still && deadline.watched.get() => {
-                    deadline.expired.set(Expired::Deaf);
+                    deadline.expired.set(Expired::Ignored);
                     wake(&deadline.waker);
                     wake(&deadline.upload);
                 }
                 Expired::Yes if still => deadline.conn.signal(ConnSignal::Kill),
-                Expired::Yes | Expired::Deaf => {}
+                Expired::Yes | Expired::Ignored => {}
             }
             true
         });

@@ -1,5 +1,5 @@
-//! Why this edge answers a request itself: the one table from refusal or failure to status, RFC 9209 token and
-//! our spelling. Nothing else in the edge chooses a status.
+//! The reasons for which this edge answers a request itself: the one table from refusal or failure to status, RFC 9209
+//! token and our spelling. No other code chooses a status.
 
 use http::StatusCode;
 use thalweg_core::{Fault, Refusal};
@@ -9,13 +9,13 @@ use thalweg_core::{Fault, Refusal};
 pub enum Failure {
     /// No route for this host and path.
     NoRoute,
-    /// Nobody may serve it.
+    /// No endpoint may serve the request.
     NoEndpoint,
     /// Every candidate, or this edge, is at its limit.
     Overloaded,
     /// This edge is draining.
     ShuttingDown,
-    /// No endpoint could be connected to; how the last one failed.
+    /// No endpoint could be connected to; holds the fault of the last one.
     ConnectFailed(Fault),
     /// The endpoint's connection ended before its answer.
     Reset,
@@ -23,11 +23,11 @@ pub enum Failure {
     FirstByteTimeout,
     /// `timeouts.total` ran out.
     TotalTimeout,
-    /// The upload stood still for `timeouts.idle`.
+    /// The upload made no progress for `timeouts.idle`.
     UploadTimeout,
     /// The request cannot be understood in exactly one way.
     BadRequest,
-    /// CONNECT, TRACE.
+    /// The method is CONNECT or TRACE.
     MethodNotAllowed,
     /// The head took too long.
     HeaderTimeout,
@@ -45,11 +45,11 @@ pub enum Failure {
 pub struct Row {
     /// The status of the answer.
     pub status: StatusCode,
-    /// RFC 9209 §2.3 registered token.
+    /// The registered token of RFC 9209 section 2.3.
     pub token: &'static str,
-    /// Our spelling: log, metric and `details`.
+    /// Our spelling in log, metric and `details`.
     pub ours: &'static str,
-    /// An endpoint is to blame, not the request and not this edge.
+    /// Whether the endpoint is at fault, not the request and not this edge.
     pub upstream: bool,
 }
 
@@ -89,13 +89,13 @@ impl Failure {
         self.row().ours
     }
 
-    /// What the client is told.
+    /// The status that the client gets.
     #[must_use]
     pub fn status(self) -> u16 {
         self.row().status.as_u16()
     }
 
-    /// Whether the rest of the upload can be expected to be still on its way: then the connection cannot be kept.
+    /// Whether the rest of the upload is probably still on its way, so that the connection must close.
     #[must_use]
     pub fn closes(self) -> bool {
         matches!(self, Self::BadRequest | Self::BodyTooLarge | Self::Loop)

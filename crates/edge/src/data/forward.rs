@@ -39,12 +39,12 @@ mod request;
 use ended::{Ended, Failed, UpstreamAnswer};
 use request::{ProxiedRequest, Rules};
 
-/// First of the waits before a retry in the same pool; doubles, and is a random part of that.
+/// The first wait before a retry in the same pool. It doubles with each retry; the actual wait is a random part of it.
 const BACKOFF: Duration = Duration::from_millis(5);
 
 /// A request being served: refused, or on its way.
 pub enum Serving {
-    /// To be answered here, when polled: while hyper still reads, the request must count as being served.
+    /// To be answered when polled: while hyper still reads, the request must count as being served.
     Refused(Option<(Box<RequestRecord>, Failure)>),
     /// On its way through rooms 3 to 5.
     Going(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),
@@ -64,8 +64,8 @@ impl Future for Serving {
     }
 }
 
-/// Serves one request; always answers. What needs no waiting happens here, outside of any future: the fewer bytes a
-/// future holds, the fewer are moved when it starts.
+/// Serves one request; always answers. The steps that need no waiting run here, outside of any future: the fewer bytes
+/// a future holds, the fewer bytes move when it starts.
 pub fn serve(
     local: &Rc<Local>,
     conn: &Rc<ClientConn>,
@@ -99,7 +99,7 @@ pub fn serve(
     }
 }
 
-/// What a request has when it may be steered.
+/// What a request has once it may be steered.
 struct Entered {
     upload: Rc<Upload>,
     deadline: Rc<Deadline>,
@@ -107,7 +107,7 @@ struct Entered {
     upgrade: bool,
 }
 
-/// Room 2, and the route: all that can refuse a request before an endpoint is asked.
+/// Room 2, and the route: all reasons to refuse a request before an endpoint is asked.
 fn enter(
     record: &mut RequestRecord,
     head: &mut Parts,
@@ -161,15 +161,15 @@ impl ProxiedRequest {
                     self.move_on(&before, &peer).await;
                     peer
                 }
-                // Its peer closed it just when we sent: with nobody else to ask, it is asked once more, on a new
-                // connection (RFC 9112 section 9.3.1).
+                // The endpoint closed a pooled connection while the request was sent. If no other endpoint is left, the
+                // same one is asked once more on a new connection (RFC 9112 section 9.3.1).
                 (Err(_), Some(before)) if self.may_reconnect(&before) => {
                     self.reconnected = true;
                     before.peer.close_idle();
                     self.record.attempts += 1;
                     Rc::clone(&before.peer)
                 }
-                // Nobody is left to ask: what the last endpoint said says more than "no endpoint".
+                // No other endpoint is left: the last endpoint's answer says more than "no endpoint".
                 (Err(_), Some(failed)) => {
                     if failed.cause != retry::Failure::Connect {
                         self.record.route().budget().return_retry();
@@ -194,8 +194,9 @@ impl ProxiedRequest {
         failed.pooled && !self.reconnected && failed.cause == retry::Failure::Reset
     }
 
-    /// The request goes to another endpoint. Within the same pool it waits a little first, so that many that failed
-    /// together do not come back together (full jitter).
+    /// Moves the request to another endpoint. Within the same pool it waits a little first, so that requests that
+    /// failed together do not come back together (full jitter: "Exponential Backoff And Jitter", AWS Architecture Blog,
+    /// 2015).
     async fn move_on(&self, before: &Failed, to: &Peer) {
         before.peer.stats().retried(self.local.now().since(before.started));
         self.record.route().count_retry(before.cause.as_str(), self.local.meters());
@@ -206,7 +207,7 @@ impl ProxiedRequest {
         }
     }
 
-    /// No other attempt will be made: the client gets what the last endpoint said, or why it said nothing.
+    /// Makes no other attempt: the client gets the last endpoint's answer, or the reason for its silence.
     fn give_up(self, Failed { failure, held, peer, .. }: Failed) -> Response<AnswerBody> {
         peer.stats().given_up.bump();
         match held {
@@ -224,7 +225,7 @@ impl ProxiedRequest {
         }
         headers::clean_answer(&mut head.headers);
         let mut id = self.record.request_id.clone();
-        // In HTTP/2, keeps a value that never comes again out of the compression table.
+        // In HTTP/2, this keeps a value that never repeats out of the compression table.
         id.set_sensitive(true);
         head.headers.insert(X_REQUEST_ID, id);
         head.version = self.record.version;
@@ -234,7 +235,7 @@ impl ProxiedRequest {
         Response::from_parts(head, AnswerBody::relayed(relaying))
     }
 
-    /// A 101 ends HTTP on both connections. One that nobody asked for is a broken endpoint.
+    /// Hands both connections over to the tunnel after a 101. A 101 without a request for one is a broken answer.
     fn tunnel(
         self,
         attempt: Attempt,

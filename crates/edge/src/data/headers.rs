@@ -1,5 +1,4 @@
 //! Which header fields pass this hop, in both directions: names, hop-by-hop fields, trailers, repeated lengths.
-//! Knows no request and no connection.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -7,22 +6,22 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// `http` or `https`, as the client spoke it.
 pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// The client's Host, whatever a pool makes of it.
+/// The client's Host, also where a pool sets its own.
 pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// A claim that another proxy's clients may make; always dropped.
+/// The client address as claimed by other proxies; always dropped.
 pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// Kept if sane, else made; sent both ways.
+/// The request id: kept if it is harmless, else made; sent in both directions.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
-/// Which fields that need care are there: one look over the names instead of a search for each.
+/// Which fields with special handling are present: one pass over the names instead of a lookup for each.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FieldsPresent {
-    /// Some field that concerns only this hop.
+    /// A hop-by-hop field.
     pub hop: bool,
-    /// Some claim about who is asking that is not ours.
+    /// A claim about the client that is not the edge's own.
     pub claims: bool,
     /// `Host`.
     pub host: bool,
@@ -32,7 +31,7 @@ pub struct FieldsPresent {
     pub length: bool,
     /// `Transfer-Encoding`.
     pub transfer_coding: bool,
-    /// Some name has more than one value.
+    /// A name with more than one value.
     pub repeated: bool,
 }
 
@@ -64,14 +63,14 @@ impl FieldsPresent {
     }
 }
 
-/// The members of a field that is a list.
+/// The members of a list field.
 pub fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Cleans an endpoint's answer: what concerns only its hop goes, and its length is said once or not at all
-/// (RFC 9112 §6.3: with a transfer coding, a length means nothing).
+/// Cleans an endpoint's answer: hop-by-hop fields go, and the length is stated once or not at all (RFC 9112 section
+/// 6.3: beside a transfer coding a length has no meaning).
 pub fn clean_answer(headers: &mut HeaderMap) {
     let present = FieldsPresent::of(headers);
     if present.length && present.transfer_coding {
@@ -86,7 +85,7 @@ pub fn clean_answer(headers: &mut HeaderMap) {
     }
 }
 
-/// The length as one number, if it was said several times (hyper has checked that they agree).
+/// The length as one number if the field repeats it. Hyper has checked that the repetitions agree.
 #[must_use]
 pub fn length_once(headers: &HeaderMap) -> Option<HeaderValue> {
     let first = headers.get(header::CONTENT_LENGTH)?;
@@ -95,8 +94,8 @@ pub fn length_once(headers: &HeaderMap) -> Option<HeaderValue> {
     (repeated || number.len() < first.len()).then(|| HeaderValue::from_str(number).ok())?
 }
 
-/// Removes what concerns only this hop (RFC 9110 §7.6.1), both ways. A `Connection` field cannot talk away the
-/// fields that give the message its meaning.
+/// Removes hop-by-hop fields (RFC 9110 section 7.6.1), in both directions. A `Connection` field cannot name the fields
+/// that give the message its meaning.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
     if headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> =
@@ -134,7 +133,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
     }
 }
 
-/// Cleans the fields behind a body, either way: no more may be said there than in front of it.
+/// Removes from trailers, in both directions, the fields that a head may not bring either.
 pub fn clean_trailers(fields: &mut HeaderMap) {
     strip_hop_by_hop(fields, false);
     for name in [

@@ -1,5 +1,5 @@
-//! Room 2, INTAKE: the trust boundary. A request becomes facts for steering and a clean head for the endpoint.
-//! Everything that is ambiguous is refused here; nobody behind this room looks at what the client claimed.
+//! Room 2, INTAKE: the trust boundary. A request becomes facts for steering and a clean head for the endpoint. This
+//! room refuses whatever is ambiguous; no later room looks at the client's claims.
 
 use std::rc::Rc;
 
@@ -21,23 +21,23 @@ use crate::{
 /// A request that may be steered.
 #[derive(Debug)]
 pub struct Intake {
-    /// For steering: lower case, without port and final dot.
+    /// The host for steering: lower case, without port and final dot.
     pub host: Box<str>,
-    /// For steering: normalised.
+    /// The path for steering: normalised.
     pub path: Box<str>,
     /// The client asks to leave HTTP after a 101.
     pub upgrade: bool,
-    /// What it declared its upload to be.
+    /// The declared length of the upload.
     pub declared_length: Option<u64>,
 }
 
 /// Our pseudonym in `Via` and `Proxy-Status`.
 const NAME: &str = "thalweg";
 
-/// Our own name this often in `Via` is a loop.
+/// This many entries of our own name in `Via` are a loop.
 const LOOP: usize = 3;
 
-/// The request id to use: the client's if it has a harmless form, else a new one.
+/// The request id to use: the client's if it is short and harmless, else a new one.
 #[must_use]
 pub fn request_id(headers: &HeaderMap, local: &Local) -> HeaderValue {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
@@ -49,8 +49,8 @@ pub fn request_id(headers: &HeaderMap, local: &Local) -> HeaderValue {
     }
 }
 
-/// Checks a request and cleans its head in place, so that it can go to the endpoint: origin-form target, end-to-end
-/// fields, ours added. Returns the facts for steering.
+/// Checks a request and cleans its head in place: origin-form target, end-to-end fields, the edge's own fields added.
+/// Returns the facts for steering.
 ///
 /// # Errors
 /// The [`Failure`] to answer with.
@@ -79,7 +79,7 @@ pub fn intake(
         return Err(Failure::Loop);
     }
     let named_by_target = head.uri.authority().is_some();
-    // The last that can refuse, and the first that changes: what is refused is logged as it came.
+    // The last check, and the first change: a refused request is logged as it came.
     let path = clean_target(head)?;
     let upgrade = present.hop && head.version == Version::HTTP_11 && asks_upgrade(&head.headers);
     if present.hop {
@@ -115,8 +115,7 @@ pub fn intake(
     Ok(Intake { host, path, upgrade, declared_length })
 }
 
-/// Host and path of a head that was refused, for its log line: what can be told of them, without user, password and
-/// query, and no longer than [`TOLD`] bytes each.
+/// Host and path of a refused head for its log line: without user, password and query, and at most [`TOLD`] bytes each.
 #[must_use]
 pub fn refused(head: &Parts) -> (Box<str>, Box<str>) {
     let field = head
@@ -128,16 +127,16 @@ pub fn refused(head: &Parts) -> (Box<str>, Box<str>) {
     (host::steering_host(host).unwrap_or_else(|| brief(host)), brief(head.uri.path()))
 }
 
-/// Most that is told of a refused head's host, and of its path.
+/// Longest host and longest path that a refused head's log line has.
 const TOLD: usize = 1024;
 
 fn brief(text: &str) -> Box<str> {
     text.get(..text.floor_char_boundary(TOLD)).unwrap_or_default().into()
 }
 
-/// The one host this request is for (RFC 9112 §3.2): the target's authority if it has one, else the Host field.
+/// The one host of this request (RFC 9112 section 3.2): the target's authority if it has one, else the Host field.
 fn authority(head: &Parts) -> Result<HeaderValue, Failure> {
-    // Authority-form is CONNECT's alone.
+    // Only CONNECT may use the authority-form.
     if head.uri.authority().is_some() && head.uri.scheme().is_none() {
         return Err(Failure::BadRequest);
     }
@@ -182,13 +181,14 @@ fn clean_target(head: &mut Parts) -> Result<Box<str>, Failure> {
     Ok(path)
 }
 
-/// A coding that this edge undoes is the framing; any other would go on as content of which nobody knows it is coded.
+/// Whether the only transfer coding is `chunked`, which this edge decodes. Any other coding would be forwarded as
+/// content that the endpoint does not know to be coded.
 fn is_only_chunked(headers: &HeaderMap) -> bool {
     let mut codings = members(headers, header::TRANSFER_ENCODING);
     codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) && codings.next().is_none()
 }
 
-/// Hyper has checked the framing; several equal lengths may remain.
+/// The declared length. Hyper has checked the framing; several equal lengths may remain.
 fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
     let once = length_once(headers);
     let Some(value) = once.as_ref().or_else(|| headers.get(header::CONTENT_LENGTH)) else { return Ok(None) };
@@ -203,21 +203,21 @@ fn via_count(headers: &HeaderMap, edge_name: &str) -> usize {
     received_by.filter(|name| name.eq_ignore_ascii_case(NAME) || name.eq_ignore_ascii_case(edge_name)).count()
 }
 
-/// To HTTP/2 is no upgrade of ours: requests of its stream would pass this room unseen. It may be ignored, and the
-/// request is served as it is (RFC 9110 section 7.8).
+/// Whether the client asks for an upgrade that this edge forwards. An upgrade to HTTP/2 is ignored (RFC 9110 section
+/// 7.8), because the requests of its stream would pass this room unchecked.
 fn asks_upgrade(headers: &HeaderMap) -> bool {
     headers.contains_key(header::UPGRADE)
         && members(headers, header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
         && !headers.get_all(header::UPGRADE).iter().any(may_be_http2)
 }
 
-/// Read as loosely as the most lenient endpoint may.
+/// Parses as loosely as the most lenient endpoint may.
 fn may_be_http2(protocols: &HeaderValue) -> bool {
     let is_http2 = |word: &str| ["h2c", "h2"].iter().any(|name| word.eq_ignore_ascii_case(name));
     protocols.to_str().map_or(true, |protocols| protocols.split([',', '/', ' ', '\t']).any(is_http2))
 }
 
-/// HTTP/2 may split cookies; HTTP/1.1 has one field (RFC 9113 §8.2.3).
+/// Joins cookies into one field: HTTP/2 may split them, HTTP/1.1 may not (RFC 9113 section 8.2.3).
 fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
         return;

@@ -1,5 +1,5 @@
-//! One open connection to an endpoint: what sends on it, and how long the kernel bears with it.
-//! Belongs to one worker; kept by its `Peer` between requests.
+//! One open connection to an endpoint: its request sender, and how long the kernel waits for acknowledgements on it.
+//! Belongs to one worker; its `Peer` keeps it between requests.
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -14,24 +14,24 @@ use crate::{
 /// An open connection to an endpoint.
 #[derive(Debug)]
 pub struct Link {
-    /// Where requests go in.
+    /// Sends requests on the connection.
     pub sender: SendRequest<UploadBody>,
-    /// What its driver leaves behind when the connection is upgraded.
+    /// What the connection's driver leaves behind after an upgrade.
     pub exit: Rc<Exit>,
     /// When it was opened.
     pub opened: Tick,
-    /// Of its peer's TLS settings when it was begun.
+    /// The epoch of the peer's TLS settings when the connection was opened.
     pub tls_epoch: u32,
-    /// It has carried a request before: its peer may have closed it meanwhile.
+    /// The connection has carried a request before, so the endpoint may have closed it meanwhile.
     pub reused: bool,
-    /// Its kernel waits longer than usual for what it sends to be taken.
+    /// The kernel waits longer than usual for sent data to be acknowledged.
     pub patient: bool,
-    /// Counts it as active while it carries a request or an upgraded stream.
+    /// Counts the connection as active while it carries a request or an upgraded stream.
     pub in_use: Option<ActiveGuard>,
 }
 
 impl Link {
-    /// While a body or a stream may be held back by its endpoint, `idle` alone bounds it, not the kernel.
+    /// Raises the kernel's limit to `idle` while the endpoint may hold back a body or a stream; restores it afterwards.
     pub fn set_user_timeout(&mut self, idle: Duration, held_back: bool) {
         if std::mem::replace(&mut self.patient, held_back) != held_back
             && let Some(socket) = self.exit.socket.get()
@@ -46,7 +46,7 @@ impl Link {
 pub struct ActiveGuard(Arc<Count>);
 
 impl ActiveGuard {
-    /// Counts one more.
+    /// Counts one more active connection.
     #[must_use]
     pub fn new(count: &Arc<Count>) -> Self {
         count.bump();

@@ -29,12 +29,12 @@ use crate::{
     },
 };
 
-/// A batch of access log lines is handed over at this size, or after [`LOG_AGE`].
+/// A worker hands a batch of access log lines over at this size, or after [`LOG_AGE`].
 const LOG_BATCH: usize = 32 * 1024;
 const LOG_AGE: Duration = Duration::from_millis(100);
 
-/// An upload whose client has closed its sending side, and of which nothing more came for this long, broke off: unless
-/// it has come whole and waits to be taken, while its endpoint is still being connected to.
+/// An upload has broken off when its client has closed its sending side and nothing more arrived for this long. An
+/// upload that has arrived completely, and waits for its endpoint to be connected to, has not.
 const BROKEN_OFF: Duration = Duration::from_secs(1);
 
 /// An HTTP/1.1 connection that has been idle this long gives its buffers back.
@@ -87,13 +87,13 @@ impl Local {
         }
     }
 
-    /// Now; also sets the coarse clock.
+    /// Reads the clock and sets the coarse clock.
     #[must_use]
     pub fn now(&self) -> Tick {
         self.base.look()
     }
 
-    /// The time of the last look at the clock: at most one sweep old.
+    /// The time of the last clock reading: at most one sweep old.
     #[must_use]
     pub fn clock(&self) -> Rc<Cell<Tick>> {
         Rc::clone(&self.clock)
@@ -111,13 +111,14 @@ impl Local {
         &self.deadlines
     }
 
-    /// This worker's tables.
+    /// This worker's view of the published layout.
     #[must_use]
     pub fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
     }
 
-    /// Runs `read` on the current picture and the tables that belong to it. Not across an await.
+    /// Runs `read` on the published snapshot and the view that belongs to it. The snapshot's guard ends with `read`, so
+    /// it cannot be held across an await.
     pub fn with_live<R>(&self, read: impl FnOnce(&Live, &View) -> R) -> R {
         let live = self.shared.live.load();
         if !self.view.borrow().fits(&live) {
@@ -196,13 +197,13 @@ impl Local {
         self.ending.get()
     }
 
-    /// Client connections of all workers.
+    /// Open client connections of all workers.
     #[must_use]
     pub fn client_connections(&self) -> u64 {
         self.shared.connections.iter().map(|count| count.get()).sum()
     }
 
-    /// Adds a connection to the list; returns its number there.
+    /// Adds a connection to this worker's list; returns its number there.
     pub fn enter(&self, conn: &Rc<ClientConn>) -> u64 {
         let number = self.next_conn.get();
         self.next_conn.set(number + 1);
@@ -211,7 +212,7 @@ impl Local {
         number
     }
 
-    /// Takes it off again.
+    /// Removes a connection from the list.
     pub fn leave(&self, number: u64) {
         self.conns.borrow_mut().remove(&number);
         self.count_conns();
@@ -239,7 +240,7 @@ impl Local {
         u32::try_from(number).unwrap_or(u32::MAX)
     }
 
-    /// Looks at every deadline. Cheap: plain loads over two lists.
+    /// Looks at every deadline. This costs plain loads over two lists.
     pub fn sweep(&self, draining: bool) {
         let now = self.now();
         self.deadlines.sweep(now);
@@ -247,7 +248,7 @@ impl Local {
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
             match conn.phase.get() {
-                // A client that does not answer our goodbye, or does not read its answer.
+                // A client that does not answer the edge's goodbye, or does not read its answer.
                 ConnPhase::Idle
                     if quiet >= limits.idle_timeout + limits.header_timeout
                         && (conn.http2.get() || now.since(conn.progress.get()) >= limits.header_timeout) =>
@@ -258,7 +259,8 @@ impl Local {
                     conn.signal(ConnSignal::Graceful);
                 }
                 ConnPhase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.signal(ConnSignal::Park),
-                // The end of an answer waits here: what comes behind it is neither read nor served before it is taken.
+                // The end of an answer waits for the client. Later requests are neither read nor served before the
+                // client takes it.
                 ConnPhase::Head | ConnPhase::Busy
                     if conn.is_behind() && now.since(conn.progress.get()) >= limits.idle_timeout =>
                 {
@@ -283,7 +285,7 @@ impl Local {
         }
     }
 
-    /// Once a second: idle upstream connections grow old, and what was learnt fades.
+    /// Closes old idle upstream connections and fades what was learnt about latencies. Called once a second.
     pub fn tend_peers(&self) {
         let now = self.clock.get();
         for peer in self.view().peers() {
@@ -298,7 +300,7 @@ impl Local {
         self.shared.published.subscribe()
     }
 
-    /// Follows a newly published snapshot.
+    /// Takes a newly published snapshot in.
     pub fn follow(&self) {
         let live = self.shared.live.load();
         if self.view.borrow().fits(&live) {
@@ -318,7 +320,7 @@ impl Local {
     }
 }
 
-/// Eight hex digits, all at once: each byte of the word holds one nibble, and those above nine are moved up to `a`.
+/// Eight hex digits at once: each byte of the word holds one nibble, and nibbles above nine are moved up to `a`.
 fn hex(word: u32) -> [u8; 8] {
     let mut spread = u64::from(word);
     spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;

@@ -1,26 +1,26 @@
-//! How an attempt at an endpoint ends. One spelling each, in metrics and logs.
+//! How an attempt at an endpoint ends, with the one spelling used in metrics and logs.
 
 /// How an attempt at an endpoint ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// An answer below 500, to its end.
+    /// A complete answer below 500.
     Ok,
     /// An answer of 500 or above.
     ServerError,
-    /// No connection.
+    /// No connection could be opened.
     ConnectFailed,
     /// The connection ended before the answer did.
     Reset,
-    /// No answer in time, or silence in the middle of one.
+    /// No answer in time, or a pause in the middle of one that was too long.
     Timeout,
-    /// The client went away first.
+    /// The client left before the end.
     ClientGone,
     /// Another endpoint won the race.
     Cancelled,
 }
 
 impl Outcome {
-    /// All of them, in the order of their discriminants.
+    /// All outcomes, in the order of their discriminants.
     pub const ALL: [Self; 7] = [
         Self::Ok,
         Self::ServerError,

@@ -1,5 +1,6 @@
-//! One endpoint as one worker sees it: its idle connections, its load, its counters. The upstream pool.
-//! Never shared between workers. A connection comes back only after a clean end, and only while its endpoint is wanted.
+//! One endpoint as one worker sees it, and its pool of upstream connections: idle connections, load, counters. Never
+//! shared between workers. A connection returns to the pool only after a clean end, and only while its endpoint is in
+//! the layout.
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
@@ -29,64 +30,65 @@ mod counters;
 
 pub use counters::PeerMeters;
 
-/// Silence before a connect is late, if nothing is known about the endpoint.
+/// How long a connect may take before it is late, if nothing is known about the endpoint.
 const PATIENCE: Duration = Duration::from_millis(250);
 /// A connect is never late before this.
 const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
-/// Gap between requests of a trickle, over all workers: those that can be sent again, and the others.
+/// Gap between probation requests, over all workers: for requests that can be sent again, and for others.
 const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
 /// One endpoint as one worker sees it.
 #[derive(Debug)]
 pub struct Peer {
-    /// Stable across layouts.
+    /// The endpoint's id, stable across layouts.
     pub id: EndpointId,
     /// The pool's name.
     pub pool: Arc<str>,
     /// `ip:port`.
     pub label: Arc<str>,
-    /// Where it listens.
+    /// The address of the endpoint.
     pub address: SocketAddr,
-    /// What the config says about reaching it; replaced by reloads.
+    /// What the config says about reaching the endpoint; replaced by reloads.
     pub settings: RefCell<Settings>,
-    /// This worker's requests under way there.
+    /// This worker's requests in flight at the endpoint.
     pub in_flight: Cell<u32>,
-    /// Smoothed time to an answer, microseconds, failures as slow answers; 0 = unknown.
+    /// Smoothed time to an answer in microseconds, failures counted as slow answers; 0 = unknown.
     pub latency_us: Cell<u32>,
-    /// Counters.
+    /// The endpoint's counters in this worker.
     pub meters: PeerMeters,
     base: Rc<WorkerBase>,
     stats: OnceCell<Arc<EndpointStats>>,
     /// The other workers' statistics of this endpoint; opened if the endpoint has a cap or is in probation.
     elsewhere: OnceCell<Box<[Arc<EndpointStats>]>>,
-    /// A first byte that takes longer is late; `None` = nobody can say yet.
+    /// A first byte that takes longer is late; `None` = not known yet.
     late_after: Cell<Option<Duration>>,
-    /// Smoothed time to a connection, microseconds; 0 = unknown.
+    /// Smoothed time to a connection in microseconds; 0 = unknown.
     connect_us: Cell<u32>,
-    /// When its probation began, while it is in one.
+    /// When the current probation began.
     tried_since: Cell<Option<Tick>>,
     /// Connects that go on although their request has gone elsewhere.
     pub lingering: Cell<u32>,
-    /// Heads of answers that are waited for although their request was answered elsewhere.
+    /// Attempts whose answer is still waited for although the request was answered elsewhere.
     pub waited_for: Cell<u32>,
-    /// What lost races cost whose connects did not go on: those that do say whose fault it was.
+    /// Costs of lost races whose connects did not go on. The end of a connect that did go on decides whose fault they
+    /// were.
     pub race_costs: RefCell<RaceCosts>,
     sampled: Cell<bool>,
     down: Cell<bool>,
     gone: Cell<bool>,
     idle: RefCell<Vec<Idle>>,
-    /// Grows when its TLS settings change.
+    /// Grows when the endpoint's TLS settings change.
     tls_epoch: Cell<u32>,
 }
 
 /// What the config says about reaching an endpoint.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Idle connections.
+    /// Limits of idle connections.
     pub keepalive: Keepalive,
-    /// Ready to use.
+    /// TLS settings ready for use; `None` for plaintext.
     pub tls: Option<UpstreamTls>,
-    /// Host header to send; `None` = the client's.
+    /// The Host field to send; `None` = the client's.
     pub host: Option<HeaderValue>,
 }
 
@@ -98,7 +100,7 @@ struct Idle {
 }
 
 impl Peer {
-    /// An endpoint that was just laid out.
+    /// A peer for an endpoint that is new in the layout.
     #[must_use]
     pub fn new(
         id: EndpointId,
@@ -135,8 +137,8 @@ impl Peer {
         }
     }
 
-    /// Takes new settings in. Connections survive unless they were begun under another TLS setting: those are closed,
-    /// or, if they are in use, not kept afterwards.
+    /// Takes new settings. Connections that were opened under other TLS settings are closed, or not kept after their
+    /// current request; all others survive.
     pub fn configure(&self, settings: Settings) {
         if !same_tls(self.settings.borrow().tls.as_ref(), settings.tls.as_ref()) {
             self.tls_epoch.set(self.tls_epoch.get().wrapping_add(1));
@@ -145,12 +147,12 @@ impl Peer {
         *self.settings.borrow_mut() = settings;
     }
 
-    /// How to speak TLS there, and the epoch of that: for the [`Link`] that is made with it.
+    /// The TLS settings and their epoch, for a new [`Link`].
     pub fn tls(&self) -> (Option<UpstreamTls>, u32) {
         (self.settings.borrow().tls.clone(), self.tls_epoch.get())
     }
 
-    /// Going down closes what is idle. (In panic it may serve again, and then keeps what it opens.)
+    /// Closes idle connections when the endpoint goes down. In panic it may serve again and then keeps what it opens.
     pub fn set_down(&self, down: bool) {
         if down && !self.down.replace(down) {
             self.close_idle();
@@ -158,7 +160,7 @@ impl Peer {
         self.down.set(down);
     }
 
-    /// Takes what the picture says about it in.
+    /// Takes what a new snapshot says about the endpoint.
     pub fn follow(&self, view: &EndpointView) {
         self.set_down(view.availability == thalweg_core::Availability::Down);
         self.late_after.set(view.p95_us.map(late_after));
@@ -170,17 +172,17 @@ impl Peer {
         }
     }
 
-    /// A first byte that takes longer is late.
+    /// A first byte that takes longer is late; `None` = not known yet.
     pub fn late_after(&self) -> Option<Duration> {
         self.late_after.get()
     }
 
-    /// When its probation began, while it is in one.
+    /// When the current probation began.
     pub fn tried_since(&self) -> Option<Tick> {
         self.tried_since.get()
     }
 
-    /// A connection that takes longer is late: three times what is usual.
+    /// How long a connect may take before it is late: three times the usual time.
     pub fn patience(&self) -> Duration {
         match self.connect_us.get() {
             0 => PATIENCE,
@@ -188,7 +190,7 @@ impl Peer {
         }
     }
 
-    /// A connection took this long.
+    /// Learns the time that a connection took.
     pub fn connected(&self, took: Duration) {
         self.connect_us.set(usual_connect(self.connect_us.get(), took));
     }
@@ -202,34 +204,35 @@ impl Peer {
         })
     }
 
-    /// Tells the keeper that a request failed there. Best effort: when the queue is full, others have told it.
+    /// Tells the keeper that a request failed at the endpoint. Best effort: when the queue is full, other hints have
+    /// told it.
     pub fn suspect(&self, fault: Fault, started: Tick, at: Tick) {
         let _ = self.base.shared.suspects.try_send(Suspicion { id: self.id, fault, started, at });
     }
 
-    /// Is a request of its trickle due? The gap is one of all workers together: a part for each would let all of them
-    /// begin at once, and starve it where one of them has all the traffic. What the others sent is read a moment late,
-    /// so that workers that ask at the same moment may send one each.
+    /// Whether the next probation request is due. The gap holds over all workers together: a share per worker would let
+    /// all workers begin at once, and would starve the probation if one worker has all the traffic. The other workers'
+    /// times are read a moment late, so workers that ask at the same moment may send one request each.
     pub fn trickle_due(&self, replayable: bool) -> bool {
         let [often, seldom] = TRICKLE;
         let gap = if replayable { often } else { seldom };
         let stats = self.elsewhere().map(|stats| &**stats).chain([self.stats()]);
         let last = stats.filter_map(EndpointStats::trickled).max();
-        // Of one that was raced the answer is still to come: more like it would tell nothing new.
+        // An answer is still waited for after a race: one more like it would tell nothing new.
         self.waited_for.get() == 0 && last.is_none_or(|last| self.base.clock.get().since(last) >= gap)
     }
 
-    /// A request of its trickle goes there.
+    /// Notes that a probation request goes to the endpoint.
     pub fn trickle(&self) {
         self.stats().trickle(self.base.clock.get());
     }
 
-    /// How long the worker stood still, all in all.
+    /// The total time in which this worker stood still.
     pub fn stalled(&self) -> Duration {
         self.base.stalled.get()
     }
 
-    /// How much of that has come since it was `before`.
+    /// The time in which this worker stood still since the total was `before`.
     pub fn stalled_since(&self, before: Duration) -> Duration {
         self.stalled().saturating_sub(before)
     }
@@ -239,7 +242,7 @@ impl Peer {
         self.base.shared.now()
     }
 
-    /// It has left the layout: connections in use finish their request, nothing is kept.
+    /// The endpoint has left the layout: connections in use finish their request, and none is kept.
     pub fn set_gone(&self) {
         self.close_idle();
         if let Some(stats) = self.base.shared.stats.get(self.base.worker) {
@@ -277,7 +280,7 @@ impl Peer {
         idle.push(Idle { link, since: now });
     }
 
-    /// Closes idle connections that are too old or closed by their peer. Called by the worker's sweep.
+    /// Closes idle connections that are too old or that the endpoint has closed. Called by the worker's sweep.
     pub fn expire_idle(&self, now: Tick) {
         let keepalive = self.settings.borrow().keepalive;
         self.idle.borrow_mut().retain(|Idle { link, since }| {
@@ -291,29 +294,29 @@ impl Peer {
         });
     }
 
-    /// Closes what is idle: the endpoint is down, or its connections are not to be trusted.
+    /// Closes all idle connections: the endpoint is down, or its connections are not to be trusted.
     pub fn close_idle(&self) {
         for _ in self.idle.borrow_mut().drain(..) {
             self.meters.idle.drop_one();
         }
     }
 
-    /// A request starts there.
+    /// Counts a request that starts at the endpoint.
     pub fn enter(&self) {
         self.in_flight.set(self.in_flight.get() + 1);
         self.meters.in_flight.bump();
         self.stats().in_flight.bump();
     }
 
-    /// It has left.
+    /// Counts a request that has left the endpoint.
     pub fn exit(&self) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.meters.in_flight.drop_one();
         self.stats().in_flight.drop_one();
     }
 
-    /// Requests under way there, in all workers. Those of the others are read a moment late, so that workers that ask
-    /// at the same moment may go over a cap by one each.
+    /// Requests in flight at the endpoint in all workers. The other workers' counts are read a moment late, so workers
+    /// that ask at the same moment may exceed a cap by one each.
     pub fn in_flight_everywhere(&self) -> u32 {
         let others: u64 = self.elsewhere().map(|stats| stats.in_flight.get()).sum();
         self.in_flight.get().saturating_add(u32::try_from(others).unwrap_or(u32::MAX))
@@ -330,7 +333,7 @@ impl Peer {
         stats.iter()
     }
 
-    /// An attempt ended there; `took` is the time to the head of its answer, as far as that says something.
+    /// Learns from an attempt that ended; `took` is the time to the head of its answer, if that says something.
     pub fn learn(&self, outcome: Outcome, took: Option<Duration>) {
         if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
             cell.bump();
@@ -343,13 +346,13 @@ impl Peer {
             }
             // A rival that was not needed has not been slow.
             (Outcome::ClientGone, _) | (Outcome::Ok | Outcome::Cancelled, None) => return,
-            // A failure is a slow answer, so that fast errors never look fast.
+            // A failure counts as a slow answer, so that fast errors never look fast.
             _ => known.saturating_mul(10).clamp(1_000_000, 10_000_000),
         };
         self.sample(sample);
     }
 
-    /// An answer has been waited for so long, and still is.
+    /// Learns a lower bound: an answer has not come after `waited`.
     pub fn slower_than(&self, waited: Duration) {
         self.sample(self.latency_us.get().max(u32::try_from(micros(waited)).unwrap_or(u32::MAX)));
     }
@@ -359,8 +362,8 @@ impl Peer {
         self.latency_us.set(smoothed(self.latency_us.get(), sample_us.max(1)));
     }
 
-    /// Forgets slowly what is not renewed, so that an endpoint that was slow once is asked again. Called every second;
-    /// the half-life is 5 s, as for probe latencies.
+    /// Slowly forgets a latency that is not renewed, so that an endpoint that was slow once is asked again. Called
+    /// every second; the half-life is 5 s, as for probe latencies.
     pub fn fade(&self) {
         if !self.sampled.replace(false) {
             let known = self.latency_us.get();
@@ -369,8 +372,8 @@ impl Peer {
     }
 }
 
-/// Equal files make the same object again (the `TlsCache` of the control side), so this compares what they hold and not where they
-/// or the settings stand.
+/// Whether two TLS settings mean the same. The TLS cache returns the same object for equal files, so a pointer
+/// comparison compares the content.
 fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => Arc::ptr_eq(&one.config, &other.config) && one.name == other.name,
@@ -383,8 +386,8 @@ fn smoothed(known: u32, sample: u32) -> u32 {
     if known == 0 { sample } else { known - known / 8 + sample / 8 }
 }
 
-/// What connecting usually takes, in µs, after one more has taken this long. One that is far from what is known counts
-/// as twice that: a second of lost packets is not the way there.
+/// The usual time to connect in microseconds, after one more connect took `took`. A sample far from the known value
+/// counts as twice the known value: a second of lost packets is not the usual way.
 fn usual_connect(known_us: u32, took: Duration) -> u32 {
     let known = Duration::from_micros(known_us.into());
     let most = if known.is_zero() { PATIENCE } else { (known * 2).max(SHORTEST_PATIENCE / 3) };
@@ -401,7 +404,7 @@ mod tests {
         shared::{Live, Shared, access_log::LogSink},
     };
 
-    /// One endpoint as each of `workers` workers sees it, and the clock of all.
+    /// One endpoint as each of `workers` workers sees it, and the clock of all of them.
     fn peers(workers: usize) -> (Vec<Peer>, Rc<Cell<Tick>>) {
         let config = "version = 1\n[[listener]]\nname = \"w\"\nbind = \"127.0.0.1:1\"\n\
                       [pool.a]\nendpoints = [{ address = \"127.0.0.1:2\" }]\n\
@@ -463,7 +466,7 @@ mod tests {
             }
             assert_eq!(is_open(), asked_before);
             peer.set_gone();
-            // Of a request that waited before it goes there.
+            // A request that waited before the endpoint left now goes there.
             peer.enter();
             assert!(!is_open(), "asked before: {asked_before}");
         }

@@ -21,13 +21,13 @@ use crate::{
     },
 };
 
-/// Why an endpoint could not be reached. Not one byte of the request was sent.
+/// Why an endpoint could not be reached. No byte of the request was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ReachError {
-    /// The kernel said no.
+    /// The kernel refused the connection.
     #[error("tcp connect: {0}")]
     Tcp(#[source] io::Error),
-    /// This edge is short of what a connection takes.
+    /// This edge lacks descriptors, ports or memory.
     #[error("this edge cannot connect: {0}")]
     Own(#[source] io::Error),
     /// No connection within `timeouts.connect`.
@@ -39,19 +39,20 @@ pub enum ReachError {
     /// HTTP could not be set up on the connection.
     #[error("http setup: {0}")]
     Http(#[source] hyper::Error),
-    /// The endpoint ended it at once.
+    /// The endpoint closed the new connection at once.
     #[error("the new connection ended before the request was sent")]
     Ended,
 }
 
 impl ReachError {
-    /// Less than half of its `full` time was left by earlier attempts: that is no measure of this endpoint.
+    /// Whether earlier attempts left less than half of the `full` time. Such a timeout says nothing about this
+    /// endpoint.
     #[must_use]
     pub fn is_cut_short(&self, full: Duration) -> bool {
         matches!(self, Self::Timeout(limit) if *limit < full / 2)
     }
 
-    /// What it says about the endpoint.
+    /// The fault as evidence about the endpoint.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
@@ -127,7 +128,7 @@ async fn handshake(
     exit.socket.set(Some(socket));
     let left = Rc::clone(&exit);
     tokio::task::spawn_local(async move {
-        // How it ended is told to whoever waits for an answer on it; an idle one has nobody to tell.
+        // A request that waits on this connection learns how it ended; an idle connection has no such request.
         let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
         let parts = connection.into_parts();
         left.leave(ended.is_ok().then(|| (parts.io.into_inner(), parts.read_buf)));

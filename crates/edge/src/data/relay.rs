@@ -1,5 +1,5 @@
-//! Room 5, RELAY: the request out and the answer back over one connection, streaming both ways.
-//! Never buffers a body, never reuses a connection after an unclean end.
+//! Room 5, RELAY: the request to the endpoint and the answer back over one connection, streaming in both directions.
+//! Never buffers a body, and never reuses a connection after an unclean end.
 
 use std::{
     pin::Pin,
@@ -25,13 +25,13 @@ use crate::data::{
 /// Why an attempt brought no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The connection had died before a byte of this request was sent on it.
+    /// The connection had died before any byte of this request was sent on it.
     #[error("the connection was closed by its peer before the request was sent")]
     Stale(Box<Request<UploadBody>>),
     /// The connection ended after bytes were sent and before the head of the answer.
     #[error("connection ended before the answer: {0}")]
     Reset(#[source] hyper::Error),
-    /// What came back is not HTTP.
+    /// The answer is not HTTP.
     #[error("answer is not http: {0}")]
     Protocol(#[source] hyper::Error),
     /// The endpoint's kernel acknowledges nothing.
@@ -43,7 +43,7 @@ pub enum RelayError {
     /// `timeouts.total` ran out.
     #[error("no answer in time")]
     Total,
-    /// The upload stood still for `timeouts.idle`: its client sent nothing.
+    /// The upload made no progress for `timeouts.idle` because its client sent nothing.
     #[error("the upload stood still")]
     UploadIdle,
     /// The endpoint took nothing of the upload for `timeouts.idle`.
@@ -60,7 +60,7 @@ pub enum RelayError {
     TooLarge,
 }
 
-/// What hyper says about a request that was not answered, in our words.
+/// Translates hyper's error for an unanswered request.
 #[must_use]
 pub fn unanswered(mut failure: TrySendError<Request<UploadBody>>, upload: &Upload) -> RelayError {
     if let Some(request) = failure.take_message() {
@@ -75,10 +75,11 @@ pub fn unanswered(mut failure: TrySendError<Request<UploadBody>>, upload: &Uploa
     }
 }
 
-/// Uploads of this many bytes find room in any endpoint's kernel, whatever its process does.
+/// An upload of this many bytes fits into any endpoint's kernel buffers, even if the process reads nothing.
 const FINDS_ROOM: u64 = 16 * 1024;
 
-/// Sends a request; no byte goes before the answer is polled for. `stream`: it may become an upgraded stream.
+/// Sends a request. No byte is sent before the returned future is polled. `stream`: the connection may become an
+/// upgraded stream.
 pub fn send(
     link: &mut Link,
     request: Request<UploadBody>,
@@ -89,7 +90,7 @@ pub fn send(
     link.sender.try_send_request(request)
 }
 
-/// What comes back: the head of an answer, or the request.
+/// The result of a sent request: the head of an answer, or the request back.
 pub type Sent = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
 
 /// The body of an answer to a client.
@@ -98,7 +99,7 @@ pub struct AnswerBody(BodySource);
 
 #[derive(Debug)]
 enum BodySource {
-    /// Made here; already settled.
+    /// Made by this edge; already settled.
     Own(Option<Bytes>),
     /// From an endpoint.
     Relayed(Box<Relaying>),
@@ -107,13 +108,13 @@ enum BodySource {
 /// An answer that is being passed on, and everything that ends with it.
 #[derive(Debug)]
 pub struct Relaying {
-    /// From the endpoint.
+    /// The endpoint's body.
     pub body: Incoming,
-    /// Goes back to the pool after a clean end.
+    /// The connection; it goes back to the pool after a clean end.
     pub link: Option<Link>,
-    /// The endpoint's account.
+    /// The attempt at the endpoint.
     pub attempt: Attempt,
-    /// The request's account.
+    /// The record of the request.
     pub record: Box<RequestRecord>,
     /// The request's deadline.
     pub deadline: Rc<Deadline>,
@@ -122,13 +123,13 @@ pub struct Relaying {
 }
 
 impl AnswerBody {
-    /// A body made here.
+    /// A body made by this edge.
     #[must_use]
     pub fn own(bytes: Bytes) -> Self {
         Self(BodySource::Own((!bytes.is_empty()).then_some(bytes)))
     }
 
-    /// Passes an endpoint's answer on. One without a body is settled at once.
+    /// Passes an endpoint's answer on. An answer without a body is settled at once.
     #[must_use]
     pub fn relayed(relaying: Relaying) -> Self {
         let mut relaying = Box::new(relaying);
@@ -141,7 +142,8 @@ impl AnswerBody {
 }
 
 impl Relaying {
-    /// The last byte of the answer is in our hands: settle, then keep the connection if its exchange ended cleanly.
+    /// The last byte of the answer has arrived: settles the request, then keeps the connection if its exchange ended
+    /// cleanly.
     fn complete(&mut self) {
         let server_error = self.is_server_error();
         let now = self.record.now();
@@ -159,7 +161,7 @@ impl Relaying {
     }
 
     fn fail(&mut self, outcome: Outcome, error: &'static str) {
-        // A 5xx was a failure before it was passed on.
+        // A 5xx was counted as a failure before it was passed on.
         if outcome != Outcome::ClientGone && !self.is_server_error() {
             self.attempt.peer.stats().given_up.bump();
         }
@@ -171,7 +173,7 @@ impl Relaying {
 
 impl Drop for Relaying {
     fn drop(&mut self) {
-        // A loser of its race may hold the upload a while longer: nobody is to be woken for that.
+        // A loser of a race may hold the upload a while longer, but must not wake anything.
         if self.upload.ended.get().is_some() {
             self.deadline.pause();
         }
@@ -184,7 +186,7 @@ pub enum CutError {
     /// The endpoint's connection ended in the middle of its answer.
     #[error("the endpoint's connection ended in the middle of its answer")]
     Reset,
-    /// Silence for `timeouts.idle`.
+    /// Nothing arrived for `timeouts.idle`.
     #[error("the answer stood still")]
     Idle,
 }
@@ -203,12 +205,13 @@ impl Body for AnswerBody {
         };
         match Pin::new(&mut relaying.body).poll_frame(cx) {
             Poll::Ready(Some(Ok(mut frame))) => {
-                relaying.deadline.stir();
+                relaying.deadline.moved();
                 if let Some(fields) = frame.trailers_mut() {
                     clean_trailers(fields);
                 }
                 relaying.record.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
-                // Nobody asks for what comes after trailers, and only of a known length is the end known before.
+                // No body is polled after trailers; without trailers the end is known early only if the length is
+                // known.
                 if frame.is_trailers() || relaying.body.is_end_stream() {
                     relaying.complete();
                 }
@@ -219,7 +222,7 @@ impl Body for AnswerBody {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(_))) => {
-                // An upload that breaks off ends the exchange too; the endpoint is not to blame for it.
+                // An upload that breaks off ends the exchange too, and is not the endpoint's fault.
                 let upload = &relaying.upload;
                 let broke_off = upload.client_failed.get() || upload.too_large.get();
                 let outcome = if broke_off { Outcome::ClientGone } else { Outcome::Reset };
@@ -227,7 +230,7 @@ impl Body for AnswerBody {
                 Poll::Ready(Some(Err(CutError::Reset)))
             }
             Poll::Pending if relaying.deadline.poll(cx).is_ready() => {
-                // An endpoint that answers as the upload comes is silent because its client is.
+                // An endpoint that answers while the upload arrives is silent because its client is.
                 let outcome = match relaying.upload.client_is_due.get() {
                     true => Outcome::ClientGone,
                     false => Outcome::Timeout,

@@ -1,5 +1,5 @@
-//! One client connection from its first byte to its close: HTTP/1.1 or HTTP/2 over hyper, commands from the worker,
-//! parking while idle, and upgraded streams. Between rooms 1 and 2.
+//! One client connection from its first byte to its close: HTTP/1.1 or HTTP/2 over hyper, signals from the worker,
+//! parking while idle, and upgraded streams. Stands between rooms 1 and 2.
 
 use std::{
     future::poll_fn,
@@ -34,17 +34,17 @@ use crate::data::{
     upload::nothing_follows,
 };
 
-/// Hyper's own floor under its buffers.
+/// Hyper's lower limit for its buffers.
 const SMALLEST_BUFFER: usize = 8 * 1024;
 
-/// Hyper's own limit on header fields.
+/// Hyper's default limit on header fields.
 const HYPERS_FIELDS: usize = 100;
 
-/// Hyper's own limit on a target.
+/// Hyper's limit on the length of a target.
 const HYPERS_TARGET: usize = 65_534;
 
-/// How long, and how much of, a client may go on sending after we have answered and closed our side: closing at
-/// once would reset the connection and could take the answer back out of the client's hands.
+/// How long, and how many bytes, a client may go on sending after the edge has answered and closed its side. Closing at
+/// once would reset the connection, and the reset could destroy the answer before the client reads it.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
@@ -61,12 +61,12 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, lim
     conn.first_line_limit.set(limits.header_bytes.min(HYPERS_TARGET));
     let handover = Rc::<Handover>::default();
     loop {
-        // Nothing of hyper exists until the first byte is there: a silent connection costs a socket and a task.
+        // No state of hyper exists before the first byte: a silent connection costs a socket and a task.
         if first_byte(&conn, &io).await.is_none() {
             let _ = io.shutdown().await;
             return;
         }
-        // Boxed, so that a silent connection's task does not hold room for it.
+        // Boxed, so that the task of a silent connection holds no room for it.
         let (ended, parts_io, rest) = Box::pin(talk((&local, &conn, &handover), io, limits)).await;
         io = parts_io;
         let upgrade = handover.take();
@@ -111,7 +111,7 @@ pub async fn first_byte(conn: &ClientConn, io: &ClientIo) -> Option<()> {
     (signal == ConnSignal::None).then_some(())
 }
 
-/// One stretch of hyper on the connection.
+/// Runs hyper on the connection until it ends or a signal interrupts it.
 async fn talk(
     (local, conn, handover): (&Rc<Local>, &Rc<ClientConn>, &Rc<Handover>),
     io: ClientIo,
@@ -127,7 +127,7 @@ async fn talk(
         .max_header_size(limits.header_bytes)
         .max_buf_size(limits.header_bytes.max(SMALLEST_BUFFER));
     if limits.header_count != HYPERS_FIELDS {
-        // Named, it moves hyper's field table from the stack to the heap.
+        // Setting the limit moves hyper's field table from the stack to the heap.
         builder.max_headers(limits.header_count);
     }
     let mut http = builder.serve_connection(TokioIo::new(io), service);
@@ -148,7 +148,7 @@ async fn talk(
             ConnSignal::LongTarget => return Poll::Ready(End::Refuse(Failure::UriTooLong)),
             ConnSignal::Kill => return Poll::Ready(End::Kill),
         }
-        // Told to behind an answer that was the last, hyper would leave the upload, too.
+        // A shutdown behind the last answer would make hyper abandon the upload too.
         if leaves && !conn.only_uploads() {
             leaves = false;
             Pin::new(&mut http).graceful_shutdown();
@@ -160,8 +160,9 @@ async fn talk(
     (end, parts.io.into_inner(), parts.read_buf)
 }
 
-/// Runs hyper on an HTTP/1.1 connection. Not by `poll_without_shutdown`: that one is done while the last bytes of an
-/// answer still wait in hyper's buffer. So is `poll`, once, where a client has asked for an upgrade, granted or not.
+/// Polls hyper on an HTTP/1.1 connection. `poll_without_shutdown` is not used, because it returns while the last bytes
+/// of an answer still wait in hyper's buffer. `poll` does the same once if a client has asked for an upgrade, whether
+/// it was granted or not.
 fn poll(
     (conn, handover): (&ClientConn, &Handover),
     http: &mut (impl Future<Output = hyper::Result<()>> + Unpin),
@@ -176,7 +177,7 @@ fn poll(
 /// Serves HTTP/2 until the connection closes.
 pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: Limits) {
     conn.http2.set(true);
-    // HTTP/2 has no upgrades: this one stays empty.
+    // HTTP/2 has no upgrades: this handover stays empty.
     let handover = Rc::<Handover>::default();
     let service =
         service_fn(|request: hyper::Request<Incoming>| forward::serve(&local, &conn, &handover, request));
@@ -196,7 +197,7 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
             ConnSignal::Graceful => http.as_mut().graceful_shutdown(),
             ConnSignal::HeaderTimeout | ConnSignal::LongTarget | ConnSignal::Kill => return Poll::Ready(()),
         }
-        // A client that breaks the protocol is told so by h2 itself (GOAWAY with a code).
+        // h2 itself reports a protocol error to the client (GOAWAY with a code).
         http.as_mut().poll(cx).map(|_| ())
     })
     .await;
@@ -210,15 +211,16 @@ struct LocalExecutor {
 }
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    /// Called right after the service, once for each request.
+    /// Hyper calls this right after the service, once for each request.
     fn execute(&self, future: F) {
         let deadline = self.local.deadlines().newest(&self.conn);
         tokio::task::spawn_local(async move {
             let mut stream = pin!(future);
             poll_fn(|cx| match (stream.as_mut().poll(cx), deadline.as_ref().and_then(Weak::upgrade)) {
                 (Poll::Ready(()), _) => Poll::Ready(()),
-                // Waiting for room, hyper polls no body: dropped, the stream is reset.
-                (Poll::Pending, Some(deadline)) => deadline.poll_deaf(cx),
+                // While a stream waits for flow-control room, hyper does not poll its body. Dropping the future resets
+                // the stream.
+                (Poll::Pending, Some(deadline)) => deadline.poll_ignored(cx),
                 (Poll::Pending, None) => Poll::Pending,
             })
             .await;
@@ -226,8 +228,8 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
     }
 }
 
-/// What hyper has answered to a head that it could not parse: bare, but counted and logged. A preface of HTTP/2 gets
-/// no answer.
+/// The failure behind hyper's own answer to a head that it could not parse. The answer has no body, but it is counted
+/// and logged. A client that sends an HTTP/2 preface gets no answer.
 fn bare_answer(error: &hyper::Error) -> Option<Failure> {
     match () {
         () if error.is_parse_version_h2() => None,
@@ -237,7 +239,7 @@ fn bare_answer(error: &hyper::Error) -> Option<Failure> {
     }
 }
 
-/// Opens and closes the account of a request whose head never became a request.
+/// Counts and logs a request whose head could not be read.
 fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, id: HeaderValue, bytes_out: u64) {
     let mut record = RequestRecord::new(local, conn, local.now(), http::Version::HTTP_11);
     record.request_id = id;
@@ -247,7 +249,7 @@ fn account(local: &Rc<Local>, conn: &Rc<ClientConn>, failure: Failure, id: Heade
     record.finish(record.now());
 }
 
-/// Answers for hyper, which has no request to answer to, and closes.
+/// Answers in place of hyper, which has no request to answer, and closes.
 async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, failure: Failure) {
     let id = local.fresh_id();
     let (answer, body_bytes) = answer::raw(failure, &id);
@@ -256,10 +258,10 @@ async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, mut io: ClientIo, fail
     close(conn, io, true).await;
 }
 
-/// Closes our side, then waits briefly for the client's if it may still be sending.
+/// Closes the edge's side, then waits briefly for the client if it may still be sending.
 async fn close(conn: &ClientConn, mut io: ClientIo, linger: bool) {
     conn.closes();
-    // Of an answer that was cut, TLS may hold bytes that its client never takes.
+    // After a cut answer, TLS may hold bytes that the client never takes.
     if !matches!(timeout(LINGER, io.shutdown()).await, Ok(Ok(()))) || !linger {
         return;
     }

@@ -1,5 +1,5 @@
-//! Room 6, SETTLE: how a request ended, told once to counters, histograms and the access log. Also when it is
-//! dropped half-way. Counters move before the last byte of an answer is handed to the socket.
+//! Room 6, SETTLE: how a request ended, reported once to counters, histograms and the access log, also when the request
+//! is dropped half-way. Counters move before the last byte of an answer is handed to the socket.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
@@ -16,22 +16,23 @@ use crate::data::{
     view::RouteStats,
 };
 
-/// One attempt's account with its endpoint. Dropped without a verdict, it was the client who left.
+/// One attempt at an endpoint, and what it reports to the endpoint's statistics. An attempt that is dropped before it
+/// ends counts as [`Outcome::ClientGone`], unless [`Attempt::presume`] says otherwise.
 #[derive(Debug)]
 pub struct Attempt {
-    /// Where.
+    /// The endpoint.
     pub peer: Rc<Peer>,
-    /// When it began.
+    /// When the attempt began.
     pub started: Tick,
-    /// When its request was handed to a connection: what came before is the distance, not the endpoint.
+    /// When the request got a connection. Time before that measures the distance, not the endpoint.
     ready: Cell<Tick>,
-    /// How long the worker had stood still by then.
+    /// The worker's total stall time at that moment.
     stalled: Cell<Duration>,
     answered: Cell<bool>,
-    /// How long the endpoint took to answer; unknown if it did so before the end of the upload.
+    /// The endpoint's time to its answer; `None` if it answered before the end of the upload.
     took: Cell<Option<Duration>>,
     open: Cell<bool>,
-    /// It counts as a request under way there.
+    /// The attempt counts as a request in flight at the endpoint.
     holds_slot: Cell<bool>,
     /// The keeper has been told about this attempt: each attempt is evidence once.
     judged: Cell<bool>,
@@ -39,7 +40,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Begins.
+    /// Begins an attempt, which counts as in flight from now on.
     #[must_use]
     pub fn new(peer: Rc<Peer>, now: Tick) -> Self {
         peer.enter();
@@ -57,14 +58,14 @@ impl Attempt {
         }
     }
 
-    /// There is a connection for it.
+    /// The attempt has got a connection.
     pub fn ready(&self, now: Tick) {
         self.ready.set(now);
         self.stalled.set(self.peer.stalled());
     }
 
-    /// Since when its endpoint has been the one that is waited for: it has a connection, and the upload ended then.
-    /// Later by the time in which this edge itself stood still.
+    /// When the endpoint became the one that is waited for: the attempt has a connection, and the upload has ended.
+    /// Moved later by the time in which this edge itself stood still.
     #[must_use]
     pub fn waiting_since(&self, upload_ended: Tick) -> Tick {
         upload_ended.max(self.ready.get()).after(self.stood_still())
@@ -74,11 +75,11 @@ impl Attempt {
         self.peer.stalled_since(self.stalled.get())
     }
 
-    /// The head of the answer came.
+    /// The head of the answer has come.
     pub fn head(&self, upload_ended: Option<Tick>, now: Tick) {
         self.answered.set(true);
         self.peer.meters.first_byte.record(now.since(self.started));
-        // Before the end of the upload nobody can say for whom it was waited.
+        // Before the end of the upload the wait may be the client's.
         let Some(ended) = upload_ended else { return };
         let took = now.since(self.waiting_since(ended));
         self.took.set(Some(took));
@@ -88,7 +89,8 @@ impl Attempt {
         }
     }
 
-    /// When its first byte will be late, if one can say.
+    /// When the first byte will be late; `None` if the usual time is not known, or the attempt was already answered or
+    /// judged.
     #[must_use]
     pub fn late_at(&self, upload_ended: Tick) -> Option<Tick> {
         let known = !self.judged.get() && !self.answered.get();
@@ -96,9 +98,9 @@ impl Attempt {
         Some(self.waiting_since(upload_ended).after(late))
     }
 
-    /// It speaks against the endpoint: the keeper hears it now, not when the attempt ends.
+    /// Reports evidence against the endpoint now, not when the attempt ends.
     pub fn blame(&self, fault: Fault, now: Tick) {
-        // A time that ran out while this edge stood still says nothing either.
+        // A timeout during which this edge stood still is no evidence either.
         let local = fault == Fault::Local
             || (fault == Fault::Timeout && self.stood_still() > now.since(self.started) / 2);
         if local || self.judged.replace(true) {
@@ -110,7 +112,7 @@ impl Attempt {
         self.peer.suspect(fault, self.started, now);
     }
 
-    /// There is no connection. One that was cut short speaks against nobody.
+    /// No connection could be opened. A connect that earlier attempts cut short is no evidence.
     pub fn unreached(&self, fault: Fault, cut_short: bool, now: Tick) {
         if cut_short {
             return self.end(Outcome::Cancelled, now);
@@ -119,38 +121,38 @@ impl Attempt {
         self.end(Outcome::ConnectFailed, now);
     }
 
-    /// It goes on, nothing speaks against it, and nobody can say that it is late.
+    /// Whether the attempt goes on, has not been judged, and is not known to be late.
     #[must_use]
     pub fn is_undecided(&self, upload_ended: Tick, now: Tick) -> bool {
         let late = self.late_at(upload_ended).is_some_and(|late| late <= now);
         self.open.get() && !self.judged.get() && !late
     }
 
-    /// Its rival answered first: no error, but evidence.
+    /// Another endpoint answered first: no error, but evidence of lateness.
     pub fn lost_race(&self, upload_ended: Option<Tick>, now: Tick) {
         self.blame(Fault::Late, now);
         self.cancel(upload_ended, now);
     }
 
-    /// Nobody waits for it any more: it is as slow as it has been waited for, at least.
+    /// Ends an attempt whose answer is no longer needed. Its time so far is a lower bound of its latency.
     pub fn cancel(&self, upload_ended: Option<Tick>, now: Tick) {
         self.took.set(upload_ended.map(|ended| now.since(self.waiting_since(ended))));
         self.end(Outcome::Cancelled, now);
     }
 
-    /// Its request has gone elsewhere: what goes on of it takes no place under `max_in_flight`.
+    /// Stops counting under `max_in_flight`: the request has gone elsewhere, and only the rest of the attempt goes on.
     pub fn release_slot(&self) {
         if self.holds_slot.replace(false) {
             self.peer.exit();
         }
     }
 
-    /// What it counts as if nobody says otherwise.
+    /// Sets the outcome that a drop counts as.
     pub fn presume(&self, outcome: Outcome) {
         self.presumed.set(outcome);
     }
 
-    /// Ends; only the first verdict counts.
+    /// Ends the attempt; only the first outcome counts.
     pub fn end(&self, outcome: Outcome, now: Tick) {
         if !self.open.replace(false) {
             return;
@@ -166,8 +168,8 @@ impl Attempt {
         self.peer.learn(outcome, self.took.get());
     }
 
-    /// However it was chosen, it is of the probation that had begun before it, and of no other: a long download that
-    /// ends in one proves what was.
+    /// Counts a good answer. It proves something in a probation only if the attempt began after the probation did: the
+    /// end of a long download proves what was before.
     fn good(&self, now: Tick) {
         let account = self.peer.stats();
         if self.peer.tried_since().is_some_and(|since| self.started >= since) {
@@ -185,68 +187,69 @@ impl Drop for Attempt {
     }
 }
 
-/// Where a request went, for its account.
+/// Where a request went.
 #[derive(Clone, Debug)]
 pub struct Steered {
-    /// Its route, in the layout that decided.
+    /// The statistics of its route, in the layout that decided.
     pub route: Rc<RouteStats>,
     /// The pool's slot in that layout.
     pub pool: PoolSlot,
-    /// Why.
+    /// The reason of the decision.
     pub reason: Reason,
-    /// Which endpoint.
+    /// The endpoint.
     pub peer: Rc<Peer>,
 }
 
-/// One request's account: everything its log line and its counters need.
+/// The record of one request: everything that its log line and its counters need. Settled exactly once, also when
+/// dropped.
 #[derive(Debug)]
 pub struct RequestRecord {
     local: Rc<Local>,
     /// The client's connection.
     pub conn: Rc<ClientConn>,
-    /// End of the request's head.
+    /// When the request's head ended.
     pub started: Tick,
-    /// As sent to the endpoint and back to the client.
+    /// The request id, as sent to the endpoint and back to the client.
     pub request_id: HeaderValue,
     /// The method.
     pub method: Method,
-    /// Lower case, without port; of what intake refused, as far as it can be told.
+    /// The host in lower case, without port; of a refused head, as far as it can be told.
     pub host: Box<str>,
-    /// Normalised, without query; likewise.
+    /// The normalised path without query; of a refused head, as far as it can be told.
     pub path: Box<str>,
-    /// Of the request.
+    /// The protocol version of the request.
     pub version: Version,
-    /// Its route when it came.
+    /// The statistics of its route when it came.
     pub entry: Rc<RouteStats>,
-    /// Where its last attempt went.
+    /// The last decision.
     pub steered: Option<Steered>,
-    /// How many attempts were made.
+    /// Number of attempts.
     pub attempts: u32,
-    /// Of the config and snapshot that decided last.
+    /// The generation of the config that decided last.
     pub generation: u64,
-    /// See `generation`.
+    /// The revision of the snapshot that decided last.
     pub revision: u64,
-    /// Of the first attempt: replays the decision.
+    /// The roll of the first attempt: replays its decision.
     pub roll: u64,
     /// The upload, for its size.
     pub upload: Option<Rc<Upload>>,
-    /// Sent to the client; 0 = nothing yet.
+    /// The status sent to the client; 0 = none yet.
     pub status: u16,
     /// Bytes from the client after an upgrade.
     pub bytes_up: u64,
     /// Body bytes sent to the client.
     pub bytes_out: u64,
-    /// From the start to the head of the answer.
+    /// Time from the request's head to the answer's head.
     pub first_byte: Option<Duration>,
-    /// Spelling of our refusal, if this edge answered itself without an endpoint failing.
+    /// Our spelling of the refusal, if this edge answered itself and no endpoint failed.
     pub refusal: Option<&'static str>,
-    /// Spelling of what went wrong at an endpoint.
+    /// Our spelling of the failure at an endpoint.
     pub error: Option<&'static str>,
     open: bool,
 }
 
 impl RequestRecord {
-    /// Opens the account of a request that has just arrived.
+    /// Opens the record of a request that has just arrived.
     #[must_use]
     pub fn new(local: &Rc<Local>, conn: &Rc<ClientConn>, now: Tick, version: Version) -> Self {
         conn.begin();
@@ -277,7 +280,7 @@ impl RequestRecord {
         }
     }
 
-    /// Now.
+    /// The current tick.
     #[must_use]
     pub fn now(&self) -> Tick {
         self.local.now()
@@ -289,7 +292,8 @@ impl RequestRecord {
         &self.local
     }
 
-    /// Its route as of the last decision: a retry may cross a reload, and slots mean something in one layout only.
+    /// The statistics of its route as of the last decision. A retry may cross a reload, and slots have a meaning in one
+    /// layout only.
     #[must_use]
     pub fn route(&self) -> &Rc<RouteStats> {
         self.steered.as_ref().map_or(&self.entry, |steered| &steered.route)
@@ -300,13 +304,13 @@ impl RequestRecord {
         self.close(self.status, now);
     }
 
-    /// The answer was cut after its head: counted under the status that was sent, logged with what cut it.
+    /// The answer was cut after its head: counted under the status that was sent, logged with the error.
     pub fn cut(&mut self, error: &'static str) {
         self.error = Some(error);
         self.close(self.status, self.now());
     }
 
-    /// An upgraded stream ended, of itself or because of `error`.
+    /// An upgraded stream ended, by itself or because of `error`.
     pub fn finish_tunnel(&mut self, (up, down): (u64, u64), error: Option<&'static str>) {
         (self.bytes_up, self.bytes_out, self.error) = (up, down, error);
         self.close(self.status, self.now());
@@ -361,7 +365,7 @@ impl RequestRecord {
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
-        // Nobody settled it: hyper dropped the request because the client's connection or stream is gone.
+        // Not settled yet: hyper dropped the request because the client's connection or stream is gone.
         self.close(0, self.now());
     }
 }

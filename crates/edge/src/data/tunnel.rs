@@ -1,5 +1,5 @@
-//! Upgraded streams (WebSocket and whatever else follows a 101): bytes both ways until either side ends or both are
-//! silent for too long. Begins only after the endpoint's 101, never on the request (CVE-2026-2833).
+//! Upgraded streams (WebSocket and whatever else follows a 101): bytes in both directions until either side ends or
+//! both are silent for too long. A tunnel begins after the endpoint's 101, never on the request (CVE-2026-2833).
 
 use std::{cell::RefCell, rc::Rc, task::Poll, time::Duration};
 
@@ -15,13 +15,13 @@ use crate::data::{
     upstream_io::Exit,
 };
 
-/// Where a request that upgraded leaves the endpoint's end for its session. One per client connection, owned by the
-/// session: whatever still lies here is settled when the session ends.
+/// Where an upgraded request leaves the endpoint's end for its session. Each client connection has one, owned by the
+/// session; whatever still lies here is settled when the session ends.
 #[derive(Debug, Default)]
 pub struct Handover(RefCell<Option<UpstreamEnd>>);
 
 impl Handover {
-    /// The request upgraded.
+    /// Leaves the endpoint's end here.
     pub fn put(&self, end: UpstreamEnd) {
         *self.0.borrow_mut() = Some(end);
     }
@@ -32,7 +32,7 @@ impl Handover {
         self.0.borrow_mut().take()
     }
 
-    /// No request has upgraded.
+    /// Whether no request has upgraded.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.borrow().is_none()
@@ -42,13 +42,13 @@ impl Handover {
 /// The endpoint's end of an upgraded stream, and what must be settled when it ends.
 #[derive(Debug)]
 pub struct UpstreamEnd {
-    /// Where the socket will be left.
+    /// Where the driver leaves the socket.
     pub exit: Rc<Exit>,
-    /// Longest silence of both sides.
+    /// Longest silence of both sides together.
     pub idle: Duration,
-    /// The request's deadline keeper.
+    /// The request's deadline.
     pub deadline: Rc<Deadline>,
-    /// The request's account.
+    /// The request's record.
     pub record: Box<RequestRecord>,
     /// Keeps the connection counted as active.
     pub in_use: Option<ActiveGuard>,
@@ -56,12 +56,12 @@ pub struct UpstreamEnd {
     pub slot: InFlightSlot,
 }
 
-/// An upgraded stream's place among what is in flight at its endpoint.
+/// An upgraded stream's place among the requests in flight at its endpoint; released when dropped.
 #[derive(Debug)]
 pub struct InFlightSlot(Rc<Peer>);
 
 impl InFlightSlot {
-    /// Takes one.
+    /// Takes a slot at `peer`.
     #[must_use]
     pub fn new(peer: &Rc<Peer>) -> Self {
         peer.enter();

@@ -1,5 +1,5 @@
-//! A request's body on its way to an endpoint: counted, bounded, and remembered as far as a replay may need it.
-//! Never holds more than the replay buffer; back-pressure is the client's socket.
+//! A request's body on its way to an endpoint: counted, bounded, and kept as far as a replay may need it. Never holds
+//! more than the replay buffer; back-pressure reaches the client's socket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -18,14 +18,14 @@ use thalweg_core::Tick;
 
 use crate::data::{deadline::Deadline, headers::clean_trailers};
 
-/// Most pieces that are kept for a replay: each costs more than its bytes, of which it may have but one.
+/// Most pieces that are kept for a replay: each piece costs more memory than its bytes, and may have only one byte.
 const PIECES: usize = 1024;
 
 /// The upload of one request, over all its attempts.
 #[derive(Debug)]
 pub struct Upload {
     body: RefCell<Option<Incoming>>,
-    /// Frames sent so far, as long as they can be replayed.
+    /// Pieces sent so far, as long as the upload can be replayed.
     kept: RefCell<Vec<Bytes>>,
     kept_bytes: Cell<u64>,
     buffer: u64,
@@ -34,25 +34,25 @@ pub struct Upload {
     pub received: Cell<u64>,
     /// When the last byte was read from the client; `None` = not yet.
     pub ended: Cell<Option<Tick>>,
-    /// More than the limit arrived.
+    /// More than the limit has arrived.
     pub too_large: Cell<bool>,
     /// The client broke off.
     pub client_failed: Cell<bool>,
-    /// The next piece is the client's to send: the endpoint has taken the last one.
+    /// The client must send the next piece: the endpoint has taken the last one.
     pub client_is_due: Cell<bool>,
-    /// It broke the framing, and may be there to hear so.
+    /// The client broke the framing, and may still read an answer.
     pub garbled: Cell<bool>,
     replayable: Cell<bool>,
     touched: Cell<bool>,
-    /// Bumped by each attempt: a body of an older attempt reads nothing more from the client.
+    /// Grows with each attempt: a body of an older attempt reads nothing more from the client.
     attempt: Cell<u32>,
-    /// How long the answer may take before somebody should look, once the upload has ended.
+    /// How long the answer may take after the end of the upload before the wait is checked.
     pub patience: Cell<Duration>,
     /// The head of the answer has come: the wait for it is over.
     pub answered: Cell<bool>,
     deadline: Rc<Deadline>,
     clock: Rc<Cell<Tick>>,
-    /// Its request's number on the connection.
+    /// The request's number on its connection.
     request: u32,
 }
 
@@ -94,24 +94,24 @@ impl Upload {
         })
     }
 
-    /// The request has no body.
+    /// Whether the request has no body.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.body.borrow().is_none() && !self.touched.get()
     }
 
-    /// The whole upload can be sent (again) from its start.
+    /// Whether the whole upload can be sent from its start, also again.
     #[must_use]
     pub fn replayable(&self) -> bool {
         self.replayable.get() && !self.too_large.get() && !self.client_failed.get()
     }
 
-    /// The body for the next attempt. While bytes are still to come from the client, only the last one handed out
-    /// gets them.
+    /// The body for the next attempt. Only the body that was handed out last gets bytes that are still to come from the
+    /// client.
     #[must_use]
     pub fn attempt(self: &Rc<Self>) -> UploadBody {
         self.attempt.set(self.attempt.get() + 1);
-        // What was sent before comes first: the next piece is this endpoint's to take.
+        // Kept pieces come first: the endpoint takes the next piece.
         self.client_is_due.set(false);
         if self.is_empty() {
             return UploadBody(None);
@@ -131,7 +131,7 @@ impl Upload {
         }
     }
 
-    /// From here on the endpoint is waited for, not the client.
+    /// The upload has ended: from here on the endpoint is waited for.
     fn end(&self) {
         self.deadline.conn().upload_ends(self.request, true);
         self.ended.set(Some(self.clock.get()));
@@ -154,12 +154,13 @@ impl Upload {
         self.client_is_due.set(polled.is_pending());
         self.deadline.conn().due.set(polled.is_pending());
         match polled {
-            // Over HTTP/1.1 it is the connection that ends.
+            // Over HTTP/1.1 the connection ends instead.
             Poll::Pending if self.deadline.conn().http2.get() => {
-                self.deadline.poll_deaf_upload(cx).map(|()| self.break_off(&mut slot))
+                self.deadline.poll_ignored_upload(cx).map(|()| self.break_off(&mut slot))
             }
             Poll::Pending => Poll::Pending,
-            // A stream reset without a complaint (RFC 9113 section 8.1) is over for hyper; its upload is not.
+            // For hyper, a stream that was reset without an error code (RFC 9113 section 8.1) is at its end; its upload
+            // is not.
             Poll::Ready(None) if self.deadline.conn().http2.get() && !body.is_end_stream() => {
                 Poll::Ready(self.break_off(&mut slot))
             }
@@ -173,7 +174,7 @@ impl Upload {
                 Poll::Ready(self.break_off(&mut slot))
             }
             Poll::Ready(Some(Ok(mut frame))) => {
-                self.deadline.stir();
+                self.deadline.moved();
                 if let Some(fields) = frame.trailers_mut() {
                     clean_trailers(fields);
                 }
@@ -186,10 +187,10 @@ impl Upload {
                         }
                         self.remember(data);
                     }
-                    // Trailers are not kept: an upload that has them is sent once.
+                    // Trailers are not kept, so an upload with trailers is sent once.
                     None => self.replayable.set(false),
                 }
-                // After trailers nothing comes, whatever a body says that cannot know its length.
+                // No bytes follow trailers, whatever a body of unknown length says.
                 if frame.is_trailers() || nothing_follows(body) {
                     *slot = None;
                     self.end();
@@ -200,8 +201,8 @@ impl Upload {
     }
 }
 
-/// The last byte has been read. Nobody polls for more: what an HTTP/2 stream ends with, an empty frame of its own, may
-/// come late, and h2 holds the body to its announced length.
+/// Whether the last byte has been read. The body is not polled for more: an HTTP/2 stream may end later with an empty
+/// frame of its own, and h2 enforces the announced length.
 #[must_use]
 pub fn nothing_follows(body: &Incoming) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
@@ -215,7 +216,8 @@ impl Drop for Upload {
     }
 }
 
-/// Hyper calls chunks that are none invalid; everything else is the end of the connection or of the stream.
+/// Whether the client broke the framing. Hyper calls malformed chunks invalid; every other error is the end of the
+/// connection or of the stream.
 fn is_garbled(error: &hyper::Error) -> bool {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
     cause

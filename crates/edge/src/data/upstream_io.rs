@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::data::coalesce::as_one;
 
-/// The bytes underneath HTTP towards an endpoint.
+/// The transport underneath HTTP towards an endpoint.
 #[derive(Debug)]
 pub enum UpstreamIo {
     /// Plaintext.
@@ -27,7 +27,7 @@ pub enum UpstreamIo {
 }
 
 impl UpstreamIo {
-    /// The socket underneath.
+    /// The number of the socket underneath.
     #[must_use]
     pub fn socket(&self) -> RawFd {
         match self {
@@ -91,19 +91,19 @@ impl AsyncWrite for UpstreamIo {
     }
 }
 
-/// What an upstream connection's driver leaves behind when it ends, for a request that asked for an upgrade.
+/// What the driver of an upstream connection leaves behind when it ends, for a request that asked for an upgrade.
 #[derive(Debug, Default)]
 pub struct Exit {
-    /// Somebody will want the socket back.
+    /// A request wants the socket back.
     pub wanted: Cell<bool>,
-    /// The socket, while the driver holds it.
+    /// The number of the socket while the driver owns it.
     pub socket: Cell<Option<RawFd>>,
     left: RefCell<Option<Option<(UpstreamIo, Bytes)>>>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Exit {
-    /// The driver ended; `parts` if cleanly.
+    /// The driver has ended; `parts` holds the socket and unread bytes if it ended cleanly.
     pub fn leave(&self, parts: Option<(UpstreamIo, Bytes)>) {
         self.socket.set(None);
         if self.wanted.get() {
@@ -114,7 +114,7 @@ impl Exit {
         }
     }
 
-    /// Waits for what the driver left.
+    /// Waits for the socket and the unread bytes; `None` if the driver ended uncleanly.
     pub async fn taken(&self) -> Option<(UpstreamIo, Bytes)> {
         std::future::poll_fn(|cx| match self.left.borrow_mut().take() {
             Some(parts) => Poll::Ready(parts),

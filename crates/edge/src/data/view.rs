@@ -1,5 +1,5 @@
 //! A worker's own tables for one layout: slots to peers and routes to their statistics. Rebuilt when the layout or the
-//! wiring moves; what was learnt is carried over by identity.
+//! wiring changes; what was learnt is carried over by identity.
 
 use std::{
     cell::{Cell, RefCell},
@@ -27,13 +27,13 @@ use crate::{
 /// A worker's own tables for one layout.
 #[derive(Debug)]
 pub struct View {
-    /// [`Layout::number`].
+    /// The number of the layout ([`Layout::number`]).
     pub layout: u64,
-    /// What the config says to the shell.
+    /// The shell's part of the config.
     pub wiring: Arc<Wiring>,
     peers: Vec<Rc<Peer>>,
     routes: Vec<Rc<RouteStats>>,
-    /// Requests that match no route.
+    /// The statistics of requests that match no route.
     pub unmatched: Rc<RouteStats>,
 }
 
@@ -49,7 +49,7 @@ pub struct RouteStats {
     counts: RefCell<BTreeMap<CountKey, Arc<Count>>>,
 }
 
-/// What outlives a layout.
+/// The part that outlives a layout.
 #[derive(Debug)]
 struct RouteMemory {
     turn: Cell<u32>,
@@ -66,7 +66,7 @@ enum CountKey {
     OverBudget,
 }
 
-/// Classes of `thalweg_requests_total`; by index.
+/// Values of the label `code_class`, by index.
 const CLASSES: [&str; 6] = ["client_gone", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 impl RouteStats {
@@ -134,7 +134,7 @@ impl RouteStats {
         self.count(CountKey::Retry(cause), series, meters);
     }
 
-    /// Counts a race by how it went.
+    /// Counts a race by its result.
     pub fn count_hedge(&self, result: &'static str, meters: &Meters) {
         let series = || Series::new(&telemetry::HEDGES, &[&self.name, &result.into()]);
         self.count(CountKey::Hedge(result), series, meters);
@@ -187,13 +187,13 @@ impl View {
         view
     }
 
-    /// These tables still fit.
+    /// Whether these tables still fit the published state.
     #[must_use]
     pub fn fits(&self, live: &Live) -> bool {
         self.layout == live.snapshot.layout.number && Arc::ptr_eq(&self.wiring, &live.wiring)
     }
 
-    /// Takes the availabilities of a new snapshot of the same layout in.
+    /// Takes the availabilities of a new snapshot of the same layout.
     pub fn follow(&self, live: &Live) {
         for (peer, view) in self.peers.iter().zip(&live.snapshot.endpoints) {
             peer.follow(view);
@@ -218,8 +218,8 @@ impl View {
         self.routes.get(slot.0 as usize).unwrap_or(&self.unmatched)
     }
 
-    /// Drops the series of what has left the config. A listener has not left before its last connection has: its
-    /// requests are still counted.
+    /// Drops the series of what has left the config. A listener has left when its last connection has ended, because
+    /// requests on it are still counted.
     pub fn retire(&self, meters: &Meters) {
         let config = &self.wiring.config;
         let serving = meters.held(&telemetry::CONNECTIONS);
@@ -249,7 +249,7 @@ impl View {
 
 impl Loads for View {
     fn in_flight(&self, slot: EndpointSlot) -> u32 {
-        // What goes on by itself takes no place there, but who goes there next would wait as well.
+        // An abandoned attempt holds no slot, but a new request to the same endpoint would wait as well.
         self.peer(slot).map_or(0, |peer| peer.in_flight.get() + peer.lingering.get() + peer.waited_for.get())
     }
     fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
@@ -279,7 +279,8 @@ fn routes(layout: &Layout, before: Option<&View>, budgets: &Budgets, meters: &Me
         let fresh = || Rc::new(RouteMemory { turn: Cell::new(0), budget: WorkerBudget::new(budgets) });
         let memory = old.get(&*route.name).map_or_else(fresh, |memory| Rc::clone(memory));
         let name = Arc::from(&*route.name);
-        // There from the start, at 0: whoever counts its growth misses the first of a series that is born with it.
+        // Made at once with value 0: a query for the increase of a counter misses the first count of a series that is
+        // born with it.
         meters.cell(Series::new(&telemetry::BUDGET_EXHAUSTED, &[&name]));
         Rc::new(RouteStats::new(&name, memory, meters))
     };

@@ -1,5 +1,5 @@
-//! One worker: a current-thread runtime with its own sockets, connection pools and meters.
-//! Shares nothing with the other workers on the request path.
+//! One worker: a current-thread runtime with its own sockets, connection pools and meters. A worker shares nothing with
+//! other workers on the request path.
 
 use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
 
@@ -14,15 +14,15 @@ use crate::{
     shared::{Command, Shared},
 };
 
-/// Time for the last answers to leave once `drain_timeout` has run out.
+/// Time for the last answers to leave after `drain_timeout` has run out.
 const LAST_WORDS: Duration = Duration::from_millis(50);
 
-/// The control thread's hold on a worker.
+/// The control thread's handle to a worker.
 #[derive(Debug)]
 pub struct Worker {
-    /// What to do; read promptly, bounded.
+    /// Commands to the worker; the queue is bounded and read promptly.
     pub commands: mpsc::Sender<Command>,
-    /// Ends after `Drain` or `Abort`.
+    /// The worker's thread; it ends after `Drain` or `Abort`.
     pub thread: JoinHandle<()>,
 }
 
@@ -42,14 +42,14 @@ pub fn start(index: usize, shared: Arc<Shared>) -> std::io::Result<Worker> {
         };
         let local = Rc::new(Local::new(index, shared));
         runtime.block_on(run(Rc::clone(&local), received));
-        // With it go the requests that are still under way; their lines are the last.
+        // Dropping the runtime drops the requests in flight; their log lines are the last.
         drop(runtime);
         local.flush_log();
     })?;
     Ok(Worker { commands, thread })
 }
 
-/// The worker's life.
+/// Runs the worker until it is told to end.
 async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
     let mut published = local.subscribe();
     let mut sweep = tokio::time::interval(SWEEP);
@@ -70,7 +70,7 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
             }
             changed = published.changed() => if changed.is_ok() { local.follow() } else { break },
             signal = commands.recv() => match signal {
-                // Sent before the reload knew.
+                // This command was sent before the reload knew of the drain.
                 Some(Command::Listen { .. }) if draining => {}
                 Some(Command::Listen { name, socket }) => match tokio::net::TcpListener::from_std(socket) {
                     Ok(socket) => {

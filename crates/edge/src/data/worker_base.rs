@@ -1,5 +1,5 @@
-//! What a worker is to its peers: what all share, its meters, its clock, and how long it stood still.
-//! Never shared with another worker.
+//! What an endpoint's [`Peer`](crate::data::peer::Peer) needs from its worker: the shared state, the worker's number,
+//! its clock, and how long it stood still.
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
@@ -10,16 +10,16 @@ use crate::{
     shared::{Shared, meters::Meters},
 };
 
-/// The worker in which a peer lives.
+/// The worker that a peer belongs to.
 #[derive(Debug)]
 pub struct WorkerBase {
-    /// What all share.
+    /// What the whole process shares.
     pub shared: Arc<Shared>,
-    /// Which worker.
+    /// The worker's number.
     pub worker: usize,
-    /// Its coarse clock.
+    /// The worker's coarse clock: the time of the last look.
     pub clock: Rc<Cell<Tick>>,
-    /// Time in which it did not get to run.
+    /// The total time in which the worker did not get to run.
     pub stalled: Cell<Duration>,
 }
 
@@ -31,15 +31,15 @@ impl WorkerBase {
         self.shared.meters.get(self.worker).unwrap_or(&NONE)
     }
 
-    /// Worker `worker`, whose coarse clock is `clock`.
+    /// The base of worker `worker`, whose coarse clock is `clock`.
     #[must_use]
     pub fn new(shared: &Arc<Shared>, worker: usize, clock: &Rc<Cell<Tick>>) -> Self {
         let (shared, clock) = (Arc::clone(shared), Rc::clone(clock));
         Self { shared, worker, clock, stalled: Cell::default() }
     }
 
-    /// Looks at the clock. The sweep does so every [`SWEEP`]: a gap of more than two was this edge's own (a pause of its
-    /// machine, a lack of processors), and what was waited for in it was not the endpoint.
+    /// Reads the clock. The sweep does so every [`SWEEP`], so a gap of more than two sweeps was a pause of this edge
+    /// (its machine stood still, or had no processor for it). Waits in such a gap are not the endpoint's fault.
     pub fn look(&self) -> Tick {
         let now = self.shared.now();
         let gap = now.since(self.clock.replace(now));

@@ -1,4 +1,5 @@
-//! Where access log lines go: a bounded queue to one writer thread. Never blocks who logs; what is lost is counted.
+//! The way of access log lines to standard output: a bounded queue to one writer thread. A full queue never blocks a
+//! worker; lost lines are counted.
 
 use std::{
     fs::File,
@@ -10,10 +11,10 @@ use std::{
 
 use crate::shared::meters::Cell;
 
-/// Gap between tries while the reader, or the queue at the end, has no room.
+/// Gap between two tries while the reader of standard output, or the queue at the end, has no room.
 const BREATH: Duration = Duration::from_millis(5);
 
-/// The queue's front end. Cheap to clone.
+/// The sending side of the queue. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogSink {
     queue: mpsc::SyncSender<Item>,
@@ -23,7 +24,7 @@ pub struct LogSink {
 #[derive(Debug)]
 enum Item {
     Lines(Vec<u8>),
-    /// Everything before this has been written.
+    /// Asks the writer to confirm that everything sent before this item has been written.
     Mark(mpsc::SyncSender<()>),
 }
 
@@ -47,10 +48,10 @@ impl LogSink {
         Ok(Self { queue, lost })
     }
 
-    /// Hands a batch of whole lines over; gives it back if the queue is full.
+    /// Hands a batch of whole lines over.
     ///
     /// # Errors
-    /// The batch, when the writer is too slow or gone.
+    /// The batch itself, if the writer is too slow or has ended.
     pub fn hand_over(&self, batch: Vec<u8>) -> Result<(), Vec<u8>> {
         self.queue.try_send(Item::Lines(batch)).map_err(|error| match error {
             mpsc::TrySendError::Full(Item::Lines(batch))
@@ -65,8 +66,9 @@ impl LogSink {
         self.lost.get()
     }
 
-    /// Waits until what was handed over has been written, but at most `limit`: a reader that is stuck must not keep
-    /// the process. `false` = some of it was not. Blocks; for the very end only.
+    /// Waits until all lines that were handed over have been written, but at most `limit`, because a stuck reader must
+    /// not keep the process alive. Returns `false` if some lines were not written. Blocks: for the end of the process
+    /// only.
     #[must_use]
     pub fn settle(&self, limit: Duration) -> bool {
         let end = Instant::now() + limit;
@@ -81,7 +83,7 @@ impl LogSink {
     }
 }
 
-/// Standard output without the buffer that std puts in front of it: what could not be written is known to the line.
+/// Standard output without the buffer of std, so that a failed write is known to the line.
 ///
 /// # Errors
 /// When no descriptor is left.
@@ -95,18 +97,19 @@ pub fn lines(batch: &[u8]) -> u64 {
     batch.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-/// The thread's own.
+/// The state of the writer thread.
 struct Writer<W> {
     out: W,
     lost: Arc<Cell>,
-    /// A line was begun and not ended: the next must not run on from it.
+    /// A line was begun and not ended: the next line must not be appended to it.
     torn: bool,
-    /// Lost since writing began to fail.
+    /// Lines lost since writing began to fail.
     outage: Option<u64>,
 }
 
 impl<W: Write> Writer<W> {
-    /// A reader that went away must not end the edge: its lines are lost, the next may be read again.
+    /// Writes a batch. A reader that went away does not end the edge: its lines are lost and counted, and the next
+    /// batch is tried again.
     fn write(&mut self, batch: &[u8]) {
         let result = if self.torn { self.all(b"\n") } else { Ok(()) };
         let result = result.map_err(|(_, error)| (batch, error)).and_then(|()| self.all(batch));
@@ -127,7 +130,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Writes all of it, or says what is left.
+    /// Writes all bytes, or returns the rest with the error.
     fn all<'a>(&mut self, bytes: &'a [u8]) -> Result<(), (&'a [u8], io::Error)> {
         let mut rest = bytes;
         while let Some(last) = rest.last() {
@@ -139,7 +142,7 @@ impl<W: Write> Writer<W> {
                     rest = left;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Somebody made it non-blocking: a slow reader is waited for all the same.
+                // Another process made the descriptor non-blocking: wait for a slow reader all the same.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => std::thread::sleep(BREATH),
                 Err(error) => return Err((rest, error)),
             }
@@ -199,7 +202,7 @@ mod tests {
         assert!(lines(&out.0.lock().unwrap()) >= 1);
     }
 
-    /// Does what it is told, then takes everything.
+    /// A writer that fails as it is told, then accepts everything.
     struct Moody {
         says: std::vec::IntoIter<Result<usize, ErrorKind>>,
         out: Arc<Mutex<Vec<u8>>>,

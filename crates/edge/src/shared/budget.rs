@@ -1,5 +1,9 @@
-//! The budgets of a route over all workers. Requests are counted in their worker and told to the others a few times a
-//! second; what a failure or a late answer may cost is asked of all of them at once.
+//! Budgets for retries and hedges, one per route over all workers.
+//!
+//! Why this and not a budget per worker: traffic is not spread evenly over workers, so a worker without requests would
+//! have nothing to spend when its one request fails. Each worker counts its requests by itself and adds them to the
+//! shared budget a few times a second; a retry or a hedge, which is rare, takes the lock of the shared budget at once.
+//! The algorithm of one budget is `thalweg_core::retry::Budget`.
 
 use std::{
     cell::Cell,
@@ -10,16 +14,16 @@ use std::{
 
 use thalweg_core::{Tick, retry::Budget};
 
-/// Retries per second and route that are always allowed (CONTRACT "Retry").
+/// Retries per second and route that are always allowed, beside the configured ratio.
 const RETRY_FLOOR: f64 = 10.0;
-/// Hedges ÷ requests of the last 10 s,
+/// Hedges divided by requests of the last 10 s.
 const HEDGES: f64 = 0.05;
-/// and hedges per second that are always allowed: a burst of 20 in 10 s.
+/// Hedges per second that are always allowed: a burst of 20 in 10 s.
 const HEDGE_FLOOR: f64 = 2.0;
-/// Requests are told to the other workers this often: the width of a budget's buckets.
+/// How often a worker adds its requests to the shared budget: the width of a budget's buckets.
 const TOLD_EVERY: Duration = Duration::from_millis(250);
 
-/// A route's budgets.
+/// The budgets of one route.
 #[derive(Debug)]
 pub struct RouteBudgets {
     retries: Mutex<Budget>,
@@ -35,12 +39,12 @@ impl RouteBudgets {
     }
 }
 
-/// The budgets of all routes, by name: what was spent survives a reload.
+/// The budgets of all routes, by name. What was spent survives a reload.
 #[derive(Debug, Default)]
 pub struct Budgets(Mutex<BTreeMap<Box<str>, Weak<RouteBudgets>>>);
 
 impl Budgets {
-    /// The budgets of this route, under these rules. They last as long as a worker holds them.
+    /// The budgets of this route under these rules. They last as long as a worker holds them.
     pub fn open(&self, route: &str, ratio: f64) -> Arc<RouteBudgets> {
         let mut all = lock(&self.0);
         if let Some(known) = all.get(route).and_then(Weak::upgrade) {
@@ -58,13 +62,13 @@ impl Budgets {
 #[derive(Debug)]
 pub struct WorkerBudget {
     budgets: Arc<RouteBudgets>,
-    /// Requests that the others do not know of yet: those that may retry, and of these those that may hedge.
+    /// Requests that are not yet in the shared budget: those that may retry, and the part of them that may hedge.
     untold: Cell<(u32, u32)>,
     told: Cell<Tick>,
 }
 
 impl WorkerBudget {
-    /// Of these budgets.
+    /// A worker's access to these budgets.
     #[must_use]
     pub fn new(budgets: Arc<RouteBudgets>) -> Self {
         Self { budgets, untold: Cell::new((0, 0)), told: Cell::new(Tick(0)) }
@@ -79,24 +83,24 @@ impl WorkerBudget {
         }
     }
 
-    /// Asks something of the budget of retries.
+    /// Runs `ask` on the shared retry budget.
     pub fn retries<T>(&self, now: Tick, ask: impl FnOnce(&mut Budget) -> T) -> T {
         self.tell(now);
         ask(&mut lock(&self.budgets.retries))
     }
 
-    /// Takes one hedge out, if there is one.
+    /// Takes one hedge if the budget has one.
     pub fn take_hedge(&self, now: Tick) -> bool {
         self.tell(now);
         lock(&self.budgets.hedges).take(now)
     }
 
-    /// Gives back a retry that had nowhere to go.
+    /// Gives back a retry for which no other endpoint was found.
     pub fn return_retry(&self) {
         lock(&self.budgets.retries).give_back();
     }
 
-    /// Gives back a hedge that had nowhere to go.
+    /// Gives back a hedge for which no other endpoint was found.
     pub fn return_hedge(&self) {
         lock(&self.budgets.hedges).give_back();
     }

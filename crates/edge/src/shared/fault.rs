@@ -1,11 +1,12 @@
-//! What an I/O error says about an endpoint, and when it is this edge's own lack instead. Requests and probes judge alike.
+//! What an I/O error says about an endpoint, and when the error is this edge's own lack of resources. Requests and
+//! probes classify errors alike.
 
 use std::{io, net::SocketAddr};
 
 use socket2::{Domain, Socket, Type};
 use thalweg_core::Fault;
 
-/// What an I/O error says about the endpoint, once it is not [`is_own`].
+/// What an I/O error says about the endpoint. Call it only for errors that are not [`is_own`].
 #[must_use]
 pub fn fault_of(error: &io::Error) -> Fault {
     match error.kind() {
@@ -20,14 +21,14 @@ pub fn fault_of(error: &io::Error) -> Fault {
     }
 }
 
-/// A connect to `address` failed because this edge is out of descriptors, ports or memory: the endpoint has not even
-/// been asked. Of requests and probes alike, that is evidence of nothing.
+/// Whether a connect to `address` failed because this edge is out of descriptors, ports or memory. Such a failure is no
+/// evidence about the endpoint, which was not even asked.
 ///
-/// Linux says `EADDRNOTAVAIL` when the ports have run out, and says the same of an IPv6 address where this machine has
-/// no IPv6. Only the first is of this edge and passes. The second is a fact about the endpoint as seen from here, as
-/// `ENETUNREACH` is: taken for the edge's own, its probes would never end, so that a new endpoint would keep `/readyz`
-/// at 503, and a known one would be held healthy for ever while no request reaches it. A datagram socket tells them
-/// apart without a packet: to connect it takes the same route and source address, and none of TCP's ports.
+/// Linux reports `EADDRNOTAVAIL` both when the local ports have run out and when this machine has no IPv6 for an IPv6
+/// address. Only the first is the edge's own and passes. The second is a fact about the endpoint as seen from here,
+/// like `ENETUNREACH`: counted as the edge's own, it would keep a new endpoint's probe round open and `/readyz` at 503
+/// for ever, and would hold a known endpoint healthy that no request can reach. A datagram socket tells the two apart
+/// without a packet: its connect needs the same route and source address, and no TCP port.
 #[must_use]
 pub fn is_own(error: &io::Error, address: SocketAddr) -> bool {
     let way = || Socket::new(Domain::for_address(address), Type::DGRAM, None)?.connect(&address.into());
@@ -37,7 +38,8 @@ pub fn is_own(error: &io::Error, address: SocketAddr) -> bool {
     }
 }
 
-/// The same of a connection that is there: it has its port.
+/// Whether an error on an open connection is this edge's own lack of resources. An open connection already has its
+/// port.
 #[must_use]
 pub fn is_short(error: &io::Error) -> bool {
     let short = [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN];
@@ -50,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_lack_of_ports_is_our_own_and_an_address_that_we_have_no_way_to_is_not() {
-        // Link-local without a link: no machine has a way there, with IPv6 or without.
+        // A link-local address without a zone: no machine has a route to it, with IPv6 or without.
         let (here, nowhere) = ("127.0.0.1:9", "[fe80::1]:9");
         for (code, address, own) in [
             (libc::EMFILE, nowhere, true),

@@ -1,7 +1,8 @@
-//! A host as routes are matched by it: from an authority (RFC 3986 section 3.2) to lower case without port.
+//! The host of a request in the form in which routes are matched: an authority (RFC 3986 section 3.2) in lower case and
+//! without its port.
 
-/// Lower case, without port and final dot; an IPv6 address in the one form that the config has, too. `None` if it is no
-/// host. The empty host of HTTP/1.0 passes.
+/// The authority in lower case, without port and final dot; an IPv6 address in its canonical form. `None` if the
+/// authority is no host. The empty authority of HTTP/1.0 passes.
 #[must_use]
 pub fn steering_host(authority: &str) -> Option<Box<str>> {
     if let Some(rest) = authority.strip_prefix('[') {
@@ -17,7 +18,7 @@ pub fn steering_host(authority: &str) -> Option<Box<str>> {
         .then(|| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into())
 }
 
-/// A port, or the empty one that stands for the scheme's (RFC 3986 section 3.2.3).
+/// Whether this is a port, or the empty port that stands for the scheme's default (RFC 3986 section 3.2.3).
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }

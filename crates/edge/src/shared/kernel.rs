@@ -1,6 +1,6 @@
-//! What the kernel knows about a connection that gives no answer: `TCP_INFO`; and how long it bears with one:
-//! `TCP_USER_TIMEOUT`. The one file with `unsafe`: neither socket2, rustix nor tokio reads the first, and none takes the
-//! number of a socket that hyper holds.
+//! What the kernel knows about a silent connection (`TCP_INFO`), and how long it waits for acknowledgements
+//! (`TCP_USER_TIMEOUT`). The one file with `unsafe`: socket2, rustix and tokio do not read `TCP_INFO`, and none of them
+//! takes the number of a socket that hyper owns.
 
 use std::{
     mem,
@@ -10,16 +10,17 @@ use std::{
 
 use socket2::SockRef;
 
-/// Data that is not acknowledged for this long ends a connection: the backstop behind [`is_dead`], without which the
-/// kernel tries for a quarter of an hour. Data that the endpoint's kernel has no room for counts as well, because its
-/// process reads nothing: see [`bear`].
+/// Unacknowledged data ends a connection after this long. This is the backstop behind [`is_dead`]: without it the
+/// kernel retries for about a quarter of an hour. Data that a stalled process does not read counts as unacknowledged
+/// too: see [`set_user_timeout`].
 pub(crate) const UNACKNOWLEDGED: Duration = Duration::from_secs(10);
 
-/// Silence of the peer's kernel that is longer than any delayed acknowledgement.
+/// A silence of the remote kernel that is longer than any delayed acknowledgement.
 const SILENT: Duration = Duration::from_millis(300);
 
-/// Is the other end of this TCP connection gone? True when data was sent again at least once and the peer's kernel has
-/// acknowledged nothing for [`SILENT`] and four round trips. A wedged process whose kernel still acknowledges is not.
+/// Whether the other end of this TCP connection is gone: data was retransmitted at least once, and the remote kernel
+/// has acknowledged nothing for [`SILENT`] and four round trips. A stalled process whose kernel still acknowledges is
+/// not gone.
 pub(crate) fn is_dead(socket: RawFd) -> bool {
     read(socket).is_some_and(|info| {
         let silence = Duration::from_millis(info.tcpi_last_ack_recv.into());
@@ -28,12 +29,12 @@ pub(crate) fn is_dead(socket: RawFd) -> bool {
     })
 }
 
-/// Lets this socket wait so long, and no shorter than [`UNACKNOWLEDGED`], until what was sent is taken.
+/// Sets how long sent data may stay unacknowledged on this socket; never shorter than [`UNACKNOWLEDGED`].
 pub(crate) fn set_user_timeout(socket: RawFd, span: Duration) {
     #[expect(unsafe_code, reason = "hyper holds the socket; a wrong descriptor is an error, not a fault")]
     // SAFETY: `Exit` forgets the number before the socket is closed.
     let socket = unsafe { BorrowedFd::borrow_raw(socket) };
-    // Of a connection that is ending, this fails: then there is nothing to wait for.
+    // The call fails on a connection that is ending: there is nothing left to wait for.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(span.max(UNACKNOWLEDGED)));
 }
 

@@ -1,5 +1,5 @@
-//! Counters of the data plane: each worker writes its own, the control thread sums them at that moment.
-//! Never resets anything, and never lets two threads write one cell.
+//! Counters of the data plane. Each worker writes its own cells; the control thread sums them when it is asked. Two
+//! threads never write one cell, and nothing is ever reset.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +27,7 @@ impl Cell {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    /// Takes one away (gauges).
+    /// Subtracts one (gauges).
     pub fn drop_one(&self) {
         self.0.store(self.0.load(Relaxed).wrapping_sub(1), Relaxed);
     }
@@ -37,7 +37,7 @@ impl Cell {
         self.0.store(value, Relaxed);
     }
 
-    /// The value now.
+    /// The current value.
     #[must_use]
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
@@ -66,9 +66,9 @@ impl Histogram {
 /// A metric with its label values.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Series {
-    /// Which metric.
+    /// The declared metric.
     pub metric: &'static Metric,
-    /// Parallel to the metric's labels.
+    /// Label values, in the order of the metric's label names.
     pub labels: Vec<Arc<str>>,
 }
 
@@ -80,7 +80,7 @@ impl Series {
     }
 }
 
-/// What one series is made of.
+/// The storage of one series.
 #[derive(Clone, Debug)]
 enum Instrument {
     Cell(Arc<Cell>),
@@ -118,7 +118,7 @@ impl Meters {
         }
     }
 
-    /// The series of `metric` that somebody still counts on.
+    /// The series of `metric` that another owner still counts on.
     #[must_use]
     pub fn held(&self, metric: &'static Metric) -> Vec<Series> {
         let all = self.series.lock().unwrap_or_else(PoisonError::into_inner);
@@ -130,7 +130,7 @@ impl Meters {
         held.map(|(series, _)| series.clone()).collect()
     }
 
-    /// Drops the series that `keep` does not want: what they count has left the config.
+    /// Drops the series for which `keep` is false: the thing they count has left the config.
     pub fn retire(&self, keep: impl Fn(&Series) -> bool) {
         self.series.lock().unwrap_or_else(PoisonError::into_inner).retain(|series, _| keep(series));
     }
@@ -141,7 +141,8 @@ impl Meters {
 pub enum Total {
     /// A counter's or gauge's value.
     Value(u64),
-    /// Counts per bucket of [`SECONDS`] (not cumulative) with one more for what is above, and the sum in seconds.
+    /// Observations per bucket of [`SECONDS`] (not cumulative), with one more bucket for larger values, and their sum
+    /// in seconds.
     Histogram {
         /// Observations per bucket.
         buckets: [u64; SECONDS.len() + 1],
@@ -150,7 +151,7 @@ pub enum Total {
     },
 }
 
-/// Sums all workers' series as they are at this moment. Gauges may dip below zero per worker; their sum does not.
+/// Sums all workers' series at this moment. A gauge may be below zero in one worker; the sum never is.
 #[must_use]
 pub fn totals<'a>(workers: impl Iterator<Item = &'a Meters>) -> BTreeMap<Series, Total> {
     let mut totals: BTreeMap<Series, Total> = BTreeMap::new();

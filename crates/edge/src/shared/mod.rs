@@ -1,5 +1,5 @@
-//! What the control thread and the workers share: one pointer to read, and a few channels that never block a request.
-//! Nothing here is written on the request path.
+//! What the control thread and the workers share: one pointer to the published snapshot, counters, statistics, and
+//! channels that never block a request. Nothing here is locked or written by two threads on the request path.
 
 pub mod access_log;
 pub mod stats;
@@ -29,12 +29,12 @@ use crate::shared::{
     stats::StatsTable,
 };
 
-/// The picture and what belongs to it, published as one pointer: the two can never disagree.
+/// A snapshot and the wiring that belongs to it, published as one pointer so that the two always agree.
 #[derive(Debug)]
 pub struct Live {
-    /// What steering reads.
+    /// The part that steering reads.
     pub snapshot: Snapshot,
-    /// What the shell reads; made for the generation of the snapshot.
+    /// The part that the shell reads; made for the snapshot's generation.
     pub wiring: Arc<Wiring>,
 }
 
@@ -56,59 +56,59 @@ pub struct Wiring {
 pub struct UpstreamTls {
     /// ALPN "http/1.1"; session resumption on.
     pub config: Arc<rustls::ClientConfig>,
-    /// Sent and verified.
+    /// The name sent in SNI and verified in the certificate.
     pub name: rustls_pki_types::ServerName<'static>,
 }
 
 impl Wiring {
-    /// TLS towards an endpoint.
+    /// TLS towards an endpoint; `None` for plaintext.
     #[must_use]
     pub fn tls_of(&self, pool: PoolSlot, spec: u32) -> Option<&UpstreamTls> {
         self.upstream_tls.get(pool.0 as usize)?.get(spec as usize)?.as_ref()
     }
 
-    /// Idle connections towards a pool.
+    /// Keep-alive settings of the connections towards a pool.
     #[must_use]
     pub fn keepalive_of(&self, pool: PoolSlot) -> Keepalive {
         let default = Keepalive { idle: Duration::from_secs(4), max_idle: 64, age: Duration::from_secs(600) };
         self.config.pools.get(pool.0 as usize).map_or(default, |pool| pool.keepalive)
     }
 
-    /// Format of the access log.
+    /// The format of the access log.
     #[must_use]
     pub fn access_log(&self) -> AccessLog {
         self.config.log.access
     }
 }
 
-/// One per process.
+/// What the whole process shares; one per process.
 #[derive(Debug)]
 pub struct Shared {
-    /// The one pointer. Load once per attempt, drop the guard before any await.
+    /// The one pointer. Load it once per attempt and drop the guard before any await.
     pub live: ArcSwap<Live>,
-    /// Revision of `live`; workers wait on it to refresh their views.
+    /// The revision of `live`; workers wait on it to refresh their views.
     pub published: watch::Sender<u64>,
-    /// Hints from requests that failed: bounded, sent with `try_send`, dropped when full.
+    /// Hints from failed requests: bounded, sent with `try_send`, dropped when full.
     pub suspects: mpsc::Sender<Suspicion>,
-    /// By worker.
+    /// Counters, by worker.
     pub meters: Vec<Meters>,
     /// What requests did at each endpoint, by worker.
     pub stats: Vec<StatsTable>,
-    /// The budgets of the routes.
+    /// The retry and hedge budgets of the routes.
     pub budgets: Budgets,
-    /// Client connections, by worker: each worker sets its own.
+    /// Open client connections, by worker: each worker sets its own.
     pub connections: Vec<Cell>,
-    /// Where access log lines go.
+    /// The queue to the access log's writer.
     pub log: LogSink,
-    /// Tick 0.
+    /// The moment of tick 0.
     pub origin: Instant,
 }
 
-/// Hints from failed requests that may wait.
+/// Capacity of the queue of hints.
 const SUSPECTS: usize = 1024;
 
 impl Shared {
-    /// Shared by `workers` workers, which write their access log lines to `log`; with the hints' other end.
+    /// The shared state of `workers` workers that log to `log`, and the receiving end of the hints.
     #[must_use]
     pub fn new(live: Live, workers: usize, log: LogSink) -> (Arc<Self>, mpsc::Receiver<Suspicion>) {
         let (suspects, hints) = mpsc::channel(SUSPECTS);
@@ -126,19 +126,19 @@ impl Shared {
         (Arc::new(shared), hints)
     }
 
-    /// Now, on the one clock.
+    /// The current tick of the process's one clock.
     #[must_use]
     pub fn now(&self) -> Tick {
         Tick(thalweg_core::micros(self.origin.elapsed()))
     }
 }
 
-/// A request failed at an endpoint: the keeper should judge, and its probe look, at once.
+/// A request failed at an endpoint: the keeper should judge it and the endpoint's probe should run at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Suspicion {
-    /// Where.
+    /// The endpoint.
     pub id: EndpointId,
-    /// How.
+    /// The kind of failure.
     pub fault: Fault,
     /// When the attempt began.
     pub started: Tick,
@@ -149,10 +149,11 @@ pub struct Suspicion {
 /// Length of the accept queue that a listener asks for; the kernel caps it at `net.core.somaxconn`.
 pub const BACKLOG: i32 = 4096;
 
-/// What the control thread tells a worker.
+/// A command from the control thread to a worker.
 #[derive(Debug)]
 pub enum Command {
-    /// Accept clients on this socket (non-blocking, listening). Same name again: a second socket of it.
+    /// Accept clients on this socket (non-blocking, listening). A second command with the same name adds a second
+    /// socket.
     Listen {
         /// The listener's configured name: settings are looked up in the live wiring at each accept.
         name: Arc<str>,
@@ -162,10 +163,11 @@ pub enum Command {
     /// Accept what already waits in this listener's queue, close its socket, and let its connections finish their
     /// requests (`Connection: close`, GOAWAY).
     Unlisten {
-        /// Which.
+        /// The listener.
         name: Arc<str>,
     },
-    /// As `Unlisten` for all listeners; idle connections close at once; the worker thread ends when none is left.
+    /// Like `Unlisten` for all listeners. Idle connections close at once; the worker thread ends when no connection is
+    /// left.
     Drain,
     /// End now.
     Abort,

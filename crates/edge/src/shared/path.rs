@@ -1,5 +1,6 @@
-//! Request targets in one form: what is matched is what is forwarded. Part of room 2, INTAKE.
-//! RFC 3986 §5.2.4 (dot segments) and §6.2.2.2 (needless percent-encoding). Never guesses: what is ambiguous is refused.
+//! Request paths in one canonical form, so that the path that is matched is the path that is forwarded. Part of room 2,
+//! INTAKE. RFC 3986 section 5.2.4 (dot segments) and section 6.2.2.2 (unreserved characters that are percent-encoded).
+//! Ambiguous paths are refused, never guessed.
 
 use std::borrow::Cow;
 
@@ -7,7 +8,8 @@ use std::borrow::Cow;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ambiguous;
 
-/// Normalises an absolute path (no query). Borrowed when there was nothing to do, which is nearly always.
+/// Normalises an absolute path without its query. The result borrows the input if nothing had to change, which is the
+/// usual case.
 ///
 /// # Errors
 /// [`Ambiguous`] for an encoded slash, backslash or NUL, a raw backslash, and a `%` without two hex digits.
@@ -22,8 +24,8 @@ pub fn normalise(path: &str) -> Result<Cow<'_, str>, Ambiguous> {
     Ok(Cow::Owned(remove_dot_segments(&decoded)))
 }
 
-/// Decodes what need not have been encoded, so that no rule can be slipped past by spelling; the rest stays encoded,
-/// in upper case.
+/// Decodes unreserved characters that were percent-encoded, so that no rule can be evaded by spelling. Everything else
+/// stays encoded, in upper case.
 fn decode_unreserved(path: &str) -> Result<String, Ambiguous> {
     let mut out = String::with_capacity(path.len());
     let mut rest = path;

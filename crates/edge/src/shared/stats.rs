@@ -1,5 +1,5 @@
-//! What one worker's requests did at one endpoint, as counts that only grow: written there, read by the keeper.
-//! Made on the first request, so that endpoints without traffic cost nothing.
+//! What one worker's requests did at one endpoint, as counts that only grow: the worker writes them, the keeper reads
+//! them. An entry is made on the first request, so endpoints without traffic cost nothing.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use thalweg_core::{EndpointId, SPANS, Tick, bucket_of};
 
 use crate::shared::meters::Cell;
 
-/// TimeCounts, counted per bucket of [`bucket_of`].
+/// Durations, counted per bucket of [`bucket_of`].
 #[derive(Debug)]
 pub struct TimeCounts([AtomicU32; SPANS]);
 
@@ -41,13 +41,13 @@ impl TimeCounts {
     }
 }
 
-/// What lost races cost, kept until it is known whose fault they were: counts per bucket of [`bucket_of`], so that many
-/// take no more room than a few.
+/// Time that lost races cost, kept until it is known which endpoint was at fault: counts per bucket of [`bucket_of`],
+/// so that many costs take no more room than a few.
 #[derive(Debug, Default)]
 pub struct RaceCosts(BTreeMap<usize, u32>);
 
 impl RaceCosts {
-    /// One more.
+    /// Adds one cost.
     pub fn keep(&mut self, cost: Duration) {
         let count = self.0.entry(bucket_of(cost)).or_default();
         *count = count.saturating_add(1);
@@ -58,31 +58,32 @@ impl RaceCosts {
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub struct EndpointStats {
-    /// Answers below 500, in time, to their end.
+    /// Complete answers below 500 that came in time.
     pub good: Cell,
     /// Connect errors, resets, timeouts, 5xx.
     pub failed: Cell,
     /// Late first bytes.
     pub late: Cell,
-    /// Requests that failed for the client because of it.
+    /// Requests that failed for the client because of this endpoint.
     pub given_up: Cell,
-    /// Requests that were tried elsewhere because of it.
+    /// Requests that were retried elsewhere because of this endpoint.
     pub retried: Cell,
-    /// Requests that were raced elsewhere because of it.
+    /// Requests that were raced elsewhere because of this endpoint.
     pub hedged: Cell,
-    /// Of the good ones, those to requests of the probation in which the endpoint was.
+    /// The part of `good` that belongs to requests of the endpoint's current probation.
     pub proof: Cell,
-    /// How often times were added. Moves after they did, so that who has seen it move sees what moved it.
+    /// How often durations were added. Written after the buckets, so that a reader who sees it move also sees the
+    /// buckets that moved.
     timed: AtomicU64,
-    /// When the last good answer ended, microseconds + 1; 0 = never.
+    /// When the last good answer ended, in microseconds + 1; 0 = never.
     last_good: Cell,
-    /// When this worker last sent a request of the trickle there, likewise.
+    /// When this worker last sent a probation request to the endpoint, in microseconds + 1; 0 = never.
     trickled: Cell,
-    /// Requests under way.
+    /// Requests in flight.
     pub in_flight: Cell,
-    /// TimeCounts to the first byte.
+    /// Times to the first byte.
     pub spans: TimeCounts,
-    /// Time that attempts there cost the requests that were tried or raced elsewhere.
+    /// Time that attempts at this endpoint cost the requests that were then retried or raced elsewhere.
     pub cost: TimeCounts,
 }
 
@@ -93,35 +94,35 @@ impl EndpointStats {
         self.good.bump();
     }
 
-    /// A first byte took so long.
+    /// Counts a time to the first byte.
     pub fn took(&self, span: Duration) {
         self.time(&self.spans, bucket_of(span), 1);
     }
 
-    /// A request was tried elsewhere after so long.
+    /// Counts a request that was retried elsewhere after `cost`.
     pub fn retried(&self, cost: Duration) {
         self.retried.bump();
         self.time(&self.cost, bucket_of(cost), 1);
     }
 
-    /// A request of the trickle goes there.
+    /// Notes that a probation request goes to the endpoint.
     pub fn trickle(&self, now: Tick) {
         self.trickled.set(now.0.saturating_add(1));
     }
 
-    /// When the last one did.
+    /// When this worker last sent a probation request to the endpoint.
     #[must_use]
     pub fn trickled(&self) -> Option<Tick> {
         self.trickled.get().checked_sub(1).map(Tick)
     }
 
-    /// A request was raced elsewhere after so long.
+    /// Counts a request that was raced elsewhere after `cost`.
     pub fn raced(&self, cost: Duration) {
         self.hedged.bump();
         self.time(&self.cost, bucket_of(cost), 1);
     }
 
-    /// So many were, at these costs.
+    /// Counts lost races whose costs were kept.
     pub fn raced_before(&self, costs: &RaceCosts) {
         for (bucket, count) in &costs.0 {
             self.hedged.add(u64::from(*count));
@@ -134,8 +135,8 @@ impl EndpointStats {
         self.timed.store(self.timed.load(Relaxed).wrapping_add(1), Release);
     }
 
-    /// How often times were added. Those that are read after this are at least as new: what has come meanwhile moves it
-    /// again, and is reported the next time at the latest.
+    /// How often durations were added. Buckets that are read after this value are at least as new; later additions move
+    /// it again and are reported by the next tally.
     #[must_use]
     pub fn timed(&self) -> u64 {
         self.timed.load(Acquire)
@@ -153,7 +154,7 @@ impl EndpointStats {
 pub struct Reported {
     pub(crate) counts: [u64; 7],
     pub(crate) timed: u64,
-    /// Apart, so that what is compared each time lies close together.
+    /// Boxed, so that the values that every tally compares lie close together.
     pub(crate) times: Box<ReportedTimes>,
 }
 
@@ -175,12 +176,12 @@ impl Default for ReportedTimes {
 pub struct StatsTable(Mutex<BTreeMap<EndpointId, (Arc<EndpointStats>, Reported)>>);
 
 impl StatsTable {
-    /// Opens one.
+    /// The statistics of an endpoint; made if there are none yet.
     pub fn open(&self, id: EndpointId) -> Arc<EndpointStats> {
         Arc::clone(&self.lock().entry(id).or_default().0)
     }
 
-    /// Closes one: its endpoint has left the layout.
+    /// Removes an endpoint that has left the layout.
     pub fn close(&self, id: EndpointId) {
         self.lock().remove(&id);
     }
@@ -192,7 +193,7 @@ impl StatsTable {
         }
     }
 
-    /// Reads all of them, in the order of their endpoints.
+    /// Reads the statistics of all endpoints, in the order of their ids.
     pub fn each(&self, mut read: impl FnMut(EndpointId, &EndpointStats, &mut Reported)) {
         for (id, (stats, reported)) in self.lock().iter_mut() {
             read(*id, stats, reported);

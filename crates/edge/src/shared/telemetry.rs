@@ -1,7 +1,7 @@
-//! Every metric that exists, declared once: name, kind, labels, meaning. Labels are configured names only.
-//! Never counts anything itself: `meters.rs` does, and the control thread's recorder.
+//! Every metric that exists, declared once: name, kind, labels, meaning. Label values are configured names only.
+//! Counting happens elsewhere: in `meters.rs` and in the control thread's recorder.
 
-/// What a metric is to Prometheus.
+/// The Prometheus type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MetricKind {
     /// Only grows.
@@ -17,7 +17,7 @@ pub enum MetricKind {
 pub struct Metric {
     /// The full name.
     pub name: &'static str,
-    /// What it is to Prometheus.
+    /// Its Prometheus type.
     pub kind: MetricKind,
     /// Label names, in the order of a series' values.
     pub labels: &'static [&'static str],
@@ -33,7 +33,7 @@ macro_rules! metrics {
     ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
         $(#[doc = $help] pub static $id: Metric =
             Metric { name: $name, kind: MetricKind::$kind, labels: &[$($label),*], help: $help };)*
-        /// All of them.
+        /// All declared metrics.
         pub static ALL: &[&Metric] = &[$(&$id),*];
     };
 }

@@ -1,5 +1,5 @@
-//! The I/O wrapper underneath hyper: it tells its [`ClientConn`] what goes by. Of HTTP it knows where a head begins.
-//! Changes no byte, and keeps back only an end that hyper would take for a client that has left.
+//! The I/O wrapper underneath hyper: it reports the bytes that pass to its [`ClientConn`]. It only knows where a head
+//! begins, changes no byte, and hides only an end that hyper would mistake for a client that left.
 
 use std::{
     io,
@@ -22,42 +22,42 @@ use crate::data::coalesce::as_one;
 /// Gap between looks at a first segment that is too short to tell protocols apart.
 const PEEK_AGAIN: Duration = Duration::from_millis(5);
 
-/// The bytes underneath HTTP.
+/// The transport underneath HTTP.
 #[derive(Debug)]
 enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// What hyper reads from and writes to.
+/// The reader and writer that hyper uses.
 #[derive(Debug)]
 pub struct ClientIo {
     stream: Stream,
     conn: Rc<ClientConn>,
-    /// Bytes that were read before and are to be read again.
+    /// Bytes that were read before and must be read again.
     before: Bytes,
 }
 
 impl ClientIo {
-    /// Plaintext.
+    /// A plaintext connection.
     #[must_use]
     pub fn plain(stream: TcpStream, conn: Rc<ClientConn>) -> Self {
         Self { stream: Stream::Plain(stream), conn, before: Bytes::new() }
     }
 
-    /// After a handshake.
+    /// A TLS connection after its handshake.
     #[must_use]
     pub fn tls(stream: TlsStream<TcpStream>, conn: Rc<ClientConn>) -> Self {
         Self { stream: Stream::Tls(Box::new(stream)), conn, before: Bytes::new() }
     }
 
-    /// Puts bytes back in front.
+    /// Puts bytes back in front of the next read.
     pub fn rewind(&mut self, bytes: Bytes) {
         self.before = bytes;
     }
 
-    /// Ready when a read would not block. Only plaintext tells without reading, and only by trying: a socket that was
-    /// just accepted is reported readable before anything has come.
+    /// Ready when a read would not block. Only a plaintext socket can tell without reading, and only by a peek: a
+    /// socket that was just accepted is reported readable before anything has arrived.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.stream {
             Stream::Plain(stream) if self.before.is_empty() => {
@@ -67,7 +67,8 @@ impl ClientIo {
         }
     }
 
-    /// Whether the first bytes are these; reads none. `None` = the client ended, or this is not plaintext.
+    /// Whether the connection begins with these bytes; consumes none. `None`: the client ended, or the connection is
+    /// not plaintext.
     pub async fn begins_with(&self, wanted: &[u8; 4]) -> Option<bool> {
         let Stream::Plain(stream) = &self.stream else { return None };
         loop {
@@ -78,17 +79,18 @@ impl ClientIo {
                 whole if whole.len() == wanted.len() || !wanted.starts_with(whole) => {
                     return Some(whole == wanted);
                 }
-                // Peeking again at once would spin: the kernel does not tell that one more byte has come.
+                // An immediate second peek would spin: the kernel does not report a single further byte.
                 _ => tokio::time::sleep(PEEK_AGAIN).await,
             }
         }
     }
 
-    /// `false` = hyper must not see them: a signal was left instead (never while an earlier answer is under way).
+    /// Returns `false` if hyper must not see these bytes, because a signal was left instead. That never happens while
+    /// an earlier answer is under way.
     fn saw(&self, bytes: &[u8]) -> bool {
         self.conn.trails.set(!bytes.ends_with(b"\r\n\r\n"));
         match self.conn.phase.get() {
-            // Between two streams, HTTP/2 speaks of its settings and sends its pings: no head.
+            // Between streams, HTTP/2 sends settings and pings, which are no head.
             ConnPhase::Idle if !bytes.is_empty() && !self.conn.http2.get() && !self.conn.rest.get() => {
                 self.conn.enter(ConnPhase::Head);
             }
@@ -99,7 +101,7 @@ impl ClientIo {
             _ => {}
         }
         self.conn.touch(false, bytes.len());
-        // What may be the rest of an upload is no line of the next head.
+        // The rest of an upload is no line of the next head.
         let Some(before) = self.conn.first_line.get().filter(|_| !self.conn.rest.get()) else { return true };
         let end = bytes.iter().position(|byte| *byte == b'\n');
         let length = before + end.unwrap_or(bytes.len());

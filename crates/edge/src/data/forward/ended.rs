@@ -1,4 +1,4 @@
-//! How one attempt ended, said once to the endpoint's account and to the attempt loop.
+//! How one attempt ended, reported once to the endpoint's statistics and to the attempt loop.
 
 use std::{rc::Rc, time::Duration};
 
@@ -20,13 +20,13 @@ pub(super) struct UpstreamAnswer {
     pub(super) response: Response<Incoming>,
 }
 
-/// An answer that nobody wants is read to its end if it is no longer than this and comes within [`DISCARD`]: then its
-/// connection can be used again.
+/// An unwanted answer of at most this length is read to its end within [`DISCARD`], so that its connection can be used
+/// again.
 const DISCARD_BYTES: usize = 64 * 1024;
 const DISCARD: Duration = Duration::from_secs(1);
 
 impl UpstreamAnswer {
-    /// Another attempt has begun. `sent`: the request was sent to its end.
+    /// Drops this answer because another attempt has begun. `sent`: the request was sent to its end.
     pub(super) fn discard(self: Box<Self>, sent: bool) {
         let Self { attempt, link, response } = *self;
         let peer = Rc::clone(&attempt.peer);
@@ -42,19 +42,19 @@ impl UpstreamAnswer {
     }
 }
 
-/// What became of an answer that nobody wants.
+/// What became of an unwanted answer.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
     /// Read to its end.
     Whole,
-    /// Good as far as it was read.
+    /// Longer than [`DISCARD_BYTES`], and good as far as it was read.
     Long,
-    /// It stalls, or is slow.
+    /// Not complete within [`DISCARD`].
     Slow,
     Broken,
 }
 
-/// Reads what nobody wants, if that is soon done.
+/// Reads an unwanted answer to its end if that takes little.
 pub(super) async fn read_off(body: Incoming) -> Rest {
     match tokio::time::timeout(DISCARD, Limited::new(body, DISCARD_BYTES).collect()).await {
         Ok(Ok(_)) => Rest::Whole,
@@ -66,15 +66,15 @@ pub(super) async fn read_off(body: Incoming) -> Rest {
 
 /// An attempt that failed.
 pub(super) struct Failed {
-    /// As far as a retry cares.
+    /// The cause, as far as the verdict on a retry needs it.
     pub(super) cause: retry::Failure,
-    /// As far as the client cares.
+    /// The failure that the client would get.
     pub(super) failure: Failure,
-    /// If it was a 5xx: kept until another attempt begins.
+    /// The answer if it was a 5xx: kept until another attempt begins.
     pub(super) held: Option<Box<UpstreamAnswer>>,
-    /// A pooled connection ended under it: that says more about the connection than about the endpoint.
+    /// A pooled connection ended during the attempt, which says more about the connection than about the endpoint.
     pub(super) pooled: bool,
-    /// Whose fault, and since when.
+    /// The endpoint at fault, and when the attempt began.
     pub(super) peer: Rc<Peer>,
     pub(super) started: Tick,
 }
@@ -83,19 +83,20 @@ pub(super) struct Failed {
 pub(super) enum Ended {
     Answered(Box<UpstreamAnswer>),
     Failed(Failed),
-    /// The client, not an endpoint.
+    /// The client is the cause, not an endpoint.
     Client(Failure),
-    /// The client went away: there is nobody to answer.
+    /// The client went away: no answer is needed.
     Gone,
 }
 
 impl ProxiedRequest {
-    /// The most that an attempt may take to connect.
+    /// The longest time that an attempt may take to connect.
     pub(super) fn full_connect(&self) -> Duration {
         self.rules.timeouts.connect.min(self.rules.timeouts.total)
     }
 
-    /// At least half of it: earlier attempts have not used up what was meant for this one.
+    /// Whether the attempt had at least half of its time. If not, earlier attempts used up most of `total`, and the
+    /// timeout says nothing about this endpoint.
     fn had_its_time(&self, attempt: &Attempt) -> bool {
         let times = self.rules.timeouts;
         self.local.now().since(attempt.started) >= times.first_byte.min(times.total) / 2
@@ -144,7 +145,7 @@ impl ProxiedRequest {
         ended
     }
 
-    /// The head was sent for good, which the verdict on retries never lets happen.
+    /// The head was already sent for good. The verdict on retries never lets this happen.
     pub(super) fn spent(&self, attempt: &Attempt) -> Failed {
         attempt.end(Outcome::ClientGone, self.local.now());
         failed(attempt, retry::Failure::Reset, Failure::Reset)
@@ -159,7 +160,7 @@ impl ProxiedRequest {
             return Ended::Answered(Box::new(UpstreamAnswer { attempt, link, response }));
         }
         attempt.blame(Fault::Status, now);
-        // Thrown away for another attempt, it still counts as what it was.
+        // Discarded for another attempt, it still counts as a server error.
         attempt.presume(Outcome::ServerError);
         if status == StatusCode::SERVICE_UNAVAILABLE
             && response.headers().contains_key(header::RETRY_AFTER)
@@ -180,7 +181,7 @@ impl ProxiedRequest {
     }
 }
 
-/// An attempt failed without an answer.
+/// A failed attempt without an answer.
 fn failed(attempt: &Attempt, cause: retry::Failure, failure: Failure) -> Failed {
     let (peer, started) = (Rc::clone(&attempt.peer), attempt.started);
     Failed { cause, failure, held: None, pooled: false, peer, started }

@@ -1,5 +1,10 @@
-//! The wait for the first byte. One that is late lets a second endpoint race the first, where the route hedges and the
-//! request may be sent twice; a connection whose other end is gone is left. At most one rival per wait.
+//! The wait for the head of an answer, with hedging: if the first byte is late, and the route hedges, and the request
+//! may be sent twice, a second endpoint races the first. A connection whose other end is gone is abandoned. A wait has
+//! at most one rival.
+//!
+//! Why this and not a fixed hedge delay: each endpoint is late by its own usual time (its p95 of the last minute,
+//! `thalweg_core::late_after`), so a slow but steady region is not hedged, and a hedge budget bounds the extra load
+//! when every endpoint is slow. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013.
 
 use std::{pin::Pin, rc::Rc, task::Poll, time::Duration};
 
@@ -22,11 +27,11 @@ use crate::{
     shared::kernel,
 };
 
-/// A hedge waits this long at an endpoint whose usual time is not known yet.
+/// Hedge delay for an endpoint whose usual time is not known yet.
 const HEDGE_BLIND: Duration = Duration::from_millis(500);
-/// Gap between questions to a hedge budget that said no.
+/// Gap between two requests to an exhausted hedge budget.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
-/// Gap between looks at what the kernel knows about a connection that is silent.
+/// Gap between two looks at the kernel's knowledge of a silent connection.
 pub(super) const LOOK: Duration = Duration::from_millis(200);
 
 /// The second endpoint of a race for the first byte.
@@ -47,7 +52,7 @@ enum RivalError {
     Relay(RelayError),
 }
 
-/// What came first.
+/// The first event of a wait for a head.
 pub(super) enum HeadEvent {
     Answer(Response<Incoming>),
     Failed(RelayError),
@@ -60,17 +65,17 @@ impl HeadEvent {
     }
 }
 
-/// What a wait for a head has already seen.
+/// The state of a wait for a head.
 struct Watch {
     hedged: bool,
-    /// The budget said no: ask again then.
+    /// The budget was exhausted: ask again at this time.
     again: Option<Tick>,
     look: Option<Tick>,
 }
 
 impl ProxiedRequest {
-    /// Waits for the head of an answer, from the endpoint or from a rival. A failure of the one is final only when
-    /// the other has failed too.
+    /// Waits for the head of an answer from the endpoint or from a rival. A failure of one is final only when the other
+    /// has failed too.
     pub(super) async fn wait_for_head(
         &mut self,
         (attempt, exit): (&Attempt, &Exit),
@@ -133,7 +138,7 @@ impl ProxiedRequest {
                         lead = None;
                         lost = Some(HeadEvent::Failed(error));
                     }
-                    // The rival has a limit of its own.
+                    // The rival has a time limit of its own.
                     Err(RelayError::FirstByte | RelayError::Dead) if rival.is_some() => {}
                     Err(error) => return Poll::Ready(HeadEvent::Failed(error)),
                 }
@@ -142,7 +147,7 @@ impl ProxiedRequest {
         .await
     }
 
-    /// A deadline has come: which one? Answers whether it is time for a rival.
+    /// Handles an expired deadline. Returns whether it is time for a rival.
     fn alarm(&self, attempt: &Attempt, exit: &Exit, watch: &mut Watch) -> Result<bool, RelayError> {
         if self.local.is_ending() {
             return Err(RelayError::ShuttingDown);
@@ -153,7 +158,7 @@ impl ProxiedRequest {
         };
         let now = self.local.now();
         let times = self.rules.timeouts;
-        // Set for what comes next first: whoever goes on waiting is woken then.
+        // Set the next deadline first, so that a continued wait is woken.
         self.deadline.until(self.next_alarm(attempt, watch, ended));
         if ended.after(times.total) <= now {
             return Err(RelayError::Total);
@@ -168,7 +173,7 @@ impl ProxiedRequest {
         if watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK)) <= now {
             watch.look = Some(now.after(LOOK));
             if exit.socket.get().is_some_and(kernel::is_dead) {
-                // Its siblings in the pool went the same way.
+                // Other connections to the same endpoint are probably gone too.
                 attempt.peer.close_idle();
                 attempt.blame(Fault::Timeout, now);
                 if self.may_be_sent_again() {
@@ -182,7 +187,7 @@ impl ProxiedRequest {
         Ok(hedge)
     }
 
-    /// The next deadline of a wait for a head, for an upload that ended then.
+    /// The next deadline of a wait for a head, for an upload that ended at `ended`.
     fn next_alarm(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
         let times = self.rules.timeouts;
         let end = ended.max(attempt.started).after(times.first_byte).min(ended.after(times.total));
@@ -196,7 +201,7 @@ impl ProxiedRequest {
         watch.again.map_or(late, |again| again.max(late))
     }
 
-    /// Is this a request that may race itself?
+    /// Whether this request may race itself.
     pub(super) fn hedges(&self) -> bool {
         self.rules.retry.hedge && self.upgrade.is_none() && self.may_be_sent_again()
     }
@@ -205,7 +210,8 @@ impl ProxiedRequest {
         is_idempotent(&self.record.method) && self.upload.replayable()
     }
 
-    /// A rival, if the budget has one. If not, it will be asked again: the request waits at an endpoint that is late.
+    /// Starts a rival if the budget allows. If the budget is exhausted, it is asked again later, because the request
+    /// still waits at a late endpoint.
     fn start_rival(&mut self, attempt: &Attempt, watch: &mut Watch) -> Option<Rival> {
         let now = self.local.now();
         if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
@@ -233,7 +239,7 @@ impl ProxiedRequest {
         Some(Rival { steered, going })
     }
 
-    /// A rival won after the lead had failed: how is what the endpoint answers for.
+    /// A rival won after the first endpoint had failed: its failure counts as usual.
     fn lost_to_rival(&self, attempt: &Attempt, lost: &HeadEvent) {
         match lost {
             HeadEvent::Failed(error) => _ = self.unanswered(attempt, error),
@@ -245,13 +251,13 @@ impl ProxiedRequest {
         }
     }
 
-    /// The rival has ended: its answer if it is one (or if there is nothing better to hope for).
+    /// A rival has ended. Returns its answer if it is good, or if the first endpoint has already failed.
     fn rival_finished(&self, steered: Steered, finished: Finished, alone: bool) -> Option<HeadEvent> {
         let Finished { attempt, result } = finished;
         match result {
             Ok((link, response)) if alone || !response.status().is_server_error() => {
                 self.count_hedge("won");
-                // From here on nobody but its client can cut it short.
+                // From here on only the client can cut it short.
                 attempt.presume(Outcome::ClientGone);
                 Some(HeadEvent::Rival(Box::new((steered, attempt, link, response))))
             }
@@ -272,7 +278,7 @@ impl ProxiedRequest {
     }
 }
 
-/// Reaches the rival and sends it the request.
+/// Connects to the rival and sends it the request.
 async fn run_rival(
     attempt: Attempt,
     mut request: Request<UploadBody>,

@@ -1,6 +1,6 @@
-//! The loser of a race for a first byte, while nobody can call it late: it goes on by itself and says by its end what it
-//! is, a slow report or a hole. Judged by its race alone, it could never show what is usual there.
-//! Its client has the winner's answer: nothing of it is passed on.
+//! The loser of a race for a first byte, while it is not known to be late: it goes on by itself, and its end says
+//! whether the endpoint is slow or dead. Judging it by the race alone would never show what is usual at that endpoint.
+//! The client has the winner's answer; nothing of the loser's answer is passed on.
 
 use std::{pin::Pin, rc::Rc, time::Duration};
 
@@ -19,11 +19,11 @@ use crate::{
     shared::kernel,
 };
 
-/// Losers that one worker waits for at one endpoint: enough to convict it, or to learn from. One more speaks neither
-/// for nor against it.
+/// The most losers that one worker waits for at one endpoint: enough for an ejection or for a latency baseline. Further
+/// losers count neither for nor against the endpoint.
 const WAITED_FOR: u32 = 16;
-/// The longest that one is waited for, unless its race alone took half of that: then twice as long as the race. Silence
-/// until then is late, whatever is usual.
+/// The longest wait for a loser, unless its race alone took half of that: then twice as long as the race. Silence until
+/// then is late, whatever is usual.
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// A request that was sent and has no answer yet.
@@ -31,14 +31,14 @@ struct Loser<F> {
     attempt: Attempt,
     link: Link,
     sent: Pin<Box<F>>,
-    /// The end of its upload.
+    /// When its upload ended.
     ended: Tick,
 }
 
-/// How it ended.
+/// How a loser ended.
 enum LoserEnd {
     Head(Response<Incoming>),
-    /// The connection ended; `unsent`: before a byte of the request was sent on it.
+    /// The connection ended. `unsent`: no byte of the request had been sent on it.
     Failed {
         unsent: bool,
     },
@@ -47,7 +47,7 @@ enum LoserEnd {
 }
 
 impl ProxiedRequest {
-    /// A rival answered first. That is evidence where it is known what is late there; else the loser goes on.
+    /// A rival answered first. If the endpoint's usual time is known, that is evidence; otherwise the loser goes on.
     pub(super) fn lost_race<F>(&self, attempt: Attempt, link: Link, sent: Option<Pin<Box<F>>>)
     where
         F: Future<Output = Sent> + 'static,
@@ -61,14 +61,14 @@ impl ProxiedRequest {
         }
     }
 
-    /// It takes no place under `max_in_flight`: its request has gone elsewhere.
+    /// Lets the loser go on. It no longer counts under `max_in_flight`, because its request has gone elsewhere.
     fn wait_for<F>(&self, loser: Loser<F>, now: Tick)
     where
         F: Future<Output = Sent> + 'static,
     {
         let Loser { attempt, ended, .. } = &loser;
         let peer = Rc::clone(&attempt.peer);
-        // No evidence, but its probe looks at once.
+        // This is no evidence, but it makes the endpoint's probe run at once.
         peer.suspect(Fault::Local, attempt.started, now);
         if peer.waited_for.get() >= WAITED_FOR {
             return attempt.cancel(Some(*ended), now);
@@ -108,7 +108,7 @@ impl<F: Future<Output = Sent>> Loser<F> {
         }
     }
 
-    /// Waits for its head, as long as an endpoint may take: time in which this edge stood still does not count.
+    /// Waits for the loser's head as long as an endpoint may take. Time in which this edge stood still does not count.
     async fn wait_for_head(&mut self, local: &Local, most: Duration) -> LoserEnd {
         loop {
             let now = local.now();
@@ -118,7 +118,7 @@ impl<F: Future<Output = Sent>> Loser<F> {
             }
             match timeout(rest.min(LOOK), self.sent.as_mut()).await {
                 Ok(Ok(response)) => return LoserEnd::Head(response),
-                // Its upload has ended well, or there would be no rival: this is the endpoint's doing.
+                // The upload ended well, otherwise there would be no rival, so the endpoint ended the connection.
                 Ok(Err(mut failure)) => return LoserEnd::Failed { unsent: failure.take_message().is_some() },
                 Err(_) if self.link.exit.socket.get().is_some_and(kernel::is_dead) => return LoserEnd::Dead,
                 Err(_) => {}
@@ -127,11 +127,11 @@ impl<F: Future<Output = Sent>> Loser<F> {
     }
 }
 
-/// An answer counts as any other, unless its body stalls; a long one is given up.
+/// Counts the loser's answer like any other, unless its body stalls. A long body is abandoned.
 async fn settle(attempt: Attempt, link: Link, response: Response<Incoming>) {
     let peer = Rc::clone(&attempt.peer);
     match response.status() {
-        // Nobody asked for it.
+        // No 101 was requested.
         StatusCode::SWITCHING_PROTOCOLS => attempt.end(Outcome::Reset, peer.now()),
         status if status.is_server_error() => {
             Box::new(UpstreamAnswer { attempt, link, response }).discard(true)

@@ -1,5 +1,5 @@
-//! Rooms 4 and 5 once. A connect that is late lets a second endpoint try, since no byte was sent; the first that is
-//! there gets the request.
+//! One attempt through rooms 4 and 5. If a connect is late, a second endpoint races it, because no byte was sent yet;
+//! the first connection gets the request (Happy Eyeballs, RFC 8305, between endpoints instead of address families).
 
 use std::{
     pin::{Pin, pin},
@@ -22,21 +22,22 @@ use crate::data::{
     settle::{Attempt, Steered},
 };
 
-/// Connects that one worker lets go on at one endpoint after their race is lost: enough to convict or to learn.
+/// The most connects that one worker lets go on at one endpoint after a lost race: enough for an ejection or for a
+/// latency baseline.
 const LINGERING: u32 = 16;
 
-/// A connect under way; it outlives its request if its race is lost.
+/// A connect in progress. It outlives its request if it loses its race.
 type Connecting = Pin<Box<dyn Future<Output = Result<Link, ReachError>>>>;
 
-/// A connection that may carry the request, and whose it is.
+/// A connection that may carry the request, and its attempt.
 struct Reached {
     attempt: Attempt,
     link: Link,
 }
 
 impl ProxiedRequest {
-    /// One attempt. A pooled connection that turns out to be dead is replaced by a new one to the same endpoint: no
-    /// byte was sent, so it is still the same attempt.
+    /// Makes one attempt. A pooled connection that turns out to be dead is replaced by a new one to the same endpoint:
+    /// no byte was sent, so it is still the same attempt.
     pub(super) async fn attempt(&mut self, attempt: Attempt) -> Ended {
         match self.connect(attempt).await {
             Ok(reached) => self.exchange(reached).await,
@@ -79,7 +80,8 @@ impl ProxiedRequest {
         }
     }
 
-    /// Both connects go on until one is there. The slower one is no error; if it was the first, it goes on by itself.
+    /// Races two connects until one succeeds. A slower connect is no error; if the first one loses, it goes on by
+    /// itself.
     async fn race_connects(
         &mut self,
         (attempt, mut first): (Attempt, Connecting),
@@ -99,7 +101,7 @@ impl ProxiedRequest {
                         self.record.steered = own;
                         if !rival_failed {
                             other.end(Outcome::Cancelled, self.local.now());
-                            // It was not sent a byte: a hedge or a retry may still go there.
+                            // The rival was sent no byte, so a hedge or a retry may still go there.
                             self.tried.retain(|tried| tried.endpoint != other.peer.id);
                             self.count_hedge("connect_lost");
                         }
@@ -132,11 +134,12 @@ impl ProxiedRequest {
         }
     }
 
-    /// A connect that was lost_race says by its end what it is: a long way or a slow handshake, which the next race must
-    /// know about, or a hole. Judged by its race alone, a far endpoint would never be reached.
+    /// Lets a connect go on after it lost its race. Its end says what it is: a long way or a slow handshake, which the
+    /// next race must know about, or a black hole. Judging it by the race alone would make a distant endpoint
+    /// unreachable for ever.
     fn linger(&self, attempt: Attempt, first: Connecting) {
         let now = self.local.now();
-        // No evidence, but its probe looks at once.
+        // This is no evidence, but it makes the endpoint's probe run at once.
         attempt.peer.suspect(Fault::Local, attempt.started, now);
         let (peer, cost) = (Rc::clone(&attempt.peer), now.since(attempt.started));
         if peer.lingering.get() >= LINGERING {
@@ -156,7 +159,7 @@ impl ProxiedRequest {
                     peer.give_back(link, peer.now());
                 }
                 Err(error) => {
-                    // First, so that the keeper reads it with the failure.
+                    // Counted first, so that the keeper reads it together with the failure.
                     peer.stats().raced(cost);
                     peer.stats().raced_before(&peer.race_costs.take());
                     attempt.unreached(error.fault(), error.is_cut_short(full), peer.now());
@@ -172,7 +175,7 @@ impl ProxiedRequest {
         loop {
             link.exit.wanted.set(self.upgrade.is_some());
             let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade.is_some()));
-            // Apart, if it may go on without its request.
+            // Boxed if it may go on without its request.
             let (event, sent) = if self.hedges() {
                 let mut sent = Box::pin(sent);
                 (self.wait_for_head((&attempt, &link.exit), sent.as_mut()).await, Some(sent))
@@ -218,7 +221,7 @@ impl ProxiedRequest {
         }
     }
 
-    /// Where a retry would go, if that is worth a race: not to whom health has given up.
+    /// The endpoint that a retry would go to, if it is worth a race. An endpoint chosen in panic is not.
     pub(super) fn steer_rival(&mut self) -> Option<Steered> {
         let own = self.record.steered.clone();
         let peer = self.steer();

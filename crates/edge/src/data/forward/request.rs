@@ -1,5 +1,5 @@
-//! One request on its way through the rooms: what it may use, and the steps that every attempt takes: room 3, the
-//! verdict on a retry, the head for the endpoint.
+//! One request on its way through the rooms: what it may use, and the steps that every attempt shares: room 3, the
+//! verdict on a retry, and the head for the endpoint.
 
 use std::{rc::Rc, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::data::{
     upload::{Upload, UploadBody},
 };
 
-/// What this request may use, copied out of the snapshot that was current when it came.
+/// The limits of this request, copied out of the snapshot that was current when it came.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
     pub(super) timeouts: thalweg_core::Timeouts,
@@ -33,24 +33,24 @@ pub(super) struct Rules {
 pub(super) struct ProxiedRequest {
     pub(super) local: Rc<Local>,
     pub(super) record: Box<RequestRecord>,
-    /// Where to leave the stream after a 101, if the client asks to leave HTTP.
+    /// Where to leave the upgraded stream, if the client asks for an upgrade.
     pub(super) upgrade: Option<Rc<Handover>>,
-    /// As it goes to the endpoint; gone once it was sent for good.
+    /// The head for the endpoint; `None` once it was sent for good.
     pub(super) head: Option<Parts>,
     pub(super) upload: Rc<Upload>,
     pub(super) deadline: Rc<Deadline>,
     pub(super) rules: Rules,
     pub(super) tried: Vec<Tried>,
-    /// Of the next attempt; each is derived from the one before.
+    /// The roll of the next attempt; each roll is derived from the previous one.
     pub(super) roll: u64,
-    /// Attempts so far, rivals not counted.
+    /// Attempts so far, without rivals.
     pub(super) tries: u32,
     /// An endpoint was asked a second time because a pooled connection had ended.
     pub(super) reconnected: bool,
 }
 
 impl ProxiedRequest {
-    /// Room 3. The snapshot's guard is dropped before anything is awaited.
+    /// Room 3. The snapshot's guard is dropped before any await.
     pub(super) fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
         let replayable = is_idempotent(&self.record.method) && self.upload.replayable();
         let (local, record, tried) = (&self.local, &mut self.record, &mut self.tried);
@@ -97,13 +97,13 @@ impl ProxiedRequest {
         verdict == Verdict::Retry
     }
 
-    /// What is left of `total`, which starts when the request has ended.
+    /// The rest of `total`, which starts at the end of the request.
     pub(super) fn remaining(&self, now: Tick) -> Duration {
         let from = self.upload.ended.get().unwrap_or(now);
         self.rules.timeouts.total.saturating_sub(now.since(from))
     }
 
-    /// The head for one attempt; cloned only if another attempt may need it after bytes were sent. `None` if it was
+    /// The head for one attempt, cloned only if another attempt may need it after bytes were sent. `None` if it was
     /// sent for good.
     pub(super) fn request(&mut self, peer: &Peer) -> Option<Request<UploadBody>> {
         let rules = &self.rules.retry;
@@ -118,14 +118,14 @@ impl ProxiedRequest {
             head.headers.insert(header::HOST, host.clone());
         }
         let body = self.upload.attempt();
-        // Unasked, hyper takes a GET or HEAD whose body does not say how long it is for one without a body.
+        // Without this field, hyper takes a GET or HEAD with a body of unknown length for one without a body.
         if body.size_hint().exact().is_none() {
             head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         Some(Request::from_parts(head, body))
     }
 
-    /// The request was not sent: it is ours again, under its client's Host. The next pool may have none of its own.
+    /// Takes an unsent request back and restores the client's Host, because the next pool may not set its own.
     pub(super) fn take_back(&mut self, unsent: Request<UploadBody>) {
         let mut head = unsent.into_parts().0;
         if let Some(host) = head.headers.get(X_FORWARDED_HOST).cloned() {
@@ -135,7 +135,7 @@ impl ProxiedRequest {
     }
 }
 
-/// Methods that may be sent twice (RFC 9110 §9.2.2; TRACE never comes this far).
+/// Methods that may be sent twice (RFC 9110 section 9.2.2). TRACE is refused earlier.
 pub(super) fn is_idempotent(method: &http::Method) -> bool {
     use http::Method;
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)

@@ -1,4 +1,4 @@
-//! An endpoint's series of one worker: made when it is laid out, so that a request only counts.
+//! The metric series of one endpoint in one worker, made when the endpoint is laid out, so that a request only counts.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::{
     },
 };
 
-/// An endpoint's counters of one worker.
+/// The counters of one endpoint in one worker.
 #[derive(Debug)]
 pub struct PeerMeters {
-    /// Requests under way.
+    /// Requests in flight.
     pub in_flight: Arc<Count>,
-    /// By [`Outcome`].
+    /// Attempts by [`Outcome`].
     pub outcomes: [Arc<Count>; Outcome::ALL.len()],
-    /// Of its pool.
+    /// Time to the first byte, by pool.
     pub first_byte: Arc<Histogram>,
     /// Idle connections of its pool.
     pub idle: Arc<Count>,
