@@ -1,4 +1,4 @@
-//! Who may ask: orders only from this machine or with the token; nothing from another site's page.
+//! Who may call the admin server: POST only from this machine or with the token, and nothing from another site's page.
 //! Pure; never looks at what is asked.
 
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 
 use crate::shared::host;
 
-/// Why not.
+/// Why a call is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) status: StatusCode,
@@ -15,18 +15,19 @@ pub(crate) struct Refused {
     pub(crate) detail: &'static str,
 }
 
-/// What the rules knows about itself.
+/// What the rules depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AuthRules<'a> {
-    /// Where it listens.
+    /// The address that the admin server is bound to.
     pub(crate) bind: IpAddr,
-    /// The token, if there is one.
+    /// The configured token.
     pub(crate) token: Option<&'a str>,
 }
 
-/// A page of another site must not speak for the operator who looks at it. A browser says whose page asks, but a name
-/// that its owner lets point here makes that page look like ours: so a name is believed only with the token. Reading
-/// under any name is fine where others than this machine may read, for scrapers and balancers use names.
+/// Refuses calls that a page of another site makes in the operator's browser. The browser says which page asks, but a
+/// name whose owner lets it point here makes that page look like the admin server's own (DNS rebinding), so a name is
+/// accepted only with the token. Reading under any name is allowed where other machines may read, because scrapers and
+/// balancers use names.
 pub(crate) fn check_origin(headers: &HeaderMap, order: bool, rules: AuthRules<'_>) -> Result<(), Refused> {
     let forbidden = |error, detail| Err(Refused { status: StatusCode::FORBIDDEN, error, detail });
     let known = rules.token.is_some_and(|token| bears(headers, token));
@@ -48,14 +49,14 @@ pub(crate) fn check_origin(headers: &HeaderMap, order: bool, rules: AuthRules<'_
     Ok(())
 }
 
-/// Whose a Host is.
+/// Whose host a Host field names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum HostOwner {
-    /// This machine's, or the address that is bound.
+    /// This machine, or the bound address.
     Own,
-    /// Another address, or none: nobody can make a browser say that who is not there.
+    /// Another address, or none: a browser cannot be made to send the address of a server that is elsewhere.
     Address,
-    /// A name: whoever owns it can let it point here.
+    /// A name: its owner can let it point here.
     Foreign,
 }
 
@@ -78,7 +79,7 @@ impl AuthRules<'_> {
     }
 }
 
-/// May this client give orders?
+/// Whether this client may give orders.
 pub(crate) fn check_order(headers: &HeaderMap, client: IpAddr, token: Option<&str>) -> Result<(), Refused> {
     let Some(token) = token else {
         let elsewhere = Refused {
@@ -95,7 +96,7 @@ pub(crate) fn check_order(headers: &HeaderMap, client: IpAddr, token: Option<&st
     Err(Refused { status: StatusCode::UNAUTHORIZED, error: "unauthorized", detail })
 }
 
-/// Is the token given?
+/// Whether the token is given.
 fn bears(headers: &HeaderMap, token: &str) -> bool {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let given = given
@@ -104,7 +105,7 @@ fn bears(headers: &HeaderMap, token: &str) -> bool {
     given.is_some_and(|(_, given)| same(given.trim().as_bytes(), token.as_bytes()))
 }
 
-/// Equal; takes as long wherever they differ.
+/// Equality that takes the same time wherever the difference is.
 fn same(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && one.iter().zip(other).fold(0, |sum, (a, b)| sum | (a ^ b)) == 0
 }

@@ -1,5 +1,5 @@
 //! "Where would this request go, and why?": the core's explanation as JSON, for a running edge and for a file alike.
-//! Never decides anything.
+//! Decides nothing itself.
 
 use std::{
     collections::BTreeMap,
@@ -20,26 +20,26 @@ use crate::shared::{host, path};
 /// A request as far as steering knows it.
 #[derive(Clone, Debug)]
 pub struct ExplainRequest {
-    /// As sent; port and final dot do not matter.
+    /// The host as sent; port and final dot do not matter.
     pub host: String,
-    /// Path, maybe with a query.
+    /// The path, with or without a query.
     pub path: String,
-    /// Who asks.
+    /// The client's address.
     pub client: IpAddr,
     /// The method.
     pub method: String,
-    /// Which draw.
+    /// The roll of the draw.
     pub roll: u64,
 }
 
 impl ExplainRequest {
-    /// Who asks if nobody is named.
+    /// The client's address if none is given.
     pub const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    /// From the parameters of a call.
+    /// Reads the parameters of a call.
     ///
     /// # Errors
-    /// What is missing or no value.
+    /// The missing or invalid parameter.
     pub fn from_query(query: &BTreeMap<String, String>) -> Result<Self, String> {
         let given = |name: &str| query.get(name).filter(|value| !value.is_empty());
         let client = given("client").map_or(Ok(Self::CLIENT), |text| text.parse());
@@ -54,19 +54,19 @@ impl ExplainRequest {
     }
 }
 
-/// The answer by a picture. `health` says what is believed about endpoints.
+/// The answer by a snapshot. `health` says what the health of endpoints is based on.
 #[must_use]
 pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str) -> Value {
     let Some(host) = host::steering_host(&asked.host) else {
-        return refused_at_the_door(snapshot, asked, health, "bad_request");
+        return refused_early(snapshot, asked, health, "bad_request");
     };
     let path = asked.path.split(['?', '#']).next().unwrap_or_default();
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     let Ok(path) = path::normalise(&path) else {
-        return refused_at_the_door(snapshot, asked, health, "bad_request");
+        return refused_early(snapshot, asked, health, "bad_request");
     };
     if ["CONNECT", "TRACE"].contains(&&*asked.method.to_ascii_uppercase()) {
-        return refused_at_the_door(snapshot, asked, health, "method_not_allowed");
+        return refused_early(snapshot, asked, health, "method_not_allowed");
     }
     let facts = Facts { host: &host, path: &path, client: asked.client, tried: &[], replayable: true };
     let explained = explain(snapshot, &NoLoads, &facts, asked.roll);
@@ -93,8 +93,8 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str) -> Valu
     answer
 }
 
-/// What is refused before steering is asked.
-fn refused_at_the_door(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, refusal: &str) -> Value {
+/// The answer for a request that is refused before steering.
+fn refused_early(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, refusal: &str) -> Value {
     json!({
         "host": asked.host, "path": asked.path, "client": asked.client.to_string(), "method": asked.method,
         "health": health, "roll": asked.roll,
@@ -103,12 +103,12 @@ fn refused_at_the_door(snapshot: &Snapshot, asked: &ExplainRequest, health: &str
     })
 }
 
-/// The picture of a config whose endpoints are all fine: what `explain --config` asks. Each name stands for one
-/// address of its own, for nobody was asked.
+/// The snapshot of a config whose endpoints are all healthy, for `explain --config`. Each name stands for one address
+/// of its own, because no server was asked.
 #[must_use]
 pub fn offline(config: &Config) -> Snapshot {
     let mut topology = config.topology.clone();
-    // Without probes an endpoint counts as healthy: exactly what is to be assumed here.
+    // Without probes an endpoint counts as healthy, which is the assumption here.
     for pool in &mut topology.pools {
         pool.probe = None;
     }
@@ -119,7 +119,7 @@ pub fn offline(config: &Config) -> Snapshot {
     names.sort_unstable();
     names.dedup();
     world.apply(Event::Adopted { topology: Arc::new(topology), generation: 1 }, Tick(0));
-    // Not one for all: in a pool with two names on a port, they would be one endpoint.
+    // One address for all names would make two names of a pool on one port the same endpoint.
     for (host, nth) in names.into_iter().zip(NOWHERE.to_bits()..) {
         let addresses = vec![IpAddr::from(Ipv6Addr::from_bits(nth))];
         world.apply(Event::Resolved { host, addresses }, Tick(0).after(Duration::ZERO));
@@ -127,7 +127,7 @@ pub fn offline(config: &Config) -> Snapshot {
     world.snapshot()
 }
 
-/// The prefix, 64 bits long, that is set aside for packets to be thrown away (RFC 6666): nobody's endpoint.
+/// The 64-bit prefix for packets to be discarded (RFC 6666): no endpoint has an address in it.
 const NOWHERE: Ipv6Addr = Ipv6Addr::new(0x100, 0, 0, 0, 0, 0, 0, 0);
 
 fn is_nowhere(ip: IpAddr) -> bool {
@@ -177,7 +177,7 @@ fn pool_name(snapshot: &Snapshot, pool: PoolSlot) -> &str {
     snapshot.pool(pool).map(|pool| &*pool.name).unwrap_or_default()
 }
 
-/// An address, or the name that stands for addresses nobody asked for.
+/// An address, or the name that stands for addresses that were not looked up.
 fn address(snapshot: &Snapshot, slot: EndpointSlot) -> Option<String> {
     let place = snapshot.layout.endpoints.get(slot.0 as usize)?;
     let spec = snapshot.pool(place.pool)?.endpoints.get(place.spec as usize)?;

@@ -1,5 +1,5 @@
-//! Everything that is counted as one Prometheus text: each declared metric once, with its help and type.
-//! What the workers and the control thread count is summed at this moment; what is a state is read from the picture.
+//! All metrics as one Prometheus text: each declared metric once, with its help and type. Counters of the workers and
+//! of the control thread are summed at this moment; gauges of state are read from the snapshot.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// One sample's value.
+/// The value of one sample.
 #[derive(Clone, Debug)]
 enum Value {
     Summed(Total),
@@ -35,7 +35,7 @@ pub(crate) fn of(control: &Control) -> String {
         all.insert(Series { metric, labels }, Value::State(value));
     };
     of_control(control, &live, &mut state);
-    of_picture(&live, &mut state);
+    of_snapshot(&live, &mut state);
     let none = || Value::Summed(Total::Value(0));
     let dropped = all.entry(Series::new(&telemetry::LOG_DROPPED, &[])).or_insert_with(none);
     if let Value::Summed(Total::Value(dropped)) = dropped {
@@ -50,7 +50,7 @@ pub(crate) fn of(control: &Control) -> String {
     text
 }
 
-/// Sums of a set of meters alone, for tests.
+/// The sums of a set of meters alone, for tests.
 #[must_use]
 pub fn render<'a>(workers: impl Iterator<Item = &'a meters::Meters>) -> String {
     let all: BTreeMap<Series, Value> =
@@ -75,7 +75,7 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
         state(&telemetry::LAST_RELOAD_TIME, &[], wall_clock::unix(time).as_secs_f64());
     }
     let mut certificates = control.certificates.borrow().clone();
-    // Of two with one name, the one that ends first is the one to know about: the last to be set.
+    // Of two certificates with one name, the one that ends first matters: the last one to be set.
     certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.not_after));
     for certificate in &certificates {
         let labels = [&*certificate.listener, &*certificate.name];
@@ -83,7 +83,7 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     }
 }
 
-fn of_picture(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64)) {
+fn of_snapshot(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64)) {
     let topology = &live.snapshot.layout.topology;
     for (slot, pool) in (0..).map(PoolSlot).zip(&topology.pools) {
         state(&telemetry::POOL_INFO, &[&pool.name, &pool.region, &pool.cloud], 1.0);

@@ -1,5 +1,5 @@
-//! The admin server: HTTP/1.1 on the control thread, behind a tower stack that sheds load above its limits.
-//! Never on the request path; slow readers of it harm nobody.
+//! The admin server: HTTP/1.1 on the control thread, behind a tower stack that sheds load above its limits. Never on
+//! the request path; a slow client of it delays no one else.
 
 mod auth;
 mod exposition;
@@ -38,25 +38,25 @@ use crate::control::state::Control;
 
 /// Connections at the same time.
 const CONNECTIONS: usize = 256;
-/// Requests being answered at the same time; more are shed.
+/// Requests that are answered at the same time; further requests are shed.
 const AT_ONCE: usize = 32;
 /// Longest time to an answer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Longest time to a request's head, and longest silence between two requests.
+/// Longest time to a request's head, and longest pause between two requests.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// A client that says nothing is asked this often, by its kernel, whether it is still there.
+/// How often the kernel asks a silent client whether it is still there (TCP keep-alive).
 const ASK: Duration = Duration::from_secs(15);
-/// One whose kernel has said nothing for this long is gone.
+/// A client whose kernel has not answered for this long is gone.
 const GONE: Duration = Duration::from_secs(60);
 
-/// Every answer's body.
+/// The body of every answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-/// Accepts operators until the task is dropped.
+/// Serves operators until the task is dropped.
 pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    // Unknown, it is nobody's: no page is our own then.
+    // If the address is unknown, no page counts as the admin server's own.
     let bind = socket.local_addr().map_or(IpAddr::V4(Ipv4Addr::BROADCAST), |local| local.ip());
     let stack = {
         let control = Rc::clone(&control);
@@ -71,13 +71,13 @@ pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
         let (stream, client) = match socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, or the client went away: neither is cured by asking again at once.
+                // Out of descriptors, or the client went away: neither is cured by an immediate retry.
                 tracing::debug!(%error, "operator not accepted");
                 sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        look_after(&stream);
+        detect_vanished(&stream);
         let stack = stack.clone();
         let service = service_fn(move |request| {
             let answered = stack.clone().oneshot((client, request));
@@ -95,10 +95,11 @@ pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
     }
 }
 
-/// A follower of the events may be silent for days. One that vanished without a word must not keep its place.
-fn look_after(stream: &TcpStream) {
+/// Lets the kernel detect vanished clients. A follower of the events may be silent for days, but a vanished one must
+/// not keep its place.
+fn detect_vanished(stream: &TcpStream) {
     let socket = SockRef::from(stream);
-    // A socket that cannot be told so is already dead, which its first read finds out.
+    // If the options cannot be set, the socket is already dead, which its first read finds out.
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(ASK).with_interval(ASK));
     let _ = socket.set_tcp_user_timeout(Some(GONE));
 }
@@ -110,7 +111,7 @@ fn shed(error: &BoxError) -> Response<Body> {
     refuse(StatusCode::GATEWAY_TIMEOUT, "timeout", "no answer in time; what was asked for may still happen")
 }
 
-/// An answer with a body of a kind.
+/// An answer with a body of a content type.
 pub(crate) fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(Full::new(body.into()).boxed_unsync());
     *response.status_mut() = status;
@@ -139,7 +140,7 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
         let (stream, _) = socket.accept().await.unwrap();
-        look_after(&stream);
+        detect_vanished(&stream);
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
         assert_eq!(

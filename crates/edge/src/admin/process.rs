@@ -1,4 +1,4 @@
-//! The `process_*` metrics, from /proc. What cannot be read is left out: a scrape never fails over it.
+//! The `process_*` metrics, from /proc. A value that cannot be read is left out: a scrape never fails because of it.
 
 use std::{fmt::Write, fs, time::SystemTime};
 
@@ -9,7 +9,7 @@ use crate::control::wall_clock;
 /// Appends the families that can be read.
 pub(crate) fn write(text: &mut String, began: SystemTime) {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Fields are counted after the name, which may hold anything.
+    // Fields are counted after the process name, which may contain anything.
     let fields: Vec<u64> = stat
         .rsplit_once(')')
         .map(|(_, rest)| rest.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect())

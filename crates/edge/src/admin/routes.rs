@@ -1,4 +1,4 @@
-//! Which call is answered by what. One table; orders are checked before they are read.
+//! The table of admin calls. The right to give an order is checked before its body is read.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ const MAX_BODY: usize = 64 << 10;
 /// Followers of the events at the same time.
 const FOLLOWERS: usize = 16;
 
-/// `bind` is where the door listens.
+/// Answers one call. `bind` is the address of the admin server.
 pub(crate) async fn answer(
     control: &Rc<Control>,
     bind: IpAddr,
@@ -144,7 +144,7 @@ async fn obey(control: &Control, path: &str, order: &Bytes) -> Response<Body> {
     }
 }
 
-/// A query string as names and values; of two with one name, the last.
+/// A query string as names and values; if a name repeats, the last value counts.
 fn parameters(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
@@ -153,7 +153,7 @@ fn parameters(query: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Percent-decoding and `+`; what is no valid escape stays as it is.
+/// Percent-decoding and `+`; an invalid escape stays as it is.
 fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -191,7 +191,7 @@ mod followed {
 
     type Next = Pin<Box<dyn Future<Output = (Receiver<Arc<str>>, Result<Arc<str>, RecvError>)> + Send>>;
 
-    /// What is kept, then whatever comes, until the client leaves.
+    /// The kept entries, then later ones, until the client leaves.
     pub(super) struct Followed {
         kept: VecDeque<Arc<str>>,
         next: Next,

@@ -1,4 +1,4 @@
-//! What is in force and what is known, as one JSON object. Reads the live picture and asks the keeper for evidence.
+//! What is in force and what is known, as one JSON object. Reads the live snapshot and asks the keeper for evidence.
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// What the keeper knows of an endpoint beside its picture: smoothed latency, convictions in a row, what a probe last
-/// said.
+/// What the keeper knows of an endpoint beside its snapshot: smoothed latency, ejections in a row, the last probe
+/// result.
 type ProbeSummary = (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>);
 type Seen = BTreeMap<EndpointId, ProbeSummary>;
 
@@ -96,7 +96,7 @@ fn routes(live: &Live) -> Vec<Value> {
     (0..).zip(topology.routes.iter().zip(&snapshot.routes)).map(route).collect()
 }
 
-/// Requests under way by pool and endpoint, summed over the workers.
+/// Requests in flight by pool and endpoint, summed over the workers.
 fn in_flight(control: &Control) -> BTreeMap<(Arc<str>, Arc<str>), u64> {
     let mut all = BTreeMap::new();
     for (series, total) in meters::totals(control.shared.meters.iter()) {

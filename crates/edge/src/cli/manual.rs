@@ -1,5 +1,5 @@
-//! The manual: one page with the options of every command, and the exit codes. Says nothing of its own about a command:
-//! all of that is what the command line declares.
+//! The manual: one page with the options of every command and the exit codes. All text about a command comes from its
+//! declaration.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use clap_mangen::Man;
 
 use super::exit;
 
-/// The page, as roff.
+/// The page as roff.
 pub(super) fn page(line: &Command) -> io::Result<Vec<u8>> {
     let whole = Man::new(line.clone().subcommand_value_name("command"));
     let mut out = Vec::new();
@@ -18,7 +18,7 @@ pub(super) fn page(line: &Command) -> io::Result<Vec<u8>> {
     add(&mut out, true, |out| whole.render_description_section(out))?;
     add(&mut out, true, |out| whole.render_options_section(out))?;
     writeln!(out, ".SH COMMANDS")?;
-    // Each has `--help`, too: said once, above.
+    // Every command has `--help`, which is described once, above.
     let mut line = line.clone().disable_help_flag(true);
     line.build();
     for command in line.get_subcommands() {
@@ -36,7 +36,7 @@ pub(super) fn page(line: &Command) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Adds a section that could be a page of its own, without what opens a page, and with its heading if it is to keep it.
+/// Adds a section that could be a page of its own, without a page's opening, and with its heading if it is to keep it.
 fn add(
     out: &mut Vec<u8>,
     headed: bool,

@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and what the exit code says. Each command's work is elsewhere.
+//! The command line: what can be typed, and the exit codes. Each command's work is elsewhere.
 
 mod client;
 mod manual;
@@ -15,14 +15,14 @@ use crate::{
     control::lifecycle::{self, RunError},
 };
 
-/// Exit codes of the contract.
+/// The exit codes.
 pub(crate) mod exit {
     pub(crate) const FINE: u8 = 0;
     pub(crate) const FAILURE: u8 = 1;
     pub(crate) const CONFIG: u8 = 2;
     pub(crate) const BIND: u8 = 3;
 
-    /// What the manual says about them.
+    /// Their meanings for the manual.
     pub(crate) const MEANINGS: [(u8, &str); 4] = [
         (FINE, "Fine. A refusal is an answer, too"),
         (FAILURE, "RunError at run time"),
@@ -190,13 +190,13 @@ struct WhomArgs {
     endpoint: Option<String>,
 }
 
-/// Does what the command line says.
+/// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
     let line = match Line::try_parse() {
         Ok(line) => line,
         Err(asked) => {
-            // Help and version are no errors; where to print them, clap knows.
+            // Help and version are no errors; clap knows where to print them.
             let _ = asked.print();
             return ExitCode::from(if asked.use_stderr() { exit::CONFIG } else { exit::FINE });
         }
@@ -224,7 +224,7 @@ pub fn main() -> ExitCode {
                 serde_json::json!({ "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint });
             online::order(&admin, "undrain", &body)
         }
-        // A schema is JSON for people too.
+        // A schema is JSON in both formats.
         Subcommands::Schema(_) => print(&show::pretty(&thalweg_config::schema())),
         Subcommands::Completions { shell } => {
             let mut out = Vec::new();
@@ -275,7 +275,7 @@ fn man() -> u8 {
     }
 }
 
-/// Data, on stdout. A reader that went away (`| head`) is no failure.
+/// Prints data to stdout. A reader that went away (`| head`) is no failure.
 fn print(text: &str) -> u8 {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
@@ -284,14 +284,14 @@ fn print(text: &str) -> u8 {
     }
 }
 
-/// A message, on stderr.
+/// Prints a message to stderr.
 fn say(text: &str) {
     note(&format!("thalweg: {text}"));
 }
 
-/// A line that begins with its place, so that editors find it, on stderr.
+/// Prints a line that begins with its place, so that editors find it, to stderr.
 fn note(text: &str) {
-    // Nobody can be told that nobody can be told.
+    // stderr is gone: there is nothing to report to.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 

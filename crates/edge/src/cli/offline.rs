@@ -12,7 +12,7 @@ use crate::{
 };
 
 pub(super) fn check(path: &Path, format: Format) -> u8 {
-    // Keys and certificates are looked at too: a file that cannot be served by is not fine.
+    // Keys and certificates are checked too: a file that cannot be served is not fine.
     let (read, warnings) = thalweg_config::check(path, &Typed(path));
     let checked = wiring::judge(read, Default::default());
     let (code, errors) = match &checked {

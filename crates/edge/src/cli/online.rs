@@ -65,7 +65,7 @@ pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
     }
 }
 
-/// What an order did is told alike for people and for programs: it is short.
+/// The result of an order is the same for people and for programs: it is short.
 pub(super) fn order(admin: &AdminArgs, word: &str, body: &Value) -> u8 {
     match client::ask(admin, Method::POST, &format!("/api/v1/{word}"), &body.to_string()) {
         Ok((status, said)) if status.is_success() => print(&show::pretty(&said)),

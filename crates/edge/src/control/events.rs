@@ -1,5 +1,5 @@
-//! The event ring: the last state changes with what was seen, for the admin API and whoever follows it.
-//! Bounded: the oldest entry leaves; a follower that is too slow skips.
+//! The event ring: recent state changes with their evidence, for the admin API and its followers. Bounded: the oldest
+//! entry leaves; a follower that is too slow skips entries.
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::SystemTime};
 
@@ -11,16 +11,16 @@ use crate::control::wall_clock;
 
 /// Entries kept.
 const KEPT: usize = 1024;
-/// Entries that a follower may lag behind.
+/// Entries that a follower may be behind.
 const LAG: usize = 256;
 
-/// The ring. Cheap to clone; all clones are one ring.
+/// The ring. Cheap to clone; all clones share one ring.
 #[derive(Clone, Debug)]
 pub struct Events(Rc<Ring>);
 
 #[derive(Debug)]
 struct Ring {
-    /// One JSON object each.
+    /// One JSON object per entry.
     entries: RefCell<VecDeque<Arc<str>>>,
     followers: broadcast::Sender<Arc<str>>,
 }
@@ -32,13 +32,13 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Keeps a change.
+    /// Adds a change.
     pub fn record(&self, change: &Change, now: Tick) {
         let (event, fields) = described(change, now);
         self.add(event, fields);
     }
 
-    /// Keeps an entry.
+    /// Adds an entry.
     pub fn add(&self, event: &str, fields: Value) {
         let mut entry = Map::new();
         entry.insert("time".into(), wall_clock::rfc3339(SystemTime::now()).into());
@@ -52,24 +52,24 @@ impl Events {
             entries.pop_front();
         }
         entries.push_back(Arc::clone(&entry));
-        // Nobody follows: nothing to do.
+        // An error means that there is no follower.
         let _ = self.0.followers.send(entry);
     }
 
-    /// All that is kept as one JSON array, newest last.
+    /// All entries as one JSON array, newest last.
     #[must_use]
     pub fn array(&self) -> String {
         let entries = self.0.entries.borrow();
         format!("[{}]", entries.iter().map(|entry| &**entry).collect::<Vec<_>>().join(",\n"))
     }
 
-    /// What is kept, then whatever comes.
+    /// The entries, and a receiver of later ones.
     #[must_use]
     pub fn follow(&self) -> (Vec<Arc<str>>, broadcast::Receiver<Arc<str>>) {
         (self.0.entries.borrow().iter().cloned().collect(), self.0.followers.subscribe())
     }
 
-    /// How many follow.
+    /// The number of followers.
     #[must_use]
     pub fn followers(&self) -> usize {
         self.0.followers.receiver_count()
@@ -122,7 +122,7 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
     }
 }
 
-/// TimeCounts are relative to the first sign, in microseconds.
+/// Durations are relative to the first sign, in microseconds.
 fn incident_fields(incident: &Incident, now: Tick) -> Value {
     let endpoints: Vec<String> = incident.endpoints.iter().map(ToString::to_string).collect();
     let after = |at: Tick| micros(at.since(incident.first_bad));
@@ -136,7 +136,7 @@ fn incident_fields(incident: &Incident, now: Tick) -> Value {
     })
 }
 
-/// One line in the event log; the level says who must act.
+/// Writes a change to the event log; the level says who must act.
 pub fn log(change: &Change) {
     match change {
         Change::Adopted { generation } => tracing::info!(generation, "config adopted"),

@@ -1,5 +1,5 @@
-//! The keeper: sole owner of the world. Events come in by one bounded channel; pictures go out by one pointer.
-//! Never waits for anyone, and never touches a socket.
+//! The keeper: sole owner of the world. Events arrive by one bounded channel; snapshots are published through one
+//! pointer. The keeper never waits for another task and never touches a socket.
 
 use std::{
     cell::{Cell, RefCell},
@@ -30,25 +30,25 @@ use crate::{
     },
 };
 
-/// Events that may wait.
+/// Capacity of the event queue.
 const QUEUE: usize = 4096;
-/// Events taken in before a publication: a burst of verdicts becomes one picture.
+/// Events taken in before a publication: a burst of verdicts becomes one snapshot.
 const BATCH: usize = 128;
-/// Longest wait of a change that nobody is hurt by.
+/// Longest delay of a change that takes no availability away.
 const SOON: Duration = Duration::from_millis(50);
-/// Shortest wait for the clock: a deadline that does not move must not become a busy loop.
+/// Shortest wait for a deadline: a deadline that does not move must not become a busy loop.
 const BREATH: Duration = Duration::from_millis(1);
-/// How often latencies alone make a new picture.
+/// How often changed latencies alone cause a new snapshot.
 const REFRESH: Duration = Duration::from_secs(1);
-/// Pools of a route up to which every failover between two of them has its series.
+/// Up to this many pools of a route, each pair of pools has its failover series from the start.
 const FEW: usize = 8;
 /// How often the keeper reads the workers' endpoint statistics.
 const TALLY: Duration = Duration::from_millis(100);
-/// The same before somebody is called late: that is compared with what the others did since the request began, which is
-/// 50 ms ago at least.
+/// The statistics are at most this old before lateness is judged: it is compared with what the other endpoints did
+/// since the request began, which is at least 50 ms ago.
 const FRESH: Duration = Duration::from_millis(25);
 
-/// What the keeper is asked.
+/// A message to the keeper.
 enum Message {
     Event(Event),
     Probed { id: EndpointId, result: Result<Duration, Evidence>, gap: oneshot::Sender<Option<Duration>> },
@@ -62,17 +62,17 @@ impl fmt::Debug for Message {
     }
 }
 
-/// Wakes an endpoint's probe.
+/// Wakes the probes of endpoints.
 #[derive(Clone, Debug, Default)]
 pub struct ProbeWakers(Rc<RefCell<BTreeMap<EndpointId, Rc<Notify>>>>);
 
 impl ProbeWakers {
-    /// The waker of an endpoint, hung up on first use.
+    /// The waker of an endpoint, made on first use.
     pub fn of(&self, id: EndpointId) -> Rc<Notify> {
         Rc::clone(self.0.borrow_mut().entry(id).or_default())
     }
 
-    /// Takes the wakers of endpoints that are gone away.
+    /// Drops the wakers of endpoints for which `keep` is false.
     pub fn retain(&self, keep: impl Fn(EndpointId) -> bool) {
         self.0.borrow_mut().retain(|id, _| keep(*id));
     }
@@ -84,36 +84,36 @@ impl ProbeWakers {
     }
 }
 
-/// The way to the keeper. Cheap to clone.
+/// The sending side of the keeper's queue. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct KeeperLink(mpsc::Sender<Message>);
 
 impl KeeperLink {
-    /// Tells what happened.
+    /// Reports an event.
     pub async fn tell(&self, event: Event) {
-        // The keeper is gone only when the process is ending.
+        // The keeper is gone only when the process ends.
         let _ = self.0.send(Message::Event(event)).await;
     }
 
-    /// Tells how a probe ended; answers the gap until the next one, `None` if there is to be none.
+    /// Reports the result of a probe. Returns the gap until the next probe, or `None` if there is to be none.
     pub async fn probed(&self, id: EndpointId, result: Result<Duration, Evidence>) -> Option<Duration> {
         let (gap, answer) = oneshot::channel();
         self.0.send(Message::Probed { id, result, gap }).await.ok()?;
         answer.await.ok().flatten()
     }
 
-    /// Puts a wiring into force; with a changed topology as a new generation. Answers the generation in force.
+    /// Puts a wiring into force, with a changed topology as a new generation. Returns the generation in force.
     pub async fn adopt(&self, wiring: Arc<Wiring>, topology: bool) -> Option<u64> {
         let (done, answer) = oneshot::channel();
         self.0.send(Message::Adopt { wiring, topology, done }).await.ok()?;
         answer.await.ok()
     }
 
-    /// Looks at the world.
+    /// Runs `read` on the world.
     pub async fn look<T: 'static>(&self, read: impl FnOnce(&World) -> T + 'static) -> Option<T> {
         let (seen, answer) = oneshot::channel();
         let look = Box::new(move |world: &World| {
-            // Who asked may have gone.
+            // The task that asked may have ended.
             let _ = seen.send(read(world));
         });
         self.0.send(Message::Look(look)).await.ok()?;
@@ -132,17 +132,17 @@ pub struct Keeper {
     suspects: Mutex<mpsc::Receiver<Suspicion>>,
     world: RefCell<World>,
     wiring: RefCell<Arc<Wiring>>,
-    /// When the next picture is due, if anything has changed.
+    /// When the next publication is due, if anything has changed.
     due: Cell<Option<Tick>>,
     published: Cell<Tick>,
     rolls: Cell<u64>,
     tallied: Cell<Tick>,
-    /// Number of the layout whose series are kept.
+    /// The number of the layout whose series are kept.
     kept: Cell<u64>,
 }
 
 impl Keeper {
-    /// A keeper of an empty world, and the way to it.
+    /// A keeper of an empty world, and the sending side of its queue.
     #[must_use]
     pub fn new(
         shared: Arc<Shared>,
@@ -172,13 +172,13 @@ impl Keeper {
         (Rc::new(keeper), KeeperLink(sender))
     }
 
-    /// The picture of a world that knows nothing: what is in force before the first config.
+    /// The snapshot of an empty world: in force before the first config.
     #[must_use]
     pub fn nothing() -> Snapshot {
         World::default().snapshot()
     }
 
-    /// Works until every link is gone.
+    /// Runs until every sender is gone.
     pub async fn run(self: Rc<Self>) {
         let (mut messages, mut suspects) = (self.messages.lock().await, self.suspects.lock().await);
         loop {
@@ -199,7 +199,7 @@ impl Keeper {
                     Err(_) => break,
                 }
             }
-            // Also when news comes so fast that nothing is ever waited for.
+            // Checked here too, because events may come so fast that no deadline is ever waited for.
             let due = self.world.borrow().next_deadline();
             if due.is_some_and(|due| due <= self.shared.now()) {
                 self.apply(Event::Ticked);
@@ -220,7 +220,7 @@ impl Keeper {
                 self.rolls.set(self.rolls.get().wrapping_add(1));
                 let next = self.world.borrow().probe_gap(id, self.rolls.get());
                 self.schedule(REFRESH);
-                // A probe that was taken down meanwhile does not wait for the answer.
+                // A probe task that was ended meanwhile does not wait for the answer.
                 let _ = gap.send(next);
             }
             Message::Adopt { wiring, topology, done } => self.adopt(wiring, topology, done),
@@ -228,7 +228,7 @@ impl Keeper {
         }
     }
 
-    /// What the stats say comes first: the failure itself is in them.
+    /// The statistics are read first, because the failure itself is in them.
     fn suspect(&self, Suspicion { id, fault, started, at }: Suspicion) {
         if fault == Fault::Late {
             self.tally(FRESH);
@@ -237,13 +237,13 @@ impl Keeper {
             self.apply(Event::Tallied(vec![tally]));
         }
         self.apply(Event::Suspected { id, fault, started, at });
-        // One that answers, if only with errors, can wait for its next probe.
+        // An endpoint that answers, if only with errors, can wait for its next probe.
         if fault != Fault::Status {
             self.wakers.ring(id);
         }
     }
 
-    /// Reads the workers' stats, unless that was done less than `gap` ago.
+    /// Reads the workers' statistics, unless they were read less than `gap` ago.
     fn tally(&self, gap: Duration) {
         let now = self.shared.now();
         if self.tallied.get().after(gap) > now {
@@ -309,7 +309,7 @@ impl Keeper {
         }
     }
 
-    /// A picture is due `gap` after the last one, or sooner if one was due sooner.
+    /// Makes a publication due `gap` after the last one, or keeps an earlier due time.
     fn schedule(&self, gap: Duration) {
         let due = self.published.get().after(gap);
         self.due.set(Some(self.due.get().map_or(due, |sooner| sooner.min(due))));
@@ -322,7 +322,7 @@ impl Keeper {
         self.shared.published.send_replace(revision);
         self.published.set(self.shared.now());
         self.due.set(None);
-        // Once for all that moved since: a thousand names that are told one by one make few pictures.
+        // Once per layout: a thousand names that are resolved one by one cause few publications.
         if self.kept.replace(layout) != layout {
             self.retire();
         }
@@ -337,8 +337,9 @@ impl Keeper {
         self.meters.cell(Series::new(&PROBES, &[pool, endpoint, result])).bump();
     }
 
-    /// Failovers that can happen are there from the start, at 0: whoever counts their growth misses the first one of a
-    /// series that is born with it. Not for routes of so many pools that nobody would look at each pair.
+    /// Makes the series of all possible failovers at value 0: a query for the increase of a counter misses the first
+    /// count of a series that is born with it. Routes with many pools are left out, because no operator looks at each
+    /// pair.
     fn begin(&self, topology: &Topology) {
         let few = topology.routes.iter().filter(|route| route.pools.len() <= FEW);
         for route in few {

@@ -1,5 +1,5 @@
-//! One edge from start to exit: prepare, bind, start workers and control tasks, run, drain, end.
-//! The control thread's runtime lives here; no request ever passes through it.
+//! One edge from start to exit: prepare, bind, start workers and control tasks, run, drain, end. The control thread's
+//! runtime lives here; no request passes through it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -41,11 +41,11 @@ use crate::{
     },
 };
 
-/// Access log batches that may wait for their reader.
+/// Access log batches that may wait for the writer.
 const LOG_DEPTH: usize = 1024;
 /// Time for the last log lines to be written at the end.
 const LAST_LINES: Duration = Duration::from_secs(1);
-/// Reloads that may wait.
+/// Capacity of the queue of reloads.
 const RELOADS: usize = 16;
 
 /// Why the edge did not start, or did not end well.
@@ -53,11 +53,11 @@ const RELOADS: usize = 16;
 pub enum RunError {
     /// The config, or a file it names, is wrong.
     Config(ConfigErrors),
-    /// An address cannot be had.
+    /// An address cannot be bound.
     Bind(Box<BindError>),
-    /// The machine would not.
+    /// The operating system refused a resource.
     Machine(std::io::Error),
-    /// Every worker has ended without being told to.
+    /// Every worker has ended without a command.
     WorkersGone,
 }
 
@@ -74,11 +74,11 @@ pub type AdminServer = fn(Rc<Control>, Rc<tokio::net::TcpListener>) -> Pin<Box<d
 /// Serves until told to stop; `admin` answers operators.
 ///
 /// # Errors
-/// Why it could not.
+/// Why the edge could not start, or ended.
 pub fn run(path: &Path, admin: AdminServer) -> Result<(), RunError> {
     let level = LogLevel::start();
     wiring::raise_file_limit();
-    // What a pipe said can be served by; that a reload finds no file there is told when one is asked for.
+    // A config from a pipe can be served. A later reload reports that there is no file to read again.
     let read = thalweg_config::check(path, &Typed(path)).0;
     let prepared = wiring::judge(read, Default::default()).map_err(RunError::Config)?;
     level.set(prepared.wiring.config.log.level);
@@ -89,7 +89,7 @@ pub fn run(path: &Path, admin: AdminServer) -> Result<(), RunError> {
     let local = LocalSet::new();
     let start = Start { path: path.to_owned(), level, prepared, socket, admin };
     let outcome = local.block_on(&runtime, serve(start));
-    // A file that is being read somewhere slow must not hold the exit up.
+    // A file that is being read from a slow place must not delay the exit.
     runtime.shutdown_background();
     outcome
 }
@@ -223,7 +223,7 @@ impl Signals {
                 _ = self.terminate.recv() => return Ok(()),
                 _ = self.interrupt.recv() => return Ok(()),
                 _ = self.hangup.recv() => {
-                    // As many as may wait are waiting: the last of them will read what this one means.
+                    // If the queue is full, the last reload in it reads the same files that this signal means.
                     let _ = control.reloads.try_send(ReloadRequest { cause: "signal", reply: None });
                 }
                 () = sleep(Duration::from_secs(1)) => {}
@@ -239,7 +239,8 @@ impl Signals {
         }
     }
 
-    /// The operator is tired of waiting. (A supervisor that sends SIGTERM twice is not.)
+    /// Waits for a second SIGINT, with which the operator ends the drain. A second SIGTERM does not: supervisors send
+    /// several.
     async fn again(&mut self) {
         self.interrupt.recv().await;
     }
@@ -247,7 +248,7 @@ impl Signals {
 
 async fn stop(workers: &[Worker], command: impl Fn() -> Command) {
     for worker in workers {
-        // A worker that is gone needs no command; one that is stuck must not hold the others up.
+        // A worker that has ended needs no command; a stuck worker must not delay the others.
         let _ = timeout(Duration::from_millis(200), worker.commands.send(command())).await;
     }
 }
@@ -273,7 +274,7 @@ async fn drain(control: &Control, workers: &[Worker], probes: Task, signals: &mu
     if !all_ended {
         tracing::warn!("drain cut short");
         stop(workers, || Command::Abort).await;
-        // They had their time; the process ends with or without them.
+        // The workers had their time: the process ends with or without them.
         let _ = timeout(Duration::from_secs(1), ended(workers)).await;
     }
     if !control.shared.log.settle(LAST_LINES) {

@@ -1,5 +1,5 @@
-//! Binding: one `SO_REUSEPORT` socket per worker, after a check that nobody else holds the address.
-//! Never accepts a connection: the workers do.
+//! Binding: one `SO_REUSEPORT` socket per worker, after a check that no other process holds the address. Never accepts
+//! a connection: the workers do.
 
 use std::{
     io,
@@ -12,28 +12,28 @@ use thalweg_config::{ConfigError, Listener, Span};
 
 use crate::shared::BACKLOG;
 
-/// What a bound listener is: another value needs other sockets.
+/// The identity of a bound listener: a different value needs different sockets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ListenKey {
     /// The configured name.
     pub name: Arc<str>,
-    /// Where.
+    /// The address.
     pub bind: SocketAddr,
-    /// `[::]` without IPv4, because another listener holds `0.0.0.0` on that port.
+    /// `[::]` without IPv4, because another listener holds `0.0.0.0` on the same port.
     pub v6_only: bool,
 }
 
-/// An address that cannot be had.
+/// An address that cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {bind} ({what}): {problem}")]
 pub struct BindError {
-    /// Which.
+    /// The address.
     pub bind: SocketAddr,
-    /// For whom: `listener web`, `admin`.
+    /// The owner: `listener web` or `admin`.
     pub what: String,
-    /// Why not, with a hint.
+    /// The reason, with a hint.
     pub problem: String,
-    /// Where the config says so.
+    /// The place in the config.
     pub span: Span,
 }
 
@@ -50,7 +50,7 @@ impl BindError {
         Self { bind, what, problem, span: Span::default() }
     }
 
-    /// As an error of the config that asked for it.
+    /// The same as an error of the config.
     #[must_use]
     pub fn as_config_error(&self) -> ConfigError {
         let path = self.what.replace(' ', ".") + ".bind";
@@ -59,7 +59,7 @@ impl BindError {
     }
 }
 
-/// What the listeners of a config need.
+/// The listen keys of a config's listeners.
 #[must_use]
 pub fn listen_keys(listeners: &[Listener]) -> Vec<ListenKey> {
     let holds_v4 = |port: u16| {
@@ -77,7 +77,8 @@ pub fn listen_keys(listeners: &[Listener]) -> Vec<ListenKey> {
 }
 
 impl ListenKey {
-    /// Could one connection come to either? Then the kernel would refuse one of two sockets that do not share.
+    /// Whether one connection could come to either address. The kernel refuses one of two such sockets unless they
+    /// share.
     fn overlaps(&self, other: &Self) -> bool {
         let covers = |one: &Self, other: &Self| match (one.bind.ip(), other.bind.ip()) {
             (one, other) if one == other => true,
@@ -94,17 +95,17 @@ impl ListenKey {
     }
 }
 
-/// `count` sockets for each of the new listen_keys; all or none. `held` are those that this process has already:
-/// our own sockets must not be mistaken for strangers, and where they are, no stranger could come after them.
+/// Binds `count` sockets for each new key, all or none. `held` are the keys that this process has bound already: its
+/// own sockets must not be mistaken for another process's, and where they are, no other process can bind.
 ///
 /// # Errors
-/// The first address that cannot be had.
+/// The first address that cannot be bound.
 pub fn bind_all(
     new: &[ListenKey],
     held: &[ListenKey],
     count: usize,
 ) -> Result<Vec<Vec<TcpListener>>, BindError> {
-    rule_strangers_out(new, held)?;
+    check_addresses_free(new, held)?;
     let mut all = Vec::with_capacity(new.len());
     for key in new {
         let mut bind = key.bind;
@@ -119,11 +120,11 @@ pub fn bind_all(
     Ok(all)
 }
 
-/// The part of [`bind_all`] that changes nothing, also where we listen already.
+/// The part of [`bind_all`] that changes nothing, also where this process listens already.
 ///
 /// # Errors
-/// The first address that somebody else holds, or that cannot be had at all.
-pub fn rule_strangers_out(new: &[ListenKey], held: &[ListenKey]) -> Result<(), BindError> {
+/// The first address that another process holds, or that cannot be bound at all.
+pub fn check_addresses_free(new: &[ListenKey], held: &[ListenKey]) -> Result<(), BindError> {
     for key in new {
         if key.bind.port() != 0 && !held.iter().any(|held| held.overlaps(key)) {
             open(key.bind, key.v6_only, false).map_err(|error| key.cannot(&error))?;
@@ -132,10 +133,10 @@ pub fn rule_strangers_out(new: &[ListenKey], held: &[ListenKey]) -> Result<(), B
     Ok(())
 }
 
-/// The admin server's socket.
+/// Binds the admin server's socket.
 ///
 /// # Errors
-/// When the address cannot be had.
+/// When the address cannot be bound.
 pub fn bind_admin(bind: SocketAddr) -> Result<TcpListener, BindError> {
     open(bind, false, false).map_err(|error| BindError::new(bind, "admin".into(), &error))
 }
@@ -145,7 +146,7 @@ fn open(bind: SocketAddr, v6_only: bool, shared: bool) -> io::Result<TcpListener
     if bind.is_ipv6() {
         socket.set_only_v6(v6_only)?;
     }
-    // Without it a restart would have to wait for connections in TIME_WAIT.
+    // Without this option a restart would have to wait for connections in TIME_WAIT.
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn addresses_overlap_where_one_connection_could_come_to_either() {
         let check = |one: &str, other: &str, expected: bool| {
-            // `[::]` serves both families unless it says otherwise.
+            // `[::]` serves both families unless `v6_only` is set.
             let listen_key = |text: &str| match text.strip_suffix(" only") {
                 Some(bind) => ListenKey { v6_only: true, ..listen_key(bind) },
                 None => listen_key(text),

@@ -1,4 +1,4 @@
-//! The event log: one compact line per event on stderr; the level follows the config. Access logs are elsewhere.
+//! The event log: one compact line per event on stderr; the level follows the config. The access log is elsewhere.
 
 use std::{io::stderr, panic};
 
@@ -7,12 +7,12 @@ use tracing_subscriber::{
     Registry, filter::LevelFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
 };
 
-/// Changes the level while running.
+/// Changes the log level at run time.
 #[derive(Clone, Debug)]
 pub struct LogLevel(Option<reload::Handle<LevelFilter, Registry>>);
 
 impl LogLevel {
-    /// Starts the event log at `info` and sends panics there. Only the first call in a process acts.
+    /// Starts the event log at `info` and sends panics there. Only the first call in a process has an effect.
     #[must_use]
     pub fn start() -> Self {
         let (filter, handle) = reload::Layer::new(LevelFilter::INFO);
@@ -27,13 +27,13 @@ impl LogLevel {
         Self(started.then_some(handle))
     }
 
-    /// One that changes nothing.
+    /// A handle without effect.
     #[must_use]
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// From now on.
+    /// Sets the level.
     pub fn set(&self, level: Level) {
         let filter = match level {
             Level::Error => LevelFilter::ERROR,

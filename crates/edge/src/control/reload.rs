@@ -1,4 +1,4 @@
-//! Reload, of which a start is the first: read, prepare, bind, adopt — or change nothing. One at a time.
+//! Reload, of which a start is the first: read, prepare, bind, adopt, or change nothing. One reload runs at a time.
 //! Reading and key work run beside the control thread; nothing here is on the request path.
 
 use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
@@ -18,18 +18,18 @@ use crate::{
     shared::{Command, meters::Series, telemetry::RELOADS},
 };
 
-/// Results of a reload as they are counted.
+/// Results of a reload, as counted by the metric.
 pub const RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
 
-/// The cause of a reload whose reading was rejected for an address, which may be free by now.
+/// The cause of a repeated reload after a rejection for an address, which may be free by now.
 pub const RETRY: &str = "retry";
 
 /// Why a config did not come into force.
 #[derive(Debug)]
 pub enum Rejection {
-    /// It is wrong.
+    /// The config is wrong.
     Config(ConfigErrors),
-    /// An address cannot be had.
+    /// An address cannot be bound.
     Bind(Box<BindError>),
     /// The edge is ending.
     Ending,
@@ -41,32 +41,32 @@ pub struct Reloader {
     control: Rc<Control>,
     path: PathBuf,
     level: LogLevel,
-    /// By worker.
+    /// The command queue of each worker.
     workers: Vec<mpsc::Sender<Command>>,
     requests: Mutex<mpsc::Receiver<ReloadRequest>>,
     in_force: RefCell<Option<Prepared>>,
     held: RefCell<Vec<ListenKey>>,
-    /// As the process started: what a restart would change.
+    /// The config at the process's start, to tell what a restart would change.
     started_with: RefCell<Option<Arc<Config>>>,
-    /// The last reading, if it was rejected.
+    /// The last config, if it was rejected.
     refused: RefCell<Option<RejectedConfig>>,
 }
 
 #[derive(Debug)]
 struct RejectedConfig {
     errors: ConfigErrors,
-    /// What was read, where nothing was wrong with it but an address.
+    /// The prepared config, if only an address was wrong.
     reading: Option<Prepared>,
 }
 
-/// A reading beside what was said last time, applied or rejected.
+/// How a new reading of the files differs from the last one, applied or rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigChange {
-    /// It says the same.
+    /// The reading is the same.
     None,
-    /// It says the same, and what it was rejected for may be over.
+    /// The reading is the same, and the reason for its rejection may be over.
     Retry,
-    /// It says something else.
+    /// The reading is different.
     New,
 }
 
@@ -96,7 +96,7 @@ impl Reloader {
         })
     }
 
-    /// Serves requests until nobody can make one any more.
+    /// Serves reload requests until no task can send one.
     pub async fn run(self: Rc<Self>) {
         let mut requests = self.requests.lock().await;
         while let Some(request) = requests.recv().await {
@@ -104,13 +104,13 @@ impl Reloader {
             let answer = self.reload(request.cause).await;
             systemd::notify("READY=1");
             if let Some(reply) = request.reply {
-                // Who asked may have gone; the reload counts all the same.
+                // The task that asked may have ended; the reload counts all the same.
                 let _ = reply.send(answer);
             }
         }
     }
 
-    /// What the files say now: the config in force, another one, or errors.
+    /// Reads the files: the config in force, another config, or errors.
     pub async fn read(&self) -> Result<Prepared, ConfigErrors> {
         let path = self.path.clone();
         let tls_cache =
@@ -119,7 +119,7 @@ impl Reloader {
         read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
     }
 
-    /// What a reading brings.
+    /// How a reading differs from the last one.
     pub fn change(&self, reading: &Result<Prepared, ConfigErrors>) -> ConfigChange {
         let same = |known: &Option<Prepared>, prepared| known.as_ref().is_some_and(|it| it.same_as(prepared));
         match (reading, &*self.refused.borrow()) {
@@ -128,8 +128,8 @@ impl Reloader {
             (Ok(prepared), Some(refused)) if same(&refused.reading, prepared) => {
                 let held = self.held.borrow();
                 let new = without(&listen::listen_keys(&prepared.wiring.config.listeners), &held);
-                // Looked at here, so that no reload begins while the address is still taken.
-                if listen::rule_strangers_out(&new, &held).is_err() {
+                // Checked here, so that no reload begins while the address is still taken.
+                if listen::check_addresses_free(&new, &held).is_err() {
                     ConfigChange::None
                 } else {
                     ConfigChange::Retry
@@ -139,12 +139,12 @@ impl Reloader {
         }
     }
 
-    /// The last reading was rejected.
+    /// Whether the last reading was rejected.
     pub fn is_refused(&self) -> bool {
         self.refused.borrow().is_some()
     }
 
-    /// Files that the config in force was read from.
+    /// The files of the config in force.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.path.clone()];
         if let Some(prepared) = &*self.in_force.borrow() {
@@ -157,7 +157,7 @@ impl Reloader {
         files
     }
 
-    /// A listener that closes for good must not be opened again.
+    /// Whether a drain has begun: a listener that closes for good must not be opened again.
     fn is_ending(&self) -> bool {
         self.control.phase.get() == EdgePhase::Draining
     }
@@ -192,9 +192,9 @@ impl Reloader {
     /// Puts a config into force, or changes nothing.
     ///
     /// # Errors
-    /// Why it cannot be.
+    /// The reason for the rejection.
     pub async fn apply(&self, prepared: Prepared) -> Result<ReloadAnswer, Rejection> {
-        // Once more: reading takes its time.
+        // Checked again, because reading takes time.
         if self.is_ending() {
             return Err(Rejection::Ending);
         }
@@ -222,13 +222,13 @@ impl Reloader {
             tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
             self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;
         }
-        // A drain that began meanwhile may have told the workers already.
+        // A drain that began meanwhile may already have sent its commands to the workers.
         let bound = if self.is_ending() { Vec::new() } else { bound };
         for (stand, sockets) in new.into_iter().zip(bound) {
             tracing::info!(listener = %stand.name, bind = %stand.bind, "listener opens");
             for (worker, socket) in self.workers.iter().zip(sockets) {
                 let name = Arc::clone(&stand.name);
-                // A worker that has ended takes its sockets with it; lifecycle says so.
+                // A worker that has ended takes its sockets with it; the lifecycle reports it.
                 let _ = worker.send(Command::Listen { name, socket }).await;
             }
         }
@@ -239,7 +239,7 @@ impl Reloader {
 
     async fn command(&self, make: impl Fn() -> Command) {
         for worker in &self.workers {
-            // As above.
+            // A worker that has ended needs no command.
             let _ = worker.send(make()).await;
         }
     }
@@ -283,7 +283,7 @@ impl Reloader {
     }
 }
 
-/// The listen_keys of `some` that are not among `others`.
+/// The elements of `some` that are not among `others`.
 fn without(some: &[ListenKey], others: &[ListenKey]) -> Vec<ListenKey> {
     some.iter().filter(|stand| !others.contains(stand)).cloned().collect()
 }
@@ -311,7 +311,7 @@ mod tests {
         [pool.p]\nendpoints = [{ address = \"127.0.0.1:9\" }]\n\
         [route.r]\npolicy = \"failover\"\npools = [{ pool = \"p\" }]\n";
 
-    /// When the edge is told to stop.
+    /// When a drain begins, relative to the reload.
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum DrainBegins {
         Never,
@@ -352,7 +352,7 @@ mod tests {
         if told == DrainBegins::BeforeItApplies {
             control.phase.set(EdgePhase::Draining);
         }
-        // The keeper does not begin before the reloader waits for it.
+        // The keeper starts after the reloader waits for it.
         let (answer, _task) = tokio::join!(biased; reloader.apply(prepared), async {
             if told == DrainBegins::WhileItApplies {
                 control.phase.set(EdgePhase::Draining);

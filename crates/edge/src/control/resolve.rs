@@ -1,5 +1,5 @@
-//! Names to addresses: one local task per name, TTL respected between the configured bounds, each family's last good
-//! answer kept when asking for it fails. Never on the request path.
+//! Names to addresses: one local task per name. The TTL is respected within the configured bounds, and each address
+//! family keeps its last good answer when a lookup fails. Never on the request path.
 
 mod asker;
 
@@ -28,25 +28,25 @@ use crate::{
     shared::Shared,
 };
 
-/// Lookups under way at the same time.
+/// Lookups in progress at the same time.
 const AT_ONCE: usize = 64;
-/// Shortest life of an answer, whatever TTL is allowed: of a cached one's last second nothing is
-/// left, and a TTL of 0 would be a loop.
+/// Shortest life of an answer, whatever TTL is allowed: nothing is left of a cached answer's last second, and a TTL of
+/// 0 would be a busy loop.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// First pause after a failed lookup; doubles up to [`MAX_PAUSE`].
+/// First pause after a failed lookup. It doubles up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
-/// How often the system's settings are looked at.
+/// How often the system's settings are checked.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// A name's addresses, by [`FAMILIES`].
+/// A name's addresses, in the order of [`FAMILIES`].
 type FamilyAddresses = [Vec<IpAddr>; 2];
 
 /// The last good answer about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Last {
     known: FamilyAddresses,
-    /// The form of the name that it was about.
+    /// The form of the name that the answer is about.
     form: Name,
 }
 
@@ -75,12 +75,12 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
         let settings = &live.wiring.config.resolver;
         let starts_over = !wanted.is_empty() && source.renew(settings, Path::new(SYSTEM));
         if starts_over {
-            // Each task begins anew, with the new asker; the last good answers stay.
+            // Each task begins anew with the new resolver; the last good answers stay.
             names.clear();
         }
         if is_new || starts_over {
-            // A name that left and came back within one publication has been forgotten by the world, and a task that
-            // was ended may have had something to tell.
+            // The world has forgotten a name that left and came back within one publication, and a task that was ended
+            // may have had an answer to report.
             tell_again(&answers, settings, async |event| keeper.tell(event).await).await;
             for host in &wanted {
                 names.entry(host.clone()).or_insert_with(|| {
@@ -106,8 +106,8 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
     }
 }
 
-/// Tells what is known of every name. Telling takes its time: an answer that has changed by then is told once more,
-/// as its own telling may have been overtaken by this one.
+/// Reports what is known of every name. Reporting takes time, so an answer that changes meanwhile is reported once
+/// more: its own report may have been overtaken by this one.
 async fn tell_again(answers: &Answers, settings: &Resolver, mut tell: impl AsyncFnMut(Event)) {
     let hosts: Vec<Box<str>> = answers.borrow().keys().cloned().collect();
     for host in hosts {
@@ -151,7 +151,7 @@ async fn refresh_forever(asked: Asked) {
         let Merged { known, life, troubles } = merge(still_good(last.as_ref(), form.as_ref()), said);
         let nobody = known.iter().all(Vec::is_empty);
         for FamilyFailure { family, error, kept } in &troubles {
-            // A server that never could say anything about one family is no news each time.
+            // A server that never knew anything about one family is no news each time.
             if *kept || nobody || pause == PAUSE {
                 tracing::warn!(%host, %family, %error, kept, "name not resolved");
             }
@@ -162,7 +162,7 @@ async fn refresh_forever(asked: Asked) {
             asked.answers.borrow_mut().insert(host.clone(), Last { known, form });
         }
         if is_news {
-            // Also when there is none: so that nobody waits for a first answer.
+            // Reported also when there is no address, so that no route waits for a first answer.
             asked.keeper.tell(Event::Resolved { host: host.clone(), addresses }).await;
         }
         let life = life.map(|life| clamp(life, &asked.settings));
@@ -177,12 +177,12 @@ async fn refresh_forever(asked: Asked) {
     }
 }
 
-/// A family about which nothing could be learnt.
+/// A failed lookup of one address family.
 #[derive(Debug, PartialEq, Eq)]
 struct FamilyFailure {
     family: RecordType,
     error: String,
-    /// Its last good addresses stay.
+    /// The family's last good addresses stay.
     kept: bool,
 }
 
@@ -190,19 +190,20 @@ struct FamilyFailure {
 #[derive(Debug)]
 struct Merged {
     known: FamilyAddresses,
-    /// How long what was found holds.
+    /// How long the answer holds.
     life: Option<Duration>,
     troubles: Vec<FamilyFailure>,
 }
 
-/// What is known of a name beside a new answer: nothing, if that is about another form of it, which is another name.
+/// The known addresses that stand beside a new answer: none if the answer is about another form of the name, which is
+/// another name.
 fn still_good(last: Option<&Last>, form: Option<&Name>) -> FamilyAddresses {
     let same = |last: &&Last| form.is_none_or(|form| *form == last.form);
     last.filter(same).map(|last| last.known.clone()).unwrap_or_default()
 }
 
-/// Takes an answer in. A family is emptied only by an answer that says so, and never the last one that has addresses:
-/// a name without any is more likely a mistake than a wish.
+/// Merges an answer. Only an answer that says so empties a family, and never the last family with addresses: a name
+/// without any address is more likely a mistake than intended.
 fn merge(last: FamilyAddresses, said: [Said; 2]) -> Merged {
     let (mut known, mut life, mut troubles) = (last.clone(), None::<Duration>, Vec::new());
     let exists = said.iter().any(|said| matches!(said, Said::Found(..)));
@@ -218,7 +219,7 @@ fn merge(last: FamilyAddresses, said: [Said; 2]) -> Merged {
                 known.clear();
                 continue;
             }
-            // Some servers deny the name itself where they have only no such records (RFC 4074 section 4.2).
+            // Some servers deny the name itself if they only lack records of this type (RFC 4074 section 4.2).
             Said::Unknown if exists && !kept => continue,
             Said::Unknown => "no such name".into(),
             Said::Failed(error) => error,
@@ -236,7 +237,7 @@ fn merge(last: FamilyAddresses, said: [Said; 2]) -> Merged {
     Merged { known, life, troubles }
 }
 
-/// All of a name's addresses that may serve.
+/// All addresses of a name that may serve.
 fn addresses(known: &FamilyAddresses, settings: &Resolver) -> Vec<IpAddr> {
     known.iter().flatten().copied().take(settings.max_addresses).collect()
 }
@@ -291,7 +292,7 @@ mod tests {
             let merged = merge(last.clone(), said);
             assert_eq!(&merged.known, expected, "{what}");
             assert_eq!(merged.troubles.len(), troubles, "{what}: {:?}", merged.troubles);
-            // Whoever sleeps needs to know how long.
+            // A sleeping task needs to know how long.
             assert!(merged.life.is_some() || troubles > 0, "{what}");
         }
     }
@@ -326,7 +327,7 @@ mod tests {
             let Event::Resolved { host, addresses } = event else { panic!() };
             told.push(format!("{host} {}", addresses[0]));
             match told.len() {
-                // One that is still to come, and one that is being told.
+                // One answer is still to come, and one is being reported.
                 1 => drop(answers.borrow_mut().insert("b".into(), last(SIX))),
                 2 => drop(answers.borrow_mut().insert("b".into(), last(ONE))),
                 _ => {}

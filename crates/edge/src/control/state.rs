@@ -1,4 +1,4 @@
-//! What the control tasks know of each other: one small bundle on the control thread. Never seen by a worker.
+//! The state that the control tasks share on the control thread. Workers never see it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,14 +16,14 @@ use crate::{
     shared::{Shared, meters::Meters},
 };
 
-/// How far the edge is in its life.
+/// The phase of the edge's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgePhase {
-    /// Not every route's first probe round has ended.
+    /// Some route's first probe round has not ended.
     Starting,
-    /// They have (once is enough).
+    /// Every route's first probe round has ended once.
     Serving,
-    /// Told to stop.
+    /// The edge was told to stop.
     Draining,
 }
 
@@ -32,32 +32,32 @@ pub enum EdgePhase {
 pub struct LastReload {
     /// `applied`, `unchanged` or `rejected`.
     pub result: &'static str,
-    /// When it ended.
+    /// When the reload ended.
     pub time: SystemTime,
-    /// Why it was rejected.
+    /// Why the config was rejected.
     pub errors: Vec<ConfigError>,
 }
 
 /// What the control tasks share. Lives on one thread.
 #[derive(Debug)]
 pub struct Control {
-    /// What is shared with the workers.
+    /// The state shared with the workers.
     pub shared: Arc<Shared>,
-    /// To the keeper.
+    /// The keeper's queue.
     pub keeper: KeeperLink,
-    /// State changes.
+    /// The ring of events.
     pub events: Events,
     /// The control thread's own counters.
     pub meters: Arc<Meters>,
-    /// To the reloader.
+    /// The reloader's queue.
     pub reloads: mpsc::Sender<ReloadRequest>,
-    /// How far the edge is.
+    /// The edge's phase.
     pub phase: Cell<EdgePhase>,
     /// The last reload.
     pub last_reload: RefCell<Option<LastReload>>,
     /// When a reload last succeeded.
     pub last_success: Cell<Option<SystemTime>>,
-    /// Keys that wait for a restart.
+    /// Changed keys that need a restart.
     pub restart_required: RefCell<Vec<&'static str>>,
     /// Server certificates in use.
     pub certificates: RefCell<Vec<ServingCertificate>>,
@@ -65,23 +65,23 @@ pub struct Control {
     pub began: (Instant, SystemTime),
 }
 
-/// A wish for a reload.
+/// A request for a reload.
 #[derive(Debug)]
 pub struct ReloadRequest {
-    /// Who wished: `signal`, `api`, `file`, or `retry`.
+    /// The origin of the request: `signal`, `api`, `file`, or `retry`.
     pub cause: &'static str,
-    /// Who waits for the end.
+    /// Where to send the result, if a task waits for it.
     pub reply: Option<oneshot::Sender<ReloadAnswer>>,
 }
 
 /// How a reload ended.
 #[derive(Clone, Debug)]
 pub enum ReloadAnswer {
-    /// This generation is in force.
+    /// This generation came into force.
     Applied(u64),
-    /// The same one still is.
+    /// This generation stays in force.
     Unchanged(u64),
-    /// Nothing has changed.
+    /// The config was rejected; nothing has changed.
     Rejected(ConfigErrors),
     /// The edge is ending.
     Busy,
@@ -94,7 +94,7 @@ pub enum Unready {
     Starting,
     /// A drain has begun.
     Draining,
-    /// Nobody could serve on any route.
+    /// No endpoint could serve on any route.
     NoRouteCanServe,
 }
 
@@ -111,10 +111,11 @@ impl Unready {
 }
 
 impl Control {
-    /// May traffic be sent here? The first round is latched: later reloads do not take readiness back.
+    /// Whether traffic may be sent to this edge. The first probe round is latched: later reloads do not take readiness
+    /// back.
     ///
     /// # Errors
-    /// Why not.
+    /// The reason against it.
     pub fn ready(&self) -> Result<(), Unready> {
         let live = self.shared.live.load();
         self.ready_for(&live.snapshot)
@@ -138,7 +139,7 @@ impl Control {
         }
     }
 
-    /// Asks for a reload and waits for its end.
+    /// Requests a reload and waits for its result.
     pub async fn reload(&self, cause: &'static str) -> ReloadAnswer {
         let (reply, answer) = oneshot::channel();
         if self.reloads.send(ReloadRequest { cause, reply: Some(reply) }).await.is_err() {
@@ -148,11 +149,11 @@ impl Control {
     }
 }
 
-/// Notes the moment when the first probe round ends, whether or not anybody asks.
+/// Notes the end of the first probe round, also when `/readyz` is never asked.
 pub async fn watch_readiness(control: Rc<Control>) {
     let mut published = control.shared.published.subscribe();
     loop {
-        // Only the latch matters here.
+        // Called for its effect on the latch.
         let _ = control.ready();
         if published.changed().await.is_err() {
             return;

@@ -1,5 +1,5 @@
-//! Control tasks that always run: one that ends or panics is counted and restarted; nothing else is harmed.
-//! Never used for requests: those belong to the workers.
+//! Control tasks that always run: a task that ends or panics is counted and restarted, and no other task is harmed.
+//! Never used for requests, which belong to the workers.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::shared::{
     telemetry::TASK_RESTARTS,
 };
 
-/// A local task that ends when its owner does.
+/// A local task that ends when its handle is dropped.
 #[derive(Debug)]
 pub struct Task(JoinHandle<()>);
 
@@ -30,7 +30,7 @@ impl Drop for Task {
     }
 }
 
-/// First pause before a restart; doubles up to [`MAX_PAUSE`] while restarts follow closely.
+/// First pause before a restart. It doubles up to [`MAX_PAUSE`] while restarts follow closely.
 const PAUSE: Duration = Duration::from_millis(10);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 

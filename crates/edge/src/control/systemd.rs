@@ -1,4 +1,4 @@
-//! Tells systemd (or whoever set `NOTIFY_SOCKET`) how far the edge is. Never fails: nobody may be listening.
+//! Reports the edge's state to systemd, or to whatever set `NOTIFY_SOCKET`. Never fails: there may be no receiver.
 
 use std::os::{
     linux::net::SocketAddrExt,

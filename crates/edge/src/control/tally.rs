@@ -8,7 +8,7 @@ use thalweg_core::{Counts, EndpointId, Fallout, SPANS, Tally};
 
 use crate::shared::stats::{EndpointStats, Reported, StatsTable, TimeCounts};
 
-/// What one endpoint's requests did since the last time; `None` if nothing. TimeCounts are left for [`all`].
+/// What one endpoint's requests did since the last tally; `None` if they did nothing. Durations are left for [`all`].
 pub fn one(workers: &[StatsTable], id: EndpointId) -> Option<Tally> {
     let mut tally = Tally { id, ..Tally::default() };
     for stats in workers {
@@ -22,13 +22,13 @@ pub fn one(workers: &[StatsTable], id: EndpointId) -> Option<Tally> {
     happened(&tally).then_some(tally)
 }
 
-/// What every endpoint's requests did since the last time; those where nothing happened are left out.
+/// What every endpoint's requests did since the last tally, without the endpoints that had no requests.
 pub fn all(workers: &[StatsTable]) -> Vec<Tally> {
     let mut tallies: BTreeMap<EndpointId, Tally> = BTreeMap::new();
     for stats in workers {
         stats.each(|id, stats, reported| {
             let (counts, timed) = (counts(stats), stats.timed());
-            // Number by number: compared as arrays, they are stored first, which takes twice as long.
+            // Compared number by number: compared as arrays, the numbers are stored first, which takes twice as long.
             if timed == reported.timed
                 && counts.iter().zip(&reported.counts).all(|(now, before)| now == before)
             {
@@ -75,7 +75,7 @@ impl Reported {
     }
 }
 
-/// Adds what has come since to a list of buckets.
+/// Adds the growth of each bucket to a list.
 fn since(times: &TimeCounts, reported: &mut [u32; SPANS], list: &mut Vec<(u8, u32)>) {
     let now = times.read();
     for (bucket, (now, before)) in (0u8..).zip(now.iter().zip(reported.iter())) {

@@ -1,5 +1,5 @@
-//! Certificates, keys and roots from files to rustls configs, both towards clients and towards endpoints.
-//! Equal files give the same config object again: session tickets and resumption survive a reload.
+//! Certificates, keys and roots from files to rustls configs, towards clients and towards endpoints. Equal files give
+//! the same config object again, so session tickets and resumption survive a reload.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
@@ -15,42 +15,42 @@ use thalweg_config::{ConfigError, Disk, EndpointTls, Files, Listener, ListenerTl
 
 use crate::control::x509;
 
-/// Longest certificate, key or CA file.
+/// Largest certificate, key or CA file in bytes.
 const MAX_FILE: usize = 4 << 20;
 
-/// Content of the files that were read, by path: equal contents make equal configs.
+/// Contents of the files that were read, by path. Equal contents make equal configs.
 pub type Material = BTreeMap<PathBuf, Arc<[u8]>>;
 
-/// A certificate in use.
+/// A server certificate in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServingCertificate {
     /// The listener's configured name.
     pub listener: String,
-    /// Its first DNS name, else its file.
+    /// The certificate's first DNS name, else its file name.
     pub name: String,
-    /// When it ends, Unix seconds.
+    /// The end of its validity in Unix seconds.
     pub not_after: i64,
 }
 
-/// Makes TLS configs, and makes none twice.
+/// Makes TLS configs and reuses the config of an earlier round if nothing that it depends on has changed.
 #[derive(Clone, Debug, Default)]
 pub struct TlsCache {
     servers: BTreeMap<ServerRecipe, (Arc<ServerConfig>, Vec<ServingCertificate>)>,
     clients: BTreeMap<ClientRecipe, Arc<ClientConfig>>,
     tickets: Option<Arc<dyn ProducesTickets>>,
-    /// What this round has read.
+    /// The files that this round has read.
     material: Material,
-    /// The system's roots, if this round has needed them.
+    /// The system's root certificates, if this round has needed them.
     system: Option<Roots>,
 }
 
-/// Certificates of authorities in DER, in order.
+/// CA certificates in DER, in order.
 type Roots = Arc<[Vec<u8>]>;
 
-/// A chain and its key as they stand in their files.
+/// A certificate chain and its key, as their files contain them.
 type Pair = (Arc<[u8]>, Arc<[u8]>);
 
-/// Everything that makes one listener's config differ from another's.
+/// Everything that distinguishes one listener's TLS config from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ServerRecipe {
     listener: String,
@@ -59,23 +59,23 @@ struct ServerRecipe {
     alpn: Vec<Vec<u8>>,
 }
 
-/// Everything that makes one client config differ from another.
+/// Everything that distinguishes one client TLS config from another.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct ClientRecipe {
     verify: bool,
     ca: Option<Arc<[u8]>>,
-    /// The system's roots, where they are what is trusted.
+    /// The system's root certificates, if they are trusted.
     system: Option<Roots>,
 }
 
 impl TlsCache {
-    /// A tls_cache for the next round: it remembers the configs of this one, but reads every file anew.
+    /// A cache for the next round: it keeps the configs of this round but reads every file anew.
     #[must_use]
     pub fn next(&self) -> Self {
         Self { material: Material::new(), system: None, ..self.clone() }
     }
 
-    /// Has read the same as `other`: the files, and the system's roots where they were needed.
+    /// Whether this round has read the same as `other`: the files, and the system's roots if they were needed.
     #[must_use]
     pub fn has_read_as(&self, other: &Self) -> bool {
         self.material == other.material && self.system == other.system
@@ -87,7 +87,7 @@ impl TlsCache {
         &self.material
     }
 
-    /// Forgets configs that this round did not use.
+    /// Drops configs that this round did not use.
     pub fn forget(&mut self, servers: &[Option<Arc<ServerConfig>>], clients: &[Arc<ClientConfig>]) {
         self.servers.retain(|_, (made, _)| servers.iter().flatten().any(|used| Arc::ptr_eq(used, made)));
         self.clients.retain(|_, made| clients.iter().any(|used| Arc::ptr_eq(used, made)));
@@ -96,7 +96,7 @@ impl TlsCache {
     /// TLS towards clients of a listener, and the certificates in it.
     ///
     /// # Errors
-    /// Every file of it that is not what it should be.
+    /// Every file that is not what it should be.
     pub fn server(
         &mut self,
         listener: &Listener,
@@ -156,7 +156,7 @@ impl TlsCache {
     /// TLS towards an endpoint.
     ///
     /// # Errors
-    /// When its CA file is not what it should be.
+    /// When the CA file is not what it should be.
     pub fn client(&mut self, tls: &EndpointTls) -> Result<Arc<ClientConfig>, ConfigError> {
         let ca = tls.ca.as_ref().map(|ca| self.read(ca)).transpose()?;
         let system = (tls.verify && ca.is_none()).then(|| self.system());
@@ -179,7 +179,7 @@ impl TlsCache {
         Ok(made)
     }
 
-    /// The system's roots, read once per round: whoever adds one there reloads and need not restart.
+    /// The system's root certificates, read once per round: a new root needs a reload, not a restart.
     fn system(&mut self) -> Roots {
         let before = || self.clients.keys().find_map(|recipe| recipe.system.clone());
         let read = self.system.take().unwrap_or_else(|| {
@@ -202,8 +202,8 @@ impl TlsCache {
     }
 }
 
-/// What the system's store holds. One that cannot be read at all (no descriptor is left, say) holds what it held
-/// `before`: nobody took its certificates away.
+/// The content of the system's store. If the store cannot be read at all (for want of descriptors, say), its content of
+/// `before` stays, because no certificate was removed from it.
 fn taken_in(found: &[CertificateDer<'_>], failed: bool, before: Option<Roots>) -> Roots {
     if found.is_empty()
         && failed
@@ -217,7 +217,7 @@ fn taken_in(found: &[CertificateDer<'_>], failed: bool, before: Option<Roots>) -
     ders.into()
 }
 
-/// Whom a client config trusts.
+/// The roots that a client config trusts.
 fn roots(place: Option<&Placed<PathBuf>>, recipe: &ClientRecipe) -> Result<RootCertStore, ConfigError> {
     let mut roots = RootCertStore::empty();
     let Some(pem) = &recipe.ca else {
@@ -236,7 +236,7 @@ fn roots(place: Option<&Placed<PathBuf>>, recipe: &ClientRecipe) -> Result<RootC
     if roots.is_empty() { Err(trouble(place, "holds no CA certificate")) } else { Ok(roots) }
 }
 
-/// Keys with their chains, each pair checked.
+/// Keys with their chains; each pair is checked.
 #[expect(clippy::type_complexity, reason = "two parallel results of one walk")]
 fn certified(
     recipe: &ServerRecipe,
@@ -262,7 +262,7 @@ fn certified(
         };
         match CertifiedKey::from_der(chain, key, &provider()) {
             Ok(key) => {
-                // Not the file: all of Kubernetes' are called tls.crt.
+                // The content decides, not the file name: in Kubernetes every certificate file is called tls.crt.
                 let file = || certificate.cert.value.file_name().unwrap_or_default().to_string_lossy().into();
                 let name: String = facts.names.first().cloned().unwrap_or_else(file);
                 let not_after = facts.not_after;
@@ -288,26 +288,26 @@ fn trouble(place: Option<&Placed<PathBuf>>, problem: &str) -> ConfigError {
     ConfigError { span, path, problem, hint: None }
 }
 
-/// The only provider, the same for all directions.
+/// The only crypto provider, for both directions.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
-/// The name that is sent to, and verified of, an endpoint.
+/// The name that is sent to an endpoint and verified in its certificate.
 ///
 /// # Errors
-/// When it is neither a DNS name nor an address.
+/// When the text is neither a DNS name nor an address.
 pub fn server_name(sni: &str) -> Result<ServerName<'static>, ConfigError> {
     let problem = |_| trouble(None, &format!("`{sni}` is no server name"));
     ServerName::try_from(sni.to_owned()).map_err(problem)
 }
 
-/// Certificates by the name that the client asks for.
+/// Certificates by the name that the client asks for (SNI).
 #[derive(Debug)]
 struct BySni {
     exact: BTreeMap<String, Arc<CertifiedKey>>,
-    /// Keyed by what follows `*.`; a wildcard listen_keys for exactly one label.
+    /// Keyed by what follows `*.`; a wildcard matches exactly one label.
     wildcard: BTreeMap<String, Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
 }
@@ -322,7 +322,7 @@ impl BySni {
                     Some(parent) => (&mut by_sni.wildcard, parent.to_owned()),
                     None => (&mut by_sni.exact, name),
                 };
-                // Of two certificates for a name, the first in the file serves.
+                // If two certificates have a name in common, the first in the config serves it.
                 table.entry(name).or_insert_with(|| Arc::clone(&key));
             }
         }
@@ -343,7 +343,7 @@ impl ResolvesServerCert for BySni {
     }
 }
 
-/// `verify = false`: any certificate will do, but whoever shows it must hold its key.
+/// `verify = false`: any certificate is accepted, but the endpoint must prove that it holds the key.
 #[derive(Debug)]
 struct AnyCertificate(WebPkiSupportedAlgorithms);
 

@@ -1,4 +1,4 @@
-//! Wall-clock time as people read it. Only for what is shown: nothing is ever decided by it.
+//! Wall-clock time for display only: no decision depends on it.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
-//! Watches the config's files: by the kernel's notices on their folders (symlink swaps, renames, truncations), and by
-//! looking every two seconds. Any sign is a "maybe"; two equal readings 100 ms apart decide. Never applies anything.
+//! Watches the config's files by inotify on their folders (symlink swaps, renames, truncations), and by a check every
+//! two seconds. An event only means "maybe"; two equal readings 100 ms apart decide. This task applies nothing itself.
 
 use std::{
     collections::BTreeSet,
@@ -23,14 +23,14 @@ use crate::control::{
 
 /// Gap between two readings that must be equal.
 const SETTLE: Duration = Duration::from_millis(100);
-/// Events of one change come in a bunch: they are waited for before the first reading.
+/// The events of one change arrive together: this is the wait before the first reading.
 const BUNCH: Duration = Duration::from_millis(20);
-/// How often the files are looked at even if nobody gave notice.
+/// How often the files are checked without an event.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Asks for a reload whenever the files have come to say something new.
+/// Requests a reload whenever the files say something new.
 pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
-    // One notice may wait: it says "look", not what to look at.
+    // One notice may wait: it means "check", not what to check.
     let (sender, mut notices) = mpsc::channel(1);
     let mut folders = Folders::new(sender);
     let mut seen = looks(&reloader.files());
@@ -50,26 +50,26 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
             ConfigChange::Retry => RETRY,
             ConfigChange::New => "file",
         };
-        // The reloader reads once more: what it applies is never older than what was seen here.
+        // The reloader reads again, so what it applies is never older than what was seen here.
         let (reply, done) = tokio::sync::oneshot::channel();
         if reloads.send(ReloadRequest { cause, reply: Some(reply) }).await.is_err() {
             return;
         }
-        // Until it ends, what is "known" is not settled.
+        // The comparison with the known config is valid only after the reload has ended.
         let _ = done.await;
     }
 }
 
-/// Waits for a notice, at most until the next look; says whether there was one.
+/// Waits for a notice, at most until the next check. Returns whether there was one.
 async fn noticed(notices: &mut mpsc::Receiver<()>) -> bool {
     tokio::select! {
-        // Without inotify nobody holds the other end: `None` at once and for ever, which must not cut the wait short.
+        // Without inotify the sender is gone and `recv` returns `None` at once, which must not cut the wait short.
         Some(()) = notices.recv() => true,
         () = sleep(POLL) => false,
     }
 }
 
-/// What two equal readings in a row bring, or one that says what is known already.
+/// The result of two equal readings in a row, or of one reading that equals the known config.
 async fn settled_change(reloader: &Reloader) -> ConfigChange {
     let mut before = reloader.read().await;
     loop {
@@ -94,10 +94,10 @@ fn equal(one: &Result<Prepared, ConfigErrors>, other: &Result<Prepared, ConfigEr
     }
 }
 
-/// Device, inode, size, time of change; `None` = not there.
+/// Device, inode, size, time of change; `None` = no such file.
 type Look = Option<(u64, u64, u64, i64, i64)>;
 
-/// What the file system says about each file without reading it, symlinks followed.
+/// The metadata of each file, symlinks followed; reads no content.
 fn looks(files: &[PathBuf]) -> Vec<Look> {
     let look = |file: &PathBuf| {
         let data = std::fs::metadata(file).ok()?;
@@ -106,21 +106,21 @@ fn looks(files: &[PathBuf]) -> Vec<Look> {
     files.iter().map(look).collect()
 }
 
-/// The folders that are watched.
+/// The watched folders.
 struct Folders {
     watcher: Option<notify::RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     names: Names,
 }
 
-/// Names of the files themselves: their folders may hold others that change all the time, like logs.
+/// The names of the config's files. Their folders may hold other files that change all the time, such as logs.
 type Names = Arc<Mutex<BTreeSet<OsString>>>;
 
-/// May an event mean that a file of ours says something else?
+/// Whether an event may mean that one of the config's files has changed.
 fn concerns(event: &notify::Event, names: &Names) -> bool {
     let ours = |path: &PathBuf| {
         let Some(name) = path.file_name() else { return true };
-        // `..data` and its like are swapped under the files; a new `.toml` may be included.
+        // Kubernetes swaps `..data` under the files; a new `.toml` may be included.
         name.as_encoded_bytes().starts_with(b"..")
             || path.extension().is_some_and(|extension| extension == "toml")
             || names.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
@@ -134,7 +134,7 @@ impl Folders {
         let known = Arc::clone(&names);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.map_or(true, |event| concerns(&event, &known)) {
-                // Full: a notice is waiting already.
+                // If the queue is full, a notice is waiting already.
                 let _ = notices.try_send(());
             }
         });
@@ -154,7 +154,7 @@ impl Folders {
         };
         let wanted: BTreeSet<PathBuf> = files.iter().map(folder).collect();
         for gone in self.watched.difference(&wanted) {
-            // A folder that no longer exists is not watched any more anyway.
+            // A folder that no longer exists is not watched any more.
             let _ = watcher.unwatch(gone);
         }
         let new: Vec<PathBuf> = wanted.difference(&self.watched).cloned().collect();

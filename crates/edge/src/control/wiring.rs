@@ -1,5 +1,5 @@
-//! From a config file to everything that serving by it needs: files read, keys loaded, limits known.
-//! Touches nothing that is in force; blocking, so it runs beside the control thread.
+//! From a config file to everything that serving needs: files read, keys loaded, limits known. Changes nothing in
+//! force. The calls block, so they run beside the control thread.
 
 use std::{path::Path, sync::Arc};
 
@@ -11,19 +11,20 @@ use crate::{
     shared::{UpstreamTls, Wiring},
 };
 
-/// A config that could come into force.
+/// A config that can come into force.
 #[derive(Clone, Debug)]
 pub struct Prepared {
-    /// Ready for the workers.
+    /// The part that the workers need.
     pub wiring: Arc<Wiring>,
-    /// Server certificates in it.
+    /// The server certificates of the config.
     pub certificates: Vec<ServingCertificate>,
-    /// What the next reading starts from; holds the files' contents.
+    /// The cache for the next reading; it holds the files' contents.
     pub tls_cache: TlsCache,
 }
 
 impl Prepared {
-    /// Says the same as `other`, certificates included, and listen_keys in the same files, which are those to watch.
+    /// Whether this config says the same as `other`, certificates included, and comes from the same files, which are
+    /// the files to watch.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         let (ours, theirs) = (&self.wiring.config, &other.wiring.config);
@@ -34,15 +35,15 @@ impl Prepared {
 /// Reads the config at `path` and every file that it names.
 ///
 /// # Errors
-/// Everything that is wrong with them.
+/// All problems of the config and of its files.
 pub fn prepare(path: &Path, before: &TlsCache) -> Result<Prepared, ConfigErrors> {
     judge(thalweg_config::check(path, &Disk).0, before.next())
 }
 
-/// Makes what was read ready for use, or says everything that is wrong, also inside the files that it names.
+/// Makes a read config ready for use, or reports all its problems, also those inside the files that it names.
 ///
 /// # Errors
-/// All of it.
+/// All problems.
 pub fn judge(read: Result<Config, Rejected>, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
     match read {
         Ok(config) => wire(config, tls_cache),
@@ -56,7 +57,7 @@ pub fn judge(read: Result<Config, Rejected>, mut tls_cache: TlsCache) -> Result<
 /// Makes a config ready for use.
 ///
 /// # Errors
-/// Every file it names that is not what it should be.
+/// Every named file that is not what it should be.
 pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
     let (made, errors) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
     let ReadyTls { listener_tls, upstream_tls, certificates } = made;
@@ -74,7 +75,7 @@ pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigE
     Ok(Prepared { wiring: Arc::new(wiring), certificates, tls_cache })
 }
 
-/// TLS in both directions; parallel to listeners, pools and their endpoints.
+/// TLS in both directions, parallel to listeners, pools and their endpoints.
 struct ReadyTls {
     listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
     upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
@@ -128,7 +129,7 @@ fn distinct(mut clients: Vec<Arc<rustls::ClientConfig>>) -> Vec<Arc<rustls::Clie
     clients
 }
 
-/// Open files that this process may have.
+/// The number of files that this process may open.
 #[must_use]
 pub fn file_limit() -> usize {
     let soft = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);

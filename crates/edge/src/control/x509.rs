@@ -1,5 +1,5 @@
-//! The three facts of a certificate that the edge needs: its DNS names, its addresses, and when it ends.
-//! A reader of DER that looks no further; trust is decided by rustls alone.
+//! The facts of a certificate that the edge needs: its DNS names, its addresses, and the end of its validity. A DER
+//! reader that looks no further; rustls alone decides about trust.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ pub struct Facts {
     pub not_after: i64,
 }
 
-/// Reads them; `None` if this is no certificate.
+/// Reads the facts; `None` if this is no certificate.
 #[must_use]
 pub fn facts(der: &[u8]) -> Option<Facts> {
     let (_, certificate, _) = element(der)?;
@@ -24,7 +24,7 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
     while let Some((tag, content, after)) = element(rest) {
         rest = after;
         match (tag, position) {
-            // The optional version is [0] and takes no position of its own.
+            // The optional version has tag [0] and is not counted.
             (0xa0, 0) => continue,
             // serialNumber, signature, issuer, validity.
             (0x30, 3) => {
@@ -40,7 +40,8 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
     (position >= 6).then_some(facts)
 }
 
-/// Tag, content and what follows. Lengths up to 4 bytes; high tag numbers do not occur where we look.
+/// Tag, content and remaining bytes. Lengths have up to 4 bytes; high tag numbers do not occur in the fields that are
+/// read.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
@@ -69,7 +70,7 @@ fn extensions(explicit: &[u8], facts: &mut Facts) {
         if oid != SUBJECT_ALT_NAME {
             continue;
         }
-        // An optional `critical` comes before the value.
+        // An optional `critical` precedes the value.
         while let Some((tag, content, after)) = element(fields) {
             fields = after;
             if tag == 0x04 {

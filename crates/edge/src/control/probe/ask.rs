@@ -1,5 +1,6 @@
-//! One probe: the question over a warm connection if there is one, the answer held against the expectations.
-//! A warm connection that the peer closed meanwhile is no failure: the question is put once more over a fresh one.
+//! One probe: a request over a warm connection if there is one, and a comparison of the answer with the expectations. A
+//! warm connection that the endpoint closed meanwhile is no failure: the request is sent once more over a new
+//! connection.
 
 use std::{cell::Cell, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -29,7 +30,7 @@ use crate::{
 
 /// Longest body that is read.
 const MAX_BODY: usize = 64 << 10;
-/// Longest wait for the rest of a body that nobody needs.
+/// Longest wait for the rest of a body that is not needed.
 const DRAIN: Duration = Duration::from_millis(50);
 
 /// What is asked of one endpoint, where, and what is expected.
@@ -37,13 +38,13 @@ const DRAIN: Duration = Duration::from_millis(50);
 pub struct Plan {
     /// Where to connect.
     pub address: SocketAddr,
-    /// TimeCounts.
+    /// Interval, timeout and thresholds.
     pub rules: ProbeRules,
-    /// Question and expectations.
+    /// The request and the expectations.
     pub probe: Probe,
-    /// The Host header.
+    /// The Host field.
     pub host: String,
-    /// TLS as for traffic.
+    /// TLS settings, the same as for traffic.
     pub tls: Option<UpstreamTls>,
     /// Longest idle time of a warm connection; zero = none is kept.
     pub idle: Duration,
@@ -52,7 +53,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan for an endpoint of the live picture; `None` if it is not probed.
+    /// The plan for an endpoint of the live snapshot; `None` if the endpoint is not probed.
     #[must_use]
     pub fn of(live: &Live, place: &Place, warm: bool) -> Option<Self> {
         let pool = live.snapshot.pool(place.pool)?;
@@ -76,7 +77,7 @@ impl Plan {
         Some(Self { address, rules: pool.probe.clone()?, probe, host, tls, idle, age: keepalive.age })
     }
 
-    /// Asks the same question at the same place and pace.
+    /// Whether two plans ask the same at the same address and pace.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         let tls = |plan: &Self| plan.tls.as_ref().map(|tls| (Arc::as_ptr(&tls.config), tls.name.clone()));
@@ -102,7 +103,7 @@ impl Plan {
     }
 }
 
-/// Puts questions to one endpoint and keeps its warm connection.
+/// Probes one endpoint and keeps its warm connection.
 #[derive(Debug, Default)]
 pub struct Prober {
     warm: Option<Warm>,
@@ -118,26 +119,26 @@ struct Warm {
     _driver: Task,
 }
 
-/// One probe under way.
+/// One probe in progress.
 struct Going<'a> {
     plan: &'a Plan,
     deadline: Instant,
-    /// How far it has come, for the operator who reads that it came no further.
+    /// The stage that the probe has reached, for the operator who reads where it stopped.
     stage: Cell<&'static str>,
 }
 
-/// What became of a question.
+/// Why a probe brought no result.
 enum ProbeFailure {
-    /// The endpoint's fault, or the path's.
+    /// The endpoint, or the path to it, is at fault.
     Theirs(Evidence),
-    /// This machine's: out of descriptors, ports or memory.
+    /// This machine lacks descriptors, ports or memory.
     Ours,
-    /// A warm connection turned out to be gone.
+    /// A warm connection was gone.
     Stale,
 }
 
 impl Prober {
-    /// One probe, whole within the plan's timeout. `None`: this machine could not ask.
+    /// Runs one probe, all of it within the plan's timeout. `None`: this machine could not ask.
     pub async fn ask(&mut self, plan: &Plan) -> Option<Result<Duration, Evidence>> {
         let deadline = Instant::now() + plan.rules.timeout;
         let going = Going { plan, deadline, stage: Cell::new("connecting") };
@@ -148,7 +149,7 @@ impl Prober {
             Ok(Err(ProbeFailure::Ours)) => return None,
             Ok(Err(ProbeFailure::Stale)) => Err(evidence(Fault::Reset, "connection closed")),
             Err(_) => {
-                // An answer that comes later would be taken for the next question's.
+                // A later answer on this connection would be taken for the next probe's.
                 self.warm = None;
                 let detail = format!(
                     "nothing within {} ms while {}",
@@ -210,7 +211,7 @@ impl Warm {
     }
 }
 
-/// Holds an answer against the expectations. The flag: nothing of it is left on the connection.
+/// Compares an answer with the expectations. The flag: nothing of the answer is left on the connection.
 async fn judge(
     plan: &Plan,
     response: Response<Incoming>,
@@ -237,7 +238,7 @@ async fn judge(
     }
 }
 
-/// A body up to [`MAX_BODY`]. The flag: that was all of it.
+/// Reads a body up to [`MAX_BODY`]. The flag: that was all of it.
 async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
     let mut content = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -256,7 +257,7 @@ async fn connect(going: &Going<'_>) -> Result<Warm, ProbeFailure> {
     going.stage.set("connecting");
     let stream = TcpStream::connect(plan.address).await;
     let stream = stream.map_err(|error| of_connect(&error, plan.address))?;
-    // A small question is one segment anyway; what fails here fails again below.
+    // A small request is one segment anyway; an error here shows up again below.
     let _ = stream.set_nodelay(true);
     match &plan.tls {
         None => handshake(stream, plan).await,
@@ -276,7 +277,7 @@ async fn handshake(
     let handshake = http1::Builder::new().max_buf_size(MAX_BODY).handshake(TokioIo::new(stream)).await;
     let (sender, connection) = handshake.map_err(|error| of_hyper(&error))?;
     let driver = Task::spawn(async move {
-        // What goes wrong here is told to the sender as well.
+        // The sender learns of errors here as well.
         let _ = connection.await;
     });
     let now = Instant::now();

@@ -1,11 +1,11 @@
-//! Does an answer say what is expected? Pure; evidence is what an operator would want to read first.
+//! Whether an answer meets the expectations. Pure; evidence contains what an operator wants to read first.
 
 use http::StatusCode;
 use serde_json::Value;
 use thalweg_config::Probe;
 use thalweg_core::{Evidence, Fault};
 
-/// Longest detail of an evidence, bytes.
+/// Longest detail of an evidence in bytes.
 const DETAIL: usize = 200;
 
 /// Evidence of a kind, cut to size.
@@ -17,12 +17,12 @@ pub(crate) fn evidence(fault: Fault, detail: &str) -> Evidence {
     Evidence { fault, detail: detail.get(..end).unwrap_or_default().into() }
 }
 
-/// Is the status expected?
+/// Whether the status is expected.
 pub(crate) fn status_fits(probe: &Probe, status: StatusCode) -> bool {
     probe.expect_status.iter().any(|(from, to)| (*from..=*to).contains(&status.as_u16()))
 }
 
-/// What a status that is not expected is reported as; the body often says more.
+/// The evidence for an unexpected status; the body often says more.
 pub(crate) fn wrong_status(probe: &Probe, status: StatusCode, body: &[u8]) -> Evidence {
     let range = |(from, to): &(u16, u16)| if from == to { from.to_string() } else { format!("{from}-{to}") };
     let expected: Vec<String> = probe.expect_status.iter().map(range).collect();
@@ -32,7 +32,7 @@ pub(crate) fn wrong_status(probe: &Probe, status: StatusCode, body: &[u8]) -> Ev
     evidence(Fault::Status, &detail)
 }
 
-/// Does the body say what is expected?
+/// Whether the body meets the expectations.
 pub(crate) fn body_fits(probe: &Probe, body: &[u8]) -> Result<(), Evidence> {
     let wrong = |what: String| Err(evidence(Fault::Body, &format!("{what}: {}", snippet(body))));
     let json: Value = match serde_json::from_slice(body) {
@@ -52,7 +52,7 @@ pub(crate) fn body_fits(probe: &Probe, body: &[u8]) -> Result<(), Evidence> {
     Ok(())
 }
 
-/// Equal, where 1 and 1.0 are one number.
+/// Equality in which 1 and 1.0 are the same number.
 fn same(accepted: &Value, value: &Value) -> bool {
     match (accepted, value) {
         (Value::Number(one), Value::Number(other)) => one == other || one.as_f64() == other.as_f64(),
@@ -60,7 +60,7 @@ fn same(accepted: &Value, value: &Value) -> bool {
     }
 }
 
-/// The beginning of a body in one printable line.
+/// The beginning of a body as one printable line.
 fn snippet(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body.get(..120).unwrap_or(body));
     let plain = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });

@@ -1,5 +1,5 @@
-//! Active checks: one local task per endpoint, the first round at once, then spread out. The plan comes from the
-//! live picture, the gaps from the keeper. Never judges: results go to the world, which does.
+//! Active checks: one local task per endpoint, the first round at once, later rounds spread out. The plan comes from
+//! the live snapshot, the gaps from the keeper. A probe never judges: the world does.
 
 mod ask;
 mod expect;
@@ -23,10 +23,10 @@ use crate::{
     shared::{Live, Shared},
 };
 
-/// Probes under way at the same time.
+/// Probes in progress at the same time.
 const AT_ONCE: usize = 1024;
 
-/// Runs the probes of every endpoint of the live layout, whatever that is from moment to moment.
+/// Runs the probes of every endpoint of the live layout, and follows the layout.
 pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, wakers: ProbeWakers, file_limit: usize) {
     let mut published = shared.published.subscribe();
     let permits = Rc::new(Semaphore::new(AT_ONCE.min(file_limit / 8).max(1)));
@@ -62,16 +62,16 @@ async fn changed(published: &mut watch::Receiver<u64>) -> Option<()> {
     published.changed().await.ok()
 }
 
-/// What is to be asked of each endpoint that is probed.
+/// The plans for all endpoints that are probed.
 fn plans(live: &Live, file_limit: usize) -> BTreeMap<EndpointId, Plan> {
     let is_probed = |place: &&Place| live.snapshot.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
     let places: Vec<&Place> = live.snapshot.layout.endpoints.iter().filter(is_probed).collect();
-    // Warm connections take descriptors that requests need: with very many endpoints, probes do without.
+    // Warm connections take descriptors that requests need, so with very many endpoints probes use none.
     let warm = places.len() <= file_limit / 5;
     places.into_iter().filter_map(|place| Some((place.id, Plan::of(live, place, warm)?))).collect()
 }
 
-/// One endpoint's task, and what it has been orders.
+/// One endpoint's task, and its current orders.
 struct Round {
     orders: Rc<ProbeOrders>,
     _task: Task,
@@ -94,7 +94,7 @@ impl Round {
         Self { orders: Rc::clone(&orders), _task: Task::spawn(probe_forever(id, orders, keeper, permits)) }
     }
 
-    /// From the next probe on; at once if the plan says something else.
+    /// Takes a new plan: from the next probe on, or at once if the plan differs.
     fn follow(&self, plan: Plan) {
         let other = !self.orders.plan.borrow().same_as(&plan);
         self.orders.plan.replace(Rc::new(plan));
@@ -111,21 +111,21 @@ async fn probe_forever(id: EndpointId, orders: Rc<ProbeOrders>, keeper: KeeperLi
         let plan = Rc::clone(&orders.plan.borrow());
         let began = Instant::now();
         let result = {
-            // Closed never; a task that is dropped gives its permit back.
+            // The semaphore is never closed; a dropped task gives its permit back.
             let _permit = permits.acquire().await;
             prober.ask(&plan).await
         };
         let mut gap = match result {
             Some(result) => match keeper.probed(id, result).await {
                 Some(gap) => gap,
-                // Not probed any more: the layout is about to say so.
+                // The endpoint is not probed any more: the layout is about to say so.
                 None => Duration::from_secs(1),
             },
-            // This machine was short of something: that says nothing about the endpoint.
+            // This machine lacked a resource, which says nothing about the endpoint.
             None => plan.rules.confirm.max(Duration::from_millis(100)),
         };
         if !spread && gap > plan.rules.confirm {
-            // Many edges that start together must not knock together for ever after.
+            // Edges that start together must not probe in step for ever.
             gap = gap.mul_f64(jitter::fraction());
             spread = true;
         }

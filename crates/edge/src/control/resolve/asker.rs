@@ -1,4 +1,5 @@
-//! Whom to ask for a name's addresses, which forms of the name to ask about, and what is said. Never keeps an answer.
+//! Which servers to ask for a name's addresses, which forms of the name to ask about, and their answers. Keeps no
+//! answer.
 
 use std::{net::IpAddr, path::Path, rc::Rc, time::Duration};
 
@@ -14,24 +15,24 @@ use hickory_resolver::{
 };
 use thalweg_config::Resolver;
 
-/// The system's settings, which are used where ours name nobody (resolv.conf(5)).
+/// The system's settings, used where the config names no server (resolv.conf(5)).
 pub(super) const SYSTEM: &str = "/etc/resolv.conf";
 
-/// In this order everywhere.
+/// The address families, in this order everywhere.
 pub(super) const FAMILIES: [RecordType; 2] = [RecordType::A, RecordType::AAAA];
 
-/// Whom to ask, and what says so.
+/// The servers to ask, and the settings that name them.
 #[derive(Default)]
 pub(super) struct Source {
     settings: Option<Resolver>,
-    /// The system's settings as they were read last, where ours name nobody.
+    /// The system's settings as last read, where the config names no server.
     system: Option<Result<Vec<u8>, String>>,
     pub(super) asker: Option<Rc<Asker>>,
 }
 
 impl Source {
-    /// Reads whom to ask now; says whether the names must start over. Where the system's settings cannot be read,
-    /// whoever was asked before is still asked; an edge that starts without them goes on looking for them.
+    /// Reads which servers to ask. Returns whether the names must start over. If the system's settings cannot be read,
+    /// the known servers stay; an edge that starts without settings goes on looking for them.
     pub(super) fn renew(&mut self, settings: &Resolver, file: &Path) -> bool {
         // Read and compared as a whole: a time stamp would miss a second change within one tick of the kernel's clock.
         let read = || std::fs::read(file).map_err(|error| error.to_string());
@@ -62,7 +63,7 @@ impl Source {
     }
 }
 
-/// An asker by our settings or by what the system's say.
+/// A resolver by the config's settings or by the system's.
 fn asker_for(settings: &Resolver, system: Option<&Result<Vec<u8>, String>>) -> Result<Asker, String> {
     let (config, mut options) = match system {
         Some(text) => parse_resolv_conf(text.as_ref()?).map_err(|error| error.to_string())?,
@@ -78,7 +79,7 @@ fn asker_for(settings: &Resolver, system: Option<&Result<Vec<u8>, String>>) -> R
             (ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default())
         }
     };
-    // The answers' lives are ours to watch: a cache below us would hide their end.
+    // This crate watches the answers' lives: a cache below would hide their end.
     options.cache_size = 0;
     options.timeout = Duration::from_secs(2);
     options.attempts = 2;
@@ -90,20 +91,20 @@ fn asker_for(settings: &Resolver, system: Option<&Result<Vec<u8>, String>>) -> R
     Ok(Asker { resolver, search, ndots })
 }
 
-/// Asks for both families of a name.
+/// Looks up both families of a name.
 #[derive(Debug)]
 pub(super) struct Asker {
     resolver: TokioResolver,
-    /// Appended to names that are not whole.
+    /// Domains appended to names that are not fully qualified.
     search: Vec<Name>,
-    /// A name of more labels is tried as it listen_keys first.
+    /// A name with at least this many dots is tried as it stands first.
     ndots: usize,
 }
 
 impl Asker {
-    /// Both families of the name, and the form that has them. Each form is asked for both before the next: the
-    /// families of two different names must not be mixed, so the resolver's own search is of no use here; nor is its
-    /// `lookup_ip`, which drops the failure of one family when the other answers.
+    /// Both families of the name, and the form that has them. Each form is asked for both families before the next
+    /// form, because the families of two different names must not be mixed. That rules out the resolver's own search,
+    /// and its `lookup_ip`, which drops the failure of one family when the other answers.
     pub(super) async fn ask(&self, host: &str, last: Option<&Name>) -> Result<Found, String> {
         let forms = self.forms(Name::from_utf8(host).map_err(|error| error.to_string())?);
         let ask = async |name: &Name| {
@@ -125,7 +126,7 @@ impl Asker {
             }
             Err(NetError::Dns(DnsError::NoRecordsFound(none))) => match none.response_code {
                 ResponseCode::NXDomain => Said::Unknown,
-                // A server that only names others has not answered (RFC 2308 section 2.2).
+                // A server that only refers to others has not answered (RFC 2308 section 2.2).
                 _ if none.ns.is_some() && none.soa.is_none() => Said::Failed("referred elsewhere".into()),
                 _ => Said::Nothing,
             },
@@ -133,7 +134,7 @@ impl Asker {
         }
     }
 
-    /// The names that this one may stand for, most likely first (resolv.conf(5): search, ndots).
+    /// The full names that this name may stand for, most likely first (resolv.conf(5): search, ndots).
     fn forms(&self, name: Name) -> Vec<Name> {
         if name.is_fqdn() {
             return vec![name];
@@ -148,24 +149,24 @@ impl Asker {
     }
 }
 
-/// What is said about one family of a name.
+/// The answer about one family of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
-    /// These addresses, for so long.
+    /// These addresses, for this long.
     Found(Vec<IpAddr>, Duration),
     /// The name exists, without addresses of this family.
     Nothing,
-    /// There is no such name.
+    /// The name does not exist.
     Unknown,
-    /// Nobody could say.
+    /// No server could answer.
     Failed(String),
 }
 
-/// What is said about a name, and the form of it that has addresses.
+/// The answers about a name, and the form of it that has addresses.
 pub(super) type Found = ([Said; 2], Option<Name>);
 
-/// The first of the forms that has an address. A form that could not be asked about may be it: its failure listen_keys, and
-/// no later form replaces a `last` good answer about another name. Without one, a later form may serve.
+/// The first form that has an address. A form whose lookup failed may be the right one: its failure counts, and no
+/// later form replaces a `last` good answer about another form. Without one, a later form may serve.
 async fn search(forms: Vec<Name>, last: Option<&Name>, ask: impl AsyncFn(&Name) -> [Said; 2]) -> Found {
     // An answer about what is no form any more says nothing about which of these is meant.
     let last = last.filter(|last| forms.contains(last));
