@@ -127,7 +127,7 @@ fn the_same_topology_with_other_wiring_is_no_new_generation() {
 }
 
 #[test]
-fn series_leave_with_the_layout_that_they_were_of_and_stay_while_it_stays() {
+fn series_leave_with_their_layout() {
     run(async {
         let room = room();
         room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;

@@ -140,7 +140,7 @@ fn every_failure_is_told_apart() {
 }
 
 #[test]
-fn nobody_there_is_refused() {
+fn a_closed_port_is_refused() {
     run(async {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let seen = ask(&mut Prober::default(), &plan(address)).await.unwrap_err();

@@ -125,7 +125,7 @@ fn equal_files_give_the_same_configs_again() {
 }
 
 #[test]
-fn every_file_that_is_not_what_it_should_be_is_told_at_its_place() {
+fn every_wrong_file_is_reported_at_its_place() {
     let scratch = Scratch::new();
     let authority = Authority::new(&scratch);
     authority.leaf("a", &["a.test"]);

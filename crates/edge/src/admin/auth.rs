@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_admins_own_pages_may_ask() {
+    fn only_pages_of_the_admin_server_may_call_it() {
         let check = |bind: &str, host: &'static str, origin: &'static str| {
             let rules = AuthRules { bind: bind.parse().unwrap(), token: None };
             check_origin(&headers(&[("host", host), ("origin", origin)]), false, rules).is_ok()
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_believed_only_with_the_token() {
+    fn a_foreign_host_name_needs_the_token() {
         for (bind, order, host, authorization, expected) in [
             ("127.0.0.1", true, "evil.test", "", false),
             ("127.0.0.1", false, "evil.test", "", false),

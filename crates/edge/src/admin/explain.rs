@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_are_read_as_those_of_requests() {
+    fn explain_reads_hosts_like_requests() {
         for (given, expected) in
             [("api.TEST:80", "api.test"), ("api.test.", "api.test"), ("[::1]:80", "[::1]")]
         {

@@ -72,7 +72,7 @@ pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, or the client went away: neither is cured by an immediate retry.
-                tracing::debug!(%error, "operator not accepted");
+                tracing::debug!(%error, "admin connection not accepted");
                 sleep(Duration::from_millis(50)).await;
                 continue;
             }
@@ -88,7 +88,7 @@ pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
             let served = builder.serve_connection(TokioIo::new(stream), service).await;
             if let Err(error) = served {
-                tracing::debug!(%client, %error, "operator's connection ended");
+                tracing::debug!(%client, %error, "admin connection ended");
             }
             drop(permit);
         });

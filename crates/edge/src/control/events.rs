@@ -189,7 +189,9 @@ pub fn log(change: &Change) {
             );
         }
         Change::Resolved { host, addresses } => tracing::info!(%host, addresses, "name resolved"),
-        Change::Pool { pool, short: true, available } => tracing::warn!(%pool, available, "pool is short"),
+        Change::Pool { pool, short: true, available } => {
+            tracing::warn!(%pool, available, "pool is below its threshold")
+        }
         Change::Pool { pool, short: false, available } => tracing::info!(%pool, available, "pool is back"),
         Change::Failover { route, from, to } => tracing::warn!(%route, %from, %to, "failover"),
         Change::Failback { route, to } => tracing::info!(%route, %to, "failback"),
@@ -204,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ring_keeps_the_newest_and_followers_hear_it() {
+    fn the_ring_keeps_the_newest_events_and_followers_get_them() {
         let events = Events::default();
         for generation in 0..KEPT as u64 + 3 {
             events.record(&Change::Adopted { generation }, Tick(0));

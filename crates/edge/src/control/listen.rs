@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_a_stranger_shares_is_taken_all_the_same() {
+    fn an_address_that_another_process_shares_is_still_taken() {
         let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
         let wanted = listen_key(&stranger.local_addr().unwrap().to_string());
         let error = bind_all(std::slice::from_ref(&wanted), &[], 1).unwrap_err();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_ours_on_another_address_does_not_hide_a_stranger() {
+    fn our_own_port_on_another_address_does_not_hide_another_process() {
         let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
         let port = stranger.local_addr().unwrap().port();
         let ours = listen_key(&format!("127.0.0.2:{port}"));

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn an_answer_that_changes_while_it_is_told_is_told_again() {
+    async fn an_answer_that_changes_while_it_is_reported_is_reported_again() {
         let last = |ip| Last { known: [vec![ip], vec![]], form: Name::root() };
         let answers = Answers::default();
         answers.borrow_mut().extend(["a", "b"].map(|host| (host.into(), last(ONE))));

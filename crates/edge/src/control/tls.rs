@@ -387,7 +387,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_cannot_be_read_holds_what_it_held() {
+    fn an_unreadable_root_store_keeps_its_last_content() {
         let known: Roots = [b"a".to_vec()].into();
         let check = |found: &[&'static [u8]], failed, before: Option<&Roots>, expected: &[&[u8]]| {
             let found: Vec<CertificateDer<'_>> = found.iter().map(|der| CertificateDer::from(*der)).collect();

@@ -139,7 +139,7 @@ impl Folders {
             }
         });
         if let Err(error) = &watcher {
-            tracing::warn!(%error, "no file notices: looking every two seconds instead");
+            tracing::warn!(%error, "inotify is not available: checking the files every two seconds");
         }
         Self { watcher: watcher.ok(), watched: BTreeSet::new(), names }
     }
@@ -176,7 +176,7 @@ mod tests {
     use tokio::time::Instant;
 
     #[tokio::test(start_paused = true, flavor = "current_thread")]
-    async fn whoever_gets_no_notices_looks_at_the_pace_of_the_clock() {
+    async fn without_inotify_the_files_are_checked_at_the_polling_interval() {
         let (sender, mut notices) = mpsc::channel(1);
         let began = Instant::now();
         sender.try_send(()).unwrap();

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_is_refused_wherever_it_is_cut() {
+    fn a_truncated_certificate_is_refused_wherever_it_is_cut() {
         let cert = rcgen::generate_simple_self_signed(vec!["a.test".into()]).unwrap();
         let der = cert.cert.der();
         for end in 0..der.len() {

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_sends_cannot_break_the_line() {
+    fn client_input_cannot_break_a_log_line() {
         let mut out = Vec::new();
         string(&mut out, "a\"b\\c\nd");
         assert_eq!(String::from_utf8_lossy(&out), r#""a\"b\\c\u000ad""#);

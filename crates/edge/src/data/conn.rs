@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_upload_that_is_taken_late_says_nothing_about_that_of_the_next_request() {
+    fn a_late_end_of_an_upload_does_not_affect_the_next_request() {
         let conn = ClientConn::new((0, "l".into()), ([127, 0, 0, 1], 1).into(), false, Rc::default());
         let asks = || {
             conn.begin();

@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trickle_is_one_of_all_workers_whoever_has_the_traffic() {
+    fn all_workers_share_one_probation_trickle() {
         let (peers, clock) = peers(4);
         let asked = |who: &[&Peer], times: usize| {
             let mut sent = 0;
@@ -452,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_has_left_opens_no_account() {
+    fn an_endpoint_that_has_left_opens_no_statistics() {
         for asked_before in [true, false] {
             let (peers, _) = peers(1);
             let peer = &peers[0];
@@ -473,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_lost_packets_is_not_the_way_there_and_a_longer_way_is_learnt() {
+    fn a_burst_of_lost_packets_does_not_change_the_usual_connect_time_and_a_longer_way_does() {
         let after = |first: u64, then: &[(u64, usize)]| {
             let known = usual_connect(0, Duration::from_millis(first));
             let all =

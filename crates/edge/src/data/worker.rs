@@ -38,7 +38,7 @@ pub fn start(index: usize, shared: Arc<Shared>) -> std::io::Result<Worker> {
             .build_local(tokio::runtime::LocalOptions::default())
         {
             Ok(runtime) => runtime,
-            Err(error) => return tracing::error!(%error, index, "worker has no runtime"),
+            Err(error) => return tracing::error!(%error, index, "worker cannot start its runtime"),
         };
         let local = Rc::new(Local::new(index, shared));
         runtime.block_on(run(Rc::clone(&local), received));

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_is_stuck_costs_lines_but_never_blocks() {
+    fn a_stuck_reader_loses_lines_but_never_blocks_a_worker() {
         let out = Slow::default();
         let gate = out.1.lock().unwrap();
         let sink = LogSink::start(2, out.clone()).unwrap();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_counted_by_the_line_and_tears_no_other() {
+    fn unwritten_lines_are_counted_and_tear_no_other_line() {
         let full = || Err(ErrorKind::StorageFull);
         for (what, says, lost, written) in [
             ("nothing fails", vec![], 0, "a1\na2\nb1\n"),

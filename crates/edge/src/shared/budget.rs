@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_worker_without_requests_may_spend_what_the_others_earned() {
+    fn a_worker_without_requests_may_spend_the_shared_budget() {
         let budgets = Budgets::default();
         let [busy, idle] = [(); 2].map(|()| WorkerBudget::new(budgets.open("all", 0.1)));
         let now = Tick(5_000_000);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn budgets_of_one_name_are_one_while_somebody_holds_them() {
+    fn budgets_of_one_route_are_shared_while_a_worker_holds_them() {
         let budgets = Budgets::default();
         let first = budgets.open("all", 0.0);
         assert!(Arc::ptr_eq(&first, &budgets.open("all", 0.5)));

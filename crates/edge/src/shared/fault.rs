@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lack_of_ports_is_our_own_and_an_address_that_we_have_no_way_to_is_not() {
+    fn a_lack_of_ports_is_local_and_a_missing_route_is_not() {
         // A link-local address without a zone: no machine has a route to it, with IPv6 or without.
         let (here, nowhere) = ("127.0.0.1:9", "[fe80::1]:9");
         for (code, address, own) in [

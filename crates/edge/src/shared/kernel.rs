@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_bears_as_long_as_it_is_told_and_never_shorter_than_usual() {
+    fn the_user_timeout_is_set_and_never_below_its_floor() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         for (told, expected) in [(30, 30), (3, 10), (86_400, 86_400), (0, 10)] {

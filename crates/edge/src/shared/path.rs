@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn needless_encoding_is_undone_and_the_rest_is_spelled_one_way() {
+    fn unreserved_characters_are_decoded_and_the_rest_has_one_spelling() {
         check("/%61pi/%7euser", Ok("/api/~user"));
         check("/a%c3%bcb%3f", Ok("/a%C3%BCb%3F"));
     }
 
     #[test]
-    fn a_prefix_is_read_as_the_paths_that_it_is_to_match() {
+    fn a_prefix_is_normalised_like_the_paths_it_matches() {
         for byte in 0..=255_u8 {
             let prefix = format!("/a%{byte:02x}b");
             let text = format!(
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_readers_could_read_differently_is_refused() {
+    fn ambiguous_paths_are_refused() {
         for path in ["/a%2Fb", "/a%2fb", "/a%5Cb", "/a%00", "/a\\b", "/%", "/%2", "/%zz", "/%2é"] {
             check(path, Err(Ambiguous));
         }

@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn costs_that_were_kept_count_as_if_each_had_been_told_and_take_no_more_room() {
+    fn kept_costs_count_like_reported_ones_in_bounded_room() {
         let (at_once, later, mut kept) =
             (EndpointStats::default(), EndpointStats::default(), RaceCosts::default());
         for nth in 0..10_000_u64 {

@@ -48,7 +48,7 @@ fn faults(plane: &mut DataPlane) -> Vec<Fault> {
 }
 
 #[test]
-fn a_slow_report_that_loses_its_races_shows_what_is_usual_and_is_not_late() {
+fn a_slow_endpoint_that_loses_its_races_builds_a_baseline_and_is_not_late() {
     let slow = Behaviour::Slow(Duration::from_millis(800));
     let (mut plane, _first, _second) = beside_a_fast_one(slow, LATE, 4);
     soon("the losers answer", || evidence(&plane) == [8, 0, 0]);
@@ -89,7 +89,7 @@ fn an_endpoint_that_never_answers_is_late_although_all_its_requests_were_raced()
 }
 
 #[test]
-fn more_losers_than_a_worker_waits_for_speak_against_nobody() {
+fn losers_beyond_the_limit_are_no_evidence() {
     let (plane, _first, _second) = beside_a_fast_one(Behaviour::Hang, LATE, 20);
     soon("they are late", || evidence(&plane) == [20, 0, 16]);
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["cancelled"]), 20);

@@ -52,7 +52,7 @@ impl Source {
             Err(error) => {
                 let kept = self.asker.is_some();
                 let from = if self.system.is_some() { SYSTEM } else { "resolver.nameservers" };
-                tracing::error!(from, %error, kept, "no resolver by these settings");
+                tracing::error!(from, %error, kept, "resolver settings are not usable");
                 return other_settings;
             }
         }
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_for_what_the_search_list_makes_of_it() {
+    fn the_search_list_gives_the_forms_of_a_name() {
         let suffixes = ["a.test.", "b.test."].map(|suffix| Name::from_utf8(suffix).unwrap());
         let settings = Resolver {
             nameservers: vec!["127.0.0.1:53".parse().unwrap()],
