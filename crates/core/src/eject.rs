@@ -142,7 +142,9 @@ impl Record {
                 continue;
             }
             let share = f64::from(bad) / f64::from(total);
-            if share >= rules.failure_ratio && worse((bad, total), (other.bad(late), other.total())) {
+            if share >= rules.failure_ratio
+                && worse(Share { bad, total }, Share { bad: other.bad(late), total: other.total() })
+            {
                 return Some(format!("{bad} of {total} requests failed in {} ms", length.as_millis()));
             }
         }
@@ -242,9 +244,16 @@ impl Comparison<'_> {
 }
 
 /// Is the first share at least [`WORSE`] times the second? Nothing is no share.
-pub(crate) fn worse((bad, total): (u32, u32), (other_bad, other_total): (u32, u32)) -> bool {
-    let share = u64::from(bad) * u64::from(other_total.max(1));
-    share >= WORSE * u64::from(other_bad) * u64::from(total)
+pub(crate) fn worse(own: Share, other: Share) -> bool {
+    let share = u64::from(own.bad) * u64::from(other.total.max(1));
+    share >= WORSE * u64::from(other.bad) * u64::from(own.total)
+}
+
+/// So many bad ones among so many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    pub(crate) bad: u32,
+    pub(crate) total: u32,
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@ use crate::{
     slot::RouteSlot,
     snapshot::Snapshot,
     steer::steer,
-    view::can_serve,
 };
 
 /// The funnel step by step for one request.
@@ -40,13 +39,13 @@ pub fn explain(snapshot: &Snapshot, loads: &impl Loads, facts: &Facts<'_>, roll:
     let outcome = steer(snapshot, loads, facts, roll);
     let slot = snapshot.layout.matcher.find(facts.host, facts.path);
     let mut explained = Explained { route: slot, stage: Stage::Up, pools: Vec::new(), outcome };
-    let Some((route, view)) =
-        slot.and_then(|slot| Some((snapshot.route(slot)?, snapshot.routes.get(slot.0 as usize)?)))
+    let Some((route, view)) = slot.and_then(|slot| Some((snapshot.route(slot)?, snapshot.routes.get(slot)?)))
     else {
         return explained;
     };
-    let found =
-        funnel(route, &view.pools, &snapshot.pools, &|pool, stage| can_serve(&snapshot.pools, pool, stage));
+    let found = funnel(route, &view.pools, &snapshot.pools, &|pool, stage| {
+        snapshot.pools.get(pool).is_some_and(|view| view.can_serve(stage))
+    });
     explained.stage = found.shares.stage;
     for entry in found.entries {
         let mut from = 0;

@@ -48,13 +48,15 @@ pub use matching::Matcher;
 pub use reason::{Cause, Reason, Refusal};
 pub use roll::{mix, roll};
 pub use shares::{Segment, Shares, Stage};
-pub use slot::{EndpointId, EndpointKey, EndpointSlot, PoolSlot, RouteSlot};
-pub use snapshot::Snapshot;
+pub use slot::{
+    EndpointId, EndpointKey, EndpointSlot, EntrySlot, PoolSlot, RouteSlot, Slot, SlotVec, SpecSlot,
+};
+pub use snapshot::{PoolEndpoint, Snapshot};
 pub use steer::{steer, steer_on};
 pub use tally::{Counts, Fallout, Tally};
 pub use tick::{Tick, micros};
 pub use topology::{
     Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology,
 };
-pub use view::{EndpointView, PoolView, RoutePoolView, RouteView};
+pub use view::{EndpointView, PoolView, RoutePoolView, RouteView, Trickle};
 pub use world::World;

@@ -9,10 +9,10 @@ use crate::{
     funnel::funnel,
     health::Health,
     shares::{Shares, Stage},
-    slot::{EndpointSlot, PoolSlot},
+    slot::{EntrySlot, PoolSlot, SlotVec},
     tick::{Tick, micros},
-    topology::{Band, Pool, Route, Topology},
-    view::{PoolView, RoutePoolView, RouteView, can_serve},
+    topology::{Band, Route, Topology},
+    view::{PoolView, RoutePoolView, RouteView, Trickle},
 };
 
 /// A pool's health in numbers.
@@ -43,19 +43,19 @@ pub(crate) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_thr
 /// The pools as configured and as seen, all by slot.
 #[derive(Clone, Copy)]
 pub(crate) struct Pools<'a> {
-    pub(crate) configured: &'a [Pool],
-    pub(crate) views: &'a [PoolView],
+    pub(crate) topology: &'a Topology,
+    pub(crate) views: &'a SlotVec<PoolSlot, PoolView>,
     /// Every endpoint was probed once and every name was asked for once.
-    pub(crate) rounds: &'a [bool],
+    pub(crate) rounds: &'a SlotVec<PoolSlot, bool>,
 }
 
 impl Pools<'_> {
-    fn view(&self, pool: usize) -> PoolView {
+    fn view(&self, pool: PoolSlot) -> PoolView {
         self.views.get(pool).copied().unwrap_or_default()
     }
 
-    fn name(&self, pool: usize) -> Box<str> {
-        self.configured.get(pool).map(|pool| pool.name.clone()).unwrap_or_default()
+    fn name(&self, pool: PoolSlot) -> Box<str> {
+        self.topology.pool(pool).map(|pool| pool.name.clone()).unwrap_or_default()
     }
 }
 
@@ -74,15 +74,21 @@ enum Standing {
 }
 
 /// One pool, on behalf of one route.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Member {
-    pool: usize,
+    pool: PoolSlot,
     standing: Standing,
     near: bool,
     /// Its latency counted when the band was last looked at.
     measured: bool,
     /// Since when the latencies say otherwise than `near`.
     disputed: Option<Tick>,
+}
+
+impl Member {
+    fn new(pool: PoolSlot) -> Self {
+        Self { pool, standing: Standing::Free, near: false, measured: false, disputed: None }
+    }
 }
 
 /// What the world remembers on behalf of a route.
@@ -99,17 +105,18 @@ impl RouteState {
     /// down at that moment is no longer "left": its first Up after a reload is no return.
     pub(crate) fn carried(route: &Route, topology: &Topology, before: Option<(&Self, &Topology)>) -> Self {
         let Some((before, old)) = before else {
-            let member = |pool: usize| Member { pool, ..Member::default() };
-            return Self { members: route.pools.iter().map(|m| member(m.pool)).collect(), ..Self::default() };
+            let members = route.pools.iter().map(|entry| Member::new(entry.pool)).collect();
+            return Self { members, ..Self::default() };
         };
         let known: BTreeMap<&str, &Member> = before
             .members
             .iter()
-            .filter_map(|member| Some((&*old.pools.get(member.pool)?.name, member)))
+            .filter_map(|member| Some((&*old.pool(member.pool)?.name, member)))
             .collect();
-        let member = |pool: usize| {
-            let name = topology.pools.get(pool).map(|pool| &*pool.name);
-            let known = name.and_then(|name| known.get(name)).copied().copied().unwrap_or_default();
+        let member = |pool: PoolSlot| {
+            let name = topology.pool(pool).map(|pool| &*pool.name);
+            let known =
+                name.and_then(|name| known.get(name)).map_or_else(|| Member::new(pool), |known| **known);
             let held = matches!(known.standing, Standing::Held(_));
             let standing = if held { known.standing } else { Standing::Free };
             Member { pool, standing, ..known }
@@ -126,7 +133,7 @@ impl RouteState {
         self.deadline
     }
 
-    pub(crate) fn view(&self, trickles: Box<[(PoolSlot, EndpointSlot)]>) -> RouteView {
+    pub(crate) fn view(&self, trickles: Box<[Trickle]>) -> RouteView {
         RouteView {
             pools: self.remembered(),
             shares: self.shares.clone(),
@@ -136,7 +143,7 @@ impl RouteState {
     }
 
     /// A pool that the operator gives nothing serves all the same: nobody else is left.
-    pub(crate) fn calls_in(&self, pool: usize) -> bool {
+    pub(crate) fn calls_in(&self, pool: PoolSlot) -> bool {
         self.panics() || serves(&self.shares, pool)
     }
 
@@ -144,7 +151,7 @@ impl RouteState {
         self.shares.stage == Stage::Panic
     }
 
-    fn remembered(&self) -> Box<[RoutePoolView]> {
+    fn remembered(&self) -> SlotVec<EntrySlot, RoutePoolView> {
         let view = |member: &Member| RoutePoolView {
             near: member.near,
             held: matches!(member.standing, Standing::Held(_)),
@@ -201,9 +208,9 @@ impl RouteState {
     }
 
     /// Who is near, and who takes which share. Says whether the near ones changed.
-    fn conclude(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[usize]) -> bool {
+    fn conclude(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[PoolSlot]) -> bool {
         let moved = self.update_band(route, pools, now, returned);
-        let accepts = |pool, stage| can_serve(pools.views, pool, stage);
+        let accepts = |pool, stage| pools.view(pool).can_serve(stage);
         self.shares = funnel(route, &self.remembered(), pools.views, &accepts).shares;
         moved
     }
@@ -211,7 +218,12 @@ impl RouteState {
     /// Who was left, who is back. Says which pools were lost and which returned. A pool without an enabled endpoint
     /// was drained, not lost: its return waits for nothing. Nor was one lost whose endpoints are all unproven, before
     /// they are all refuted.
-    fn update_standings(&mut self, route: &Route, pools: Pools<'_>, now: Tick) -> (Vec<usize>, Vec<usize>) {
+    fn update_standings(
+        &mut self,
+        route: &Route,
+        pools: Pools<'_>,
+        now: Tick,
+    ) -> (Vec<PoolSlot>, Vec<PoolSlot>) {
         let (mut lost, mut returned) = (Vec::new(), Vec::new());
         for member in &mut self.members {
             let view = pools.view(member.pool);
@@ -243,7 +255,7 @@ impl RouteState {
 
     /// A held pool that serves because nobody else takes its load has returned: to send its clients away again, for
     /// the rest of the hold, would move them twice more for nothing.
-    fn call_in(&mut self) -> Vec<usize> {
+    fn call_in(&mut self) -> Vec<PoolSlot> {
         let mut returned = Vec::new();
         for member in &mut self.members {
             let calm = self.shares.stage == Stage::Up;
@@ -256,7 +268,7 @@ impl RouteState {
     }
 
     /// Who counts as near, tier by tier. Says whether anything moved.
-    fn update_band(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[usize]) -> bool {
+    fn update_band(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[PoolSlot]) -> bool {
         let Some(band) = route.band else {
             for member in &mut self.members {
                 (member.near, member.measured, member.disputed) = (false, false, None);
@@ -267,14 +279,14 @@ impl RouteState {
         let mut moved = false;
         for tier in tiers {
             let members = route.pools.iter().zip(&mut self.members);
-            let mut equals: Vec<(&mut Member, Option<f64>)> = members
+            let mut equals: Vec<Equal<'_>> = members
                 .filter(|(entry, _)| entry.tier == tier)
                 .map(|(entry, member)| {
                     let view = pools.view(member.pool);
                     // A pool of weight 0 is not there as long as others are: it draws no band around itself.
                     let open =
                         !view.short && !matches!(member.standing, Standing::Held(_)) && entry.weight > 0;
-                    (member, if open { view.latency_us.map(f64::from) } else { None })
+                    Equal { member, latency: if open { view.latency_us.map(f64::from) } else { None } }
                 })
                 .collect();
             moved |= rejudge(&mut equals, &band, now, returned);
@@ -295,20 +307,26 @@ impl Member {
     }
 }
 
+/// A pool among those of its tier, and its latency in microseconds if that counts.
+struct Equal<'a> {
+    member: &'a mut Member,
+    latency: Option<f64>,
+}
+
 /// Who of one tier counts as near. At once where nobody does (those that did are gone), or where a pool that was
 /// not there has come and is near: its coming is no move between latencies. Otherwise a pool joins when it has been
 /// within the band for `dwell`, and goes when it has been out of it by more than `hysteresis` for `dwell`.
-fn rejudge(equals: &mut [(&mut Member, Option<f64>)], band: &Band, now: Tick, returned: &[usize]) -> bool {
-    let best = equals.iter().filter_map(|(_, latency)| *latency).min_by(f64::total_cmp);
+fn rejudge(equals: &mut [Equal<'_>], band: &Band, now: Tick, returned: &[PoolSlot]) -> bool {
+    let best = equals.iter().filter_map(|equal| equal.latency).min_by(f64::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "microseconds of a band stay far below 2^53")]
     let limit = best.unwrap_or_default() + micros(band.width) as f64;
-    let settled = equals.iter().any(|(member, latency)| member.near && latency.is_some());
-    let arrived = equals.iter().any(|(member, latency)| {
+    let settled = equals.iter().any(|equal| equal.member.near && equal.latency.is_some());
+    let arrived = equals.iter().any(|Equal { member, latency }| {
         let new = !member.measured || returned.contains(&member.pool);
         new && latency.is_some_and(|latency| latency <= limit)
     });
     let mut moved = false;
-    for (member, latency) in equals {
+    for Equal { member, latency } in equals {
         member.measured = latency.is_some();
         let wants = latency.is_some_and(|latency| latency <= limit);
         let clear = !member.near || latency.is_none_or(|latency| latency > limit * (1.0 + band.hysteresis));
@@ -327,16 +345,16 @@ fn rejudge(equals: &mut [(&mut Member, Option<f64>)], band: &Band, now: Tick, re
 }
 
 /// Has the pool a share?
-fn serves(shares: &Shares, pool: usize) -> bool {
-    shares.segments.iter().any(|segment| segment.pool.0 as usize == pool)
+fn serves(shares: &Shares, pool: PoolSlot) -> bool {
+    shares.segments.iter().any(|segment| segment.pool == pool)
 }
 
 /// The pool with the largest share; a pool may hold several segments.
-fn largest(shares: &Shares) -> Option<usize> {
+fn largest(shares: &Shares) -> Option<PoolSlot> {
     let mut from = 0;
-    let mut widths: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut widths: BTreeMap<PoolSlot, u64> = BTreeMap::new();
     for segment in &shares.segments {
-        *widths.entry(segment.pool.0 as usize).or_default() += segment.end - from;
+        *widths.entry(segment.pool).or_default() += segment.end - from;
         from = segment.end;
     }
     widths.into_iter().max_by_key(|(pool, width)| (*width, std::cmp::Reverse(*pool))).map(|(pool, _)| pool)

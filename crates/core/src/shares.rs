@@ -1,6 +1,9 @@
 //! The funnel's result before the draw: which pool takes which part of a route's traffic, and why.
 
-use crate::{reason::Reason, slot::PoolSlot};
+use crate::{
+    reason::Reason,
+    slot::{EntrySlot, PoolSlot},
+};
 
 /// The funnel's result before the draw: who takes which part of the traffic, and why.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,8 +19,8 @@ pub struct Shares {
 pub struct Segment {
     /// Exclusive upper end.
     pub end: u64,
-    /// Position in [`crate::Route::pools`].
-    pub entry: u32,
+    /// Which pool of the route.
+    pub entry: EntrySlot,
     /// Who serves it.
     pub pool: PoolSlot,
     /// Why.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     layout::{Layout, Place},
     shares::Stage,
-    slot::{EndpointSlot, PoolSlot, RouteSlot},
+    slot::{EndpointSlot, PoolSlot, RouteSlot, SlotVec, slots_in},
     topology::{Pool, Route},
     view::{EndpointView, PoolView, RouteView},
 };
@@ -20,46 +20,54 @@ pub struct Snapshot {
     pub generation: u64,
     /// The slow-changing part.
     pub layout: Arc<Layout>,
-    /// By [`EndpointSlot`].
-    pub endpoints: Box<[EndpointView]>,
-    /// By [`PoolSlot`].
-    pub pools: Box<[PoolView]>,
-    /// By [`RouteSlot`].
-    pub routes: Box<[RouteView]>,
+    /// The endpoints of the layout.
+    pub endpoints: SlotVec<EndpointSlot, EndpointView>,
+    /// The pools of the topology.
+    pub pools: SlotVec<PoolSlot, PoolView>,
+    /// The routes of the topology.
+    pub routes: SlotVec<RouteSlot, RouteView>,
     /// Most endpoints failed their probes at once: the checker is the first suspect.
     pub doubted: bool,
+}
+
+/// One endpoint of a pool, as a snapshot shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolEndpoint<'a> {
+    /// Which endpoint.
+    pub slot: EndpointSlot,
+    /// Where it stands in the layout.
+    pub place: &'a Place,
+    /// What is known about it.
+    pub view: &'a EndpointView,
 }
 
 impl Snapshot {
     /// The route in a slot.
     #[must_use]
     pub fn route(&self, slot: RouteSlot) -> Option<&Route> {
-        self.layout.topology.routes.get(slot.0 as usize)
+        self.layout.topology.route(slot)
     }
 
     /// The pool in a slot.
     #[must_use]
     pub fn pool(&self, slot: PoolSlot) -> Option<&Pool> {
-        self.layout.topology.pools.get(slot.0 as usize)
+        self.layout.topology.pool(slot)
     }
 
-    /// The endpoints of a pool, each with its slot.
-    pub fn endpoints_of(
-        &self,
-        pool: PoolSlot,
-    ) -> impl Iterator<Item = (EndpointSlot, &Place, &EndpointView)> {
-        let range = self.layout.ranges.get(pool.0 as usize).cloned().unwrap_or(0..0);
-        let bounds = range.start as usize..range.end as usize;
-        let places = self.layout.endpoints.get(bounds.clone()).unwrap_or_default();
-        let views = self.endpoints.get(bounds).unwrap_or_default();
-        (range.start..)
-            .zip(places.iter().zip(views))
-            .map(|(slot, (place, view))| (EndpointSlot(slot), place, view))
+    /// The endpoints of a pool.
+    pub fn endpoints_of(&self, pool: PoolSlot) -> impl Iterator<Item = PoolEndpoint<'_>> {
+        let members = self.layout.members(pool);
+        let (places, views) = (self.layout.endpoints.range(&members), self.endpoints.range(&members));
+        slots_in(&members).zip(places.iter().zip(views)).map(|(slot, (place, view))| PoolEndpoint {
+            slot,
+            place,
+            view,
+        })
     }
 
     /// Health does not count on this route any more.
     #[must_use]
     pub fn in_panic(&self, route: RouteSlot) -> bool {
-        self.routes.get(route.0 as usize).is_some_and(|view| view.shares.stage == Stage::Panic)
+        self.routes.get(route).is_some_and(|view| view.shares.stage == Stage::Panic)
     }
 }

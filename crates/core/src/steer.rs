@@ -9,9 +9,9 @@ use crate::{
     layout::Place,
     reason::{Reason, Refusal},
     shares::{Segment, Stage},
-    slot::{EndpointSlot, PoolSlot, RouteSlot},
+    slot::{EntrySlot, PoolSlot, RouteSlot},
     snapshot::Snapshot,
-    view::PoolView,
+    view::{PoolView, Trickle},
 };
 
 /// Chooses an endpoint. Same inputs, same answer: a logged decision can be replayed.
@@ -39,17 +39,17 @@ pub fn steer_on(
     facts: &Facts<'_>,
     roll: u64,
 ) -> Result<Decision, Refusal> {
-    let view = snapshot.routes.get(route.0 as usize).ok_or(Refusal::NoRoute)?;
+    let view = snapshot.routes.get(route).ok_or(Refusal::NoRoute)?;
     if !view.trickles.is_empty()
         && facts.tried.is_empty()
-        && let Some((pool, endpoint)) = trickle(snapshot, loads, &view.trickles, facts)
+        && let Some(Trickle { pool, endpoint }) = trickle(snapshot, loads, &view.trickles, facts)
     {
         return Ok(Decision { route, pool, endpoint, reason: Reason::Probation });
     }
     let shares = &view.shares;
     let leave = facts.tried.len() > 1 || facts.tried.iter().any(|tried| tried.leave);
     if !leave && let Some(segment) = pick(&shares.segments, roll) {
-        let best = snapshot.pools.get(segment.pool.0 as usize).map_or(Prospect::Poor, PoolView::prospect);
+        let best = snapshot.pools.get(segment.pool).map_or(Prospect::Poor, PoolView::prospect);
         let prospect = if shares.stage == Stage::Panic { best } else { Prospect::Poor };
         let need = Need { stage: shares.stage, prospect };
         let draw = Draw { snapshot, loads, need, tried: facts.tried };
@@ -64,12 +64,12 @@ pub fn steer_on(
 fn trickle(
     snapshot: &Snapshot,
     loads: &impl Loads,
-    trickles: &[(PoolSlot, EndpointSlot)],
+    trickles: &[Trickle],
     facts: &Facts<'_>,
-) -> Option<(PoolSlot, EndpointSlot)> {
-    trickles.iter().copied().find(|(pool, slot)| {
+) -> Option<Trickle> {
+    trickles.iter().copied().find(|Trickle { pool, endpoint }| {
         let cap = snapshot.pool(*pool).map_or(0, |pool| pool.max_in_flight);
-        !loads.is_full(*slot, cap) && loads.trickle_due(*slot, facts.replayable)
+        !loads.is_full(*endpoint, cap) && loads.trickle_due(*endpoint, facts.replayable)
     })
 }
 
@@ -85,7 +85,7 @@ struct Again<'a, L> {
 
 impl<L: Loads> Again<'_, L> {
     fn steer(&self) -> Result<Decision, Refusal> {
-        let stage = self.snapshot.routes.get(self.route.0 as usize).ok_or(Refusal::NoRoute)?.shares.stage;
+        let stage = self.snapshot.routes.get(self.route).ok_or(Refusal::NoRoute)?.shares.stage;
         let mut skipped = 2;
         if stage != Stage::Panic {
             if let Some(decision) = self.attempt(stage, Need { stage, prospect: Prospect::Poor }) {
@@ -107,7 +107,7 @@ impl<L: Loads> Again<'_, L> {
     fn attempt(&self, stage: Stage, need: Need) -> Option<Decision> {
         let (snapshot, facts) = (self.snapshot, self.facts);
         let route = snapshot.route(self.route)?;
-        let view = snapshot.routes.get(self.route.0 as usize)?;
+        let view = snapshot.routes.get(self.route)?;
         let draw = Draw { snapshot, loads: self.loads, need, tried: facts.tried };
         let many = facts.tried.len() > 1;
         let left = facts.tried.iter().filter(|tried| many || tried.leave);
@@ -132,7 +132,7 @@ impl<L: Loads> Again<'_, L> {
     /// still counts against the pool it was in.
     fn pool_of(&self, tried: &Tried) -> PoolSlot {
         let is = |place: &&Place| place.id == tried.endpoint;
-        if self.snapshot.endpoints_of(tried.pool).any(|(_, place, _)| is(&place)) {
+        if self.snapshot.endpoints_of(tried.pool).any(|member| is(&member.place)) {
             return tried.pool;
         }
         self.snapshot.layout.endpoints.iter().find(is).map_or(tried.pool, |place| place.pool)
@@ -140,10 +140,11 @@ impl<L: Loads> Again<'_, L> {
 
     /// A better tier is alive, but all at its caps: that is no failover.
     fn overflows(&self, segment: &Segment) -> bool {
-        let tier = |entry: u32| {
-            self.snapshot.route(self.route).and_then(|route| route.pools.get(entry as usize)).map(|p| p.tier)
+        let tier = |entry: EntrySlot| {
+            let route = self.snapshot.route(self.route)?;
+            route.pools.get(entry.index()).map(|member| member.tier)
         };
-        let view = self.snapshot.routes.get(self.route.0 as usize);
+        let view = self.snapshot.routes.get(self.route);
         segment.reason == Reason::Failover
             && self.facts.tried.is_empty()
             && view.is_some_and(|view| {
@@ -156,13 +157,12 @@ impl<L: Loads> Again<'_, L> {
         let snapshot = self.snapshot;
         let pools = snapshot.route(self.route).map(|route| route.pools.as_slice()).unwrap_or_default();
         pools.iter().any(|member| {
-            let cap = snapshot.layout.topology.pools.get(member.pool).map_or(0, |pool| pool.max_in_flight);
-            let slot = PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX));
+            let cap = snapshot.pool(member.pool).map_or(0, |pool| pool.max_in_flight);
             cap > 0
-                && snapshot.endpoints_of(slot).any(|(endpoint, place, view)| {
-                    accepts(view, stage)
-                        && !self.facts.tried.iter().any(|tried| tried.endpoint == place.id)
-                        && self.loads.is_full(endpoint, cap)
+                && snapshot.endpoints_of(member.pool).any(|endpoint| {
+                    accepts(endpoint.view, stage)
+                        && !self.facts.tried.iter().any(|tried| tried.endpoint == endpoint.place.id)
+                        && self.loads.is_full(endpoint.slot, cap)
                 })
         })
     }
@@ -183,7 +183,7 @@ mod tests {
         event::Event,
         fault::{Evidence, Fault},
         roll::{mix, roll},
-        slot::EndpointId,
+        slot::{EndpointId, EndpointSlot},
         test_world::{failover, pool, weighted},
         tick::Tick,
         topology::{Pool, Route, Topology},
@@ -195,7 +195,7 @@ mod tests {
 
     impl Loads for Queues {
         fn in_flight(&self, slot: EndpointSlot) -> u32 {
-            self.0.get(slot.0 as usize).copied().unwrap_or(0)
+            self.0.get(slot.index()).copied().unwrap_or(0)
         }
         fn latency_us(&self, _: EndpointSlot) -> u32 {
             1000
@@ -239,7 +239,7 @@ mod tests {
             match steer(snapshot, &Queues(queues.to_vec()), &facts, roll(turn, 3)) {
                 Ok(Decision { pool, endpoint, reason, .. }) => {
                     seen.push(format!("{} {}", endpoint.0, reason.as_str()));
-                    let endpoint = snapshot.layout.endpoints[endpoint.0 as usize].id;
+                    let endpoint = snapshot.layout.endpoints.get(endpoint).unwrap().id;
                     tried.push(Tried { endpoint, pool, leave: false });
                 }
                 Err(refusal) => {

@@ -3,7 +3,7 @@
 use crate::{
     axes::{Admin, Availability, Ejection, Probe, Prospect},
     shares::{Shares, Stage},
-    slot::{EndpointSlot, PoolSlot},
+    slot::{EndpointSlot, EntrySlot, PoolSlot, SlotVec},
     tick::Tick,
 };
 
@@ -54,15 +54,24 @@ pub struct PoolView {
 /// What steering and status read about a route.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RouteView {
-    /// By position in [`crate::Route::pools`].
-    pub pools: Box<[RoutePoolView]>,
+    /// The pools of the route.
+    pub pools: SlotVec<EntrySlot, RoutePoolView>,
     /// How first attempts are shared out; empty = nobody can serve.
     pub shares: Shares,
     /// Every endpoint was probed once (or needs no probe) and every name was asked for once. Stays true for a route
     /// of this name: what a reload or DNS adds later does not make an edge unready that serves.
     pub first_round_done: bool,
     /// Endpoints in Probation: they get a trickle of first attempts.
-    pub trickles: Box<[(PoolSlot, EndpointSlot)]>,
+    pub trickles: Box<[Trickle]>,
+}
+
+/// An endpoint in Probation that gets a trickle of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trickle {
+    /// Its pool.
+    pub pool: PoolSlot,
+    /// Which endpoint.
+    pub endpoint: EndpointSlot,
 }
 
 /// What the world remembers about a pool on behalf of one route.
@@ -83,6 +92,15 @@ impl EndpointView {
 }
 
 impl PoolView {
+    /// Does it have an endpoint that the stage accepts?
+    pub(crate) fn can_serve(&self, stage: Stage) -> bool {
+        match stage {
+            Stage::Up => self.up > 0,
+            Stage::Unproven => self.up + self.unproven > 0,
+            Stage::Panic => self.enabled > 0,
+        }
+    }
+
     /// The best prospect in it.
     #[must_use]
     pub fn prospect(&self) -> Prospect {
@@ -91,15 +109,5 @@ impl PoolView {
             (0, 1..) => Prospect::Open,
             (0, 0) => Prospect::Poor,
         }
-    }
-}
-
-/// Does a pool have an endpoint that the stage accepts?
-pub(crate) fn can_serve(views: &[PoolView], pool: PoolSlot, stage: Stage) -> bool {
-    let view = views.get(pool.0 as usize).copied().unwrap_or_default();
-    match stage {
-        Stage::Up => view.up > 0,
-        Stage::Unproven => view.up + view.unproven > 0,
-        Stage::Panic => view.enabled > 0,
     }
 }

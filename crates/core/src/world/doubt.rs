@@ -7,7 +7,13 @@ use std::{
 };
 
 use super::World;
-use crate::{Change, Changes, EndpointId, Probe, ProbeRules, Publish, Tick};
+use crate::{
+    axes::Probe,
+    event::{Change, Changes, Publish},
+    slot::{EndpointId, EndpointSlot},
+    tick::Tick,
+    topology::ProbeRules,
+};
 
 /// Fewer endpoints than this are no crowd.
 const CROWD: u32 = 2;
@@ -45,9 +51,15 @@ impl Doubt {
 
 impl World {
     /// An endpoint's probe state may have moved from `before`.
-    pub(super) fn weigh_doubt(&mut self, slot: u32, before: Probe, now: Tick, changes: &mut Changes) {
-        let after = self.known.get(slot as usize).map_or(before, |known| known.health.probe);
-        let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
+    pub(super) fn weigh_doubt(
+        &mut self,
+        slot: EndpointSlot,
+        before: Probe,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        let after = self.known.get(slot).map_or(before, |known| known.health.probe);
+        let Some(id) = self.layout.endpoints.get(slot).map(|place| place.id) else { return };
         if before == after {
             return;
         }

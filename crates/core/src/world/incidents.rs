@@ -10,6 +10,7 @@ use crate::{
     event::{Change, Changes},
     fault::Fault,
     incident::{Incident, Scope},
+    slot::{self, EndpointSlot, PoolSlot},
     tally::Fallout,
     tick::Tick,
     topology::Pool,
@@ -107,8 +108,13 @@ impl Incidents {
 
 impl World {
     /// A request failed there; how, if that is known, and whether after a calm.
-    pub(super) fn incident_bad(&mut self, slot: u32, (fault, afresh): (Option<Fault>, bool), at: Tick) {
-        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+    pub(super) fn incident_bad(
+        &mut self,
+        slot: EndpointSlot,
+        (fault, afresh): (Option<Fault>, bool),
+        at: Tick,
+    ) {
+        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
         let open = self.incidents.0.entry(Box::from(&*key.pool)).or_default();
         let felt = open.felt(key.address, fault, afresh, at);
         felt.first_bad = felt.first_bad.min(at);
@@ -119,8 +125,8 @@ impl World {
     }
 
     /// An endpoint was taken out.
-    pub(super) fn incident_lost(&mut self, slot: u32, fault: Fault, now: Tick) {
-        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+    pub(super) fn incident_lost(&mut self, slot: EndpointSlot, fault: Fault, now: Tick) {
+        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
         let open = self.incidents.0.entry(Box::from(&*key.pool)).or_default();
         open.felt(key.address, Some(fault), false, now).lost = true;
         open.detected.get_or_insert(now);
@@ -128,8 +134,8 @@ impl World {
     }
 
     /// What its failures did to requests.
-    pub(super) fn incident_fallout(&mut self, slot: u32, fallout: &Fallout) {
-        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+    pub(super) fn incident_fallout(&mut self, slot: EndpointSlot, fallout: &Fallout) {
+        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
         let open = self.incidents.0.get_mut(&*key.pool);
         if let Some(felt) = open.and_then(|open| open.felt.get_mut(&key.address)) {
             felt.add(fallout);
@@ -173,23 +179,22 @@ impl World {
 
     fn scope_of(&self, name: &str, lost: &[SocketAddr]) -> (Box<str>, Scope) {
         let pools = &self.layout.topology.pools;
-        let Some(nth) = pools.iter().position(|pool| &*pool.name == name) else {
+        let Some((slot, pool)) = slot::entries(pools).find(|(_, pool)| &*pool.name == name) else {
             return (Box::default(), Scope::Endpoint);
         };
-        let region = pools.get(nth).map(|pool| pool.region.clone()).unwrap_or_default();
-        let range = self.layout.ranges.get(nth).cloned().unwrap_or(0..0);
-        let members = self.known.get(range.start as usize..range.end as usize).unwrap_or_default();
+        let region = pool.region.clone();
+        let members = self.known.range(&self.layout.members(slot));
         let spared = members.iter().any(|known| {
             known.health.admin == Admin::Enabled
                 && !lost.contains(&known.key.address)
                 && known.health.availability() != Availability::Down
         });
-        let alive = |(other, pool): (usize, &Pool)| {
-            other != nth && pool.region == region && self.pools.get(other).is_some_and(|view| view.up > 0)
+        let alive = |(other, pool): (PoolSlot, &Pool)| {
+            other != slot && pool.region == region && self.pools.get(other).is_some_and(|view| view.up > 0)
         };
         let scope = match () {
             () if spared => Scope::Endpoint,
-            () if pools.iter().enumerate().any(alive) => Scope::Pool,
+            () if slot::entries(pools).any(alive) => Scope::Pool,
             () => Scope::Region,
         };
         (region, scope)

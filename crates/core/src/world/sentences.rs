@@ -5,8 +5,15 @@ use std::time::Duration;
 
 use super::World;
 use crate::{
-    Admin, Availability, Cause, Change, Changes, EjectRules, Ejection, EndpointId, EndpointSlot, Place,
-    PoolSlot, Prospect, Publish, RoutePool, Tick, baseline,
+    axes::{Admin, Availability, Ejection, Prospect},
+    baseline,
+    event::{Change, Changes, Publish},
+    layout::Place,
+    reason::Cause,
+    slot::{EndpointId, EndpointSlot, RouteSlot, SlotVec},
+    tick::Tick,
+    topology::{EjectRules, RoutePool},
+    view::Trickle,
 };
 
 /// The velocity of ejections is counted over this span.
@@ -15,9 +22,10 @@ const VELOCITY: Duration = Duration::from_secs(1);
 impl World {
     /// The caps, on every route that it serves: another endpoint is available (in panic: answers), at most `max_share`
     /// are out (but one always may be), and in any second at most a third, rounded up, are taken out.
-    pub(super) fn may_eject(&self, slot: u32, max_share: f64, now: Tick) -> bool {
-        let Some(health) = self.known.get(slot as usize).map(|known| &known.health) else { return false };
-        self.routes_of(slot).all(|route| {
+    pub(super) fn may_eject(&self, slot: EndpointSlot, max_share: f64, now: Tick) -> bool {
+        let Some(health) = self.known.get(slot).map(|known| &known.health) else { return false };
+        self.layout.routes_of(slot).iter().all(|route| {
+            let route = *route;
             let panics = self.panics(route);
             let Some(route) = self.route(route) else { return false };
             let own = if panics {
@@ -32,9 +40,8 @@ impl World {
                 serving += if panics { view.answering } else { view.up };
             }
             let lately = self.traffic.convicted.iter().filter(|(at, id)| {
-                let pool = self.slots.get(id).and_then(|slot| self.layout.endpoints.get(*slot as usize));
-                let here =
-                    pool.is_some_and(|place| route.pools.iter().any(|m| m.pool == place.pool.0 as usize));
+                let pool = self.slots.get(id).and_then(|slot| self.layout.endpoints.get(*slot));
+                let here = pool.is_some_and(|place| route.pools.iter().any(|m| m.pool == place.pool));
                 here && now.since(*at) < VELOCITY
             });
             let within_share = out == 0 || f64::from(out + 1) <= max_share * f64::from(enabled);
@@ -45,18 +52,18 @@ impl World {
 
     pub(super) fn eject(
         &mut self,
-        slot: u32,
+        slot: EndpointSlot,
         (cause, detail): (Cause, String),
         now: Tick,
         changes: &mut Changes,
     ) {
         let Some(rules) = self.eject_rules(slot).cloned() else { return };
-        let Some(id) = self.layout.endpoints.get(slot as usize).map(|place| place.id) else { return };
+        let Some(id) = self.layout.endpoints.get(slot).map(|place| place.id) else { return };
         if cause != Cause::Probation {
             self.traffic.convicted.retain(|(at, _)| now.since(*at) < VELOCITY);
             self.traffic.convicted.push((now, id));
         }
-        let Some(known) = self.known.get_mut(slot as usize) else { return };
+        let Some(known) = self.known.get_mut(slot) else { return };
         let was_up = known.health.availability() == Availability::Up;
         let until = known.record.convict(cause, detail, &rules, (id.0, now));
         let fault = known.record.evidence.as_ref().map(|evidence| evidence.fault);
@@ -75,7 +82,7 @@ impl World {
     }
 
     /// Its pool convicts nobody (any more).
-    pub(super) fn unjudged(&self, slot: u32) -> bool {
+    pub(super) fn unjudged(&self, slot: EndpointSlot) -> bool {
         self.eject_rules(slot).is_none_or(EjectRules::are_off)
     }
 
@@ -95,7 +102,7 @@ impl World {
         for id in sentenced {
             let Some(slot) = self.slots.get(&id).copied() else { continue };
             let (free, proven) = (self.unjudged(slot), self.proven_at(slot));
-            let Some(known) = self.known.get_mut(slot as usize) else { continue };
+            let Some(known) = self.known.get_mut(slot) else { continue };
             let next = match known.health.ejection {
                 Ejection::Ejected { .. } | Ejection::Probation if free => {
                     known.record.acquit(now);
@@ -139,7 +146,7 @@ impl World {
     pub(super) fn release_due(&self) -> Option<Tick> {
         let due = |id: &EndpointId| {
             let slot = *self.slots.get(id)?;
-            let known = self.known.get(slot as usize)?;
+            let known = self.known.get(slot)?;
             match known.health.ejection {
                 Ejection::Ejected { until } => Some(until),
                 Ejection::Probation => self.proven_at(slot),
@@ -150,30 +157,28 @@ impl World {
     }
 
     /// When its probation ends, if it does: by answers; where no request goes that it could answer, by time.
-    fn proven_at(&self, slot: u32) -> Option<Tick> {
-        let record = &self.known.get(slot as usize)?.record;
+    fn proven_at(&self, slot: EndpointSlot) -> Option<Tick> {
+        let record = &self.known.get(slot)?.record;
         if self.feeders(slot).next().is_some() { record.proven_at() } else { Some(record.tried_until()) }
     }
 
     /// The routes that have something for it: what the operator gives nothing gets it while nobody else is left.
-    fn feeders(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
-        let fits =
-            self.layout.endpoints.get(slot as usize).filter(|place| place.weight > 0 || self.is_alone(place));
-        let pool = fits.map_or(usize::MAX, |place| place.pool.0 as usize);
-        let gives = move |member: &RoutePool| member.pool == pool && member.dial > 0 && member.weight > 0;
-        self.routes_of(slot).filter(move |route| {
-            let given = self.route(*route).is_some_and(|route| route.pools.iter().any(gives));
-            let called = self.routes.get(*route as usize).is_some_and(|state| state.calls_in(pool));
-            fits.is_some() && (given || called)
+    fn feeders(&self, slot: EndpointSlot) -> impl Iterator<Item = RouteSlot> + '_ {
+        let fits = self.layout.endpoints.get(slot).filter(|place| place.weight > 0 || self.is_alone(place));
+        fits.into_iter().flat_map(move |place| {
+            let gives =
+                |member: &RoutePool| member.pool == place.pool && member.dial > 0 && member.weight > 0;
+            self.layout.routes_of(slot).iter().copied().filter(move |route| {
+                let given = self.route(*route).is_some_and(|route| route.pools.iter().any(gives));
+                given || self.routes.get(*route).is_some_and(|state| state.calls_in(place.pool))
+            })
         })
     }
 
     /// Its pool has nobody Up whom the operator gives something.
     fn is_alone(&self, place: &Place) -> bool {
-        let range = self.layout.ranges.get(place.pool.0 as usize).cloned().unwrap_or(0..0);
-        let (from, to) = (range.start as usize, range.end as usize);
-        let places = self.layout.endpoints.get(from..to).unwrap_or_default();
-        let known = self.known.get(from..to).unwrap_or_default();
+        let members = self.layout.members(place.pool);
+        let (places, known) = (self.layout.endpoints.range(&members), self.known.range(&members));
         !places
             .iter()
             .zip(known)
@@ -181,42 +186,38 @@ impl World {
     }
 
     /// By route: the endpoints that get a trickle. In panic, whatever their probes say.
-    pub(super) fn trickles(&self) -> Vec<Box<[(PoolSlot, EndpointSlot)]>> {
-        let mut trickles = vec![Vec::new(); self.routes.len()];
+    pub(super) fn trickles(&self) -> SlotVec<RouteSlot, Vec<Trickle>> {
+        let mut trickles: SlotVec<RouteSlot, Vec<Trickle>> = self.routes.iter().map(|_| Vec::new()).collect();
         for id in &self.traffic.sentenced {
             let Some(slot) = self.slots.get(id).copied() else { continue };
-            let Some(health) = self.known.get(slot as usize).map(|known| &known.health) else { continue };
-            let Some(pool) = self.layout.endpoints.get(slot as usize).map(|place| place.pool) else {
+            let Some(health) = self.known.get(slot).map(|known| &known.health) else { continue };
+            let Some(pool) = self.layout.endpoints.get(slot).map(|place| place.pool) else {
                 continue;
             };
             let in_panic = health.admin == Admin::Enabled && health.ejection == Ejection::Probation;
             for route in self.feeders(slot) {
                 let may = health.availability() == Availability::Trickle || (in_panic && self.panics(route));
-                if let Some(trickles) = trickles.get_mut(route as usize).filter(|_| may) {
-                    trickles.push((pool, EndpointSlot(slot)));
+                if let Some(trickles) = trickles.get_mut(route).filter(|_| may) {
+                    trickles.push(Trickle { pool, endpoint: slot });
                 }
             }
         }
-        trickles.into_iter().map(Vec::into_boxed_slice).collect()
+        trickles
     }
 
     /// Convictions in a row of an endpoint, for the status page.
     #[must_use]
     pub fn convictions(&self, id: EndpointId) -> u32 {
-        self.slots
-            .get(&id)
-            .and_then(|slot| self.known.get(*slot as usize))
-            .map_or(0, |known| known.record.count)
+        self.slots.get(&id).and_then(|slot| self.known.get(*slot)).map_or(0, |known| known.record.count)
     }
 
     /// Enabled endpoints of a route, and those of them that are out, for tests and simulations.
     #[must_use]
-    pub fn ejected_share(&self, route: u32) -> (u32, u32) {
+    pub fn ejected_share(&self, route: RouteSlot) -> (u32, u32) {
         let members = self.route(route).map(|route| route.pools.as_slice()).unwrap_or_default();
         let mut sums = (0, 0);
         for member in members {
-            let range = self.layout.ranges.get(member.pool).cloned().unwrap_or(0..0);
-            for known in self.known.get(range.start as usize..range.end as usize).unwrap_or_default() {
+            for known in self.known.range(&self.layout.members(member.pool)) {
                 let enabled = known.health.admin == Admin::Enabled;
                 sums.0 += u32::from(enabled);
                 sums.1 += u32::from(enabled && known.health.ejection != Ejection::Clear);

@@ -148,8 +148,8 @@ pub(crate) fn shares(snapshot: &Snapshot, route: RouteSlot) -> Vec<f64> {
     let members = snapshot.route(route).map_or(0, |route| route.pools.len());
     let mut shares = vec![0.0; members];
     let mut from = 0;
-    for segment in snapshot.routes.get(route.0 as usize).into_iter().flat_map(|view| &view.shares.segments) {
-        if let Some(share) = shares.get_mut(segment.entry as usize) {
+    for segment in snapshot.routes.get(route).into_iter().flat_map(|view| &view.shares.segments) {
+        if let Some(share) = shares.get_mut(segment.entry.index()) {
             #[expect(clippy::cast_precision_loss, reason = "at most 2^32")]
             let part = (segment.end - from) as f64 / 4_294_967_296.0;
             *share += part;
@@ -162,7 +162,7 @@ pub(crate) fn shares(snapshot: &Snapshot, route: RouteSlot) -> Vec<f64> {
 fn pools(snapshot: &Snapshot, explained: &Explained) -> Vec<Value> {
     let route = explained.route.and_then(|slot| snapshot.route(slot));
     let one = |pool: &thalweg_core::ExplainedPool| {
-        let member = route.and_then(|route| route.pools.get(pool.entry.entry as usize));
+        let member = route.and_then(|route| route.pools.get(pool.entry.entry.index()));
         json!({
             "pool": pool_name(snapshot, pool.entry.pool), "tier": pool.entry.tier,
             "weight": member.map(|member| member.weight), "dial": member.map(|member| member.dial),
@@ -179,8 +179,8 @@ fn pool_name(snapshot: &Snapshot, pool: PoolSlot) -> &str {
 
 /// An address, or the name that stands for addresses that were not looked up.
 fn address(snapshot: &Snapshot, slot: EndpointSlot) -> Option<String> {
-    let place = snapshot.layout.endpoints.get(slot.0 as usize)?;
-    let spec = snapshot.pool(place.pool)?.endpoints.get(place.spec as usize)?;
+    let place = snapshot.layout.endpoints.get(slot)?;
+    let spec = snapshot.pool(place.pool)?.endpoints.get(place.spec.index())?;
     if is_nowhere(place.address.ip()) && spec.host.parse::<IpAddr>().is_err() {
         return Some(format!("{}:{}", spec.host, spec.port));
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::{LabelSet, formatting};
-use thalweg_core::{Availability, PoolSlot, RouteSlot};
+use thalweg_core::{Availability, PoolEndpoint, PoolSlot, RouteSlot};
 
 use super::process;
 use crate::{
@@ -87,7 +87,7 @@ fn of_snapshot(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64
     let topology = &live.snapshot.layout.topology;
     for (slot, pool) in (0..).map(PoolSlot).zip(&topology.pools) {
         state(&telemetry::POOL_INFO, &[&pool.name, &pool.region, &pool.cloud], 1.0);
-        for (_, place, view) in live.snapshot.endpoints_of(slot) {
+        for PoolEndpoint { place, view, .. } in live.snapshot.endpoints_of(slot) {
             let up = view.availability == Availability::Up;
             let address = place.address.to_string();
             state(&telemetry::AVAILABLE, &[&pool.name, &address], f64::from(u8::from(up)));

@@ -81,7 +81,7 @@ fn routes(live: &Live) -> Vec<Value> {
         let pools: Vec<Value> = members
             .map(|((member, seen), share)| {
                 json!({
-                    "pool": topology.pools.get(member.pool).map(|pool| &*pool.name),
+                    "pool": topology.pool(member.pool).map(|pool| &*pool.name),
                     "tier": member.tier, "weight": member.weight, "dial": member.dial,
                     "share": share, "near": seen.near, "held": seen.held,
                 })
@@ -120,12 +120,13 @@ struct Endpoints<'a> {
 impl Endpoints<'_> {
     fn pool(&self, slot: PoolSlot) -> Value {
         let snapshot = &self.live.snapshot;
-        let (pool, view) =
-            (snapshot.pool(slot), snapshot.pools.get(slot.0 as usize).copied().unwrap_or_default());
-        let settings = self.live.wiring.config.pools.get(slot.0 as usize);
+        let (pool, view) = (snapshot.pool(slot), snapshot.pools.get(slot).copied().unwrap_or_default());
+        let settings = self.live.wiring.config.pools.get(slot.index());
         let name = pool.map(|pool| &*pool.name).unwrap_or_default();
-        let endpoints: Vec<Value> =
-            snapshot.endpoints_of(slot).map(|(_, place, view)| self.endpoint(name, place, view)).collect();
+        let endpoints: Vec<Value> = snapshot
+            .endpoints_of(slot)
+            .map(|member| self.endpoint(name, member.place, member.view))
+            .collect();
         json!({
             "name": name,
             "cloud": pool.map(|pool| &*pool.cloud), "region": pool.map(|pool| &*pool.region),
@@ -140,7 +141,7 @@ impl Endpoints<'_> {
         let address = place.address.to_string();
         let key = (Arc::from(pool), Arc::from(&*address));
         let spec =
-            self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec as usize));
+            self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec.index()));
         let (latency, count, last) = self.seen.get(&place.id).cloned().unwrap_or_default();
         let until = match view.ejection {
             Ejection::Ejected { until } => SystemTime::now().checked_add(until.since(self.now)),

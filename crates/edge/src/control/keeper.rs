@@ -11,7 +11,7 @@ use std::{
 };
 
 use thalweg_core::{
-    Change, EndpointId, Event, Evidence, Fault, Publish, Route, Snapshot, Tick, Topology, World,
+    Change, EndpointId, Event, Evidence, Fault, PoolSlot, Publish, Route, Snapshot, Tick, Topology, World,
 };
 use tokio::{
     sync::{Mutex, Notify, mpsc, oneshot},
@@ -346,7 +346,7 @@ impl Keeper {
             let names: Vec<Arc<str>> = route
                 .pools
                 .iter()
-                .filter_map(|m| topology.pools.get(m.pool))
+                .filter_map(|m| topology.pool(m.pool))
                 .map(|pool| Arc::from(&*pool.name))
                 .collect();
             for (from, to) in names.iter().flat_map(|from| names.iter().map(move |to| (from, to))) {
@@ -361,10 +361,10 @@ impl Keeper {
     fn retire(&self) {
         let world = self.world.borrow();
         let layout = world.layout();
-        let name_of = |pool: usize| layout.topology.pools.get(pool).map(|pool| &*pool.name);
+        let name_of = |pool: PoolSlot| layout.topology.pool(pool).map(|pool| &*pool.name);
         let mut endpoints = BTreeSet::new();
         for place in &layout.endpoints {
-            endpoints.insert((name_of(place.pool.0 as usize).unwrap_or_default(), place.address.to_string()));
+            endpoints.insert((name_of(place.pool).unwrap_or_default(), place.address.to_string()));
         }
         let pools: BTreeSet<&str> = layout.topology.pools.iter().map(|pool| &*pool.name).collect();
         let members = |route: &Route| route.pools.iter().filter_map(|member| name_of(member.pool)).collect();

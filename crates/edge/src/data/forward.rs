@@ -139,7 +139,7 @@ fn enter_route(local: &Local, record: &mut RequestRecord, now: Tick) -> Option<R
     local.with_live(|live, view| {
         let slot = live.snapshot.layout.matcher.find(&record.host, &record.path)?;
         let route: &Route = live.snapshot.route(slot)?;
-        let body_limit = view.wiring.config.routes.get(slot.0 as usize).and_then(|route| route.body_bytes);
+        let body_limit = view.wiring.config.routes.get(slot.index()).and_then(|route| route.body_bytes);
         let stats = view.route(slot);
         stats.budget().request(route.retry.hedge, now);
         record.entry = Rc::clone(stats);

@@ -166,7 +166,7 @@ impl View {
                     peer
                 }
                 None => {
-                    let pool = pools.get(place.pool.0 as usize).cloned().unwrap_or_else(|| "-".into());
+                    let pool = pools.get(place.pool.index()).cloned().unwrap_or_else(|| "-".into());
                     Rc::new(Peer::new(place.id, pool, place.address, settings, base))
                 }
             }
@@ -203,7 +203,7 @@ impl View {
     /// The peer in a slot.
     #[must_use]
     pub fn peer(&self, slot: EndpointSlot) -> Option<&Rc<Peer>> {
-        self.peers.get(slot.0 as usize)
+        self.peers.get(slot.index())
     }
 
     /// All peers.
@@ -215,7 +215,7 @@ impl View {
     /// The statistics of a route.
     #[must_use]
     pub fn route(&self, slot: RouteSlot) -> &Rc<RouteStats> {
-        self.routes.get(slot.0 as usize).unwrap_or(&self.unmatched)
+        self.routes.get(slot.index()).unwrap_or(&self.unmatched)
     }
 
     /// Drops the series of what has left the config. A listener has left when its last connection has ended, because
@@ -288,7 +288,7 @@ fn routes(layout: &Layout, before: Option<&View>, budgets: &Budgets, meters: &Me
 }
 
 fn settings(wiring: &Wiring, place: &thalweg_core::Place) -> Settings {
-    let pool = wiring.config.pools.get(place.pool.0 as usize);
+    let pool = wiring.config.pools.get(place.pool.index());
     Settings {
         keepalive: wiring.keepalive_of(place.pool),
         tls: wiring.tls_of(place.pool, place.spec).cloned(),

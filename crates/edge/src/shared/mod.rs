@@ -19,7 +19,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use thalweg_config::{AccessLog, Config, Keepalive};
-use thalweg_core::{EndpointId, Fault, PoolSlot, Snapshot, Tick};
+use thalweg_core::{EndpointId, Fault, PoolSlot, Snapshot, SpecSlot, Tick};
 use tokio::sync::{mpsc, watch};
 
 use crate::shared::{
@@ -63,15 +63,15 @@ pub struct UpstreamTls {
 impl Wiring {
     /// TLS towards an endpoint; `None` for plaintext.
     #[must_use]
-    pub fn tls_of(&self, pool: PoolSlot, spec: u32) -> Option<&UpstreamTls> {
-        self.upstream_tls.get(pool.0 as usize)?.get(spec as usize)?.as_ref()
+    pub fn tls_of(&self, pool: PoolSlot, spec: SpecSlot) -> Option<&UpstreamTls> {
+        self.upstream_tls.get(pool.index())?.get(spec.index())?.as_ref()
     }
 
     /// Keep-alive settings of the connections towards a pool.
     #[must_use]
     pub fn keepalive_of(&self, pool: PoolSlot) -> Keepalive {
         let default = Keepalive { idle: Duration::from_secs(4), max_idle: 64, age: Duration::from_secs(600) };
-        self.config.pools.get(pool.0 as usize).map_or(default, |pool| pool.keepalive)
+        self.config.pools.get(pool.index()).map_or(default, |pool| pool.keepalive)
     }
 
     /// The format of the access log.

@@ -57,11 +57,11 @@ impl Plan {
     #[must_use]
     pub fn of(live: &Live, place: &Place, warm: bool) -> Option<Self> {
         let pool = live.snapshot.pool(place.pool)?;
-        let settings = live.wiring.config.pools.get(place.pool.0 as usize)?;
+        let settings = live.wiring.config.pools.get(place.pool.index())?;
         let probe = settings.probe.clone()?;
         let tls = live.wiring.tls_of(place.pool, place.spec).cloned();
         let port = probe.port.unwrap_or(place.address.port());
-        let spec = pool.endpoints.get(place.spec as usize)?;
+        let spec = pool.endpoints.get(place.spec.index())?;
         let authority = || {
             let host =
                 if spec.host.contains(':') { format!("[{}]", spec.host) } else { spec.host.to_string() };
