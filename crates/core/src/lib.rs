@@ -20,7 +20,6 @@ mod reason;
 pub mod retry;
 mod ring;
 mod roll;
-mod routes;
 mod shares;
 mod slot;
 mod snapshot;

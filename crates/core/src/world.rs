@@ -10,7 +10,6 @@ use crate::{
     health::Health,
     layout::{Layout, Names, Place},
     roll::mix,
-    routes::{Pools, RouteState, pool_view},
     slot::{self, EndpointId, EndpointKey, EndpointSlot, PoolSlot, RouteSlot, SlotVec},
     snapshot::Snapshot,
     tick::Tick,
@@ -307,13 +306,15 @@ fn drifted(shown_us: Option<u32>, now_us: Option<u32>) -> bool {
 }
 
 mod adopt;
-mod doubt;
+mod checker;
 mod incidents;
-mod sentences;
+mod ejections;
+mod route_state;
 mod traffic;
 
-use doubt::Doubt;
+use checker::Doubt;
 use incidents::Incidents;
+use route_state::{Pools, RouteState, pool_view};
 use traffic::Traffic;
 
 #[cfg(test)]

@@ -6,13 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{Known, World};
+use super::{Known, World, route_state::RouteState};
 use crate::{
     eject::Record,
     event::{Change, Changes, Publish},
     health::Health,
     layout::{Laid, Layout, hosts_of, lay_out},
-    routes::RouteState,
     slot::{EndpointId, EndpointKey, PoolSlot, SlotVec},
     tick::Tick,
     topology::Topology,

@@ -590,6 +590,6 @@ fn retries_leave_tried_pools_and_fall_back_in_the_order_of_their_chances() {
     assert_eq!(seen, ["a balanced", "a balanced", "b failover", "b panic", "no_endpoint"]);
 }
 
-mod sentences;
+mod ejections;
 mod traffic;
 mod verdicts;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Known, World};
+use super::{Known, World, route_state::RouteState};
 use crate::{
     axes::{Availability, Ejection},
     baseline,
@@ -12,7 +12,6 @@ use crate::{
     fault::{Evidence, Fault},
     reason::Cause,
     ring::{Grid, Ring},
-    routes::RouteState,
     slot::{EndpointId, EndpointSlot, PoolSlot, RouteSlot, SlotVec, slots_in},
     tally::{Counts, Tally},
     tick::{Tick, micros},

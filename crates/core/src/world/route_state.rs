@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A pool's health in numbers.
-pub(crate) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64) -> PoolView {
+pub(super) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64) -> PoolView {
     let mut view = PoolView::default();
     for health in members.filter(|health| health.admin == Admin::Enabled) {
         view.enabled += 1;
@@ -42,11 +42,11 @@ pub(crate) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_thr
 
 /// The pools as configured and as seen, all by slot.
 #[derive(Clone, Copy)]
-pub(crate) struct Pools<'a> {
-    pub(crate) topology: &'a Topology,
-    pub(crate) views: &'a SlotVec<PoolSlot, PoolView>,
+pub(super) struct Pools<'a> {
+    pub(super) topology: &'a Topology,
+    pub(super) views: &'a SlotVec<PoolSlot, PoolView>,
     /// Every endpoint was probed once and every name was asked for once.
-    pub(crate) rounds: &'a SlotVec<PoolSlot, bool>,
+    pub(super) rounds: &'a SlotVec<PoolSlot, bool>,
 }
 
 impl Pools<'_> {
@@ -93,7 +93,7 @@ impl Member {
 
 /// What the world remembers on behalf of a route.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RouteState {
+pub(super) struct RouteState {
     members: Vec<Member>,
     shares: Shares,
     deadline: Option<Tick>,
@@ -103,7 +103,7 @@ pub(crate) struct RouteState {
 impl RouteState {
     /// A route of a new config: what was remembered under the same name about the same pools stays. A pool that is
     /// down at that moment is no longer "left": its first Up after a reload is no return.
-    pub(crate) fn carried(route: &Route, topology: &Topology, before: Option<(&Self, &Topology)>) -> Self {
+    pub(super) fn carried(route: &Route, topology: &Topology, before: Option<(&Self, &Topology)>) -> Self {
         let Some((before, old)) = before else {
             let members = route.pools.iter().map(|entry| Member::new(entry.pool)).collect();
             return Self { members, ..Self::default() };
@@ -129,11 +129,11 @@ impl RouteState {
         }
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Tick> {
+    pub(super) fn next_deadline(&self) -> Option<Tick> {
         self.deadline
     }
 
-    pub(crate) fn view(&self, trickles: Box<[Trickle]>) -> RouteView {
+    pub(super) fn view(&self, trickles: Box<[Trickle]>) -> RouteView {
         RouteView {
             pools: self.remembered(),
             shares: self.shares.clone(),
@@ -143,11 +143,11 @@ impl RouteState {
     }
 
     /// A pool that the operator gives nothing serves all the same: nobody else is left.
-    pub(crate) fn calls_in(&self, pool: PoolSlot) -> bool {
+    pub(super) fn calls_in(&self, pool: PoolSlot) -> bool {
         self.panics() || serves(&self.shares, pool)
     }
 
-    pub(crate) fn panics(&self) -> bool {
+    pub(super) fn panics(&self) -> bool {
         self.shares.stage == Stage::Panic
     }
 
@@ -160,7 +160,7 @@ impl RouteState {
     }
 
     /// Takes the pools' new views in; says how urgent the result is and what is worth an event.
-    pub(crate) fn update(
+    pub(super) fn update(
         &mut self,
         route: &Route,
         pools: Pools<'_>,
