@@ -2,7 +2,12 @@
 //! Every guard that reads Rust proves on a small source of its own that it sees the rule broken.
 
 mod repository;
+mod rust;
+
 
 mod documents;
+mod folders;
 mod house;
+mod imports;
 mod manifests;
+mod names;

@@ -58,3 +58,29 @@ pub(crate) fn documents() -> Vec<PathBuf> {
 pub(crate) fn assert_none(what: &str, found: &[String]) {
     assert!(found.is_empty(), "{what}:\n{}", found.join("\n"));
 }
+
+/// The content of a file that exists.
+pub(crate) fn existing(path: &Path) -> Option<String> {
+    fs::read_to_string(repository().join(path)).ok()
+}
+
+/// The root files of all crates, tests and benches included, each with the name of its package's folder.
+pub(crate) fn crate_roots() -> Vec<(String, PathBuf)> {
+    let files = files();
+    let mut found = Vec::new();
+    for manifest in files.iter().filter(|path| path.ends_with("Cargo.toml")) {
+        let folder = manifest.parent().unwrap_or(Path::new(""));
+        let Some(package) = folder.file_name().and_then(|name| name.to_str()) else { continue };
+        let is_root = |path: &&PathBuf| {
+            let Ok(inside) = path.strip_prefix(folder) else { return false };
+            let parts: Vec<&str> = inside.iter().filter_map(|part| part.to_str()).collect();
+            match parts[..] {
+                ["src", "lib.rs" | "main.rs"] | ["tests", _, "main.rs"] => true,
+                ["src", "bin", file] | ["tests" | "benches", file] => file.ends_with(".rs"),
+                _ => false,
+            }
+        };
+        found.extend(files.iter().filter(is_root).map(|path| (package.to_owned(), path.clone())));
+    }
+    found
+}
