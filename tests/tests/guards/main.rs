@@ -4,7 +4,7 @@
 mod repository;
 mod rust;
 
-
+mod commits;
 mod documents;
 mod folders;
 mod house;
