@@ -4,6 +4,7 @@
 mod auth;
 mod exposition;
 mod process;
+mod reply;
 mod explain;
 mod routes;
 mod status;
@@ -16,12 +17,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -32,6 +30,8 @@ use tokio::{
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
 pub use explain::{ExplainRequest, answer, offline};
+use reply::{Body, refuse};
+
 pub use exposition::render;
 
 use crate::control::state::Control;
@@ -49,9 +49,6 @@ const HEAD: Duration = Duration::from_secs(30);
 const ASK: Duration = Duration::from_secs(15);
 /// A client whose kernel has not answered for this long is gone.
 const GONE: Duration = Duration::from_secs(60);
-
-/// The body of every answer.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// Serves operators until the task is dropped.
 pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
@@ -109,26 +106,6 @@ fn shed(error: &BoxError) -> Response<Body> {
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "too many requests at once");
     }
     refuse(StatusCode::GATEWAY_TIMEOUT, "timeout", "no answer in time; what was asked for may still happen")
-}
-
-/// An answer with a body of a content type.
-pub(crate) fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-    response
-}
-
-/// An answer in JSON.
-pub(crate) fn json_reply(status: StatusCode, body: &Value) -> Response<Body> {
-    reply(status, "application/json", format!("{body}\n"))
-}
-
-/// A refusal in JSON.
-pub(crate) fn refuse(status: StatusCode, error: &str, detail: &str) -> Response<Body> {
-    json_reply(status, &json!({ "error": error, "detail": detail }))
 }
 
 #[cfg(test)]

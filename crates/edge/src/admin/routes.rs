@@ -14,9 +14,10 @@ use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::{
-    Body,
     auth::{self, AuthRules},
-    explain, exposition, json_reply, refuse, reply, status,
+    explain, exposition,
+    reply::{Body, json_reply, refuse, reply},
+    status,
 };
 use crate::control::state::{Control, ReloadAnswer};
 

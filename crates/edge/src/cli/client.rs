@@ -10,7 +10,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{AdminArgs, exit, say};
+use super::{
+    args::AdminArgs,
+    terminal::{exit, say},
+};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);

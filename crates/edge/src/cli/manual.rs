@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use clap::Command;
 use clap_mangen::Man;
 
-use super::exit;
+use super::terminal::exit;
 
 /// The page as roff.
 pub(super) fn page(line: &Command) -> io::Result<Vec<u8>> {
@@ -60,10 +60,10 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::cli::Line;
+    use crate::cli::args::CommandLine;
 
     fn text() -> String {
-        String::from_utf8(page(&Line::command()).unwrap()).unwrap()
+        String::from_utf8(page(&CommandLine::command()).unwrap()).unwrap()
     }
 
     #[test]
@@ -71,7 +71,7 @@ mod tests {
         let page = text().replace("\\-", "-").replace("\\*(Aq", "'");
         let (_, commands) = page.split_once("\n.SH COMMANDS\n").unwrap();
         let (commands, codes) = commands.split_once("\n.SH \"EXIT STATUS\"\n").unwrap();
-        let mut line = Line::command();
+        let mut line = CommandLine::command();
         line.build();
         for command in line.get_subcommands() {
             let name = command.get_name();

@@ -5,7 +5,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 use thalweg_config::{ConfigError, ConfigErrors, Typed};
 
-use super::{Format, exit, note, print, say, show};
+use super::{
+    args::Format,
+    show,
+    terminal::{exit, note, print, say},
+};
 use crate::{
     admin::{self, ExplainRequest},
     control::wiring,

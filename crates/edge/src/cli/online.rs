@@ -8,7 +8,11 @@
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{AdminArgs, Format, client, exit, note, print, say, show};
+use super::{
+    args::{AdminArgs, Format},
+    client, show,
+    terminal::{exit, note, print, say},
+};
 use crate::admin::ExplainRequest;
 
 pub(super) fn status(admin: &AdminArgs, format: Format) -> u8 {

@@ -61,7 +61,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
 }
 
 fn extensions(explicit: &[u8], facts: &mut Facts) {
-    /// 2.5.29.17
+    /// The object identifier 2.5.29.17 (RFC 5280 section 4.2.1.6).
     const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
     let Some((_, mut all, _)) = element(explicit) else { return };
     while let Some((_, extension, after)) = element(all) {

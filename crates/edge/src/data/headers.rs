@@ -23,13 +23,13 @@ pub struct FieldsPresent {
     pub hop: bool,
     /// A claim about the client that is not the edge's own.
     pub claims: bool,
-    /// `Host`.
+    /// `Host` is present.
     pub host: bool,
-    /// `Via`.
+    /// `Via` is present.
     pub via: bool,
-    /// `Content-Length`.
+    /// `Content-Length` is present.
     pub length: bool,
-    /// `Transfer-Encoding`.
+    /// `Transfer-Encoding` is present.
     pub transfer_coding: bool,
     /// A name with more than one value.
     pub repeated: bool,

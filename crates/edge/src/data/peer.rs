@@ -44,7 +44,7 @@ pub struct Peer {
     pub id: EndpointId,
     /// The pool's name.
     pub pool: Arc<str>,
-    /// `ip:port`.
+    /// The metric label: `ip:port`.
     pub label: Arc<str>,
     /// The address of the endpoint.
     pub address: SocketAddr,

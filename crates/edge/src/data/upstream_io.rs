@@ -20,9 +20,9 @@ use crate::data::coalesce::as_one;
 /// The transport underneath HTTP towards an endpoint.
 #[derive(Debug)]
 pub enum UpstreamIo {
-    /// Plaintext.
+    /// A plaintext connection.
     Plain(TcpStream),
-    /// TLS.
+    /// A TLS connection.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
