@@ -62,6 +62,17 @@ pub fn parse_str(text: &str, file_name: &str) -> Result<Config, ConfigErrors> {
     Ok(read(Path::new(file_name), Some(text), &environment, &Disk).0?)
 }
 
+/// A duration as the config writes it: a whole number and a unit (`300ms`, `1s`, `5m`, `1h`), from 1 ms to 24 h.
+///
+/// # Errors
+/// What is wrong with the text, and how to write it.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    match units::millis(text, 1, 24 * 60 * 60 * 1000) {
+        Ok(ms) => Ok(std::time::Duration::from_millis(ms)),
+        Err(wrong) => Err(format!("{}: {}", wrong.problem, units::TIME_HINT)),
+    }
+}
+
 fn read(
     path: &Path,
     text: Option<&str>,
