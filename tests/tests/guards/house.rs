@@ -47,7 +47,6 @@ const KNOWN_UNNAMED: &[&str] = &[
     "crates/config/src/text/mod.rs",
     "crates/config/src/text/path.rs",
     "crates/config/src/units.rs",
-    "crates/core/src/world/adopt.rs",
     "crates/testkit/src/admin.rs",
     "crates/testkit/src/behaviour.rs",
     "crates/testkit/src/binary.rs",
