@@ -7,8 +7,8 @@ mod env;
 mod error;
 mod files;
 mod keys;
+mod loader;
 mod model;
-mod read;
 mod reference;
 mod report;
 mod schema;
@@ -27,7 +27,7 @@ pub use model::*;
 pub use reference::reference;
 pub use schema::schema;
 
-use read::Reading;
+use loader::Loader;
 
 /// Reads the config at `path`, what it includes and the files it names.
 ///
@@ -79,9 +79,9 @@ fn read(
     env: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
 ) -> (Result<Config, Rejected>, Vec<ConfigError>) {
-    let mut reading = Reading::new(env, files);
-    let tree = reading.tree(path, text);
-    build::config(reading, &tree)
+    let mut loader = Loader::new(env, files);
+    let tree = loader.tree(path, text);
+    build::config(loader, &tree)
 }
 
 fn environment(name: &str) -> Option<String> {

@@ -38,7 +38,7 @@ const KNOWN_UNNAMED: &[&str] = &[
     "crates/config/src/error.rs",
     "crates/config/src/keys/pool.rs",
     "crates/config/src/keys/route.rs",
-    "crates/config/src/read.rs",
+    "crates/config/src/loader.rs",
     "crates/config/src/reference.rs",
     "crates/config/src/schema.rs",
     "crates/config/src/suggest.rs",
