@@ -9,14 +9,16 @@ use toml::{
 };
 
 use crate::{
+    diagnostic::{Diagnostic, quoted, shown},
     env::{Env, substitute},
     keys::ROOT,
     report::Report,
     suggest::did_you_mean,
     table::{Default as D, Key, Kind, Shape},
     text::Text,
-    tree::{At, Entry, Node, Value, default_value},
-    units::{self, Diagnostic, quoted, shown},
+    tree::{At, Entry, Node, Value},
+    units,
+    view::default_value,
 };
 
 /// What is needed while one file is decoded.

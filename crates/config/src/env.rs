@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::units::{Diagnostic, quoted};
+use crate::diagnostic::{Diagnostic, quoted};
 
 /// Where values come from.
 pub(crate) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::units::Diagnostic;
+use crate::diagnostic::Diagnostic;
 
 /// Longest config file, bytes.
 pub(crate) const MAX_FILE: usize = 4 << 20;

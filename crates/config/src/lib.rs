@@ -1,8 +1,22 @@
 //! From TOML to [`Config`]: every error at once, each with its place and a hint. Never starts anything.
+//!
+//! A config is read in four steps, and each step knows less than the one before it:
+//!
+//! | step | files | in → out |
+//! |---|---|---|
+//! | read | `loader`, `files`, `syntax` | paths → TOML documents, merged over all included files |
+//! | decode | `decode`, `env`, `units`, `text` | TOML → `tree`: unknown keys, types, bounds, `${NAME}` |
+//! | build | `build` | tree (through a `view` with defaults) → `model`: what keys mean together |
+//! | report | `diagnostic`, `report`, `error`, `suggest` | what is wrong → errors in file order, with hints |
+//!
+//! `keys` declares every key once, in the words of `table`. The decoder, the JSON Schema (`schema`) and the reference
+//! page (`reference`) are made from these declarations. Rejected: derived deserialisation, which stops at the first
+//! error and loses the place of a value behind an untagged or flattened type.
 #![forbid(unsafe_code)]
 
 mod build;
 mod decode;
+mod diagnostic;
 mod env;
 mod error;
 mod files;
@@ -18,6 +32,7 @@ mod table;
 mod text;
 mod tree;
 mod units;
+mod view;
 
 use std::path::Path;
 

@@ -11,14 +11,15 @@ use toml::de::DeTable;
 
 use crate::{
     decode::{Decoder, Trail, key_text},
+    diagnostic::Diagnostic,
     env::Env,
     files::{Files, MAX_INCLUDES, MAX_TOTAL, cannot_read, expand, read_text},
     keys::ROOT,
     report::{Report, SourceText, WHOLE},
     syntax::complaints,
     table::Kind,
-    tree::{At, Entry, Node, Value, View},
-    units::Diagnostic,
+    tree::{At, Entry, Node, Value},
+    view::View,
 };
 
 /// One reading of a config, from the first byte to the verdict.

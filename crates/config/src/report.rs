@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{ConfigError, ConfigErrors, Span, tree::At, units::Diagnostic};
+use crate::{ConfigError, ConfigErrors, Span, diagnostic::Diagnostic, tree::At};
 
 /// Most errors that are kept; what comes after is counted.
 const MOST: usize = 1_000;

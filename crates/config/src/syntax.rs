@@ -3,7 +3,7 @@
 
 use toml::de::{DeTable, DeValue, Error};
 
-use crate::units::{Diagnostic, shown};
+use crate::diagnostic::{Diagnostic, shown};
 
 const DUPLICATE: &str = "duplicate key";
 

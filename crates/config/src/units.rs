@@ -1,22 +1,6 @@
 //! Strings with units: durations ("300ms") and sizes ("16KiB"). Never rounds, never overflows.
 
-/// What is wrong with a value, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Diagnostic {
-    pub(crate) problem: String,
-    pub(crate) hint: Option<String>,
-}
-
-impl Diagnostic {
-    pub(crate) fn new(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), hint: None }
-    }
-
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
+use crate::diagnostic::{Diagnostic, quoted, shown};
 
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, u64); 5] =
@@ -103,21 +87,6 @@ fn spell(value: u64, units: &[(&str, u64)], zero: &str) -> String {
     }
     let unit = units.iter().rev().find(|(_, scale)| value.is_multiple_of(*scale));
     unit.map_or_else(|| value.to_string(), |(name, scale)| format!("{}{name}", value / scale))
-}
-
-/// A value as it may stand in a message: quoted, short, no control characters.
-pub(crate) fn quoted(text: &str) -> String {
-    format!("\"{}\"", shown(text))
-}
-
-/// Short, no control characters.
-pub(crate) fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        out.push('…');
-    }
-    out
 }
 
 #[cfg(test)]

@@ -9,10 +9,11 @@ use std::{
 use crate::{
     Admin, Certificate, Edge, Listener, ListenerTls, Placed, TlsVersion,
     decode::key_text,
+    diagnostic::Diagnostic,
     keys::LISTENER,
     loader::Loader,
-    tree::{At, Node, Value, View},
-    units::Diagnostic,
+    tree::{At, Node, Value},
+    view::View,
 };
 
 impl Loader<'_> {

@@ -1,5 +1,7 @@
 //! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
+//!
+//! `edge` builds the edge, its admin server and its listeners; `probes`, `pools` and `routes` build what their names say.
 
 mod edge;
 mod pools;
@@ -13,12 +15,13 @@ use thalweg_core::{EjectRules, Topology};
 
 use crate::{
     AccessLog, Config, ConfigError, ConfigErrors, Level, Limits, Log, Placed, Rejected, Resolver,
+    diagnostic::Diagnostic,
     files::cannot_read,
     keys::ROOT,
     loader::Loader,
     report::WHOLE,
-    tree::{At, Node, Value, View},
-    units::Diagnostic,
+    tree::{At, Node, Value},
+    view::View,
 };
 
 /// Longest certificate, key, token; bytes.
@@ -87,7 +90,7 @@ impl Loader<'_> {
         let table = root.table("resolver");
         let (ttl_min, ttl_max) = (table.time("ttl_min"), table.time("ttl_max"));
         if ttl_min > ttl_max {
-            let (at, key) = first_given(table, ["ttl_min", "ttl_max"]);
+            let (at, key) = table.first_given(["ttl_min", "ttl_max"]);
             let diagnostic = Diagnostic::new("`ttl_min` is longer than `ttl_max`");
             self.report.error(at, format!("resolver.{key}"), diagnostic.hint("a floor under a ceiling"));
         }
@@ -134,7 +137,7 @@ impl Loader<'_> {
     /// Bounds of the ejection keys against each other.
     fn ejection(&mut self, rules: &EjectRules, table: View<'_>, path: &str) {
         if rules.base > rules.max {
-            let (at, key) = first_given(table, ["base", "max"]);
+            let (at, key) = table.first_given(["base", "max"]);
             let diagnostic = Diagnostic::new("`base` is longer than `max`");
             self.report.error(
                 at,
@@ -142,16 +145,6 @@ impl Loader<'_> {
                 diagnostic.hint("the first ejection within the longest"),
             );
         }
-    }
-}
-
-/// The one of two keys that is written, the first when both are, and its place.
-fn first_given(table: View<'_>, keys: [&'static str; 2]) -> (At, &'static str) {
-    let [first, second] = keys;
-    match (table.given(first), table.given(second)) {
-        (Some(node), _) => (node.at, first),
-        (None, Some(node)) => (node.at, second),
-        (None, None) => (table.at, first),
     }
 }
 

@@ -8,11 +8,12 @@ use super::probes::Probes;
 use crate::{
     EndpointTls, Keepalive, PoolSettings,
     decode::key_text,
+    diagnostic::{Diagnostic, quoted},
     keys::{ENDPOINT, MAX_ENDPOINTS, POOL},
     loader::Loader,
     suggest::did_you_mean,
-    tree::{At, Entry, Value, View},
-    units::{Diagnostic, quoted},
+    tree::{At, Entry, Value},
+    view::View,
 };
 
 impl Loader<'_> {

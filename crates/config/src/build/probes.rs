@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use thalweg_core::ProbeRules;
 
-use super::first_given;
 use crate::{
     Probe,
     decode::key_text,
+    diagnostic::Diagnostic,
     keys::PROBE,
     loader::Loader,
-    tree::{Entry, Value, View},
-    units::Diagnostic,
+    tree::{Entry, Value},
+    view::View,
 };
 
 /// What pools refer to.
@@ -52,7 +52,7 @@ impl Loader<'_> {
             fall: table.small("fall"),
         };
         if rules.timeout > rules.interval {
-            let (at, key) = first_given(table, ["timeout", "interval"]);
+            let (at, key) = table.first_given(["timeout", "interval"]);
             let diagnostic = Diagnostic::new("`timeout` is longer than `interval`");
             self.report.warn(
                 at,

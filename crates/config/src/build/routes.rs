@@ -11,10 +11,11 @@ use thalweg_core::{Band, Pool, RetryRules, Route, RoutePool, Slot, Timeouts};
 use crate::{
     RouteSettings,
     decode::{key_text, not_yet},
+    diagnostic::{Diagnostic, quoted},
     keys::{ROUTE, ROUTE_POOL},
     loader::Loader,
-    tree::{At, Entry, View},
-    units::{Diagnostic, quoted},
+    tree::{At, Entry},
+    view::View,
 };
 
 /// Where a route's host and path stand.

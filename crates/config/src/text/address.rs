@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::Text;
 use crate::{
+    diagnostic::{Diagnostic, quoted, shown},
     tree::Value,
-    units::{Diagnostic, quoted, shown},
 };
 
 pub(super) fn socket(text: &str) -> Result<SocketAddr, Diagnostic> {

@@ -1,5 +1,5 @@
-//! Strings with a grammar of their own: names, addresses, hosts, paths, codes. Parses each into what the
-//! rest of the program wants. Never resolves a name nor opens a file.
+//! Strings with a grammar of their own: names and codes here, hosts and ports in `address`, paths in `path`.
+//! Parses each into what the rest of the program wants. Never resolves a name nor opens a file.
 
 mod address;
 mod path;
@@ -8,8 +8,8 @@ use address::{address, authority, host, host_pattern, nameserver, socket};
 use path::{prefix, target};
 
 use crate::{
+    diagnostic::{Diagnostic, quoted, shown},
     tree::Value,
-    units::{Diagnostic, quoted, shown},
 };
 
 /// Which grammar.

@@ -1,8 +1,8 @@
 //! Paths and queries of requests.
 
 use crate::{
+    diagnostic::{Diagnostic, quoted, shown},
     tree::Value,
-    units::{Diagnostic, quoted, shown},
 };
 
 /// What is left of a path or target after the checks that both share.
