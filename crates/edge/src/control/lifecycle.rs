@@ -188,7 +188,8 @@ fn start_tasks(
     let one = Rc::clone(control);
     let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&socket)));
     let one = Rc::clone(control);
-    let names = resolve::Names { unresolved: Rc::clone(&control.unresolved), ..resolve::Names::default() };
+    let names =
+        resolve::KnownNames { unresolved: Rc::clone(&control.unresolved), ..resolve::KnownNames::default() };
     let resolver = supervise("resolver", meters, move || {
         resolve::run(Arc::clone(&one.shared), one.keeper.clone(), names.clone())
     });

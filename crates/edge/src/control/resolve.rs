@@ -1,4 +1,4 @@
-//! Names to addresses: one local task per name. The TTL is respected within the configured bounds, and each address
+//! KnownNames to addresses: one local task per name. The TTL is respected within the configured bounds, and each address
 //! family keeps its last good answer when a lookup fails. Never on the request path.
 
 mod asker;
@@ -53,12 +53,12 @@ pub struct Last {
 /// The last good answers; they outlive a restart of the task.
 pub type Answers = Rc<RefCell<BTreeMap<Box<str>, Last>>>;
 
-/// Names without any address, with the reason. Outlives a restart of the task too.
+/// KnownNames without any address, with the reason. Outlives a restart of the task too.
 pub type Unresolved = Rc<RefCell<BTreeMap<Box<str>, String>>>;
 
 /// What is known of all names.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub struct KnownNames {
     /// The last good answers.
     pub answers: Answers,
     /// The names without any address.
@@ -66,7 +66,7 @@ pub struct Names {
 }
 
 /// Keeps every name of the live topology resolved.
-pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, known: Names) {
+pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, known: KnownNames) {
     let answers = Rc::clone(&known.answers);
     let mut published = shared.published.subscribe();
     let mut looks = interval_at(Instant::now() + LOOK, LOOK);
@@ -146,7 +146,7 @@ struct Asked {
     asker: Option<Rc<Asker>>,
     keeper: KeeperLink,
     permits: Rc<Semaphore>,
-    names: Names,
+    names: KnownNames,
 }
 
 async fn refresh_forever(asked: Asked) {
@@ -192,7 +192,7 @@ async fn refresh_forever(asked: Asked) {
     }
 }
 
-impl Names {
+impl KnownNames {
     /// Notes whether a name has an address, and if not, why.
     fn note(&self, host: &str, nobody: bool, troubles: &[FamilyFailure]) {
         let mut unresolved = self.unresolved.borrow_mut();
