@@ -57,6 +57,23 @@ fn a_changed_answer_is_in_force_after_its_time_to_live() {
 }
 
 #[test]
+fn a_family_that_is_never_answered_delays_no_other() {
+    // Well below the time after which the lookup of the silent family fails.
+    const AT_ONCE: Duration = Duration::from_secs(4);
+    let (endpoints, port) = on_one_port(&[four(1), four(2)]);
+    let dns = Dns::start();
+    let only = |last: u8| {
+        Records::Split(Box::new(Records::Addresses(vec![four(last)], 1)), Box::new(Records::Silence))
+    };
+    dns.set("api.test", only(1));
+    let edge = edge_for(&dns, port, "");
+    eventually("the first family serves", AT_ONCE, || edge.is_up(endpoints[0].addr()));
+    assert_eq!(get(edge.web(), "/").endpoint(), "127.0.0.1");
+    dns.set("api.test", only(2));
+    eventually("its change is in force", AT_ONCE, || get(edge.web(), "/").endpoint() == "127.0.0.2");
+}
+
+#[test]
 fn a_failing_server_keeps_the_last_good_answer() {
     let (_endpoints, port) = on_one_port(&[four(1)]);
     let dns = Dns::start();

@@ -4,7 +4,7 @@
 mod asker;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
     path::Path,
@@ -153,16 +153,22 @@ async fn refresh_forever(asked: Asked) {
     let mut pause = PAUSE;
     let host = asked.host.clone();
     loop {
-        let last = asked.names.answers.borrow().get(&host).cloned();
+        let last = asked.names.answers.borrow().get(&host).map(|last| last.form.clone());
+        let answered = Cell::new(None);
+        // One family's addresses serve although the other family has not answered yet.
+        let early = async |form: &Name, said: [Said; 2]| {
+            answered.set(Some(Instant::now()));
+            asked.learn(Some(form.clone()), said).await;
+        };
         let said = {
             let _permit = asked.permits.acquire().await;
             match &asked.asker {
-                Some(asker) => asker.ask(&host, last.as_ref().map(|last| &last.form)).await,
+                Some(asker) => asker.ask(&host, last.as_ref(), &early).await,
                 None => Err("no resolver".into()),
             }
         };
         let (said, form) = said.unwrap_or_else(|error| (FAMILIES.map(|_| Said::Failed(error.clone())), None));
-        let Merged { known, life, troubles } = merge(still_good(last.as_ref(), form.as_ref()), said);
+        let Merged { known, life, troubles } = asked.learn(form, said).await;
         let nobody = known.iter().all(Vec::is_empty);
         for FamilyFailure { family, error, kept } in &troubles {
             // A server that never knew anything about one family is no news each time.
@@ -170,17 +176,9 @@ async fn refresh_forever(asked: Asked) {
                 tracing::warn!(%host, %family, %error, kept, "name not resolved");
             }
         }
-        asked.names.note(&host, nobody, &troubles);
-        let is_news = last.as_ref().is_none_or(|last| last.known != known);
-        let addresses = addresses(&known, &asked.settings);
-        if let Some(form) = form.or(last.map(|last| last.form)) {
-            asked.names.answers.borrow_mut().insert(host.clone(), Last { known, form });
-        }
-        if is_news {
-            // Reported also when there is no address, so that no route waits for a first answer.
-            asked.keeper.tell(Event::Resolved { host: host.clone(), addresses }).await;
-        }
-        let life = life.map(|life| clamp(life, &asked.settings));
+        // The life of an early answer began when it came.
+        let waited = answered.get().map_or(Duration::ZERO, |at| at.elapsed());
+        let life = life.map(|life| clamp(life, &asked.settings).saturating_sub(waited));
         if troubles.is_empty() {
             pause = PAUSE;
             sleep(life.unwrap_or(pause)).await;
@@ -192,11 +190,31 @@ async fn refresh_forever(asked: Asked) {
     }
 }
 
+impl Asked {
+    /// Takes an answer in, and reports the addresses if they have changed.
+    async fn learn(&self, form: Option<Name>, said: [Said; 2]) -> Merged {
+        let last = self.names.answers.borrow().get(&self.host).cloned();
+        let merged = merge(still_good(last.as_ref(), form.as_ref()), said);
+        self.names.note(&self.host, &merged);
+        let is_news = last.as_ref().is_none_or(|last| last.known != merged.known);
+        if let Some(form) = form.or(last.map(|last| last.form)) {
+            let known = merged.known.clone();
+            self.names.answers.borrow_mut().insert(self.host.clone(), Last { known, form });
+        }
+        if is_news {
+            // Reported also when there is no address, so that no route waits for a first answer.
+            let addresses = addresses(&merged.known, &self.settings);
+            self.keeper.tell(Event::Resolved { host: self.host.clone(), addresses }).await;
+        }
+        merged
+    }
+}
+
 impl KnownNames {
     /// Notes whether a name has an address, and if not, why.
-    fn note(&self, host: &str, nobody: bool, troubles: &[FamilyFailure]) {
+    fn note(&self, host: &str, Merged { known, troubles, .. }: &Merged) {
         let mut unresolved = self.unresolved.borrow_mut();
-        if !nobody {
+        if !known.iter().all(Vec::is_empty) {
             unresolved.remove(host);
             return;
         }

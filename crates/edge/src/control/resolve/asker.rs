@@ -14,6 +14,7 @@ use hickory_resolver::{
     system_conf::parse_resolv_conf,
 };
 use thalweg_config::Resolver;
+use tokio::time::timeout;
 
 /// The system's settings, used where the config names no server (resolv.conf(5)).
 pub(super) const SYSTEM: &str = "/etc/resolv.conf";
@@ -105,11 +106,24 @@ impl Asker {
     /// Both families of the name, and the form that has them. Each form is asked for both families before the next
     /// form, because the families of two different names must not be mixed. That rules out the resolver's own search,
     /// and its `lookup_ip`, which drops the failure of one family when the other answers.
-    pub(super) async fn ask(&self, host: &str, last: Option<&Name>) -> Result<Found, String> {
+    ///
+    /// `early` gets the addresses of one family while the other has not answered within [`PATIENCE`] (RFC 8305
+    /// section 3): a server that never answers one type must not delay the other.
+    pub(super) async fn ask(
+        &self,
+        host: &str,
+        last: Option<&Name>,
+        early: &impl AsyncFn(&Name, [Said; 2]),
+    ) -> Result<Found, String> {
         let forms = self.forms(Name::from_utf8(host).map_err(|error| error.to_string())?);
-        let ask = async |name: &Name| {
-            let [a, aaaa] = FAMILIES.map(|family| self.ask_one(name.clone(), family));
-            tokio::join!(a, aaaa).into()
+        let ask = async |name: &Name, decides: bool| {
+            let [a, aaaa] = FAMILIES.map(|family| Box::pin(self.ask_one(name.clone(), family)));
+            let early = async |said| {
+                if decides {
+                    early(name, said).await;
+                }
+            };
+            both(a, aaaa, early).await
         };
         Ok(search(forms, last, ask).await)
     }
@@ -149,6 +163,37 @@ impl Asker {
     }
 }
 
+/// The second family is waited for at least this long, however short the first family's addresses hold.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
+
+/// How long the second family may take after the first has brought addresses (RFC 8305 section 3).
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// The answers of both families. If one brings addresses and the other stays silent for [`PATIENCE`], `early` gets what
+/// there is; the silent family is then waited for at most as long as those addresses hold.
+async fn both<F: Future<Output = Said> + Unpin>(
+    mut first: F,
+    mut second: F,
+    early: impl AsyncFn([Said; 2]),
+) -> [Said; 2] {
+    let (is_first, one) = tokio::select! {
+        biased;
+        said = &mut first => (true, said),
+        said = &mut second => (false, said),
+    };
+    let other = if is_first { second } else { first };
+    let paired = |one: Said, other: Said| if is_first { [one, other] } else { [other, one] };
+    let Said::Found(_, life) = one else { return paired(one, other.await) };
+    let mut other = std::pin::pin!(other);
+    if let Ok(other) = timeout(PATIENCE, other.as_mut()).await {
+        return paired(one, other);
+    }
+    early(paired(one.clone(), Said::Failed("not answered yet".into()))).await;
+    let silent = Said::Failed("no answer".into());
+    let other = timeout(life.max(SHORTEST_WAIT), other.as_mut()).await.unwrap_or(silent);
+    paired(one, other)
+}
+
 /// The answer about one family of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
@@ -166,14 +211,16 @@ pub(super) enum Said {
 pub(super) type Found = ([Said; 2], Option<Name>);
 
 /// The first form that has an address. A form whose lookup failed may be the right one: its failure counts, and no
-/// later form replaces a `last` good answer about another form. Without one, a later form may serve.
-async fn search(forms: Vec<Name>, last: Option<&Name>, ask: impl AsyncFn(&Name) -> [Said; 2]) -> Found {
+/// later form replaces a `last` good answer about another form. Without one, a later form may serve. `ask` is told
+/// whether addresses of the form would decide.
+async fn search(forms: Vec<Name>, last: Option<&Name>, ask: impl AsyncFn(&Name, bool) -> [Said; 2]) -> Found {
     // An answer about what is no form any more says nothing about which of these is meant.
     let last = last.filter(|last| forms.contains(last));
     let (mut said, mut failed) = ([Said::Unknown, Said::Unknown], None);
     for name in forms {
-        said = ask(&name).await;
         let is_last = last == Some(&name);
+        let decides = failed.is_none() || last.is_none() || is_last;
+        said = ask(&name, decides).await;
         if said.iter().any(|said| matches!(said, Said::Found(..))) {
             match failed {
                 Some(failed) if last.is_some() && !is_last => return (failed, None),
@@ -194,6 +241,32 @@ async fn search(forms: Vec<Name>, last: Option<&Name>, ask: impl AsyncFn(&Name) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_family_serves_early_and_the_other_is_waited_for_while_it_holds() {
+        let found = |last: u8| Said::Found(vec![[127, 0, 0, last].into()], Duration::from_secs(10));
+        let after = |ms: u64, said: Said| {
+            Box::pin(async move {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                said
+            })
+        };
+        let silent = Said::Failed("no answer".into());
+        let waiting = Said::Failed("not answered yet".into());
+        for (a, aaaa, early, both) in [
+            ((1, found(1)), (40, found(2)), None, [found(1), found(2)]),
+            ((1, found(1)), (400, found(2)), Some([found(1), waiting.clone()]), [found(1), found(2)]),
+            ((400, found(1)), (1, found(2)), Some([waiting.clone(), found(2)]), [found(1), found(2)]),
+            ((1, found(1)), (60_000, found(2)), Some([found(1), waiting.clone()]), [found(1), silent]),
+            ((1, Said::Nothing), (400, found(2)), None, [Said::Nothing, found(2)]),
+        ] {
+            let seen = std::cell::RefCell::new(None);
+            let said = super::both(after(a.0, a.1), after(aaaa.0, aaaa.1), async |said| {
+                seen.replace(Some(said));
+            });
+            assert_eq!((said.await, seen.take()), (both, early));
+        }
+    }
 
     const ONE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
@@ -294,7 +367,7 @@ mod tests {
             let forms = ["a", "b", "c"].map(|form| Name::from_utf8(form).unwrap());
             let last = Some(last).filter(|last| !last.is_empty()).map(|last| Name::from_utf8(last).unwrap());
             let count = std::cell::Cell::new(0);
-            let ask = async |name: &Name| {
+            let ask = async |name: &Name, _decides: bool| {
                 count.set(count.get() + 1);
                 let nth = forms.iter().position(|form| form == name).unwrap();
                 both(signs[nth], &name.to_string())
