@@ -123,22 +123,22 @@ impl Ejection {
 
 /// What a request may expect of an endpoint where probes do not count, best first. In panic the worse serve last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Prospect {
+pub enum PanicRank {
     /// An answer: nothing speaks against it.
-    Good,
+    Answering,
     /// It is in probation: a trickle is to prove it.
-    Open,
+    Proving,
     /// It refuses connections, or real traffic took it out.
-    Poor,
+    Last,
 }
 
-impl Prospect {
+impl PanicRank {
     pub(crate) fn of(refusing: bool, ejection: Ejection) -> Self {
         match ejection {
-            _ if refusing => Self::Poor,
-            Ejection::Clear => Self::Good,
-            Ejection::Probation => Self::Open,
-            Ejection::Ejected { .. } => Self::Poor,
+            _ if refusing => Self::Last,
+            Ejection::Clear => Self::Answering,
+            Ejection::Probation => Self::Proving,
+            Ejection::Ejected { .. } => Self::Last,
         }
     }
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::tick::{Tick, micros};
 
 /// Buckets of [`bucket_of`].
-pub const SPANS: usize = 84;
+pub const TIME_BUCKETS: usize = 84;
 
 /// First bytes per bucket.
-pub type Spans = [u32; SPANS];
+pub type TimeHistogram = [u32; TIME_BUCKETS];
 
 /// The bucket of a time to the first byte: four per doubling, from 64 µs to two minutes; at most 19 % wide.
 #[must_use]
@@ -17,7 +17,7 @@ pub fn bucket_of(span: Duration) -> usize {
     let us = micros(span).clamp(64, 1 << 27);
     let octave = 63 - u64::from(us.leading_zeros());
     let quarter = (us >> (octave - 2)) & 3;
-    usize::try_from((octave - 6) * 4 + quarter).unwrap_or(SPANS).min(SPANS - 1)
+    usize::try_from((octave - 6) * 4 + quarter).unwrap_or(TIME_BUCKETS).min(TIME_BUCKETS - 1)
 }
 
 /// The upper end of a bucket.
@@ -36,7 +36,7 @@ const ENOUGH: u32 = 50;
 /// The first bytes of the last minute in which the endpoint was Clear.
 #[derive(Clone, Debug)]
 pub(crate) struct Baseline {
-    parts: [Spans; PARTS],
+    parts: [TimeHistogram; PARTS],
     current: usize,
     /// When the current part began, as if it had been Clear ever since.
     since: Option<Tick>,
@@ -47,7 +47,7 @@ pub(crate) struct Baseline {
 
 impl Default for Baseline {
     fn default() -> Self {
-        Self { parts: [[0; SPANS]; PARTS], current: 0, since: None, paused: None, p95_us: None }
+        Self { parts: [[0; TIME_BUCKETS]; PARTS], current: 0, since: None, paused: None, p95_us: None }
     }
 }
 
@@ -80,7 +80,7 @@ impl Baseline {
         for _ in 0..passed.min(PARTS as u32) {
             self.current = (self.current + 1) % PARTS;
             if let Some(part) = self.parts.get_mut(self.current) {
-                *part = [0; SPANS];
+                *part = [0; TIME_BUCKETS];
             }
         }
         self.since = Some(since.after(PART.saturating_mul(passed)));
@@ -106,7 +106,7 @@ impl Baseline {
     }
 
     fn percentile(&self) -> Option<u32> {
-        let mut sums = [0u64; SPANS];
+        let mut sums = [0u64; TIME_BUCKETS];
         for part in &self.parts {
             for (sum, count) in sums.iter_mut().zip(part) {
                 *sum += u64::from(*count);
@@ -120,7 +120,7 @@ impl Baseline {
 }
 
 /// A percentile of what was counted, in microseconds: the upper end of its bucket. `None` if nothing was.
-pub(crate) fn percentile(spans: &Spans, percent: u64) -> Option<u64> {
+pub(crate) fn percentile(spans: &TimeHistogram, percent: u64) -> Option<u64> {
     rank(spans.iter().map(|count| u64::from(*count)), percent)
 }
 
@@ -152,7 +152,7 @@ mod tests {
         let mut last = 0;
         for us in (1..200_000_000u64).step_by(997) {
             let bucket = bucket_of(Duration::from_micros(us));
-            assert!(bucket >= last && bucket < SPANS);
+            assert!(bucket >= last && bucket < TIME_BUCKETS);
             assert!(us.clamp(64, 1 << 27) <= upper_us(bucket), "{us}");
             assert!(bucket == 0 || upper_us(bucket - 1) <= us, "{us}");
             last = bucket;

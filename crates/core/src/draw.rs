@@ -2,7 +2,7 @@
 //! Never allocates, never looks beyond its pool.
 
 use crate::{
-    axes::{Admin, Availability, Prospect},
+    axes::{Admin, Availability, PanicRank},
     facts::{Loads, Tried},
     roll::mix,
     shares::Stage,
@@ -15,7 +15,7 @@ use crate::{
 pub(crate) struct Draw<'a, L> {
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) loads: &'a L,
-    pub(crate) need: Need,
+    pub(crate) need: Requirement,
     pub(crate) tried: &'a [Tried],
 }
 
@@ -130,25 +130,25 @@ fn scaled(hash: u64, total: u64) -> u64 {
 
 /// What an endpoint must be to take an attempt.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Need {
+pub(crate) struct Requirement {
     pub(crate) stage: Stage,
     /// The worst that will do.
-    pub(crate) prospect: Prospect,
+    pub(crate) panic_rank: PanicRank,
 }
 
-impl Need {
+impl Requirement {
     /// From strict to lax: what is left to a request when everyone that the route would choose was tried. The Up
     /// endpoints of short pools are better than the dead; those that refuse connections serve last.
-    pub(crate) const LAST_RESORTS: [Self; 5] = [
-        Self { stage: Stage::Up, prospect: Prospect::Good },
-        Self { stage: Stage::Unproven, prospect: Prospect::Good },
-        Self { stage: Stage::Panic, prospect: Prospect::Good },
-        Self { stage: Stage::Panic, prospect: Prospect::Open },
-        Self { stage: Stage::Panic, prospect: Prospect::Poor },
+    pub(crate) const FALLBACK_ORDER: [Self; 5] = [
+        Self { stage: Stage::Up, panic_rank: PanicRank::Answering },
+        Self { stage: Stage::Unproven, panic_rank: PanicRank::Answering },
+        Self { stage: Stage::Panic, panic_rank: PanicRank::Answering },
+        Self { stage: Stage::Panic, panic_rank: PanicRank::Proving },
+        Self { stage: Stage::Panic, panic_rank: PanicRank::Last },
     ];
 
     fn met_by(self, view: &EndpointView) -> bool {
-        view.prospect() <= self.prospect && accepts(view, self.stage)
+        view.panic_rank() <= self.panic_rank && accepts(view, self.stage)
     }
 }
 

@@ -116,7 +116,7 @@ pub enum Change {
         evidence: Evidence,
     },
     /// Most endpoints failed their probes within one round: the checker is the first suspect. Or no longer.
-    Doubted {
+    CheckerSuspected {
         /// It is suspected.
         on: bool,
         /// How many fell.
@@ -140,7 +140,7 @@ pub enum Change {
         /// Which.
         pool: Box<str>,
         /// Too few are available.
-        short: bool,
+        below_threshold: bool,
         /// Part that is available, 0–1.
         available: f64,
     },

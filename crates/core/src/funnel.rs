@@ -2,7 +2,7 @@
 //! Pure arithmetic over one picture; run once per change by the world, and again by a retry or an `explain`.
 
 use crate::{
-    axes::Prospect,
+    axes::PanicRank,
     reason::Reason,
     shares::{Segment, Shares, Stage},
     slot::{self, EntrySlot, PoolSlot, SlotVec},
@@ -40,7 +40,7 @@ pub enum Verdict {
     /// No endpoint that the stage accepts is left to try.
     Empty,
     /// Too few of its endpoints are available.
-    Short,
+    BelowThreshold,
     /// Back, but its failback hold has not ended, and another may take its load.
     Held,
     /// Weight 0, or (in panic) nobody answers there: called in only when nothing else is left.
@@ -54,7 +54,7 @@ impl Verdict {
         match self {
             Self::Open => "open",
             Self::Empty => "empty",
-            Self::Short => "short",
+            Self::BelowThreshold => "short",
             Self::Held => "held",
             Self::Reserve => "reserve",
         }
@@ -111,12 +111,12 @@ pub(crate) fn sieve(
     for (entry, member) in slot::entries(&route.pools) {
         let view = view_of(member.pool);
         let memory = remembered.get(entry).copied().unwrap_or_default();
-        let (share, short) = availability(&view, stage);
+        let (share, below_threshold) = availability(&view, stage);
         let verdict = if !has_candidate(member.pool) {
             Verdict::Empty
-        } else if short {
-            Verdict::Short
-        } else if member.weight == 0 || (stage == Stage::Panic && view.prospect() > Prospect::Good) {
+        } else if below_threshold {
+            Verdict::BelowThreshold
+        } else if member.weight == 0 || (stage == Stage::Panic && view.panic_rank() > PanicRank::Answering) {
             Verdict::Reserve
         } else if memory.held && stage != Stage::Panic {
             Verdict::Held
@@ -139,9 +139,9 @@ pub(crate) fn sieve(
     let rank = |entry: &Entry| match entry.verdict {
         Verdict::Open => Some(0),
         Verdict::Held => Some(1),
-        Verdict::Reserve if stage == Stage::Panic => Some(2 + view_of(entry.pool).prospect() as u32),
+        Verdict::Reserve if stage == Stage::Panic => Some(2 + view_of(entry.pool).panic_rank() as u32),
         Verdict::Reserve => Some(2),
-        Verdict::Empty | Verdict::Short => None,
+        Verdict::Empty | Verdict::BelowThreshold => None,
     };
     let best = entries.iter().filter_map(rank).min();
     let chosen = entries.iter().filter(|entry| best.is_some() && rank(entry) == best).copied().collect();
@@ -176,7 +176,7 @@ fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
 /// The available share of a pool as the stage counts it, and whether that is too little.
 fn availability(view: &PoolView, stage: Stage) -> (f64, bool) {
     match stage {
-        Stage::Up => (view.available, view.short),
+        Stage::Up => (view.available, view.below_threshold),
         // Nothing on the route is Up, so whoever is not yet refuted counts; a pool that is all refuted is Empty.
         Stage::Unproven | Stage::Panic => (1.0, false),
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::{
-    axes::{Admin, Availability, Ejection, Probe, Prospect},
+    axes::{Admin, Availability, Ejection, PanicRank, Probe},
     ewma::Ewma,
     fault::{Evidence, Fault},
     roll::mix,
@@ -38,7 +38,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// What a pool without a probe has: nothing is asked, so nothing is doubted.
+    /// What a pool without a probe has: nothing is asked, so nothing is checker_suspected.
     #[must_use]
     pub fn trusted() -> Self {
         Self { probe: Probe::Healthy, probed: true, ..Self::default() }
@@ -62,8 +62,8 @@ impl Health {
     }
 
     /// What a request may expect of it where probes do not count.
-    pub(crate) fn prospect(&self) -> Prospect {
-        Prospect::of(self.refusing, self.ejection)
+    pub(crate) fn panic_rank(&self) -> PanicRank {
+        PanicRank::of(self.refusing, self.ejection)
     }
 
     /// Panic may use it as if it were Up: whatever probes say, nothing else speaks against it.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{fault::Fault, tick::Tick};
 
-/// One failure, from its first sign to the last request that felt it.
+/// One failure, from its first sign to the last request that impact it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Incident {
     /// The pool.

@@ -34,8 +34,8 @@ mod topology;
 mod view;
 mod world;
 
-pub use axes::{Admin, Availability, Ejection, Probe, Prospect};
-pub use baseline::{SPANS, Spans, bucket_of, late_after};
+pub use axes::{Admin, Availability, Ejection, PanicRank, Probe};
+pub use baseline::{TIME_BUCKETS, TimeHistogram, bucket_of, late_after};
 pub use event::{Change, Changes, Event, Publish};
 pub use ewma::Ewma;
 pub use explain::{Explained, ExplainedPool, explain};
@@ -54,7 +54,7 @@ pub use slot::{
 };
 pub use snapshot::{PoolEndpoint, Snapshot};
 pub use steer::{steer, steer_on};
-pub use tally::{Counts, Fallout, Tally};
+pub use tally::{Counts, FailureCost, Tally};
 pub use tick::{Tick, micros};
 pub use topology::{
     Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology,

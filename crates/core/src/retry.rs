@@ -50,7 +50,7 @@ pub struct Situation {
 
 /// Another attempt, or why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryVerdict {
     /// Try again, elsewhere.
     Retry,
     /// The rules do not allow it.
@@ -63,8 +63,8 @@ pub enum Verdict {
     TooLate,
 }
 
-/// May this request be tried again? Takes from the budget only when it says [`Verdict::Retry`] and bytes were sent.
-pub fn verdict(rules: &RetryRules, situation: &Situation, budget: &mut Budget, now: Tick) -> Verdict {
+/// May this request be tried again? Takes from the budget only when it says [`RetryVerdict::Retry`] and bytes were sent.
+pub fn verdict(rules: &RetryRules, situation: &Situation, budget: &mut Budget, now: Tick) -> RetryVerdict {
     let allowed = !situation.answered
         && match situation.failure {
             Failure::Connect => rules.on_connect && situation.replayable,
@@ -73,15 +73,15 @@ pub fn verdict(rules: &RetryRules, situation: &Situation, budget: &mut Budget, n
             Failure::Timeout => false,
         };
     if !allowed {
-        Verdict::Forbidden
+        RetryVerdict::Forbidden
     } else if situation.attempts > rules.attempts {
-        Verdict::Exhausted
+        RetryVerdict::Exhausted
     } else if situation.remaining.is_zero() {
-        Verdict::TooLate
+        RetryVerdict::TooLate
     } else if situation.failure == Failure::Connect || budget.take(now) {
-        Verdict::Retry
+        RetryVerdict::Retry
     } else {
-        Verdict::OverBudget
+        RetryVerdict::OverBudget
     }
 }
 
@@ -185,7 +185,7 @@ mod tests {
         }
     }
 
-    fn check(change: impl FnOnce(&mut Situation, &mut RetryRules), expected: Verdict) {
+    fn check(change: impl FnOnce(&mut Situation, &mut RetryRules), expected: RetryVerdict) {
         let (mut situation, mut rules) = (
             Situation {
                 failure: Failure::Reset,
@@ -207,16 +207,16 @@ mod tests {
 
     #[test]
     fn a_retry_needs_a_failure_that_the_rules_name_and_a_request_that_bears_it() {
-        check(|_, _| {}, Verdict::Retry);
-        check(|s, _| s.idempotent = false, Verdict::Forbidden);
-        check(|s, _| (s.idempotent, s.failure) = (false, Failure::Connect), Verdict::Retry);
-        check(|s, _| (s.idempotent, s.failure) = (false, Failure::ServerError), Verdict::Forbidden);
-        check(|s, _| s.replayable = false, Verdict::Forbidden);
-        check(|s, _| s.answered = true, Verdict::Forbidden);
-        check(|s, _| s.failure = Failure::Timeout, Verdict::Forbidden);
-        check(|_, r| r.on_reset = false, Verdict::Forbidden);
-        check(|s, _| s.attempts = 3, Verdict::Exhausted);
-        check(|s, _| s.remaining = Duration::ZERO, Verdict::TooLate);
+        check(|_, _| {}, RetryVerdict::Retry);
+        check(|s, _| s.idempotent = false, RetryVerdict::Forbidden);
+        check(|s, _| (s.idempotent, s.failure) = (false, Failure::Connect), RetryVerdict::Retry);
+        check(|s, _| (s.idempotent, s.failure) = (false, Failure::ServerError), RetryVerdict::Forbidden);
+        check(|s, _| s.replayable = false, RetryVerdict::Forbidden);
+        check(|s, _| s.answered = true, RetryVerdict::Forbidden);
+        check(|s, _| s.failure = Failure::Timeout, RetryVerdict::Forbidden);
+        check(|_, r| r.on_reset = false, RetryVerdict::Forbidden);
+        check(|s, _| s.attempts = 3, RetryVerdict::Exhausted);
+        check(|s, _| s.remaining = Duration::ZERO, RetryVerdict::TooLate);
     }
 
     #[test]
@@ -244,8 +244,8 @@ mod tests {
             answered: false,
             remaining: Duration::from_secs(1),
         };
-        assert_eq!(verdict(&rules(), &situation, &mut budget, Tick(0)), Verdict::Retry);
+        assert_eq!(verdict(&rules(), &situation, &mut budget, Tick(0)), RetryVerdict::Retry);
         let reset = Situation { failure: Failure::Reset, idempotent: true, ..situation };
-        assert_eq!(verdict(&rules(), &reset, &mut budget, Tick(0)), Verdict::OverBudget);
+        assert_eq!(verdict(&rules(), &reset, &mut budget, Tick(0)), RetryVerdict::OverBudget);
     }
 }

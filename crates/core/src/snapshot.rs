@@ -27,7 +27,7 @@ pub struct Snapshot {
     /// The routes of the topology.
     pub routes: SlotVec<RouteSlot, RouteView>,
     /// Most endpoints failed their probes at once: the checker is the first suspect.
-    pub doubted: bool,
+    pub checker_suspected: bool,
 }
 
 /// One endpoint of a pool, as a snapshot shows it.

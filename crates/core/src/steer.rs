@@ -2,8 +2,8 @@
 //! Never allocates on a first attempt, never blocks, never fails but with a [`Refusal`].
 
 use crate::{
-    axes::Prospect,
-    draw::{Draw, Need, accepts},
+    axes::PanicRank,
+    draw::{Draw, Requirement, accepts},
     facts::{Decision, Facts, Loads, Tried},
     funnel::sieve,
     layout::Place,
@@ -49,15 +49,15 @@ pub fn steer_on(
     let shares = &view.shares;
     let leave = facts.tried.len() > 1 || facts.tried.iter().any(|tried| tried.leave);
     if !leave && let Some(segment) = pick(&shares.segments, roll) {
-        let best = snapshot.pools.get(segment.pool).map_or(Prospect::Poor, PoolView::prospect);
-        let prospect = if shares.stage == Stage::Panic { best } else { Prospect::Poor };
-        let need = Need { stage: shares.stage, prospect };
+        let best = snapshot.pools.get(segment.pool).map_or(PanicRank::Last, PoolView::panic_rank);
+        let panic_rank = if shares.stage == Stage::Panic { best } else { PanicRank::Last };
+        let need = Requirement { stage: shares.stage, panic_rank };
         let draw = Draw { snapshot, loads, need, tried: facts.tried };
         if let Some(endpoint) = draw.endpoint(segment.pool, roll) {
             return Ok(Decision { route, pool: segment.pool, endpoint, reason: segment.reason });
         }
     }
-    Again { snapshot, loads, route, facts, roll }.steer()
+    Fallback { snapshot, loads, route, facts, roll }.steer()
 }
 
 /// The endpoint in probation that is due for a request, if there is one.
@@ -75,7 +75,7 @@ fn trickle(
 
 /// The sieves once more, without the pools that cannot take this attempt: all tried, all at their caps, or (from
 /// the second retry on, while there is another) pools that failed this request.
-struct Again<'a, L> {
+struct Fallback<'a, L> {
     snapshot: &'a Snapshot,
     loads: &'a L,
     route: RouteSlot,
@@ -83,12 +83,12 @@ struct Again<'a, L> {
     roll: u64,
 }
 
-impl<L: Loads> Again<'_, L> {
+impl<L: Loads> Fallback<'_, L> {
     fn steer(&self) -> Result<Decision, Refusal> {
         let stage = self.snapshot.routes.get(self.route).ok_or(Refusal::NoRoute)?.shares.stage;
         let mut skipped = 2;
         if stage != Stage::Panic {
-            if let Some(decision) = self.attempt(stage, Need { stage, prospect: Prospect::Poor }) {
+            if let Some(decision) = self.attempt(stage, Requirement { stage, panic_rank: PanicRank::Last }) {
                 return Ok(decision);
             }
             // Panic is for when health is not to be believed, not for when the healthy are busy.
@@ -97,14 +97,14 @@ impl<L: Loads> Again<'_, L> {
             }
             skipped = 0;
         }
-        let lax = Need::LAST_RESORTS.into_iter().skip(skipped);
+        let lax = Requirement::FALLBACK_ORDER.into_iter().skip(skipped);
         let found = lax.filter_map(|need| self.attempt(Stage::Panic, need)).next();
         let busy = || self.at_capacity(Stage::Panic);
         found.ok_or_else(|| if busy() { Refusal::Overloaded } else { Refusal::NoEndpoint })
     }
 
     /// One pass; with the pools that failed this request only if there is nobody else.
-    fn attempt(&self, stage: Stage, need: Need) -> Option<Decision> {
+    fn attempt(&self, stage: Stage, need: Requirement) -> Option<Decision> {
         let (snapshot, facts) = (self.snapshot, self.facts);
         let route = snapshot.route(self.route)?;
         let view = snapshot.routes.get(self.route)?;

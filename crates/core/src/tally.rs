@@ -54,12 +54,12 @@ pub struct Tally {
     /// Times to the first byte: bucket ([`crate::bucket_of`]) and number.
     pub spans: Vec<(u8, u32)>,
     /// What its failures did to clients.
-    pub fallout: Fallout,
+    pub fallout: FailureCost,
 }
 
 /// What an endpoint's failures did to requests.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fallout {
+pub struct FailureCost {
     /// Failed for the client.
     pub failed: u32,
     /// Tried elsewhere.

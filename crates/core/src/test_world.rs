@@ -84,7 +84,7 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         proving: 0,
         out: 0,
         available,
-        short: up == 0 || available < 0.5,
+        below_threshold: up == 0 || available < 0.5,
         latency_us: None,
     }
 }

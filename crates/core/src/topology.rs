@@ -72,7 +72,7 @@ pub struct EjectRules {
     pub min_requests: u32,
     /// Longest span that is looked at.
     pub window: Duration,
-    /// Times the number of convictions is how long an ejection lasts.
+    /// Times the number of ejection_count is how long an ejection lasts.
     pub base: Duration,
     /// Longest ejection, before its jitter.
     pub max: Duration,

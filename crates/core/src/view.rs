@@ -1,7 +1,7 @@
 //! What a snapshot says about one endpoint, one pool and one route: plain numbers, read by steering and status.
 
 use crate::{
-    axes::{Admin, Availability, Ejection, Probe, Prospect},
+    axes::{Admin, Availability, Ejection, PanicRank, Probe},
     shares::{Shares, Stage},
     slot::{EndpointSlot, EntrySlot, PoolSlot, SlotVec},
     tick::Tick,
@@ -19,7 +19,7 @@ pub struct EndpointView {
     /// Traffic axis.
     pub ejection: Ejection,
     /// When its probation began, while it is in one: a good answer to a request from before proves nothing.
-    pub tried_since: Option<Tick>,
+    pub probation_since: Option<Tick>,
     /// Nobody listens there, as far as we know.
     pub refusing: bool,
     /// Usual time to the first byte (95th percentile), microseconds.
@@ -37,16 +37,16 @@ pub struct PoolView {
     pub up: u32,
     /// Of these, Unproven.
     pub unproven: u32,
-    /// Of these, those whose prospect is good.
+    /// Of these, those whose panic_rank is good.
     pub answering: u32,
-    /// Of these, those whose prospect is open.
+    /// Of these, those whose panic_rank is open.
     pub proving: u32,
     /// Of these, those that real traffic took out: Ejected, or in Probation.
     pub out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
     /// `available` is under the panic threshold.
-    pub short: bool,
+    pub below_threshold: bool,
     /// Its best Up endpoint's smoothed probe latency, microseconds.
     pub latency_us: Option<u32>,
 }
@@ -86,8 +86,8 @@ pub struct RoutePoolView {
 impl EndpointView {
     /// What a request may expect of it.
     #[must_use]
-    pub fn prospect(&self) -> Prospect {
-        Prospect::of(self.refusing, self.ejection)
+    pub fn panic_rank(&self) -> PanicRank {
+        PanicRank::of(self.refusing, self.ejection)
     }
 }
 
@@ -101,13 +101,13 @@ impl PoolView {
         }
     }
 
-    /// The best prospect in it.
+    /// The best panic_rank in it.
     #[must_use]
-    pub fn prospect(&self) -> Prospect {
+    pub fn panic_rank(&self) -> PanicRank {
         match (self.answering, self.proving) {
-            (1.., _) => Prospect::Good,
-            (0, 1..) => Prospect::Open,
-            (0, 0) => Prospect::Poor,
+            (1.., _) => PanicRank::Answering,
+            (0, 1..) => PanicRank::Proving,
+            (0, 0) => PanicRank::Last,
         }
     }
 }

@@ -35,7 +35,7 @@ mod traffic;
 use checker::{CheckerSuspicion, ProbeMove};
 use ejections::{Ejected, Ejections};
 use endpoints::Observation;
-use incidents::{Incidents, Sign};
+use incidents::{FailureSign, Incidents};
 use orders::Orders;
 use state::WorldState;
 use traffic::Traffic;
@@ -172,7 +172,7 @@ impl World {
             Some(Ejection::Ejected { .. }) | None => {}
         }
         if let Some(state) = self.state.endpoints.state(slot) {
-            self.incidents.failed(&state.key, Sign { fault: Some(fault), after_calm, at });
+            self.incidents.failed(&state.key, FailureSign { fault: Some(fault), after_calm, at });
         }
     }
 
@@ -191,7 +191,7 @@ impl World {
         let Some(key) = self.state.endpoints.state(slot).map(|state| &state.key) else { return };
         let bad = tally.counts.bad(true) > 0;
         if bad {
-            self.incidents.failed(key, Sign { fault: None, after_calm, at: now });
+            self.incidents.failed(key, FailureSign { fault: None, after_calm, at: now });
         }
         self.incidents.fallout(key, &tally.fallout);
         if bad {

@@ -17,7 +17,7 @@ use thalweg_core::{
 
 /// An endpoint's weight and what the world has heard of it.
 #[derive(Clone, Copy, Debug)]
-enum Heard {
+enum Learnt {
     Nothing,
     Up,
     Dead,
@@ -25,10 +25,10 @@ enum Heard {
     Drained,
 }
 
-type Endpoints = Vec<(u32, Heard)>;
+type PoolSetup = Vec<(u32, Learnt)>;
 
 /// A pool's endpoints, and how the route uses it: tier, weight, dial.
-type Member = (Endpoints, (u32, u32, u8));
+type UsedPool = (PoolSetup, (u32, u32, u8));
 
 fn route(members: &[RoutePool], policy: u8) -> Route {
     let second = Duration::from_secs(1);
@@ -55,7 +55,7 @@ fn route(members: &[RoutePool], policy: u8) -> Route {
     }
 }
 
-fn snapshot(members: &[Member], policy: u8) -> Snapshot {
+fn snapshot(members: &[UsedPool], policy: u8) -> Snapshot {
     let probe = ProbeRules {
         interval: Duration::from_secs(1),
         confirm: Duration::from_millis(100),
@@ -63,7 +63,7 @@ fn snapshot(members: &[Member], policy: u8) -> Snapshot {
         rise: 1,
         fall: 1,
     };
-    let pool = |(nth, (endpoints, _)): (usize, &Member)| Pool {
+    let pool = |(nth, (endpoints, _)): (usize, &UsedPool)| Pool {
         name: format!("p{nth}").into(),
         cloud: "".into(),
         region: "".into(),
@@ -98,37 +98,37 @@ fn snapshot(members: &[Member], policy: u8) -> Snapshot {
         let failed = |fault| Err(Evidence { fault, detail: "".into() });
         let key = world.key(id).unwrap().clone();
         let event = match heard {
-            Heard::Nothing => continue,
-            Heard::Up => Event::Probed { id, result: Ok(Duration::from_millis(10)) },
-            Heard::Dead => Event::Probed { id, result: failed(Fault::Timeout) },
-            Heard::Refusing => Event::Probed { id, result: failed(Fault::Refused) },
-            Heard::Drained => Event::Ordered { key, admin: Admin::Draining },
+            Learnt::Nothing => continue,
+            Learnt::Up => Event::Probed { id, result: Ok(Duration::from_millis(10)) },
+            Learnt::Dead => Event::Probed { id, result: failed(Fault::Timeout) },
+            Learnt::Refusing => Event::Probed { id, result: failed(Fault::Refused) },
+            Learnt::Drained => Event::Ordered { key, admin: Admin::Draining },
         };
         world.apply(event, Tick(1));
     }
     world.snapshot()
 }
 
-fn heard() -> impl Strategy<Value = Heard> {
+fn heard() -> impl Strategy<Value = Learnt> {
     prop_oneof![
-        6 => Just(Heard::Up),
-        2 => Just(Heard::Dead),
-        1 => Just(Heard::Nothing),
-        1 => Just(Heard::Refusing),
-        1 => Just(Heard::Drained),
+        6 => Just(Learnt::Up),
+        2 => Just(Learnt::Dead),
+        1 => Just(Learnt::Nothing),
+        1 => Just(Learnt::Refusing),
+        1 => Just(Learnt::Drained),
     ]
 }
 
-fn members() -> impl Strategy<Value = Vec<Member>> {
+fn members() -> impl Strategy<Value = Vec<UsedPool>> {
     let endpoint = (prop_oneof![1 => Just(0u32), 6 => 1u32..5], heard());
     let usage =
         (0u32..3, prop_oneof![1 => Just(0u32), 5 => 1u32..9], prop_oneof![1 => 0u8..100, 3 => Just(100u8)]);
     prop::collection::vec((prop::collection::vec(endpoint, 1..5), usage), 1..5)
 }
 
-struct Busy(u64);
+struct RandomLoads(u64);
 
-impl Loads for Busy {
+impl Loads for RandomLoads {
     fn in_flight(&self, slot: EndpointSlot) -> u32 {
         (mix(self.0 ^ u64::from(slot.0)) % 5) as u32
     }
@@ -195,8 +195,8 @@ proptest! {
     fn two_thousand_requests_split_by_weight_within_a_percent(
         weights in prop::collection::vec(1u32..100, 1..5), seed: u64,
     ) {
-        let members: Vec<Member> =
-            weights.iter().map(|weight| (vec![(1, Heard::Up); 2], (0, *weight, 100))).collect();
+        let members: Vec<UsedPool> =
+            weights.iter().map(|weight| (vec![(1, Learnt::Up); 2], (0, *weight, 100))).collect();
         let total: u32 = weights.iter().sum();
         let seen = split(&snapshot(&members, 1), seed);
         for (pool, weight) in (0..).zip(&weights) {
@@ -220,7 +220,7 @@ proptest! {
 
     #[test]
     fn equally_loaded_endpoints_share_by_weight(weights in prop::collection::vec(1u32..10, 2..6), seed: u64) {
-        let members = vec![(weights.iter().map(|weight| (*weight, Heard::Up)).collect(), (0, 1, 100))];
+        let members = vec![(weights.iter().map(|weight| (*weight, Learnt::Up)).collect(), (0, 1, 100))];
         let snapshot = snapshot(&members, 1);
         let total: u32 = weights.iter().sum();
         let mut seen = vec![0.0; weights.len()];
@@ -238,9 +238,9 @@ proptest! {
     fn a_dial_is_never_exceeded_while_another_pool_can_take_the_rest(
         dial in 0u8..=100, other in 1u32..9, weight in 1u32..9, policy in 0u8..3,
     ) {
-        let members: Vec<Member> = vec![
-            (vec![(1, Heard::Up); 2], (0, weight, dial)),
-            (vec![(1, Heard::Up); 2], (u32::from(policy == 0), other, 100)),
+        let members: Vec<UsedPool> = vec![
+            (vec![(1, Learnt::Up); 2], (0, weight, dial)),
+            (vec![(1, Learnt::Up); 2], (u32::from(policy == 0), other, 100)),
         ];
         let snapshot = snapshot(&members, policy);
         let own = if policy == 0 { 1.0 } else { f64::from(weight) / f64::from(weight + other) };
@@ -263,7 +263,7 @@ proptest! {
         members in members(), policy in 0u8..3, load: u64, seed: u64,
     ) {
         let snapshot = snapshot(&members, policy);
-        let busy = Busy(load);
+        let busy = RandomLoads(load);
         let mut tried: Vec<Tried> = Vec::new();
         loop {
             match ask(&snapshot, &busy, &tried, roll(seed as u32, mix(seed))) {

@@ -108,6 +108,6 @@ impl CheckerSuspicion {
             return None;
         }
         self.on = on;
-        Some(Change::Doubted { on, fallen, of: judged, after_reload: self.is_fresh(round, now) })
+        Some(Change::CheckerSuspected { on, fallen, of: judged, after_reload: self.is_fresh(round, now) })
     }
 }

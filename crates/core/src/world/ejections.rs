@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::state::WorldState;
 use crate::{
-    axes::{Admin, Availability, Ejection, Prospect},
+    axes::{Admin, Availability, Ejection, PanicRank},
     eject::EjectionRecord,
     event::Change,
     outlier::Outlier,
@@ -64,7 +64,7 @@ impl Ejections {
                 return false;
             };
             let own = if panics {
-                health.prospect() == Prospect::Good
+                health.panic_rank() == PanicRank::Answering
             } else {
                 health.availability() == Availability::Up
             };

@@ -144,7 +144,7 @@ impl Endpoints {
             probe: health.probe,
             admin: health.admin,
             ejection: health.ejection,
-            tried_since: probation_since.filter(|_| health.ejection == Ejection::Probation),
+            probation_since: probation_since.filter(|_| health.ejection == Ejection::Probation),
             refusing: health.refusing,
             latency_us: state.shown_us,
             p95_us,

@@ -6,12 +6,12 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 use super::state::WorldState;
 use crate::{
     axes::{Admin, Availability},
-    baseline::{self, SPANS, Spans},
+    baseline::{self, TIME_BUCKETS, TimeHistogram},
     event::Change,
     fault::Fault,
     incident::{Incident, Scope},
     slot::{self, EndpointKey, PoolSlot},
-    tally::Fallout,
+    tally::FailureCost,
     tick::Tick,
     topology::Pool,
 };
@@ -24,7 +24,7 @@ const PRELUDE: Duration = Duration::from_secs(10);
 
 /// What one endpoint's failures were, and what they cost.
 #[derive(Debug)]
-struct Felt {
+struct EndpointImpact {
     lost: bool,
     cause: Option<Fault>,
     first_bad: Tick,
@@ -32,16 +32,16 @@ struct Felt {
     failed: u32,
     retried: u32,
     hedged: u32,
-    cost: Box<Spans>,
+    cost: Box<TimeHistogram>,
 }
 
-impl Felt {
+impl EndpointImpact {
     fn new(cause: Option<Fault>, at: Tick) -> Self {
-        let cost = Box::new([0; SPANS]);
+        let cost = Box::new([0; TIME_BUCKETS]);
         Self { lost: false, cause, first_bad: at, last_bad: at, failed: 0, retried: 0, hedged: 0, cost }
     }
 
-    fn add(&mut self, fallout: &Fallout) {
+    fn add(&mut self, fallout: &FailureCost) {
         self.failed = self.failed.saturating_add(fallout.failed);
         self.retried = self.retried.saturating_add(fallout.retried);
         self.hedged = self.hedged.saturating_add(fallout.hedged);
@@ -59,34 +59,40 @@ impl Felt {
         self.last_bad = self.last_bad.max(other.last_bad);
         let cost = (0u8..).zip(other.cost.iter().copied()).filter(|(_, count)| *count > 0).collect();
         let (failed, retried, hedged) = (other.failed, other.retried, other.hedged);
-        self.add(&Fallout { failed, retried, hedged, cost });
+        self.add(&FailureCost { failed, retried, hedged, cost });
         self
     }
 }
 
 /// An incident under way: that of those who were lost. What others feel is kept, in case they follow.
 #[derive(Debug, Default)]
-struct Open {
-    felt: BTreeMap<SocketAddr, Felt>,
+struct OpenIncident {
+    impact: BTreeMap<SocketAddr, EndpointImpact>,
     detected: Option<Tick>,
     /// The last loss or failure of one that was lost; before there is any, of anybody.
     last: Tick,
 }
 
-impl Open {
+impl OpenIncident {
     /// The account of an endpoint that fails at `at`.
-    fn felt(&mut self, address: SocketAddr, fault: Option<Fault>, afresh: bool, at: Tick) -> &mut Felt {
-        if !self.felt.contains_key(&address) {
-            self.felt.retain(|_, felt| felt.lost || at.since(felt.last_bad) <= CALM);
+    fn impact(
+        &mut self,
+        address: SocketAddr,
+        fault: Option<Fault>,
+        afresh: bool,
+        at: Tick,
+    ) -> &mut EndpointImpact {
+        if !self.impact.contains_key(&address) {
+            self.impact.retain(|_, impact| impact.lost || at.since(impact.last_bad) <= CALM);
         }
-        let felt = self.felt.entry(address).or_insert_with(|| Felt::new(fault, at));
+        let impact = self.impact.entry(address).or_insert_with(|| EndpointImpact::new(fault, at));
         // A trickle of failures that costs nobody his place is no first sign of what comes later.
-        let over = at.since(felt.first_bad) > PRELUDE || at.since(felt.last_bad) > CALM;
-        if !felt.lost && (afresh || over) {
-            *felt = Felt::new(fault, at);
+        let over = at.since(impact.first_bad) > PRELUDE || at.since(impact.last_bad) > CALM;
+        if !impact.lost && (afresh || over) {
+            *impact = EndpointImpact::new(fault, at);
         }
-        felt.cause = felt.cause.or(fault);
-        felt
+        impact.cause = impact.cause.or(fault);
+        impact
     }
 
     /// When it is over, if nothing more happens.
@@ -98,12 +104,12 @@ impl Open {
 /// The incidents under way, by pool name: names outlive a layout.
 #[derive(Debug, Default)]
 pub(super) struct Incidents {
-    open: BTreeMap<Box<str>, Open>,
+    open: BTreeMap<Box<str>, OpenIncident>,
 }
 
 /// A request failed at an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sign {
+pub(super) struct FailureSign {
     /// How, if that is known.
     pub(super) fault: Option<Fault>,
     /// The endpoint was calm before: the failure begins something new.
@@ -114,17 +120,17 @@ pub(super) struct Sign {
 impl Incidents {
     /// When the next one may be complete.
     pub(super) fn due(&self) -> Option<Tick> {
-        self.open.values().map(Open::calm_at).min()
+        self.open.values().map(OpenIncident::calm_at).min()
     }
 
     /// Takes in that a request failed.
-    pub(super) fn failed(&mut self, key: &EndpointKey, sign: Sign) {
-        let Sign { fault, after_calm, at } = sign;
+    pub(super) fn failed(&mut self, key: &EndpointKey, sign: FailureSign) {
+        let FailureSign { fault, after_calm, at } = sign;
         let open = self.open.entry(Box::from(&*key.pool)).or_default();
-        let felt = open.felt(key.address, fault, after_calm, at);
-        felt.first_bad = felt.first_bad.min(at);
-        felt.last_bad = felt.last_bad.max(at);
-        if felt.lost || open.detected.is_none() {
+        let impact = open.impact(key.address, fault, after_calm, at);
+        impact.first_bad = impact.first_bad.min(at);
+        impact.last_bad = impact.last_bad.max(at);
+        if impact.lost || open.detected.is_none() {
             open.last = open.last.max(at);
         }
     }
@@ -132,51 +138,51 @@ impl Incidents {
     /// Takes in that an endpoint was taken out.
     pub(super) fn lost(&mut self, key: &EndpointKey, fault: Fault, now: Tick) {
         let open = self.open.entry(Box::from(&*key.pool)).or_default();
-        open.felt(key.address, Some(fault), false, now).lost = true;
+        open.impact(key.address, Some(fault), false, now).lost = true;
         open.detected.get_or_insert(now);
         open.last = open.last.max(now);
     }
 
     /// Takes in what an endpoint's failures did to requests.
-    pub(super) fn fallout(&mut self, key: &EndpointKey, fallout: &Fallout) {
+    pub(super) fn fallout(&mut self, key: &EndpointKey, fallout: &FailureCost) {
         let open = self.open.get_mut(&*key.pool);
-        if let Some(felt) = open.and_then(|open| open.felt.get_mut(&key.address)) {
-            felt.add(fallout);
+        if let Some(impact) = open.and_then(|open| open.impact.get_mut(&key.address)) {
+            impact.add(fallout);
         }
     }
 
     /// Closes the incidents that had no failed request for [`CALM`]. Failures that never took an endpoint out are no
     /// incident.
     pub(super) fn close(&mut self, state: &WorldState, now: Tick) -> Vec<Change> {
-        let calm = |open: &Open| open.calm_at() <= now;
+        let calm = |open: &OpenIncident| open.calm_at() <= now;
         let over: Vec<Box<str>> =
             self.open.iter().filter(|(_, open)| calm(open)).map(|(pool, _)| pool.clone()).collect();
         over.into_iter().filter_map(|pool| self.close_one(pool, state, now)).map(Change::Incident).collect()
     }
 
     fn close_one(&mut self, pool: Box<str>, state: &WorldState, now: Tick) -> Option<Incident> {
-        let Open { felt, detected, .. } = self.open.remove(&pool)?;
-        let (felt, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            felt.into_iter().partition(|(_, felt)| felt.lost);
-        let last = left.values().map(|felt| felt.last_bad).max();
+        let OpenIncident { impact, detected, .. } = self.open.remove(&pool)?;
+        let (impact, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            impact.into_iter().partition(|(_, impact)| impact.lost);
+        let last = left.values().map(|impact| impact.last_bad).max();
         if let Some(last) = last.filter(|last| last.after(CALM) > now) {
-            self.open.insert(pool.clone(), Open { felt: left, detected: None, last });
+            self.open.insert(pool.clone(), OpenIncident { impact: left, detected: None, last });
         }
-        let lost: Vec<SocketAddr> = felt.keys().copied().collect();
-        let (detected, felt) = (detected?, felt.into_values().reduce(Felt::merge)?);
+        let lost: Vec<SocketAddr> = impact.keys().copied().collect();
+        let (detected, impact) = (detected?, impact.into_values().reduce(EndpointImpact::merge)?);
         let Reach { region, scope } = reach_of(&pool, &lost, state);
         Some(Incident {
             pool,
             region,
             scope,
-            cause: felt.cause.unwrap_or(Fault::Status),
-            first_bad: felt.first_bad,
+            cause: impact.cause.unwrap_or(Fault::Status),
+            first_bad: impact.first_bad,
             detected,
-            last_bad: felt.last_bad,
-            failed: felt.failed,
-            retried: felt.retried,
-            hedged: felt.hedged,
-            added_p99: baseline::percentile(&felt.cost, 99).map(Duration::from_micros),
+            last_bad: impact.last_bad,
+            failed: impact.failed,
+            retried: impact.retried,
+            hedged: impact.hedged,
+            added_p99: baseline::percentile(&impact.cost, 99).map(Duration::from_micros),
             endpoints: lost,
         })
     }
@@ -236,7 +242,7 @@ mod tests {
         for id in ids.iter().flat_map(|id| [*id, *id]) {
             world.apply(Event::Probed { id, result: Ok(Duration::from_millis(1)) }, start);
         }
-        let fallout = Fallout { failed: 1, retried: 2, hedged: 0, cost: vec![(3, 2)] };
+        let fallout = FailureCost { failed: 1, retried: 2, hedged: 0, cost: vec![(3, 2)] };
         let counts = Counts { failed: 3, ..Counts::default() };
         let tally = Tally { id: ids[0], counts, fallout, ..Tally::default() };
         let heard = Tick(at.0 + 7);
@@ -263,7 +269,7 @@ mod tests {
             Arc::new(Topology { pools: vec![pool("a", &["10.0.0.1"])], routes: vec![failover(1)] });
         world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
         let id = world.layout().endpoints[0].id;
-        let fallout = Fallout { retried: 2, ..Fallout::default() };
+        let fallout = FailureCost { retried: 2, ..FailureCost::default() };
         world.apply(Event::Tallied(vec![Tally { id, fallout, ..Tally::default() }]), Tick(5));
         assert_eq!(world.next_deadline(), Some(Tick(5).after(baseline::PART)), "only the baselines age");
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, mem};
 
 use super::endpoints::Endpoints;
 use crate::{
-    axes::{Admin, Availability, Ejection, Prospect},
+    axes::{Admin, Availability, Ejection, PanicRank},
     event::{Change, Changes},
     health::Health,
     layout::Layout,
@@ -64,9 +64,13 @@ impl Pools {
         };
         // A pool whose endpoints are all new has lost nothing yet.
         let new = view.enabled > 0 && view.unproven == view.enabled;
-        if current.short != view.short && !new {
+        if current.below_threshold != view.below_threshold && !new {
             let name = pool.name.clone();
-            changes.log.push(Change::Pool { pool: name, short: view.short, available: view.available });
+            changes.log.push(Change::Pool {
+                pool: name,
+                below_threshold: view.below_threshold,
+                available: view.available,
+            });
         }
         let moved = if *done != round || *current != (PoolView { latency_us: current.latency_us, ..view }) {
             PoolMove::Health
@@ -103,9 +107,9 @@ fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64
     let mut view = PoolView::default();
     for health in members.filter(|health| health.admin == Admin::Enabled) {
         view.enabled += 1;
-        let prospect = health.prospect();
-        view.answering += u32::from(prospect == Prospect::Good);
-        view.proving += u32::from(prospect == Prospect::Open);
+        let panic_rank = health.panic_rank();
+        view.answering += u32::from(panic_rank == PanicRank::Answering);
+        view.proving += u32::from(panic_rank == PanicRank::Proving);
         view.out += u32::from(health.ejection != Ejection::Clear);
         match health.availability() {
             Availability::Up => {
@@ -119,6 +123,6 @@ fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64
     }
     let proven = view.enabled - view.unproven;
     view.available = if proven == 0 { 0.0 } else { f64::from(view.up) / f64::from(proven) };
-    view.short = view.up == 0 || view.available < panic_threshold;
+    view.below_threshold = view.up == 0 || view.available < panic_threshold;
     view
 }

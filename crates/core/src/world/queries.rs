@@ -29,7 +29,7 @@ impl World {
             endpoints: endpoints.collect(),
             pools: self.state.pools.views().clone(),
             routes: self.state.routes.views(self.ejections.trickles(&self.state)),
-            doubted: self.checker.on(),
+            checker_suspected: self.checker.on(),
         }
     }
 
@@ -76,7 +76,7 @@ impl World {
 
     /// Ejections in a row of an endpoint, for the status page.
     #[must_use]
-    pub fn convictions(&self, id: EndpointId) -> u32 {
+    pub fn ejection_count(&self, id: EndpointId) -> u32 {
         let slot = self.state.endpoints.slot(id);
         slot.and_then(|slot| self.ejections.record(slot)).map_or(0, EjectionRecord::count)
     }

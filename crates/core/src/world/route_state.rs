@@ -117,7 +117,7 @@ impl RouteState {
     }
 
     /// A pool that the operator gives nothing serves all the same: nobody else is left.
-    pub(super) fn calls_in(&self, pool: PoolSlot) -> bool {
+    pub(super) fn sends_to(&self, pool: PoolSlot) -> bool {
         self.panics() || serves(&self.shares, pool)
     }
 
@@ -192,18 +192,18 @@ impl RouteState {
             let view = pools.pools.view(member.pool);
             let served = self.shares.stage == Stage::Up && serves(&self.shares, member.pool);
             member.standing = match member.standing {
-                Standing::Free if view.short && view.enabled > view.unproven && served => {
+                Standing::Free if view.below_threshold && view.enabled > view.unproven && served => {
                     lost.push(member.pool);
                     Standing::Left
                 }
-                Standing::Free if view.short && view.enabled > 0 && served => Standing::Renewed,
-                Standing::Renewed if !view.short || view.enabled == 0 => Standing::Free,
+                Standing::Free if view.below_threshold && view.enabled > 0 && served => Standing::Renewed,
+                Standing::Renewed if !view.below_threshold || view.enabled == 0 => Standing::Free,
                 Standing::Renewed if view.unproven == 0 => {
                     lost.push(member.pool);
                     Standing::Left
                 }
-                Standing::Held(_) if view.short => Standing::Left,
-                Standing::Left if !view.short => Standing::Held(now),
+                Standing::Held(_) if view.below_threshold => Standing::Left,
+                Standing::Left if !view.below_threshold => Standing::Held(now),
                 same => same,
             };
             if let Standing::Held(since) = member.standing
@@ -253,8 +253,9 @@ impl RouteState {
                 .map(|(entry, member)| {
                     let view = pools.pools.view(member.pool);
                     // A pool of weight 0 is not there as long as others are: it draws no band around itself.
-                    let open =
-                        !view.short && !matches!(member.standing, Standing::Held(_)) && entry.weight > 0;
+                    let open = !view.below_threshold
+                        && !matches!(member.standing, Standing::Held(_))
+                        && entry.weight > 0;
                     Equal { member, latency: if open { view.latency_us.map(f64::from) } else { None } }
                 })
                 .collect();

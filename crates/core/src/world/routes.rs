@@ -29,8 +29,8 @@ impl Routes {
     }
 
     /// Does the route use a pool to which the operator gives nothing, for want of others?
-    pub(super) fn calls_in(&self, route: RouteSlot, pool: PoolSlot) -> bool {
-        self.states.get(route).is_some_and(|state| state.calls_in(pool))
+    pub(super) fn sends_to(&self, route: RouteSlot, pool: PoolSlot) -> bool {
+        self.states.get(route).is_some_and(|state| state.sends_to(pool))
     }
 
     /// When the next hold or dwell ends.

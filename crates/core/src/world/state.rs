@@ -66,7 +66,7 @@ impl WorldState {
             self.layout.routes_of(slot).iter().copied().filter(move |route| {
                 let given =
                     self.layout.topology.route(*route).is_some_and(|route| route.pools.iter().any(gives));
-                given || self.routes.calls_in(*route, place.pool)
+                given || self.routes.sends_to(*route, place.pool)
             })
         })
     }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// A world with pools `a`, `b`, … (`sizes` endpoints each) and one route; nothing probed yet.
-pub(super) fn world(sizes: &[usize], route: Route) -> Theatre {
+pub(super) fn world(sizes: &[usize], route: Route) -> ScriptedWorld {
     let pools: Vec<Pool> = sizes
         .iter()
         .enumerate()
@@ -25,19 +25,19 @@ pub(super) fn world(sizes: &[usize], route: Route) -> Theatre {
             pool(&name, &hosts.iter().map(String::as_str).collect::<Vec<_>>())
         })
         .collect();
-    let mut stage = Theatre { world: World::default(), now: Tick(0), generation: 0 };
+    let mut stage = ScriptedWorld { world: World::default(), now: Tick(0), generation: 0 };
     stage.adopt(Topology { pools, routes: vec![route] });
     stage
 }
 
 /// A world and its clock.
-pub(super) struct Theatre {
+pub(super) struct ScriptedWorld {
     pub(super) world: World,
     pub(super) now: Tick,
     generation: u64,
 }
 
-impl Theatre {
+impl ScriptedWorld {
     pub(super) fn adopt(&mut self, topology: Topology) -> Changes {
         self.generation += 1;
         let event = Event::Adopted { topology: Arc::new(topology), generation: self.generation };
@@ -136,7 +136,7 @@ fn told(log: &[Change]) -> Vec<String> {
         Change::Failover { from, to, .. } => Some(format!("{from}>{to}")),
         Change::Failback { to, .. } => Some(format!("back {to}")),
         Change::Panic { on, .. } => Some(format!("panic {on}")),
-        Change::Pool { pool, short, .. } => Some(format!("{pool} short {short}")),
+        Change::Pool { pool, below_threshold, .. } => Some(format!("{pool} below {below_threshold}")),
         Change::Nearest { pools, .. } => Some(format!("near {}", pools.join("+"))),
         _ => None,
     };
@@ -148,10 +148,10 @@ fn failover_holds_before_it_fails_back_and_a_break_starts_the_hold_anew() {
     let mut at = world(&[1, 1], failover(2));
     at.check("", "a 100% balanced");
     at.check("a++ b++", "a 100% balanced");
-    assert_eq!(told(&at.play("a--")), ["a short true", "a>b"]);
+    assert_eq!(told(&at.play("a--")), ["a below true", "a>b"]);
     at.check("", "b 100% failover");
     at.check("~60000", "b 100% failover");
-    assert_eq!(told(&at.play("a++")), ["a short false"]);
+    assert_eq!(told(&at.play("a++")), ["a below false"]);
     at.check("~9999", "b 100% failover");
     at.check("a-- a++ ~9999", "b 100% failover");
     assert_eq!(told(&at.play("~1")), ["back a"]);
@@ -163,7 +163,7 @@ fn failover_holds_before_it_fails_back_and_a_break_starts_the_hold_anew() {
 fn an_immediate_failback_returns_with_the_first_up() {
     let mut at = world(&[1, 1], Route { failback_hold: Duration::ZERO, ..failover(2) });
     at.check("a++ b++ a--", "b 100% failover");
-    assert_eq!(told(&at.play("a++")), ["a short false", "back a"]);
+    assert_eq!(told(&at.play("a++")), ["a below false", "back a"]);
     at.check("", "a 100% balanced");
 }
 
@@ -171,19 +171,19 @@ fn an_immediate_failback_returns_with_the_first_up() {
 fn a_held_pool_serves_at_once_when_nothing_else_is_available_and_has_returned_then() {
     let mut at = world(&[1, 1], failover(2));
     at.check("a++ b++ a-- a++", "b 100% failover");
-    assert_eq!(told(&at.play("b--")), ["b short true", "b>a", "back a"]);
+    assert_eq!(told(&at.play("b--")), ["b below true", "b>a", "back a"]);
     at.check("b++", "a 100% balanced");
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     assert_eq!(
         told(&at.play("a-- b-- a++")),
         [
-            "a short true",
+            "a below true",
             "a>b",
-            "b short true",
+            "b below true",
             "panic true",
             "b>a",
-            "a short false",
+            "a below false",
             "panic false",
             "back a"
         ]
@@ -198,7 +198,7 @@ fn a_hold_does_not_send_the_traffic_to_a_pool_that_is_dialled_away() {
         let mut at = world(&[1, 1], route.clone());
         at.check("a++10 b++80", "b 100% spill");
         at.check("b-- ~100", if near { "a 100% nearest" } else { "a 100% balanced" });
-        assert_eq!(told(&at.play("b++80")), ["b short false", "back b"]);
+        assert_eq!(told(&at.play("b++80")), ["b below false", "back b"]);
         at.check("~60000", "b 100% spill");
         assert_eq!(at.world.next_deadline(), None);
         route.pools[0].dial = 10;
@@ -226,7 +226,7 @@ fn one_that_is_called_in_may_call_in_the_next() {
     route.pools[0].dial = 10;
     let mut at = world(&[1, 1, 1, 1], route);
     at.check("a++20 b++15 c++60 d++100 b-- c-- b++15 c++60", "a 10% nearest, d 90% spill");
-    assert_eq!(told(&at.play("d--")), ["d short true", "near a+b", "d>b", "back b", "back c"]);
+    assert_eq!(told(&at.play("d--")), ["d below true", "near a+b", "d>b", "back b", "back c"]);
     at.check("", "a 5% nearest, b 50% nearest, c 45% spill");
 }
 
@@ -277,7 +277,7 @@ fn an_order_outlives_reloads_and_dns_but_not_its_pool() {
     less.pools[0].endpoints.remove(0);
     at.adopt(less);
     at.adopt(topology.clone());
-    let admin = |at: &Theatre| {
+    let admin = |at: &ScriptedWorld| {
         let endpoints = &at.world.state.endpoints;
         endpoints.health(endpoints.slot_of(&key).unwrap()).unwrap().admin
     };
@@ -305,7 +305,7 @@ fn a_panic_is_told_once_across_reloads_and_its_end_too() {
     let mut topology = at.topology();
     assert_eq!(told(&at.adopt(topology.clone()).log), [""; 0]);
     topology.pools[1].probe = None;
-    assert_eq!(told(&at.adopt(topology).log), ["b short false", "panic false"]);
+    assert_eq!(told(&at.adopt(topology).log), ["b below false", "panic false"]);
     at.check("", "b 100% failover");
 }
 
@@ -327,7 +327,7 @@ fn without_an_enabled_endpoint_there_is_no_panic_and_no_share() {
     at.play("a++");
     let key = at.world.key(at.ids("a")[0]).unwrap().clone();
     let log = at.world.apply(Event::Ordered { key, admin: Admin::Disabled }, at.now).log;
-    assert_eq!(told(&log), ["a short true"]);
+    assert_eq!(told(&log), ["a below true"]);
     at.check("", "");
     assert_eq!(at.world.snapshot().routes[0].shares.stage, Stage::Up);
 }
@@ -336,7 +336,7 @@ fn without_an_enabled_endpoint_there_is_no_panic_and_no_share() {
 fn only_a_loss_is_published_at_once() {
     let mut at = world(&[2, 1], failover(2));
     at.world.snapshot();
-    let publish = |at: &mut Theatre, who: &str, result: Result<u64, ()>| {
+    let publish = |at: &mut ScriptedWorld, who: &str, result: Result<u64, ()>| {
         let result = result.map(Duration::from_millis).map_err(|()| lost());
         let publish = at.world.apply(Event::Probed { id: at.ids(who)[0], result }, at.now).publish;
         at.world.snapshot();
@@ -400,14 +400,14 @@ fn pools_that_move_in_the_file_take_their_knowledge_along() {
 
 #[test]
 fn names_bring_endpoints_and_take_them_away() {
-    let mut at = Theatre { world: World::default(), now: Tick(0), generation: 0 };
+    let mut at = ScriptedWorld { world: World::default(), now: Tick(0), generation: 0 };
     let pools = vec![pool("a", &["app.test", "10.9.9.9"])];
     at.adopt(Topology { pools, routes: vec![route("r", &failover(1).pools)] });
-    let resolved = |at: &mut Theatre, host: &str, addresses: &[&str]| {
+    let resolved = |at: &mut ScriptedWorld, host: &str, addresses: &[&str]| {
         let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
         at.world.apply(Event::Resolved { host: host.into(), addresses }, at.now)
     };
-    let up = |at: &mut Theatre| {
+    let up = |at: &mut ScriptedWorld| {
         let snapshot = at.world.snapshot();
         let done = snapshot.routes[0].first_round_done;
         (
@@ -434,8 +434,8 @@ fn names_bring_endpoints_and_take_them_away() {
 }
 
 /// Pool a is a name that was just asked for, pool b an address; a serves.
-fn renamed() -> Theatre {
-    let mut at = Theatre { world: World::default(), now: Tick(0), generation: 0 };
+fn renamed() -> ScriptedWorld {
+    let mut at = ScriptedWorld { world: World::default(), now: Tick(0), generation: 0 };
     at.adopt(Topology {
         pools: vec![pool("a", &["app.test"]), pool("b", &["10.1.0.1"])],
         routes: vec![failover(2)],
@@ -450,10 +450,10 @@ fn a_name_that_moves_is_no_failover_and_its_return_no_failback() {
     let mut at = renamed();
     assert_eq!(told(&at.resolved(&["10.0.0.2"])), [""; 0]);
     at.check("", "b 100% failover");
-    assert_eq!(told(&at.play("a++")), ["a short false"]);
+    assert_eq!(told(&at.play("a++")), ["a below false"]);
     at.check("", "a 100% balanced");
     assert_eq!(told(&at.resolved(&["10.0.0.3", "10.0.0.4"])), [""; 0]);
-    assert_eq!(told(&at.play("a1-- a2++")), ["a short false"], "one of the two is enough");
+    assert_eq!(told(&at.play("a1-- a2++")), ["a below false"], "one of the two is enough");
     at.check("", "a 70% balanced, b 30% spill");
 }
 
@@ -472,14 +472,14 @@ fn a_name_that_keeps_only_its_dead_is_a_failover_at_once() {
     let mut at = renamed();
     at.resolved(&["10.0.0.1", "10.0.0.2"]);
     at.check("a2--", "a 70% balanced, b 30% spill");
-    assert_eq!(told(&at.resolved(&["10.0.0.2", "10.0.0.3"])), ["a short true", "a>b"]);
+    assert_eq!(told(&at.resolved(&["10.0.0.2", "10.0.0.3"])), ["a below true", "a>b"]);
     at.check("a2++", "b 100% failover");
 }
 
 #[test]
 fn a_route_is_ready_when_each_endpoint_was_probed_once_and_stays_so() {
     let mut at = world(&[1, 1], failover(2));
-    let done = |at: &mut Theatre| at.world.snapshot().routes[0].first_round_done;
+    let done = |at: &mut ScriptedWorld| at.world.snapshot().routes[0].first_round_done;
     at.play("a+");
     assert!(!done(&mut at));
     at.play("b-");
@@ -495,7 +495,7 @@ fn a_route_is_ready_when_each_endpoint_was_probed_once_and_stays_so() {
 fn the_nearest_leave_at_once_when_down_and_return_after_their_hold() {
     let mut at = world(&[1, 1, 1], latency(3));
     at.check("a++10 b++80 c++30", "a 100% nearest");
-    assert_eq!(told(&at.play("a--")), ["a short true", "near c", "a>c"]);
+    assert_eq!(told(&at.play("a--")), ["a below true", "near c", "a>c"]);
     at.check("", "c 100% nearest");
     at.check("a++10 ~9999", "c 100% nearest");
     assert_eq!(told(&at.play("~1")), ["near a", "back a"], "without a dwell on top");
@@ -544,7 +544,7 @@ fn weighted_pools_return_at_once() {
 #[test]
 fn probes_come_soon_while_in_doubt_and_spread_out_after_the_rise() {
     let at = &mut world(&[1], failover(1));
-    let gaps = |at: &Theatre| {
+    let gaps = |at: &ScriptedWorld| {
         let gap = |roll| at.world.probe_gap(at.ids("a")[0], roll).unwrap().as_millis();
         ((0..500).map(gap).min().unwrap(), (0..500).map(gap).max().unwrap())
     };
@@ -596,4 +596,4 @@ fn retries_leave_tried_pools_and_fall_back_in_the_order_of_their_chances() {
 
 mod ejections;
 mod traffic;
-mod verdicts;
+mod outliers;

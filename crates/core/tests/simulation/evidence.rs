@@ -10,28 +10,30 @@ use thalweg_core::{
 
 use crate::{
     oracle::Oracle,
-    records::{Loss, Record, Verdict, availability, must},
+    records::{Checked, ExpectedEndpoint, Loss, availability, must},
 };
 
 /// One [`Change::Ejected`].
-struct Told<'a> {
+struct ToldEjection<'a> {
     key: &'a EndpointKey,
     cause: Cause,
     count: u32,
     lasts: Duration,
 }
 
-type Log<'a> = std::collections::VecDeque<Told<'a>>;
+type Log<'a> = std::collections::VecDeque<ToldEjection<'a>>;
 
 fn bad(counts: Counts, with_late: bool) -> u32 {
     counts.failed + if with_late { counts.late } else { 0 }
 }
 
 impl Oracle {
-    /// Takes in what requests did, and compares every verdict with what it should be.
-    pub(crate) fn weigh(&mut self, event: &Event, changes: &Changes, now: Tick) -> Verdict {
+    /// Takes in what requests did, and compares every told with what it should be.
+    pub(crate) fn weigh(&mut self, event: &Event, changes: &Changes, now: Tick) -> Checked {
         let ejected = |change| match change {
-            &Change::Ejected { ref key, cause, count, lasts, .. } => Some(Told { key, cause, count, lasts }),
+            &Change::Ejected { ref key, cause, count, lasts, .. } => {
+                Some(ToldEjection { key, cause, count, lasts })
+            }
             _ => None,
         };
         self.moved = 0;
@@ -55,7 +57,9 @@ impl Oracle {
         for change in &changes.log {
             match change {
                 Change::Incident(incident) => self.judge_incident(incident, now)?,
-                Change::Doubted { on, .. } => must(*on == self.doubted, || format!("doubted: {on}"))?,
+                Change::CheckerSuspected { on, .. } => {
+                    must(*on == self.checker_suspected, || format!("checker_suspected: {on}"))?
+                }
                 _ => {}
             }
         }
@@ -69,7 +73,7 @@ impl Oracle {
         self.last.as_ref()?.layout.endpoints.iter().position(|place| place.id == id)
     }
 
-    fn weigh_tally(&mut self, tally: &Tally, told: &mut Log<'_>, now: Tick) -> Verdict {
+    fn weigh_tally(&mut self, tally: &Tally, told: &mut Log<'_>, now: Tick) -> Checked {
         let Some(slot) = self.slot_by_id(tally.id) else { return Ok(()) };
         let window = self.longest_window();
         let record = &mut self.records[slot];
@@ -87,7 +91,7 @@ impl Oracle {
             return Ok(());
         }
         self.feel(slot, now);
-        self.weigh_verdict(slot, true, told, now)
+        self.weigh_ejection(slot, true, told, now)
     }
 
     fn weigh_failure(
@@ -96,7 +100,7 @@ impl Oracle {
         (fault, started, at): (Fault, Tick, Tick),
         told: &mut Log<'_>,
         now: Tick,
-    ) -> Verdict {
+    ) -> Checked {
         let late = fault == Fault::Late;
         let record = &mut self.records[slot];
         record.refusing = fault == Fault::Refused;
@@ -105,13 +109,13 @@ impl Oracle {
         let (ejection, since) = (record.ejection, record.file.since);
         self.feel(slot, at);
         match ejection {
-            Ejection::Clear => self.weigh_verdict(slot, !late, told, now),
+            Ejection::Clear => self.weigh_ejection(slot, !late, told, now),
             Ejection::Probation if started >= since => {
-                let Some(verdict) = self.verdict_on(slot, told) else {
+                let Some(told) = self.told_ejection(slot, told) else {
                     return must(late, || "a request of its probation failed, and it stays".into());
                 };
-                must(verdict.cause == Cause::Probation, || "another cause".into())?;
-                self.sentence(slot, &verdict, now)
+                must(told.cause == Cause::Probation, || "another cause".into())?;
+                self.expect_ejected(slot, &told, now)
             }
             _ => Ok(()),
         }
@@ -126,22 +130,22 @@ impl Oracle {
         }
     }
 
-    fn verdict_on<'a>(&self, slot: usize, told: &mut Log<'a>) -> Option<Told<'a>> {
+    fn told_ejection<'a>(&self, slot: usize, told: &mut Log<'a>) -> Option<ToldEjection<'a>> {
         let about = told.front().is_some_and(|told| *told.key == self.slots[slot].0);
         about.then(|| told.pop_front()).flatten()
     }
 
-    /// Somebody who is Clear was convicted, or not: both for a reason. `sure`: the world had to look.
-    fn weigh_verdict(&mut self, slot: usize, sure: bool, told: &mut Log<'_>, now: Tick) -> Verdict {
+    /// Somebody who is Clear was ejected, or not: both for a reason. `sure`: the world had to look.
+    fn weigh_ejection(&mut self, slot: usize, sure: bool, told: &mut Log<'_>, now: Tick) -> Checked {
         self.tally();
         let (serves, rules) = (self.serves(slot), self.rules(slot).clone());
         let file = &self.records[slot].file;
         let enough = |failures: usize| {
             rules.consecutive_failures > 0 && failures >= rules.consecutive_failures as usize
         };
-        if let Some(verdict) = self.verdict_on(slot, told) {
+        if let Some(told) = self.told_ejection(slot, told) {
             must(serves, || "one that did not serve is ejected".into())?;
-            let guilty = match verdict.cause {
+            let guilty = match told.cause {
                 Cause::Consecutive => enough(file.in_a_row(true)),
                 Cause::Ratio => {
                     let mut routes = self.routes_of(slot).into_iter();
@@ -150,10 +154,10 @@ impl Oracle {
                 }
                 Cause::Probation => false,
             };
-            must(guilty, || format!("{:?} without evidence: {file:?}", verdict.cause))?;
+            must(guilty, || format!("{:?} without evidence: {file:?}", told.cause))?;
             self.weigh_caps(slot, now).map_err(|cap| format!("ejected past the {cap}"))?;
-            self.convicted.push((now, verdict.key.clone()));
-            return self.sentence(slot, &verdict, now);
+            self.ejected.push((now, told.key.clone()));
+            return self.expect_ejected(slot, &told, now);
         }
         if !sure || !serves || self.weigh_caps(slot, now).is_err() {
             return Ok(());
@@ -231,7 +235,7 @@ impl Oracle {
                 (false, record) => availability(record) == Availability::Up,
             };
             let share = (out + 1) as f64 / all.len() as f64;
-            let lately = self.convicted.iter().filter(|(at, key)| {
+            let lately = self.ejected.iter().filter(|(at, key)| {
                 now.since(*at) < Duration::from_secs(1) && self.slot_of(key).is_some_and(serves)
             });
             let forbidden = [
@@ -247,7 +251,7 @@ impl Oracle {
     }
 
     /// It is out: for how long, and how often by now?
-    fn sentence(&mut self, slot: usize, verdict: &Told<'_>, now: Tick) -> Verdict {
+    fn expect_ejected(&mut self, slot: usize, told: &ToldEjection<'_>, now: Tick) -> Checked {
         let rules = self.rules(slot).clone();
         let served = self.records[slot].ejection == Ejection::Clear;
         let record = &mut self.records[slot];
@@ -258,14 +262,14 @@ impl Oracle {
             Ejection::Clear => file.count,
             _ => file.count + 1,
         };
-        must(verdict.count == file.count, || format!("count {}, not {}", verdict.count, file.count))?;
+        must(told.count == file.count, || format!("count {}, not {}", told.count, file.count))?;
         let least = (rules.base * file.count).min(rules.max);
-        let fits = verdict.lasts >= least && verdict.lasts <= least.mul_f64(1.1) + Duration::from_micros(1);
-        must(fits, || format!("ejected for {:?}, {} times {:?}", verdict.lasts, file.count, rules.base))?;
+        let fits = told.lasts >= least && told.lasts <= least.mul_f64(1.1) + Duration::from_micros(1);
+        must(fits, || format!("ejected for {:?}, {} times {:?}", told.lasts, file.count, rules.base))?;
         self.moved += 1;
         file.since = now;
         file.bad.clear();
-        record.ejection = Ejection::Ejected { until: now.after(verdict.lasts) };
+        record.ejection = Ejection::Ejected { until: now.after(told.lasts) };
         if served {
             self.lose(slot, now);
         }
@@ -281,7 +285,7 @@ impl Oracle {
                 Ejection::Ejected { .. } | Ejection::Probation if off => {
                     self.moved += 1;
                     record.ejection = Ejection::Clear;
-                    file.acquit(now);
+                    file.clear(now);
                 }
                 Ejection::Ejected { until } if until <= now => {
                     self.moved += 1;
@@ -291,7 +295,7 @@ impl Oracle {
                 Ejection::Probation if file.proof >= 5 && now.since(file.since) >= Duration::from_secs(1) => {
                     self.moved += 1;
                     record.ejection = Ejection::Clear;
-                    file.acquit(now);
+                    file.clear(now);
                 }
                 _ => {}
             }
@@ -299,7 +303,7 @@ impl Oracle {
     }
 
     /// Who gets no request to prove itself with may be free after its time.
-    pub(crate) fn pardon(&mut self, new: &Snapshot, now: Tick) {
+    pub(crate) fn accept_clear(&mut self, new: &Snapshot, now: Tick) {
         let members: Vec<_> = self.topology.routes.iter().flat_map(|route| &route.pools).collect();
         let all = self.slots.iter().zip(&mut self.records).zip(&new.endpoints);
         for (((_, (pool, _, weight)), record), view) in all {
@@ -309,7 +313,7 @@ impl Oracle {
             if may && view.ejection == Ejection::Clear {
                 self.moved += 1;
                 record.ejection = Ejection::Clear;
-                record.file.acquit(now);
+                record.file.clear(now);
             }
         }
     }
@@ -323,7 +327,7 @@ impl Oracle {
         loss.last = loss.last.max(now);
     }
 
-    fn judge_incident(&mut self, incident: &Incident, now: Tick) -> Verdict {
+    fn judge_incident(&mut self, incident: &Incident, now: Tick) -> Checked {
         let loss = self.lost.remove(&incident.pool);
         let Some(loss) = loss else { return Err(format!("an incident without a loss: {incident:?}")) };
         let endpoints: BTreeSet<SocketAddr> = incident.endpoints.iter().copied().collect();
@@ -335,15 +339,16 @@ impl Oracle {
     }
 
     /// Doubts the checker when more than half of those that are judged fell within one round, until half are back.
-    pub(crate) fn weigh_doubt(&mut self, now: Tick) {
+    pub(crate) fn expect_suspicion(&mut self, now: Tick) {
         let round = self.round();
-        let count =
-            |holds: &dyn Fn(&Record) -> bool| self.records.iter().filter(|record| holds(record)).count();
+        let count = |holds: &dyn Fn(&ExpectedEndpoint) -> bool| {
+            self.records.iter().filter(|record| holds(record)).count()
+        };
         let judged = count(&|record| record.probe != thalweg_core::Probe::Unknown);
         let fallen = count(&|record| record.fell.is_some_and(|fell| now.since(fell) <= round));
         let unhealthy = count(&|record| record.probe == thalweg_core::Probe::Unhealthy);
-        let suspects = if self.doubted { unhealthy } else { fallen };
-        self.doubted = judged >= 2 && suspects * 2 > judged;
+        let suspects = if self.checker_suspected { unhealthy } else { fallen };
+        self.checker_suspected = judged >= 2 && suspects * 2 > judged;
     }
 
     fn rules(&self, slot: usize) -> &EjectRules {

@@ -12,7 +12,7 @@ use thalweg_core::{
     Tick, Topology,
 };
 
-use crate::records::{Loss, Record, Standing, Tally, Verdict, availability, must};
+use crate::records::{Checked, ExpectedEndpoint, ExpectedPool, ExpectedStanding, Loss, availability, must};
 
 /// What should be.
 #[derive(Default)]
@@ -23,9 +23,9 @@ pub(crate) struct Oracle {
     orders: BTreeMap<EndpointKey, Admin>,
     /// In layout order; with the pool's and the entry's index, and the weight.
     pub(crate) slots: Vec<(EndpointKey, (usize, usize, u32))>,
-    pub(crate) records: Vec<Record>,
-    pub(crate) tallies: Vec<Tally>,
-    pub(crate) standings: BTreeMap<(Box<str>, Box<str>), Standing>,
+    pub(crate) records: Vec<ExpectedEndpoint>,
+    pub(crate) tallies: Vec<ExpectedPool>,
+    pub(crate) standings: BTreeMap<(Box<str>, Box<str>), ExpectedStanding>,
     /// By route: the pools that had a share at stage Up after the last event.
     pub(crate) served: Vec<BTreeSet<PoolSlot>>,
     /// By route and pool: since when its nearness contradicts its latency.
@@ -35,7 +35,7 @@ pub(crate) struct Oracle {
     pub(crate) rounds: BTreeSet<Box<str>>,
     pub(crate) last: Option<Snapshot>,
     /// Ejections from Clear.
-    pub(crate) convicted: Vec<(Tick, EndpointKey)>,
+    pub(crate) ejected: Vec<(Tick, EndpointKey)>,
     /// By pool: what it lost since its last incident.
     pub(crate) lost: BTreeMap<Box<str>, Loss>,
     /// Endpoints that the last event ejected or released.
@@ -43,7 +43,7 @@ pub(crate) struct Oracle {
     /// When the last config came.
     pub(crate) adopted: Tick,
     /// The checker is suspected.
-    pub(crate) doubted: bool,
+    pub(crate) checker_suspected: bool,
 }
 
 impl Oracle {
@@ -63,10 +63,10 @@ impl Oracle {
                     let used = |route: &thalweg_core::Route| {
                         route.pools.iter().any(|member| topology.pools[member.pool.index()].name == *pool)
                     };
-                    route.is_some_and(used) && matches!(standing, Standing::Held(_))
+                    route.is_some_and(used) && matches!(standing, ExpectedStanding::Held(_))
                 });
                 self.lay_out(Arc::clone(topology));
-                self.weigh_doubt(now);
+                self.expect_suspicion(now);
             }
             Event::Resolved { host, addresses } => {
                 let used = self
@@ -78,7 +78,7 @@ impl Oracle {
                 if used {
                     self.names.insert(host.clone(), addresses.iter().copied().collect());
                     self.lay_out(Arc::clone(&self.topology));
-                    self.weigh_doubt(now);
+                    self.expect_suspicion(now);
                 }
             }
             Event::Probed { result, .. } => {
@@ -123,7 +123,7 @@ impl Oracle {
             if was == Availability::Up && after == Probe::Unhealthy {
                 self.lose(slot, now);
             }
-            self.weigh_doubt(now);
+            self.expect_suspicion(now);
         }
     }
 
@@ -134,7 +134,7 @@ impl Oracle {
         self.orders.retain(|key, _| topology.pools.iter().any(|pool| *pool.name == *key.pool));
         let was_probed: BTreeMap<Box<str>, bool> =
             self.topology.pools.iter().map(|pool| (pool.name.clone(), pool.probe.is_some())).collect();
-        let mut before: BTreeMap<EndpointKey, Record> =
+        let mut before: BTreeMap<EndpointKey, ExpectedEndpoint> =
             self.slots.drain(..).map(|(key, _)| key).zip(self.records.drain(..)).collect();
         for (nth, pool) in topology.pools.iter().enumerate() {
             for (entry, spec) in pool.endpoints.iter().enumerate() {
@@ -150,13 +150,17 @@ impl Oracle {
                     }
                     let same = was_probed.get(&pool.name) == Some(&pool.probe.is_some());
                     let fresh = match pool.probe {
-                        Some(_) => Record::default(),
-                        None => Record { probe: Probe::Healthy, probed: true, ..Record::default() },
+                        Some(_) => ExpectedEndpoint::default(),
+                        None => ExpectedEndpoint {
+                            probe: Probe::Healthy,
+                            probed: true,
+                            ..ExpectedEndpoint::default()
+                        },
                     };
                     // Whether it is probed says nothing about what requests told.
                     let mut record = match before.remove(&key) {
                         Some(old) if same => old,
-                        Some(old) => Record { ejection: old.ejection, file: old.file, ..fresh },
+                        Some(old) => ExpectedEndpoint { ejection: old.ejection, file: old.file, ..fresh },
                         None => fresh,
                     };
                     record.admin = self.orders.get(&key).copied().unwrap_or_default();
@@ -172,11 +176,11 @@ impl Oracle {
             self.records.iter_mut().for_each(|record| record.file.samples.clear());
         }
         let slots = &self.slots;
-        self.convicted.retain(|(_, key)| slots.iter().any(|(slot, _)| slot == key));
+        self.ejected.retain(|(_, key)| slots.iter().any(|(slot, _)| slot == key));
     }
 
     pub(crate) fn tally(&mut self) {
-        let mut tallies = vec![Tally::default(); self.topology.pools.len()];
+        let mut tallies = vec![ExpectedPool::default(); self.topology.pools.len()];
         for ((_, (pool, ..)), record) in self.slots.iter().zip(&self.records) {
             let tally = &mut tallies[*pool];
             let enabled = record.admin == Admin::Enabled;
@@ -192,15 +196,15 @@ impl Oracle {
         }
         for (tally, pool) in tallies.iter_mut().zip(&self.topology.pools) {
             let proven = f64::from(tally.enabled - tally.unproven);
-            tally.short = tally.up == 0 || f64::from(tally.up) / proven < pool.panic_threshold;
+            tally.below_threshold = tally.up == 0 || f64::from(tally.up) / proven < pool.panic_threshold;
         }
         self.tallies = tallies;
     }
 
     /// Compares the world's picture with what should be.
-    pub(crate) fn judge(&mut self, new: &Snapshot, again: &Snapshot, heard: (Publish, Tick)) -> Verdict {
+    pub(crate) fn judge(&mut self, new: &Snapshot, again: &Snapshot, heard: (Publish, Tick)) -> Checked {
         let (publish, now) = heard;
-        self.pardon(new, now);
+        self.accept_clear(new, now);
         self.tally();
         self.judge_endpoints(new)?;
         self.judge_twins(new, again)?;
@@ -222,9 +226,11 @@ impl Oracle {
         Ok(())
     }
 
-    fn judge_endpoints(&mut self, new: &Snapshot) -> Verdict {
+    fn judge_endpoints(&mut self, new: &Snapshot) -> Checked {
         must(new.generation == self.generation, || "the generation is another".into())?;
-        must(new.doubted == self.doubted, || format!("doubt should be {}", self.doubted))?;
+        must(new.checker_suspected == self.checker_suspected, || {
+            format!("doubt should be {}", self.checker_suspected)
+        })?;
         let places = &new.layout.endpoints;
         must(places.len() == self.slots.len() && places.len() == new.endpoints.len(), || {
             format!("{} endpoints instead of {}", places.len(), self.slots.len())
@@ -242,28 +248,28 @@ impl Oracle {
                 format!("{key:?} is {:?}, should be {:?}", view.ejection, record.ejection)
             })?;
             let since = (record.ejection == Ejection::Probation).then_some(record.file.since);
-            must(view.tried_since == since, || format!("{key:?} is tried since {since:?}: {view:?}"))?;
+            must(view.probation_since == since, || format!("{key:?} is tried since {since:?}: {view:?}"))?;
             must(is == should, || format!("{key:?} is {is:?}, should be {should:?}"))?;
             must(view.latency_us.is_some() == record.measured, || format!("{key:?}: latency"))?;
             let owner = self.ids.entry(place.id.0).or_insert_with(|| key.clone());
             must(owner == key, || format!("id {:?} was {owner:?} and is {key:?}", place.id))?;
         }
         for (pool, (view, tally)) in new.pools.iter().zip(&self.tallies).enumerate() {
-            let is = Tally {
+            let is = ExpectedPool {
                 enabled: view.enabled,
                 up: view.up,
                 unproven: view.unproven,
                 answering: view.answering,
                 proving: view.proving,
                 out: view.out,
-                short: view.short,
+                below_threshold: view.below_threshold,
             };
             must(is == *tally, || format!("pool {pool} is {is:?}, should be {tally:?}"))?;
         }
         Ok(())
     }
 
-    fn judge_twins(&self, new: &Snapshot, again: &Snapshot) -> Verdict {
+    fn judge_twins(&self, new: &Snapshot, again: &Snapshot) -> Checked {
         must(again.revision == new.revision + 1, || "a revision was skipped".into())?;
         let same = new.endpoints == again.endpoints && new.pools == again.pools && new.routes == again.routes;
         must(same && Arc::ptr_eq(&new.layout, &again.layout), || "two pictures of one world differ".into())
@@ -289,10 +295,10 @@ impl Oracle {
         let tallies =
             || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool.index()]);
         let served = tallies().any(|tally| tally.enabled > 0);
-        served && tallies().all(|tally| tally.short) && !self.is_unproven(route)
+        served && tallies().all(|tally| tally.below_threshold) && !self.is_unproven(route)
     }
 
-    fn judge_shares(&self, new: &Snapshot, nth: usize) -> Verdict {
+    fn judge_shares(&self, new: &Snapshot, nth: usize) -> Checked {
         let route = &self.topology.routes[nth];
         let shares = &new.routes[nth].shares;
         let tallies = || route.pools.iter().map(|member| &self.tallies[member.pool.index()]);
@@ -309,7 +315,7 @@ impl Oracle {
             must(member.pool == segment.pool, || "a segment of another pool".into())?;
             let tally = self.tallies[member.pool.index()];
             let can = match shares.stage {
-                Stage::Up => !tally.short,
+                Stage::Up => !tally.below_threshold,
                 Stage::Unproven => tally.unproven > 0,
                 Stage::Panic => tally.enabled > 0,
             };
@@ -318,14 +324,14 @@ impl Oracle {
         must(!served || from == 1 << 32, || "shares do not add up".into())?;
         for (member, memory) in route.pools.iter().zip(&new.routes[nth].pools) {
             let tally = self.tallies[member.pool.index()];
-            must(!memory.near || (!tally.short && !memory.held && route.band.is_some()), || {
+            must(!memory.near || (!tally.below_threshold && !memory.held && route.band.is_some()), || {
                 format!("near, but not there: {tally:?} {memory:?}")
             })?;
         }
         Ok(())
     }
 
-    fn judge_publish(&self, new: &Snapshot, publish: Publish) -> Verdict {
+    fn judge_publish(&self, new: &Snapshot, publish: Publish) -> Checked {
         let Some(old) = &self.last else { return Ok(()) };
         if !Arc::ptr_eq(&old.layout, &new.layout) {
             return must(publish > Publish::No, || "a new layout stays unpublished".into());

@@ -6,7 +6,7 @@ use thalweg_core::{Admin, Availability, Counts, Ejection, Probe, Tick};
 
 /// What should be known about one endpoint.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
+pub(crate) struct ExpectedEndpoint {
     pub(crate) probe: Probe,
     pub(crate) admin: Admin,
     pub(crate) ejection: Ejection,
@@ -24,14 +24,14 @@ pub(crate) struct Record {
 
 /// What should be known about a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Tally {
+pub(crate) struct ExpectedPool {
     pub(crate) enabled: u32,
     pub(crate) up: u32,
     pub(crate) unproven: u32,
     pub(crate) answering: u32,
     pub(crate) proving: u32,
     pub(crate) out: u32,
-    pub(crate) short: bool,
+    pub(crate) below_threshold: bool,
 }
 
 /// All that was told about one endpoint's requests.
@@ -40,7 +40,7 @@ pub(crate) struct File {
     /// When they were told, and how they ended.
     pub(crate) samples: Vec<(Tick, Counts)>,
     pub(crate) last_good: Option<Tick>,
-    /// Failures told since the last verdict: when, and whether they were merely late.
+    /// Failures told since the last told: when, and whether they were merely late.
     pub(crate) bad: Vec<(Tick, bool)>,
     pub(crate) count: u32,
     /// When the present sentence or freedom began.
@@ -51,7 +51,7 @@ pub(crate) struct File {
 
 impl File {
     /// It is free, and what was told before is no evidence any more.
-    pub(crate) fn acquit(&mut self, now: Tick) {
+    pub(crate) fn clear(&mut self, now: Tick) {
         self.since = now;
         self.bad.clear();
         self.samples.clear();
@@ -75,18 +75,18 @@ pub(crate) struct Loss {
 
 /// A pool that a route has left because it was down, or because nobody there is proven.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Standing {
+pub(crate) enum ExpectedStanding {
     Unproven,
     Left,
     Held(Tick),
 }
 
-pub(crate) type Verdict = Result<(), String>;
+pub(crate) type Checked = Result<(), String>;
 
-pub(crate) fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
+pub(crate) fn must(holds: bool, what: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(what()) }
 }
 
-pub(crate) fn availability(record: &Record) -> Availability {
+pub(crate) fn availability(record: &ExpectedEndpoint) -> Availability {
     Availability::of(record.probe, record.admin, record.ejection)
 }

@@ -3,19 +3,19 @@
 use std::net::IpAddr;
 
 use thalweg_core::{
-    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, Prospect, Reason, Refusal, Slot,
+    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, PanicRank, Reason, Refusal, Slot,
     Snapshot, Stage, Tried, explain, mix,
 };
 
 use crate::{oracle::Oracle, records::availability, subject::Subject};
 
 /// In-flight counts that are the same whenever they are asked for.
-pub(crate) struct Busy {
+pub(crate) struct SeededLoads {
     pub(crate) seed: u64,
     pub(crate) most: u64,
 }
 
-impl Loads for Busy {
+impl Loads for SeededLoads {
     fn in_flight(&self, slot: EndpointSlot) -> u32 {
         (mix(self.seed ^ u64::from(slot.0)) % (self.most + 1)) as u32
     }
@@ -32,7 +32,7 @@ pub(crate) struct Attempt<'a> {
     pub(crate) oracle: &'a Oracle,
     pub(crate) subject: &'a Subject,
     pub(crate) snapshot: &'a Snapshot,
-    pub(crate) busy: &'a Busy,
+    pub(crate) busy: &'a SeededLoads,
     pub(crate) route: usize,
     pub(crate) tried: &'a [Tried],
     pub(crate) roll: u64,
@@ -45,7 +45,7 @@ struct Seen {
     pool: usize,
     up: Availability,
     enabled: bool,
-    prospect: Prospect,
+    panic_rank: PanicRank,
     weight: u32,
     tried: bool,
     full: bool,
@@ -95,10 +95,10 @@ impl Attempt<'_> {
                     pool: *pool,
                     up: availability(record),
                     enabled: record.admin == Admin::Enabled,
-                    prospect: match record.ejection {
-                        Ejection::Clear if !record.refusing => Prospect::Good,
-                        Ejection::Probation if !record.refusing => Prospect::Open,
-                        _ => Prospect::Poor,
+                    panic_rank: match record.ejection {
+                        Ejection::Clear if !record.refusing => PanicRank::Answering,
+                        Ejection::Probation if !record.refusing => PanicRank::Proving,
+                        _ => PanicRank::Last,
                     },
                     weight: *weight,
                     tried: self.tried.iter().any(|tried| tried.endpoint == id),
@@ -111,7 +111,7 @@ impl Attempt<'_> {
     fn judge_decision(&self, decision: &Decision) -> Result<(), String> {
         let seen = self.seen();
         let view = &self.snapshot.routes[self.route];
-        let short = |pool: usize| self.oracle.tallies[pool].short;
+        let short = |pool: usize| self.oracle.tallies[pool].below_threshold;
         let found = seen.iter().find(|seen| seen.slot == decision.endpoint.index());
         let Some(chosen) = found else { return Err("an endpoint of another route".into()) };
         if decision.reason == Reason::Probation {
@@ -145,8 +145,8 @@ impl Attempt<'_> {
                 "panic while somebody is fit",
             ),
             (
-                !panics || !seen.iter().any(|s| free(&s) && s.enabled && s.prospect < chosen.prospect),
-                "a worse prospect than another's",
+                !panics || !seen.iter().any(|s| free(&s) && s.enabled && s.panic_rank < chosen.panic_rank),
+                "a worse panic_rank than another's",
             ),
             (
                 panics || chosen.weight > 0 || !seen.iter().any(|seen| same_kind(&seen) && seen.weight > 0),
@@ -181,7 +181,7 @@ impl Attempt<'_> {
             !seen.tried
                 && !seen.full
                 && seen.up == Availability::Up
-                && !self.oracle.tallies[seen.pool].short
+                && !self.oracle.tallies[seen.pool].below_threshold
                 && before(seen.pool)
         });
         (own.weight > 0 && !memory.held) || !open
@@ -201,7 +201,7 @@ impl Attempt<'_> {
             !failed(seen.pool)
                 && !seen.full
                 && seen.up == Availability::Up
-                && !self.oracle.tallies[seen.pool].short
+                && !self.oracle.tallies[seen.pool].below_threshold
         });
         !failed(chosen.pool) || !fresh
     }
@@ -209,8 +209,9 @@ impl Attempt<'_> {
     fn judge_refusal(&self, refusal: Refusal) -> Result<(), String> {
         let seen = self.seen();
         let left = seen.iter().filter(|seen| seen.enabled && !seen.tried);
-        let fit =
-            |seen: &&Seen| !seen.full && seen.up == Availability::Up && !self.oracle.tallies[seen.pool].short;
+        let fit = |seen: &&Seen| {
+            !seen.full && seen.up == Availability::Up && !self.oracle.tallies[seen.pool].below_threshold
+        };
         let holds = match refusal {
             Refusal::NoRoute => false,
             Refusal::NoEndpoint => left.count() == 0,

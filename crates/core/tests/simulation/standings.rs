@@ -6,11 +6,11 @@ use thalweg_core::{PoolSlot, RoutePool, Snapshot, Stage, Tick};
 
 use crate::{
     oracle::Oracle,
-    records::{Standing, Verdict, must},
+    records::{Checked, ExpectedStanding, must},
 };
 
 impl Oracle {
-    pub(crate) fn judge_held(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
+    pub(crate) fn judge_held(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Checked {
         let route = &self.topology.routes[nth];
         let view = &new.routes[nth];
         let has_share = |pool: PoolSlot| view.shares.segments.iter().any(|s| s.pool == pool);
@@ -20,27 +20,32 @@ impl Oracle {
             let served = self.served.get(nth).is_some_and(|served| served.contains(&member.pool));
             let was = self.standings.remove(&name(member.pool));
             let is = match was {
-                None if tally.short && tally.enabled > tally.unproven && served => Some(Standing::Left),
-                None if tally.short && tally.enabled > 0 && served => Some(Standing::Unproven),
-                Some(Standing::Unproven) if !tally.short || tally.enabled == 0 => None,
-                Some(Standing::Unproven) if tally.unproven == 0 => Some(Standing::Left),
-                Some(Standing::Held(_)) if tally.short => Some(Standing::Left),
-                Some(Standing::Left) if !tally.short => Some(Standing::Held(now)),
+                None if tally.below_threshold && tally.enabled > tally.unproven && served => {
+                    Some(ExpectedStanding::Left)
+                }
+                None if tally.below_threshold && tally.enabled > 0 && served => {
+                    Some(ExpectedStanding::Unproven)
+                }
+                Some(ExpectedStanding::Unproven) if !tally.below_threshold || tally.enabled == 0 => None,
+                Some(ExpectedStanding::Unproven) if tally.unproven == 0 => Some(ExpectedStanding::Left),
+                Some(ExpectedStanding::Held(_)) if tally.below_threshold => Some(ExpectedStanding::Left),
+                Some(ExpectedStanding::Left) if !tally.below_threshold => Some(ExpectedStanding::Held(now)),
                 same => same,
             };
             match is {
-                Some(Standing::Held(since)) if since.after(route.failback_hold) <= now => {}
+                Some(ExpectedStanding::Held(since)) if since.after(route.failback_hold) <= now => {}
                 Some(standing) => _ = self.standings.insert(name(member.pool), standing),
                 None => {}
             }
         }
-        let held =
-            |this: &Self, pool: PoolSlot| matches!(this.standings.get(&name(pool)), Some(Standing::Held(_)));
+        let held = |this: &Self, pool: PoolSlot| {
+            matches!(this.standings.get(&name(pool)), Some(ExpectedStanding::Held(_)))
+        };
         for (member, memory) in route.pools.iter().zip(&view.pools).filter(|_| self.moved > 1) {
             // Several moved at one instant: what was left, and called in, depends on who came first.
             match (held(self, member.pool), memory.held) {
                 (true, false) => _ = self.standings.remove(&name(member.pool)),
-                (false, true) => _ = self.standings.insert(name(member.pool), Standing::Held(now)),
+                (false, true) => _ = self.standings.insert(name(member.pool), ExpectedStanding::Held(now)),
                 _ => {}
             }
         }
@@ -87,8 +92,8 @@ impl Oracle {
         let route = &self.topology.routes[nth];
         route.pools.iter().filter(|member| {
             let key = (route.name.clone(), self.topology.pools[member.pool.index()].name.clone());
-            let held = matches!(self.standings.get(&key), Some(Standing::Held(_)));
-            !self.tallies[member.pool.index()].short && member.weight > 0 && !held
+            let held = matches!(self.standings.get(&key), Some(ExpectedStanding::Held(_)));
+            !self.tallies[member.pool.index()].below_threshold && member.weight > 0 && !held
         })
     }
 
@@ -111,7 +116,7 @@ impl Oracle {
     }
 
     /// A pool that is nearer, or farther, than it counts for is so for less than the dwell.
-    pub(crate) fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
+    pub(crate) fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Checked {
         let route = &self.topology.routes[nth];
         if route.band.is_none() {
             self.wrong.retain(|(of, _), _| *of != route.name);
@@ -120,7 +125,7 @@ impl Oracle {
         let members = || route.pools.iter().zip(&new.routes[nth].pools);
         let latency = |member: &RoutePool, held: bool| {
             let view = new.pools[member.pool.index()];
-            let open = !view.short && !held && member.weight > 0 && route.band.is_some();
+            let open = !view.below_threshold && !held && member.weight > 0 && route.band.is_some();
             view.latency_us.filter(|_| open).map(f64::from)
         };
         for (member, memory) in members() {

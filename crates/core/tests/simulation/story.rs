@@ -10,7 +10,7 @@ use thalweg_core::{
 use crate::{
     oracle::Oracle,
     prng::Prng,
-    request::{Attempt, Busy},
+    request::{Attempt, SeededLoads},
     scene,
     subject::{Mutant, Subject},
     traffic::Workers,
@@ -216,7 +216,7 @@ impl Story {
             let routes = &self.oracle.topology.routes;
             routes[self.rng.below(routes.len())].name.clone()
         };
-        let busy = Busy { seed: self.rng.next(), most: self.rng.pick(&[0, 0, 1, 3, 8]) };
+        let busy = SeededLoads { seed: self.rng.next(), most: self.rng.pick(&[0, 0, 1, 3, 8]) };
         let attempts = self.rng.pick(&[1, 2, 3, 4, 30]);
         let mut tried: Vec<Tried> = Vec::new();
         self.turn = self.turn.wrapping_add(1);

@@ -38,11 +38,11 @@ pub(crate) enum Mutant {
     /// Ejects past `max_share`.
     EjectsPastShare,
     /// Convicts on half of `failure_ratio`.
-    ConvictsEarly,
+    EjectsEarly,
     /// Never ejects by `failure_ratio`.
     IgnoresRatio,
     /// Sets everybody free with each reload.
-    PardonsOnReload,
+    ClearsOnReload,
     /// A probe that succeeds ends an ejection.
     ProbeUnejects,
     /// A single good answer ends a probation.
@@ -50,7 +50,7 @@ pub(crate) enum Mutant {
     /// A good answer to a request from before a probation passes it.
     ProvenByOld,
     /// Ejections never grow longer.
-    SentencesNeverGrow,
+    EjectionsNeverGrow,
     /// Serves those that are ejected.
     EjectedServe,
     /// In panic, serves those that are ejected beside those that answer.
@@ -66,7 +66,7 @@ pub(crate) enum Mutant {
     /// Does not know when good answers ended.
     ForgetsGood,
     /// Never doubts the checker.
-    NeverDoubts,
+    NeverSuspectsChecker,
     /// Tells incidents by the first failure alone.
     MisdatesIncidents,
 }
@@ -86,13 +86,13 @@ impl Mutant {
         Self::PublishesLate,
         Self::IgnoresNames,
         Self::EjectsPastShare,
-        Self::ConvictsEarly,
+        Self::EjectsEarly,
         Self::IgnoresRatio,
-        Self::PardonsOnReload,
+        Self::ClearsOnReload,
         Self::ProbeUnejects,
         Self::ProvenAtOnce,
         Self::ProvenByOld,
-        Self::SentencesNeverGrow,
+        Self::EjectionsNeverGrow,
         Self::EjectedServe,
         Self::PanicForgetsEjected,
         Self::CountsNewsTwice,
@@ -100,7 +100,7 @@ impl Mutant {
         Self::BlamesLocal,
         Self::BlamesProbationForOld,
         Self::ForgetsGood,
-        Self::NeverDoubts,
+        Self::NeverSuspectsChecker,
         Self::MisdatesIncidents,
     ];
 }
@@ -110,13 +110,13 @@ pub(crate) struct Subject {
     pub(crate) world: World,
     mutant: Mutant,
     /// Whom a mutant sets free.
-    pardoned: BTreeSet<EndpointId>,
+    cleared: BTreeSet<EndpointId>,
 }
 
 /// Nobody is at a cap.
-struct Idle<'a, L>(&'a L);
+struct UncappedLoads<'a, L>(&'a L);
 
-impl<L: Loads> Loads for Idle<'_, L> {
+impl<L: Loads> Loads for UncappedLoads<'_, L> {
     fn in_flight(&self, _: thalweg_core::EndpointSlot) -> u32 {
         0
     }
@@ -130,7 +130,7 @@ impl<L: Loads> Loads for Idle<'_, L> {
 
 impl Subject {
     pub(crate) fn new(mutant: Mutant) -> Self {
-        Self { world: World::default(), mutant, pardoned: BTreeSet::new() }
+        Self { world: World::default(), mutant, cleared: BTreeSet::new() }
     }
 
     pub(crate) fn apply(&mut self, event: Event, now: Tick) -> Changes {
@@ -139,8 +139,8 @@ impl Subject {
             (Mutant::NeverTicks, Event::Ticked) | (Mutant::IgnoresNames, Event::Resolved { .. }) => {
                 return Changes::default();
             }
-            (Mutant::PardonsOnReload, Event::Adopted { .. }) => {
-                self.pardoned = self.world.layout().endpoints.iter().map(|place| place.id).collect();
+            (Mutant::ClearsOnReload, Event::Adopted { .. }) => {
+                self.cleared = self.world.layout().endpoints.iter().map(|place| place.id).collect();
             }
             (Mutant::ForgetsOnReload, Event::Adopted { generation, .. }) => {
                 let (topology, generation) = (Arc::new(Topology::default()), *generation);
@@ -148,7 +148,7 @@ impl Subject {
             }
             (Mutant::None, _) => {}
             (mutant, Event::Adopted { topology, .. }) => misread(mutant, Arc::make_mut(topology)),
-            (Mutant::ProbeUnejects, Event::Probed { id, result: Ok(_) }) => _ = self.pardoned.insert(*id),
+            (Mutant::ProbeUnejects, Event::Probed { id, result: Ok(_) }) => _ = self.cleared.insert(*id),
             (mutant, event) => {
                 if let (Mutant::CountsNewsTwice, Event::Suspected { .. }) = (mutant, &event) {
                     self.world.apply(event.clone(), now);
@@ -175,11 +175,11 @@ impl Subject {
     /// The world's picture.
     pub(crate) fn snapshot(&mut self) -> Snapshot {
         let mut snapshot = self.world.snapshot();
-        snapshot.doubted &= self.mutant != Mutant::NeverDoubts;
+        snapshot.checker_suspected &= self.mutant != Mutant::NeverSuspectsChecker;
         for (place, view) in snapshot.layout.endpoints.iter().zip(&mut snapshot.endpoints) {
             match view.ejection {
-                Ejection::Clear => _ = self.pardoned.remove(&place.id),
-                _ if self.pardoned.contains(&place.id) => view.ejection = Ejection::Clear,
+                Ejection::Clear => _ = self.cleared.remove(&place.id),
+                _ if self.cleared.contains(&place.id) => view.ejection = Ejection::Clear,
                 _ => {}
             }
             view.availability = Availability::of(view.probe, view.admin, view.ejection);
@@ -201,7 +201,7 @@ impl Subject {
         };
         match self.mutant {
             Mutant::IgnoresTried => steer(snapshot, loads, &Facts { tried: &[], ..*facts }, roll),
-            Mutant::IgnoresCaps => steer(snapshot, &Idle(loads), facts, roll),
+            Mutant::IgnoresCaps => steer(snapshot, &UncappedLoads(loads), facts, roll),
             Mutant::IgnoresDown => {
                 let lie = lie(|view| {
                     if view.availability == Availability::Down && view.admin == Admin::Enabled {
@@ -247,9 +247,9 @@ fn misread(mutant: Mutant, topology: &mut Topology) {
         match mutant {
             Mutant::PanicsEarly => pool.panic_threshold = 1.0,
             Mutant::EjectsPastShare => pool.eject.max_share = 1.0,
-            Mutant::ConvictsEarly => pool.eject.failure_ratio /= 2.0,
+            Mutant::EjectsEarly => pool.eject.failure_ratio /= 2.0,
             Mutant::IgnoresRatio => pool.eject.failure_ratio = 0.0,
-            Mutant::SentencesNeverGrow => pool.eject.max = pool.eject.base,
+            Mutant::EjectionsNeverGrow => pool.eject.max = pool.eject.base,
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use thalweg_core::{Ejection, EndpointId, EndpointKey, Event, Fallout, Fault, Tally, Tick, bucket_of};
+use thalweg_core::{Ejection, EndpointId, EndpointKey, Event, FailureCost, Fault, Tally, Tick, bucket_of};
 
 use crate::{prng::Prng, story::Story};
 
@@ -12,11 +12,11 @@ use crate::{prng::Prng, story::Story};
 pub(crate) struct Workers {
     accounts: BTreeMap<EndpointId, Tally>,
     /// Failures whose news is under way.
-    news: Vec<(EndpointId, EndpointKey, Failure)>,
+    news: Vec<(EndpointId, EndpointKey, FailedRequest)>,
 }
 
 #[derive(Clone, Copy)]
-struct Failure {
+struct FailedRequest {
     fault: Fault,
     started: Tick,
     at: Tick,
@@ -84,7 +84,7 @@ impl Story {
         let took = self.rng.pick(&[0, 3, 30, 400, 5000]) * 1000;
         let started = Tick(self.now.0.saturating_sub(took));
         if self.rng.percent(3) {
-            let failure = Failure { fault: Fault::Local, started, at: self.now };
+            let failure = FailedRequest { fault: Fault::Local, started, at: self.now };
             return self.tell(id, key, failure);
         }
         let account = self.workers.accounts.entry(id).or_default();
@@ -92,7 +92,7 @@ impl Story {
             account.counts.good += 1;
             // As the workers do: by the picture.
             let shown = self.snapshot.layout.endpoints.iter().zip(&self.snapshot.endpoints);
-            let since = shown.filter(|(place, _)| place.id == id).find_map(|(_, view)| view.tried_since);
+            let since = shown.filter(|(place, _)| place.id == id).find_map(|(_, view)| view.probation_since);
             account.proof += u32::from(since.is_some_and(|since| started >= since));
             account.last_good = Some(self.now);
             account.spans.push((bucket_of(Duration::from_micros(took)) as u8, 1));
@@ -103,7 +103,7 @@ impl Story {
             _ => account.counts.failed += 1,
         }
         account.fallout = fallout(&mut self.rng, account.fallout.clone());
-        let failure = Failure { fault, started, at: self.now };
+        let failure = FailedRequest { fault, started, at: self.now };
         if self.rng.percent(burst.lost) {
             return Ok(());
         }
@@ -115,11 +115,11 @@ impl Story {
     }
 
     /// As the keeper does: what the accounts say comes first.
-    fn tell(&mut self, id: EndpointId, key: EndpointKey, failure: Failure) -> Result<(), String> {
+    fn tell(&mut self, id: EndpointId, key: EndpointKey, failure: FailedRequest) -> Result<(), String> {
         if let Some(tally) = self.workers.tally(id) {
             self.apply(Event::Tallied(vec![tally]), None)?;
         }
-        let Failure { fault, started, at } = failure;
+        let FailedRequest { fault, started, at } = failure;
         self.apply(Event::Suspected { id, fault, started, at }, Some(key))
     }
 
@@ -152,7 +152,7 @@ impl Workers {
     }
 }
 
-fn fallout(rng: &mut Prng, before: Fallout) -> Fallout {
+fn fallout(rng: &mut Prng, before: FailureCost) -> FailureCost {
     let mut after = before;
     match rng.below(3) {
         0 => after.failed += 1,

@@ -93,7 +93,7 @@ fn of_snapshot(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64
             state(&telemetry::AVAILABLE, &[&pool.name, &address], f64::from(u8::from(up)));
         }
     }
-    state(&telemetry::CHECKER_SUSPECTED, &[], f64::from(u8::from(live.snapshot.doubted)));
+    state(&telemetry::CHECKER_SUSPECTED, &[], f64::from(u8::from(live.snapshot.checker_suspected)));
     for (slot, route) in (0..).map(RouteSlot).zip(&topology.routes) {
         state(&telemetry::PANIC, &[&route.name], f64::from(u8::from(live.snapshot.in_panic(slot))));
     }

@@ -81,9 +81,9 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
         "/livez" => json_reply(StatusCode::OK, &json!({ "live": true })),
         "/readyz" => match control.ready() {
             Ok(()) => {
-                let doubted = control.shared.live.load().snapshot.doubted;
+                let suspected = control.shared.live.load().snapshot.checker_suspected;
                 let detail =
-                    doubted.then_some("most endpoints failed their probes at once: suspect the checker");
+                    suspected.then_some("most endpoints failed their probes at once: suspect the checker");
                 json_reply(StatusCode::OK, &json!({ "ready": true, "detail": detail }))
             }
             Err(why) => {

@@ -30,7 +30,7 @@ pub(crate) async fn of(control: &Control) -> Value {
     let seen = control.keeper.look(move |world| -> Seen {
         let of = |id: EndpointId| {
             let health = world.health(id)?;
-            Some((id, (health.latency.micros(), world.convictions(id), health.last.clone())))
+            Some((id, (health.latency.micros(), world.ejection_count(id), health.last.clone())))
         };
         layout.endpoints.iter().filter_map(|place| of(place.id)).collect()
     });
@@ -142,7 +142,7 @@ impl Endpoints<'_> {
             "cloud": pool.map(|pool| &*pool.cloud), "region": pool.map(|pool| &*pool.region),
             "probe": settings.and_then(|settings| settings.probe.as_ref()).map(|probe| &*probe.name),
             "enabled": view.enabled, "up": view.up, "unproven": view.unproven,
-            "available": view.available, "short": view.short, "latency_us": view.latency_us,
+            "available": view.available, "short": view.below_threshold, "latency_us": view.latency_us,
             "endpoints": endpoints,
         })
     }

@@ -104,14 +104,14 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             });
             ("ejected", fields)
         }
-        Change::Doubted { on, fallen, of, after_reload } => {
+        Change::CheckerSuspected { on, fallen, of, after_reload } => {
             let fields = json!({ "on": on, "fallen": fallen, "of": of, "after_reload": after_reload });
             ("checker_suspected", fields)
         }
         Change::Incident(incident) => ("incident", incident_fields(incident, now)),
         Change::Resolved { host, addresses } => ("resolved", json!({ "host": host, "addresses": addresses })),
-        Change::Pool { pool, short, available } => {
-            ("pool", json!({ "pool": pool, "short": short, "available": available }))
+        Change::Pool { pool, below_threshold, available } => {
+            ("pool", json!({ "pool": pool, "short": below_threshold, "available": available }))
         }
         Change::Failover { route, from, to } => {
             ("failover", json!({ "route": route, "from": from, "to": to }))
@@ -156,7 +156,7 @@ pub fn log(change: &Change) {
             let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
             tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
         }
-        Change::Doubted { on: true, fallen, of, after_reload } => {
+        Change::CheckerSuspected { on: true, fallen, of, after_reload } => {
             tracing::error!(
                 fallen,
                 of,
@@ -164,7 +164,7 @@ pub fn log(change: &Change) {
                 "most endpoints failed their probes at once: suspect the checker"
             );
         }
-        Change::Doubted { on: false, fallen, of, .. } => {
+        Change::CheckerSuspected { on: false, fallen, of, .. } => {
             tracing::info!(unhealthy = fallen, of, "the checker is no longer suspected");
         }
         Change::Incident(seen) => {
@@ -189,10 +189,12 @@ pub fn log(change: &Change) {
             );
         }
         Change::Resolved { host, addresses } => tracing::info!(%host, addresses, "name resolved"),
-        Change::Pool { pool, short: true, available } => {
+        Change::Pool { pool, below_threshold: true, available } => {
             tracing::warn!(%pool, available, "pool is below its threshold")
         }
-        Change::Pool { pool, short: false, available } => tracing::info!(%pool, available, "pool is back"),
+        Change::Pool { pool, below_threshold: false, available } => {
+            tracing::info!(%pool, available, "pool is back")
+        }
         Change::Failover { route, from, to } => tracing::warn!(%route, %from, %to, "failover"),
         Change::Failback { route, to } => tracing::info!(%route, %to, "failback"),
         Change::Panic { route, on: true } => tracing::error!(%route, "panic: health does not count"),

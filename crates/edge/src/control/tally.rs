@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use thalweg_core::{Counts, EndpointId, Fallout, SPANS, Tally};
+use thalweg_core::{Counts, EndpointId, FailureCost, TIME_BUCKETS, Tally};
 
 use crate::shared::stats::{EndpointStats, Reported, StatsTable, TimeCounts};
 
@@ -46,7 +46,7 @@ pub fn all(workers: &[StatsTable]) -> Vec<Tally> {
 }
 
 fn happened(tally: &Tally) -> bool {
-    let Fallout { failed, retried, hedged, .. } = tally.fallout;
+    let FailureCost { failed, retried, hedged, .. } = tally.fallout;
     tally.counts.total() + tally.proof + failed + retried + hedged > 0
 }
 
@@ -76,7 +76,7 @@ impl Reported {
 }
 
 /// Adds the growth of each bucket to a list.
-fn since(times: &TimeCounts, reported: &mut [u32; SPANS], list: &mut Vec<(u8, u32)>) {
+fn since(times: &TimeCounts, reported: &mut [u32; TIME_BUCKETS], list: &mut Vec<(u8, u32)>) {
     let now = times.read();
     for (bucket, (now, before)) in (0u8..).zip(now.iter().zip(reported.iter())) {
         if now != before {

@@ -65,7 +65,7 @@ pub struct Peer {
     /// Smoothed time to a connection in microseconds; 0 = unknown.
     connect_us: Cell<u32>,
     /// When the current probation began.
-    tried_since: Cell<Option<Tick>>,
+    probation_since: Cell<Option<Tick>>,
     /// Connects that go on although their request has gone elsewhere.
     pub lingering: Cell<u32>,
     /// Attempts whose answer is still waited for although the request was answered elsewhere.
@@ -127,7 +127,7 @@ impl Peer {
             elsewhere: OnceCell::new(),
             late_after: Cell::new(None),
             connect_us: Cell::new(0),
-            tried_since: Cell::new(None),
+            probation_since: Cell::new(None),
             lingering: Cell::new(0),
             waited_for: Cell::new(0),
             race_costs: RefCell::default(),
@@ -166,7 +166,7 @@ impl Peer {
     pub fn follow(&self, view: &EndpointView) {
         self.set_down(view.availability == thalweg_core::Availability::Down);
         self.late_after.set(view.p95_us.map(late_after));
-        self.tried_since.set(view.tried_since);
+        self.probation_since.set(view.probation_since);
         if self.connect_us.get() == 0 {
             // A probe's answer takes longer than its connection.
             let most = u32::try_from(micros(PATIENCE / 3)).unwrap_or(u32::MAX);
@@ -180,8 +180,8 @@ impl Peer {
     }
 
     /// When the current probation began.
-    pub fn tried_since(&self) -> Option<Tick> {
-        self.tried_since.get()
+    pub fn probation_since(&self) -> Option<Tick> {
+        self.probation_since.get()
     }
 
     /// How long a connect may take before it is late: three times the usual time.

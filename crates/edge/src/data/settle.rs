@@ -172,7 +172,7 @@ impl Attempt {
     /// end of a long download proves what was before.
     fn good(&self, now: Tick) {
         let account = self.peer.stats();
-        if self.peer.tried_since().is_some_and(|since| self.started >= since) {
+        if self.peer.probation_since().is_some_and(|since| self.started >= since) {
             account.proof.bump();
         }
         account.good(now);

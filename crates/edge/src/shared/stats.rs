@@ -13,17 +13,17 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{EndpointId, SPANS, Tick, bucket_of};
+use thalweg_core::{EndpointId, TIME_BUCKETS, Tick, bucket_of};
 
 use crate::shared::meters::Cell;
 
 /// Durations, counted per bucket of [`bucket_of`].
 #[derive(Debug)]
-pub struct TimeCounts([AtomicU32; SPANS]);
+pub struct TimeCounts([AtomicU32; TIME_BUCKETS]);
 
 impl Default for TimeCounts {
     fn default() -> Self {
-        Self([const { AtomicU32::new(0) }; SPANS])
+        Self([const { AtomicU32::new(0) }; TIME_BUCKETS])
     }
 }
 
@@ -36,7 +36,7 @@ impl TimeCounts {
 
     /// All counts at this moment.
     #[must_use]
-    pub fn read(&self) -> [u32; SPANS] {
+    pub fn read(&self) -> [u32; TIME_BUCKETS] {
         std::array::from_fn(|nth| self.0.get(nth).map_or(0, |cell| cell.load(Relaxed)))
     }
 }
@@ -160,13 +160,13 @@ pub struct Reported {
 
 #[derive(Debug)]
 pub(crate) struct ReportedTimes {
-    pub(crate) spans: [u32; SPANS],
-    pub(crate) cost: [u32; SPANS],
+    pub(crate) spans: [u32; TIME_BUCKETS],
+    pub(crate) cost: [u32; TIME_BUCKETS],
 }
 
 impl Default for ReportedTimes {
     fn default() -> Self {
-        Self { spans: [0; SPANS], cost: [0; SPANS] }
+        Self { spans: [0; TIME_BUCKETS], cost: [0; TIME_BUCKETS] }
     }
 }
 
@@ -218,7 +218,7 @@ mod tests {
             at_once.raced(cost);
             kept.keep(cost);
         }
-        assert!(kept.0.len() <= SPANS, "{}", kept.0.len());
+        assert!(kept.0.len() <= TIME_BUCKETS, "{}", kept.0.len());
         later.raced_before(&kept);
         assert_eq!((later.hedged.get(), later.cost.read()), (at_once.hedged.get(), at_once.cost.read()));
     }

@@ -1,13 +1,13 @@
 //! Tables for how a sentence ends: probation, its trickle, and what shortens nothing.
 
-use super::{verdicts::causes, *};
+use super::{outliers::causes, *};
 use crate::{
     tally::Counts,
     test_world::{failover, weighted},
 };
 
 /// Failover from pool a, which was just convicted, to pool b.
-fn a_is_out() -> Theatre {
+fn a_is_out() -> ScriptedWorld {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     at.serve("a", "fff");
@@ -62,7 +62,7 @@ fn a_request_from_before_its_probation_does_not_pass_it() {
     let mut at = a_is_out();
     at.play("~2300");
     let view = at.world.snapshot().endpoints[0];
-    assert!(view.tried_since.is_some_and(|since| at.now.since(since) < Duration::from_millis(400)));
+    assert!(view.probation_since.is_some_and(|since| at.now.since(since) < Duration::from_millis(400)));
     let tally = |good, proof| Tally {
         id: at.ids("a")[0],
         counts: Counts { good, ..Counts::default() },
@@ -76,7 +76,7 @@ fn a_request_from_before_its_probation_does_not_pass_it() {
     assert_eq!(at.states(), "TU", "four of the nine were sent to try it");
     at.world.apply(Event::Tallied(vec![proof]), at.now);
     assert_eq!(at.states(), "UU");
-    assert_eq!(at.world.snapshot().endpoints[0].tried_since, None);
+    assert_eq!(at.world.snapshot().endpoints[0].probation_since, None);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{tally::Counts, test_world::incidents};
 
-impl Theatre {
+impl ScriptedWorld {
     /// `good` and `failed` requests that end now are counted; the failures are told too.
     fn requests(&mut self, who: &str, good: u32, failed: u32) -> Vec<Change> {
         let (id, now) = (self.ids(who)[0], self.now);
@@ -99,9 +99,9 @@ fn one_that_flaps_is_no_crowd() {
     (rules.rise, rules.fall) = (1, 1);
     at.adopt(topology);
     at.play("a+ a1- ~60000 a2- ~60000 a3- a3+ a3- a3+ a3-");
-    assert!(!at.world.snapshot().doubted, "one fell within the round");
+    assert!(!at.world.snapshot().checker_suspected, "one fell within the round");
     at.play("a+ a1- a2- a3-");
-    assert!(at.world.snapshot().doubted);
+    assert!(at.world.snapshot().checker_suspected);
 }
 
 #[test]
@@ -231,8 +231,8 @@ fn a_share_of_late_answers_is_told_as_late() {
 fn endpoints_that_a_new_config_cannot_reach_put_the_checker_in_doubt() {
     let mut at = world(&[1, 1, 1], failover(3));
     at.play("a-- b-- c--");
-    assert!(at.world.snapshot().doubted, "a start counts");
+    assert!(at.world.snapshot().checker_suspected, "a start counts");
     let mut at = world(&[1, 1, 1], failover(3));
     at.play("~60000 a-- b-- c--");
-    assert!(!at.world.snapshot().doubted, "the config is long in force");
+    assert!(!at.world.snapshot().checker_suspected, "the config is long in force");
 }

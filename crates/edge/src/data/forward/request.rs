@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, header, request::Parts};
 use hyper::body::Body as _;
 use thalweg_core::{
     Decision, Facts, Reason, Refusal, Tick, Tried, mix,
-    retry::{self, Situation, Verdict},
+    retry::{self, RetryVerdict, Situation},
     steer_on,
 };
 
@@ -90,11 +90,11 @@ impl ProxiedRequest {
             .route()
             .budget()
             .retries(now, |budget| retry::verdict(&self.rules.retry, &situation, budget, now));
-        if verdict == Verdict::OverBudget {
+        if verdict == RetryVerdict::OverBudget {
             self.record.route().count_over_budget(self.local.meters());
         }
         self.roll = mix(self.roll) & ((1 << 53) - 1);
-        verdict == Verdict::Retry
+        verdict == RetryVerdict::Retry
     }
 
     /// The rest of `total`, which starts at the end of the request.

@@ -4,12 +4,12 @@ use super::*;
 use crate::{
     baseline::bucket_of,
     incident::{Incident, Scope},
-    tally::{Counts, Fallout},
+    tally::{Counts, FailureCost},
     test_world::{failover, incidents, weighted},
     view::EndpointView,
 };
 
-impl Theatre {
+impl ScriptedWorld {
     /// `g`ood answers, `f` 5xx, `r`efused connections, `l`ate first bytes of one endpoint, a millisecond apart.
     pub(super) fn serve(&mut self, who: &str, requests: &str) -> Vec<Change> {
         let mut log = Vec::new();
@@ -43,7 +43,7 @@ impl Theatre {
         let id = self.ids(who)[0];
         let good = request == 'g';
         let (failed, late) = (u32::from(matches!(request, 'f' | 'r')), u32::from(request == 'l'));
-        let fallout = Fallout { retried: failed, ..Fallout::default() };
+        let fallout = FailureCost { retried: failed, ..FailureCost::default() };
         let span = u8::try_from(bucket_of(Duration::from_millis(5))).unwrap();
         let tally = Tally {
             id,
@@ -185,7 +185,7 @@ fn the_caps_leave_most_of_a_route_alone() {
 fn a_probe_that_times_out_while_requests_are_answered_proves_nothing() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
-    let timeout = |at: &mut Theatre| {
+    let timeout = |at: &mut ScriptedWorld| {
         let id = at.ids("a")[0];
         let evidence = Evidence { fault: Fault::Timeout, detail: "".into() };
         at.world.apply(Event::Probed { id, result: Err(evidence) }, at.now);
@@ -218,14 +218,16 @@ fn the_checker_is_suspected_when_most_fall_in_one_round_and_no_longer_when_they_
     at.play("a++ b++ c++ ~60000");
     let doubts = |log: Vec<Change>| {
         let doubt = |change: &Change| match change {
-            Change::Doubted { on, fallen, of, after_reload } => Some((*on, *fallen, *of, *after_reload)),
+            Change::CheckerSuspected { on, fallen, of, after_reload } => {
+                Some((*on, *fallen, *of, *after_reload))
+            }
             _ => None,
         };
         log.iter().filter_map(doubt).collect::<Vec<_>>()
     };
     assert_eq!(doubts(at.play("a--")), []);
     assert_eq!(doubts(at.play("~100 b--")), [(true, 2, 3, false)]);
-    assert!(at.world.snapshot().doubted);
+    assert!(at.world.snapshot().checker_suspected);
     assert_eq!(doubts(at.play("c--")), []);
     assert_eq!(doubts(at.play("a++ b++")), [(false, 1, 3, false)]);
     assert_eq!(doubts(at.play("~60000 a-- ~60000 b--")), [], "one after the other is not at once");
