@@ -6,54 +6,54 @@ use crate::tick::Tick;
 /// What the probes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Probe {
-    /// Not yet proven either way.
+    /// Too few results to tell.
     #[default]
     Unknown,
-    /// `rise` successes in a row.
+    /// The probes succeeded `rise` times in a row.
     Healthy,
-    /// `fall` failures in a row.
+    /// The probes failed `fall` times in a row.
     Unhealthy,
 }
 
 /// What the operator ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Admin {
-    /// Serves.
+    /// The endpoint serves.
     #[default]
     Enabled,
-    /// Keeps the clients it has, takes no new ones.
+    /// The endpoint keeps the clients that it has and takes no new ones.
     Draining,
-    /// Serves nobody.
+    /// The endpoint serves no client.
     Disabled,
 }
 
 /// What real traffic says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Ejection {
-    /// Nothing against it.
+    /// Nothing speaks against the endpoint.
     #[default]
     Clear,
-    /// Taken out until the tick.
+    /// The endpoint is taken out.
     Ejected {
         /// When probation begins.
         until: Tick,
     },
-    /// Proving itself by a trickle of requests.
+    /// A trickle of requests is to prove the endpoint.
     Probation,
 }
 
-/// May it serve? The three axes as one answer.
+/// May an endpoint serve? The three axes as one answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Availability {
-    /// Serves.
+    /// The endpoint serves.
     Up,
-    /// Serves only if its route has nothing Up.
+    /// The endpoint serves only if its route has nothing Up.
     Unproven,
-    /// At most one request per 100 ms.
+    /// The endpoint gets a trickle: one request per 100 ms if it can be sent again, else one per second.
     Trickle,
-    /// Only clients that are bound to it.
+    /// The endpoint serves only clients that are bound to it.
     AffinityOnly,
-    /// Nothing but panic.
+    /// The endpoint serves in panic only.
     Down,
 }
 
@@ -121,14 +121,14 @@ impl Ejection {
     }
 }
 
-/// What a request may expect of an endpoint where probes do not count, best first. In panic the worse serve last.
+/// In which order endpoints serve where probes do not count: the best rank first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PanicRank {
-    /// An answer: nothing speaks against it.
+    /// Nothing but a probe speaks against the endpoint.
     Answering,
-    /// It is in probation: a trickle is to prove it.
+    /// The endpoint is in probation: a trickle is to prove it.
     Proving,
-    /// It refuses connections, or real traffic took it out.
+    /// The endpoint refuses connections, or it is ejected.
     Last,
 }
 

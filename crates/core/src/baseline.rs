@@ -1,14 +1,14 @@
 //! How long an endpoint's first bytes usually take: a histogram over the last minute, and its 95th percentile.
-//! Distance alone is never late: every endpoint is measured against itself.
+//! Every endpoint is measured against itself: a distant one is not late for its distance.
 
 use std::time::Duration;
 
 use crate::tick::{Tick, micros};
 
-/// Buckets of [`bucket_of`].
+/// Number of the buckets of [`bucket_of`].
 pub const TIME_BUCKETS: usize = 84;
 
-/// First bytes per bucket.
+/// Numbers of times to the first byte, per bucket.
 pub type TimeHistogram = [u32; TIME_BUCKETS];
 
 /// The bucket of a time to the first byte: four per doubling, from 64 µs to two minutes; at most 19 % wide.
@@ -26,11 +26,11 @@ fn upper_us(bucket: usize) -> u64 {
     (1 << octave) + ((quarter + 1) << (octave - 2))
 }
 
-/// A sixth of a minute at a time, so that the oldest part can be forgotten.
+/// The histogram is kept in sixths of a minute, so that the oldest part can be forgotten.
 pub(crate) const PART: Duration = Duration::from_secs(10);
 const PARTS: usize = 6;
 
-/// Answers before anything can be called late.
+/// Fewest answers from which a first byte can be called late.
 const ENOUGH: u32 = 50;
 
 /// The first bytes of the last minute in which the endpoint was Clear.
@@ -38,9 +38,9 @@ const ENOUGH: u32 = 50;
 pub(crate) struct Baseline {
     parts: [TimeHistogram; PARTS],
     current: usize,
-    /// When the current part began, as if it had been Clear ever since.
+    /// When the current part began, not counting the time in which the endpoint was not Clear.
     since: Option<Tick>,
-    /// Not Clear since.
+    /// Since when the endpoint is not Clear.
     paused: Option<Tick>,
     p95_us: Option<u32>,
 }
@@ -52,7 +52,7 @@ impl Default for Baseline {
 }
 
 impl Baseline {
-    /// Takes first bytes in.
+    /// Takes in times to the first byte.
     pub(crate) fn add(&mut self, spans: &[(u8, u32)], now: Tick) {
         if spans.is_empty() {
             return;
@@ -89,18 +89,18 @@ impl Baseline {
         before != self.p95_us
     }
 
-    /// It is not Clear any more: what is known does not age.
+    /// The endpoint is not Clear any more: what is known does not age.
     pub(crate) fn pause(&mut self, now: Tick) {
         self.paused.get_or_insert(now);
     }
 
-    /// It is Clear again.
+    /// The endpoint is Clear again.
     pub(crate) fn resume(&mut self, now: Tick) {
         let Some(paused) = self.paused.take() else { return };
         self.since = self.since.map(|since| since.after(now.since(paused)));
     }
 
-    /// Microseconds; `None` until there were enough answers in the last minute.
+    /// The 95th percentile in microseconds; `None` without enough answers in the last minute.
     pub(crate) fn p95_us(&self) -> Option<u32> {
         self.p95_us
     }
@@ -119,7 +119,7 @@ impl Baseline {
     }
 }
 
-/// A percentile of what was counted, in microseconds: the upper end of its bucket. `None` if nothing was.
+/// A percentile of what was counted, in microseconds: the upper end of its bucket. `None` if nothing was counted.
 pub(crate) fn percentile(spans: &TimeHistogram, percent: u64) -> Option<u64> {
     rank(spans.iter().map(|count| u64::from(*count)), percent)
 }
@@ -136,7 +136,7 @@ fn rank(counts: impl Iterator<Item = u64> + Clone, percent: u64) -> Option<u64> 
     None
 }
 
-/// A first byte is late when it takes longer than this (CONTRACT "Late").
+/// A first byte is late when it takes longer than this: twice the usual, and 50 ms more than that.
 #[must_use]
 pub fn late_after(p95_us: u32) -> Duration {
     let p95 = Duration::from_micros(u64::from(p95_us));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_ages_what_is_usual_and_a_sentence_does_not() {
+    fn a_baseline_ages_in_silence_but_not_during_an_ejection() {
         let second = |nth: u64| Tick(nth * 1_000_000);
         let mut known = Baseline::default();
         known.add(&[(20, 60)], second(0));
@@ -185,7 +185,7 @@ mod tests {
         known.pause(second(49));
         assert!(!known.age(second(500)) && known.p95_us().is_some());
         known.resume(second(500));
-        assert!(!known.age(second(510)) && known.p95_us().is_some(), "59 s of being Clear");
+        assert!(!known.age(second(510)) && known.p95_us().is_some(), "Clear for 59 s");
         assert!(known.age(second(512)) && known.p95_us().is_none());
     }
 

@@ -1,4 +1,4 @@
-//! The last sieve: one endpoint inside the pool that was chosen, by weight and by who is less busy.
+//! The last sieve: one endpoint inside the pool that was chosen, by weight and by load.
 //! Never allocates, never looks beyond its pool.
 
 use crate::{
@@ -32,7 +32,7 @@ impl<L: Loads> Draw<'_, L> {
     /// fades out smoothly instead of all requests chasing the momentary minimum.
     pub(crate) fn endpoint(&self, pool: PoolSlot, roll: u64) -> Option<EndpointSlot> {
         let cap = self.cap(pool);
-        // Those of weight 0 serve only when the pool has nothing else.
+        // Endpoints of weight 0 serve only when the pool has no others.
         for reserve in [false, true] {
             let suits = |endpoint: &PoolEndpoint<'_>| {
                 (endpoint.place.weight == 0) == reserve && self.suits(cap, endpoint)
@@ -53,7 +53,7 @@ impl<L: Loads> Draw<'_, L> {
         None
     }
 
-    /// Does [`Draw::endpoint`] find one?
+    /// Does [`Draw::endpoint`] find an endpoint?
     pub(crate) fn any(&self, pool: PoolSlot) -> bool {
         let cap = self.cap(pool);
         self.snapshot.endpoints_of(pool).any(|endpoint| self.suits(cap, &endpoint))
@@ -132,13 +132,13 @@ fn scaled(hash: u64, total: u64) -> u64 {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requirement {
     pub(crate) stage: Stage,
-    /// The worst that will do.
+    /// The worst rank that will do.
     pub(crate) panic_rank: PanicRank,
 }
 
 impl Requirement {
-    /// From strict to lax: what is left to a request when everyone that the route would choose was tried. The Up
-    /// endpoints of short pools are better than the dead; those that refuse connections serve last.
+    /// What a request accepts, from strict to lax, when all endpoints that the route would choose were tried. The Up
+    /// endpoints of pools below their threshold are better than the dead; those that refuse connections serve last.
     pub(crate) const FALLBACK_ORDER: [Self; 5] = [
         Self { stage: Stage::Up, panic_rank: PanicRank::Answering },
         Self { stage: Stage::Unproven, panic_rank: PanicRank::Answering },
@@ -152,7 +152,7 @@ impl Requirement {
     }
 }
 
-/// May it serve at this stage?
+/// May the endpoint serve at this stage?
 pub(crate) fn accepts(view: &EndpointView, stage: Stage) -> bool {
     match stage {
         Stage::Up => view.availability == Availability::Up,

@@ -19,46 +19,46 @@ use crate::{
 pub enum Event {
     /// A config came into force.
     Adopted {
-        /// What it says.
+        /// The config's pools and routes.
         topology: Arc<Topology>,
-        /// Its number.
+        /// The config's number.
         generation: u64,
     },
-    /// A probe ended: time from request sent to head received, or what went wrong.
+    /// A probe ended. Its time runs from the request sent to the head received.
     Probed {
-        /// Of whom. Unknown ids are ignored: the endpoint has vanished meanwhile.
+        /// The endpoint. An unknown id is ignored: that endpoint has vanished meanwhile.
         id: EndpointId,
-        /// How it ended.
+        /// The time that it took, or what went wrong.
         result: Result<Duration, Evidence>,
     },
-    /// A name resolved, to nothing if it never did. Callers keep the last good answer by not sending failures.
+    /// A name resolved; to no address if it never did. The caller sends no failures, so the last good answer stays.
     Resolved {
-        /// As written in [`crate::EndpointSpec::host`].
+        /// The name as written in [`crate::EndpointSpec::host`].
         host: Box<str>,
-        /// Without port.
+        /// The addresses, without port.
         addresses: Vec<IpAddr>,
     },
-    /// The operator ordered.
+    /// The operator gave an order for an endpoint.
     Ordered {
-        /// Whom.
+        /// The endpoint.
         key: EndpointKey,
-        /// What.
+        /// The order.
         admin: Admin,
     },
-    /// A request failed there, told at once. Counted by a [`Tally`] that comes before it.
+    /// A request failed at an endpoint, which is reported at once. The [`Tally`] that counts it comes first.
     Suspected {
-        /// Whom.
+        /// The endpoint.
         id: EndpointId,
-        /// How.
+        /// How the request failed.
         fault: Fault,
         /// When the attempt began.
         started: Tick,
-        /// When it failed.
+        /// When the request failed.
         at: Tick,
     },
-    /// What requests did since the last time.
+    /// What requests did since the last tally.
     Tallied(Vec<Tally>),
-    /// Nothing but time.
+    /// Time has passed.
     Ticked,
 }
 
@@ -68,18 +68,18 @@ pub enum Publish {
     /// Nothing that steering reads has changed.
     #[default]
     No,
-    /// Within 50 ms.
+    /// Publish within 50 ms.
     Soon,
-    /// Availability was lost: at once.
+    /// Publish at once: availability was lost.
     Now,
 }
 
 /// What an event changed.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// How urgently to publish.
+    /// How urgently a new snapshot should be published.
     pub publish: Publish,
-    /// For the event log, oldest first.
+    /// The entries for the event log, oldest first.
     pub log: Vec<Change>,
 }
 
@@ -88,45 +88,45 @@ pub struct Changes {
 pub enum Change {
     /// A config came into force.
     Adopted {
-        /// Its number.
+        /// The config's number.
         generation: u64,
     },
     /// An endpoint's availability moved.
     Endpoint {
-        /// Whose.
+        /// The endpoint.
         key: EndpointKey,
-        /// From.
+        /// The availability before.
         from: Availability,
-        /// To.
+        /// The availability now.
         to: Availability,
-        /// What was seen last.
+        /// What was seen before the move.
         evidence: Option<Evidence>,
     },
     /// Real traffic took an endpoint out.
     Ejected {
-        /// Which.
+        /// The endpoint.
         key: EndpointKey,
-        /// Why.
+        /// Why the endpoint was ejected.
         cause: Cause,
-        /// Convictions in a row.
+        /// The number of ejections in a row, this one included.
         count: u32,
-        /// For how long.
+        /// How long the ejection lasts.
         lasts: Duration,
         /// What was seen.
         evidence: Evidence,
     },
-    /// Most endpoints failed their probes within one round: the checker is the first suspect. Or no longer.
+    /// The checker is suspected, because most endpoints failed their probes within one round; or no longer.
     CheckerSuspected {
-        /// It is suspected.
+        /// The checker is suspected.
         on: bool,
-        /// How many fell.
+        /// How many endpoints fell.
         fallen: u32,
-        /// Of how many that were judged.
+        /// How many endpoints have a verdict of their probes.
         of: u32,
-        /// Right after a config came into force.
+        /// A config came into force right before.
         after_reload: bool,
     },
-    /// A failure is over, as far as traffic goes: what it cost.
+    /// A failure is over: no request has failed there for a while.
     Incident(Incident),
     /// A name's addresses moved.
     Resolved {
@@ -137,16 +137,16 @@ pub enum Change {
     },
     /// A pool lost, or got back, enough endpoints to serve.
     Pool {
-        /// Which.
+        /// The pool.
         pool: Box<str>,
-        /// Too few are available.
+        /// Too few of its endpoints are available.
         below_threshold: bool,
-        /// Part that is available, 0–1.
+        /// The part (0–1) that is available.
         available: f64,
     },
     /// Traffic left a pool because it is down.
     Failover {
-        /// On which route.
+        /// The route.
         route: Box<str>,
         /// The pool that was left.
         from: Box<str>,
@@ -155,23 +155,23 @@ pub enum Change {
     },
     /// Traffic returned to a pool that had been left.
     Failback {
-        /// On which route.
+        /// The route.
         route: Box<str>,
         /// The pool that serves again.
         to: Box<str>,
     },
     /// Health stopped counting on a route, or counts again.
     Panic {
-        /// Which.
+        /// The route.
         route: Box<str>,
-        /// It stopped.
+        /// Health stopped counting.
         on: bool,
     },
     /// The pools that count as nearest changed.
     Nearest {
-        /// On which route.
+        /// The route.
         route: Box<str>,
-        /// Those that count now.
+        /// The pools that count now.
         pools: Vec<Box<str>>,
     },
 }

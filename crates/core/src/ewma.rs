@@ -12,10 +12,10 @@ pub struct Ewma {
 }
 
 impl Ewma {
-    /// CONTRACT "Latency".
+    /// After this long, a sample counts half.
     pub const HALF_LIFE: Duration = Duration::from_secs(5);
 
-    /// Takes a sample in. The first one is the value.
+    /// Takes in a sample. The first sample is the value.
     pub fn add(&mut self, sample: Duration, now: Tick) {
         let sample = sample.as_secs_f64() * 1e6;
         let keep = match self.at {
@@ -26,7 +26,7 @@ impl Ewma {
         self.at = Some(now);
     }
 
-    /// Microseconds; `None` before the first sample.
+    /// The average in microseconds; `None` before the first sample.
     #[must_use]
     pub fn micros(&self) -> Option<u32> {
         #[expect(

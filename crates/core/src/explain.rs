@@ -18,7 +18,7 @@ pub struct Explained {
     pub route: Option<RouteSlot>,
     /// What an endpoint needed to be a candidate.
     pub stage: Stage,
-    /// By position in the route.
+    /// The pools of the route, in its order.
     pub pools: Vec<ExplainedPool>,
     /// What `steer` answers.
     pub outcome: Result<Decision, Refusal>,
@@ -27,7 +27,7 @@ pub struct Explained {
 /// One pool's way through the funnel.
 #[derive(Clone, Copy, Debug)]
 pub struct ExplainedPool {
-    /// What the sieves said.
+    /// What the sieves concluded.
     pub entry: Entry,
     /// Its part of the traffic, 0–1.
     pub share: f64,

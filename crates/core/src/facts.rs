@@ -1,5 +1,5 @@
-//! What steering is asked with, and what it answers: a request's facts, the loads in the eyes of the one who asks, the
-//! decision. Plain values; nothing here decides.
+//! The question to steering and its answer: a request's facts, the loads as the asking worker sees them, the decision.
+//! Plain values; nothing here decides.
 
 use std::net::IpAddr;
 
@@ -11,11 +11,11 @@ use crate::{
 /// Everything about a request that steering may know.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Lower case, without port and final dot.
+    /// The host in lower case, without port and final dot.
     pub host: &'a str,
-    /// Normalised, without query.
+    /// The normalised path, without query.
     pub path: &'a str,
-    /// Who asks.
+    /// The client's address.
     pub client: IpAddr,
     /// Endpoints that failed this same request, in order.
     pub tried: &'a [Tried],
@@ -23,36 +23,36 @@ pub struct Facts<'a> {
     pub replayable: bool,
 }
 
-/// An endpoint that failed this request. By id, so that it stays excluded when the snapshot moves between attempts.
+/// An endpoint that failed this request. The id keeps it excluded when the snapshot changes between attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tried {
-    /// Which one.
+    /// The endpoint.
     pub endpoint: EndpointId,
-    /// Its pool, by the slot of the layout in which it was tried.
+    /// Its pool, in the layout that the attempt was made with.
     pub pool: PoolSlot,
-    /// It asked to be left alone (503 with `Retry-After`): its pool is left at once.
+    /// The endpoint answered 503 with `Retry-After`: the next attempt leaves its pool.
     pub leave: bool,
 }
 
-/// How loaded each endpoint is, in the eyes of who asks.
+/// How loaded each endpoint is, as the asking worker sees it.
 pub trait Loads {
-    /// Requests in flight there.
+    /// Requests of this worker in flight there.
     fn in_flight(&self, slot: EndpointSlot) -> u32;
-    /// Requests in flight there, in the eyes of all who ask. Asked only where `max_in_flight` is set.
+    /// Requests of all workers in flight there. Asked only where `max_in_flight` is set.
     fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
         self.in_flight(slot)
     }
-    /// Is it at this cap? 0 = no cap.
+    /// Is the endpoint at this cap? 0 = no cap.
     fn is_full(&self, slot: EndpointSlot, cap: u32) -> bool {
         cap > 0 && self.in_flight_everywhere(slot) >= cap
     }
     /// Smoothed time to an answer in microseconds, failures counted as slow answers; 0 = not known.
     fn latency_us(&self, slot: EndpointSlot) -> u32;
-    /// Is a request of its trickle due there (CONTRACT "Probation")? One that cannot be sent again is due less often.
+    /// Is a request of the endpoint's trickle due? A request that cannot be sent again is due less often.
     fn trickle_due(&self, slot: EndpointSlot, replayable: bool) -> bool;
 }
 
-/// Nothing is known: what `explain` uses offline.
+/// No load is known: what an offline `explain` uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoLoads;
 
@@ -75,8 +75,8 @@ pub struct Decision {
     pub route: RouteSlot,
     /// The pool that was steered to.
     pub pool: PoolSlot,
-    /// The endpoint that the balancing inside it chose.
+    /// The endpoint that the draw in the pool chose.
     pub endpoint: EndpointSlot,
-    /// Why that pool.
+    /// Why the pool serves.
     pub reason: Reason,
 }

@@ -1,25 +1,25 @@
 //! How a probe or an attempt failed, and what was seen.
 
-/// How a probe (or an attempt) failed. Closed: each is something an operator acts on differently.
+/// How a probe (or an attempt) failed. Each is something on which an operator acts differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody listens there.
+    /// No process listens there.
     Refused,
     /// The connection ended before the answer did.
     Reset,
-    /// No answer in time.
+    /// No answer came in time.
     Timeout,
-    /// No way there (no route, network or host unreachable, no permission).
+    /// No way leads there (no route, network or host unreachable, no permission).
     Unreachable,
     /// The TLS handshake failed.
     Tls,
     /// What came back is not HTTP.
     Protocol,
-    /// A status that is not expected.
+    /// The status is not the expected one.
     Status,
-    /// A body that is not expected.
+    /// The body is not the expected one.
     Body,
-    /// The first byte came late, or was not there when it would have been late.
+    /// The first byte came late, or had not come when it was late.
     Late,
     /// This edge's own trouble (no descriptor, port or memory): says nothing about the endpoint.
     Local,
@@ -47,8 +47,8 @@ impl Fault {
 /// What was seen, in a form that an operator can read: the kind and the particulars (errno, status, body, how late).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The kind.
+    /// How it failed.
     pub fault: Fault,
-    /// The particulars, at most 200 bytes.
+    /// The particulars in at most 200 bytes.
     pub detail: Box<str>,
 }

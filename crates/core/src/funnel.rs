@@ -1,5 +1,5 @@
 //! The sieves between route and draw: which pools are eligible, in which order, and what share each takes.
-//! Pure arithmetic over one picture; run once per change by the world, and again by a retry or an `explain`.
+//! Pure arithmetic over one snapshot. The world runs it once per change; a later retry and `explain` run it again.
 
 use crate::{
     axes::PanicRank,
@@ -11,39 +11,39 @@ use crate::{
     view::{PoolView, RoutePoolView},
 };
 
-/// One pool of the route on its way through the sieves. The verdict says how far it came.
+/// One pool of the route on its way through the sieves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
-    /// Which pool of the route.
+    /// The position of the pool in the route.
     pub entry: EntrySlot,
-    /// Which pool.
+    /// The pool.
     pub pool: PoolSlot,
     /// Failover rank.
     pub tier: u32,
-    /// Share among its equals; 1 for a pool of weight 0 that had to be called in.
+    /// Share among its equals; 1 for a pool of weight 0 that serves for want of others.
     pub weight: u32,
-    /// Part (0–1) of its share that it may take: dial × overprovisioned availability.
+    /// The part (0–1) of its share that the pool may take: dial × overprovisioned availability.
     pub cap: f64,
     /// Smoothed latency, microseconds.
     pub latency_us: Option<u32>,
-    /// In the band of the nearest.
+    /// The pool is in the band of the nearest.
     pub near: bool,
-    /// How far it came.
+    /// How far the pool came.
     pub verdict: Verdict,
 }
 
 /// How far a pool came through the sieves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Eligible.
+    /// The pool is eligible.
     Open,
     /// No endpoint that the stage accepts is left to try.
     Empty,
-    /// Too few of its endpoints are available.
+    /// The pool is below its threshold: too few of its endpoints are available.
     BelowThreshold,
-    /// Back, but its failback hold has not ended, and another may take its load.
+    /// The pool is back, but its failback hold has not ended, and another pool may take its load.
     Held,
-    /// Weight 0, or (in panic) nobody answers there: called in only when nothing else is left.
+    /// The pool has weight 0, or (in panic) none of its endpoints answers: it serves for want of others.
     Reserve,
 }
 
@@ -66,19 +66,19 @@ impl Verdict {
 pub struct Funnel {
     /// The pools of the route.
     pub entries: Vec<Entry>,
-    /// What each takes, and why.
+    /// What each pool takes, and why.
     pub shares: Shares,
 }
 
-/// Where a segment may end.
+/// Where the last segment ends.
 const WHOLE: f64 = 4_294_967_296.0;
 
-/// Less than this of the traffic is nothing.
+/// A smaller part of the traffic counts as nothing.
 const NOTHING: f64 = 1e-9;
 
-/// Runs the sieves: at the stage that health allows, and in panic if that leaves nobody. `remembered` is parallel to
-/// the route's pools, `pools` is by slot; `has_candidate(pool, stage)` says whether an endpoint that the stage
-/// accepts is left to try. Without any, in panic too, nothing has stopped counting: the answer is the calm one.
+/// Runs the sieves: at the stage that health allows, and in panic if that leaves no pool. `has_candidate(pool, stage)`
+/// says whether an endpoint that the stage accepts is left to try. If panic finds no pool either, the answer is that
+/// of the calm run.
 #[must_use]
 pub fn funnel(
     route: &Route,
@@ -98,7 +98,7 @@ pub fn funnel(
     if panic.shares.segments.is_empty() { calm } else { panic }
 }
 
-/// The sieves at one stage.
+/// Runs the sieves at one stage.
 pub(crate) fn sieve(
     route: &Route,
     remembered: &SlotVec<EntrySlot, RoutePoolView>,
@@ -135,7 +135,7 @@ pub(crate) fn sieve(
         });
     }
     end_idle_holds(route, &mut entries);
-    // In panic, those that hardly answer serve last, after the reserve.
+    // In panic, pools that hardly answer serve last, after the reserve.
     let rank = |entry: &Entry| match entry.verdict {
         Verdict::Open => Some(0),
         Verdict::Held => Some(1),
@@ -148,9 +148,10 @@ pub(crate) fn sieve(
     Funnel { shares: Shares { stage, segments: divide(route, chosen, stage) }, entries }
 }
 
-/// A hold governs the return to a better tier or a nearer band, while somebody else serves. Without an open pool
-/// behind it that takes its whole load, a held pool is open: a dial counts for more than a hold. A hurt pool may wait
-/// for it nonetheless: it is available until it is short, and whoever returns may fall again.
+/// Opens the held pools that no other pool stands in for. A hold governs the return to a better tier or a nearer
+/// band, while another pool serves. Without an open pool that may take the whole load, a held pool is open: a dial
+/// counts for more than a hold. A hurt pool stands in nonetheless: it is available until it is below its threshold,
+/// and a pool that returns may fall again.
 fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
     let dial = |entry: &Entry| route.pools.get(entry.entry.index()).map_or(0, |member| member.dial);
     let latency = |entry: &Entry| u64::from(entry.latency_us.unwrap_or(u32::MAX));
@@ -163,7 +164,7 @@ fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
     let stands_in = |other: &Entry, held: &Entry| {
         other.verdict == Verdict::Open && dial(other) == 100 && !ahead(other, held)
     };
-    // One that is dialled to zero would relieve nobody.
+    // A pool that is dialled to zero would take nothing.
     let ends = |held: &Entry| {
         held.verdict == Verdict::Held && dial(held) > 0 && !entries.iter().any(|other| stands_in(other, held))
     };
@@ -177,7 +178,7 @@ fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
 fn availability(view: &PoolView, stage: Stage) -> (f64, bool) {
     match stage {
         Stage::Up => (view.available, view.below_threshold),
-        // Nothing on the route is Up, so whoever is not yet refuted counts; a pool that is all refuted is Empty.
+        // Nothing on the route is Up, so every endpoint counts that is not refuted; a pool of refuted endpoints is Empty.
         Stage::Unproven | Stage::Panic => (1.0, false),
     }
 }
@@ -221,13 +222,13 @@ fn divide(route: &Route, mut chosen: Vec<Entry>, stage: Stage) -> Vec<Segment> {
             break;
         }
     }
-    // Nobody further on took it: whoever may take more does, the best group of those first.
+    // A part is left, and no later group took it: the best group with pools that may take more takes it.
     if let Some(best) = chosen.iter().find(|entry| whole(entry)).map(group) {
         let equals: Vec<Entry> = chosen.iter().filter(|entry| group(entry) == best).copied().collect();
         remaining = take_rest(&equals, remaining, reason_of(1, best.0), &mut takes);
     }
     if remaining >= 1.0 - NOTHING {
-        // Everyone is dialled to zero: there is nobody else, so the dials of the best group are ignored.
+        // Every pool is dialled to zero: for want of others, the dials of the best group are ignored.
         let best = chosen.first().map(group);
         let mut equals: Vec<Entry> =
             chosen.iter().filter(|entry| Some(group(entry)) == best).copied().collect();
@@ -238,7 +239,7 @@ fn divide(route: &Route, mut chosen: Vec<Entry>, stage: Stage) -> Vec<Segment> {
     segments(&takes)
 }
 
-/// May take all that it is given.
+/// May the pool take all that it is given?
 fn whole(entry: &Entry) -> bool {
     entry.cap >= 1.0
 }
@@ -255,7 +256,7 @@ fn take(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<Take>) 
     left.max(0.0)
 }
 
-/// Lets those of one group that may take more take all of `remaining`, by weight; returns what is left.
+/// Lets the pools of one group that may take more take all of `remaining`, by weight; returns what is left.
 fn take_rest(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<Take>) -> f64 {
     let total: f64 = group.iter().filter(|entry| whole(entry)).map(|entry| f64::from(entry.weight)).sum();
     if total == 0.0 || remaining <= NOTHING {
@@ -269,8 +270,8 @@ fn take_rest(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<Ta
     0.0
 }
 
-/// If none of the chosen is marked near (those that were are gone), the best of them are near now: leaving a
-/// pool that is down waits for nothing.
+/// Marks the best pools as near, if none of the chosen is: those that were near are gone, and leaving a pool that is
+/// down waits for nothing.
 fn refresh_band(chosen: &mut [Entry], width_us: u64) {
     let Some(tier) = chosen.iter().map(|entry| entry.tier).min() else { return };
     let first = |entry: &&mut Entry| entry.tier == tier;
@@ -287,8 +288,8 @@ fn refresh_band(chosen: &mut [Entry], width_us: u64) {
     }
 }
 
-/// Lays the takes end to end on the unit interval. If the caps left a part to nobody, they are ignored in
-/// proportion: there is nobody else to take it.
+/// Lays the takes end to end on the unit interval. If the caps leave a part over, they are ignored in proportion: no
+/// other pool could take it.
 fn segments(takes: &[Take]) -> Vec<Segment> {
     let sum: f64 = takes.iter().map(|take| take.part).sum();
     let mut end = 0.0;
@@ -331,7 +332,7 @@ mod tests {
     const DEAD: (u32, u32, u32) = (2, 0, 0);
 
     #[test]
-    fn failover_uses_the_best_tier_that_is_not_short() {
+    fn failover_uses_the_best_tier_above_its_threshold() {
         let route = failover(3);
         check(&route, &[view(UP), view(UP), view(UP)], &[], "0 100% balanced");
         check(&route, &[view(DEAD), view(UP), view(UP)], &[], "1 100% failover");
@@ -351,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_share_a_tier_and_the_dead_give_theirs_to_the_living() {
+    fn weights_share_a_tier_and_pools_that_are_up_take_the_rest() {
         let route = weighted(&[(70, 100), (20, 100), (10, 100)]);
         check(&route, &[view(UP), view(UP), view(UP)], &[], "0 70% balanced, 1 20% balanced, 2 10% balanced");
         check(&route, &[view(DEAD), view(UP), view(UP)], &[], "1 67% balanced, 2 33% balanced");
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_unproven_serve_only_when_nothing_is_up() {
+    fn unproven_endpoints_serve_only_when_nothing_is_up() {
         let route = failover(2);
         check(&route, &[view((2, 0, 2)), view((2, 0, 2))], &[], "0 100% balanced");
         check(&route, &[view((2, 0, 2)), view(UP)], &[], "1 100% failover");

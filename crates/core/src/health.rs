@@ -1,5 +1,5 @@
 //! Health of one endpoint as a value on three axes, each a small state machine, combined by one total match.
-//! Never a clock, never I/O: the shell observes, this file concludes.
+//! Reads no clock and does no I/O: the shell observes, this file concludes.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use crate::{
 /// Everything learnt about one endpoint.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
-    /// Probe axis.
+    /// What the probes say.
     pub probe: Probe,
-    /// Operator axis.
+    /// What the operator ordered.
     pub admin: Admin,
-    /// Traffic axis.
+    /// What real traffic says.
     pub ejection: Ejection,
     /// Consecutive results that speak against the probe state (or, while Unknown, for either side).
     streak: u32,
     /// The last result was a success (meaningful while `streak` counts).
     streak_ok: bool,
-    /// The last thing heard from it, by probe or by traffic, is that nobody listens.
+    /// The last news, by probe or by traffic, is that no process listens there.
     pub refusing: bool,
-    /// Traffic failed there since the last probe: the next one is due soon.
+    /// A request failed there since the last probe: the next probe is due soon.
     suspect: bool,
     /// At least one probe has ended.
     pub probed: bool,
@@ -38,7 +38,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// What a pool without a probe has: nothing is asked, so nothing is checker_suspected.
+    /// Health of an endpoint whose pool has no probe: it counts as Healthy.
     #[must_use]
     pub fn trusted() -> Self {
         Self { probe: Probe::Healthy, probed: true, ..Self::default() }
@@ -61,17 +61,17 @@ impl Health {
         Availability::of(self.probe, self.admin, self.ejection)
     }
 
-    /// What a request may expect of it where probes do not count.
+    /// In which order the endpoint serves where probes do not count.
     pub(crate) fn panic_rank(&self) -> PanicRank {
         PanicRank::of(self.refusing, self.ejection)
     }
 
-    /// Panic may use it as if it were Up: whatever probes say, nothing else speaks against it.
+    /// Does the endpoint serve in panic as if it were Up? Probes do not count there, an order and an ejection do.
     pub(crate) fn in_panic(&self) -> bool {
         self.admin == Admin::Enabled && self.ejection == Ejection::Clear
     }
 
-    /// Takes one probe result in.
+    /// Takes in the result of one probe.
     pub fn probed(&mut self, result: Result<Duration, Evidence>, rules: &ProbeRules, now: Tick) {
         let ok = result.is_ok();
         self.probed = true;
@@ -93,16 +93,16 @@ impl Health {
         };
     }
 
-    /// Takes a probe in that timed out while real requests were answered: it proves nothing.
+    /// Takes in a probe that timed out while real requests were answered: it proves nothing.
     pub(crate) fn contradicted(&mut self, evidence: Evidence, now: Tick) {
         (self.probed, self.suspect) = (true, false);
         self.last = Some((now, Err(evidence)));
     }
 
-    /// Takes a hint from traffic in: no verdict, but the next probe should not wait.
+    /// Takes in that a request failed: no conclusion yet, but the next probe should come soon.
     pub(crate) fn suspected(&mut self, fault: Fault) {
         self.refusing = fault == Fault::Refused;
-        // One that answers, if only with errors, can wait for its next probe.
+        // An endpoint that answers, if only with errors, can wait for its next probe.
         self.suspect |= fault != Fault::Status;
     }
 
@@ -116,12 +116,12 @@ impl Health {
         self.last.as_ref().map(|(at, _)| *at)
     }
 
-    /// The last probe made it Healthy.
+    /// Did the last probe make the endpoint Healthy?
     fn just_risen(&self, rules: &ProbeRules) -> bool {
         self.probe == Probe::Healthy && self.streak_ok && self.streak == rules.rise
     }
 
-    /// A state is about to change: the last results (or traffic) disagree with it, but not yet often enough.
+    /// Is the state about to change? It is while the last results (or traffic) disagree with it, but not yet often enough.
     #[must_use]
     pub fn confirming(&self) -> bool {
         self.suspect || self.disputed()

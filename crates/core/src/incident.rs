@@ -1,27 +1,27 @@
-//! The record of one failure: what happened when, and what it cost. Closed and told by the world.
+//! The record of one failure: what happened when, and what it cost. The world closes and logs it.
 
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{fault::Fault, tick::Tick};
 
-/// One failure, from its first sign to the last request that impact it.
+/// One failure, from its first sign to the last request that it hit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Incident {
-    /// The pool.
+    /// The pool's name.
     pub pool: Box<str>,
-    /// Where it is.
+    /// The pool's region.
     pub region: Box<str>,
-    /// How much of it failed.
+    /// How much of the pool failed.
     pub scope: Scope,
     /// The endpoints that were lost.
     pub endpoints: Vec<SocketAddr>,
     /// How the first request (or probe) failed.
     pub cause: Fault,
-    /// The first sign.
+    /// When the first request failed.
     pub first_bad: Tick,
-    /// An endpoint was taken out.
+    /// When the first endpoint was taken out.
     pub detected: Tick,
-    /// The last request that failed there.
+    /// When the last request failed there.
     pub last_bad: Tick,
     /// Requests that failed for the client.
     pub failed: u32,
@@ -29,18 +29,18 @@ pub struct Incident {
     pub retried: u32,
     /// Requests that were raced elsewhere.
     pub hedged: u32,
-    /// 99th percentile of the time that those lost there, to a fifth; `None` if there was none.
+    /// 99th percentile of the time that those requests lost there, accurate to a fifth; `None` without any.
     pub added_p99: Option<Duration>,
 }
 
 /// How much of a pool an incident took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Some of its endpoints.
+    /// Some endpoints of the pool.
     Endpoint,
-    /// All of them, but its region has other pools.
+    /// All endpoints of the pool, but its region has other pools.
     Pool,
-    /// All of them, and nothing is left in its region.
+    /// All endpoints of the pool, and no other pool of its region serves.
     Region,
 }
 

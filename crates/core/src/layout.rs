@@ -15,11 +15,11 @@ use crate::{
     topology::{EndpointSpec, Pool, Topology},
 };
 
-/// The part of a snapshot that changes only with the topology or with DNS: readers that keep a table by slot
-/// rebuild it when `number` moves, not at every change of health.
+/// The part of a snapshot that changes only with the topology or with DNS. A reader that keeps a table by slot
+/// rebuilds the table when `number` moves, not at every change of health.
 #[derive(Debug, Default)]
 pub struct Layout {
-    /// Grows with each layout.
+    /// Number of this layout; each has the next.
     pub number: u64,
     /// The config in force.
     pub topology: Arc<Topology>,
@@ -29,7 +29,7 @@ pub struct Layout {
     members: SlotVec<PoolSlot, Range<EndpointSlot>>,
     /// The routes that use each pool.
     routes: SlotVec<PoolSlot, Vec<RouteSlot>>,
-    /// Host + path → route.
+    /// Finds the route of a host and a path.
     pub matcher: Matcher,
 }
 
@@ -72,15 +72,15 @@ impl Layout {
 /// Where an endpoint stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Place {
-    /// Stable across layouts.
+    /// The id, which is stable across layouts.
     pub id: EndpointId,
-    /// Its pool.
+    /// The endpoint's pool.
     pub pool: PoolSlot,
     /// Which configured endpoint of the pool it comes from.
     pub spec: SpecSlot,
-    /// Where it listens.
+    /// Where the endpoint listens.
     pub address: SocketAddr,
-    /// Share inside the pool.
+    /// The share inside the pool.
     pub weight: u32,
 }
 

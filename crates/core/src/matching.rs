@@ -8,16 +8,16 @@ use crate::{
     topology::Route,
 };
 
-/// The routes as a lookup table. Immutable.
+/// The routes as an immutable lookup table.
 #[derive(Debug, Default)]
 pub struct Matcher {
     exact: BTreeMap<Box<str>, Paths>,
-    /// Keyed by what follows `*.`.
+    /// The key is what follows `*.`.
     wildcard: BTreeMap<Box<str>, Paths>,
     any: Paths,
 }
 
-/// Prefixes of one host.
+/// The path prefixes of one host.
 #[derive(Debug, Default)]
 struct Paths {
     by_prefix: BTreeMap<Box<str>, RouteSlot>,

@@ -15,8 +15,7 @@ use crate::{
 
 /// A span shorter than this is no evidence.
 const SHORTEST: Duration = Duration::from_millis(250);
-/// So many good answers after a failure, the next failure begins something new: fewer failures than one in so many
-/// never reach an ejection.
+/// After so many good answers in a row, the next failure begins something new.
 const CALM: u32 = 20;
 /// How much worse than the others an endpoint must be.
 const WORSE: u64 = 3;
@@ -175,7 +174,7 @@ impl EndpointTraffic {
     }
 }
 
-/// The traffic that an endpoint's is compared with: all of it, less its own part.
+/// The traffic with which an endpoint's is compared: all of it, less the endpoint's own part.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Comparison<'a> {
     pub(crate) all: Option<&'a Ring>,
@@ -198,13 +197,13 @@ impl Comparison<'_> {
     }
 }
 
-/// Is the first share at least [`WORSE`] times the second? Nothing is no share.
+/// Is the first share at least [`WORSE`] times the second? A share of nothing is zero.
 pub(crate) fn worse(own: Share, other: Share) -> bool {
     let share = u64::from(own.bad) * u64::from(other.total.max(1));
     share >= WORSE * u64::from(other.bad) * u64::from(own.total)
 }
 
-/// So many bad ones among so many.
+/// The bad requests among all.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
     pub(crate) bad: u32,
@@ -218,7 +217,7 @@ mod tests {
     const MS: u64 = 1000;
     const NOBODY: Comparison<'static> = Comparison { all: None, less: None };
 
-    /// `+` is a good answer and `-` a failure, one every `gap` milliseconds; where is it convicted, and by what?
+    /// `+` is a good answer and `-` a failure, one every `gap` milliseconds; which request leads to an ejection, and why?
     fn convicted(results: &str, gap: u64) -> Option<(usize, Cause)> {
         let (rules, mut traffic) = (EjectRules::default(), EndpointTraffic::default());
         let grid = Grid::over(rules.window);
@@ -241,13 +240,13 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_a_row_convict_and_a_good_answer_starts_the_count_anew() {
+    fn failures_in_a_row_eject_and_a_good_answer_starts_the_count_anew() {
         assert_eq!(convicted("++++---", 1), Some((6, Cause::Consecutive)));
         assert_eq!(convicted("--+--+--+", 1), None);
     }
 
     #[test]
-    fn interleaved_failures_convict_once_a_span_of_250_ms_holds_enough() {
+    fn interleaved_failures_eject_once_a_span_of_250_ms_holds_enough() {
         assert_eq!(convicted(&"+-".repeat(50), 50), Some((9, Cause::Ratio)), "the tenth request");
         assert_eq!(convicted(&"+-".repeat(200), 5).map(|(nth, _)| nth / 10), Some(4), "250 ms of them");
         assert_eq!(convicted(&"+++++++++-".repeat(100), 20), None, "10 % are not 20 %");
@@ -255,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_by_time_whenever_the_news_arrives() {
+    fn failures_are_ordered_by_their_time_and_not_by_their_arrival() {
         let mut traffic = EndpointTraffic::default();
         let grid = Grid::over(Duration::from_secs(1));
         traffic.failed(Fault::Status, Tick(10));
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_as_the_others_do_is_not_worse() {
+    fn an_endpoint_that_fails_as_the_others_do_is_not_worse() {
         let grid = Grid::over(Duration::from_secs(10));
         let (rules, mut traffic) = (EjectRules::default(), EndpointTraffic::default());
         let counts = |good, failed| Counts { good, failed, late: 0 };

@@ -4,24 +4,24 @@
 /// Why a pool serves; the first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
-    /// It is in probation, and this request is one of its trickle.
+    /// The endpoint is in probation, and this request is one of its trickle.
     Probation,
-    /// Too few are available anywhere: health does not count.
+    /// Every pool is below its threshold: health does not count.
     Panic,
     /// Every better tier is down.
     Failover,
     /// A better pool may not take more.
     Spill,
-    /// The client is bound to it.
+    /// The client is bound to the endpoint.
     Affinity,
-    /// It is (or is as good as) the nearest.
+    /// The pool is the nearest, or as good as the nearest.
     Nearest,
-    /// It took its share by weight.
+    /// The pool took its share by weight.
     Balanced,
 }
 
 impl Reason {
-    /// All of them, in order of precedence.
+    /// All reasons, in order of precedence.
     pub const ALL: [Self; 7] = [
         Self::Probation,
         Self::Panic,
@@ -47,14 +47,14 @@ impl Reason {
     }
 }
 
-/// Why nobody serves.
+/// Why no endpoint serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// No route for this host and path.
+    /// No route matches this host and path.
     NoRoute,
     /// No endpoint is enabled, resolved and untried.
     NoEndpoint,
-    /// Everyone who could serve is at its cap.
+    /// Every endpoint that could serve is at its cap.
     Overloaded,
 }
 
@@ -73,9 +73,9 @@ impl Refusal {
 /// Why an endpoint was ejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// `consecutive_failures` in a row.
+    /// `consecutive_failures` requests failed in a row.
     Consecutive,
-    /// `failure_ratio` over a span.
+    /// `failure_ratio` of the requests in a span failed.
     Ratio,
     /// A request of its probation failed.
     Probation,

@@ -1,5 +1,5 @@
 //! May this request be tried again? One pure verdict, and the budget that bounds it.
-//! Never sends anything and never picks the endpoint: that is `steer`, asked anew.
+//! Never sends anything and never picks the endpoint: the caller asks `steer` anew.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::{tick::Tick, topology::RetryRules};
 /// How an attempt failed, as far as a retry cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// No connection; not one byte of the request was sent.
+    /// No connection was made, and not one byte of the request was sent.
     Connect,
     /// The connection ended after bytes were sent and before a byte of the answer.
     Reset,
     /// The endpoint answered 5xx.
     ServerError,
-    /// No first byte in time.
+    /// No first byte came in time.
     Timeout,
 }
 
@@ -34,11 +34,11 @@ impl Failure {
 /// What is known when an attempt has failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Situation {
-    /// How.
+    /// How the attempt failed.
     pub failure: Failure,
     /// Attempts made so far, this one included; ≥ 1.
     pub attempts: u32,
-    /// GET, HEAD, OPTIONS, PUT or DELETE (RFC 9110 §9.2.2, without TRACE).
+    /// The method is GET, HEAD, OPTIONS, PUT or DELETE (RFC 9110 §9.2.2, without TRACE).
     pub idempotent: bool,
     /// The upload can be sent once more from its start: it is empty, untouched, or still wholly in the buffer.
     pub replayable: bool,
@@ -51,7 +51,7 @@ pub struct Situation {
 /// Another attempt, or why not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryVerdict {
-    /// Try again, elsewhere.
+    /// Make another attempt.
     Retry,
     /// The rules do not allow it.
     Forbidden,
@@ -91,7 +91,8 @@ pub struct Budget {
     ratio: f64,
     /// Retries per window that are always allowed.
     floor: f64,
-    /// Parts of the window: requests, retries. Many small ones, so that the window is hardly shorter than it says.
+    /// Requests and retries in each part of the window. The parts are small, so that the window has nearly its full
+    /// length at every moment.
     buckets: [(u32, u32); Budget::BUCKETS],
     requests: u32,
     retries: u32,
@@ -110,7 +111,7 @@ impl Budget {
         Self { ratio, floor, buckets: [(0, 0); Self::BUCKETS], requests: 0, retries: 0, newest: 0 }
     }
 
-    /// Keeps what was counted under new rules.
+    /// Changes the rules and keeps the counts.
     pub fn adjust(&mut self, ratio: f64, floor_per_second: f64) {
         (self.ratio, self.floor) = (ratio, floor_per_second * 10.0);
     }
@@ -124,7 +125,7 @@ impl Budget {
         }
     }
 
-    /// Takes one retry out, if there is one.
+    /// Takes one retry out, if one is left.
     pub fn take(&mut self, now: Tick) -> bool {
         self.turn(now);
         let allowed = f64::from(self.requests) * self.ratio + self.floor;
@@ -138,7 +139,7 @@ impl Budget {
         true
     }
 
-    /// Gives back the last one, if it was not used.
+    /// Gives back the last retry, which was not used.
     pub fn give_back(&mut self) {
         if let Some(bucket) = self.bucket()
             && bucket.1 > 0
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_needs_a_failure_that_the_rules_name_and_a_request_that_bears_it() {
+    fn a_retry_needs_a_failure_that_the_rules_name_and_a_repeatable_request() {
         check(|_, _| {}, RetryVerdict::Retry);
         check(|s, _| s.idempotent = false, RetryVerdict::Forbidden);
         check(|s, _| (s.idempotent, s.failure) = (false, Failure::Connect), RetryVerdict::Retry);

@@ -16,7 +16,7 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// Buckets of 100 ms over `window`, at most 600: a longer window has wider ones.
+    /// Buckets of 100 ms over `window`, but at most 600 of them: a longer window has wider buckets.
     pub(crate) fn over(window: Duration) -> Self {
         let window = micros(window).max(1);
         let width_us = (window / 600).max(100_000);
@@ -48,7 +48,7 @@ impl Ring {
 
     pub(crate) fn add(&mut self, counts: Counts, now: Tick) {
         let number = self.grid.number(now);
-        // Time that stood still or went back belongs to the newest bucket.
+        // Counts from a clock that stood still or went back belong to the newest bucket.
         let passed = number.saturating_sub(self.newest).min(self.grid.buckets as u64);
         for step in 1..=passed {
             let cleared = self.slot(number - passed + step);
@@ -88,7 +88,7 @@ impl Ring {
         })
     }
 
-    /// What the last `span` holds, to the bucket.
+    /// The counts of the last `span`, accurate to a bucket.
     pub(crate) fn last(&self, span: Duration, now: Tick) -> Counts {
         let mut spans = self.spans(now).take_while(|(length, _)| *length <= span + self.width());
         spans.by_ref().last().map(|(_, counts)| counts).unwrap_or_default()

@@ -13,7 +13,7 @@ pub fn mix(seed: u64) -> u64 {
 /// (discrepancy O(log n ÷ n)); its low bits come from `noise`. Fits 53 bits.
 #[must_use]
 pub fn roll(turn: u32, noise: u64) -> u64 {
-    // 2^32 ÷ φ, odd.
+    // 2^32 ÷ φ, as an odd number.
     let point = turn.wrapping_mul(0x9e37_79b9);
     (u64::from(point) << 21) | (noise & 0x1f_ffff)
 }

@@ -28,11 +28,11 @@ pub struct EntrySlot(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpecSlot(pub u32);
 
-/// The short name of an [`EndpointKey`] in this process; given once, never reused.
+/// The short name of an [`EndpointKey`] in this process. An id is given once and never reused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId(pub u32);
 
-/// An endpoint's identity: all that is learnt is kept by it, across reloads. Weight is not part of it.
+/// An endpoint's identity: all knowledge about the endpoint is kept by it, across reloads. The weight is not part of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointKey {
     /// The pool's name.

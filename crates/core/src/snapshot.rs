@@ -1,5 +1,5 @@
-//! One immutable picture of the world: what a request reads. Slots are positions in this picture; ids outlive it.
-//! Never changed after it was built.
+//! One immutable state of the world: what a request reads. Slots are positions in it; ids outlive it.
+//! A snapshot never changes.
 
 use std::sync::Arc;
 
@@ -11,14 +11,14 @@ use crate::{
     view::{EndpointView, PoolView, RouteView},
 };
 
-/// One immutable picture of the world.
+/// One immutable state of the world.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Number of this picture; grows by one with each.
+    /// Number of this snapshot; each has the next.
     pub revision: u64,
     /// Number of the config in force.
     pub generation: u64,
-    /// The slow-changing part.
+    /// The part that changes with the topology or with DNS only.
     pub layout: Arc<Layout>,
     /// The endpoints of the layout.
     pub endpoints: SlotVec<EndpointSlot, EndpointView>,
@@ -65,7 +65,7 @@ impl Snapshot {
         })
     }
 
-    /// Health does not count on this route any more.
+    /// Is the route in panic, so that health does not count?
     #[must_use]
     pub fn in_panic(&self, route: RouteSlot) -> bool {
         self.routes.get(route).is_some_and(|view| view.shares.stage == Stage::Panic)

@@ -17,7 +17,7 @@ use crate::{
 /// Chooses an endpoint. Same inputs, same answer: a logged decision can be replayed.
 ///
 /// # Errors
-/// A [`Refusal`] when nobody may serve this request.
+/// Returns a [`Refusal`] when no endpoint may serve this request.
 pub fn steer(
     snapshot: &Snapshot,
     loads: &impl Loads,
@@ -31,7 +31,7 @@ pub fn steer(
 /// [`steer`] for a caller that has matched the route already, because its roll comes from a sequence per route.
 ///
 /// # Errors
-/// As [`steer`]; `NoRoute` if the slot is not of this snapshot.
+/// Returns what [`steer`] returns, and `NoRoute` if the slot is not of this snapshot.
 pub fn steer_on(
     snapshot: &Snapshot,
     loads: &impl Loads,
@@ -73,8 +73,8 @@ fn trickle(
     })
 }
 
-/// The sieves once more, without the pools that cannot take this attempt: all tried, all at their caps, or (from
-/// the second retry on, while there is another) pools that failed this request.
+/// Runs the sieves once more for a request that the shares cannot serve: without the pools whose endpoints were all
+/// tried or are all at their caps and, from the second retry on, without the pools that failed this request.
 struct Fallback<'a, L> {
     snapshot: &'a Snapshot,
     loads: &'a L,
@@ -103,7 +103,7 @@ impl<L: Loads> Fallback<'_, L> {
         found.ok_or_else(|| if busy() { Refusal::Overloaded } else { Refusal::NoEndpoint })
     }
 
-    /// One pass; with the pools that failed this request only if there is nobody else.
+    /// Makes one pass; a second one, with the pools that failed this request, if the first finds no pool.
     fn attempt(&self, stage: Stage, need: Requirement) -> Option<Decision> {
         let (snapshot, facts) = (self.snapshot, self.facts);
         let route = snapshot.route(self.route)?;
@@ -128,8 +128,8 @@ impl<L: Loads> Fallback<'_, L> {
         None
     }
 
-    /// The pool of a tried endpoint in this snapshot: slots move with a reload, ids do not. One that has vanished
-    /// still counts against the pool it was in.
+    /// The pool of a tried endpoint in this snapshot: slots move with a reload, ids do not. An endpoint
+    /// that has vanished still counts against the pool that it was in.
     fn pool_of(&self, tried: &Tried) -> PoolSlot {
         let is = |place: &&Place| place.id == tried.endpoint;
         if self.snapshot.endpoints_of(tried.pool).any(|member| is(&member.place)) {
@@ -138,7 +138,7 @@ impl<L: Loads> Fallback<'_, L> {
         self.snapshot.layout.endpoints.iter().find(is).map_or(tried.pool, |place| place.pool)
     }
 
-    /// A better tier is alive, but all at its caps: that is no failover.
+    /// Is a better tier alive, but with all its endpoints at their caps? That is a spill, no failover.
     fn overflows(&self, segment: &Segment) -> bool {
         let tier = |entry: EntrySlot| {
             let route = self.snapshot.route(self.route)?;
@@ -152,7 +152,7 @@ impl<L: Loads> Fallback<'_, L> {
             })
     }
 
-    /// Some untried endpoint that the stage accepts is at its pool's `max_in_flight`.
+    /// Is some untried endpoint that the stage accepts at its pool's `max_in_flight`?
     fn at_capacity(&self, stage: Stage) -> bool {
         let snapshot = self.snapshot;
         let pools = snapshot.route(self.route).map(|route| route.pools.as_slice()).unwrap_or_default();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     /// Two pools of two endpoints; `health` has a letter per endpoint: `u`p, `d`own, `r`efusing, `n`ew.
-    fn picture(health: &str, route: Route, change: impl Fn(&mut Pool)) -> Snapshot {
+    fn snapshot_of(health: &str, route: Route, change: impl Fn(&mut Pool)) -> Snapshot {
         let mut pools = vec![pool("a", &["10.0.0.1", "10.0.0.2"]), pool("b", &["10.1.0.1", "10.1.0.2"])];
         pools.iter_mut().for_each(change);
         let mut world = World::default();
@@ -251,7 +251,7 @@ mod tests {
     }
 
     fn check(health: &str, queues: &[u32], expected: &[&str]) {
-        let snapshot = picture(health, failover(2), |pool| pool.max_in_flight = 2);
+        let snapshot = snapshot_of(health, failover(2), |pool| pool.max_in_flight = 2);
         assert_eq!(walk(&snapshot, queues, 1), expected, "{health} {queues:?}");
     }
 
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_failed_everywhere_tries_the_rest_and_those_that_refuse_last() {
+    fn retries_fall_back_to_dead_endpoints_and_last_to_refusing_ones() {
         check("uddr", &[], &["0 balanced", "1 panic", "2 panic", "3 panic", "no_endpoint"]);
         check("ruru", &[], &["1 balanced", "3 failover", "0 panic", "2 panic", "no_endpoint"]);
         check("rddr", &[], &["1 panic", "2 panic", "0 panic", "3 panic", "no_endpoint"]);
@@ -275,7 +275,7 @@ mod tests {
     fn equal_weights_are_equal_whatever_their_number() {
         let busy_part = |weight: u32| {
             let change = |pool: &mut Pool| pool.endpoints.iter_mut().for_each(|spec| spec.weight = weight);
-            let snapshot = picture("uuuu", weighted(&[(1, 100), (0, 100)]), change);
+            let snapshot = snapshot_of("uuuu", weighted(&[(1, 100), (0, 100)]), change);
             let facts = Facts {
                 host: "h",
                 path: "/",

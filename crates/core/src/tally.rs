@@ -5,22 +5,22 @@ use crate::{slot::EndpointId, tick::Tick};
 /// Requests by how they ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Answered below 500, in time, to the end.
+    /// Requests answered below 500, in time, to the end.
     pub good: u32,
-    /// Connect errors, resets, timeouts, 5xx.
+    /// Connect errors, resets, timeouts and 5xx.
     pub failed: u32,
-    /// First bytes that came late, or were not there when they would have been late.
+    /// First bytes that came late, or had not come when they were late.
     pub late: u32,
 }
 
 impl Counts {
-    /// All of them.
+    /// All requests.
     #[must_use]
     pub fn total(self) -> u32 {
         self.good + self.failed + self.late
     }
 
-    /// Those that speak against the endpoint.
+    /// Requests that speak against the endpoint.
     pub(crate) fn bad(self, with_late: bool) -> u32 {
         self.failed + if with_late { self.late } else { 0 }
     }
@@ -43,29 +43,29 @@ impl Counts {
 /// What requests did at one endpoint since the last tally.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tally {
-    /// Where.
+    /// The endpoint.
     pub id: EndpointId,
-    /// How they ended.
+    /// How the requests ended.
     pub counts: Counts,
-    /// Of the good answers, those to requests that began in the probation in which their endpoint was.
+    /// Good answers to requests that began in the endpoint's present probation.
     pub proof: u32,
-    /// When the last good answer ended, ever.
+    /// When the last good answer of all ended.
     pub last_good: Option<Tick>,
-    /// Times to the first byte: bucket ([`crate::bucket_of`]) and number.
+    /// Times to the first byte: buckets (of [`crate::bucket_of`]) and numbers.
     pub spans: Vec<(u8, u32)>,
-    /// What its failures did to clients.
+    /// What the endpoint's failures did to requests.
     pub fallout: FailureCost,
 }
 
 /// What an endpoint's failures did to requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FailureCost {
-    /// Failed for the client.
+    /// Requests that failed for the client.
     pub failed: u32,
-    /// Tried elsewhere.
+    /// Requests that were tried elsewhere.
     pub retried: u32,
-    /// Raced elsewhere.
+    /// Requests that were raced elsewhere.
     pub hedged: u32,
-    /// Time that the attempt there cost those that went elsewhere: bucket and number.
+    /// Time that the attempt there cost the requests that went elsewhere: buckets and numbers.
     pub cost: Vec<(u8, u32)>,
 }

@@ -44,7 +44,7 @@ pub(crate) fn failover(pools: usize) -> Route {
     route("failover", &(0..pools).map(member).collect::<Vec<_>>())
 }
 
-/// `(weight, dial)` per pool.
+/// A route of these pools, each with weight and dial.
 pub(crate) fn weighted(pools: &[(u32, u8)]) -> Route {
     let member = |(pool, (weight, dial)): (usize, &(u32, u8))| RoutePool {
         pool: Slot::at(pool),
@@ -62,7 +62,7 @@ pub(crate) fn latency(pools: usize) -> Route {
     Route { band: Some(band), ..route("latency", &(0..pools).map(member).collect::<Vec<_>>()) }
 }
 
-/// Those that were told.
+/// The incidents in a log.
 pub(crate) fn incidents(log: &[Change]) -> Vec<&Incident> {
     log.iter()
         .filter_map(|change| match change {
@@ -72,7 +72,7 @@ pub(crate) fn incidents(log: &[Change]) -> Vec<&Incident> {
         .collect()
 }
 
-/// `(enabled, up, unproven)`.
+/// A view of so many enabled endpoints, of which so many are Up and so many Unproven.
 pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
     let proven = enabled - unproven;
     let available = if proven == 0 { 0.0 } else { f64::from(up) / f64::from(proven) };

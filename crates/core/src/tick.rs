@@ -1,4 +1,4 @@
-//! The clock's reading as a plain value. Who may read a clock: the shell only; the core is handed a [`Tick`].
+//! The clock's reading as a plain value. Only the shell reads a clock; it hands the core a [`Tick`].
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use std::time::Duration;
 pub struct Tick(pub u64);
 
 impl Tick {
-    /// The tick `span` later; saturates at the end of time (584,000 years).
+    /// The tick `span` later. It saturates after 584,000 years.
     #[must_use]
     pub fn after(self, span: Duration) -> Self {
         Self(self.0.saturating_add(micros(span)))
     }
 
-    /// Time from `earlier` to `self`; zero if the clock was turned back.
+    /// Time from `earlier` to `self`; zero if the clock went back.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// `span` in whole microseconds, saturating.
+/// The span in whole microseconds, saturating.
 #[must_use]
 pub fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)

@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 
 use crate::slot::{PoolSlot, RouteSlot};
 
-/// Everything that can be steered to. Names are unique per kind; indices below refer into these lists.
+/// Everything that can be steered to. Names are unique per kind; slots are positions in these lists.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
-    /// In the order of the file.
+    /// The pools, in the order of the file.
     pub pools: Vec<Pool>,
-    /// In the order of the file; matching never depends on it.
+    /// The routes, in the order of the file. Matching never depends on that order.
     pub routes: Vec<Route>,
 }
 
@@ -45,17 +45,17 @@ impl Topology {
 pub struct Pool {
     /// The configured name.
     pub name: Box<str>,
-    /// Free text, may be empty.
+    /// Who runs the region: free text, may be empty.
     pub cloud: Box<str>,
-    /// Free text, may be empty.
+    /// Where the pool is: free text, may be empty.
     pub region: Box<str>,
-    /// How its endpoints are probed; `None` means that they count as Healthy.
+    /// How the endpoints are probed; without rules they count as Healthy.
     pub probe: Option<ProbeRules>,
-    /// What was configured; one entry with a name may resolve to many addresses.
+    /// The configured endpoints. One with a name may resolve to many addresses.
     pub endpoints: Vec<EndpointSpec>,
     /// Requests in flight per endpoint; 0 = no cap.
     pub max_in_flight: u32,
-    /// Available share (0–1) under which this pool is short.
+    /// Available share (0–1) under which the pool is below its threshold.
     pub panic_threshold: f64,
     /// When real traffic takes an endpoint out.
     pub eject: EjectRules,
@@ -64,15 +64,15 @@ pub struct Pool {
 /// When real traffic takes an endpoint out, and for how long (CONTRACT `[eject]`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct EjectRules {
-    /// Failures in a row that convict; 0 = none do.
+    /// Failures in a row that eject an endpoint; 0 = this rule is off.
     pub consecutive_failures: u32,
-    /// Failed part (0–1) of a span that convicts; 0 = none does.
+    /// Failed part (0–1) of a span that ejects an endpoint; 0 = this rule is off.
     pub failure_ratio: f64,
-    /// Requests that such a span must hold; ≥ 1.
+    /// Fewest requests in such a span; ≥ 1.
     pub min_requests: u32,
-    /// Longest span that is looked at.
+    /// Longest span over which the failed part is counted.
     pub window: Duration,
-    /// Times the number of ejection_count is how long an ejection lasts.
+    /// An ejection lasts this long times the number of ejections in a row.
     pub base: Duration,
     /// Longest ejection, before its jitter.
     pub max: Duration,
@@ -81,7 +81,7 @@ pub struct EjectRules {
 }
 
 impl EjectRules {
-    /// They convict nobody.
+    /// Both rules are off: no endpoint is ejected.
     #[must_use]
     pub fn are_off(&self) -> bool {
         self.consecutive_failures == 0 && self.failure_ratio == 0.0
@@ -102,21 +102,21 @@ impl Default for EjectRules {
     }
 }
 
-/// One configured endpoint: an address, or a name that resolves to some.
+/// One configured endpoint: an address, or a name that stands for some addresses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndpointSpec {
     /// An IP literal (no brackets) or a DNS name.
     pub host: Box<str>,
-    /// 1–65535.
+    /// The port, 1–65535.
     pub port: u16,
     /// Share inside the pool; each resolved address has it. 0 = only when the pool has nothing else.
     pub weight: u32,
 }
 
-/// The part of a probe's plan that the health state machine and the probe's clock read.
+/// How an endpoint is probed, as far as health and the gap between probes depend on it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeRules {
-    /// Gap between probes while steady.
+    /// Gap between probes while nothing changes.
     pub interval: Duration,
     /// Gap to the next probe while a change is being confirmed.
     pub confirm: Duration,
@@ -128,26 +128,26 @@ pub struct ProbeRules {
     pub fall: u32,
 }
 
-/// Host + path → pools, and how they share.
+/// Which requests a route takes, by host and path; its pools, and how they share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// The configured name.
     pub name: Box<str>,
-    /// Lower case; `*.` in front = one or more labels; empty list = any host.
+    /// The hosts in lower case. A leading `*.` stands for one or more labels; an empty list, for any host.
     pub hosts: Vec<Box<str>>,
-    /// Starts with `/`, no trailing `/` unless it is the root.
+    /// The path prefix: starts with `/` and does not end with one, unless it is the root.
     pub path_prefix: Box<str>,
-    /// The pools, each at most once, at least one.
+    /// At least one pool, and each pool at most once.
     pub pools: Vec<RoutePool>,
-    /// `Some` makes nearness a sieve (policy "latency").
+    /// Makes nearness a sieve (policy "latency").
     pub band: Option<Band>,
-    /// What a pool may not take goes to the others of its tier by weight (policy "weighted"), else onwards.
+    /// What a pool may not take goes to the others of its tier by weight (policy "weighted"), else on to the next tier.
     pub share_leftover: bool,
-    /// The return of a pool that was left because it was down waits this long; zero = at once.
+    /// A pool that was left because it was down returns after being up this long; zero = at once.
     pub failback_hold: Duration,
     /// A pool takes min(1, available share × this) of its share; ≥ 1.
     pub overprovision: f64,
-    /// Bounds on each stage of a request.
+    /// Time limits on the stages of a request.
     pub timeouts: Timeouts,
     /// When another attempt may be made.
     pub retry: RetryRules,
@@ -171,29 +171,29 @@ pub struct RoutePool {
 pub struct Band {
     /// Within this much of the best pool's latency.
     pub width: Duration,
-    /// How much better (0–1) a change must be to be made.
+    /// A pool leaves only when its latency exceeds the band's edge by more than this part (0–1).
     pub hysteresis: f64,
-    /// How long a change must hold before it is made.
+    /// A pool joins or leaves after its latency has said so for this long.
     pub dwell: Duration,
 }
 
-/// Bounds on a request's stages.
+/// Time limits on the stages of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Timeouts {
-    /// TCP (and TLS) connection to an endpoint.
+    /// For the TCP (and TLS) connection to an endpoint.
     pub connect: Duration,
-    /// From the request's last byte sent to the first byte of the answer.
+    /// From the last byte of the request to the first byte of the answer.
     pub first_byte: Duration,
-    /// Silence in both directions while bodies or an upgraded stream flow.
+    /// For silence in both directions while bodies or an upgraded stream flow.
     pub idle: Duration,
-    /// All attempts up to the response head, from the end of the request.
+    /// For all attempts up to the response head, from the end of the request.
     pub total: Duration,
 }
 
 /// When another attempt may be made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RetryRules {
-    /// Tries after the first.
+    /// Most attempts after the first.
     pub attempts: u32,
     /// Retry when no connection could be made (no byte was sent).
     pub on_connect: bool,
@@ -201,7 +201,7 @@ pub struct RetryRules {
     pub on_reset: bool,
     /// Retry when the endpoint answered 5xx.
     pub on_5xx: bool,
-    /// Retries ÷ requests of the last 10 s that are allowed, 0–1, besides 10 per second.
+    /// Retries that are allowed per request of the last 10 s (0–1), besides 10 per second.
     pub budget: f64,
     /// Bytes of an upload that are kept for a replay.
     pub buffer: u64,

@@ -12,15 +12,15 @@ use crate::{
 pub struct EndpointView {
     /// The three axes as one answer.
     pub availability: Availability,
-    /// Probe axis.
+    /// What the probes say.
     pub probe: Probe,
-    /// Operator axis.
+    /// What the operator ordered.
     pub admin: Admin,
-    /// Traffic axis.
+    /// What real traffic says.
     pub ejection: Ejection,
-    /// When its probation began, while it is in one: a good answer to a request from before proves nothing.
+    /// When the present probation began. A good answer to a request from before proves nothing.
     pub probation_since: Option<Tick>,
-    /// Nobody listens there, as far as we know.
+    /// No process listens there, as far as is known.
     pub refusing: bool,
     /// Usual time to the first byte (95th percentile), microseconds.
     pub p95_us: Option<u32>,
@@ -31,21 +31,21 @@ pub struct EndpointView {
 /// What steering and status read about a pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct PoolView {
-    /// Endpoints that are Enabled.
+    /// Number of endpoints that are enabled.
     pub enabled: u32,
-    /// Of these, Up.
+    /// Number of enabled endpoints that are Up.
     pub up: u32,
-    /// Of these, Unproven.
+    /// Number of enabled endpoints that are Unproven.
     pub unproven: u32,
-    /// Of these, those whose panic_rank is good.
+    /// Number of enabled endpoints whose panic rank is Answering.
     pub answering: u32,
-    /// Of these, those whose panic_rank is open.
+    /// Number of enabled endpoints whose panic rank is Proving.
     pub proving: u32,
-    /// Of these, those that real traffic took out: Ejected, or in Probation.
+    /// Number of enabled endpoints that real traffic took out: Ejected, or in Probation.
     pub out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
-    /// `available` is under the panic threshold.
+    /// Nothing is Up, or `available` is under the panic threshold.
     pub below_threshold: bool,
     /// Its best Up endpoint's smoothed probe latency, microseconds.
     pub latency_us: Option<u32>,
@@ -56,10 +56,10 @@ pub struct PoolView {
 pub struct RouteView {
     /// The pools of the route.
     pub pools: SlotVec<EntrySlot, RoutePoolView>,
-    /// How first attempts are shared out; empty = nobody can serve.
+    /// How first attempts are shared out; empty if no pool can serve.
     pub shares: Shares,
     /// Every endpoint was probed once (or needs no probe) and every name was asked for once. Stays true for a route
-    /// of this name: what a reload or DNS adds later does not make an edge unready that serves.
+    /// of this name: an edge that serves does not become unready by what a reload or DNS adds.
     pub first_round_done: bool,
     /// Endpoints in Probation: they get a trickle of first attempts.
     pub trickles: Box<[Trickle]>,
@@ -77,14 +77,14 @@ pub struct Trickle {
 /// What the world remembers about a pool on behalf of one route.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RoutePoolView {
-    /// Counts as one of the nearest (routes with a band).
+    /// The pool counts as one of the nearest (in routes with a band).
     pub near: bool,
-    /// Back Up, but its failback hold has not ended.
+    /// The pool is back, but its failback hold has not ended.
     pub held: bool,
 }
 
 impl EndpointView {
-    /// What a request may expect of it.
+    /// In which order the endpoint serves where probes do not count.
     #[must_use]
     pub fn panic_rank(&self) -> PanicRank {
         PanicRank::of(self.refusing, self.ejection)
@@ -92,7 +92,7 @@ impl EndpointView {
 }
 
 impl PoolView {
-    /// Does it have an endpoint that the stage accepts?
+    /// Does the pool have an endpoint that the stage accepts?
     pub(crate) fn can_serve(&self, stage: Stage) -> bool {
         match stage {
             Stage::Up => self.up > 0,
@@ -101,7 +101,7 @@ impl PoolView {
         }
     }
 
-    /// The best panic_rank in it.
+    /// The best panic rank of its endpoints.
     #[must_use]
     pub fn panic_rank(&self) -> PanicRank {
         match (self.answering, self.proving) {

@@ -15,7 +15,7 @@ use thalweg_core::{
     RoutePool, Slot, Snapshot, Stage, Tick, Timeouts, Topology, Tried, World, explain, mix, roll, steer,
 };
 
-/// An endpoint's weight and what the world has heard of it.
+/// What the world has learnt about an endpoint.
 #[derive(Clone, Copy, Debug)]
 enum Learnt {
     Nothing,
@@ -148,7 +148,7 @@ fn ask(snapshot: &Snapshot, loads: &impl Loads, tried: &[Tried], roll: u64) -> R
     answer
 }
 
-/// How 2,000 requests of one worker fall on pools, in parts of one.
+/// The part of 2,000 requests of one worker that falls on each pool.
 fn split(snapshot: &Snapshot, seed: u64) -> BTreeMap<u32, f64> {
     let mut seen = BTreeMap::new();
     let first = mix(seed) as u32;
@@ -259,7 +259,7 @@ proptest! {
     }
 
     #[test]
-    fn nobody_down_tried_drained_or_full_is_chosen_and_nobody_is_refused_without_need(
+    fn no_unfit_endpoint_is_chosen_and_no_request_is_refused_without_need(
         members in members(), policy in 0u8..3, load: u64, seed: u64,
     ) {
         let snapshot = snapshot(&members, policy);

@@ -1,5 +1,5 @@
-//! Owner of the endpoints' states: who exists, under which id, and what is known about each one's health.
-//! Takes observations in and answers with what changed. Never decides who is ejected, and never looks at a pool.
+//! Owner of the endpoints' states: which exist, under which id, and what is known about the health of each.
+//! Takes observations in and answers with what changed. Never decides on ejections, and never looks at a pool.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,5 +1,5 @@
-//! The stopwatch: every failure that took an endpoint out becomes one record of what happened when, and what it cost.
-//! Failures of one pool that overlap are one incident.
+//! Owner of the incidents: every failure that took an endpoint out becomes one record of what happened when, and what it
+//! cost. Failures of one pool that overlap are one incident.
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
@@ -16,10 +16,10 @@ use crate::{
     topology::Pool,
 };
 
-/// No failed request for this long: traffic has left, and the record is complete.
+/// Without a failed request for this long, traffic has left and the record is complete.
 const CALM: Duration = Duration::from_secs(2);
 
-/// Failures longer than this before the loss of an endpoint are no part of it.
+/// Failures earlier than this before the loss of an endpoint are no part of the incident.
 const PRELUDE: Duration = Duration::from_secs(10);
 
 /// What one endpoint's failures were, and what they cost.
@@ -52,7 +52,7 @@ impl EndpointImpact {
         }
     }
 
-    /// Two endpoints' failures as one.
+    /// Adds up the failures of two endpoints.
     fn merge(mut self, other: Self) -> Self {
         let first = if other.first_bad < self.first_bad { &other } else { &self };
         (self.cause, self.first_bad) = (first.cause.or(self.cause).or(other.cause), first.first_bad);
@@ -64,17 +64,17 @@ impl EndpointImpact {
     }
 }
 
-/// An incident under way: that of those who were lost. What others feel is kept, in case they follow.
+/// An incident under way: the endpoints that were lost, and those that fail and may follow.
 #[derive(Debug, Default)]
 struct OpenIncident {
     impact: BTreeMap<SocketAddr, EndpointImpact>,
     detected: Option<Tick>,
-    /// The last loss or failure of one that was lost; before there is any, of anybody.
+    /// The last loss, or failure of a lost endpoint; before the first loss, the last failure of any endpoint.
     last: Tick,
 }
 
 impl OpenIncident {
-    /// The account of an endpoint that fails at `at`.
+    /// What is counted for an endpoint that fails at `at`.
     fn impact(
         &mut self,
         address: SocketAddr,
@@ -86,7 +86,7 @@ impl OpenIncident {
             self.impact.retain(|_, impact| impact.lost || at.since(impact.last_bad) <= CALM);
         }
         let impact = self.impact.entry(address).or_insert_with(|| EndpointImpact::new(fault, at));
-        // A trickle of failures that costs nobody his place is no first sign of what comes later.
+        // A trickle of failures that takes no endpoint out is no first sign of what comes later.
         let over = at.since(impact.first_bad) > PRELUDE || at.since(impact.last_bad) > CALM;
         if !impact.lost && (afresh || over) {
             *impact = EndpointImpact::new(fault, at);
@@ -95,7 +95,7 @@ impl OpenIncident {
         impact
     }
 
-    /// When it is over, if nothing more happens.
+    /// When the incident is over, if nothing more happens.
     fn calm_at(&self) -> Tick {
         self.last.after(CALM)
     }
@@ -110,7 +110,7 @@ pub(super) struct Incidents {
 /// A request failed at an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FailureSign {
-    /// How, if that is known.
+    /// How the request failed, if that is known.
     pub(super) fault: Option<Fault>,
     /// The endpoint was calm before: the failure begins something new.
     pub(super) after_calm: bool,
@@ -118,7 +118,7 @@ pub(super) struct FailureSign {
 }
 
 impl Incidents {
-    /// When the next one may be complete.
+    /// When the next incident may be complete.
     pub(super) fn due(&self) -> Option<Tick> {
         self.open.values().map(OpenIncident::calm_at).min()
     }
@@ -232,7 +232,7 @@ mod tests {
     };
 
     #[test]
-    fn what_failures_did_is_kept_although_it_is_heard_before_they_are() {
+    fn failure_costs_that_arrive_before_their_failures_are_kept() {
         let mut world = World::default();
         let pools = vec![pool("a", &["10.0.0.1"]), pool("b", &["10.1.0.1"])];
         let topology = Arc::new(Topology { pools, routes: vec![failover(2)] });
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_that_nobody_is_to_blame_for_is_no_incident() {
+    fn a_retry_without_a_failed_endpoint_is_no_incident() {
         let mut world = World::default();
         let topology =
             Arc::new(Topology { pools: vec![pool("a", &["10.0.0.1"])], routes: vec![failover(1)] });

@@ -1,4 +1,4 @@
-//! What the world remembers on behalf of a route: who was left, who is held, who counts as near.
+//! What one route remembers about its pools: which it has left, which are held, which count as near.
 //! Never touches health; reads the pools' views and concludes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,14 +36,14 @@ struct Moves {
 /// What became of a pool that this route uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Standing {
-    /// Free to serve whenever it can.
+    /// The pool serves whenever it can.
     #[default]
     Free,
-    /// Was serving when new addresses took the place of all that were known: nothing there is down yet.
+    /// The pool served when new addresses replaced all that were known: nothing there is known to be down yet.
     Renewed,
-    /// Was serving when it went down.
+    /// The pool served when it went down.
     Left,
-    /// Up again since the tick.
+    /// The pool is up again since this tick.
     Held(Tick),
 }
 
@@ -53,9 +53,9 @@ struct Member {
     pool: PoolSlot,
     standing: Standing,
     near: bool,
-    /// Its latency counted when the band was last looked at.
+    /// The pool's latency counted when the band was last looked at.
     measured: bool,
-    /// Since when the latencies say otherwise than `near`.
+    /// Since when the latencies contradict `near`.
     disputed: Option<Tick>,
 }
 
@@ -75,8 +75,8 @@ pub(super) struct RouteState {
 }
 
 impl RouteState {
-    /// A route of a new config: what was remembered under the same name about the same pools stays. A pool that is
-    /// down at that moment is no longer "left": its first Up after a reload is no return.
+    /// The state of a route in a new topology. What was remembered under the same name about the same pools stays. A
+    /// pool that is down at that moment is no longer "left": its first Up after a reload is no return.
     pub(super) fn carried(route: &Route, topology: &Topology, before: Option<(&Self, &Topology)>) -> Self {
         let Some((before, old)) = before else {
             let members = route.pools.iter().map(|entry| Member::new(entry.pool)).collect();
@@ -116,7 +116,7 @@ impl RouteState {
         }
     }
 
-    /// A pool that the operator gives nothing serves all the same: nobody else is left.
+    /// Does the route send requests to this pool now? In panic it does.
     pub(super) fn sends_to(&self, pool: PoolSlot) -> bool {
         self.panics() || serves(&self.shares, pool)
     }
@@ -139,7 +139,7 @@ impl RouteState {
         self.first_round_done |= self.members.iter().all(|member| pools.pools.first_round_done(member.pool));
         let Moves { lost, mut returned } = self.update_standings(route, pools, now);
         let mut moved = self.conclude(route, pools, now, &returned);
-        // Each that is called in may move the band, and with it the turn of the next.
+        // Each pool that returns early may move the band, and with it the turn of the next.
         loop {
             let called = self.call_in();
             if called.is_empty() {
@@ -175,7 +175,7 @@ impl RouteState {
         changes.publish = changes.publish.max(publish);
     }
 
-    /// Who is near, and who takes which share. Says whether the near ones changed.
+    /// Concludes which pools are near and which share each takes. Says whether the near pools changed.
     fn conclude(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick, returned: &[PoolSlot]) -> bool {
         let moved = self.update_band(route, pools, now, returned);
         let accepts = |pool, stage| pools.pools.view(pool).can_serve(stage);
@@ -183,9 +183,8 @@ impl RouteState {
         moved
     }
 
-    /// Who was left, who is back. Says which pools were lost and which returned. A pool without an enabled endpoint
-    /// was drained, not lost: its return waits for nothing. Nor was one lost whose endpoints are all unproven, before
-    /// they are all refuted.
+    /// Finds the pools that were lost and those that returned. A pool without an enabled endpoint was drained, not
+    /// lost: its return waits for nothing. A pool whose endpoints are all unproven is lost only when all are refuted.
     fn update_standings(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick) -> Moves {
         let (mut lost, mut returned) = (Vec::new(), Vec::new());
         for member in &mut self.members {
@@ -216,8 +215,8 @@ impl RouteState {
         Moves { lost, returned }
     }
 
-    /// A held pool that serves because nobody else takes its load has returned: to send its clients away again, for
-    /// the rest of the hold, would move them twice more for nothing.
+    /// Ends the hold of pools that serve because no other takes their load. To send their clients away again, for the
+    /// rest of the hold, would move them twice more for nothing.
     fn call_in(&mut self) -> Vec<PoolSlot> {
         let mut returned = Vec::new();
         for member in &mut self.members {
@@ -230,7 +229,7 @@ impl RouteState {
         returned
     }
 
-    /// Who counts as near, tier by tier. Says whether anything moved.
+    /// Concludes which pools count as near, tier by tier. Says whether any moved.
     fn update_band(
         &mut self,
         route: &Route,
@@ -252,7 +251,7 @@ impl RouteState {
                 .filter(|(entry, _)| entry.tier == tier)
                 .map(|(entry, member)| {
                     let view = pools.pools.view(member.pool);
-                    // A pool of weight 0 is not there as long as others are: it draws no band around itself.
+                    // A pool of weight 0 serves for want of others only: it draws no band around itself.
                     let open = !view.below_threshold
                         && !matches!(member.standing, Standing::Held(_))
                         && entry.weight > 0;
@@ -266,7 +265,7 @@ impl RouteState {
 }
 
 impl Member {
-    /// When its hold or its dwell ends.
+    /// When the pool's hold or dwell ends.
     fn deadline(&self, route: &Route) -> Option<Tick> {
         let held = match self.standing {
             Standing::Held(since) => Some(since.after(route.failback_hold)),
@@ -283,9 +282,10 @@ struct Equal<'a> {
     latency: Option<f64>,
 }
 
-/// Who of one tier counts as near. At once where nobody does (those that did are gone), or where a pool that was
-/// not there has come and is near: its coming is no move between latencies. Otherwise a pool joins when it has been
-/// within the band for `dwell`, and goes when it has been out of it by more than `hysteresis` for `dwell`.
+/// Concludes which pools of one tier count as near. The answer changes at once where no pool counts (those that did
+/// are gone), and where a pool has come that is near: its coming is no move between latencies. Otherwise a pool joins
+/// when it has been within the band for `dwell`, and leaves when it has been out of it by more than `hysteresis` for
+/// `dwell`.
 fn rejudge(equals: &mut [Equal<'_>], band: &Band, now: Tick, returned: &[PoolSlot]) -> bool {
     let best = equals.iter().filter_map(|equal| equal.latency).min_by(f64::total_cmp);
     #[expect(clippy::cast_precision_loss, reason = "microseconds of a band stay far below 2^53")]
@@ -314,7 +314,7 @@ fn rejudge(equals: &mut [Equal<'_>], band: &Band, now: Tick, returned: &[PoolSlo
     moved
 }
 
-/// Has the pool a share?
+/// Does the pool have a share?
 fn serves(shares: &Shares, pool: PoolSlot) -> bool {
     shares.segments.iter().any(|segment| segment.pool == pool)
 }

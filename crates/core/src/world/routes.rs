@@ -28,7 +28,7 @@ impl Routes {
         self.states.get(route).is_some_and(RouteState::panics)
     }
 
-    /// Does the route use a pool to which the operator gives nothing, for want of others?
+    /// Does the route send requests to a pool now, whatever the operator gives it?
     pub(super) fn sends_to(&self, route: RouteSlot, pool: PoolSlot) -> bool {
         self.states.get(route).is_some_and(|state| state.sends_to(pool))
     }

@@ -1,5 +1,5 @@
 //! Tables for the world's transitions: a script of events in, what an operator would see out.
-//! Long for a table: one story per rule, all in the words of the script below.
+//! Long for a table: one script per rule, all in the words that are explained below.
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,10 +58,10 @@ impl ScriptedWorld {
                 continue;
             }
             let sign = word.find(['+', '-']).unwrap();
-            let (who, result) = word.split_at(sign);
+            let (target, result) = word.split_at(sign);
             let times = result.matches(['+', '-']).count();
             let ms: u64 = result.trim_start_matches(['+', '-']).parse().unwrap_or(10);
-            for id in self.ids(who) {
+            for id in self.ids(target) {
                 for _ in 0..times {
                     let result =
                         if result.starts_with('+') { Ok(Duration::from_millis(ms)) } else { Err(lost()) };
@@ -84,14 +84,14 @@ impl ScriptedWorld {
         log
     }
 
-    /// What the name of pool a, `app.test`, stands for now.
+    /// The name of pool a, `app.test`, resolves to these addresses now.
     fn resolved(&mut self, addresses: &[&str]) -> Vec<Change> {
         let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
         self.world.apply(Event::Resolved { host: "app.test".into(), addresses }, self.now).log
     }
 
-    pub(super) fn ids(&self, who: &str) -> Vec<EndpointId> {
-        let (name, nth) = who.split_at(1);
+    pub(super) fn ids(&self, target: &str) -> Vec<EndpointId> {
+        let (name, nth) = target.split_at(1);
         let members: Vec<EndpointId> = self
             .world
             .layout()
@@ -130,7 +130,7 @@ fn refused() -> Evidence {
     Evidence { fault: Fault::Refused, detail: "".into() }
 }
 
-/// The events that are not about single endpoints, as words.
+/// The changes that are not about single endpoints, as words.
 fn told(log: &[Change]) -> Vec<String> {
     let word = |change: &Change| match change {
         Change::Failover { from, to, .. } => Some(format!("{from}>{to}")),
@@ -168,7 +168,7 @@ fn an_immediate_failback_returns_with_the_first_up() {
 }
 
 #[test]
-fn a_held_pool_serves_at_once_when_nothing_else_is_available_and_has_returned_then() {
+fn a_held_pool_that_serves_for_want_of_others_has_returned() {
     let mut at = world(&[1, 1], failover(2));
     at.check("a++ b++ a-- a++", "b 100% failover");
     assert_eq!(told(&at.play("b--")), ["b below true", "b>a", "back a"]);
@@ -210,7 +210,7 @@ fn a_hold_does_not_send_the_traffic_to_a_pool_that_is_dialled_away() {
 }
 
 #[test]
-fn a_hold_waits_behind_a_pool_that_may_take_all_even_if_a_better_one_is_dialled_away() {
+fn a_hold_waits_while_another_pool_may_take_all() {
     let mut route = failover(3);
     route.pools[0].dial = 0;
     let mut at = world(&[1, 1, 1], route);
@@ -221,7 +221,7 @@ fn a_hold_waits_behind_a_pool_that_may_take_all_even_if_a_better_one_is_dialled_
 }
 
 #[test]
-fn one_that_is_called_in_may_call_in_the_next() {
+fn a_hold_that_ends_early_may_end_the_next_one() {
     let mut route = latency(4);
     route.pools[0].dial = 10;
     let mut at = world(&[1, 1, 1, 1], route);
@@ -254,7 +254,7 @@ fn a_hold_goes_on_across_a_reload_and_follows_its_new_length() {
 }
 
 #[test]
-fn drained_by_the_operator_is_not_lost_and_returns_at_once() {
+fn a_pool_that_the_operator_drains_is_not_lost_and_returns_at_once() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     let key = at.world.key(at.ids("a")[0]).unwrap().clone();
@@ -290,7 +290,7 @@ fn an_order_outlives_reloads_and_dns_but_not_its_pool() {
 }
 
 #[test]
-fn panic_begins_when_every_pool_is_short_and_ends_with_the_first_that_is_not() {
+fn panic_lasts_while_every_pool_is_below_its_threshold() {
     let mut at = world(&[4, 4], failover(2));
     at.check("a++ b++ a1-- a2--", "a 70% balanced, b 30% spill");
     at.check("a3--", "b 100% failover");
@@ -299,7 +299,7 @@ fn panic_begins_when_every_pool_is_short_and_ends_with_the_first_that_is_not() {
 }
 
 #[test]
-fn a_panic_is_told_once_across_reloads_and_its_end_too() {
+fn a_panic_and_its_end_are_logged_once_across_reloads() {
     let mut at = world(&[1, 1], failover(2));
     at.check("a++ b++ a-- b--", "a 100% panic");
     let mut topology = at.topology();
@@ -310,7 +310,7 @@ fn a_panic_is_told_once_across_reloads_and_its_end_too() {
 }
 
 #[test]
-fn refusals_are_skipped_in_panic_while_somebody_answers() {
+fn refusing_endpoints_are_skipped_in_panic_while_others_answer() {
     let mut at = world(&[1, 1], failover(2));
     at.check("a++ b++ a-- b--", "a 100% panic");
     let suspect =
@@ -336,9 +336,9 @@ fn without_an_enabled_endpoint_there_is_no_panic_and_no_share() {
 fn only_a_loss_is_published_at_once() {
     let mut at = world(&[2, 1], failover(2));
     at.world.snapshot();
-    let publish = |at: &mut ScriptedWorld, who: &str, result: Result<u64, ()>| {
+    let publish = |at: &mut ScriptedWorld, target: &str, result: Result<u64, ()>| {
         let result = result.map(Duration::from_millis).map_err(|()| lost());
-        let publish = at.world.apply(Event::Probed { id: at.ids(who)[0], result }, at.now).publish;
+        let publish = at.world.apply(Event::Probed { id: at.ids(target)[0], result }, at.now).publish;
         at.world.snapshot();
         publish
     };
@@ -428,7 +428,7 @@ fn names_bring_endpoints_and_take_them_away() {
     assert_eq!(up(&mut at), (3, 2, true), "ready stays ready");
     assert_eq!((at.ids("a")[0], at.ids("a")[2]), (ids[1], ids[2]), "an id stays with its address");
     assert!(!ids.contains(&at.ids("a")[1]), "and is never given twice");
-    assert_eq!(resolved(&mut at, "other.test", &["10.0.0.8"]).log, [], "nobody uses it");
+    assert_eq!(resolved(&mut at, "other.test", &["10.0.0.8"]).log, [], "no pool uses it");
     resolved(&mut at, "app.test", &[]);
     assert_eq!(up(&mut at), (1, 1, true));
 }
@@ -446,7 +446,7 @@ fn renamed() -> ScriptedWorld {
 }
 
 #[test]
-fn a_name_that_moves_is_no_failover_and_its_return_no_failback() {
+fn new_addresses_of_a_name_are_no_failover_and_no_failback() {
     let mut at = renamed();
     assert_eq!(told(&at.resolved(&["10.0.0.2"])), [""; 0]);
     at.check("", "b 100% failover");
@@ -458,7 +458,7 @@ fn a_name_that_moves_is_no_failover_and_its_return_no_failback() {
 }
 
 #[test]
-fn a_name_that_moves_to_the_dead_is_a_failover_once_they_are_known_to_be() {
+fn new_addresses_are_a_failover_once_all_are_known_to_be_down() {
     let mut at = renamed();
     assert_eq!(told(&at.resolved(&["10.0.0.2", "10.0.0.3"])), [""; 0]);
     assert_eq!(told(&at.play("a1--")), [""; 0]);
@@ -468,7 +468,7 @@ fn a_name_that_moves_to_the_dead_is_a_failover_once_they_are_known_to_be() {
 }
 
 #[test]
-fn a_name_that_keeps_only_its_dead_is_a_failover_at_once() {
+fn a_name_that_keeps_only_dead_addresses_is_a_failover_at_once() {
     let mut at = renamed();
     at.resolved(&["10.0.0.1", "10.0.0.2"]);
     at.check("a2--", "a 70% balanced, b 30% spill");
@@ -542,7 +542,7 @@ fn weighted_pools_return_at_once() {
 }
 
 #[test]
-fn probes_come_soon_while_in_doubt_and_spread_out_after_the_rise() {
+fn probes_come_soon_while_a_change_is_confirmed_and_spread_out_after_the_rise() {
     let at = &mut world(&[1], failover(1));
     let gaps = |at: &ScriptedWorld| {
         let gap = |roll| at.world.probe_gap(at.ids("a")[0], roll).unwrap().as_millis();
@@ -569,7 +569,7 @@ fn probes_come_soon_while_in_doubt_and_spread_out_after_the_rise() {
 }
 
 #[test]
-fn retries_leave_tried_pools_and_fall_back_in_the_order_of_their_chances() {
+fn retries_leave_tried_pools_and_follow_the_fallback_order() {
     let mut at = world(&[2, 2], failover(2));
     at.play("a++ b++ b2--");
     let snapshot = at.world.snapshot();

@@ -47,7 +47,7 @@ impl Traffic {
         self.endpoints.get(slot)
     }
 
-    /// To be told what became of the endpoint.
+    /// What traffic shows at an endpoint, to be changed.
     pub(super) fn endpoint_mut(&mut self, slot: EndpointSlot) -> Option<&mut EndpointTraffic> {
         self.endpoints.get_mut(slot)
     }

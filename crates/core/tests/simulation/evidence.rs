@@ -1,5 +1,6 @@
-//! What real traffic should do to each endpoint, told from plain lists of samples: no rings, no counters, no shortcuts.
-//! Where the contract leaves room (is a late answer held against it?), only what holds either way is demanded.
+//! What real traffic should do to each endpoint, computed from plain lists of samples: no rings, no counters, no
+//! shortcuts. Where the contract leaves room (is a late answer held against the endpoint?), the oracle demands only what
+//! holds either way.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -28,7 +29,7 @@ fn bad(counts: Counts, with_late: bool) -> u32 {
 }
 
 impl Oracle {
-    /// Takes in what requests did, and compares every told with what it should be.
+    /// Takes in what requests did, and compares every ejection with what it should be.
     pub(crate) fn weigh(&mut self, event: &Event, changes: &Changes, now: Tick) -> Checked {
         let ejected = |change| match change {
             &Change::Ejected { ref key, cause, count, lasts, .. } => {
@@ -121,7 +122,7 @@ impl Oracle {
         }
     }
 
-    /// A request failed there, which matters if it is lost.
+    /// Notes a failed request, which matters if the endpoint is lost.
     fn feel(&mut self, slot: usize, at: Tick) {
         let key = &self.slots[slot].0;
         if let Some(loss) = self.lost.get_mut(&*key.pool).filter(|loss| loss.endpoints.contains(&key.address))
@@ -135,7 +136,7 @@ impl Oracle {
         about.then(|| told.pop_front()).flatten()
     }
 
-    /// Somebody who is Clear was ejected, or not: both for a reason. `sure`: the world had to look.
+    /// Checks that an endpoint that is Clear was ejected, or was not, for a reason. `sure`: the world had to look.
     fn weigh_ejection(&mut self, slot: usize, sure: bool, told: &mut Log<'_>, now: Tick) -> Checked {
         self.tally();
         let (serves, rules) = (self.serves(slot), self.rules(slot).clone());
@@ -167,7 +168,7 @@ impl Oracle {
         must(!self.routes_of(slot).iter().any(surely), || format!("fails often, and stays: {file:?}"))
     }
 
-    /// Does some trailing span convict it, beside the same span of the others? To the bucket.
+    /// Is the failed share of some trailing span enough, compared with that of the others? Accurate to the bucket.
     fn by_ratio(&self, slot: usize, route: usize, with_late: bool, now: Tick) -> bool {
         let (rules, window) = (self.rules(slot), self.longest_window());
         let width = (window.as_micros() as u64 / 600).max(100_000);
@@ -194,7 +195,7 @@ impl Oracle {
             }
             let [share, others] = [sums[1], sums[0]].map(|(bad, of)| f64::from(bad) / f64::from(of.max(1)));
             let holds = length >= Duration::from_millis(250) && sums[1].1 >= rules.min_requests;
-            // Three times a share need not be a share that floats can hold.
+            // Floats cannot hold three times every share exactly.
             if holds && share > 0.0 && share >= rules.failure_ratio && share >= 3.0 * others - 1e-12 {
                 return true;
             }
@@ -202,7 +203,7 @@ impl Oracle {
         false
     }
 
-    /// Whose traffic an endpoint's is compared with on a route.
+    /// The endpoints with whose traffic an endpoint's is compared on a route.
     fn compared(&self, slot: usize, route: usize) -> Vec<usize> {
         let (members, own) = (&self.topology.routes[route].pools, self.slots[slot].1.0);
         let serves = |pool: usize| members.iter().any(|member| member.pool.index() == pool);
@@ -213,7 +214,7 @@ impl Oracle {
         others.map(|(other, _)| other).collect()
     }
 
-    /// It is Up; or nothing is on a route of its own, and real requests have nothing against it.
+    /// Is the endpoint Up? Or is a route of its own in panic, and nothing speaks against the endpoint?
     fn serves(&self, slot: usize) -> bool {
         let record = &self.records[slot];
         let clear = record.admin == Admin::Enabled && record.ejection == Ejection::Clear;
@@ -221,7 +222,7 @@ impl Oracle {
             || (clear && self.routes_of(slot).iter().any(|route| self.panics(*route)))
     }
 
-    /// What forbids to take it out now.
+    /// What forbids an ejection now.
     fn weigh_caps(&self, slot: usize, now: Tick) -> Result<(), &'static str> {
         for route in self.routes_of(slot) {
             let members = &self.topology.routes[route].pools;
@@ -250,7 +251,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// It is out: for how long, and how often by now?
+    /// Checks for how long the endpoint is out, and how often in a row.
     fn expect_ejected(&mut self, slot: usize, told: &ToldEjection<'_>, now: Tick) -> Checked {
         let rules = self.rules(slot).clone();
         let served = self.records[slot].ejection == Ejection::Clear;
@@ -276,7 +277,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whose time has come.
+    /// Ends the ejections and probations whose time has come.
     fn release(&mut self, now: Tick) {
         for (record, (_, (pool, ..))) in self.records.iter_mut().zip(&self.slots) {
             let off = self.topology.pools[*pool].eject.are_off();
@@ -302,7 +303,7 @@ impl Oracle {
         }
     }
 
-    /// Who gets no request to prove itself with may be free after its time.
+    /// An endpoint that gets no requests may be Clear after its time.
     pub(crate) fn accept_clear(&mut self, new: &Snapshot, now: Tick) {
         let members: Vec<_> = self.topology.routes.iter().flat_map(|route| &route.pools).collect();
         let all = self.slots.iter().zip(&mut self.records).zip(&new.endpoints);
@@ -338,7 +339,8 @@ impl Oracle {
         must(fits, || format!("{incident:?} for {loss:?}"))
     }
 
-    /// Doubts the checker when more than half of those that are judged fell within one round, until half are back.
+    /// Expects the checker to be suspected when more than half of the judged endpoints fell within one round, until half
+    /// are back.
     pub(crate) fn expect_suspicion(&mut self, now: Tick) {
         let round = self.round();
         let count = |holds: &dyn Fn(&ExpectedEndpoint) -> bool| {

@@ -1,4 +1,4 @@
-//! A second, slower and plainer telling of what the world should be after each event, written from the contract.
+//! A second, slower and plainer computation of what the world should be after each event, written from the contract.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,29 +14,29 @@ use thalweg_core::{
 
 use crate::records::{Checked, ExpectedEndpoint, ExpectedPool, ExpectedStanding, Loss, availability, must};
 
-/// What should be.
+/// The world as it should be.
 #[derive(Default)]
 pub(crate) struct Oracle {
     pub(crate) topology: Arc<Topology>,
     pub(crate) generation: u64,
     pub(crate) names: BTreeMap<Box<str>, BTreeSet<IpAddr>>,
     orders: BTreeMap<EndpointKey, Admin>,
-    /// In layout order; with the pool's and the entry's index, and the weight.
+    /// The endpoints in layout order, each with the index of its pool and of its entry, and its weight.
     pub(crate) slots: Vec<(EndpointKey, (usize, usize, u32))>,
     pub(crate) records: Vec<ExpectedEndpoint>,
     pub(crate) tallies: Vec<ExpectedPool>,
     pub(crate) standings: BTreeMap<(Box<str>, Box<str>), ExpectedStanding>,
-    /// By route: the pools that had a share at stage Up after the last event.
+    /// The pools of each route that had a share at stage Up after the last event.
     pub(crate) served: Vec<BTreeSet<PoolSlot>>,
-    /// By route and pool: since when its nearness contradicts its latency.
+    /// Since when the nearness of a pool on a route contradicts its latency.
     pub(crate) wrong: BTreeMap<(Box<str>, Box<str>), (Tick, bool)>,
-    /// Who each id is, for ever.
+    /// The endpoint of each id, for ever.
     ids: BTreeMap<u32, EndpointKey>,
     pub(crate) rounds: BTreeSet<Box<str>>,
     pub(crate) last: Option<Snapshot>,
     /// Ejections from Clear.
     pub(crate) ejected: Vec<(Tick, EndpointKey)>,
-    /// By pool: what it lost since its last incident.
+    /// What each pool lost since its last incident.
     pub(crate) lost: BTreeMap<Box<str>, Loss>,
     /// Endpoints that the last event ejected or released.
     pub(crate) moved: usize,
@@ -51,7 +51,7 @@ impl Oracle {
         self.slots.iter().position(|(slot, _)| slot == key)
     }
 
-    /// Takes in what the world is about to be told. `key` is whom the event is about.
+    /// Takes in what the world is about to be told. `key` is the endpoint of the event.
     pub(crate) fn hear(&mut self, event: &Event, key: Option<&EndpointKey>, now: Tick) {
         let slot = key.and_then(|key| self.slot_of(key));
         match event {
@@ -103,7 +103,7 @@ impl Oracle {
         let sent = Tick(now.0.saturating_sub(rules.timeout.as_micros() as u64));
         record.probed = true;
         record.heard = record.heard.max(now);
-        // While real requests are answered, a timeout is the checker's own trouble.
+        // While real requests are answered, a timeout says nothing about the endpoint.
         if fault == Some(Fault::Timeout) && record.file.last_good.is_some_and(|good| good >= sent) {
             return;
         }
@@ -157,7 +157,7 @@ impl Oracle {
                             ..ExpectedEndpoint::default()
                         },
                     };
-                    // Whether it is probed says nothing about what requests told.
+                    // A change of probing does not change what requests showed.
                     let mut record = match before.remove(&key) {
                         Some(old) if same => old,
                         Some(old) => ExpectedEndpoint { ejection: old.ejection, file: old.file, ..fresh },
@@ -172,7 +172,7 @@ impl Oracle {
         let window = self.longest_window();
         self.topology = topology;
         if window != self.longest_window() {
-            // Counts over another window cannot be compared: the one thing that a reload may cost.
+            // Counts over another window cannot be compared: a reload may cost nothing else.
             self.records.iter_mut().for_each(|record| record.file.samples.clear());
         }
         let slots = &self.slots;
@@ -201,7 +201,7 @@ impl Oracle {
         self.tallies = tallies;
     }
 
-    /// Compares the world's picture with what should be.
+    /// Compares the world's snapshot with what should be.
     pub(crate) fn judge(&mut self, new: &Snapshot, again: &Snapshot, heard: (Publish, Tick)) -> Checked {
         let (publish, now) = heard;
         self.accept_clear(new, now);
@@ -211,6 +211,7 @@ impl Oracle {
         for route in 0..self.topology.routes.len() {
             self.judge_shares(new, route).map_err(|what| format!("route {route}: {what}"))?;
             self.judge_held(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
+            self.judge_round(new, route).map_err(|what| format!("route {route}: {what}"))?;
             self.judge_near(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
         }
         self.judge_publish(new, publish)?;
@@ -272,10 +273,10 @@ impl Oracle {
     fn judge_twins(&self, new: &Snapshot, again: &Snapshot) -> Checked {
         must(again.revision == new.revision + 1, || "a revision was skipped".into())?;
         let same = new.endpoints == again.endpoints && new.pools == again.pools && new.routes == again.routes;
-        must(same && Arc::ptr_eq(&new.layout, &again.layout), || "two pictures of one world differ".into())
+        must(same && Arc::ptr_eq(&new.layout, &again.layout), || "two snapshots of one world differ".into())
     }
 
-    /// The time in which every endpoint that fails is found to.
+    /// The time in which the probes find every endpoint that fails.
     pub(crate) fn round(&self) -> Duration {
         let rules = self.topology.pools.iter().filter_map(|pool| pool.probe.as_ref());
         let round =
@@ -283,14 +284,14 @@ impl Oracle {
         round.max().unwrap_or_default()
     }
 
-    /// Nothing is Up on the route, and somebody may yet be.
+    /// Nothing is Up on the route, and some endpoint is unproven.
     pub(crate) fn is_unproven(&self, route: usize) -> bool {
         let tallies =
             || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool.index()]);
         tallies().all(|tally| tally.up == 0) && tallies().any(|tally| tally.unproven > 0)
     }
 
-    /// Health does not count on the route: somebody could serve, and every pool is short.
+    /// Health does not count on the route: some endpoint could serve, and every pool is below its threshold.
     pub(crate) fn panics(&self, route: usize) -> bool {
         let tallies =
             || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool.index()]);

@@ -1,4 +1,4 @@
-//! The simulation's own dice: a seed is a whole story, told the same way each time.
+//! The simulation's own random numbers: a seed decides a whole run.
 
 use thalweg_core::mix;
 

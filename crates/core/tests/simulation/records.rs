@@ -13,9 +13,9 @@ pub(crate) struct ExpectedEndpoint {
     pub(crate) refusing: bool,
     pub(crate) probed: bool,
     pub(crate) measured: bool,
-    /// Results in a row, and which.
+    /// The kind of the last results, and how many in a row.
     pub(crate) run: (bool, u32),
-    /// When it fell, if it is Unhealthy since then and was Healthy before.
+    /// When the endpoint fell, if it was Healthy before and is Unhealthy since.
     pub(crate) fell: Option<Tick>,
     /// The time of the last failure or probe.
     pub(crate) heard: Tick,
@@ -34,23 +34,23 @@ pub(crate) struct ExpectedPool {
     pub(crate) below_threshold: bool,
 }
 
-/// All that was told about one endpoint's requests.
+/// All that is known about one endpoint's requests.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct File {
-    /// When they were told, and how they ended.
+    /// When requests were reported, and how they ended.
     pub(crate) samples: Vec<(Tick, Counts)>,
     pub(crate) last_good: Option<Tick>,
-    /// Failures told since the last told: when, and whether they were merely late.
+    /// Failures since the last ejection: when, and whether they were merely late.
     pub(crate) bad: Vec<(Tick, bool)>,
     pub(crate) count: u32,
-    /// When the present sentence or freedom began.
+    /// When the present ejection, probation or freedom began.
     pub(crate) since: Tick,
-    /// Good answers told of requests of this probation.
+    /// Good answers to requests of this probation.
     pub(crate) proof: u32,
 }
 
 impl File {
-    /// It is free, and what was told before is no evidence any more.
+    /// The endpoint is Clear, and what was reported before is no evidence any more.
     pub(crate) fn clear(&mut self, now: Tick) {
         self.since = now;
         self.bad.clear();
@@ -64,16 +64,16 @@ impl File {
     }
 }
 
-/// What a pool has lost since its last incident was told.
+/// What a pool has lost since its last incident was logged.
 #[derive(Debug)]
 pub(crate) struct Loss {
     pub(crate) first: Tick,
-    /// Nothing was heard against it after this.
+    /// The last failure there.
     pub(crate) last: Tick,
     pub(crate) endpoints: BTreeSet<SocketAddr>,
 }
 
-/// A pool that a route has left because it was down, or because nobody there is proven.
+/// A pool that a route has left because it was down, or because no endpoint there is proven.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ExpectedStanding {
     Unproven,

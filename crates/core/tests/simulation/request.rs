@@ -9,7 +9,7 @@ use thalweg_core::{
 
 use crate::{oracle::Oracle, records::availability, subject::Subject};
 
-/// In-flight counts that are the same whenever they are asked for.
+/// In-flight counts that a seed decides: the same each time they are asked for.
 pub(crate) struct SeededLoads {
     pub(crate) seed: u64,
     pub(crate) most: u64,
@@ -27,7 +27,7 @@ impl Loads for SeededLoads {
     }
 }
 
-/// One attempt: asked twice, explained, and judged.
+/// One attempt, which is asked twice, explained and checked.
 pub(crate) struct Attempt<'a> {
     pub(crate) oracle: &'a Oracle,
     pub(crate) subject: &'a Subject,
@@ -69,7 +69,7 @@ impl Attempt<'_> {
         Ok(answer.ok())
     }
 
-    /// `explain` must tell the story that `steer` acts out.
+    /// Checks that `explain` says what `steer` does.
     pub(crate) fn judge_explained(&self) -> Result<(), String> {
         let path = self.oracle.topology.routes[self.route].path_prefix.clone();
         let client = IpAddr::from([192, 0, 2, 1]);
@@ -111,7 +111,7 @@ impl Attempt<'_> {
     fn judge_decision(&self, decision: &Decision) -> Result<(), String> {
         let seen = self.seen();
         let view = &self.snapshot.routes[self.route];
-        let short = |pool: usize| self.oracle.tallies[pool].below_threshold;
+        let below = |pool: usize| self.oracle.tallies[pool].below_threshold;
         let found = seen.iter().find(|seen| seen.slot == decision.endpoint.index());
         let Some(chosen) = found else { return Err("an endpoint of another route".into()) };
         if decision.reason == Reason::Probation {
@@ -122,7 +122,7 @@ impl Attempt<'_> {
             return if fair { Ok(()) } else { Err("a trickle to one that is not in probation".into()) };
         }
         let free = |seen: &&Seen| !seen.tried && !seen.full;
-        let fit = |seen: &&Seen| free(seen) && seen.up == Availability::Up && !short(seen.pool);
+        let fit = |seen: &&Seen| free(seen) && seen.up == Availability::Up && !below(seen.pool);
         let panics = decision.reason == Reason::Panic;
         let unproven = view.shares.stage == Stage::Unproven;
         let same_kind = |seen: &&Seen| {
@@ -139,14 +139,14 @@ impl Attempt<'_> {
                 panics || chosen.up == Availability::Up || (unproven && chosen.up == Availability::Unproven),
                 "not up, without panic",
             ),
-            (panics || unproven || !short(chosen.pool), "short, without panic"),
+            (panics || unproven || !below(chosen.pool), "below its threshold, without panic"),
             (
                 !panics || view.shares.stage == Stage::Panic || !seen.iter().any(|seen| fit(&seen)),
-                "panic while somebody is fit",
+                "panic while another endpoint is fit",
             ),
             (
                 !panics || !seen.iter().any(|s| free(&s) && s.enabled && s.panic_rank < chosen.panic_rank),
-                "a worse panic_rank than another's",
+                "a worse panic rank than another's",
             ),
             (
                 panics || chosen.weight > 0 || !seen.iter().any(|seen| same_kind(&seen) && seen.weight > 0),
@@ -161,7 +161,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Not of weight 0 while an open pool has a candidate, nor held while one that it must wait for has.
+    /// Is the pool not of weight 0 while an open pool has a candidate, nor held while another stands in?
     fn is_in_turn(&self, chosen: &Seen, seen: &[Seen]) -> bool {
         let view = &self.snapshot.routes[self.route];
         let pools = &self.oracle.topology.routes[self.route].pools;
@@ -191,7 +191,7 @@ impl Attempt<'_> {
         if self.tried.len() < 2 {
             return true;
         }
-        // An endpoint that has vanished meanwhile still counts against the pool it was in.
+        // An endpoint that has vanished meanwhile still counts against the pool that it was in.
         let gone = |tried: &&Tried| self.snapshot.layout.endpoints.iter().all(|at| at.id != tried.endpoint);
         let failed = |pool: usize| {
             seen.iter().any(|seen| seen.pool == pool && seen.tried)

@@ -10,6 +10,7 @@ use crate::{
 };
 
 impl Oracle {
+    /// Checks which pools of a route are held.
     pub(crate) fn judge_held(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Checked {
         let route = &self.topology.routes[nth];
         let view = &new.routes[nth];
@@ -42,7 +43,7 @@ impl Oracle {
             matches!(this.standings.get(&name(pool)), Some(ExpectedStanding::Held(_)))
         };
         for (member, memory) in route.pools.iter().zip(&view.pools).filter(|_| self.moved > 1) {
-            // Several moved at one instant: what was left, and called in, depends on who came first.
+            // Several pools moved at one instant: which were left, and which returned early, depends on their order.
             match (held(self, member.pool), memory.held) {
                 (true, false) => _ = self.standings.remove(&name(member.pool)),
                 (false, true) => _ = self.standings.insert(name(member.pool), ExpectedStanding::Held(now)),
@@ -63,12 +64,18 @@ impl Oracle {
                 wanted && !self.open(nth).any(|other| other.dial == 100)
             };
             let idle = route.pools.iter().find(left_out);
-            must(idle.is_none(), || format!("held, though nobody takes all: {idle:?}"))?;
+            must(idle.is_none(), || format!("held, though no pool takes all: {idle:?}"))?;
         }
         for (member, memory) in route.pools.iter().zip(&view.pools) {
             let should = held(self, member.pool);
             must(memory.held == should, || format!("{:?} should be held: {should}", member.pool))?;
         }
+        Ok(())
+    }
+
+    /// Checks whether the first probe round of a route has ended, and that the world says so.
+    pub(crate) fn judge_round(&mut self, new: &Snapshot, nth: usize) -> Checked {
+        let route = &self.topology.routes[nth];
         let round = self.rounds.contains(&route.name)
             || route.pools.iter().all(|member| {
                 let asked = self.topology.pools[member.pool.index()]
@@ -84,10 +91,10 @@ impl Oracle {
         }
         let known = &self.topology.routes;
         self.rounds.retain(|name| known.iter().any(|route| route.name == *name));
-        must(view.first_round_done == self.rounds.contains(&route.name), || "first round".into())
+        must(new.routes[nth].first_round_done == self.rounds.contains(&route.name), || "first round".into())
     }
 
-    /// The pools of a route that are there: not short, no reserve, not held.
+    /// The pools of a route that are open: above their threshold, no reserve, not held.
     fn open(&self, nth: usize) -> impl Iterator<Item = &RoutePool> {
         let route = &self.topology.routes[nth];
         route.pools.iter().filter(|member| {
@@ -101,8 +108,8 @@ impl Oracle {
         self.open(nth).any(|other| self.stands_in(new, nth, held, other))
     }
 
-    /// A hold is for a return to a better place: somebody who is no better placed, and whom the operator lets take
-    /// everything, serves meanwhile. Whom the operator gives nothing has nothing to hurry for: anybody will do.
+    /// A hold is for a return to a better place: meanwhile another pool serves, which is no better placed and may take
+    /// everything. For a held pool that is dialled to zero, any other pool will do.
     pub(crate) fn stands_in(&self, new: &Snapshot, nth: usize, held: &RoutePool, other: &RoutePool) -> bool {
         let latency = |member: &RoutePool| {
             new.pools[member.pool.index()].latency_us.map_or(u64::from(u32::MAX), u64::from)

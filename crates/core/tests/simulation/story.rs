@@ -1,4 +1,4 @@
-//! One seed's story: what happens to the world, step by step.
+//! What happens to the world under one seed, step by step.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ pub(crate) struct Story {
     pub(crate) oracle: Oracle,
     pub(crate) now: Tick,
     generation: u64,
-    /// Who is dead in truth, whatever the probes have found out so far.
+    /// The addresses that are dead in truth, whatever the probes have found so far.
     pub(crate) dead: BTreeMap<SocketAddr, Fault>,
     /// What decides the latencies.
     weather: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Story {
     pub(crate) workers: Workers,
     turn: u32,
     budget: Budget,
-    /// Requests and retries by second, and the ratio in force: the budget's plain definition.
+    /// Requests and retries by quarter of a second, from which the budget's plain definition follows.
     spent: Vec<(u64, bool)>,
     ratio: f64,
 }
@@ -40,8 +40,8 @@ const FLOOR: f64 = 0.5;
 const FAULTS: [Fault; 6] =
     [Fault::Refused, Fault::Refused, Fault::Timeout, Fault::Reset, Fault::Status, Fault::Unreachable];
 
-/// Tells one story; the error is the step that broke a promise, and which.
-pub(crate) fn tell(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize, String)> {
+/// Plays one seed. The error is the step that broke an invariant, and which.
+pub(crate) fn play(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize, String)> {
     let mut rng = Prng(seed);
     let mut subject = Subject::new(mutant);
     let snapshot = subject.snapshot();
@@ -106,7 +106,7 @@ impl Story {
         self.apply(Event::Adopted { topology: Arc::new(topology), generation }, None)
     }
 
-    /// Tells world and oracle the same, and compares.
+    /// Gives world and oracle the same event, and compares them.
     pub(crate) fn apply(&mut self, event: Event, key: Option<EndpointKey>) -> Result<(), String> {
         let ticked = matches!(event, Event::Ticked);
         self.oracle.hear(&event, key.as_ref(), self.now);
@@ -122,7 +122,7 @@ impl Story {
         judged.map_err(|what| format!("{}: {what}", name(&event)))
     }
 
-    /// Time passes; the keeper ticks when it is due, or late.
+    /// Lets time pass; the keeper ticks when the tick is due, or late.
     pub(crate) fn pass(&mut self, span: Duration) -> Result<(), String> {
         let end = self.now.after(span);
         let late = self.rng.percent(30);
@@ -176,7 +176,7 @@ impl Story {
         Ok(())
     }
 
-    /// The truth changes: an endpoint, a whole pool, or the world.
+    /// Changes the truth about an endpoint, a whole pool, or the world.
     fn tide(&mut self) {
         if self.rng.percent(30) {
             self.weather = self.rng.next();
@@ -210,7 +210,7 @@ impl Story {
         self.apply(Event::Ordered { key: key.clone(), admin }, Some(key))
     }
 
-    /// One request with all its retries; the world may move in between.
+    /// One request with all its retries; the world may change in between.
     fn request(&mut self) -> Result<(), String> {
         let name = {
             let routes = &self.oracle.topology.routes;

@@ -1,5 +1,5 @@
-//! What is put to the test: the real core, or the real core with one rule broken on purpose. A simulation that does
-//! not notice the broken ones proves nothing about the real one.
+//! What is tested: the real core, or the real core with one rule broken on purpose. A simulation that does not notice
+//! the broken ones proves nothing about the real one.
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -25,23 +25,23 @@ pub(crate) enum Mutant {
     ForgetsOnReload,
     /// Returns to a pool that was left without waiting.
     SkipsHold,
-    /// Takes any loss for a shortage.
+    /// Panics at the first loss.
     PanicsEarly,
     /// Misses the ticks.
     NeverTicks,
     /// Never follows a change of latencies.
     DwellsForever,
-    /// Lets a loss wait for the next picture.
+    /// Publishes a loss late.
     PublishesLate,
-    /// Does not hear which names moved.
+    /// Ignores DNS answers.
     IgnoresNames,
     /// Ejects past `max_share`.
     EjectsPastShare,
-    /// Convicts on half of `failure_ratio`.
+    /// Ejects at half of `failure_ratio`.
     EjectsEarly,
     /// Never ejects by `failure_ratio`.
     IgnoresRatio,
-    /// Sets everybody free with each reload.
+    /// Ends all ejections with each reload.
     ClearsOnReload,
     /// A probe that succeeds ends an ejection.
     ProbeUnejects,
@@ -55,24 +55,24 @@ pub(crate) enum Mutant {
     EjectedServe,
     /// In panic, serves those that are ejected beside those that answer.
     PanicForgetsEjected,
-    /// Hears each failure twice.
+    /// Counts each failure twice.
     CountsNewsTwice,
-    /// Takes failures in the order in which they are told.
+    /// Orders failures by their arrival.
     OrdersByArrival,
-    /// Holds its own trouble against the endpoint.
+    /// Holds this edge's own lack of resources against the endpoint.
     BlamesLocal,
     /// Holds requests from before a probation against it.
     BlamesProbationForOld,
     /// Does not know when good answers ended.
     ForgetsGood,
-    /// Never doubts the checker.
+    /// Never suspects the checker.
     NeverSuspectsChecker,
-    /// Tells incidents by the first failure alone.
+    /// Dates the loss in an incident to the first failure.
     MisdatesIncidents,
 }
 
 impl Mutant {
-    /// Every broken one.
+    /// Every broken core.
     pub(crate) const ALL: [Self; 28] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
@@ -105,15 +105,15 @@ impl Mutant {
     ];
 }
 
-/// The core behind one door.
+/// The core, with one rule broken or none.
 pub(crate) struct Subject {
     pub(crate) world: World,
     mutant: Mutant,
-    /// Whom a mutant sets free.
+    /// The endpoints that a mutant shows as Clear.
     cleared: BTreeSet<EndpointId>,
 }
 
-/// Nobody is at a cap.
+/// Loads without an endpoint at its cap.
 struct UncappedLoads<'a, L>(&'a L);
 
 impl<L: Loads> Loads for UncappedLoads<'_, L> {
@@ -172,7 +172,7 @@ impl Subject {
         }
     }
 
-    /// The world's picture.
+    /// The world's snapshot.
     pub(crate) fn snapshot(&mut self) -> Snapshot {
         let mut snapshot = self.world.snapshot();
         snapshot.checker_suspected &= self.mutant != Mutant::NeverSuspectsChecker;
@@ -233,7 +233,7 @@ impl Subject {
     }
 }
 
-/// Reads a config wrong.
+/// Misreads a config.
 fn misread(mutant: Mutant, topology: &mut Topology) {
     let day = Duration::from_secs(86_400);
     for route in &mut topology.routes {
@@ -255,7 +255,7 @@ fn misread(mutant: Mutant, topology: &mut Topology) {
     }
 }
 
-/// Hears what requests did wrong.
+/// Misreads what requests did.
 fn mishear(mutant: Mutant, event: &mut Event, now: Tick) {
     match (mutant, event) {
         (Mutant::ProvenAtOnce, Event::Tallied(tallies)) => {

@@ -1,5 +1,5 @@
-//! What requests do at the endpoints, and how the keeper hears of it: counts first, then each failure, if it is told
-//! at all; some of them late, in another order, or of requests that began long ago.
+//! What requests do at the endpoints, and how the keeper learns of it: counts first, then each failure, if it is
+//! reported at all. Some failures are reported late, in another order, or for requests that began long ago.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{prng::Prng, story::Story};
 #[derive(Default)]
 pub(crate) struct Workers {
     accounts: BTreeMap<EndpointId, Tally>,
-    /// Failures whose news is under way.
+    /// Failures that are reported later.
     news: Vec<(EndpointId, EndpointKey, FailedRequest)>,
 }
 
@@ -32,13 +32,13 @@ struct Burst {
     gap: Duration,
     /// Percent of the requests that fail.
     bad: usize,
-    /// Percent of the failures whose hint is lost, and of those that are told later.
+    /// Percent of the failures that are never reported, and of those that are reported later.
     lost: usize,
     delayed: usize,
 }
 
 impl Story {
-    /// A burst of requests, and what is told of them.
+    /// A burst of requests, and what is reported of them.
     pub(crate) fn traffic(&mut self) -> Result<(), String> {
         let Some(burst) = self.burst() else { return Ok(()) };
         for nth in 0..burst.requests {
@@ -90,7 +90,7 @@ impl Story {
         let account = self.workers.accounts.entry(id).or_default();
         let Some(fault) = truth.or(sick) else {
             account.counts.good += 1;
-            // As the workers do: by the picture.
+            // As the workers do: by the snapshot.
             let shown = self.snapshot.layout.endpoints.iter().zip(&self.snapshot.endpoints);
             let since = shown.filter(|(place, _)| place.id == id).find_map(|(_, view)| view.probation_since);
             account.proof += u32::from(since.is_some_and(|since| started >= since));
@@ -114,7 +114,7 @@ impl Story {
         self.tell(id, key, failure)
     }
 
-    /// As the keeper does: what the accounts say comes first.
+    /// As the keeper does: the counts come first.
     fn tell(&mut self, id: EndpointId, key: EndpointKey, failure: FailedRequest) -> Result<(), String> {
         if let Some(tally) = self.workers.tally(id) {
             self.apply(Event::Tallied(vec![tally]), None)?;
@@ -131,7 +131,7 @@ impl Story {
         if tallies.is_empty() { Ok(()) } else { self.apply(Event::Tallied(tallies), None) }
     }
 
-    /// The news that was under way arrives, in any order.
+    /// Reports the failures that were held back, in any order.
     pub(crate) fn late_news(&mut self) -> Result<(), String> {
         while !self.workers.news.is_empty() {
             let nth = self.rng.below(self.workers.news.len());
@@ -143,7 +143,7 @@ impl Story {
 }
 
 impl Workers {
-    /// What has come since the last time; when the last good answer ended, ever.
+    /// The counts since the last tally; when the last good answer of all ended.
     fn tally(&mut self, id: EndpointId) -> Option<Tally> {
         let account = self.accounts.get_mut(&id).filter(|account| account.counts.total() > 0)?;
         let last_good = account.last_good;

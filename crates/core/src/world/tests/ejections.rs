@@ -1,4 +1,4 @@
-//! Tables for how a sentence ends: probation, its trickle, and what shortens nothing.
+//! Tables for how an ejection ends: by probation and its trickle, and not by a good probe.
 
 use super::{outliers::causes, *};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     test_world::{failover, weighted},
 };
 
-/// Failover from pool a, which was just convicted, to pool b.
+/// Failover from pool a, whose endpoint was just ejected, to pool b.
 fn a_is_out() -> ScriptedWorld {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
@@ -15,7 +15,7 @@ fn a_is_out() -> ScriptedWorld {
 }
 
 #[test]
-fn probes_do_not_bring_back_whom_traffic_convicted() {
+fn good_probes_do_not_shorten_an_ejection() {
     let mut at = a_is_out();
     at.play("a++++ ~1900 a++++");
     assert_eq!(at.states(), "dU");
@@ -80,7 +80,7 @@ fn a_request_from_before_its_probation_does_not_pass_it() {
 }
 
 #[test]
-fn a_sentence_survives_a_reload() {
+fn an_ejection_survives_a_reload() {
     let mut at = a_is_out();
     let same = at.topology();
     at.adopt(same);
@@ -103,7 +103,7 @@ fn a_trickle_goes_to_routes_that_give_the_pool_something() {
 }
 
 #[test]
-fn what_the_operator_gives_nothing_needs_no_proof_and_takes_up_no_cap() {
+fn a_pool_without_weight_needs_no_answers_to_end_a_probation() {
     let spare = weighted(&[(1, 100), (1, 100), (0, 100)]);
     let mut at = world(&[1, 1, 1], spare);
     at.play("a++ b++ c++");
@@ -118,20 +118,20 @@ fn what_the_operator_gives_nothing_needs_no_proof_and_takes_up_no_cap() {
 }
 
 #[test]
-fn a_reserve_that_serves_proves_itself_as_everybody() {
+fn a_reserve_that_serves_proves_itself_by_answers() {
     let mut at = world(&[1, 2], weighted(&[(1, 100), (0, 100)]));
     at.play("a++ b++ a--");
     assert_eq!(at.shares(), "b 100% balanced");
     at.serve("b1", "fff");
     at.play("~4000");
-    assert_eq!(at.states(), "dTU", "nobody has asked it");
+    assert_eq!(at.states(), "dTU", "no request went there");
     assert_eq!(at.world.snapshot().routes[0].trickles.len(), 1);
     at.serve("b1", "ggggg");
     assert_eq!(at.states(), "dUU");
 }
 
 #[test]
-fn a_sentence_that_ends_in_panic_ends_in_a_trickle() {
+fn an_ejection_that_ends_in_panic_ends_in_a_trickle() {
     let mut at = a_is_out();
     at.play("a-- b-- ~2300");
     assert_eq!(at.world.snapshot().endpoints[0].ejection, Ejection::Probation);
@@ -146,7 +146,7 @@ fn a_sentence_that_ends_in_panic_ends_in_a_trickle() {
 }
 
 #[test]
-fn endpoints_that_traffic_took_out_serve_last_in_panic() {
+fn ejected_endpoints_serve_last_in_panic() {
     let mut at = a_is_out();
     at.play("a-- b--");
     assert_eq!(at.shares(), "b 100% panic");

@@ -1,4 +1,4 @@
-//! Tables for what the world concludes from real traffic: requests in, who serves out.
+//! Tables for what the world concludes from real traffic: requests in, the endpoints that serve out.
 
 use super::*;
 use crate::{
@@ -11,11 +11,11 @@ use crate::{
 
 impl ScriptedWorld {
     /// `g`ood answers, `f` 5xx, `r`efused connections, `l`ate first bytes of one endpoint, a millisecond apart.
-    pub(super) fn serve(&mut self, who: &str, requests: &str) -> Vec<Change> {
+    pub(super) fn serve(&mut self, target: &str, requests: &str) -> Vec<Change> {
         let mut log = Vec::new();
         for request in requests.chars() {
             log.extend(self.pass(1));
-            log.extend(self.end(who, request, self.now));
+            log.extend(self.end(target, request, self.now));
         }
         log
     }
@@ -23,24 +23,24 @@ impl ScriptedWorld {
     /// Requests in this order, 16 ms apart: `a` answers in 5 ms, `A` is late after 60.
     fn serve_at_once(&mut self, draws: &str) -> Vec<Change> {
         let began = self.now;
-        let request = |(nth, who): (u64, char)| {
-            let (result, takes) = if who.is_uppercase() { ('l', 60) } else { ('g', 5) };
-            (nth * 16 + takes, nth * 16, who.to_ascii_lowercase(), result)
+        let request = |(nth, target): (u64, char)| {
+            let (result, takes) = if target.is_uppercase() { ('l', 60) } else { ('g', 5) };
+            (nth * 16 + takes, nth * 16, target.to_ascii_lowercase(), result)
         };
         let mut requests: Vec<_> = (0..).zip(draws.chars()).map(request).collect();
         requests.sort_unstable();
         let mut log = Vec::new();
-        for (ends, starts, who, result) in requests {
+        for (ends, starts, target, result) in requests {
             let at = |ms| began.after(Duration::from_millis(ms));
             log.extend(self.pass(at(ends).since(self.now).as_millis().try_into().unwrap()));
-            log.extend(self.end(&who.to_string(), result, at(starts)));
+            log.extend(self.end(&target.to_string(), result, at(starts)));
         }
         log
     }
 
     /// A request that began at `started` ends.
-    fn end(&mut self, who: &str, request: char, started: Tick) -> Vec<Change> {
-        let id = self.ids(who)[0];
+    fn end(&mut self, target: &str, request: char, started: Tick) -> Vec<Change> {
+        let id = self.ids(target)[0];
         let good = request == 'g';
         let (failed, late) = (u32::from(matches!(request, 'f' | 'r')), u32::from(request == 'l'));
         let fallout = FailureCost { retried: failed, ..FailureCost::default() };
@@ -84,12 +84,12 @@ pub(super) fn causes(log: &[Change]) -> Vec<(Cause, u32)> {
     log.iter().filter_map(cause).collect()
 }
 
-/// Who is out after these requests, of three pools with one endpoint each.
+/// Which endpoints are out after these requests, of three pools with one endpoint each.
 fn check(requests: &[(&str, &str)], expected: &str) {
     let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
     at.play("a++ b++ c++");
-    for (who, requests) in requests {
-        at.serve(who, requests);
+    for (target, requests) in requests {
+        at.serve(target, requests);
     }
     assert_eq!(at.states(), expected, "{requests:?}");
 }
@@ -109,8 +109,8 @@ fn a_flapper_is_caught_by_its_share_unless_all_fail_alike() {
     let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
     at.play("a++ b++ c++");
     for _ in 0..200 {
-        for who in ["a", "b", "c"] {
-            at.serve(who, "gf");
+        for target in ["a", "b", "c"] {
+            at.serve(target, "gf");
         }
     }
     assert_eq!(at.states(), "UUU");
@@ -123,26 +123,26 @@ fn lateness_counts_only_while_the_others_are_in_time() {
     let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
     at.play("a++ b++ c++");
     for _ in 0..9 {
-        for who in ["a", "b", "c"] {
-            at.serve(who, "gl");
+        for target in ["a", "b", "c"] {
+            at.serve(target, "gl");
         }
     }
     for _ in 0..9 {
-        for who in ["a", "b", "c"] {
-            at.serve(who, "l");
+        for target in ["a", "b", "c"] {
+            at.serve(target, "l");
         }
     }
     assert_eq!(at.states(), "UUU", "everything is slow: that is not one endpoint's fault");
 }
 
-/// The answers of the seconds before are good ones, and the first few late ones fall to whom the draws fall.
+/// The answers of the seconds before are good, and the endpoints that are drawn first give the first few late ones.
 #[test]
-fn when_all_become_slow_at_once_whoever_was_drawn_first_is_not_to_blame() {
+fn no_endpoint_is_ejected_when_all_become_slow_at_once() {
     let check = |draws: &str, expected: &str| {
         let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
         at.play("a++ b++ c++");
-        for who in ["a", "b", "c"] {
-            at.serve(who, &"g".repeat(20));
+        for target in ["a", "b", "c"] {
+            at.serve(target, &"g".repeat(20));
         }
         at.serve_at_once(draws);
         assert_eq!(at.states(), expected, "{draws}");
@@ -161,7 +161,7 @@ fn the_caps_leave_most_of_a_route_alone() {
     let mut alone = world(&[1], failover(1));
     alone.play("a++");
     alone.serve("a", "ffffffff");
-    assert_eq!(alone.states(), "U", "there is nobody else");
+    assert_eq!(alone.states(), "U", "no other endpoint is left");
     let mut pair = world(&[2], failover(1));
     pair.play("a++");
     pair.serve("a1", "fff");
@@ -169,8 +169,8 @@ fn the_caps_leave_most_of_a_route_alone() {
     assert_eq!(pair.states(), "dU");
     let mut six = world(&[6], failover(1));
     six.play("a++");
-    for who in ["a1", "a2", "a3"] {
-        six.serve(who, "fff");
+    for target in ["a1", "a2", "a3"] {
+        six.serve(target, "fff");
     }
     assert_eq!(six.states(), "ddUUUU", "a third in any second");
     six.pass(1000);
@@ -202,7 +202,7 @@ fn a_probe_that_times_out_while_requests_are_answered_proves_nothing() {
 }
 
 #[test]
-fn this_edges_own_trouble_convicts_nobody() {
+fn a_lack_of_local_resources_ejects_no_endpoint() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     let id = at.ids("a")[0];
@@ -216,29 +216,29 @@ fn this_edges_own_trouble_convicts_nobody() {
 fn the_checker_is_suspected_when_most_fall_in_one_round_and_no_longer_when_they_are_back() {
     let mut at = world(&[1, 1, 1], failover(3));
     at.play("a++ b++ c++ ~60000");
-    let doubts = |log: Vec<Change>| {
-        let doubt = |change: &Change| match change {
+    let suspicions = |log: Vec<Change>| {
+        let suspicion = |change: &Change| match change {
             Change::CheckerSuspected { on, fallen, of, after_reload } => {
                 Some((*on, *fallen, *of, *after_reload))
             }
             _ => None,
         };
-        log.iter().filter_map(doubt).collect::<Vec<_>>()
+        log.iter().filter_map(suspicion).collect::<Vec<_>>()
     };
-    assert_eq!(doubts(at.play("a--")), []);
-    assert_eq!(doubts(at.play("~100 b--")), [(true, 2, 3, false)]);
+    assert_eq!(suspicions(at.play("a--")), []);
+    assert_eq!(suspicions(at.play("~100 b--")), [(true, 2, 3, false)]);
     assert!(at.world.snapshot().checker_suspected);
-    assert_eq!(doubts(at.play("c--")), []);
-    assert_eq!(doubts(at.play("a++ b++")), [(false, 1, 3, false)]);
-    assert_eq!(doubts(at.play("~60000 a-- ~60000 b--")), [], "one after the other is not at once");
+    assert_eq!(suspicions(at.play("c--")), []);
+    assert_eq!(suspicions(at.play("a++ b++")), [(false, 1, 3, false)]);
+    assert_eq!(suspicions(at.play("~60000 a-- ~60000 b--")), [], "one after the other is not at once");
     let same = at.topology();
     at.play("a++ b++ c++ ~60000");
     at.adopt(same);
-    assert_eq!(doubts(at.play("a-- b--")), [(true, 2, 3, true)]);
+    assert_eq!(suspicions(at.play("a-- b--")), [(true, 2, 3, true)]);
 }
 
 #[test]
-fn an_incident_is_told_once_when_the_last_request_has_left() {
+fn an_incident_is_logged_once_when_no_request_fails_any_more() {
     let mut at = world(&[1, 2], failover(2));
     at.play("a++ b++");
     let began = at.now;
@@ -255,14 +255,14 @@ fn an_incident_is_told_once_when_the_last_request_has_left() {
     let mut at = world(&[1, 2], failover(2));
     at.play("a++ b++");
     at.serve("b1", "ff");
-    assert_eq!(seen(at.play("~9000")), None, "nobody was lost");
+    assert_eq!(seen(at.play("~9000")), None, "no endpoint was lost");
     at.serve("b1", "fff");
     let incident = seen(at.play("~9000")).unwrap();
     assert_eq!((&*incident.pool, incident.scope), ("b", Scope::Endpoint));
 }
 
 #[test]
-fn what_a_sibling_cost_before_its_own_loss_is_counted() {
+fn failures_before_an_endpoint_is_lost_count_for_its_incident() {
     let mut at = world(&[2, 1], failover(2));
     at.play("a++ b++");
     let mut log = at.serve("a1", "rrr");
@@ -273,7 +273,7 @@ fn what_a_sibling_cost_before_its_own_loss_is_counted() {
         incidents(log).iter().map(|told| (told.retried, told.endpoints.len())).collect()
     };
     assert_eq!(costs(&log), [(7, 2)]);
-    // The first one's incident is over before the second is lost: it takes what it cost along.
+    // The first endpoint's incident is over before the second endpoint is lost.
     let mut at = world(&[2, 1], failover(2));
     at.play("a++ b++");
     let mut log = at.serve("a1", "rrr");

@@ -4,35 +4,35 @@ use super::*;
 use crate::{tally::Counts, test_world::incidents};
 
 impl ScriptedWorld {
-    /// `good` and `failed` requests that end now are counted; the failures are told too.
-    fn requests(&mut self, who: &str, good: u32, failed: u32) -> Vec<Change> {
-        let (id, now) = (self.ids(who)[0], self.now);
+    /// `good` and `failed` requests that end now are counted; the failures are reported too.
+    fn requests(&mut self, target: &str, good: u32, failed: u32) -> Vec<Change> {
+        let (id, now) = (self.ids(target)[0], self.now);
         let counts = Counts { good, failed, late: 0 };
         let last_good = (good > 0).then_some(now);
         let tally = Tally { id, counts, proof: good, last_good, ..Tally::default() };
         let mut log = self.world.apply(Event::Tallied(vec![tally]), now).log;
         for _ in 0..failed {
-            log.extend(self.fail(who, Fault::Reset));
+            log.extend(self.fail(target, Fault::Reset));
         }
         log
     }
 
-    fn fail(&mut self, who: &str, fault: Fault) -> Vec<Change> {
-        let (id, now) = (self.ids(who)[0], self.now);
+    fn fail(&mut self, target: &str, fault: Fault) -> Vec<Change> {
+        let (id, now) = (self.ids(target)[0], self.now);
         self.world.apply(Event::Suspected { id, fault, started: now, at: now }, now).log
     }
 
-    fn refuses(&self, who: &str) -> bool {
-        self.world.health(self.ids(who)[0]).unwrap().refusing
+    fn refuses(&self, target: &str) -> bool {
+        self.world.health(self.ids(target)[0]).unwrap().refusing
     }
 
-    fn ejection(&self, who: &str) -> Ejection {
-        self.world.health(self.ids(who)[0]).unwrap().ejection
+    fn ejection(&self, target: &str) -> Ejection {
+        self.world.health(self.ids(target)[0]).unwrap().ejection
     }
 }
 
 #[test]
-fn failures_that_nobody_could_be_ejected_for_are_over_with_a_good_answer() {
+fn failures_that_could_not_lead_to_an_ejection_end_with_a_good_answer() {
     let mut at = world(&[2], failover(1));
     at.play("a1++");
     at.requests("a1", 0, 3);
@@ -47,7 +47,7 @@ fn failures_that_nobody_could_be_ejected_for_are_over_with_a_good_answer() {
 }
 
 #[test]
-fn a_good_answer_to_a_request_ends_refusing_where_nothing_is_probed() {
+fn a_good_answer_ends_refusing_where_nothing_is_probed() {
     let mut at = world(&[2], failover(1));
     let mut topology = at.topology();
     topology.pools[0].probe = None;
@@ -72,7 +72,7 @@ fn an_order_after_a_failed_probe_is_no_incident() {
 }
 
 #[test]
-fn old_failures_of_one_that_was_acquitted_excuse_nobody() {
+fn old_failures_of_an_endpoint_that_is_clear_again_excuse_no_other() {
     let mut at = world(&[2], failover(1));
     let mut topology = at.topology();
     topology.pools[0].eject.consecutive_failures = 0;
@@ -92,7 +92,7 @@ fn old_failures_of_one_that_was_acquitted_excuse_nobody() {
 }
 
 #[test]
-fn one_that_flaps_is_no_crowd() {
+fn one_flapping_endpoint_does_not_make_the_checker_suspected() {
     let mut at = world(&[5], failover(1));
     let mut topology = at.topology();
     let rules = topology.pools[0].probe.as_mut().unwrap();
@@ -105,7 +105,7 @@ fn one_that_flaps_is_no_crowd() {
 }
 
 #[test]
-fn a_window_that_a_reload_changes_starts_to_count_anew() {
+fn a_reload_that_changes_the_window_starts_the_counts_anew() {
     let mut at = world(&[1, 1], failover(2));
     let mut topology = at.topology();
     topology.pools.iter_mut().for_each(|pool| pool.eject.consecutive_failures = 0);
@@ -123,7 +123,7 @@ fn a_window_that_a_reload_changes_starts_to_count_anew() {
 }
 
 #[test]
-fn in_panic_real_requests_convict_and_one_always_stays() {
+fn in_panic_real_requests_eject_and_one_endpoint_always_stays() {
     let mut at = world(&[1, 1, 1], failover(3));
     at.play("a++ b++ c++ a-- b-- c-- ~5000");
     assert_eq!(at.shares(), "a 100% panic");
@@ -145,7 +145,7 @@ fn in_panic_real_requests_convict_and_one_always_stays() {
 }
 
 #[test]
-fn rules_that_a_reload_switches_off_hold_nobody() {
+fn rules_that_a_reload_switches_off_end_all_ejections() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     let mut topology = at.topology();
@@ -161,7 +161,7 @@ fn rules_that_a_reload_switches_off_hold_nobody() {
 }
 
 #[test]
-fn a_background_of_failures_is_no_part_of_what_comes_later() {
+fn a_background_of_failures_is_no_part_of_a_later_incident() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     for _ in 0..15 {
@@ -171,7 +171,7 @@ fn a_background_of_failures_is_no_part_of_what_comes_later() {
         at.pass(500);
     }
     let (began, id) = (at.now, at.ids("a1")[0]);
-    // The edge reads the account of the endpoint before it passes the failure on.
+    // The edge reads the endpoint's statistics before it passes the failure on.
     let counts = Counts { failed: 1, ..Counts::default() };
     at.world.apply(Event::Tallied(vec![Tally { id, counts, ..Tally::default() }]), began);
     at.fail("a1", Fault::Refused);
@@ -183,7 +183,7 @@ fn a_background_of_failures_is_no_part_of_what_comes_later() {
 }
 
 #[test]
-fn an_incident_ends_although_another_endpoint_of_its_pool_fails_now_and_then() {
+fn an_incident_ends_although_another_endpoint_fails_now_and_then() {
     let mut at = world(&[2], failover(1));
     at.play("a++");
     let mut log = at.requests("a1", 0, 3);
@@ -196,7 +196,7 @@ fn an_incident_ends_although_another_endpoint_of_its_pool_fails_now_and_then() {
 }
 
 #[test]
-fn what_was_usual_a_silent_minute_ago_calls_nothing_late() {
+fn a_baseline_is_forgotten_after_a_silent_minute() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     let id = at.ids("a")[0];
@@ -209,7 +209,7 @@ fn what_was_usual_a_silent_minute_ago_calls_nothing_late() {
 }
 
 #[test]
-fn a_share_of_late_answers_is_told_as_late() {
+fn an_ejection_for_late_answers_names_lateness_as_its_fault() {
     let mut at = world(&[1, 1], failover(2));
     at.play("a++ b++");
     at.requests("a1", 0, 1);
@@ -228,7 +228,7 @@ fn a_share_of_late_answers_is_told_as_late() {
 }
 
 #[test]
-fn endpoints_that_a_new_config_cannot_reach_put_the_checker_in_doubt() {
+fn the_checker_is_suspected_when_a_new_config_reaches_no_endpoint() {
     let mut at = world(&[1, 1, 1], failover(3));
     at.play("a-- b-- c--");
     assert!(at.world.snapshot().checker_suspected, "a start counts");
