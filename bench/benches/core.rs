@@ -6,8 +6,8 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use thalweg_core::{
-    EjectRules, EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads, Pool,
-    ProbeRules, RetryRules, Route, RoutePool, Slot, Tick, Timeouts, Topology, Tried, World, roll, steer,
+    EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads, Pool, ProbeRules, Route,
+    RoutePool, Slot, Tick, Topology, Tried, World, roll, steer,
 };
 
 fn pool(nth: usize, endpoints: usize) -> Pool {
@@ -20,42 +20,22 @@ fn pool(nth: usize, endpoints: usize) -> Pool {
         name: format!("pool-{nth}").into(),
         cloud: "aws".into(),
         region: "eu-west-1".into(),
-        probe: Some(ProbeRules {
-            interval: Duration::from_secs(1),
-            confirm: Duration::from_millis(100),
-            timeout: Duration::from_millis(300),
-            rise: 1,
-            fall: 1,
-        }),
+        probe: Some(ProbeRules { rise: 1, fall: 1, ..ProbeRules::default() }),
         endpoints: (0..endpoints).map(spec).collect(),
-        max_in_flight: 0,
-        panic_threshold: 0.5,
-        eject: EjectRules::default(),
+        ..Pool::default()
     }
 }
 
 fn route(name: &str, pools: std::ops::Range<usize>) -> Route {
-    let second = Duration::from_secs(1);
-    let member = |pool: usize| RoutePool { pool: Slot::at(pool), tier: 0, weight: 1, dial: 100 };
+    let member = |pool: usize| RoutePool::new(Slot::at(pool));
     Route {
         name: name.into(),
         hosts: vec![format!("{name}.example.com").into()],
         path_prefix: "/api".into(),
         pools: pools.map(member).collect(),
-        band: None,
         share_leftover: true,
         failback_hold: Duration::ZERO,
-        overprovision: 1.4,
-        timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
-        retry: RetryRules {
-            attempts: 2,
-            on_connect: true,
-            on_reset: true,
-            on_5xx: true,
-            budget: 0.1,
-            buffer: 0,
-            hedge: false,
-        },
+        ..Route::default()
     }
 }
 

@@ -174,18 +174,6 @@ impl Budget {
 mod tests {
     use super::*;
 
-    fn rules() -> RetryRules {
-        RetryRules {
-            attempts: 2,
-            on_connect: true,
-            on_reset: true,
-            on_5xx: true,
-            budget: 0.1,
-            buffer: 0,
-            hedge: false,
-        }
-    }
-
     fn check(change: impl FnOnce(&mut Situation, &mut RetryRules), expected: RetryVerdict) {
         let (mut situation, mut rules) = (
             Situation {
@@ -196,7 +184,7 @@ mod tests {
                 answered: false,
                 remaining: Duration::from_secs(1),
             },
-            rules(),
+            RetryRules::default(),
         );
         change(&mut situation, &mut rules);
         assert_eq!(
@@ -245,8 +233,8 @@ mod tests {
             answered: false,
             remaining: Duration::from_secs(1),
         };
-        assert_eq!(verdict(&rules(), &situation, &mut budget, Tick(0)), RetryVerdict::Retry);
+        assert_eq!(verdict(&RetryRules::default(), &situation, &mut budget, Tick(0)), RetryVerdict::Retry);
         let reset = Situation { failure: Failure::Reset, idempotent: true, ..situation };
-        assert_eq!(verdict(&rules(), &reset, &mut budget, Tick(0)), RetryVerdict::OverBudget);
+        assert_eq!(verdict(&RetryRules::default(), &reset, &mut budget, Tick(0)), RetryVerdict::OverBudget);
     }
 }

@@ -6,41 +6,16 @@ use crate::{
     event::Change,
     incident::Incident,
     slot::Slot,
-    topology::{Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts},
+    topology::{Band, EndpointSpec, Pool, ProbeRules, Route, RoutePool},
     view::PoolView,
 };
 
 pub(crate) fn route(name: &str, pools: &[RoutePool]) -> Route {
-    let second = Duration::from_secs(1);
-    Route {
-        name: name.into(),
-        hosts: Vec::new(),
-        path_prefix: "/".into(),
-        pools: pools.to_vec(),
-        band: None,
-        share_leftover: false,
-        failback_hold: Duration::from_secs(10),
-        overprovision: 1.4,
-        timeouts: Timeouts {
-            connect: second,
-            first_byte: second * 15,
-            idle: second * 60,
-            total: second * 60,
-        },
-        retry: RetryRules {
-            attempts: 2,
-            on_connect: true,
-            on_reset: true,
-            on_5xx: true,
-            budget: 0.1,
-            buffer: 65536,
-            hedge: false,
-        },
-    }
+    Route { name: name.into(), pools: pools.to_vec(), ..Route::default() }
 }
 
 pub(crate) fn failover(pools: usize) -> Route {
-    let member = |pool: usize| RoutePool { pool: Slot::at(pool), tier: pool as u32, weight: 1, dial: 100 };
+    let member = |pool: usize| RoutePool { tier: pool as u32, ..RoutePool::new(Slot::at(pool)) };
     route("failover", &(0..pools).map(member).collect::<Vec<_>>())
 }
 
@@ -57,9 +32,8 @@ pub(crate) fn weighted(pools: &[(u32, u8)]) -> Route {
 }
 
 pub(crate) fn latency(pools: usize) -> Route {
-    let member = |pool: usize| RoutePool { pool: Slot::at(pool), tier: 0, weight: 1, dial: 100 };
-    let band = Band { width: Duration::from_millis(10), hysteresis: 0.1, dwell: Duration::from_secs(2) };
-    Route { band: Some(band), ..route("latency", &(0..pools).map(member).collect::<Vec<_>>()) }
+    let member = |pool: usize| RoutePool::new(Slot::at(pool));
+    Route { band: Some(Band::default()), ..route("latency", &(0..pools).map(member).collect::<Vec<_>>()) }
 }
 
 /// The incidents in a log.
@@ -91,21 +65,12 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
 
 pub(crate) fn pool(name: &str, endpoints: &[&str]) -> Pool {
     let spec = |host: &&str| EndpointSpec { host: (*host).into(), port: 8000, weight: 1 };
-    let probe = ProbeRules {
-        interval: Duration::from_secs(1),
-        confirm: Duration::from_millis(100),
-        timeout: Duration::from_millis(300),
-        rise: 2,
-        fall: 2,
-    };
     Pool {
         name: name.into(),
         cloud: "aws".into(),
         region: name.into(),
-        probe: Some(probe),
+        probe: Some(ProbeRules::default()),
         endpoints: endpoints.iter().map(spec).collect(),
-        max_in_flight: 0,
-        panic_threshold: 0.5,
-        eject: EjectRules::default(),
+        ..Pool::default()
     }
 }

@@ -1,5 +1,5 @@
 //! What the operator wrote, as plain data: pools, routes and the rules that steering reads.
-//! Policies are already numbers here. Never holds anything learnt at run time, nor sockets, files or keys.
+//! Policies are already numbers here; the defaults are those of the config. Never holds anything learnt at run time, nor sockets, files or keys.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -59,6 +59,21 @@ pub struct Pool {
     pub panic_threshold: f64,
     /// When real traffic takes an endpoint out.
     pub eject: EjectRules,
+}
+
+impl Default for Pool {
+    fn default() -> Self {
+        Self {
+            name: Box::default(),
+            cloud: Box::default(),
+            region: Box::default(),
+            probe: None,
+            endpoints: Vec::new(),
+            max_in_flight: 0,
+            panic_threshold: 0.5,
+            eject: EjectRules::default(),
+        }
+    }
 }
 
 /// When real traffic takes an endpoint out, and for how long (CONTRACT `[eject]`).
@@ -128,6 +143,18 @@ pub struct ProbeRules {
     pub fall: u32,
 }
 
+impl Default for ProbeRules {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(1),
+            confirm: Duration::from_millis(100),
+            timeout: Duration::from_millis(300),
+            rise: 2,
+            fall: 2,
+        }
+    }
+}
+
 /// Which requests a route takes, by host and path; its pools, and how they share.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
@@ -153,6 +180,23 @@ pub struct Route {
     pub retry: RetryRules,
 }
 
+impl Default for Route {
+    fn default() -> Self {
+        Self {
+            name: Box::default(),
+            hosts: Vec::new(),
+            path_prefix: "/".into(),
+            pools: Vec::new(),
+            band: None,
+            share_leftover: false,
+            failback_hold: Duration::from_secs(10),
+            overprovision: 1.4,
+            timeouts: Timeouts::default(),
+            retry: RetryRules::default(),
+        }
+    }
+}
+
 /// A pool as one route uses it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RoutePool {
@@ -166,6 +210,14 @@ pub struct RoutePool {
     pub dial: u8,
 }
 
+impl RoutePool {
+    /// A pool of the first tier with weight 1 and the dial fully open.
+    #[must_use]
+    pub fn new(pool: PoolSlot) -> Self {
+        Self { pool, tier: 0, weight: 1, dial: 100 }
+    }
+}
+
 /// When pools count as equally near.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Band {
@@ -175,6 +227,12 @@ pub struct Band {
     pub hysteresis: f64,
     /// A pool joins or leaves after its latency has said so for this long.
     pub dwell: Duration,
+}
+
+impl Default for Band {
+    fn default() -> Self {
+        Self { width: Duration::from_millis(10), hysteresis: 0.1, dwell: Duration::from_secs(2) }
+    }
 }
 
 /// Time limits on the stages of a request.
@@ -188,6 +246,13 @@ pub struct Timeouts {
     pub idle: Duration,
     /// For all attempts up to the response head, from the end of the request.
     pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { connect: seconds(1), first_byte: seconds(15), idle: seconds(60), total: seconds(60) }
+    }
 }
 
 /// When another attempt may be made.
@@ -207,4 +272,18 @@ pub struct RetryRules {
     pub buffer: u64,
     /// A late first byte lets a second request race the first.
     pub hedge: bool,
+}
+
+impl Default for RetryRules {
+    fn default() -> Self {
+        Self {
+            attempts: 2,
+            on_connect: true,
+            on_reset: true,
+            on_5xx: true,
+            budget: 0.1,
+            buffer: 65_536,
+            hedge: false,
+        }
+    }
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use thalweg_core::{
-    EjectRules, EndpointSpec, Event, Facts, NoLoads, Pool, PoolSlot, RetryRules, Route, RoutePool, Tick,
-    Timeouts, Topology, Tried, World, roll, steer,
+    EndpointSpec, Event, Facts, NoLoads, Pool, PoolSlot, Route, RoutePool, Tick, Topology, Tried, World,
+    roll, steer,
 };
 
 /// Counts what the asking thread allocates.
@@ -43,38 +43,22 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
-    let second = Duration::from_secs(1);
     let pool = |nth: usize| Pool {
         name: format!("p{nth}").into(),
-        cloud: "".into(),
-        region: "".into(),
-        probe: None,
         endpoints: (1..=3)
             .map(|host| EndpointSpec { host: format!("10.{nth}.0.{host}").into(), port: 80, weight: 1 })
             .collect(),
         max_in_flight: 8,
-        panic_threshold: 0.5,
-        eject: EjectRules::default(),
+        ..Pool::default()
     };
     let route = Route {
         name: "r".into(),
         hosts: vec!["*.example.com".into()],
         path_prefix: "/api".into(),
-        pools: (0..3).map(|pool| RoutePool { pool: PoolSlot(pool), tier: 0, weight: 1, dial: 100 }).collect(),
-        band: None,
+        pools: (0..3).map(|pool| RoutePool::new(PoolSlot(pool))).collect(),
         share_leftover: true,
         failback_hold: Duration::ZERO,
-        overprovision: 1.4,
-        timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
-        retry: RetryRules {
-            attempts: 2,
-            on_connect: true,
-            on_reset: true,
-            on_5xx: true,
-            budget: 0.1,
-            buffer: 0,
-            hedge: false,
-        },
+        ..Route::default()
     };
     let mut world = World::default();
     let topology = Arc::new(Topology { pools: (0..3).map(pool).collect(), routes: vec![route] });

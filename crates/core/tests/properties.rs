@@ -10,9 +10,9 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use thalweg_core::{
-    Admin, Availability, Band, Decision, EjectRules, EndpointSlot, EndpointSpec, Event, Evidence, Facts,
-    Fault, Loads, Matcher, NoLoads, Pool, PoolSlot, ProbeRules, Reason, Refusal, RetryRules, Route,
-    RoutePool, Slot, Snapshot, Stage, Tick, Timeouts, Topology, Tried, World, explain, mix, roll, steer,
+    Admin, Availability, Band, Decision, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads,
+    Matcher, NoLoads, Pool, PoolSlot, ProbeRules, Reason, Refusal, Route, RoutePool, Slot, Snapshot, Stage,
+    Tick, Topology, Tried, World, explain, mix, roll, steer,
 };
 
 /// What the world has learnt about an endpoint.
@@ -31,42 +31,19 @@ type PoolSetup = Vec<(u32, Learnt)>;
 type UsedPool = (PoolSetup, (u32, u32, u8));
 
 fn route(members: &[RoutePool], policy: u8) -> Route {
-    let second = Duration::from_secs(1);
-    let band = Band { width: Duration::from_millis(10), hysteresis: 0.1, dwell: second * 2 };
     Route {
         name: "r".into(),
-        hosts: Vec::new(),
-        path_prefix: "/".into(),
         pools: members.to_vec(),
-        band: (policy == 2).then_some(band),
+        band: (policy == 2).then(Band::default),
         share_leftover: policy == 1,
-        failback_hold: second * 10,
-        overprovision: 1.4,
-        timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
-        retry: RetryRules {
-            attempts: 2,
-            on_connect: true,
-            on_reset: true,
-            on_5xx: true,
-            budget: 0.1,
-            buffer: 0,
-            hedge: false,
-        },
+        ..Route::default()
     }
 }
 
 fn snapshot(members: &[UsedPool], policy: u8) -> Snapshot {
-    let probe = ProbeRules {
-        interval: Duration::from_secs(1),
-        confirm: Duration::from_millis(100),
-        timeout: Duration::from_millis(300),
-        rise: 1,
-        fall: 1,
-    };
+    let probe = ProbeRules { rise: 1, fall: 1, ..ProbeRules::default() };
     let pool = |(nth, (endpoints, _)): (usize, &UsedPool)| Pool {
         name: format!("p{nth}").into(),
-        cloud: "".into(),
-        region: "".into(),
         probe: Some(probe.clone()),
         endpoints: (1..)
             .zip(endpoints)
@@ -77,8 +54,7 @@ fn snapshot(members: &[UsedPool], policy: u8) -> Snapshot {
             })
             .collect(),
         max_in_flight: 3,
-        panic_threshold: 0.5,
-        eject: EjectRules::default(),
+        ..Pool::default()
     };
     let uses: Vec<RoutePool> = (0..)
         .zip(members)

@@ -486,7 +486,7 @@ fn a_route_is_ready_when_each_endpoint_was_probed_once_and_stays_so() {
     assert!(done(&mut at));
     let mut topology = at.topology();
     topology.pools.push(pool("c", &["10.7.7.7"]));
-    topology.routes[0].pools.push(RoutePool { pool: PoolSlot(2), tier: 2, weight: 1, dial: 100 });
+    topology.routes[0].pools.push(RoutePool { tier: 2, ..RoutePool::new(PoolSlot(2)) });
     at.adopt(topology);
     assert!(done(&mut at));
 }

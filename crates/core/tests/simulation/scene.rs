@@ -85,7 +85,7 @@ fn remove_pool(topology: &mut Topology, gone: usize) {
             member.pool = Slot::at(member.pool.index() - usize::from(after));
         }
         if route.pools.is_empty() {
-            route.pools.push(RoutePool { pool: PoolSlot(0), tier: 0, weight: 1, dial: 100 });
+            route.pools.push(RoutePool::new(PoolSlot(0)));
         }
     }
 }
@@ -106,13 +106,8 @@ fn spec(rng: &mut Prng, pool: usize, nth: usize) -> EndpointSpec {
 }
 
 fn probe(rng: &mut Prng) -> Option<ProbeRules> {
-    let rules = ProbeRules {
-        interval: Duration::from_secs(1),
-        confirm: Duration::from_millis(100),
-        timeout: Duration::from_millis(300),
-        rise: rng.pick(&[1, 2, 3]),
-        fall: rng.pick(&[1, 2, 3]),
-    };
+    let (rise, fall) = (rng.pick(&[1, 2, 3]), rng.pick(&[1, 2, 3]));
+    let rules = ProbeRules { rise, fall, ..ProbeRules::default() };
     if rng.percent(8) { None } else { Some(rules) }
 }
 
@@ -157,7 +152,7 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
         });
     }
     let ms = Duration::from_millis;
-    let band = Band { width: ms(10), hysteresis: 0.1, dwell: rng.pick(&[ms(0), ms(2000)]) };
+    let band = Band { dwell: rng.pick(&[ms(0), ms(2000)]), ..Band::default() };
     Route {
         name: format!("r{nth}").into(),
         hosts: Vec::new(),
@@ -167,15 +162,11 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
         share_leftover: policy == 1,
         failback_hold: if policy == 1 { ms(0) } else { rng.pick(&[ms(0), ms(1000), ms(10_000)]) },
         overprovision: rng.pick(&[1.0, 1.4, 2.0]),
-        timeouts: Timeouts { connect: ms(1000), first_byte: ms(15_000), idle: ms(60_000), total: ms(60_000) },
         retry: RetryRules {
             attempts: rng.below(5) as u32,
-            on_connect: true,
-            on_reset: true,
-            on_5xx: true,
             budget: rng.pick(&[0.0, 0.1, 0.5]),
-            buffer: 65_536,
-            hedge: false,
+            ..RetryRules::default()
         },
+        timeouts: Timeouts::default(),
     }
 }
