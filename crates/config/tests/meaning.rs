@@ -275,3 +275,10 @@ fn an_error_is_json_with_six_members() {
     assert_eq!(keys, ["column", "file", "hint", "line", "path", "problem"]);
     assert_eq!((&json[0]["line"], &json[0]["file"]), (&4.into(), &"t.toml".into()));
 }
+
+#[test]
+fn a_route_that_writes_no_key_is_the_default_of_the_core() {
+    let config = accepted(MINIMAL);
+    let Route { name, pools, .. } = config.topology.routes[0].clone();
+    assert_eq!(config.topology.routes[0], Route { name, pools, ..Route::default() });
+}
