@@ -1,5 +1,5 @@
-//! One parsed TOML file against the description of its keys: unknown keys, wrong types, bounds, missing
-//! keys, substitutions. Collects every error and goes on. Never looks at two keys together.
+//! Checks one parsed TOML file against the declarations of its keys: unknown keys, wrong types, bounds, missing keys,
+//! substitutions. Collects every error and goes on. Never looks at two keys together.
 
 use std::{collections::HashSet, fmt, time::Duration};
 
@@ -21,14 +21,14 @@ use crate::{
     view::default_value,
 };
 
-/// What is needed while one file is decoded.
+/// The state while one file is decoded.
 pub(crate) struct Decoder<'d> {
     pub(crate) report: &'d mut Report,
     pub(crate) env: Env<'d>,
-    /// Is told each value that was put in for `${NAME}`.
+    /// Called with each value that replaced a `${NAME}`.
     pub(crate) used: &'d mut dyn FnMut(&str),
     pub(crate) file: usize,
-    /// Lines on which the syntax is wrong: what else is wrong there only confuses.
+    /// Lines with syntax errors. Further errors on these lines are not reported: most of them follow from the first.
     pub(crate) broken: HashSet<usize>,
 }
 
@@ -55,14 +55,14 @@ impl fmt::Display for Trail<'_> {
     }
 }
 
-/// A key as TOML would have it written.
+/// A key as it is written in TOML: quoted where it has to be.
 pub(crate) fn key_text(key: &str) -> String {
     let bare = !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
     if bare && key.len() <= 80 { key.to_owned() } else { quoted(key) }
 }
 
 impl Decoder<'_> {
-    /// The whole file.
+    /// Decodes the whole file.
     pub(crate) fn file(&mut self, shape: &'static Shape, root: &Spanned<DeTable<'_>>) -> Node {
         let at = self.at(0);
         Node { at, value: self.shaped(shape, root.get_ref(), at, &Trail::Root) }

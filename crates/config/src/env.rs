@@ -1,17 +1,17 @@
-//! `${NAME}` and `${NAME:-default}` inside parsed strings. What is put in is never read again:
-//! it cannot bring in TOML nor further substitutions.
+//! Replaces `${NAME}` and `${NAME:-default}` inside parsed strings. The values are never parsed: they cannot bring in
+//! TOML, nor further substitutions.
 
 use std::borrow::Cow;
 
 use crate::diagnostic::{Diagnostic, quoted};
 
-/// Where values come from.
+/// The source of the values.
 pub(crate) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
 
-/// Longest string that may come out, bytes.
+/// Longest string after substitution, bytes.
 const LONGEST: usize = 64 << 10;
 
-/// `text` with everything put in; `used` is told each value that was.
+/// Replaces everything in `text`, and calls `used` with each value.
 pub(crate) fn substitute<'t>(
     text: &'t str,
     env: Env<'_>,

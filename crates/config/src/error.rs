@@ -17,10 +17,10 @@ pub struct Span {
     pub column: usize,
 }
 
-/// One thing that is wrong (or, among warnings, worth a look).
+/// One error. Among warnings: one thing that is accepted and probably not meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Where.
+    /// The place in the file.
     pub span: Span,
     /// `route.api.pools[1].weight`; may be empty for a whole file.
     pub path: String,
@@ -34,16 +34,16 @@ pub struct ConfigError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<ConfigError>);
 
-/// A config that is wrong, and what of it could be read: the files that it names may be wrong as well.
+/// A config with errors, and the part of it that could be read: the caller can still check the files that it names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rejected {
     /// What is wrong.
     pub errors: ConfigErrors,
     /// The files it was read from, the main one first.
     pub files: Vec<PathBuf>,
-    /// Listeners; each file that they name can be read.
+    /// The listeners that could be read. Each file that they name exists.
     pub listeners: Vec<Listener>,
-    /// Settings of pools, likewise.
+    /// The settings of the pools that could be read. Each file that they name exists.
     pub pools: Vec<PoolSettings>,
 }
 
@@ -66,14 +66,14 @@ impl ConfigErrors {
 }
 
 impl Rejected {
-    /// With what else is wrong, found inside the files that are named.
+    /// Adds the errors that were found inside the files that the config names.
     #[must_use]
     pub fn with(self, more: Vec<ConfigError>) -> ConfigErrors {
         let ConfigErrors(mut errors) = self.errors;
         errors.extend(more);
         errors.sort_by_key(|ConfigError { span, .. }| {
             let file = self.files.iter().position(|file| *file == span.file);
-            // What concerns a file as a whole comes after its lines.
+            // Errors that concern a file as a whole come after those with a line.
             let line = if span.line == 0 { usize::MAX } else { span.line };
             (file.unwrap_or(usize::MAX), line, span.column)
         });

@@ -1,5 +1,5 @@
-//! How config files and the files they name are read, and which files an `include` means.
-//! Never reads more than it was told to, and never waits for a writer: a reload that waits is the last one.
+//! Reads config files and the files they name, and expands the patterns of `include`.
+//! Never reads more than the given bound, and never waits for a writer: a reload that waits blocks all later ones.
 
 use std::{
     fs::{File, FileType, OpenOptions},
@@ -16,29 +16,30 @@ use crate::diagnostic::Diagnostic;
 pub(crate) const MAX_FILE: usize = 4 << 20;
 /// All config files together, bytes.
 pub(crate) const MAX_TOTAL: usize = 16 << 20;
-/// Most included files.
+/// Most files that a config may include.
 pub(crate) const MAX_INCLUDES: usize = 64;
 
 /// Where files come from: the disk, or what a test says.
 pub trait Files {
-    /// The content, cut after `most + 1` bytes.
+    /// Reads the content, cut after `most + 1` bytes: one byte too many tells the caller that the file is too long.
     fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>>;
-    /// Names of what is in a folder, in any order.
+    /// Lists the names in a folder, in any order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
 }
 
-/// The files of this machine; regular ones only, also behind a symlink.
+/// The files of this machine. Only regular files are read, directly or behind a symlink.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
 
-/// As [`Disk`], but the file that was typed may be a pipe, for who reads once: `check --config <(…)`.
+/// As [`Disk`], but the file that stands on the command line may be a pipe, for commands that read it once:
+/// `check --config <(…)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Typed<'p>(pub &'p Path);
 
 impl Files for Disk {
     fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
-        // Not asked before it is opened: it could become another file in between. Opening a pipe without a writer
-        // must not wait, nor may a terminal become ours.
+        // The kind is checked on the open file: a path could name another file by then. O_NONBLOCK: opening a pipe
+        // without a writer must not wait. O_NOCTTY: a terminal must not become the controlling one of this process.
         let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
         let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
         match other_than_a_file(file.metadata()?.file_type()) {
@@ -87,7 +88,7 @@ fn other_than_a_file(kind: FileType) -> Option<&'static str> {
     }
 }
 
-/// A whole config file as text.
+/// Reads a whole config file as text.
 pub(crate) fn read_text(files: &dyn Files, path: &Path) -> Result<String, Unreadable> {
     let bytes = files.read(path, MAX_FILE).map_err(|error| Unreadable::whole(cannot_read(path, &error)))?;
     if bytes.len() > MAX_FILE {
@@ -98,7 +99,7 @@ pub(crate) fn read_text(files: &dyn Files, path: &Path) -> Result<String, Unread
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        // Up to the bad byte, the lossy text is the same as the bytes.
+        // Up to the bad byte, the lossy text equals the bytes, so the offset fits both.
         Unreadable { diagnostic: Diagnostic::new("is not UTF-8"), text, offset: Some(good) }
     })
 }
@@ -107,7 +108,7 @@ pub(crate) fn read_text(files: &dyn Files, path: &Path) -> Result<String, Unread
 pub(crate) struct Unreadable {
     pub(crate) diagnostic: Diagnostic,
     pub(crate) text: String,
-    /// `None` = the whole file.
+    /// The byte where the trouble begins; `None` when it concerns the whole file.
     pub(crate) offset: Option<usize>,
 }
 
@@ -117,7 +118,7 @@ impl Unreadable {
     }
 }
 
-/// One fact about a file that cannot be read.
+/// Why a file cannot be read, as one fact.
 pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Diagnostic {
     let path = path.display();
     match error.kind() {
@@ -130,8 +131,8 @@ pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Diagnostic {
     }
 }
 
-/// The files that `pattern` means, sorted by name; a pattern without wildcard means itself,
-/// and a folder that does not exist is empty.
+/// The files that match `pattern`, sorted by name. A pattern without a wildcard stands for itself; a folder that does
+/// not exist counts as empty.
 pub(crate) fn expand(files: &dyn Files, base: &Path, pattern: &str) -> io::Result<Vec<PathBuf>> {
     let (folder, last) = match pattern.rsplit_once('/') {
         Some(("", last)) => (PathBuf::from("/"), last),
@@ -154,7 +155,7 @@ pub(crate) fn expand(files: &dyn Files, base: &Path, pattern: &str) -> io::Resul
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
-/// `*` = any characters, `?` = one.
+/// Whether a name matches: `*` stands for any characters, `?` for one.
 fn matches(pattern: &[char], name: &[char]) -> bool {
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

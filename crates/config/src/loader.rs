@@ -1,4 +1,4 @@
-//! From files to one tree: the main file, what it includes, and both put together. Every byte that is read
+//! From files to one tree: reads the main file and its includes, and merges their tables. Every byte that is read
 //! goes into the hash. Never looks at what the keys mean.
 
 use std::{
@@ -28,7 +28,7 @@ pub(crate) struct Loader<'l> {
     pub(crate) env: Env<'l>,
     pub(crate) files: &'l dyn Files,
     pub(crate) hash: Sha256,
-    /// A file has syntax errors: what it lacks or refers to is not known.
+    /// A file has syntax errors. Missing keys and dangling names are then not reported: they may stand in that file.
     pub(crate) broken: bool,
     total: usize,
     /// Folders that wildcard includes look into.
@@ -51,7 +51,7 @@ impl<'l> Loader<'l> {
         }
     }
 
-    /// The main file (its text, when it is known already) and its includes as one tree.
+    /// Reads the main file and its includes as one tree. `text` is the content of the main file, when it is at hand.
     pub(crate) fn tree(&mut self, path: &Path, text: Option<&str>) -> Node {
         let mut trees = Vec::new();
         let Some(main) = self.one(path, text) else { return Node { at: At::default(), value: Value::Bad } };
@@ -78,7 +78,7 @@ impl<'l> Loader<'l> {
         Some(tree)
     }
 
-    /// One file: text, syntax, keys.
+    /// Reads one file: its text, its syntax, its keys.
     fn one(&mut self, path: &Path, text: Option<&str>) -> Option<Node> {
         let file = self.report.sources.len();
         let text = match text {
@@ -148,7 +148,7 @@ impl<'l> Loader<'l> {
                 }
             }
         }
-        // However they are written.
+        // `a.toml` and `./a.toml` are the same file.
         let whole = |file: &Path| std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
         let mut seen = HashSet::from([whole(main)]);
         found.retain(|(file, _, _)| seen.insert(whole(file)));
@@ -158,7 +158,7 @@ impl<'l> Loader<'l> {
             self.report.error(*at, path.clone(), diagnostic.hint(format!("at most {MAX_INCLUDES}")));
             return Vec::new();
         }
-        // A file that is not there is an error where it is named.
+        // The error for a missing file stands at the line that includes the file.
         let mut readable = Vec::new();
         for (file, at, path) in found {
             match self.files.read(&file, 0) {
@@ -172,7 +172,7 @@ impl<'l> Loader<'l> {
         readable
     }
 
-    /// Tables of many files as one; what is written twice is an error that names both places.
+    /// Merges the tables of many files. A name that two files write is an error that names both places.
     fn merge(&mut self, trees: Vec<Node>) -> Node {
         let mut merged: Vec<Entry> = Vec::new();
         for entry in trees.into_iter().flat_map(|tree| match tree.value {
@@ -188,7 +188,7 @@ impl<'l> Loader<'l> {
                 (Value::Table(have), Value::Table(more)) if mergeable(&entry.name) => {
                     have.extend(more);
                 }
-                // The wrong one is on record, and nothing was written twice.
+                // The error of the bad value is on record, so this is no duplicate.
                 (have @ Value::Bad, more) if mergeable(&entry.name) => *have = more,
                 (_, Value::Bad) if mergeable(&entry.name) => {}
                 _ if entry.name == "version" || entry.name == "include" => {}
@@ -208,7 +208,7 @@ impl<'l> Loader<'l> {
         Node { at: At::default(), value: Value::Table(merged) }
     }
 
-    /// The bound of one file holds for all of them together.
+    /// Applies the bound on a list or table to the entries of all files together.
     fn bounded(&mut self, kind: &Entry) {
         let most = match ROOT.key(&kind.name).map(|key| &key.kind) {
             Some(Kind::List { max, .. } | Kind::Map { max, .. }) => *max,
@@ -219,7 +219,7 @@ impl<'l> Loader<'l> {
             Value::Table(entries) => entries.iter().map(|entry| entry.at).collect(),
             _ => return,
         };
-        // More than that in one file is on record already.
+        // Too many entries in one file are on record already.
         let in_one = places.chunk_by(|one, other| one.file == other.file).map(<[At]>::len).max();
         if let Some(first) = places.get(most).filter(|_| in_one <= Some(most)) {
             let diagnostic = Diagnostic::new(format!("has {} entries over all files", places.len()));
@@ -243,12 +243,12 @@ impl<'l> Loader<'l> {
     }
 }
 
-/// Is this a table of which each file may hold a part?
+/// Whether each file may hold a part of this table.
 fn mergeable(table: &str) -> bool {
     matches!(table, "listener" | "probe" | "pool" | "route")
 }
 
-/// Adds a part to the hash, so that no two different lists of parts look the same.
+/// Adds a part to the hash with its length, so that two different lists of parts never give the same bytes.
 fn add(hash: &mut Sha256, what: &[u8], bytes: &[u8]) {
     hash.update(what);
     hash.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_le_bytes());

@@ -1,5 +1,5 @@
-//! What a config file says, as types: the [`Topology`] for the core, and the settings only the shell reads.
-//! Everything here is already valid; nobody behind this module checks again.
+//! An accepted config as types: the [`Topology`] for the core, and the settings that only the shell reads.
+//! Every value is valid, so no code behind this module checks again.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -10,42 +10,42 @@ use crate::{ConfigError, Span};
 /// One accepted configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// `[edge]`.
+    /// The table `[edge]`.
     pub edge: Edge,
-    /// `[admin]`.
+    /// The table `[admin]`.
     pub admin: Admin,
-    /// `[resolver]`.
+    /// The table `[resolver]`.
     pub resolver: Resolver,
     /// `[[listener]]`, names and addresses unique.
     pub listeners: Vec<Listener>,
     /// Pools and routes as the core reads them.
     pub topology: Topology,
-    /// What only the shell reads about a pool; parallel to `topology.pools`.
+    /// The settings of each pool that only the shell reads; parallel to `topology.pools`.
     pub pools: Vec<PoolSettings>,
-    /// What only the shell reads about a route; parallel to `topology.routes`.
+    /// The settings of each route that only the shell reads; parallel to `topology.routes`.
     pub routes: Vec<RouteSettings>,
-    /// `[limits]`.
+    /// The table `[limits]`.
     pub limits: Limits,
-    /// `[log]`.
+    /// The table `[log]`.
     pub log: Log,
-    /// Accepted keys that do not act yet, and other things worth a look; each with its place.
+    /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
     pub hash: String,
-    /// The files this config was read from, the main one first: everything that the hash is made of.
+    /// The files that this config was read from, the main one first. The hash covers all of them.
     pub files: Vec<PathBuf>,
-    /// The folders that wildcard includes look into: a new file there is news.
+    /// The folders that wildcard includes look into: a new file there changes the config.
     pub folders: Vec<PathBuf>,
 }
 
-/// A value and where it stands, for errors that only show when it is used (a key file that is no key).
+/// A value and its place, for errors that only show when the value is used (a key file that is no key).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Placed<T> {
     /// The value.
     pub value: T,
     /// File, line and column.
     pub span: Span,
-    /// `listener.secure.tls.certificates[0].key`.
+    /// The path of the key, as in `listener.secure.tls.certificates[0].key`.
     pub path: String,
 }
 
@@ -60,13 +60,13 @@ pub struct Edge {
     pub cloud: String,
     /// 0 = one per core this process may use.
     pub workers: usize,
-    /// From SIGTERM to the moment no connection is accepted any more.
+    /// From SIGTERM to the moment when the edge stops accepting connections.
     pub drain_delay: Duration,
     /// Bound on in-flight requests after that.
     pub drain_timeout: Duration,
 }
 
-/// The operator's door.
+/// The admin server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
     /// Where it listens.
@@ -121,7 +121,7 @@ pub struct Certificate {
     pub key: Placed<PathBuf>,
 }
 
-/// The TLS versions that exist for us.
+/// The TLS versions that the edge speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
     /// TLS 1.2.
@@ -130,7 +130,7 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// What only the shell reads about a pool.
+/// The settings of a pool that only the shell reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolSettings {
     /// How its endpoints are probed; `Some` exactly when the pool's `probe` rules are.
@@ -165,7 +165,7 @@ pub struct Keepalive {
     pub age: Duration,
 }
 
-/// An active check, the part only the shell reads.
+/// An active check, the part that only the shell reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
     /// The configured name.
@@ -186,14 +186,14 @@ pub struct Probe {
     pub headers: Vec<(String, String)>,
 }
 
-/// What only the shell reads about a route.
+/// The settings of a route that only the shell reads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RouteSettings {
     /// Longest upload; `None` = no limit.
     pub body_bytes: Option<u64>,
 }
 
-/// `[limits]`.
+/// Bounds on clients: the table `[limits]`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Limits {
     /// Client connections; 0 = 40 % of the file limit.
@@ -208,7 +208,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
 }
 
-/// `[log]`.
+/// What is logged and how: the table `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Log {
     /// Access log format.
@@ -224,21 +224,21 @@ pub enum AccessLog {
     Json,
     /// NCSA common log.
     Common,
-    /// None.
+    /// No access log.
     Off,
 }
 
 /// Levels of the event log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Someone must act now.
+    /// An operator must act now.
     Error,
-    /// Someone should look.
+    /// An operator should look soon.
     Warn,
     /// State changes.
     Info,
-    /// For one bug hunt.
+    /// Details for a search for one fault.
     Debug,
-    /// Everything.
+    /// Every detail, at a cost.
     Trace,
 }

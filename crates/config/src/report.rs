@@ -4,20 +4,20 @@ use std::path::{Path, PathBuf};
 
 use crate::{ConfigError, ConfigErrors, Span, diagnostic::Diagnostic, tree::At};
 
-/// Most errors that are kept; what comes after is counted.
+/// Most errors that are kept. Later ones are only counted.
 const MOST: usize = 1_000;
 
 /// One file that was read.
 #[derive(Debug)]
 pub(crate) struct SourceText {
-    /// As the operator would name it.
+    /// The path as the operator writes it.
     pub(crate) name: PathBuf,
     text: String,
     /// Byte offset at which each line starts.
     lines: Vec<usize>,
 }
 
-/// The place of an error that concerns a file as a whole.
+/// The offset of an error that concerns a file as a whole.
 pub(crate) const WHOLE: usize = usize::MAX;
 
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl Report {
         }
     }
 
-    /// Suggestions take time: they stop after so many errors.
+    /// Whether fewer errors than this are on record. Hints that need a search stop after some: they take time.
     pub(crate) fn fewer_than(&self, count: usize) -> bool {
         self.errors.len() < count
     }
@@ -89,7 +89,7 @@ impl Report {
         ConfigError { span: self.span(at), path, problem: diagnostic.problem, hint: diagnostic.hint }
     }
 
-    /// The errors, if there is one, and the warnings; each in file order.
+    /// Ends the reading: the errors, if there are any, and the warnings, each in file order.
     pub(crate) fn finish(mut self) -> (Result<(), ConfigErrors>, Vec<ConfigError>) {
         let warnings = in_order(std::mem::take(&mut self.warnings));
         if self.errors.is_empty() {

@@ -1,5 +1,5 @@
-//! The description of the keys as JSON Schema 2020-12. It never refuses what the reader accepts;
-//! what only shows between keys (dangling names, addresses taken twice) the reader alone refuses.
+//! The declarations of the keys as JSON Schema 2020-12. The schema never refuses what the reader accepts. Errors between
+//! keys (dangling names, addresses taken twice) are found by the reader alone.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use crate::{
     table::{Default as D, Key, Kind, Shape},
 };
 
-/// Strings in which the environment is put in; what they will be is not known here.
+/// Matches strings with substitutions: their final text is not known to a schema.
 const SUBSTITUTED: &str = r"\$\{";
 
 /// JSON Schema (2020-12) of a main config file, read as JSON.
@@ -24,7 +24,7 @@ pub fn schema() -> Value {
     root
 }
 
-/// `[pool.NAME] endpoints tls` → `pool-endpoints-tls`.
+/// The name of a definition: `pool-endpoints-tls` for `[pool.NAME] endpoints tls`.
 fn slug(shape: &Shape) -> String {
     let title = shape.title.replace("NAME", "");
     let words = title.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());

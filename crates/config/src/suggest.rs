@@ -1,4 +1,4 @@
-//! "Did you mean …?": the nearest of some names by edit distance. Never suggests something far off.
+//! "Did you mean …?": finds the nearest of some names by edit distance. Never suggests a name that is far off.
 
 /// The nearest candidate, when it is near enough to be a typing error.
 pub(crate) fn nearest<'c>(wrong: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
@@ -22,7 +22,7 @@ pub(crate) fn did_you_mean<'c>(wrong: &str, candidates: impl IntoIterator<Item =
     nearest(wrong, candidates).map(|name| format!("did you mean `{name}`?"))
 }
 
-/// One is the start of the other ("warning", "warn"), or as far as typing errors go.
+/// The distance of two names: 1 when one is the start of the other ("warning", "warn"), else the edit distance.
 fn far(wrong: &str, candidate: &str) -> usize {
     let starts = candidate.len() >= 4 && wrong.starts_with(candidate);
     if starts || (wrong.len() >= 4 && candidate.starts_with(wrong)) { 1 } else { distance(wrong, candidate) }

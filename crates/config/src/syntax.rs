@@ -1,4 +1,4 @@
-//! What the TOML parser complains about, in the words of this program: one complaint a line, no echoes.
+//! Syntax errors of the TOML parser in the words of this program: at most one per line, without follow-up errors.
 //! Never looks at what keys mean.
 
 use toml::de::{DeTable, DeValue, Error};
@@ -7,18 +7,18 @@ use crate::diagnostic::{Diagnostic, shown};
 
 const DUPLICATE: &str = "duplicate key";
 
-/// Complaints about duplicates for which the first is looked up.
+/// Most duplicates for which the place of the first one is searched: each search reads the whole file.
 const LOOKED_UP: usize = 50;
 
-/// One complaint of the parser.
+/// One syntax error, in words for the operator.
 pub(crate) struct Complaint {
     pub(crate) offset: usize,
     pub(crate) diagnostic: Diagnostic,
-    /// The rest of the file is read as it was meant.
+    /// The parser has understood the rest of the file all the same.
     pub(crate) harmless: bool,
 }
 
-/// In file order.
+/// The errors that are worth reporting, in file order.
 pub(crate) fn complaints(text: &str, root: &DeTable<'_>, mut errors: Vec<Error>) -> Vec<Complaint> {
     errors.sort_by_key(start);
     let mut kept: Vec<Complaint> = Vec::new();
@@ -27,10 +27,10 @@ pub(crate) fn complaints(text: &str, root: &DeTable<'_>, mut errors: Vec<Error>)
     for error in errors {
         let (offset, message) = (start(&error), error.message());
         let between = |from: usize| text.get(from..offset).unwrap_or_default();
-        // A list without its bracket swallows the lines below; each of them would complain.
+        // A list without its closing bracket swallows the lines below, and the parser reports each of them.
         let in_list = message.contains("array");
         let harmless = message == DUPLICATE;
-        // The keys of a table that is written twice are written twice too.
+        // In a table that is written twice, the parser reports every key as a duplicate, too.
         if harmless && twice_from.is_some_and(|from| !between(from).contains("\n[")) {
             twice_from = Some(offset);
             continue;
@@ -85,7 +85,7 @@ fn other(rest: &str, message: &str) -> Diagnostic {
     }
 }
 
-/// A key or table that is written twice, with the line of the first when it is found.
+/// The error for a key or table that is written twice. It names the line of the first one, when that is found.
 fn twice(text: &str, root: Option<&DeTable<'_>>, span: std::ops::Range<usize>) -> Diagnostic {
     let key = text.get(span.clone()).unwrap_or_default();
     let line_start = line_start(text, span.start);
@@ -121,13 +121,13 @@ fn line_of(text: &str, at: usize) -> &str {
     text.get(line_start(text, at)..).unwrap_or_default()
 }
 
-/// `pool.a` of a line `[pool.a]`.
+/// The name in a table header: `pool.a` of the line `[pool.a]`.
 fn header(line: &str) -> Option<&str> {
     let inside = line.trim_start().strip_prefix('[')?.split(['\n', '#']).next()?.trim_end();
     inside.strip_suffix(']').map(str::trim)
 }
 
-/// The last key of this name before `limit`.
+/// The offset of the last key of this name before `limit`.
 fn nearest_before(table: &DeTable<'_>, name: &str, limit: usize) -> Option<usize> {
     let inner = table.iter().filter_map(|(key, value)| {
         let own = (key.get_ref() == name).then(|| key.span().start).filter(|at| *at < limit);

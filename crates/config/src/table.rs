@@ -1,5 +1,5 @@
-//! The words in which the keys of the file are described: kinds, bounds, defaults.
-//! Reader, schema and reference are all made from such descriptions. Never holds a value of an operator.
+//! The types with which keys are declared: kinds, bounds, defaults.
+//! Reader, schema and reference are all made from such declarations. Never holds a value of an operator.
 
 use crate::text::Text;
 
@@ -8,13 +8,13 @@ use crate::text::Text;
 pub(crate) struct Shape {
     /// How an operator writes it: `[probe.NAME]`.
     pub(crate) title: &'static str,
-    /// One sentence.
+    /// What the table is for, in one sentence for the operator.
     pub(crate) doc: &'static str,
     /// In the order of the documentation.
     pub(crate) keys: &'static [Key],
 }
 
-/// One key.
+/// The declaration of one key.
 #[derive(Debug)]
 pub(crate) struct Key {
     pub(crate) name: &'static str,
@@ -22,16 +22,16 @@ pub(crate) struct Key {
     pub(crate) default: Default,
     /// One sentence for the operator.
     pub(crate) doc: &'static str,
-    /// False: checked and accepted, but its machinery does not act yet.
+    /// False: the key is checked and accepted, but does not act yet.
     pub(crate) acts: bool,
 }
 
 /// What holds when the key is not written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Default {
-    /// Not writing it is an error.
+    /// A table without the key is an error.
     Required,
-    /// Nothing, or something that only shows at run time; the text says what.
+    /// No value. The text says what holds instead, perhaps only known at run time.
     Absent(&'static str),
     /// The defaults of the table's own keys.
     Table,
@@ -68,7 +68,7 @@ pub(crate) enum Kind {
     },
     /// One of these strings.
     Choice(&'static [&'static str]),
-    /// A string with an own grammar.
+    /// A string with a grammar of its own.
     Text(Text),
     /// A string, number or boolean, or a list of such.
     Scalars,
@@ -105,7 +105,7 @@ impl Key {
         Self { name, kind, default, doc, acts: true }
     }
 
-    /// The same key, before its machinery exists.
+    /// Marks a key that is accepted and does not act yet.
     pub(crate) const fn not_yet(mut self) -> Self {
         self.acts = false;
         self

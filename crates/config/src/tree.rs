@@ -12,7 +12,7 @@ pub(crate) struct At {
 /// A value of one of the kinds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
-    /// An error is on record.
+    /// A bad value, whose error is on record.
     Bad,
     Bool(bool),
     Int(u64),
@@ -34,7 +34,7 @@ pub(crate) struct Node {
     pub(crate) value: Value,
 }
 
-/// Places do not count: values are compared with defaults.
+/// Compares the values alone: a written value with a default, which has no place.
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value

@@ -27,7 +27,7 @@ pub(crate) fn bytes(text: &str, min: u64, max: u64) -> Result<u64, Diagnostic> {
     within(number.and_then(|n| n.checked_mul(scale)), (min, max), size_text)
 }
 
-/// Digits and the rest; the number is `None` when it is beyond u64.
+/// Splits a text into its leading digits and its unit. The number is `None` when it does not fit into u64.
 fn split(text: &str) -> Option<(Option<u64>, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (digits, unit) = text.split_at_checked(end)?;

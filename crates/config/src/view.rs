@@ -22,19 +22,19 @@ impl<'a> View<'a> {
         Self { shape, at: node.at, entries: node.entries() }
     }
 
-    /// What is written, when it is good.
+    /// The value that is written, unless it is bad.
     pub(crate) fn given(&self, name: &str) -> Option<&'a Node> {
         debug_assert!(self.shape.key(name).is_some(), "no key {name} in {}", self.shape.title);
         let entry = self.entries.iter().find(|entry| entry.name == name)?;
         (entry.node.value != Value::Bad).then_some(&entry.node)
     }
 
-    /// True also when it is written badly.
+    /// Whether the key is written, with a good or a bad value.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.entries.iter().any(|entry| entry.name == name)
     }
 
-    /// Of two keys, the one that is written, the first when both are, and its place.
+    /// Of two keys, the first that is written, and its place; the first key and the table's place when neither is.
     pub(crate) fn first_given(&self, keys: [&'static str; 2]) -> (At, &'static str) {
         let [first, second] = keys;
         match (self.given(first), self.given(second)) {
@@ -64,7 +64,7 @@ impl<'a> View<'a> {
         self.given(name).map(Node::entries).unwrap_or_default()
     }
 
-    /// What is written, else the default, else `Bad`.
+    /// The value that is written, else the default, else `Bad`.
     fn value(&self, name: &str) -> Value {
         match self.given(name) {
             Some(node) => node.value.clone(),
@@ -83,7 +83,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The same, where the bounds in [`crate::keys`] keep the number small.
+    /// A whole number as a smaller type. The bounds in [`crate::keys`] keep the number within it.
     pub(crate) fn small<T: TryFrom<u64> + Default>(&self, name: &str) -> T {
         T::try_from(self.int(name)).unwrap_or_default()
     }
@@ -113,7 +113,7 @@ impl<'a> View<'a> {
         self.given(name).map(|node| node.text().to_owned())
     }
 
-    /// The texts of a list, with their places.
+    /// The texts of a list, written or default.
     pub(crate) fn texts(&self, name: &str) -> Vec<String> {
         match self.value(name) {
             Value::List(items) => items.iter().map(|item| item.text().to_owned()).collect(),

@@ -11,7 +11,7 @@ use crate::{
 const KNOWN_TWICE: &[(&str, &str)] = &[("bench", "Plan")];
 
 /// Documentation comments of one word, by crate, that are being rewritten. The numbers may only shrink.
-const KNOWN_SHORT: &[(&str, usize)] = &[("config", 11), ("testkit", 2), ("tests", 14)];
+const KNOWN_SHORT: &[(&str, usize)] = &[("testkit", 2), ("tests", 14)];
 
 /// The crates under `src` of every package, by the name of the package's folder. Tests and benches name as they like.
 fn products() -> BTreeMap<String, Vec<Crate>> {

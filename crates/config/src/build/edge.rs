@@ -29,7 +29,7 @@ impl Loader<'_> {
         }
     }
 
-    /// The machine's name, made of the characters that a name may have.
+    /// The host name of this machine, reduced to the characters that a name may have.
     fn host_name(&self) -> String {
         let files = ["/proc/sys/kernel/hostname", "/etc/hostname"];
         let read = files.iter().find_map(|file| self.files.read(Path::new(file), 256).ok());
@@ -66,7 +66,7 @@ impl Loader<'_> {
 
     pub(crate) fn listeners(&mut self, root: View<'_>, admin: SocketAddr) -> Vec<Listener> {
         let mut names: BTreeMap<String, At> = BTreeMap::new();
-        // Who holds an address, and where that is written.
+        // For each address, the listener (or the admin API) that has it, and the place of its `bind`.
         let admin_at = root.table("admin").given("bind").map(|node| node.at);
         let mut binds = BTreeMap::from([(admin, (admin_at, "the admin API".to_owned()))]);
         let nodes = root.items("listener");
@@ -110,7 +110,7 @@ impl Loader<'_> {
         listeners
     }
 
-    /// Whether HTTP/1.1 and HTTP/2 are spoken.
+    /// Whether a listener speaks HTTP/1.1, and whether it speaks HTTP/2.
     fn protocols(&mut self, table: View<'_>, path: &str) -> (bool, bool) {
         let tls = table.has("tls");
         let Some(given) = table.given("protocols") else { return (true, tls) };

@@ -24,14 +24,14 @@ use crate::{
     view::View,
 };
 
-/// Longest certificate, key, token; bytes.
+/// Longest certificate, key or token file, bytes.
 const MAX_NAMED_FILE: usize = 1 << 20;
 
-/// The verdict over one reading, and its warnings whatever the verdict is.
+/// Builds the config from the tree, or returns the errors. The warnings come beside both.
 pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rejected>, Vec<ConfigError>) {
     let mut files: Vec<PathBuf> = loader.report.sources.iter().map(|source| source.name.clone()).collect();
     if loader.broken {
-        // What is missing or dangling is not known as long as a file cannot be read as TOML.
+        // The part that is missing, or that a name refers to, may stand in the file that cannot be read as TOML.
         let (verdict, warnings) = loader.report.finish();
         let errors = verdict.err().unwrap_or_else(|| ConfigErrors(Vec::new()));
         let (listeners, pools) = Default::default();
@@ -46,7 +46,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
     let eject = root.table("eject");
     loader.ejection(&pools::eject_rules(eject, eject), eject, "eject");
     for kind in ["listener", "pool", "route"] {
-        // A bare header is none; what is written badly is told elsewhere.
+        // A bare header without entries counts as none. A bad value has its own error.
         let none = |node: &Node| node.entries().is_empty() && node.items().is_empty();
         if root.given(kind).map_or(!root.has(kind), none) {
             let diagnostic = Diagnostic::new(format!("there is no {kind}"));
@@ -106,7 +106,7 @@ impl Loader<'_> {
         }
     }
 
-    /// The path that a value names, once it is known that the file can be read.
+    /// The path that a value names and the content of the file there; `None` with an error when it cannot be read.
     pub(crate) fn named_file(&mut self, node: &Node, path: &str) -> Option<(Placed<PathBuf>, Vec<u8>)> {
         if node.text().is_empty() {
             return None;
@@ -134,7 +134,7 @@ impl Loader<'_> {
         None
     }
 
-    /// Bounds of the ejection keys against each other.
+    /// Checks the ejection keys against each other.
     fn ejection(&mut self, rules: &EjectRules, table: View<'_>, path: &str) {
         if rules.base > rules.max {
             let (at, key) = table.first_given(["base", "max"]);

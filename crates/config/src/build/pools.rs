@@ -77,7 +77,7 @@ impl Loader<'_> {
         (pool, settings)
     }
 
-    /// Adds what to do about a name that means nothing.
+    /// Adds a hint to the error about a name that refers to nothing.
     pub(crate) fn dangling<'n>(
         &self,
         diagnostic: Diagnostic,
@@ -136,12 +136,12 @@ impl Loader<'_> {
     }
 }
 
-/// The table of the two in which a key is written; the pool's own comes first.
+/// The pool's own table if the key is written there, else the one that holds for all pools.
 fn either<'v>(own: View<'v>, everywhere: View<'v>, key: &str) -> View<'v> {
     if own.given(key).is_some() { own } else { everywhere }
 }
 
-/// `[eject]`, single keys overridden by the pool's own table.
+/// The rules of `[eject]`, with the keys that the pool's own table overrides.
 pub(crate) fn eject_rules(own: View<'_>, everywhere: View<'_>) -> EjectRules {
     let from = |key: &str| either(own, everywhere, key);
     EjectRules {

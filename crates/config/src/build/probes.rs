@@ -14,7 +14,7 @@ use crate::{
     view::View,
 };
 
-/// What pools refer to.
+/// A probe as pools use it: rules for the core, the request for the shell.
 pub(crate) struct ProbePlan {
     pub(crate) rules: ProbeRules,
     pub(crate) probe: Probe,
@@ -23,7 +23,7 @@ pub(crate) struct ProbePlan {
 /// Probes by name.
 pub(crate) type Probes = BTreeMap<String, ProbePlan>;
 
-/// Headers that belong to the connection, or are set elsewhere.
+/// Headers that a probe may not set: they belong to the connection, or another key sets them.
 const OWN_HEADERS: [&str; 9] = [
     "connection",
     "content-length",

@@ -1,5 +1,5 @@
-//! `[route.NAME]`: policies become numbers (tier, weight, dial, band), so that nobody behind this file knows
-//! them by name. Never chooses anything.
+//! `[route.NAME]`: policies become numbers (tier, weight, dial, band), so that no code behind this file knows a policy
+//! by name. Never chooses anything.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,7 +18,7 @@ use crate::{
     view::View,
 };
 
-/// Where a route's host and path stand.
+/// For each pair of host and path, the route that has it, and its place.
 type Taken = BTreeMap<(String, String), (String, At)>;
 
 impl Loader<'_> {
@@ -54,7 +54,7 @@ impl Loader<'_> {
         let failback = table.table("failback");
         let at_once = match failback.text("mode").as_str() {
             "immediate" => true,
-            // Until there is a slow start per endpoint, weighted returns at once in every mode.
+            // The edge has no slow start per endpoint yet, so weighted returns at once in every mode.
             _ => weighted,
         };
         Route {
@@ -113,11 +113,11 @@ impl Loader<'_> {
         pools
     }
 
-    /// Two routes with the same host and path: the second could never match.
+    /// Reports two routes with the same host and path: the second one would never match.
     fn shadowed(&mut self, entry: &Entry, route: &Route, taken: &mut Taken) {
         let table = View::new(&ROUTE, &entry.node);
         if table.has("path_prefix") && table.given("path_prefix").is_none() {
-            // It is written badly: nobody knows what it will be.
+            // The value is bad and has its own error, so the final host or path is not known.
             return;
         }
         let name = key_text(&entry.name);

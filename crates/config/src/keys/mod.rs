@@ -14,14 +14,14 @@ use crate::{
     text::Text,
 };
 
-/// Most pools, and most of many other things.
+/// Most pools, probes, routes, hosts of a route, and endpoints of a pool.
 pub(crate) const MANY: usize = 10_000;
 /// Most endpoints over all pools.
 pub(crate) const MAX_ENDPOINTS: usize = 100_000;
-/// Largest weight.
+/// Bounds of a weight.
 const WEIGHT: (u64, u64) = (0, 65_535);
 
-/// The whole file.
+/// The tables at the top of a file.
 pub(crate) const ROOT: Shape = Shape {
     title: "(top of the file)",
     doc: "Which version of this format the file is written in, and which other files belong to it.",
@@ -39,7 +39,7 @@ pub(crate) const ROOT: Shape = Shape {
             "More files, relative to the main file, `*` and `?` in the last part of a path; sorted by name per entry; one level; at most 64 files.",
         ),
         table("edge", &EDGE, D::Table, "Who this edge is, and how it starts and stops."),
-        table("admin", &ADMIN, D::Table, "The operator's door."),
+        table("admin", &ADMIN, D::Table, "The admin server."),
         table("resolver", &RESOLVER, D::Table, "How names become addresses."),
         list(
             "listener",
@@ -111,7 +111,7 @@ pub(crate) const EDGE: Shape = Shape {
 
 pub(crate) const ADMIN: Shape = Shape {
     title: "[admin]",
-    doc: "The operator's door.",
+    doc: "The admin server.",
     keys: &[
         text(
             "bind",

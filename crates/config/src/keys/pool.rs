@@ -1,4 +1,4 @@
-//! The keys of probes and pools.
+//! The keys of probes, pools, their endpoints, and ejection.
 
 use super::{MANY, WEIGHT};
 use crate::{

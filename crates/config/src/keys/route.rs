@@ -1,4 +1,4 @@
-//! The keys of routes.
+//! The keys of routes: matching, pools, timeouts, retries, failback, affinity.
 
 use super::{MANY, WEIGHT};
 use crate::{

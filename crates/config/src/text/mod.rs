@@ -12,7 +12,7 @@ use crate::{
     tree::Value,
 };
 
-/// Which grammar.
+/// The grammars of strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Text {
     /// 1–63 of [A-Za-z0-9._-].

@@ -1,11 +1,11 @@
-//! Paths and queries of requests.
+//! Paths and queries of requests: the characters they may hold, and one normal form of their percent-encoding.
 
 use crate::{
     diagnostic::{Diagnostic, quoted, shown},
     tree::Value,
 };
 
-/// What is left of a path or target after the checks that both share.
+/// Checks what a path prefix and a target have in common.
 fn path_bytes(text: &str, query: bool) -> Result<(), Diagnostic> {
     if !text.starts_with('/') {
         return Err(Diagnostic::new(format!("{} does not start with /", quoted(text)))
@@ -39,8 +39,8 @@ fn path_bytes(text: &str, query: bool) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// Percent-encoding as requests have it when they are matched: what need not be encoded is not, the rest is upper
-/// case. `text` has passed [`path_bytes`].
+/// Percent-encoding in the form in which requests are matched: unreserved characters are decoded, the rest is in
+/// upper case. `text` has passed [`path_bytes`].
 fn canonical(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
