@@ -113,7 +113,9 @@ fn common(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
     out.extend_from_slice(record.client);
     out.extend_from_slice(b" - - [");
     common_time(out, now());
-    let _ = write!(out, "] \"{} ", record.method);
+    out.extend_from_slice(b"] \"");
+    escaped(out, record.method);
+    out.push(b' ');
     escaped(out, record.path);
     let _ = writeln!(out, " {}\" {} {}", protocol(record.version), record.status, record.bytes_out);
 }

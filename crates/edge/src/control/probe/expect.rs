@@ -33,8 +33,11 @@ pub(crate) fn wrong_status(probe: &Probe, status: StatusCode, body: &[u8]) -> Ev
 }
 
 /// Whether the body meets the expectations.
-pub(crate) fn body_fits(probe: &Probe, body: &[u8]) -> Result<(), Evidence> {
-    let wrong = |what: String| Err(evidence(Fault::Body, &format!("{what}: {}", snippet(body))));
+///
+/// # Errors
+/// The evidence against it.
+pub fn body_fits(probe: &Probe, body: &[u8]) -> Result<(), Evidence> {
+    let wrong = |what: String| Err(evidence(Fault::Body, &printable(&format!("{what}: {}", snippet(body)))));
     let json: Value = match serde_json::from_slice(body) {
         Ok(json) => json,
         Err(error) => return wrong(format!("no JSON ({error})")),
@@ -63,8 +66,12 @@ fn same(accepted: &Value, value: &Value) -> bool {
 /// The beginning of a body as one printable line.
 fn snippet(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body.get(..120).unwrap_or(body));
-    let plain = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter });
-    plain.collect::<String>().trim().to_owned()
+    printable(&text).trim().to_owned()
+}
+
+/// The text with spaces for control characters. JSON text may hold some of them raw, such as U+007F.
+fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 #[cfg(test)]
@@ -103,6 +110,7 @@ mod tests {
         check(r#"{"n":1.0,"status":"degraded","more":[]}"#, "fits");
         check(r#"{"status":"bad","n":1}"#, r#"`status` is "bad": {"status":"bad","n":1}"#);
         check(r#"{"status":"ok"}"#, r#"no `n`: {"status":"ok"}"#);
+        check("{\"status\":\"\u{7f}\"}", "`status` is \" \": {\"status\":\" \"}");
         check(r#"["ok"]"#, r#"no JSON object: ["ok"]"#);
         assert!(body_fits(&probe(), b"<html>\r\nno").unwrap_err().detail.ends_with(": <html>  no"));
     }

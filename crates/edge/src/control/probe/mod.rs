@@ -13,6 +13,7 @@ use tokio::{
 };
 
 pub use ask::{Plan, Prober};
+pub use expect::body_fits;
 
 use crate::{
     control::{
