@@ -67,6 +67,9 @@ long_steps() {
     build_edge release
     export THALWEG_LONG=1 PROPTEST_CASES="${PROPTEST_CASES:-20000}"
     step infra scripts/test-infra.sh
+    if has fuzz cargo +nightly fuzz --version; then
+        step fuzz scripts/fuzz.sh
+    fi
     step "cargo test, long" cargo test --workspace --locked --release --no-fail-fast -- --include-ignored
 }
 
