@@ -70,6 +70,45 @@ fn paths_that_documents_name_exist() {
     assert_none("documents name what does not exist", &missing);
 }
 
+/// Words in backticks that can only be the name of a test: lower case, with more underscores than a key or a lint has.
+fn test_names(markdown: &str) -> Vec<String> {
+    let named = |word: &String| {
+        let plain = word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        plain && word.matches('_').count() >= 4 && !word.starts_with("thalweg_")
+    };
+    quoted(markdown).into_iter().filter(named).collect()
+}
+
+#[test]
+fn tests_that_documents_name_exist() {
+    let sources: Vec<String> =
+        with_extension("rs").iter().chain(&with_extension("py")).map(|path| text(path)).collect();
+    let exists = |name: &str| {
+        let (rust, python) = (format!("fn {name}("), format!("def {name}("));
+        sources.iter().any(|source| source.contains(&rust) || source.contains(&python))
+    };
+    let mut count = 0;
+    let mut missing = Vec::new();
+    for path in documents().into_iter().filter(|path| !path.ends_with("CHANGELOG.md")) {
+        for name in test_names(&text(&path)) {
+            count += 1;
+            if !exists(&name) {
+                missing.push(format!("{}: `{name}`", path.display()));
+            }
+        }
+    }
+    assert!(count > 50, "only {count} names were found");
+    assert_none("documents name tests that do not exist", &missing);
+}
+
+#[test]
+fn a_test_name_is_told_from_keys_metrics_and_paths() {
+    let found = test_names(
+        "`a_test_that_is_named` `panic_threshold` `thalweg_a_b_c_d` `A_b_c_d_e`\n```\n`in_a_fence_of_code`\n```",
+    );
+    assert_eq!(found, ["a_test_that_is_named"]);
+}
+
 /// Every `thalweg_…` word of a text that can be a metric; histogram suffixes dropped.
 fn metrics(content: &str) -> BTreeSet<String> {
     const NOT_METRICS: [&str; 6] = [
