@@ -7,7 +7,8 @@ mod common;
 use common::{Seen, Transcript, answer, bytewise, cut, generate::message, requests, whole};
 use proptest::{collection::vec, prelude::*, sample::select};
 use thalweg_wire::{
-    AnswerTo, BodyEvent, FieldRef, Framing, HeadWriter, Limits, RequestHead, RequestReader, RequestStep,
+    AnswerHead, AnswerReader, AnswerStep, AnswerTo, BodyEvent, FieldRef, Framing, HeadWriter, Limits,
+    RequestHead, RequestReader, RequestStep, Version,
 };
 
 const LIMITS: Limits = Limits { head_bytes: 300, fields: 6 };
@@ -43,13 +44,29 @@ proptest! {
     }
 
     #[test]
-    fn what_was_read_and_is_written_again_is_read_the_same(input in message()) {
+    fn a_request_that_was_read_and_is_written_again_is_read_the_same(input in message()) {
         let read = requests(&whole(&input), LIMITS);
         let written = rewrite(&input);
         let again = requests(&whole(&written), Limits { head_bytes: 4096, ..LIMITS });
         prop_assert_eq!(heads(&again), heads(&read).into_iter().take(heads(&again).len()).collect::<Vec<_>>());
         prop_assert_eq!(again.content(), read.content());
         prop_assert_eq!(again.refusal().filter(|error| error.as_str() != "truncated"), None);
+    }
+
+    #[test]
+    fn an_answer_that_was_read_and_is_written_again_is_read_the_same(
+        input in message(),
+        head: bool,
+        http10: bool,
+    ) {
+        let to = AnswerTo { head, upgrade: true };
+        let read = answer(&whole(&input), to, LIMITS);
+        let client = if http10 { Version::Http10 } else { Version::Http11 };
+        let Some(written) = rewrite_answer(&input, to, client) else { return Ok(()) };
+        let again = answer(&whole(&written), to, Limits { head_bytes: 4096, ..LIMITS });
+        prop_assert_eq!(again.content(), read.content());
+        prop_assert_eq!(statuses(&again), statuses(&read));
+        prop_assert_eq!(again.refusal(), None);
     }
 
     #[test]
@@ -182,4 +199,55 @@ fn rewrite(input: &[u8]) -> Vec<u8> {
         body.end(reader.trailers(), |_| true, &mut out).expect("a body that was read is whole");
     }
     out
+}
+
+fn statuses(read: &Transcript) -> Vec<String> {
+    let status = |seen: &Seen| match seen {
+        Seen::Answer(head) => head.split(' ').next().map(str::to_owned),
+        Seen::Switched(data) => Some(format!("switched {data:?}")),
+        _ => None,
+    };
+    read.seen.iter().filter_map(status).collect()
+}
+
+/// Forwards an answer to a client of this version, with its interim answers, its body or what follows a 101. `None` if
+/// it is not whole, or if more follows: a proxy closes both connections then.
+fn rewrite_answer(input: &[u8], to: AnswerTo, client: Version) -> Option<Vec<u8>> {
+    let mut reader = AnswerReader::new(to, LIMITS);
+    let (mut head, mut out, mut rest) = (AnswerHead::default(), Vec::new(), input);
+    let mut body = loop {
+        let step = reader.head(rest, &mut head).ok()?;
+        let (AnswerStep::Interim { consumed }
+        | AnswerStep::Head { consumed }
+        | AnswerStep::Switched { consumed }) = step
+        else {
+            return None;
+        };
+        rest = &rest[consumed..];
+        let framing = head.framing().towards(client);
+        let mut writer = HeadWriter::answer(&mut out, head.status(), head.reason(), framing);
+        writer.fields(head.fields(), |field| !field.is_hop_by_hop());
+        let body = writer.finish().expect("what was read can be written");
+        match step {
+            AnswerStep::Interim { .. } => {}
+            AnswerStep::Switched { .. } => {
+                out.extend_from_slice(rest);
+                return Some(out);
+            }
+            _ => break body,
+        }
+    };
+    loop {
+        let step = reader.body(rest).ok()?;
+        let data = if let BodyEvent::Data(place) = &step.event { &rest[place.clone()] } else { &[] };
+        body.data(data, &mut out).expect("a body has the length that was read");
+        rest = &rest[step.consumed..];
+        match step.event {
+            BodyEvent::Data(_) => {}
+            BodyEvent::More => reader.end_of_input().ok()?,
+            BodyEvent::End => break,
+        }
+    }
+    body.end(reader.trailers(), |_| true, &mut out).expect("a body that was read is whole");
+    rest.is_empty().then_some(out)
 }
