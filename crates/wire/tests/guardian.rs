@@ -2,11 +2,12 @@
 //! an endpoint is compliant or acceptable.
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "tests")]
 
-mod common;
+#[path = "common/generate.rs"]
+mod generate;
 #[path = "smuggling/mod.rs"]
 mod corpus;
 
-use common::generate::message;
+use generate::message;
 use http_desync_guardian::{
     ClassificationReason as Reason, RequestSafetyTier as Tier, request_analyzer::HttpRequestData,
 };

@@ -3,12 +3,15 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
+#[path = "common/generate.rs"]
+mod generate;
 #[path = "smuggling/mod.rs"]
 mod corpus;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 
-use common::{generate::message, requests, whole};
+use common::{requests, whole};
+use generate::message;
 use http_body_util::{BodyExt, Empty};
 use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;

@@ -1,4 +1,5 @@
 //! Messages for properties: pieces in any order, good messages with a few bytes changed, and noise.
+#![allow(missing_docs, unreachable_pub, clippy::indexing_slicing, reason = "test code")]
 
 use proptest::{collection::vec, prelude::*, sample::select};
 

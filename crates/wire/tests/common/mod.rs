@@ -4,10 +4,11 @@
     unreachable_pub,
     missing_docs,
     clippy::indexing_slicing,
+    clippy::expect_used,
     reason = "test code; each test binary uses a part of this module"
 )]
 
-pub mod generate;
+pub mod invariants;
 
 use thalweg_wire::{
     AnswerHead, AnswerReader, AnswerStep, AnswerTo, BodyEvent, Fields, Limits, ProtocolError, RequestHead,
