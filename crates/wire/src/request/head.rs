@@ -104,7 +104,7 @@ impl RequestHead {
     }
 
     /// The target's path, neither decoded nor normalised. Empty in asterisk-form, in authority-form, and where an
-    /// absolute target has none.
+    /// absolute target has none: a GET of it goes on as `/`, an OPTIONS as `*` (RFC 9112 section 3.2.4).
     #[must_use]
     pub fn path(&self) -> &str {
         self.target.path.text(&self.fields.bytes)
