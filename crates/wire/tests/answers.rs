@@ -1,10 +1,11 @@
 //! What is an answer and what is none: a table for every rule that answers do not share with requests. Each input is
 //! read at once, byte by byte, and cut in two at every place; the events are the same.
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
 use common::{answer, bytewise, cut, whole};
-use thalweg_wire::{AnswerTo, Limits, ProtocolError};
+use thalweg_wire::{AnswerHead, AnswerReader, AnswerStep, AnswerTo, BodyEvent, Limits, ProtocolError};
 
 const LIMITS: Limits = Limits { head_bytes: 512, fields: 8 };
 const GET: AnswerTo = AnswerTo { head: false, upgrade: false };
@@ -59,8 +60,9 @@ fn interim_answers_come_before_the_answer() {
     let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
     let seen = ["100 None", "103 None", "103 None", "200 Length(1)", "[x]"];
     check(GET, format!("HTTP/1.1 100 Continue\r\n\r\n{hints}{hints}{last}"), &seen);
-    let many = answer(&whole(format!("{}{last}", hints.repeat(33)).as_bytes()), GET, LIMITS);
-    assert_eq!(many.refusal(), Some(ProtocolError::TooManyInterim));
+    let many =
+        |times| answer(&whole(format!("{}{last}", hints.repeat(times)).as_bytes()), GET, LIMITS).refusal();
+    assert_eq!((many(32), many(33)), (None, Some(ProtocolError::TooManyInterim)));
     check(GET, hints, &["103 None", "truncated"]);
 }
 
@@ -135,6 +137,42 @@ fn framing_that_is_ambiguous_is_refused() {
     refused(format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(9)), ProtocolError::TooManyFields);
     refused(format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "b".repeat(512)), ProtocolError::HeadTooLarge);
     refused(format!("HTTP/1.1 200 {}\r\n\r\n", "b".repeat(512)), ProtocolError::HeadTooLarge);
+}
+
+#[test]
+fn a_reader_knows_whether_its_connection_may_carry_another_request() {
+    let read = |input: &str, unread: &[u8]| {
+        let mut reader = AnswerReader::new(GET, LIMITS);
+        let mut head = AnswerHead::default();
+        let step = reader.head(input.as_bytes(), &mut head).expect("a head");
+        let AnswerStep::Head { consumed } = step else { return None };
+        let body = reader.body(&input.as_bytes()[consumed..]).expect("a body");
+        Some((head.keep_alive(), matches!(body.event, BodyEvent::End), reader.may_reuse(unread)))
+    };
+    let empty = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n";
+    assert_eq!(read(&format!("{empty}\r\n"), b""), Some((true, true, true)));
+    assert_eq!(read(&format!("{empty}\r\n"), b"H"), Some((true, true, false)));
+    assert_eq!(read(&format!("{empty}Connection: close\r\n\r\n"), b""), Some((false, true, false)));
+    assert_eq!(read("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", b""), Some((false, true, false)));
+    let kept = "HTTP/1.0 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n";
+    assert_eq!(read(kept, b""), Some((true, true, true)));
+    assert_eq!(read("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nx", b""), Some((true, false, false)));
+    assert_eq!(read("HTTP/1.1 200 OK\r\n\r\nx", b""), Some((false, false, false)));
+}
+
+#[test]
+fn a_reader_knows_whether_an_answer_has_begun() {
+    let mut reader = AnswerReader::new(GET, LIMITS);
+    let mut head = AnswerHead::default();
+    assert!(reader.is_fresh() && !reader.is_done());
+    assert_eq!(reader.head(b"", &mut head), Ok(AnswerStep::More));
+    assert!(reader.is_fresh());
+    assert_eq!(reader.head(b"H", &mut head), Ok(AnswerStep::More));
+    assert!(!reader.is_fresh() && reader.memory() > 0);
+    assert_eq!(reader.head(b"TTP/1.1 103 \r\n\r\n", &mut head), Ok(AnswerStep::Interim { consumed: 16 }));
+    assert!(!reader.is_fresh() && reader.memory() == 0);
+    assert_eq!(reader.end_of_input(), Err(ProtocolError::Truncated));
+    assert_eq!(reader.head(b"H", &mut head), Err(ProtocolError::Truncated), "a refusal is final");
 }
 
 #[test]

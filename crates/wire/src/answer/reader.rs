@@ -126,11 +126,15 @@ impl AnswerReader {
     /// [`ProtocolError::Truncated`] if the answer is not over; what refused it, if it was refused.
     pub fn end_of_input(&mut self) -> Result<(), ProtocolError> {
         self.persistent = false;
-        match &mut self.phase {
+        let result = match &mut self.phase {
             AnswerPhase::Head(_) => Err(ProtocolError::Truncated),
             AnswerPhase::Body(body) => body.end_of_input(),
             AnswerPhase::Refused(error) => Err(*error),
+        };
+        if let Err(error) = result {
+            self.phase = AnswerPhase::Refused(error);
         }
+        result
     }
 
     /// Whether no byte of an answer was read.
