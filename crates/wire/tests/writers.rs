@@ -208,6 +208,7 @@ fn a_head_from_parts_is_held_to_the_same_rules() {
         (&[("transfer-encoding", "chunked")], get, ProtocolError::ConnectionField),
         (&[("connection", "close")], get, ProtocolError::ConnectionField),
         (&[("te", "gzip")], get, ProtocolError::ConnectionField),
+        (&[("content-length", "5")], get, ProtocolError::BadContentLength),
         (&[("content-length", "+5")], get, ProtocolError::BadContentLength),
         (&[("content-length", "5"), ("content-length", "5")], get, ProtocolError::RepeatedContentLength),
         (&[("host", "b")], get, ProtocolError::BadHost),

@@ -233,9 +233,12 @@ impl RequestHead {
             return Err(ProtocolError::TooManyFields);
         }
         head.conclude()?;
-        if head.framing == Framing::None && parts.has_body {
-            head.framing = Framing::Chunked;
-        }
+        head.framing = match head.framing {
+            Framing::None if parts.has_body => Framing::Chunked,
+            // The stream has ended already (RFC 9113 section 8.1.1).
+            Framing::Length(1..) if !parts.has_body => return Err(ProtocolError::BadContentLength),
+            framing => framing,
+        };
         Ok(head)
     }
 
