@@ -255,7 +255,10 @@ fn chunks_have_hexadecimal_sizes_and_cr_lf() {
     }
     bad("5;\nhello", ProtocolError::BareLf);
     bad("5;a=\"\n", ProtocolError::BareLf);
-    bad(&format!("5;{}\r\n", "a".repeat(300)), ProtocolError::BadChunkExtension);
+    bad("5;a=\"\\\n", ProtocolError::BareLf);
+    bad("5;a=\"\\\0\"\r\n", ProtocolError::BadChunkExtension);
+    body(&format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(255)), "[x]");
+    bad(&format!("1;{}\r\nx\r\n0\r\n\r\n", "a".repeat(256)), ProtocolError::BadChunkExtension);
 }
 
 #[test]
@@ -287,6 +290,9 @@ fn heads_have_limits() {
     check(target(room), &[&format!("GET /{} None", "a".repeat(room))]);
     refused(target(room + 1), ProtocolError::HeadTooLarge);
     refused(target(520), ProtocolError::TargetTooLong);
+    refused(&target(600)[..512], ProtocolError::TargetTooLong);
+    refused(&get(&format!("A: {}\r\n", "b".repeat(512)))[..512], ProtocolError::HeadTooLarge);
+    refused(&get(&format!("A: {}\r\n", "b".repeat(512)))[..511], ProtocolError::Truncated);
     refused(get(&format!("A: {}\r\n", "b".repeat(512))), ProtocolError::HeadTooLarge);
     check(get(&"A: b\r\n".repeat(7)), &["GET / None"]);
     refused(get(&"A: b\r\n".repeat(8)), ProtocolError::TooManyFields);

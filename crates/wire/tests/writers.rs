@@ -187,6 +187,7 @@ fn a_head_from_parts_is_held_to_the_same_rules() {
         parts(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("te", "trailers")], get).expect("a head");
     assert_eq!((head.path(), head.query(), head.authority()), ("/p", Some("q"), Some("a:1")));
     assert_eq!((head.version(), head.framing(), head.is_https()), (Version::Http2, Framing::None, true));
+    assert!(head.keep_alive() && !head.asks_upgrade() && !head.expects_continue());
     let values: Vec<&[u8]> = head.fields().iter().map(|field| field.value).collect();
     assert_eq!(values, [&b"a=1; b=2"[..], b"y", b"trailers"]);
     let crumbs = [("cookie", "a=1"); 90];
