@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
 /// What to hold.
-pub struct Plan {
+pub struct HoldPlan {
     pub address: SocketAddr,
     pub host: String,
     pub connections: usize,
@@ -27,7 +27,7 @@ struct Progress {
 }
 
 /// Opens the connections, then obeys: `request` sends one request on each, `quit` ends.
-pub async fn run(plan: Plan, mut say: impl FnMut(String) -> Result<()>) -> Result<()> {
+pub async fn run(plan: HoldPlan, mut say: impl FnMut(String) -> Result<()>) -> Result<()> {
     let mut held = Vec::with_capacity(plan.connections);
     let mut progress = Progress { phase: "held", open: 0, answered: 0, failed: 0, first_error: None };
     for index in 0..plan.connections {
@@ -65,7 +65,7 @@ impl Progress {
     }
 }
 
-async fn connect(plan: &Plan, index: usize) -> Result<TcpStream> {
+async fn connect(plan: &HoldPlan, index: usize) -> Result<TcpStream> {
     let source = 2 + index / plan.per_source;
     let [high, low] = u16::try_from(source)?.to_be_bytes();
     let socket = TcpSocket::new_v4()?;

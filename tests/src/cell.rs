@@ -27,9 +27,9 @@ impl Policy {
 /// What clients speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
-    /// HTTP/1.1.
+    /// HTTP/1.1 without TLS.
     H1,
-    /// TLS and HTTP/2.
+    /// HTTP/2 over TLS.
     H2,
 }
 
@@ -92,15 +92,15 @@ pub enum Act {
     Kill(usize),
     /// `kill -9` of the one that answers most just then.
     KillCarrier,
-    /// The one that was killed last starts again on the same address.
+    /// The region that was killed last starts again on the same address.
     ReviveKilled,
-    /// Starts again on the same address.
+    /// The region starts again on the same address.
     Revive(usize),
-    /// SIGTERM.
+    /// The region gets SIGTERM.
     Terminate(usize),
-    /// SIGSTOP.
+    /// The region gets SIGSTOP.
     Freeze(usize),
-    /// SIGCONT.
+    /// The region gets SIGCONT.
     Thaw(usize),
     /// Packets to it are dropped, or not.
     CutOff(usize, bool),

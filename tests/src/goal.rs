@@ -34,16 +34,16 @@ pub enum Goal {
     Leaves {
         /// The region.
         region: &'static str,
-        /// Milliseconds.
+        /// The limit in milliseconds.
         within_ms: f64,
-        /// Percent.
+        /// The largest share in percent.
         share: f64,
     },
     /// From so long after the cure on, in every second, this region has three quarters of the share it had before.
     Returns {
         /// The region.
         region: &'static str,
-        /// Milliseconds.
+        /// The limit in milliseconds.
         within_ms: f64,
     },
     /// Its share in seconds, from the last one before the fault on, changes direction at most this often; changes under
@@ -59,7 +59,7 @@ pub enum Goal {
     Shrinks {
         /// The region.
         region: &'static str,
-        /// Milliseconds.
+        /// The length of a span in milliseconds.
         span_ms: f64,
     },
     /// What arrived under the fault, per request that was due.
@@ -73,7 +73,7 @@ pub enum Goal {
     Moves {
         /// The region.
         to: &'static str,
-        /// Milliseconds.
+        /// The limit in milliseconds.
         within_ms: f64,
     },
 }

@@ -1,17 +1,17 @@
-//! What a region process is told: one line on its stdin is its whole state from then on. Typed here, so that the
-//! driver and the process cannot disagree about a word.
+//! The orders for a region process: each line on its stdin sets its whole state. Both the driver and the process use
+//! these types, so that they cannot disagree about a word.
 
 use std::{fmt, str::FromStr};
 
 /// How `/health` is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
-    /// 200.
+    /// With 200 and a good body.
     #[default]
     Ok,
-    /// 503.
+    /// With 503.
     Fail,
-    /// Never.
+    /// The answer never comes.
     Hang,
 }
 

@@ -12,10 +12,10 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use thalweg_testkit::{Client, Scratch, eventually, free_port, repository};
 
-/// Who can steer in a scene.
+/// The proxies that can steer in a scene.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Ours.
+    /// Thalweg, as built here.
     Thalweg,
     /// nginx with retries on everything that the free edition can retry on.
     Nginx,

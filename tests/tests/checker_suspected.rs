@@ -1,5 +1,5 @@
-//! "Is it me?" When most endpoints fail their probes at once, the edge suspects its checker: it says so, loses no
-//! request over it, and takes the suspicion back.
+//! When most endpoints fail their probes at once, the edge suspects its checker: it reports the suspicion, loses no
+//! request because of it, and takes it back.
 
 mod common;
 

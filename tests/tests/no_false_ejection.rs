@@ -1,4 +1,5 @@
-//! What convicts nobody: the faults of clients, of distance, of everyone at once, and of the edge itself.
+//! Cases in which no endpoint may be ejected: the faults of clients, distance, a slow-down of all endpoints at once,
+//! and faults of the edge itself.
 
 mod common;
 

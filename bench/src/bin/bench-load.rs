@@ -41,7 +41,7 @@ async fn open(mut args: Args) -> Result<()> {
 }
 
 async fn held(mut args: Args) -> Result<()> {
-    let plan = hold::Plan {
+    let plan = hold::HoldPlan {
         address: args.need("address")?,
         host: args.or("host", "bench.example".to_owned())?,
         connections: args.need("connections")?,

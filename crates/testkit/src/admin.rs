@@ -34,7 +34,7 @@ impl Edge {
         self.admin_try("/readyz").map_or(0, |reply| reply.status)
     }
 
-    /// `/api/v1/status`.
+    /// The answer to `/api/v1/status`.
     pub fn status(&self) -> Value {
         self.admin_get("/api/v1/status").json()
     }

@@ -105,7 +105,7 @@ impl Client {
         Self::try_connect(addr).unwrap_or_else(|gone| panic!("{addr}: {gone}"))
     }
 
-    /// Connects.
+    /// Connects, or says why not.
     pub fn try_connect(addr: SocketAddr) -> Result<Self, Gone> {
         let tcp = TcpStream::connect_timeout(&addr, PATIENCE).map_err(|error| Gone::new(&error))?;
         let ours = prepared(&tcp).map_err(|error| Gone::new(&error))?;

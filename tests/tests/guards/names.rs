@@ -8,10 +8,10 @@ use crate::{
 };
 
 /// Names of two types of one crate that are being renamed. The list may only shrink.
-const KNOWN_TWICE: &[(&str, &str)] = &[("bench", "Plan")];
+const KNOWN_TWICE: &[(&str, &str)] = &[];
 
 /// Documentation comments of one word, by crate, that are being rewritten. The numbers may only shrink.
-const KNOWN_SHORT: &[(&str, usize)] = &[("testkit", 2), ("tests", 14)];
+const KNOWN_SHORT: &[(&str, usize)] = &[];
 
 /// The crates under `src` of every package, by the name of the package's folder. Tests and benches name as they like.
 fn products() -> BTreeMap<String, Vec<Crate>> {
