@@ -1,5 +1,27 @@
 //! The last sieve: one endpoint inside the pool that was chosen, by weight and by load.
 //! Never allocates, never looks beyond its pool.
+//!
+//! # Why two choices and not the least loaded
+//!
+//! The least loaded endpoint is the least loaded for every worker at the same moment. Each sees only its own requests and
+//! a latency of a moment ago, so all would send to the same endpoint until its number rises: the herd that Mitzenmacher
+//! describes in "How Useful Is Old Information?" (2000). Two endpoints drawn at random, of which the better one serves,
+//! come close to the optimum without that ("The Power of Two Choices in Randomized Load Balancing", 2001). Envoy's least
+//! request policy, Finagle and linkerd draw two as well.
+//!
+//! # Why by weight first
+//!
+//! Envoy uses two choices only while all weights are equal, and another schedule otherwise. Here the first endpoint is
+//! drawn by weight, and so is the second from the rest. While both cost the same the first one stays, so that equals
+//! share exactly by weight, and weights and loads need one algorithm only.
+//!
+//! # Why the second takes over by probability and not by comparison
+//!
+//! A strict comparison gives the better of two everything: an endpoint that is 5 % slower than its only sibling would
+//! get no request and never be measured again. The second takes over with probability 1 − (its cost ÷ the first's)²: a
+//! slow endpoint fades out smoothly and is still asked now and then, which shows when it has recovered.
+//!
+//! The cost is the smoothed time to an answer times the queue per unit of weight, as in Finagle's Peak EWMA.
 
 use crate::{
     axes::{Admin, Availability, PanicRank},
@@ -27,9 +49,7 @@ struct Candidate {
 }
 
 impl<L: Loads> Draw<'_, L> {
-    /// Weighted power of two choices. The first is drawn by weight, so that equals share exactly by weight; the
-    /// second takes it over with the probability by which it is the better one, so that a slow or busy endpoint
-    /// fades out smoothly instead of all requests chasing the momentary minimum.
+    /// Draws an endpoint by weight, and a second one that may take over.
     pub(crate) fn endpoint(&self, pool: PoolSlot, roll: u64) -> Option<EndpointSlot> {
         let cap = self.cap(pool);
         // Endpoints of weight 0 serve only when the pool has no others.

@@ -1,5 +1,25 @@
 //! One endpoint's ejection: for how long, how often in a row, and when its probation ends.
-//! Never looks at what speaks against the endpoint, nor whether it may be spared: the world says so.
+//! Never looks at what speaks against the endpoint (`outlier` does), nor whether it may be spared (the caps are in
+//! `world/ejections`).
+//!
+//! # Why a time and not until the next good probe
+//!
+//! A probe asks `/health`; requests ask everything. An endpoint whose `/health` is fine and whose database is gone would
+//! come back with each probe. So an ejection lasts its time, as in Envoy: `base` times the number of ejections in a row,
+//! at most `max`. Up to 10 % of jitter keeps endpoints that fell together from coming back together.
+//!
+//! # Why a probation and not the full share
+//!
+//! Envoy's ejected host gets its whole share back when its time is over, and if it still fails, some requests pay for the
+//! news. A circuit breaker is half-open first: linkerd lets single requests through after a backoff. Here a trickle goes
+//! there, of requests that can be sent again where possible. Five good answers and a second end it; the first failure
+//! ejects again, with a higher count. Only a failed probation makes the next ejection longer: a new outlier in the first
+//! minute after the last one is the same trouble, not a worse one.
+//!
+//! # Why the defaults are short
+//!
+//! Envoy starts with 30 s, since nothing tests the host meanwhile. A trickle tests often and costs little, so `base` is
+//! 2 s.
 
 use std::time::Duration;
 

@@ -1,5 +1,94 @@
-//! The pure core of Thalweg: what there is, what is known about it, and the steering decision.
-//! No clock, no randomness, no I/O, no logging, no serialisation, no dependency.
+//! The pure core of Thalweg: what can be steered to, what is known about it, and where a request goes.
+//!
+//! # What it is
+//!
+//! Three things and two verbs. A [`Topology`] is what the operator wrote. The [`World`] is what is known: it takes one
+//! [`Event`] after another ([`World::apply`]) and answers with [`Changes`]. A [`Snapshot`] is one immutable state of the
+//! world, from which [`steer()`] chooses an endpoint for a request. [`explain()`] answers the same question with every step.
+//!
+//! # What it does not do
+//!
+//! The core reads no clock, rolls no dice, opens no socket, writes no log and depends on no crate. Time ([`Tick`]) and
+//! chance (a [`roll()`]) are arguments. So the same inputs give the same answer: a logged decision can be replayed, and the
+//! simulation in `tests/simulation.rs` plays ten thousand seeds in seconds.
+//!
+//! # One picture
+//!
+//! ```text
+//!   config   ─ Adopted ──┐
+//!   probes   ─ Probed ───┤    World::apply(event, now)                        every request
+//!   DNS      ─ Resolved ─┼──▶   endpoints ▸ pools ▸ routes ──▶ Snapshot ──▶ steer(snapshot, loads, facts, roll)
+//!   operator ─ Ordered ──┤      traffic ▸ ejections                             │
+//!   requests ─ Tallied,  │      checker ▸ incidents                             ▼
+//!              Suspected ┘          └──▶ Changes (log, urgency)            Decision or Refusal
+//! ```
+//!
+//! Most of the work is done once per change, not once per request: the world runs the funnel (eligible, tier, band) and
+//! leaves `Shares` in the snapshot. A request finds its route, draws a pool from the shares and an endpoint from the pool.
+//!
+//! # From a topology to a decision
+//!
+//! Two pools in failover order. The probes find the first one dead, so the second one serves.
+//!
+//! ```
+//! use std::{net::IpAddr, sync::Arc, time::Duration};
+//!
+//! use thalweg_core::*;
+//!
+//! let pool = |name: &str, host: &str| Pool {
+//!     name: name.into(),
+//!     probe: Some(ProbeRules { rise: 1, fall: 1, ..ProbeRules::default() }),
+//!     endpoints: vec![EndpointSpec { host: host.into(), port: 8000, weight: 1 }],
+//!     ..Pool::default()
+//! };
+//! let route = Route {
+//!     name: "all".into(),
+//!     pools: vec![
+//!         RoutePool { tier: 0, ..RoutePool::new(PoolSlot(0)) },
+//!         RoutePool { tier: 1, ..RoutePool::new(PoolSlot(1)) },
+//!     ],
+//!     ..Route::default()
+//! };
+//! let topology = Topology {
+//!     pools: vec![pool("near", "192.0.2.1"), pool("far", "192.0.2.2")],
+//!     routes: vec![route],
+//! };
+//!
+//! // A start is a config that replaces the empty topology.
+//! let mut world = World::default();
+//! world.apply(Event::Adopted { topology: Arc::new(topology), generation: 1 }, Tick(0));
+//!
+//! // The shell probes; the world concludes.
+//! let ids: Vec<EndpointId> = world.probed_endpoints().map(|place| place.id).collect();
+//! let refused = Evidence { fault: Fault::Refused, detail: "errno 111".into() };
+//! let changes = world.apply(Event::Probed { id: ids[0], result: Err(refused) }, Tick(1_000));
+//! assert_eq!(changes.publish, Publish::Now, "availability was lost");
+//! world.apply(Event::Probed { id: ids[1], result: Ok(Duration::from_millis(20)) }, Tick(2_000));
+//!
+//! // One snapshot, one request.
+//! let snapshot = world.snapshot();
+//! let facts = Facts {
+//!     host: "example.com",
+//!     path: "/",
+//!     client: IpAddr::from([198, 51, 100, 7]),
+//!     tried: &[],
+//!     replayable: true,
+//! };
+//! let decision = steer(&snapshot, &NoLoads, &facts, roll(1, 0)).unwrap();
+//! assert_eq!((decision.pool, decision.reason), (PoolSlot(1), Reason::Failover));
+//!
+//! // The same question with every step: why not the first pool?
+//! let explained = explain(&snapshot, &NoLoads, &facts, roll(1, 0));
+//! assert_eq!(explained.outcome, Ok(decision));
+//! assert_eq!(explained.pools[0].entry.verdict, Verdict::Empty);
+//! assert_eq!(explained.pools[1].share, 1.0);
+//! ```
+//!
+//! # Where to read on
+//!
+//! Files import from the floors below them only. Bottom up: `tick`, `roll`, `slot` (values) · `axes`, `fault`, `reason`
+//! (closed lists) · [`Topology`] · [`Health`] · `ring`, `baseline`, `outlier`, `eject` (what traffic shows at one endpoint)
+//! · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
 #![forbid(unsafe_code)]
 
 mod axes;

@@ -1,5 +1,17 @@
 //! Outlier detection for one endpoint: what real traffic shows there, and whether that speaks against it.
 //! Never looks at other endpoints: the world says with which traffic this one is compared.
+//!
+//! # Why compared with others and not by a fixed limit alone
+//!
+//! When a database behind all regions fails, every endpoint answers errors. Taking some of them out helps no request and
+//! overloads the rest. So a failed share counts only if it is at least three times that of the traffic beside it. Envoy
+//! compares success rates with the mean of a cluster of at least five hosts; regions have one or two endpoints, so the
+//! comparison here is with all traffic of the route's other pools, however few endpoints they have.
+//!
+//! # Why failures are ordered by their own time
+//!
+//! Good answers arrive as counts, failures one by one and sooner. A streak of failures is one only if no good answer
+//! ended in between: the time of the failure and of the last good answer decide, not the order in which the news came.
 
 use std::time::Duration;
 

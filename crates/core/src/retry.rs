@@ -1,5 +1,26 @@
 //! May this request be tried again? One pure verdict, and the budget that bounds it.
 //! Never sends anything and never picks the endpoint: the caller asks `steer` anew.
+//!
+//! # Why a budget and not a number of attempts alone
+//!
+//! A limit per request multiplies load just when there is too much: with two retries each, a service that fails
+//! everything gets three times its traffic. A budget bounds what all requests of a route may add together, so that
+//! retries help against the failure of some and vanish in the failure of all. The idea is Finagle's `RetryBudget` (20 % of
+//! the requests plus 10 per second, credits of ten seconds), which tower and linkerd use as well; Google's SRE book
+//! ("Handling Overload") names 10 % per client. This one allows 10 % plus 10 per second.
+//!
+//! # Why counts and not a token bucket
+//!
+//! A token bucket is smoother, but what it allows in a given span cannot be said in one sentence. Two sums over forty
+//! quarters of a second can: retries ≤ ratio × requests of the last ten seconds + floor. The simulation checks that
+//! sentence itself.
+//!
+//! # Why some failures cost nothing, and some are never retried
+//!
+//! A connection that was never made sent no byte: another endpoint may have the request whatever its method (RFC 9110,
+//! section 9.2.2), and no server does work twice, so it costs no budget. Once a byte has left, only idempotent methods
+//! whose body can be sent again are retried. A timeout is not retried at all: the endpoint may still be working, and the
+//! client's time is mostly spent. A hedge is for that.
 
 use std::time::Duration;
 

@@ -1,5 +1,23 @@
 //! What requests did over the last seconds, exactly: a ring of buckets of equal width, one per endpoint, pool and route.
 //! Never decays anything: a span's counts are the counts of that span.
+//!
+//! # Why exact counts and not a decaying average
+//!
+//! An exponentially weighted average needs one number instead of a hundred, but an operator cannot check what it says:
+//! "20 % over ten seconds" is then a mix of the last minute, and a burst of failures is averaged away or remembered too
+//! long. Here the rule that the operator wrote is the rule that is computed, and the evidence ("6 of 13 requests failed
+//! in 250 ms") is true. Rolling windows of buckets are known from Hystrix, which counts ten seconds in ten buckets.
+//!
+//! # Why every span and not one fixed interval
+//!
+//! Envoy judges success rates once per `interval` (10 s by default): an endpoint that fails every request can go on until
+//! the sweep comes. All trailing spans from 250 ms up to `window` are looked at with each failure here, so that a busy
+//! endpoint is judged in a quarter of a second and a quiet one when it has enough requests.
+//!
+//! # Why rings can be added and subtracted
+//!
+//! All rings of a world share one grid. The traffic of "the others", with which an endpoint is compared, is the route's
+//! ring less the pool's: no second set of counters.
 
 use std::time::Duration;
 
