@@ -1,0 +1,28 @@
+# Values of the right shape for what only AWS computes: the real provider refuses the random words terraform would make.
+
+mock_data "aws_caller_identity" {
+  defaults = { account_id = "111122223333", arn = "arn:aws:iam::111122223333:role/thalweg-plan" }
+}
+
+mock_data "aws_partition" {
+  defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
+}
+
+mock_data "aws_region" {
+  defaults = { region = "us-east-1" }
+}
+
+mock_resource "aws_kms_key" {
+  defaults = {
+    arn    = "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555"
+    key_id = "11111111-2222-3333-4444-555555555555"
+  }
+}
+
+mock_resource "aws_iam_role" {
+  defaults = { arn = "arn:aws:iam::111122223333:role/mocked" }
+}
+
+mock_resource "aws_cloudwatch_log_group" {
+  defaults = { arn = "arn:aws:logs:us-east-1:111122223333:log-group:mocked" }
+}

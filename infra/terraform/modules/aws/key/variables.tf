@@ -1,0 +1,33 @@
+# What a key is called and who may use it.
+
+variable "name" {
+  description = "Alias of the key, without `alias/`."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-zA-Z0-9/_-]{1,120}$", var.name)) && !startswith(var.name, "aws/")
+    error_message = "A key's name has 1 to 120 letters, digits, '/', '_' or '-', and does not begin with 'aws/'."
+  }
+}
+
+variable "description" {
+  description = "What the key protects; shown in the console."
+  type        = string
+}
+
+variable "services" {
+  description = "Service principals that use the key for this account's resources, for example `logs.us-east-1.amazonaws.com`."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for service in var.services : endswith(service, ".amazonaws.com")])
+    error_message = "Services are principals such as 'cloudtrail.amazonaws.com'."
+  }
+}
+
+variable "multi_region" {
+  description = "Whether the key can have replicas in other regions; cannot be changed later."
+  type        = bool
+  default     = false
+}
