@@ -24,6 +24,21 @@ locals {
       Resource  = "*"
       Condition = condition.when
     }],
+    length(var.grantees) == 0 ? [] : [{
+      Sid       = "Use"
+      Effect    = "Allow"
+      Principal = { AWS = var.grantees }
+      Action    = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
+      Resource  = "*"
+    }],
+    length(var.grantees) == 0 ? [] : [{
+      Sid       = "Grant"
+      Effect    = "Allow"
+      Principal = { AWS = var.grantees }
+      Action    = "kms:CreateGrant"
+      Resource  = "*"
+      Condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
+    }],
   )
   # Services name the account in one of two ways; a request that names neither is refused.
   for_this_account = [

@@ -26,6 +26,17 @@ variable "services" {
   }
 }
 
+variable "grantees" {
+  description = "Roles that use the key through grants for AWS resources, for example the service-linked role that starts machines with encrypted disks."
+  type        = list(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for role in var.grantees : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/", role))])
+    error_message = "Grantees are ARNs of roles, such as 'arn:aws:iam::111122223333:role/name'."
+  }
+}
+
 variable "multi_region" {
   description = "Whether the key can have replicas in other regions; cannot be changed later."
   type        = bool

@@ -57,3 +57,13 @@ variable "flow_log_days" {
     error_message = "CloudWatch keeps logs for 30, 60, 90, 120, 150, 180, 365, 400, 545 or 731 days, and fewer are too few to look into an incident."
   }
 }
+
+variable "permissions_boundary" {
+  description = "Policy that bounds every role made here, from `bootstrap/aws`: without it the role that applies may make none."
+  type        = string
+
+  validation {
+    condition     = can(regex("^arn:[a-z-]+:iam::[0-9]{12}:policy/", var.permissions_boundary))
+    error_message = "The boundary is the ARN of a policy, such as 'arn:aws:iam::111122223333:policy/thalweg-boundary'."
+  }
+}

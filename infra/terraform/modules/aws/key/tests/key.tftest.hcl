@@ -48,3 +48,28 @@ run "wrong_service_is_refused" {
   }
   expect_failures = [var.services]
 }
+
+run "grants_are_for_aws_resources" {
+  variables {
+    grantees = ["arn:aws:iam::111122223333:role/disks"]
+  }
+  assert {
+    condition = alltrue([
+      for statement in jsondecode(aws_kms_key.this.policy).Statement :
+      statement.Condition.Bool["kms:GrantIsForAWSResource"] == "true" if try(statement.Action == "kms:CreateGrant", false)
+    ])
+    error_message = "A grantee hands the key on to AWS resources only."
+  }
+  assert {
+    condition     = length([for statement in jsondecode(aws_kms_key.this.policy).Statement : statement if statement.Sid == "Grant"]) == 1
+    error_message = "A grantee has its statement."
+  }
+}
+
+run "wrong_grantee_is_refused" {
+  command = plan
+  variables {
+    grantees = ["everyone"]
+  }
+  expect_failures = [var.grantees]
+}

@@ -5,6 +5,8 @@ mock_provider "aws" {
 }
 
 variables {
+  permissions_boundary = "arn:aws:iam::111122223333:policy/thalweg-boundary"
+
   name  = "thalweg-test"
   cidr  = "10.10.0.0/16"
   zones = ["us-east-1a", "us-east-1b", "us-east-1c"]
@@ -98,4 +100,12 @@ run "wrong_retention_is_refused" {
     flow_log_days = 7
   }
   expect_failures = [var.flow_log_days]
+}
+
+run "wrong_boundary_is_refused" {
+  command = plan
+  variables {
+    permissions_boundary = "thalweg-boundary"
+  }
+  expect_failures = [var.permissions_boundary]
 }

@@ -13,4 +13,6 @@ module "network" {
   name  = "thalweg-production-us-east-1"
   cidr  = "10.10.0.0/16"
   zones = ["us-east-1a", "us-east-1b", "us-east-1c"]
+
+  permissions_boundary = "arn:aws:iam::111122223333:policy/thalweg-boundary"
 }

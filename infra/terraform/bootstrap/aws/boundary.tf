@@ -1,0 +1,42 @@
+# thalweg-boundary: the most that a role made by an apply can ever do, whatever policies it is given.
+
+locals {
+  boundary = "${local.iam}:policy/thalweg-boundary"
+}
+
+resource "aws_iam_policy" "boundary" {
+  name        = "thalweg-boundary"
+  description = "The most that a role of this project can ever do"
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid       = "Services"
+        Effect    = "Allow"
+        NotAction = ["iam:*", "organizations:*", "account:*", "sso:*", "sts:AssumeRole"]
+        Resource  = "*"
+      },
+      {
+        # Nodes, balancers and Auto Mode cannot do without; no role, policy or user is made by these.
+        Sid    = "LittleOfIam"
+        Effect = "Allow"
+        Action = [
+          "iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile", "iam:CreateServiceLinkedRole",
+          "iam:DeleteInstanceProfile", "iam:Get*", "iam:List*", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile",
+          "iam:TagInstanceProfile",
+        ]
+        Resource = "*"
+      },
+      {
+        Sid    = "EvidenceAndCopiesStay"
+        Effect = "Deny"
+        Action = [
+          "backup:DeleteBackupVault", "backup:DeleteBackupVaultLockConfiguration", "backup:DeleteRecoveryPoint",
+          "cloudtrail:DeleteTrail", "cloudtrail:StopLogging", "cloudtrail:UpdateTrail", "guardduty:DeleteDetector",
+          "kms:ScheduleKeyDeletion",
+        ]
+        Resource = "*"
+      },
+    ]
+  })
+}
