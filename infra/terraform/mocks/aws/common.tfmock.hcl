@@ -31,6 +31,7 @@ mock_resource "aws_eks_cluster" {
   defaults = {
     arn                   = "arn:aws:eks:us-east-1:111122223333:cluster/mocked"
     certificate_authority = [{ data = "bW9ja2Vk" }]
+    identity              = [{ oidc = [{ issuer = "https://oidc.eks.us-east-1.amazonaws.com/id/MOCKED" }] }]
   }
 }
 

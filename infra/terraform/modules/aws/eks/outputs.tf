@@ -39,3 +39,8 @@ output "interruption_queue" {
   description = "Queue for Karpenter's `settings.interruptionQueue`; null with `auto`."
   value       = one(aws_sqs_queue.interruptions[*].name)
 }
+
+output "oidc" {
+  description = "The cluster's issuer, for roles that are taken on by token."
+  value       = { arn = aws_iam_openid_connect_provider.cluster.arn, issuer = aws_eks_cluster.this.identity[0].oidc[0].issuer }
+}

@@ -65,3 +65,9 @@ resource "aws_iam_instance_profile" "node" {
   name = "${var.name}-node"
   role = aws_iam_role.node.name
 }
+
+# By this, service accounts take on roles with their own tokens where Pod Identity does not reach: see modules/aws/iam.
+resource "aws_iam_openid_connect_provider" "cluster" {
+  url            = aws_eks_cluster.this.identity[0].oidc[0].issuer
+  client_id_list = ["sts.amazonaws.com"]
+}

@@ -1,5 +1,5 @@
 # Roles that pods take on through EKS Pod Identity: one per workload, bound to one service account of one cluster. No pod
-# holds a key, none uses the node's role, and a service account needs no annotation.
+# holds a key and none uses the node's role. With `oidc` the same service account also takes the role on by its token.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -14,23 +14,40 @@ locals {
   ]...)
 }
 
+locals {
+  pod_identity = {
+    Effect    = "Allow"
+    Principal = { Service = "pods.eks.amazonaws.com" }
+    Action    = ["sts:AssumeRole", "sts:TagSession"]
+    # A second cluster of the account cannot hand the same role to its own pods.
+    Condition = {
+      StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id }
+      ArnEquals    = { "aws:SourceArn" = local.cluster }
+    }
+  }
+  by_token = {
+    for name, workload in var.workloads : name => var.oidc == null ? [] : [{
+      Effect    = "Allow"
+      Principal = { Federated = var.oidc.arn }
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Condition = {
+        StringEquals = {
+          "${trimprefix(var.oidc.issuer, "https://")}:aud" = "sts.amazonaws.com"
+          "${trimprefix(var.oidc.issuer, "https://")}:sub" = "system:serviceaccount:${workload.namespace}:${workload.service_account}"
+        }
+      }
+    }]
+  }
+}
+
 resource "aws_iam_role" "this" {
   for_each = var.workloads
 
   name                 = "${var.cluster_name}-${each.key}"
   permissions_boundary = var.permissions_boundary
   assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Principal = { Service = "pods.eks.amazonaws.com" }
-      Action    = ["sts:AssumeRole", "sts:TagSession"]
-      # A second cluster of the account cannot hand the same role to its own pods.
-      Condition = {
-        StringEquals = { "aws:SourceAccount" = data.aws_caller_identity.current.account_id }
-        ArnEquals    = { "aws:SourceArn" = local.cluster }
-      }
-    }]
+    Version   = "2012-10-17"
+    Statement = concat([local.pod_identity], [for statement in local.by_token[each.key] : statement])
   })
 }
 

@@ -35,6 +35,17 @@ variable "workloads" {
   }
 }
 
+variable "oidc" {
+  description = "The cluster's issuer, if service accounts also take their role on by its tokens: External Secrets does so for the stores of the charts, which name the role in the service account's annotation."
+  type        = object({ arn = string, issuer = string })
+  default     = null
+
+  validation {
+    condition     = var.oidc == null ? true : startswith(var.oidc.issuer, "https://")
+    error_message = "The issuer is the cluster's https:// address."
+  }
+}
+
 variable "permissions_boundary" {
   description = "Policy that bounds every role made here, from `bootstrap/aws`: without it the role that applies may make none."
   type        = string

@@ -42,3 +42,9 @@ variable "multi_region" {
   type        = bool
   default     = false
 }
+
+variable "region" {
+  description = "Region of the key; the provider's unless given."
+  type        = string
+  default     = null
+}

@@ -71,3 +71,21 @@ run "wrong_boundary_is_refused" {
   }
   expect_failures = [var.permissions_boundary]
 }
+
+run "by_token_the_same_service_account" {
+  variables {
+    oidc = { arn = "arn:aws:iam::111122223333:oidc-provider/oidc.example/id/1", issuer = "https://oidc.example/id/1" }
+  }
+  assert {
+    condition     = jsondecode(aws_iam_role.this["reader"].assume_role_policy).Statement[1].Condition.StringEquals["oidc.example/id/1:sub"] == "system:serviceaccount:apps:reader"
+    error_message = "A token takes the role on for its own service account only."
+  }
+}
+
+run "wrong_issuer_is_refused" {
+  command = plan
+  variables {
+    oidc = { arn = "arn:aws:iam::111122223333:oidc-provider/x", issuer = "oidc.example" }
+  }
+  expect_failures = [var.oidc]
+}
