@@ -50,3 +50,18 @@ mock_resource "aws_s3_bucket" {
 mock_resource "aws_iam_policy" {
   defaults = { arn = "arn:aws:iam::111122223333:policy/mocked" }
 }
+
+mock_resource "aws_db_instance" {
+  defaults = {
+    arn                = "arn:aws:rds:us-east-1:111122223333:db:mocked"
+    master_user_secret = [{ secret_arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:mocked", kms_key_id = "mocked", secret_status = "active" }]
+  }
+}
+
+mock_resource "aws_secretsmanager_secret" {
+  defaults = { arn = "arn:aws:secretsmanager:us-east-1:111122223333:secret:mocked", id = "arn:aws:secretsmanager:us-east-1:111122223333:secret:mocked" }
+}
+
+mock_resource "aws_lambda_function" {
+  defaults = { arn = "arn:aws:lambda:us-east-1:111122223333:function:mocked" }
+}

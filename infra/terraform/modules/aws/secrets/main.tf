@@ -1,0 +1,82 @@
+# Secrets that pods read through External Secrets. Terraform makes the places, never the values: tokens are made and
+# changed by the rotation, other values are put by whoever has them. Nobody outside this account reads one, whatever a
+# policy says.
+#
+# A changed token arrives at the edges when External Secrets looks again (`refresh`, one hour) and the edge reloads; the
+# old one works until then. Passwords of databases and caches are not here: RDS changes its own, `modules/aws/elasticache`
+# makes its own.
+
+data "aws_caller_identity" "current" {}
+data "aws_partition" "current" {}
+data "aws_region" "current" {}
+
+locals {
+  account = data.aws_caller_identity.current.account_id
+  tokens  = { for name, secret in var.secrets : name => secret if secret.kind == "token" }
+}
+
+module "key" {
+  source = "../key"
+
+  name        = "${var.name}-secrets"
+  description = "Secrets of ${var.name} and the log of their rotation"
+  services    = ["logs.${data.aws_region.current.region}.amazonaws.com"]
+}
+
+module "replica_key" {
+  source   = "../key"
+  for_each = var.replica_regions
+
+  region      = each.value
+  name        = "${var.name}-secrets"
+  description = "Copies of secrets of ${var.name}"
+}
+
+resource "aws_secretsmanager_secret" "this" {
+  for_each = var.secrets
+
+  name                    = each.key
+  description             = each.value.description
+  kms_key_id              = module.key.arn
+  recovery_window_in_days = 30
+
+  dynamic "replica" {
+    for_each = var.replica_regions
+    content {
+      region     = replica.value
+      kms_key_id = module.replica_key[replica.value].arn
+    }
+  }
+}
+
+resource "aws_secretsmanager_secret_policy" "this" {
+  for_each = var.secrets
+
+  secret_arn          = aws_secretsmanager_secret.this[each.key].arn
+  block_public_policy = true
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "ThisAccountOnly"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "secretsmanager:GetSecretValue"
+      Resource  = "*"
+      Condition = { StringNotEquals = { "aws:PrincipalAccount" = local.account } }
+    }]
+  })
+}
+
+resource "aws_secretsmanager_secret_rotation" "this" {
+  for_each = local.tokens
+
+  secret_id           = aws_secretsmanager_secret.this[each.key].id
+  rotation_lambda_arn = aws_lambda_function.rotate[0].arn
+  # Makes the first value, too.
+  rotate_immediately = true
+  rotation_rules {
+    automatically_after_days = each.value.days
+  }
+
+  depends_on = [aws_lambda_permission.rotate]
+}
