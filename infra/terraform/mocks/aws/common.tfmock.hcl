@@ -65,3 +65,19 @@ mock_resource "aws_secretsmanager_secret" {
 mock_resource "aws_lambda_function" {
   defaults = { arn = "arn:aws:lambda:us-east-1:111122223333:function:mocked" }
 }
+
+mock_resource "aws_backup_vault" {
+  defaults = { arn = "arn:aws:backup:us-east-1:111122223333:backup-vault:mocked" }
+}
+
+mock_resource "aws_wafv2_web_acl" {
+  defaults = { arn = "arn:aws:wafv2:us-east-1:111122223333:regional/webacl/mocked/1" }
+}
+
+mock_resource "aws_ce_anomaly_monitor" {
+  defaults = { arn = "arn:aws:ce::111122223333:anomalymonitor/mocked" }
+}
+
+mock_resource "aws_opensearch_domain" {
+  defaults = { arn = "arn:aws:es:us-east-1:111122223333:domain/mocked" }
+}

@@ -40,9 +40,10 @@ locals {
       Condition = { Bool = { "kms:GrantIsForAWSResource" = "true" } }
     }],
   )
-  # Services name the account in one of two ways; a request that names neither is refused.
+  # Services name the account in one of three ways; a request that names it in none is refused.
   for_this_account = [
     { name = "ServicesBySource", when = { StringEquals = { "aws:SourceAccount" = local.account } } },
+    { name = "Trails", when = { ArnLike = { "kms:EncryptionContext:aws:cloudtrail:arn" = "arn:${data.aws_partition.current.partition}:cloudtrail:*:${local.account}:trail/*" } } },
     { name = "LogGroups", when = { ArnLike = { "kms:EncryptionContext:aws:logs:arn" = "arn:${data.aws_partition.current.partition}:logs:*:${local.account}:*" } } },
   ]
 }

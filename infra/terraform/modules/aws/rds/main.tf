@@ -108,6 +108,9 @@ resource "aws_db_instance" "this" {
   master_user_secret_kms_key_id       = module.key.id
   iam_database_authentication_enabled = true
 
+  # modules/aws/backup copies what has this tag.
+  tags = { Backup = "daily" }
+
   storage_type          = "gp3"
   allocated_storage     = var.storage_gib
   max_allocated_storage = var.storage_gib * 4

@@ -8,7 +8,7 @@ output "addresses" {
 output "annotations" {
   description = "Annotations for `service.annotations` of the edge's chart, beside those of values-aws.yaml."
   value = {
-    "service.beta.kubernetes.io/aws-load-balancer-name"                                = substr("${var.name}-edge", 0, 32)
+    "service.beta.kubernetes.io/aws-load-balancer-name"                                = "${trim(substr(trimprefix(var.name, "thalweg-"), 0, 27), "-")}-edge"
     "service.beta.kubernetes.io/aws-load-balancer-subnets"                             = join(",", values(var.subnets))
     "service.beta.kubernetes.io/aws-load-balancer-eip-allocations"                     = join(",", [for zone in keys(var.subnets) : aws_eip.this[zone].allocation_id])
     "service.beta.kubernetes.io/aws-load-balancer-security-groups"                     = aws_security_group.balancer.id

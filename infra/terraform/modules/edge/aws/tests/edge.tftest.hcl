@@ -45,6 +45,27 @@ run "one_address_per_zone" {
   }
 }
 
+run "a_long_name_is_cut_to_what_a_balancer_takes" {
+  command = plan
+  variables {
+    name = "thalweg-production-ap-southeast-1"
+  }
+  override_resource {
+    target          = aws_eip.this
+    values          = { allocation_id = "eipalloc-1", public_ip = "192.0.2.1" }
+    override_during = plan
+  }
+  override_resource {
+    target          = aws_security_group.balancer
+    values          = { id = "sg-edge" }
+    override_during = plan
+  }
+  assert {
+    condition     = can(regex("^[a-z0-9][a-z0-9-]{0,30}[a-z0-9]$", output.annotations["service.beta.kubernetes.io/aws-load-balancer-name"]))
+    error_message = "A balancer's name has at most 32 characters and ends with none of '-'."
+  }
+}
+
 run "wrong_name_is_refused" {
   command = plan
   variables {

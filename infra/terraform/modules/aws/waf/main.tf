@@ -1,0 +1,128 @@
+# The web ACL of one region's application balancer: known bad input, known bad addresses, too many requests.
+#
+# It stands before the application, not before the edge: the edge's balancer is layer 4 and passes TLS through, where
+# nothing can look inside. Clients' addresses are those that the edge wrote into `X-Forwarded-For`; the edge drops what a
+# client claims there, and strangers do not reach the balancer, so the header can be believed.
+
+data "aws_region" "current" {}
+
+locals {
+  groups = {
+    AWSManagedRulesAmazonIpReputationList = 10
+    AWSManagedRulesKnownBadInputsRuleSet  = 20
+    AWSManagedRulesCommonRuleSet          = 30
+  }
+}
+
+resource "aws_wafv2_web_acl" "this" {
+  name        = var.name
+  description = "Application of ${var.name}"
+  scope       = "REGIONAL"
+
+  default_action {
+    allow {}
+  }
+
+  dynamic "rule" {
+    for_each = local.groups
+    content {
+      name     = rule.key
+      priority = rule.value
+      override_action {
+        dynamic "none" {
+          for_each = var.mode == "block" ? [1] : []
+          content {}
+        }
+        dynamic "count" {
+          for_each = var.mode == "count" ? [1] : []
+          content {}
+        }
+      }
+      statement {
+        managed_rule_group_statement {
+          name        = rule.key
+          vendor_name = "AWS"
+        }
+      }
+      visibility_config {
+        cloudwatch_metrics_enabled = true
+        metric_name                = rule.key
+        sampled_requests_enabled   = true
+      }
+    }
+  }
+
+  rule {
+    name     = "too-many-requests"
+    priority = 40
+    action {
+      dynamic "block" {
+        for_each = var.mode == "block" ? [1] : []
+        content {
+          custom_response {
+            response_code = 429
+          }
+        }
+      }
+      dynamic "count" {
+        for_each = var.mode == "count" ? [1] : []
+        content {}
+      }
+    }
+    statement {
+      rate_based_statement {
+        limit                 = var.requests_per_minute
+        evaluation_window_sec = 60
+        aggregate_key_type    = "FORWARDED_IP"
+        forwarded_ip_config {
+          header_name = "X-Forwarded-For"
+          # Without the header the request came by no edge.
+          fallback_behavior = "MATCH"
+        }
+      }
+    }
+    visibility_config {
+      cloudwatch_metrics_enabled = true
+      metric_name                = "too-many-requests"
+      sampled_requests_enabled   = true
+    }
+  }
+
+  visibility_config {
+    cloudwatch_metrics_enabled = true
+    metric_name                = var.name
+    sampled_requests_enabled   = true
+  }
+}
+
+module "key" {
+  source = "../key"
+
+  name        = "${var.name}-waf"
+  description = "Log of the web ACL of ${var.name}"
+  services    = ["logs.${data.aws_region.current.region}.amazonaws.com"]
+}
+
+# AWS WAF writes to groups of this prefix only.
+resource "aws_cloudwatch_log_group" "this" {
+  name              = "aws-waf-logs-${var.name}"
+  retention_in_days = 365
+  kms_key_id        = module.key.arn
+}
+
+resource "aws_wafv2_web_acl_logging_configuration" "this" {
+  resource_arn            = aws_wafv2_web_acl.this.arn
+  log_destination_configs = [aws_cloudwatch_log_group.this.arn]
+
+  dynamic "redacted_fields" {
+    for_each = toset(["authorization", "cookie"])
+    content {
+      single_header {
+        name = redacted_fields.value
+      }
+    }
+  }
+  redacted_fields {
+    query_string {}
+  }
+}
