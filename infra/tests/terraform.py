@@ -208,3 +208,34 @@ def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from walk(inner, f"{path}[{index}]")
     else:
         yield path, value
+
+
+@functools.cache
+def applied(folder: pathlib.Path, *providers: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """What stands after an apply of an example with mocked providers: address, type and values, none of them unknown."""
+    mocks = ""
+    for provider in providers:
+        shared = TERRAFORM / "mocks" / provider
+        above = "../" * len(folder.relative_to(TERRAFORM).parts)
+        mocks += (
+            f'mock_provider "{provider}" {{\n' + (f'  source = "{above}mocks/{provider}"\n' if shared.exists() else "") + "}\n"
+        )
+    with copied() as copy:
+        place = copy / name(folder)
+        (place / "tests").mkdir(exist_ok=True)
+        (place / "tests" / "applied.tftest.hcl").write_text(f'{mocks}run "apply" {{\n}}\n')
+        terraform(place, "init", "-backend=false")
+        lines = [json.loads(line) for line in terraform(place, "test", "-json", "-verbose").splitlines()]
+    states = [line["test_state"]["root_module"] for line in lines if line["type"] == "test_state"]
+    assert states, f"no state of {folder}"
+    return [
+        (resource["address"], resource["type"], resource["values"])
+        for resource in _resources(states[0])
+        if resource["mode"] == "managed"
+    ]
+
+
+def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield from module.get("resources", [])
+    for inner in module.get("child_modules", []):
+        yield from _resources(inner)

@@ -60,7 +60,7 @@ IN_STATE = {
 
 
 def every() -> Plan:
-    """One plan of all examples together."""
+    """One plan of all examples together: made once, and too slow for the fast half."""
     return planned(tuple(examples()))
 
 
@@ -181,15 +181,6 @@ def test_examples_are_valid(counted) -> None:
     counted("examples", len(examples()))
 
 
-def test_environments_are_valid(counted) -> None:
-    """every environment is valid by the providers' own schemas"""
-    with copied() as copy:
-        for folder in environments():
-            terraform(copy / name(folder), "init", "-backend=false")
-            terraform(copy / name(folder), "validate")
-    counted("environments", len(environments()))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", modules(), ids=name)
 def test_module(folder) -> None:
@@ -218,6 +209,7 @@ def untagged(resource: Resource, tagging: set[str]) -> bool:
     return able and not tagging & ours and not resource.has(attribute)
 
 
+@pytest.mark.slow
 def test_everything_is_tagged(counted) -> None:
     """everything in the examples that can carry tags or labels does"""
     wrong = [resource.address for resource in every().resources if untagged(resource, defaults(every()))]
@@ -228,7 +220,7 @@ def test_everything_is_tagged(counted) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", environments(), ids=name)
 def test_environment_is_tagged_and_holds_no_secret(folder, counted) -> None:
-    """an environment, planned: everything carries tags, nothing holds a secret"""
+    """an environment is valid by the providers' own schemas; everything in it carries tags, nothing holds a secret"""
     plan = planned(folder)
     assert plan.resources
     wrong = [resource.address for resource in plan.resources if untagged(resource, defaults(plan))]
@@ -243,6 +235,7 @@ def secrets(resource: Resource) -> list[str]:
     return kept + ([resource.address] if resource.type in IN_STATE else [])
 
 
+@pytest.mark.slow
 def test_no_secret_in_a_plan(counted) -> None:
     """no plan, and so no state, holds a secret: passwords are write-only, ephemeral or the cloud's own"""
     wrong = [found for resource in every().resources for found in secrets(resource)]
