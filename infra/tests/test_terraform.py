@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import itertools
+import json
 import re
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from conftest import run
+import yaml
+from conftest import find_tool, run
 from terraform import (
     ADDRESSES,
     TERRAFORM,
@@ -251,3 +254,70 @@ def test_own_checks_notice() -> None:
     assert untagged(bare, set()) and not untagged(bare, {"azurerm"})
     assert not untagged(bare._replace(values={"tags": {"a": "b"}}), set())
     assert not untagged(bare._replace(values={}), set())
+
+
+# --- scanners --------------------------------------------------------------------------------------------------------
+
+MAX_SUPPRESSIONS = 40
+
+
+class Finding(NamedTuple):
+    id: str
+    file: str
+    what: str
+
+
+def checkov() -> tuple[list[Finding], int]:
+    """What checkov finds in all of infra/terraform, and how many rules passed. It asks the network for nothing."""
+    command = ["--framework", "terraform", "--skip-download", "--compact", "--quiet", "--output", "json"]
+    done = run(find_tool("checkov"), "--directory", TERRAFORM, *command)
+    report = json.loads(done.stdout)
+    assert report["summary"]["parsing_errors"] == 0, "checkov could not read every file"
+    failed = report["results"]["failed_checks"]
+    return [Finding(one["check_id"], one["file_path"].lstrip("/"), one["resource"]) for one in failed], report["summary"][
+        "passed"
+    ]
+
+
+def trivy() -> tuple[list[Finding], int]:
+    """What trivy finds in all of infra/terraform, all severities, and how many rules passed."""
+    command = ["config", "--quiet", "--skip-check-update", "--misconfig-scanners", "terraform", "--format", "json"]
+    done = run(find_tool("trivy"), *command, TERRAFORM)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)["Results"]
+    found = [(result["Target"], one) for result in results for one in result.get("Misconfigurations", [])]
+    passed = sum(result["MisconfSummary"]["Successes"] for result in results if "MisconfSummary" in result)
+    return [Finding(one["ID"], target, one["Message"]) for target, one in found], passed
+
+
+def suppressions() -> list[dict[str, Any]]:
+    return yaml.safe_load((TERRAFORM / "suppressions.yaml").read_text()) or []
+
+
+def suppressed(finding: Finding, entry: dict[str, Any]) -> bool:
+    return finding.id == entry["id"] and any(finding.file.startswith(f"{where}/") for where in entry["where"])
+
+
+def test_suppressions_have_reasons(counted) -> None:
+    """at most 40 findings are suppressed, each with a place, a reason and a day that has not passed"""
+    entries = suppressions()
+    assert len(entries) <= MAX_SUPPRESSIONS
+    for entry in entries:
+        assert set(entry) == {"id", "where", "reason", "until"}, entry
+        assert len(entry["reason"]) > 10 and entry["where"], entry
+        assert all((TERRAFORM / where).is_dir() for where in entry["where"]), entry
+        assert entry["until"] >= datetime.date.today(), f"look again: {entry}"
+    counted("suppressions", len(entries))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scanner", [checkov, trivy], ids=lambda scanner: scanner.__name__)
+def test_scanners_find_nothing(scanner, counted) -> None:
+    """checkov and trivy find nothing that is not suppressed, and nothing is suppressed in vain"""
+    found, passed = scanner()
+    left = [finding for finding in found if not any(suppressed(finding, entry) for entry in suppressions())]
+    assert not left, "\n".join(f"{one.id} {one.file}: {one.what}" for one in left)
+    mine = [entry for entry in suppressions() if entry["id"].startswith("CKV") == (scanner is checkov)]
+    vain = [entry["id"] for entry in mine if not any(suppressed(finding, entry) for finding in found)]
+    assert passed > 100 and not vain, vain
+    counted("rules passed", passed)

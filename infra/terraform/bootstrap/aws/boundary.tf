@@ -2,6 +2,8 @@
 
 locals {
   boundary = "${local.iam}:policy/thalweg-boundary"
+  # What the provisioner makes, and what nodes and pods need besides. Roles of other accounts are nobody's to take on.
+  workload_services = concat(local.services, ["ec2messages", "eks-auth", "pricing", "ssm", "ssmmessages", "xray"])
 }
 
 resource "aws_iam_policy" "boundary" {
@@ -11,10 +13,10 @@ resource "aws_iam_policy" "boundary" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid       = "Services"
-        Effect    = "Allow"
-        NotAction = ["iam:*", "organizations:*", "account:*", "sso:*", "sts:AssumeRole"]
-        Resource  = "*"
+        Sid      = "Services"
+        Effect   = "Allow"
+        Action   = [for service in local.workload_services : "${service}:*"]
+        Resource = "*"
       },
       {
         # Nodes, balancers and Auto Mode cannot do without; no role, policy or user is made by these.
@@ -22,10 +24,16 @@ resource "aws_iam_policy" "boundary" {
         Effect = "Allow"
         Action = [
           "iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile", "iam:CreateServiceLinkedRole",
-          "iam:DeleteInstanceProfile", "iam:Get*", "iam:List*", "iam:PassRole", "iam:RemoveRoleFromInstanceProfile",
+          "iam:DeleteInstanceProfile", "iam:Get*", "iam:List*", "iam:RemoveRoleFromInstanceProfile",
           "iam:TagInstanceProfile",
         ]
         Resource = "*"
+      },
+      {
+        Sid      = "OwnRolesToServices"
+        Effect   = "Allow"
+        Action   = "iam:PassRole"
+        Resource = local.own_roles
       },
       {
         Sid    = "EvidenceAndCopiesStay"

@@ -195,3 +195,12 @@ resource "aws_s3_bucket_replication_configuration" "state" {
 
   depends_on = [aws_s3_bucket_versioning.state]
 }
+
+# EventBridge hears of each write: an alarm on the state needs nothing else.
+resource "aws_s3_bucket_notification" "state" {
+  for_each = local.buckets
+
+  region      = each.value.region
+  bucket      = aws_s3_bucket.state[each.key].id
+  eventbridge = true
+}

@@ -49,19 +49,29 @@ resource "aws_db_parameter_group" "this" {
   family      = "postgres${var.engine_version}"
   description = "TLS only; connections and slow statements are logged"
 
-  dynamic "parameter" {
-    for_each = {
-      "rds.force_ssl"              = "1"
-      "ssl_min_protocol_version"   = "TLSv1.2"
-      "log_connections"            = "1"
-      "log_disconnections"         = "1"
-      "log_min_duration_statement" = "1000"
-      "log_statement"              = "ddl"
-    }
-    content {
-      name  = parameter.key
-      value = parameter.value
-    }
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
+  parameter {
+    name  = "ssl_min_protocol_version"
+    value = "TLSv1.2"
+  }
+  parameter {
+    name  = "log_connections"
+    value = "1"
+  }
+  parameter {
+    name  = "log_disconnections"
+    value = "1"
+  }
+  parameter {
+    name  = "log_min_duration_statement"
+    value = "1000"
+  }
+  parameter {
+    name  = "log_statement"
+    value = "ddl"
   }
 
   lifecycle {

@@ -62,7 +62,6 @@ resource "aws_lambda_function" "rotate" {
   filename                       = data.archive_file.rotate.output_path
   source_code_hash               = filebase64sha256("${path.module}/rotate/rotate.py")
   timeout                        = 30
-  kms_key_arn                    = module.key.arn
   reserved_concurrent_executions = 2
 
   tracing_config {
