@@ -50,6 +50,9 @@ lint_steps() {
     if has shellcheck shellcheck --version; then
         step shellcheck shellcheck -x scripts/*.sh .ci/run
     fi
+    if looks_at_commits; then
+        step "commit subjects" scripts/commit-subjects.sh
+    fi
 }
 
 test_steps() {
@@ -100,6 +103,16 @@ has() {
         echo "$name: \`$*\` does not work here" >>"$THALWEG_SKIPS"
         return 1
     }
+}
+
+# An unpacked archive and a shallow clone have no commits to look at; the script says why.
+looks_at_commits() {
+    local code=0 why
+    why=$(scripts/commit-subjects.sh 2>&1) || code=$?
+    if ((code == 77)); then
+        echo "commit subjects: ${why#SKIPPED: }" >>"$THALWEG_SKIPS"
+        return 1
+    fi
 }
 
 summary() {

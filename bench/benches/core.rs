@@ -7,7 +7,7 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
 use criterion::{Criterion, criterion_group, criterion_main};
 use thalweg_core::{
     EjectRules, EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads, Pool,
-    ProbeRules, RetryRules, Route, RoutePool, Tick, Timeouts, Topology, Tried, World, roll, steer,
+    ProbeRules, RetryRules, Route, RoutePool, Slot, Tick, Timeouts, Topology, Tried, World, roll, steer,
 };
 
 fn pool(nth: usize, endpoints: usize) -> Pool {
@@ -36,7 +36,7 @@ fn pool(nth: usize, endpoints: usize) -> Pool {
 
 fn route(name: &str, pools: std::ops::Range<usize>) -> Route {
     let second = Duration::from_secs(1);
-    let member = |pool: usize| RoutePool { pool, tier: 0, weight: 1, dial: 100 };
+    let member = |pool: usize| RoutePool { pool: Slot::at(pool), tier: 0, weight: 1, dial: 100 };
     Route {
         name: name.into(),
         hosts: vec![format!("{name}.example.com").into()],

@@ -356,7 +356,7 @@ def test_metrics_exist(counted) -> None:
     for inner in re.findall(r"thalweg_\(([a-z_|]+)\)", text):
         text += " ".join(f" thalweg_{part}" for part in inner.split("|"))
     declared = set(
-        re.findall(r'"(thalweg_[a-z_]+)"', (ROOT / "crates/edge/src/telemetry.rs").read_text())
+        re.findall(r'"(thalweg_[a-z_]+)"', (ROOT / "crates/edge/src/shared/telemetry.rs").read_text())
     )
     named = set(re.findall(r"thalweg_[a-z]+(?:_[a-z]+)*", text))
     assert len(named) > 5 and named <= declared, named - declared

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use support::{MINIMAL, complaints, minimal, read, warnings};
 use thalweg_config::{AccessLog, Config, Level, TlsVersion};
-use thalweg_core::{Route, RoutePool};
+use thalweg_core::{PoolSlot, Route, RoutePool};
 
 fn accepted(text: &str) -> Config {
     read(text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
@@ -24,8 +24,8 @@ fn route(policy: &str, pools: &str, more: &str) -> Route {
 
 const THREE: &str = "{ pool = \"c\" }, { pool = \"a\" }, { pool = \"b\" }";
 
-fn at(pool: usize, tier: u32, weight: u32, dial: u8) -> RoutePool {
-    RoutePool { pool, tier, weight, dial }
+fn at(pool: u32, tier: u32, weight: u32, dial: u8) -> RoutePool {
+    RoutePool { pool: PoolSlot(pool), tier, weight, dial }
 }
 
 #[test]

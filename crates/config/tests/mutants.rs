@@ -227,7 +227,7 @@ fn holds_together(config: &Config) {
     for route in &config.topology.routes {
         assert!(route.path_prefix.starts_with('/'));
         assert!(!route.pools.is_empty());
-        assert!(route.pools.iter().all(|pool| pool.pool < pools.len() && pool.dial <= 100));
+        assert!(route.pools.iter().all(|pool| pool.pool.index() < pools.len() && pool.dial <= 100));
     }
     assert_eq!(config.hash.len(), 64);
 }

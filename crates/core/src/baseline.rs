@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{Tick, micros};
+use crate::tick::{Tick, micros};
 
 /// Buckets of [`bucket_of`].
 pub const SPANS: usize = 84;

@@ -2,8 +2,13 @@
 //! Never allocates, never looks beyond its pool.
 
 use crate::{
-    Admin, Availability, EndpointSlot, EndpointView, Loads, Place, PoolSlot, Prospect, Snapshot, Stage,
-    Tried, mix,
+    axes::{Admin, Availability, Prospect},
+    facts::{Loads, Tried},
+    roll::mix,
+    shares::Stage,
+    slot::{EndpointSlot, PoolSlot},
+    snapshot::{PoolEndpoint, Snapshot},
+    view::EndpointView,
 };
 
 /// The draw inside one pool.
@@ -14,6 +19,13 @@ pub(crate) struct Draw<'a, L> {
     pub(crate) tried: &'a [Tried],
 }
 
+/// An endpoint that may take the attempt.
+#[derive(Clone, Copy)]
+struct Candidate {
+    slot: EndpointSlot,
+    weight: u64,
+}
+
 impl<L: Loads> Draw<'_, L> {
     /// Weighted power of two choices. The first is drawn by weight, so that equals share exactly by weight; the
     /// second takes it over with the probability by which it is the better one, so that a slow or busy endpoint
@@ -22,21 +34,21 @@ impl<L: Loads> Draw<'_, L> {
         let cap = self.cap(pool);
         // Those of weight 0 serve only when the pool has nothing else.
         for reserve in [false, true] {
-            let suits = |slot: EndpointSlot, place: &Place, view: &EndpointView| {
-                (place.weight == 0) == reserve && self.suits(cap, (slot, place, view))
+            let suits = |endpoint: &PoolEndpoint<'_>| {
+                (endpoint.place.weight == 0) == reserve && self.suits(cap, endpoint)
             };
-            let total: u64 = self.candidates(pool, &suits).map(|(_, weight)| weight).sum();
+            let total: u64 = self.candidates(pool, &suits).map(|candidate| candidate.weight).sum();
             if total == 0 {
                 continue;
             }
             let hash = mix(roll);
-            let (first, weight) = self.nth(pool, &suits, None, scaled(hash, total))?;
-            if weight == total {
-                return Some(first);
+            let first = self.nth(pool, &suits, None, scaled(hash, total))?;
+            if first.weight == total {
+                return Some(first.slot);
             }
             let hash = mix(hash);
-            let (second, other) = self.nth(pool, &suits, Some(first), scaled(hash, total - weight))?;
-            return Some(self.better((first, weight), (second, other), mix(hash)));
+            let second = self.nth(pool, &suits, Some(first.slot), scaled(hash, total - first.weight))?;
+            return Some(self.better(first, second, mix(hash)));
         }
         None
     }
@@ -44,39 +56,39 @@ impl<L: Loads> Draw<'_, L> {
     /// Does [`Draw::endpoint`] find one?
     pub(crate) fn any(&self, pool: PoolSlot) -> bool {
         let cap = self.cap(pool);
-        self.snapshot.endpoints_of(pool).any(|candidate| self.suits(cap, candidate))
+        self.snapshot.endpoints_of(pool).any(|endpoint| self.suits(cap, &endpoint))
     }
 
     fn cap(&self, pool: PoolSlot) -> u32 {
-        self.snapshot.layout.topology.pools.get(pool.0 as usize).map_or(0, |pool| pool.max_in_flight)
+        self.snapshot.pool(pool).map_or(0, |pool| pool.max_in_flight)
     }
 
-    fn suits(&self, cap: u32, (slot, place, view): (EndpointSlot, &Place, &EndpointView)) -> bool {
-        self.need.met_by(view)
-            && !self.loads.is_full(slot, cap)
-            && !self.tried.iter().any(|tried| tried.endpoint == place.id)
+    fn suits(&self, cap: u32, endpoint: &PoolEndpoint<'_>) -> bool {
+        self.need.met_by(endpoint.view)
+            && !self.loads.is_full(endpoint.slot, cap)
+            && !self.tried.iter().any(|tried| tried.endpoint == endpoint.place.id)
     }
 
     fn candidates<'b>(
         &'b self,
         pool: PoolSlot,
-        suits: &'b impl Fn(EndpointSlot, &Place, &EndpointView) -> bool,
-    ) -> impl Iterator<Item = (EndpointSlot, u64)> + 'b {
-        self.snapshot
-            .endpoints_of(pool)
-            .filter(move |(slot, place, view)| suits(*slot, place, view))
-            .map(|(slot, place, _)| (slot, u64::from(place.weight.max(1))))
+        suits: &'b impl Fn(&PoolEndpoint<'_>) -> bool,
+    ) -> impl Iterator<Item = Candidate> + 'b {
+        self.snapshot.endpoints_of(pool).filter(move |endpoint| suits(endpoint)).map(
+            |PoolEndpoint { slot, place, .. }| Candidate { slot, weight: u64::from(place.weight.max(1)) },
+        )
     }
 
     /// The candidate at `point` of the cumulative weights, `skip` left out.
     fn nth(
         &self,
         pool: PoolSlot,
-        suits: &impl Fn(EndpointSlot, &Place, &EndpointView) -> bool,
+        suits: &impl Fn(&PoolEndpoint<'_>) -> bool,
         skip: Option<EndpointSlot>,
         mut point: u64,
-    ) -> Option<(EndpointSlot, u64)> {
-        self.candidates(pool, suits).filter(|(slot, _)| Some(*slot) != skip).find(|(_, weight)| {
+    ) -> Option<Candidate> {
+        let mut candidates = self.candidates(pool, suits).filter(|candidate| Some(candidate.slot) != skip);
+        candidates.find(|Candidate { weight, .. }| {
             let here = point < *weight;
             point = point.saturating_sub(*weight);
             here
@@ -84,11 +96,11 @@ impl<L: Loads> Draw<'_, L> {
     }
 
     /// `second` wins with probability 1 − (its cost ÷ the first's)².
-    fn better(&self, first: (EndpointSlot, u64), second: (EndpointSlot, u64), hash: u64) -> EndpointSlot {
+    fn better(&self, first: Candidate, second: Candidate, hash: u64) -> EndpointSlot {
         // Weights count relative to each other: 100 and 100 are as equal as 1 and 1.
-        let mean = (first.1 + second.1) as f64 / 2.0;
+        let mean = (first.weight + second.weight) as f64 / 2.0;
         let (cost, rival) = (self.cost(first, mean), self.cost(second, mean));
-        let (first, second) = (first.0, second.0);
+        let (first, second) = (first.slot, second.slot);
         if rival >= cost {
             return first;
         }
@@ -98,12 +110,12 @@ impl<L: Loads> Draw<'_, L> {
     }
 
     /// Expected wait: the smoothed time to an answer × what is already queued there per unit of weight.
-    fn cost(&self, (slot, weight): (EndpointSlot, u64), mean: f64) -> f64 {
+    fn cost(&self, Candidate { slot, weight }: Candidate, mean: f64) -> f64 {
         let known = self.loads.latency_us(slot);
         let latency = if known > 0 {
             known
         } else {
-            self.snapshot.endpoints.get(slot.0 as usize).and_then(|view| view.latency_us).unwrap_or(0)
+            self.snapshot.endpoints.get(slot).and_then(|view| view.latency_us).unwrap_or(0)
         };
         let queued = f64::from(self.loads.in_flight(slot)) * mean / weight as f64;
         // 200 µs of slack: differences below that are the scheduler's, not the endpoint's.

@@ -4,34 +4,15 @@
 use std::time::Duration;
 
 use crate::{
-    Counts, EjectRules, Evidence, Fault, Tally, Tick,
     baseline::Baseline,
-    mix,
+    fault::{Evidence, Fault},
+    reason::Cause,
     ring::{Grid, Ring},
+    roll::mix,
+    tally::{Counts, Tally},
+    tick::Tick,
+    topology::EjectRules,
 };
-
-/// Why an endpoint was ejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// `consecutive_failures` in a row.
-    Consecutive,
-    /// `failure_ratio` over a span.
-    Ratio,
-    /// A request of its probation failed.
-    Probation,
-}
-
-impl Cause {
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Consecutive => "consecutive_failures",
-            Self::Ratio => "failure_ratio",
-            Self::Probation => "probation",
-        }
-    }
-}
 
 /// Probation lasts at least this long,
 pub(crate) const PROBATION: Duration = Duration::from_secs(1);
@@ -161,7 +142,9 @@ impl Record {
                 continue;
             }
             let share = f64::from(bad) / f64::from(total);
-            if share >= rules.failure_ratio && worse((bad, total), (other.bad(late), other.total())) {
+            if share >= rules.failure_ratio
+                && worse(Share { bad, total }, Share { bad: other.bad(late), total: other.total() })
+            {
                 return Some(format!("{bad} of {total} requests failed in {} ms", length.as_millis()));
             }
         }
@@ -261,9 +244,16 @@ impl Comparison<'_> {
 }
 
 /// Is the first share at least [`WORSE`] times the second? Nothing is no share.
-pub(crate) fn worse((bad, total): (u32, u32), (other_bad, other_total): (u32, u32)) -> bool {
-    let share = u64::from(bad) * u64::from(other_total.max(1));
-    share >= WORSE * u64::from(other_bad) * u64::from(total)
+pub(crate) fn worse(own: Share, other: Share) -> bool {
+    let share = u64::from(own.bad) * u64::from(other.total.max(1));
+    share >= WORSE * u64::from(other.bad) * u64::from(own.total)
+}
+
+/// So many bad ones among so many.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    pub(crate) bad: u32,
+    pub(crate) total: u32,
 }
 
 #[cfg(test)]

@@ -4,7 +4,14 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    Admin, Availability, Cause, Counts, EndpointId, EndpointKey, Evidence, Fault, Incident, Tick, Topology,
+    axes::{Admin, Availability},
+    fault::{Evidence, Fault},
+    incident::Incident,
+    reason::Cause,
+    slot::{EndpointId, EndpointKey},
+    tally::Tally,
+    tick::Tick,
+    topology::Topology,
 };
 
 /// Something that happened.
@@ -53,36 +60,6 @@ pub enum Event {
     Tallied(Vec<Tally>),
     /// Nothing but time.
     Ticked,
-}
-
-/// What requests did at one endpoint since the last tally.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tally {
-    /// Where.
-    pub id: EndpointId,
-    /// How they ended.
-    pub counts: Counts,
-    /// Of the good answers, those to requests that began in the probation in which their endpoint was.
-    pub proof: u32,
-    /// When the last good answer ended, ever.
-    pub last_good: Option<Tick>,
-    /// Times to the first byte: bucket ([`crate::bucket_of`]) and number.
-    pub spans: Vec<(u8, u32)>,
-    /// What its failures did to clients.
-    pub fallout: Fallout,
-}
-
-/// What an endpoint's failures did to requests.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Fallout {
-    /// Failed for the client.
-    pub failed: u32,
-    /// Tried elsewhere.
-    pub retried: u32,
-    /// Raced elsewhere.
-    pub hedged: u32,
-    /// Time that the attempt there cost those that went elsewhere: bucket and number.
-    pub cost: Vec<(u8, u32)>,
 }
 
 /// How urgently a new snapshot should be published.

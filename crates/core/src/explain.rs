@@ -2,7 +2,13 @@
 //! Never decides anything itself.
 
 use crate::{
-    Decision, Entry, Facts, Loads, Refusal, RouteSlot, Snapshot, Stage, funnel::funnel, routes, steer,
+    facts::{Decision, Facts, Loads},
+    funnel::{Entry, funnel},
+    reason::Refusal,
+    shares::Stage,
+    slot::RouteSlot,
+    snapshot::Snapshot,
+    steer::steer,
 };
 
 /// The funnel step by step for one request.
@@ -33,13 +39,12 @@ pub fn explain(snapshot: &Snapshot, loads: &impl Loads, facts: &Facts<'_>, roll:
     let outcome = steer(snapshot, loads, facts, roll);
     let slot = snapshot.layout.matcher.find(facts.host, facts.path);
     let mut explained = Explained { route: slot, stage: Stage::Up, pools: Vec::new(), outcome };
-    let Some((route, view)) =
-        slot.and_then(|slot| Some((snapshot.route(slot)?, snapshot.routes.get(slot.0 as usize)?)))
+    let Some((route, view)) = slot.and_then(|slot| Some((snapshot.route(slot)?, snapshot.routes.get(slot)?)))
     else {
         return explained;
     };
     let found = funnel(route, &view.pools, &snapshot.pools, &|pool, stage| {
-        routes::can_serve(&snapshot.pools, pool, stage)
+        snapshot.pools.get(pool).is_some_and(|view| view.can_serve(stage))
     });
     explained.stage = found.shares.stage;
     for entry in found.entries {

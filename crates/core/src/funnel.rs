@@ -1,13 +1,21 @@
 //! The sieves between route and draw: which pools are eligible, in which order, and what share each takes.
 //! Pure arithmetic over one picture; run once per change by the world, and again by a retry or an `explain`.
 
-use crate::{PoolSlot, PoolView, Prospect, Reason, Route, RoutePoolView, Segment, Shares, Stage, micros};
+use crate::{
+    axes::Prospect,
+    reason::Reason,
+    shares::{Segment, Shares, Stage},
+    slot::{self, EntrySlot, PoolSlot, SlotVec},
+    tick::micros,
+    topology::Route,
+    view::{PoolView, RoutePoolView},
+};
 
 /// One pool of the route on its way through the sieves. The verdict says how far it came.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Entry {
-    /// Position in [`Route::pools`].
-    pub entry: u32,
+    /// Which pool of the route.
+    pub entry: EntrySlot,
     /// Which pool.
     pub pool: PoolSlot,
     /// Failover rank.
@@ -56,7 +64,7 @@ impl Verdict {
 /// Everything the sieves concluded; `explain` prints it, `steer` draws from `shares`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Funnel {
-    /// By position in [`Route::pools`].
+    /// The pools of the route.
     pub entries: Vec<Entry>,
     /// What each takes, and why.
     pub shares: Shares,
@@ -74,11 +82,11 @@ const NOTHING: f64 = 1e-9;
 #[must_use]
 pub fn funnel(
     route: &Route,
-    remembered: &[RoutePoolView],
-    pools: &[PoolView],
+    remembered: &SlotVec<EntrySlot, RoutePoolView>,
+    pools: &SlotVec<PoolSlot, PoolView>,
     has_candidate: &dyn Fn(PoolSlot, Stage) -> bool,
 ) -> Funnel {
-    let view_of = |pool: usize| pools.get(pool).copied().unwrap_or_default();
+    let view_of = |pool: PoolSlot| pools.get(pool).copied().unwrap_or_default();
     let any_up = route.pools.iter().any(|member| view_of(member.pool).up > 0);
     let any_unproven = route.pools.iter().any(|member| view_of(member.pool).unproven > 0);
     let stage = if !any_up && any_unproven { Stage::Unproven } else { Stage::Up };
@@ -93,19 +101,18 @@ pub fn funnel(
 /// The sieves at one stage.
 pub(crate) fn sieve(
     route: &Route,
-    remembered: &[RoutePoolView],
-    pools: &[PoolView],
+    remembered: &SlotVec<EntrySlot, RoutePoolView>,
+    pools: &SlotVec<PoolSlot, PoolView>,
     stage: Stage,
     has_candidate: &dyn Fn(PoolSlot) -> bool,
 ) -> Funnel {
-    let view_of = |pool: PoolSlot| pools.get(pool.0 as usize).copied().unwrap_or_default();
+    let view_of = |pool: PoolSlot| pools.get(pool).copied().unwrap_or_default();
     let mut entries: Vec<Entry> = Vec::with_capacity(route.pools.len());
-    for (nth, member) in (0u32..).zip(&route.pools) {
-        let slot = PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX));
-        let view = view_of(slot);
-        let memory = remembered.get(nth as usize).copied().unwrap_or_default();
+    for (entry, member) in slot::entries(&route.pools) {
+        let view = view_of(member.pool);
+        let memory = remembered.get(entry).copied().unwrap_or_default();
         let (share, short) = availability(&view, stage);
-        let verdict = if !has_candidate(slot) {
+        let verdict = if !has_candidate(member.pool) {
             Verdict::Empty
         } else if short {
             Verdict::Short
@@ -117,8 +124,8 @@ pub(crate) fn sieve(
             Verdict::Open
         };
         entries.push(Entry {
-            entry: nth,
-            pool: slot,
+            entry,
+            pool: member.pool,
             tier: member.tier,
             weight: member.weight.max(1),
             cap: (share * route.overprovision).min(1.0) * f64::from(member.dial) / 100.0,
@@ -145,7 +152,7 @@ pub(crate) fn sieve(
 /// behind it that takes its whole load, a held pool is open: a dial counts for more than a hold. A hurt pool may wait
 /// for it nonetheless: it is available until it is short, and whoever returns may fall again.
 fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
-    let dial = |entry: &Entry| route.pools.get(entry.entry as usize).map_or(0, |member| member.dial);
+    let dial = |entry: &Entry| route.pools.get(entry.entry.index()).map_or(0, |member| member.dial);
     let latency = |entry: &Entry| u64::from(entry.latency_us.unwrap_or(u32::MAX));
     let nearer = |other: &Entry, held: &Entry| {
         route.band.is_some_and(|band| latency(other) + micros(band.width) < latency(held))
@@ -160,7 +167,7 @@ fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
     let ends = |held: &Entry| {
         held.verdict == Verdict::Held && dial(held) > 0 && !entries.iter().any(|other| stands_in(other, held))
     };
-    let ended: Vec<u32> = entries.iter().filter(|entry| ends(entry)).map(|entry| entry.entry).collect();
+    let ended: Vec<EntrySlot> = entries.iter().filter(|entry| ends(entry)).map(|entry| entry.entry).collect();
     for entry in entries.iter_mut().filter(|entry| ended.contains(&entry.entry)) {
         entry.verdict = Verdict::Open;
     }
@@ -173,6 +180,13 @@ fn availability(view: &PoolView, stage: Stage) -> (f64, bool) {
         // Nothing on the route is Up, so whoever is not yet refuted counts; a pool that is all refuted is Empty.
         Stage::Unproven | Stage::Panic => (1.0, false),
     }
+}
+
+/// What one pool takes of the traffic (0–1), and why.
+struct Take {
+    entry: Entry,
+    part: f64,
+    reason: Reason,
 }
 
 /// Divides the traffic among the chosen: group after group (tier, then band), each taking what it may.
@@ -195,7 +209,7 @@ fn divide(route: &Route, mut chosen: Vec<Entry>, stage: Stage) -> Vec<Segment> {
         _ if route.band.is_some() => Reason::Nearest,
         _ => Reason::Balanced,
     };
-    let mut takes: Vec<(Entry, f64, Reason)> = Vec::with_capacity(chosen.len() * 2);
+    let mut takes: Vec<Take> = Vec::with_capacity(chosen.len() * 2);
     let mut remaining = 1.0;
     for (nth, equals) in chosen.chunk_by(|a, b| group(a) == group(b)).enumerate() {
         let reason = reason_of(nth, equals.first().map_or(0, |entry| entry.tier));
@@ -230,26 +244,27 @@ fn whole(entry: &Entry) -> bool {
 }
 
 /// Lets one group take its part of `remaining`; returns what is left for the next.
-fn take(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<(Entry, f64, Reason)>) -> f64 {
+fn take(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<Take>) -> f64 {
     let total: f64 = group.iter().map(|entry| f64::from(entry.weight)).sum();
     let mut left = remaining;
     for entry in group {
         let taken = remaining * f64::from(entry.weight) / total * entry.cap;
         left -= taken;
-        takes.push((*entry, taken, reason));
+        takes.push(Take { entry: *entry, part: taken, reason });
     }
     left.max(0.0)
 }
 
 /// Lets those of one group that may take more take all of `remaining`, by weight; returns what is left.
-fn take_rest(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<(Entry, f64, Reason)>) -> f64 {
+fn take_rest(group: &[Entry], remaining: f64, reason: Reason, takes: &mut Vec<Take>) -> f64 {
     let total: f64 = group.iter().filter(|entry| whole(entry)).map(|entry| f64::from(entry.weight)).sum();
     if total == 0.0 || remaining <= NOTHING {
         return remaining;
     }
     let reason = if reason == Reason::Panic { Reason::Panic } else { Reason::Spill };
     for entry in group.iter().filter(|entry| whole(entry)) {
-        takes.push((*entry, remaining * f64::from(entry.weight) / total, reason));
+        let part = remaining * f64::from(entry.weight) / total;
+        takes.push(Take { entry: *entry, part, reason });
     }
     0.0
 }
@@ -274,12 +289,12 @@ fn refresh_band(chosen: &mut [Entry], width_us: u64) {
 
 /// Lays the takes end to end on the unit interval. If the caps left a part to nobody, they are ignored in
 /// proportion: there is nobody else to take it.
-fn segments(takes: &[(Entry, f64, Reason)]) -> Vec<Segment> {
-    let sum: f64 = takes.iter().map(|(_, taken, _)| taken).sum();
+fn segments(takes: &[Take]) -> Vec<Segment> {
+    let sum: f64 = takes.iter().map(|take| take.part).sum();
     let mut end = 0.0;
     let mut segments: Vec<Segment> = Vec::with_capacity(takes.len());
-    for (entry, taken, reason) in takes {
-        end += *taken / sum;
+    for Take { entry, part, reason } in takes {
+        end += part / sum;
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 2^32, rounded")]
         let end = ((end * WHOLE).round() as u64).min(1 << 32);
         if end > segments.last().map_or(0, |last| last.end) {
@@ -299,15 +314,9 @@ mod tests {
 
     /// `expected` is "pool share% reason" per segment.
     fn check(route: &Route, pools: &[PoolView], memory: &[RoutePoolView], expected: &str) {
-        let accepts = |pool: PoolSlot, stage: Stage| {
-            let view = pools[pool.0 as usize];
-            match stage {
-                Stage::Up => view.up > 0,
-                Stage::Unproven => view.up + view.unproven > 0,
-                Stage::Panic => view.enabled > 0,
-            }
-        };
-        let funnel = funnel(route, memory, pools, &accepts);
+        let accepts = |pool: PoolSlot, stage: Stage| pools[pool.index()].can_serve(stage);
+        let memory = memory.iter().copied().collect();
+        let funnel = funnel(route, &memory, &pools.iter().copied().collect(), &accepts);
         let mut from = 0;
         let mut seen: Vec<String> = Vec::new();
         for segment in &funnel.shares.segments {

@@ -3,178 +3,13 @@
 
 use std::time::Duration;
 
-use crate::{ProbeRules, Prospect, Tick};
-
-/// What the probes say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Probe {
-    /// Not yet proven either way.
-    #[default]
-    Unknown,
-    /// `rise` successes in a row.
-    Healthy,
-    /// `fall` failures in a row.
-    Unhealthy,
-}
-
-/// What the operator ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Admin {
-    /// Serves.
-    #[default]
-    Enabled,
-    /// Keeps the clients it has, takes no new ones.
-    Draining,
-    /// Serves nobody.
-    Disabled,
-}
-
-/// What real traffic says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Ejection {
-    /// Nothing against it.
-    #[default]
-    Clear,
-    /// Taken out until the tick.
-    Ejected {
-        /// When probation begins.
-        until: Tick,
-    },
-    /// Proving itself by a trickle of requests.
-    Probation,
-}
-
-/// May it serve? The three axes as one answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Availability {
-    /// Serves.
-    Up,
-    /// Serves only if its route has nothing Up.
-    Unproven,
-    /// At most one request per 100 ms.
-    Trickle,
-    /// Only clients that are bound to it.
-    AffinityOnly,
-    /// Nothing but panic.
-    Down,
-}
-
-impl Availability {
-    /// The one place where the axes meet.
-    #[must_use]
-    pub fn of(probe: Probe, admin: Admin, ejection: Ejection) -> Self {
-        match (admin, probe, ejection) {
-            (Admin::Disabled, _, _) | (_, Probe::Unhealthy, _) | (_, _, Ejection::Ejected { .. }) => {
-                Self::Down
-            }
-            (Admin::Draining, _, _) => Self::AffinityOnly,
-            (Admin::Enabled, Probe::Unknown, _) => Self::Unproven,
-            (Admin::Enabled, Probe::Healthy, Ejection::Probation) => Self::Trickle,
-            (Admin::Enabled, Probe::Healthy, Ejection::Clear) => Self::Up,
-        }
-    }
-
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::Unproven => "unproven",
-            Self::Trickle => "trickle",
-            Self::AffinityOnly => "affinity_only",
-            Self::Down => "down",
-        }
-    }
-}
-
-impl Probe {
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Healthy => "healthy",
-            Self::Unhealthy => "unhealthy",
-        }
-    }
-}
-
-impl Admin {
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Enabled => "enabled",
-            Self::Draining => "draining",
-            Self::Disabled => "disabled",
-        }
-    }
-}
-
-impl Ejection {
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Clear => "clear",
-            Self::Ejected { .. } => "ejected",
-            Self::Probation => "probation",
-        }
-    }
-}
-
-/// How a probe (or an attempt) failed. Closed: each is something an operator acts on differently.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Nobody listens there.
-    Refused,
-    /// The connection ended before the answer did.
-    Reset,
-    /// No answer in time.
-    Timeout,
-    /// No way there (no route, network or host unreachable, no permission).
-    Unreachable,
-    /// The TLS handshake failed.
-    Tls,
-    /// What came back is not HTTP.
-    Protocol,
-    /// A status that is not expected.
-    Status,
-    /// A body that is not expected.
-    Body,
-    /// The first byte came late, or was not there when it would have been late.
-    Late,
-    /// This edge's own trouble (no descriptor, port or memory): says nothing about the endpoint.
-    Local,
-}
-
-impl Fault {
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Reset => "reset",
-            Self::Timeout => "timeout",
-            Self::Unreachable => "unreachable",
-            Self::Tls => "tls",
-            Self::Protocol => "protocol",
-            Self::Status => "status",
-            Self::Body => "body",
-            Self::Late => "late",
-            Self::Local => "local",
-        }
-    }
-}
-
-/// What was seen, in a form that an operator can read: the kind and the particulars (errno, status, body, how late).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// The kind.
-    pub fault: Fault,
-    /// The particulars, at most 200 bytes.
-    pub detail: Box<str>,
-}
+use crate::{
+    axes::{Admin, Availability, Ejection, Probe, Prospect},
+    ewma::Ewma,
+    fault::{Evidence, Fault},
+    tick::Tick,
+    topology::ProbeRules,
+};
 
 /// Everything learnt about one endpoint.
 #[derive(Clone, Debug, Default)]
@@ -290,40 +125,6 @@ impl Health {
     }
 }
 
-/// Exponentially weighted moving average over time: a sample's weight halves every [`Ewma::HALF_LIFE`].
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Ewma {
-    value_us: f64,
-    at: Option<Tick>,
-}
-
-impl Ewma {
-    /// CONTRACT "Latency".
-    pub const HALF_LIFE: Duration = Duration::from_secs(5);
-
-    /// Takes a sample in. The first one is the value.
-    pub fn add(&mut self, sample: Duration, now: Tick) {
-        let sample = sample.as_secs_f64() * 1e6;
-        let keep = match self.at {
-            None => 0.0,
-            Some(at) => (-(now.since(at).as_secs_f64() / Self::HALF_LIFE.as_secs_f64())).exp2().min(0.99),
-        };
-        self.value_us = self.value_us * keep + sample * (1.0 - keep);
-        self.at = Some(now);
-    }
-
-    /// Microseconds; `None` before the first sample.
-    #[must_use]
-    pub fn micros(&self) -> Option<u32> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "float casts saturate, and the value is never negative"
-        )]
-        self.at.map(|_| self.value_us as u32)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,33 +164,5 @@ mod tests {
         check("+-+-", "????");
         check("++--+---", "?HhhHhhU");
         check("---+-++", "??UuUuH");
-    }
-
-    #[test]
-    fn every_combination_of_axes_has_one_availability() {
-        use Availability as A;
-        let ejected = Ejection::Ejected { until: Tick(1) };
-        for probe in [Probe::Unknown, Probe::Healthy, Probe::Unhealthy] {
-            for ejection in [Ejection::Clear, ejected, Ejection::Probation] {
-                assert_eq!(A::of(probe, Admin::Disabled, ejection), A::Down);
-                let dead = probe == Probe::Unhealthy || ejection == ejected;
-                let draining = if dead { A::Down } else { A::AffinityOnly };
-                assert_eq!(A::of(probe, Admin::Draining, ejection), draining);
-            }
-        }
-        assert_eq!(A::of(Probe::Healthy, Admin::Enabled, Ejection::Clear), A::Up);
-        assert_eq!(A::of(Probe::Unknown, Admin::Enabled, Ejection::Clear), A::Unproven);
-        assert_eq!(A::of(Probe::Healthy, Admin::Enabled, Ejection::Probation), A::Trickle);
-        assert_eq!(A::of(Probe::Healthy, Admin::Enabled, ejected), A::Down);
-    }
-
-    #[test]
-    fn the_average_halves_the_weight_of_the_past_in_five_seconds() {
-        let mut latency = Ewma::default();
-        assert_eq!(latency.micros(), None);
-        latency.add(Duration::from_millis(100), Tick(0));
-        assert_eq!(latency.micros(), Some(100_000));
-        latency.add(Duration::from_millis(0), Tick(5_000_000));
-        assert_eq!(latency.micros(), Some(50_000));
     }
 }

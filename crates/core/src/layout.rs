@@ -8,7 +8,80 @@ use std::{
     sync::Arc,
 };
 
-use crate::{EndpointId, EndpointKey, Place, Pool, PoolSlot, Topology};
+use crate::{
+    matching::Matcher,
+    slot::{EndpointId, EndpointKey, EndpointSlot, PoolSlot, RouteSlot, SlotVec, SpecSlot, entries},
+    topology::{Pool, Topology},
+};
+
+/// The part of a snapshot that changes only with the topology or with DNS: readers that keep a table by slot
+/// rebuild it when `number` moves, not at every change of health.
+#[derive(Debug, Default)]
+pub struct Layout {
+    /// Grows with each layout.
+    pub number: u64,
+    /// The config in force.
+    pub topology: Arc<Topology>,
+    /// The endpoints, pool after pool.
+    pub endpoints: SlotVec<EndpointSlot, Place>,
+    /// The endpoints of each pool.
+    members: SlotVec<PoolSlot, Range<EndpointSlot>>,
+    /// The routes that use each pool.
+    routes: SlotVec<PoolSlot, Vec<RouteSlot>>,
+    /// Host + path → route.
+    pub matcher: Matcher,
+}
+
+impl Layout {
+    /// The layout that follows on layout `number`.
+    pub(crate) fn after(number: u64, topology: Arc<Topology>, laid: Laid) -> Self {
+        Self {
+            number: number + 1,
+            routes: users(&topology),
+            matcher: Matcher::new(&topology.routes),
+            topology,
+            endpoints: laid.places,
+            members: laid.members,
+        }
+    }
+
+    /// The endpoints of a pool.
+    #[must_use]
+    pub fn members(&self, pool: PoolSlot) -> Range<EndpointSlot> {
+        self.members.get(pool).cloned().unwrap_or(EndpointSlot(0)..EndpointSlot(0))
+    }
+
+    /// The pool of an endpoint.
+    #[must_use]
+    pub fn pool_of(&self, endpoint: EndpointSlot) -> Option<&Pool> {
+        self.endpoints.get(endpoint).and_then(|place| self.topology.pool(place.pool))
+    }
+
+    /// The routes that use an endpoint's pool.
+    pub(crate) fn routes_of(&self, endpoint: EndpointSlot) -> &[RouteSlot] {
+        self.endpoints.get(endpoint).map_or(&[], |place| self.users(place.pool))
+    }
+
+    /// The routes that use a pool.
+    pub(crate) fn users(&self, pool: PoolSlot) -> &[RouteSlot] {
+        self.routes.get(pool).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Where an endpoint stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Place {
+    /// Stable across layouts.
+    pub id: EndpointId,
+    /// Its pool.
+    pub pool: PoolSlot,
+    /// Which configured endpoint of the pool it comes from.
+    pub spec: SpecSlot,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Share inside the pool.
+    pub weight: u32,
+}
 
 /// Last good answers by name; no entry = not asked yet.
 pub(crate) type Names = BTreeMap<Box<str>, Vec<IpAddr>>;
@@ -16,14 +89,12 @@ pub(crate) type Names = BTreeMap<Box<str>, Vec<IpAddr>>;
 /// Endpoints laid end to end, pool after pool.
 #[derive(Debug, Default)]
 pub(crate) struct Laid {
-    /// By slot.
-    pub(crate) places: Vec<Place>,
-    /// By slot.
+    pub(crate) places: SlotVec<EndpointSlot, Place>,
     pub(crate) keys: Vec<EndpointKey>,
-    /// By pool: its endpoints.
-    pub(crate) ranges: Vec<Range<u32>>,
-    /// By pool: one of its names was never asked for.
-    pub(crate) unasked: Vec<bool>,
+    /// The endpoints of each pool.
+    pub(crate) members: SlotVec<PoolSlot, Range<EndpointSlot>>,
+    /// One of the pool's names was never asked for.
+    pub(crate) unasked: SlotVec<PoolSlot, bool>,
 }
 
 /// Lays the endpoints out. Of two entries of one pool with the same address, the first wins.
@@ -33,28 +104,28 @@ pub(crate) fn lay_out(
     mut id_of: impl FnMut(&EndpointKey) -> EndpointId,
 ) -> Laid {
     let mut laid = Laid::default();
-    let slot = |laid: &Laid| u32::try_from(laid.places.len()).unwrap_or(u32::MAX);
-    for (pool_slot, pool) in (0..).map(PoolSlot).zip(&topology.pools) {
-        let start = slot(&laid);
+    for (pool_slot, pool) in entries(&topology.pools) {
+        let start = laid.places.next_slot();
         let name: Arc<str> = Arc::from(&*pool.name);
         let mut seen = BTreeSet::new();
-        for (spec, address, weight) in addresses_of(pool, names) {
+        for (spec, address) in addresses_of(pool, names) {
             if seen.insert(address) {
                 let key = EndpointKey { pool: Arc::clone(&name), address };
+                let weight = pool.endpoints.get(spec.index()).map_or(0, |spec| spec.weight);
                 laid.places.push(Place { id: id_of(&key), pool: pool_slot, spec, address, weight });
                 laid.keys.push(key);
             }
         }
-        laid.ranges.push(start..slot(&laid));
+        laid.members.push(start..laid.places.next_slot());
         laid.unasked.push(hosts(pool).any(|host| literal(host).is_none() && !names.contains_key(host)));
     }
     laid
 }
 
-/// By pool: the routes that use it.
-pub(crate) fn users(topology: &Topology) -> Vec<Vec<u32>> {
-    let mut users = vec![Vec::new(); topology.pools.len()];
-    for (slot, route) in (0..).zip(&topology.routes) {
+/// The routes that use each pool.
+fn users(topology: &Topology) -> SlotVec<PoolSlot, Vec<RouteSlot>> {
+    let mut users: SlotVec<PoolSlot, Vec<RouteSlot>> = topology.pools.iter().map(|_| Vec::new()).collect();
+    for (slot, route) in entries(&topology.routes) {
         for member in &route.pools {
             if let Some(routes) = users.get_mut(member.pool) {
                 routes.push(slot);
@@ -77,14 +148,14 @@ fn literal(host: &str) -> Option<IpAddr> {
     host.parse().ok()
 }
 
-/// A pool's configured entries with their addresses, names replaced by what they resolve to.
-fn addresses_of<'a>(pool: &'a Pool, names: &'a Names) -> impl Iterator<Item = (u32, SocketAddr, u32)> + 'a {
-    (0..).zip(&pool.endpoints).flat_map(move |(nth, spec)| {
+/// The addresses of a pool, each with the configured endpoint that it comes from; names replaced by what they resolve to.
+fn addresses_of<'a>(pool: &'a Pool, names: &'a Names) -> impl Iterator<Item = (SpecSlot, SocketAddr)> + 'a {
+    entries(&pool.endpoints).flat_map(move |(slot, spec)| {
         let literal = literal(&spec.host);
         let resolved = if literal.is_some() { None } else { names.get(&spec.host) };
         literal
             .into_iter()
             .chain(resolved.into_iter().flatten().copied())
-            .map(move |ip| (nth, SocketAddr::new(ip, spec.port), spec.weight))
+            .map(move |ip| (slot, SocketAddr::new(ip, spec.port)))
     })
 }

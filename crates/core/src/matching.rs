@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Route, RouteSlot};
+use crate::{
+    slot::{RouteSlot, entries},
+    topology::Route,
+};
 
 /// The routes as a lookup table. Immutable.
 #[derive(Debug, Default)]
@@ -27,7 +30,7 @@ impl Matcher {
     #[must_use]
     pub fn new(routes: &[Route]) -> Self {
         let mut matcher = Self::default();
-        for (slot, route) in (0..).map(RouteSlot).zip(routes) {
+        for (slot, route) in entries(routes) {
             if route.hosts.is_empty() {
                 matcher.any.add(&route.path_prefix, slot);
             }

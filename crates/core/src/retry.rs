@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::{RetryRules, Tick};
+use crate::{tick::Tick, topology::RetryRules};
 
 /// How an attempt failed, as far as a retry cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

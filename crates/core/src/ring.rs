@@ -3,45 +3,10 @@
 
 use std::time::Duration;
 
-use crate::{Tick, micros};
-
-/// Requests by how they ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Answered below 500, in time, to the end.
-    pub good: u32,
-    /// Connect errors, resets, timeouts, 5xx.
-    pub failed: u32,
-    /// First bytes that came late, or were not there when they would have been late.
-    pub late: u32,
-}
-
-impl Counts {
-    /// All of them.
-    #[must_use]
-    pub fn total(self) -> u32 {
-        self.good + self.failed + self.late
-    }
-
-    /// Those that speak against the endpoint.
-    pub(crate) fn bad(self, with_late: bool) -> u32 {
-        self.failed + if with_late { self.late } else { 0 }
-    }
-
-    fn add(&mut self, more: Self) {
-        self.good = self.good.saturating_add(more.good);
-        self.failed = self.failed.saturating_add(more.failed);
-        self.late = self.late.saturating_add(more.late);
-    }
-
-    pub(crate) fn minus(self, less: Self) -> Self {
-        Self {
-            good: self.good.saturating_sub(less.good),
-            failed: self.failed.saturating_sub(less.failed),
-            late: self.late.saturating_sub(less.late),
-        }
-    }
-}
+use crate::{
+    tally::Counts,
+    tick::{Tick, micros},
+};
 
 /// Width and number of the buckets; the same for all rings of a world, so that they can be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

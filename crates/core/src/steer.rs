@@ -1,155 +1,18 @@
 //! Room 3, STEER: the request path's one question, answered from one snapshot. Same inputs, same answer.
 //! Never allocates on a first attempt, never blocks, never fails but with a [`Refusal`].
 
-use std::net::IpAddr;
-
 use crate::{
-    EndpointId, EndpointSlot, Place, PoolSlot, PoolView, Prospect, RouteSlot, Segment, Snapshot, Stage,
+    axes::Prospect,
     draw::{Draw, Need, accepts},
+    facts::{Decision, Facts, Loads, Tried},
     funnel::sieve,
+    layout::Place,
+    reason::{Reason, Refusal},
+    shares::{Segment, Stage},
+    slot::{EntrySlot, PoolSlot, RouteSlot},
+    snapshot::Snapshot,
+    view::{PoolView, Trickle},
 };
-
-/// Everything about a request that steering may know.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// Lower case, without port and final dot.
-    pub host: &'a str,
-    /// Normalised, without query.
-    pub path: &'a str,
-    /// Who asks.
-    pub client: IpAddr,
-    /// Endpoints that failed this same request, in order.
-    pub tried: &'a [Tried],
-    /// The request could be sent again: it may be used to try an endpoint that is in probation.
-    pub replayable: bool,
-}
-
-/// An endpoint that failed this request. By id, so that it stays excluded when the snapshot moves between attempts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tried {
-    /// Which one.
-    pub endpoint: EndpointId,
-    /// Its pool, by the slot of the layout in which it was tried.
-    pub pool: PoolSlot,
-    /// It asked to be left alone (503 with `Retry-After`): its pool is left at once.
-    pub leave: bool,
-}
-
-/// How loaded each endpoint is, in the eyes of who asks.
-pub trait Loads {
-    /// Requests in flight there.
-    fn in_flight(&self, slot: EndpointSlot) -> u32;
-    /// Requests in flight there, in the eyes of all who ask. Asked only where `max_in_flight` is set.
-    fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
-        self.in_flight(slot)
-    }
-    /// Is it at this cap? 0 = no cap.
-    fn is_full(&self, slot: EndpointSlot, cap: u32) -> bool {
-        cap > 0 && self.in_flight_everywhere(slot) >= cap
-    }
-    /// Smoothed time to an answer in microseconds, failures counted as slow answers; 0 = not known.
-    fn latency_us(&self, slot: EndpointSlot) -> u32;
-    /// Is a request of its trickle due there (CONTRACT "Probation")? One that cannot be sent again is due less often.
-    fn trickle_due(&self, slot: EndpointSlot, replayable: bool) -> bool;
-}
-
-/// Nothing is known: what `explain` uses offline.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoLoads;
-
-impl Loads for NoLoads {
-    fn in_flight(&self, _: EndpointSlot) -> u32 {
-        0
-    }
-    fn latency_us(&self, _: EndpointSlot) -> u32 {
-        0
-    }
-    fn trickle_due(&self, _: EndpointSlot, _: bool) -> bool {
-        false
-    }
-}
-
-/// Where this attempt goes, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The route that matched.
-    pub route: RouteSlot,
-    /// The pool that was steered to.
-    pub pool: PoolSlot,
-    /// The endpoint that the balancing inside it chose.
-    pub endpoint: EndpointSlot,
-    /// Why that pool.
-    pub reason: Reason,
-}
-
-/// Why a pool serves; the first that applies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Reason {
-    /// It is in probation, and this request is one of its trickle.
-    Probation,
-    /// Too few are available anywhere: health does not count.
-    Panic,
-    /// Every better tier is down.
-    Failover,
-    /// A better pool may not take more.
-    Spill,
-    /// The client is bound to it.
-    Affinity,
-    /// It is (or is as good as) the nearest.
-    Nearest,
-    /// It took its share by weight.
-    Balanced,
-}
-
-impl Reason {
-    /// All of them, in order of precedence.
-    pub const ALL: [Self; 7] = [
-        Self::Probation,
-        Self::Panic,
-        Self::Failover,
-        Self::Spill,
-        Self::Affinity,
-        Self::Nearest,
-        Self::Balanced,
-    ];
-
-    /// The spelling in log, metric and header.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Probation => "probation",
-            Self::Panic => "panic",
-            Self::Failover => "failover",
-            Self::Spill => "spill",
-            Self::Affinity => "affinity",
-            Self::Nearest => "nearest",
-            Self::Balanced => "balanced",
-        }
-    }
-}
-
-/// Why nobody serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// No route for this host and path.
-    NoRoute,
-    /// No endpoint is enabled, resolved and untried.
-    NoEndpoint,
-    /// Everyone who could serve is at its cap.
-    Overloaded,
-}
-
-impl Refusal {
-    /// The spelling in log, metric and header.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NoRoute => "no_route",
-            Self::NoEndpoint => "no_endpoint",
-            Self::Overloaded => "overloaded",
-        }
-    }
-}
 
 /// Chooses an endpoint. Same inputs, same answer: a logged decision can be replayed.
 ///
@@ -176,17 +39,17 @@ pub fn steer_on(
     facts: &Facts<'_>,
     roll: u64,
 ) -> Result<Decision, Refusal> {
-    let view = snapshot.routes.get(route.0 as usize).ok_or(Refusal::NoRoute)?;
+    let view = snapshot.routes.get(route).ok_or(Refusal::NoRoute)?;
     if !view.trickles.is_empty()
         && facts.tried.is_empty()
-        && let Some((pool, endpoint)) = trickle(snapshot, loads, &view.trickles, facts)
+        && let Some(Trickle { pool, endpoint }) = trickle(snapshot, loads, &view.trickles, facts)
     {
         return Ok(Decision { route, pool, endpoint, reason: Reason::Probation });
     }
     let shares = &view.shares;
     let leave = facts.tried.len() > 1 || facts.tried.iter().any(|tried| tried.leave);
     if !leave && let Some(segment) = pick(&shares.segments, roll) {
-        let best = snapshot.pools.get(segment.pool.0 as usize).map_or(Prospect::Poor, PoolView::prospect);
+        let best = snapshot.pools.get(segment.pool).map_or(Prospect::Poor, PoolView::prospect);
         let prospect = if shares.stage == Stage::Panic { best } else { Prospect::Poor };
         let need = Need { stage: shares.stage, prospect };
         let draw = Draw { snapshot, loads, need, tried: facts.tried };
@@ -201,12 +64,12 @@ pub fn steer_on(
 fn trickle(
     snapshot: &Snapshot,
     loads: &impl Loads,
-    trickles: &[(PoolSlot, EndpointSlot)],
+    trickles: &[Trickle],
     facts: &Facts<'_>,
-) -> Option<(PoolSlot, EndpointSlot)> {
-    trickles.iter().copied().find(|(pool, slot)| {
+) -> Option<Trickle> {
+    trickles.iter().copied().find(|Trickle { pool, endpoint }| {
         let cap = snapshot.pool(*pool).map_or(0, |pool| pool.max_in_flight);
-        !loads.is_full(*slot, cap) && loads.trickle_due(*slot, facts.replayable)
+        !loads.is_full(*endpoint, cap) && loads.trickle_due(*endpoint, facts.replayable)
     })
 }
 
@@ -222,7 +85,7 @@ struct Again<'a, L> {
 
 impl<L: Loads> Again<'_, L> {
     fn steer(&self) -> Result<Decision, Refusal> {
-        let stage = self.snapshot.routes.get(self.route.0 as usize).ok_or(Refusal::NoRoute)?.shares.stage;
+        let stage = self.snapshot.routes.get(self.route).ok_or(Refusal::NoRoute)?.shares.stage;
         let mut skipped = 2;
         if stage != Stage::Panic {
             if let Some(decision) = self.attempt(stage, Need { stage, prospect: Prospect::Poor }) {
@@ -244,7 +107,7 @@ impl<L: Loads> Again<'_, L> {
     fn attempt(&self, stage: Stage, need: Need) -> Option<Decision> {
         let (snapshot, facts) = (self.snapshot, self.facts);
         let route = snapshot.route(self.route)?;
-        let view = snapshot.routes.get(self.route.0 as usize)?;
+        let view = snapshot.routes.get(self.route)?;
         let draw = Draw { snapshot, loads: self.loads, need, tried: facts.tried };
         let many = facts.tried.len() > 1;
         let left = facts.tried.iter().filter(|tried| many || tried.leave);
@@ -269,7 +132,7 @@ impl<L: Loads> Again<'_, L> {
     /// still counts against the pool it was in.
     fn pool_of(&self, tried: &Tried) -> PoolSlot {
         let is = |place: &&Place| place.id == tried.endpoint;
-        if self.snapshot.endpoints_of(tried.pool).any(|(_, place, _)| is(&place)) {
+        if self.snapshot.endpoints_of(tried.pool).any(|member| is(&member.place)) {
             return tried.pool;
         }
         self.snapshot.layout.endpoints.iter().find(is).map_or(tried.pool, |place| place.pool)
@@ -277,10 +140,11 @@ impl<L: Loads> Again<'_, L> {
 
     /// A better tier is alive, but all at its caps: that is no failover.
     fn overflows(&self, segment: &Segment) -> bool {
-        let tier = |entry: u32| {
-            self.snapshot.route(self.route).and_then(|route| route.pools.get(entry as usize)).map(|p| p.tier)
+        let tier = |entry: EntrySlot| {
+            let route = self.snapshot.route(self.route)?;
+            route.pools.get(entry.index()).map(|member| member.tier)
         };
-        let view = self.snapshot.routes.get(self.route.0 as usize);
+        let view = self.snapshot.routes.get(self.route);
         segment.reason == Reason::Failover
             && self.facts.tried.is_empty()
             && view.is_some_and(|view| {
@@ -293,13 +157,12 @@ impl<L: Loads> Again<'_, L> {
         let snapshot = self.snapshot;
         let pools = snapshot.route(self.route).map(|route| route.pools.as_slice()).unwrap_or_default();
         pools.iter().any(|member| {
-            let cap = snapshot.layout.topology.pools.get(member.pool).map_or(0, |pool| pool.max_in_flight);
-            let slot = PoolSlot(u32::try_from(member.pool).unwrap_or(u32::MAX));
+            let cap = snapshot.pool(member.pool).map_or(0, |pool| pool.max_in_flight);
             cap > 0
-                && snapshot.endpoints_of(slot).any(|(endpoint, place, view)| {
-                    accepts(view, stage)
-                        && !self.facts.tried.iter().any(|tried| tried.endpoint == place.id)
-                        && self.loads.is_full(endpoint, cap)
+                && snapshot.endpoints_of(member.pool).any(|endpoint| {
+                    accepts(endpoint.view, stage)
+                        && !self.facts.tried.iter().any(|tried| tried.endpoint == endpoint.place.id)
+                        && self.loads.is_full(endpoint.slot, cap)
                 })
         })
     }
@@ -311,32 +174,20 @@ fn pick(segments: &[Segment], roll: u64) -> Option<&Segment> {
     segments.get(segments.partition_point(|segment| segment.end <= point))
 }
 
-/// One step of SplitMix64 (Steele, Lea, Flood 2014): spreads a roll's bits.
-#[must_use]
-pub fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
-}
-
-/// The roll of a request: its point comes from a golden-ratio sequence, so that shares are exact over short spans
-/// (discrepancy O(log n ÷ n)); its low bits come from `noise`. Fits 53 bits.
-#[must_use]
-pub fn roll(turn: u32, noise: u64) -> u64 {
-    // 2^32 ÷ φ, odd.
-    let point = turn.wrapping_mul(0x9e37_79b9);
-    (u64::from(point) << 21) | (noise & 0x1f_ffff)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{sync::Arc, time::Duration};
+    use std::{net::IpAddr, sync::Arc, time::Duration};
 
     use super::*;
     use crate::{
-        Event, Evidence, Fault, Pool, Route, Tick, Topology, World,
+        event::Event,
+        fault::{Evidence, Fault},
+        roll::{mix, roll},
+        slot::{EndpointId, EndpointSlot},
         test_world::{failover, pool, weighted},
+        tick::Tick,
+        topology::{Pool, Route, Topology},
+        world::World,
     };
 
     /// In flight, by slot.
@@ -344,7 +195,7 @@ mod tests {
 
     impl Loads for Queues {
         fn in_flight(&self, slot: EndpointSlot) -> u32 {
-            self.0.get(slot.0 as usize).copied().unwrap_or(0)
+            self.0.get(slot.index()).copied().unwrap_or(0)
         }
         fn latency_us(&self, _: EndpointSlot) -> u32 {
             1000
@@ -388,7 +239,7 @@ mod tests {
             match steer(snapshot, &Queues(queues.to_vec()), &facts, roll(turn, 3)) {
                 Ok(Decision { pool, endpoint, reason, .. }) => {
                     seen.push(format!("{} {}", endpoint.0, reason.as_str()));
-                    let endpoint = snapshot.layout.endpoints[endpoint.0 as usize].id;
+                    let endpoint = snapshot.layout.endpoints.get(endpoint).unwrap().id;
                     tried.push(Tried { endpoint, pool, leave: false });
                 }
                 Err(refusal) => {

@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use crate::{
-    Band, Change, EjectRules, EndpointSpec, Incident, Pool, PoolView, ProbeRules, RetryRules, Route,
-    RoutePool, Timeouts,
+    event::Change,
+    incident::Incident,
+    slot::Slot,
+    topology::{Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts},
+    view::PoolView,
 };
 
 pub(crate) fn route(name: &str, pools: &[RoutePool]) -> Route {
@@ -37,14 +40,14 @@ pub(crate) fn route(name: &str, pools: &[RoutePool]) -> Route {
 }
 
 pub(crate) fn failover(pools: usize) -> Route {
-    let member = |pool: usize| RoutePool { pool, tier: pool as u32, weight: 1, dial: 100 };
+    let member = |pool: usize| RoutePool { pool: Slot::at(pool), tier: pool as u32, weight: 1, dial: 100 };
     route("failover", &(0..pools).map(member).collect::<Vec<_>>())
 }
 
 /// `(weight, dial)` per pool.
 pub(crate) fn weighted(pools: &[(u32, u8)]) -> Route {
     let member = |(pool, (weight, dial)): (usize, &(u32, u8))| RoutePool {
-        pool,
+        pool: Slot::at(pool),
         tier: 0,
         weight: *weight,
         dial: *dial,
@@ -54,7 +57,7 @@ pub(crate) fn weighted(pools: &[(u32, u8)]) -> Route {
 }
 
 pub(crate) fn latency(pools: usize) -> Route {
-    let member = |pool: usize| RoutePool { pool, tier: 0, weight: 1, dial: 100 };
+    let member = |pool: usize| RoutePool { pool: Slot::at(pool), tier: 0, weight: 1, dial: 100 };
     let band = Band { width: Duration::from_millis(10), hysteresis: 0.1, dwell: Duration::from_secs(2) };
     Route { band: Some(band), ..route("latency", &(0..pools).map(member).collect::<Vec<_>>()) }
 }

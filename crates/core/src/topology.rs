@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::slot::{PoolSlot, RouteSlot};
+
 /// Everything that can be steered to. Names are unique per kind; indices below refer into these lists.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Topology {
@@ -10,6 +12,20 @@ pub struct Topology {
     pub pools: Vec<Pool>,
     /// In the order of the file; matching never depends on it.
     pub routes: Vec<Route>,
+}
+
+impl Topology {
+    /// The pool in a slot.
+    #[must_use]
+    pub fn pool(&self, slot: PoolSlot) -> Option<&Pool> {
+        self.pools.get(slot.index())
+    }
+
+    /// The route in a slot.
+    #[must_use]
+    pub fn route(&self, slot: RouteSlot) -> Option<&Route> {
+        self.routes.get(slot.index())
+    }
 }
 
 /// Interchangeable endpoints in one region of one cloud.
@@ -128,8 +144,8 @@ pub struct Route {
 /// A pool as one route uses it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct RoutePool {
-    /// Index into [`Topology::pools`].
-    pub pool: usize,
+    /// Which pool.
+    pub pool: PoolSlot,
     /// Failover rank; lower first.
     pub tier: u32,
     /// Share among the pools of its tier; 0 = only when nothing else is left.

@@ -4,12 +4,17 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    Admin, Availability, Change, Changes, Ejection, EndpointId, EndpointKey, EndpointView, Event, Health,
-    Layout, Matcher, Place, PoolView, Probe, ProbeRules, Publish, RouteSlot, Snapshot, Tick,
+    axes::{Admin, Availability, Ejection, Probe},
     eject::Record,
-    layout::Names,
-    mix,
-    routes::{Pools, RouteState, pool_view},
+    event::{Change, Changes, Event, Publish},
+    health::Health,
+    layout::{Layout, Names, Place},
+    roll::mix,
+    slot::{self, EndpointId, EndpointKey, EndpointSlot, PoolSlot, RouteSlot, SlotVec},
+    snapshot::Snapshot,
+    tick::Tick,
+    topology::{ProbeRules, Route},
+    view::{EndpointView, PoolView},
 };
 
 /// One endpoint that exists: who it is and what is known.
@@ -42,61 +47,29 @@ enum Moved {
 }
 
 /// The mutable truth. Starts empty; a start is an [`Event::Adopted`].
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct World {
     layout: Arc<Layout>,
     generation: u64,
     revision: u64,
     /// By slot of the layout.
-    known: Vec<Known>,
+    known: SlotVec<EndpointSlot, Known>,
     ids: BTreeMap<EndpointKey, EndpointId>,
-    slots: BTreeMap<EndpointId, u32>,
+    slots: BTreeMap<EndpointId, EndpointSlot>,
     next_id: u32,
     /// Of names that the topology uses.
     names: Names,
     /// Standing orders other than Enabled. They outlive an endpoint that DNS drops for a while, not its pool.
     orders: BTreeMap<EndpointKey, Admin>,
-    pools: Vec<PoolView>,
+    pools: SlotVec<PoolSlot, PoolView>,
     /// By pool: one of its names was never asked for.
-    unasked: Vec<bool>,
+    unasked: SlotVec<PoolSlot, bool>,
     /// By pool: every endpoint was probed once and every name was asked for once.
-    rounds: Vec<bool>,
-    routes: Vec<RouteState>,
-    /// By pool: the routes that use it.
-    users: Vec<Vec<u32>>,
+    rounds: SlotVec<PoolSlot, bool>,
+    routes: SlotVec<RouteSlot, RouteState>,
     traffic: Traffic,
     doubt: Doubt,
     incidents: Incidents,
-}
-
-impl Default for World {
-    fn default() -> Self {
-        Self {
-            layout: Arc::new(Layout {
-                number: 0,
-                topology: Arc::default(),
-                endpoints: Box::default(),
-                ranges: Box::default(),
-                matcher: Matcher::default(),
-            }),
-            generation: 0,
-            revision: 0,
-            known: Vec::new(),
-            ids: BTreeMap::new(),
-            slots: BTreeMap::new(),
-            next_id: 0,
-            names: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            pools: Vec::new(),
-            unasked: Vec::new(),
-            rounds: Vec::new(),
-            routes: Vec::new(),
-            users: Vec::new(),
-            traffic: Traffic::default(),
-            doubt: Doubt::default(),
-            incidents: Incidents::default(),
-        }
-    }
 }
 
 impl World {
@@ -128,7 +101,7 @@ impl World {
             Event::Resolved { host, addresses } => self.resolve(host, addresses, now, &mut changes),
             Event::Ticked => {
                 let due = |state: &RouteState| state.next_deadline().is_some_and(|deadline| deadline <= now);
-                let due = (0..).zip(&self.routes).filter(|(_, state)| due(state)).map(|(slot, _)| slot);
+                let due = self.routes.entries().filter(|(_, state)| due(state)).map(|(slot, _)| slot);
                 self.update_routes(due.collect(), now, &mut changes);
                 self.release(now, &mut changes);
                 self.close_incidents(now, &mut changes);
@@ -166,8 +139,13 @@ impl World {
             generation: self.generation,
             layout: Arc::clone(&self.layout),
             endpoints: self.known.iter_mut().map(view).collect(),
-            pools: self.pools.clone().into(),
-            routes: self.routes.iter().zip(trickles).map(|(state, trickles)| state.view(trickles)).collect(),
+            pools: self.pools.clone(),
+            routes: self
+                .routes
+                .iter()
+                .zip(trickles)
+                .map(|(state, trickles)| state.view(trickles.into()))
+                .collect(),
             doubted: self.doubt.on(),
         }
     }
@@ -175,13 +153,13 @@ impl World {
     /// What is known about an endpoint.
     #[must_use]
     pub fn health(&self, id: EndpointId) -> Option<&Health> {
-        self.slots.get(&id).and_then(|slot| self.known.get(*slot as usize)).map(|known| &known.health)
+        self.slots.get(&id).and_then(|slot| self.known.get(*slot)).map(|known| &known.health)
     }
 
     /// Who an id is.
     #[must_use]
     pub fn key(&self, id: EndpointId) -> Option<&EndpointKey> {
-        self.slots.get(&id).and_then(|slot| self.known.get(*slot as usize)).map(|known| &known.key)
+        self.slots.get(&id).and_then(|slot| self.known.get(*slot)).map(|known| &known.key)
     }
 
     /// The layout in force.
@@ -195,10 +173,9 @@ impl World {
     /// spread out. `None`: it is not probed (any more).
     #[must_use]
     pub fn probe_gap(&self, id: EndpointId, roll: u64) -> Option<Duration> {
-        let slot = *self.slots.get(&id)? as usize;
+        let slot = *self.slots.get(&id)?;
         let health = &self.known.get(slot)?.health;
-        let pool = self.layout.endpoints.get(slot)?.pool;
-        let rules = self.layout.topology.pools.get(pool.0 as usize)?.probe.as_ref()?;
+        let rules = self.layout.pool_of(slot)?.probe.as_ref()?;
         #[expect(clippy::cast_precision_loss, reason = "a fraction needs no more than 53 bits")]
         let fraction = (mix(roll) >> 11) as f64 / (1u64 << 53) as f64;
         Some(if health.confirming() {
@@ -213,14 +190,14 @@ impl World {
     /// Changes one endpoint's health, then whatever follows from it.
     fn observe(
         &mut self,
-        slot: u32,
+        slot: EndpointSlot,
         now: Tick,
         changes: &mut Changes,
         act: impl FnOnce(&mut Health, Option<&ProbeRules>),
     ) {
-        let Some(pool) = self.layout.endpoints.get(slot as usize).map(|place| place.pool) else { return };
-        let Some(known) = self.known.get_mut(slot as usize) else { return };
-        let rules = self.layout.topology.pools.get(pool.0 as usize).and_then(|pool| pool.probe.as_ref());
+        let Some(pool) = self.layout.endpoints.get(slot).map(|place| place.pool) else { return };
+        let Some(known) = self.known.get_mut(slot) else { return };
+        let rules = self.layout.topology.pool(pool).and_then(|pool| pool.probe.as_ref());
         let read = |health: &Health| (health.probe, health.admin, health.ejection, health.refusing);
         let (before, was) = (known.health.availability(), read(&known.health));
         act(&mut known.health, rules);
@@ -245,11 +222,11 @@ impl World {
         if let Some(fault) = fell {
             self.incident_lost(slot, fault, now);
         }
-        match self.settle_pool(pool.0, changes) {
+        match self.settle_pool(pool, changes) {
             Moved::Nothing => {}
             moved => {
-                let routes = self.users.get(pool.0 as usize).into_iter().flatten().copied();
-                let concerns = |slot: &u32| {
+                let routes = self.layout.users(pool).iter().copied();
+                let concerns = |slot: &RouteSlot| {
                     moved == Moved::Health || self.route(*slot).is_some_and(|r| r.band.is_some())
                 };
                 self.update_routes(routes.filter(concerns).collect(), now, changes);
@@ -257,27 +234,24 @@ impl World {
         }
     }
 
-    fn route(&self, slot: u32) -> Option<&crate::Route> {
-        self.layout.topology.routes.get(slot as usize)
+    fn route(&self, slot: RouteSlot) -> Option<&Route> {
+        self.layout.topology.route(slot)
     }
 
     /// Lets routes conclude from the pools' views.
-    fn update_routes(&mut self, routes: Vec<u32>, now: Tick, changes: &mut Changes) {
+    fn update_routes(&mut self, routes: Vec<RouteSlot>, now: Tick, changes: &mut Changes) {
         for slot in routes {
-            let Some(route) = self.layout.topology.routes.get(slot as usize) else { continue };
-            let Some(state) = self.routes.get_mut(slot as usize) else { continue };
-            let pools =
-                Pools { configured: &self.layout.topology.pools, views: &self.pools, rounds: &self.rounds };
+            let Some(route) = self.layout.topology.route(slot) else { continue };
+            let Some(state) = self.routes.get_mut(slot) else { continue };
+            let pools = Pools { topology: &self.layout.topology, views: &self.pools, rounds: &self.rounds };
             let publish = state.update(route, pools, now, &mut changes.log);
             changes.publish = changes.publish.max(publish);
         }
     }
 
-    fn settle_pool(&mut self, slot: u32, changes: &mut Changes) -> Moved {
-        let slot = slot as usize;
-        let Some(range) = self.layout.ranges.get(slot) else { return Moved::Nothing };
-        let Some(pool) = self.layout.topology.pools.get(slot) else { return Moved::Nothing };
-        let members = self.known.get(range.start as usize..range.end as usize).unwrap_or_default();
+    fn settle_pool(&mut self, slot: PoolSlot, changes: &mut Changes) -> Moved {
+        let Some(pool) = self.layout.topology.pool(slot) else { return Moved::Nothing };
+        let members = self.known.range(&self.layout.members(slot));
         let view = pool_view(members.iter().map(|known| &known.health), pool.panic_threshold);
         let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
         let round = asked && members.iter().all(|known| known.health.probed);
@@ -304,18 +278,14 @@ impl World {
     /// The slot of a route in force, by name.
     #[must_use]
     pub fn route_slot(&self, name: &str) -> Option<RouteSlot> {
-        (0..)
-            .map(RouteSlot)
-            .zip(&self.layout.topology.routes)
-            .find(|(_, route)| &*route.name == name)
-            .map(|(slot, _)| slot)
+        let mut routes = slot::entries(&self.layout.topology.routes);
+        routes.find(|(_, route)| &*route.name == name).map(|(slot, _)| slot)
     }
 
     /// Every endpoint that needs a probe, in layout order.
     pub fn probed_endpoints(&self) -> impl Iterator<Item = &Place> {
-        let pools = &self.layout.topology.pools;
-        let wants =
-            move |place: &&Place| pools.get(place.pool.0 as usize).is_some_and(|pool| pool.probe.is_some());
+        let topology = &self.layout.topology;
+        let wants = move |place: &&Place| topology.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
         self.layout.endpoints.iter().filter(wants)
     }
 
@@ -336,15 +306,15 @@ fn drifted(shown_us: Option<u32>, now_us: Option<u32>) -> bool {
 }
 
 mod adopt;
-mod doubt;
+mod checker;
 mod incidents;
-mod sentences;
+mod ejections;
+mod route_state;
 mod traffic;
 
-pub use incidents::{Incident, Scope};
-
-use doubt::Doubt;
+use checker::Doubt;
 use incidents::Incidents;
+use route_state::{Pools, RouteState, pool_view};
 use traffic::Traffic;
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::{
 };
 
 use thalweg_core::{
-    EjectRules, EndpointSpec, Event, Facts, NoLoads, Pool, RetryRules, Route, RoutePool, Tick, Timeouts,
-    Topology, Tried, World, roll, steer,
+    EjectRules, EndpointSpec, Event, Facts, NoLoads, Pool, PoolSlot, RetryRules, Route, RoutePool, Tick,
+    Timeouts, Topology, Tried, World, roll, steer,
 };
 
 /// Counts what the asking thread allocates.
@@ -60,7 +60,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
         name: "r".into(),
         hosts: vec!["*.example.com".into()],
         path_prefix: "/api".into(),
-        pools: (0..3).map(|pool| RoutePool { pool, tier: 0, weight: 1, dial: 100 }).collect(),
+        pools: (0..3).map(|pool| RoutePool { pool: PoolSlot(pool), tier: 0, weight: 1, dial: 100 }).collect(),
         band: None,
         share_leftover: true,
         failback_hold: Duration::ZERO,
@@ -90,7 +90,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
     let mut answered = 0;
     for turn in 0..1000 {
         let Some(first) = ask(&[], turn) else { continue };
-        let Some(place) = snapshot.layout.endpoints.get(first.endpoint.0 as usize) else { continue };
+        let Some(place) = snapshot.layout.endpoints.get(first.endpoint) else { continue };
         let second = ask(&[Tried { endpoint: place.id, pool: first.pool, leave: false }], turn);
         answered += u32::from(second.is_some_and(|second| second.pool == first.pool));
     }

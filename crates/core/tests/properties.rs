@@ -11,8 +11,8 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 use proptest::prelude::*;
 use thalweg_core::{
     Admin, Availability, Band, Decision, EjectRules, EndpointSlot, EndpointSpec, Event, Evidence, Facts,
-    Fault, Loads, Matcher, NoLoads, Pool, ProbeRules, Reason, Refusal, RetryRules, Route, RoutePool,
-    Snapshot, Stage, Tick, Timeouts, Topology, Tried, World, explain, mix, roll, steer,
+    Fault, Loads, Matcher, NoLoads, Pool, PoolSlot, ProbeRules, Reason, Refusal, RetryRules, Route,
+    RoutePool, Slot, Snapshot, Stage, Tick, Timeouts, Topology, Tried, World, explain, mix, roll, steer,
 };
 
 /// An endpoint's weight and what the world has heard of it.
@@ -83,7 +83,7 @@ fn snapshot(members: &[Member], policy: u8) -> Snapshot {
     let uses: Vec<RoutePool> = (0..)
         .zip(members)
         .map(|(pool, (_, (tier, weight, dial)))| RoutePool {
-            pool,
+            pool: PoolSlot(pool),
             tier: *tier,
             weight: *weight,
             dial: *dial,
@@ -226,7 +226,7 @@ proptest! {
         let mut seen = vec![0.0; weights.len()];
         for turn in 0..4000u32 {
             let decision = ask(&snapshot, &NoLoads, &[], roll(turn, mix(seed ^ u64::from(turn)))).unwrap();
-            seen[decision.endpoint.0 as usize] += 1.0 / 4000.0;
+            seen[decision.endpoint.index()] += 1.0 / 4000.0;
         }
         for (part, weight) in seen.iter().zip(&weights) {
             let should = f64::from(*weight) / f64::from(total);
@@ -268,7 +268,7 @@ proptest! {
         loop {
             match ask(&snapshot, &busy, &tried, roll(seed as u32, mix(seed))) {
                 Ok(decision) => {
-                    let slot = decision.endpoint.0 as usize;
+                    let slot = decision.endpoint.index();
                     let (place, view) = (&snapshot.layout.endpoints[slot], &snapshot.endpoints[slot]);
                     prop_assert!(tried.iter().all(|tried| tried.endpoint != place.id), "tried twice");
                     prop_assert_eq!(view.admin, Admin::Enabled);
@@ -313,7 +313,7 @@ proptest! {
             })
             .collect();
         let found = Matcher::new(&routes).find(&host, &path);
-        prop_assert_eq!(found.map(|slot| slot.0 as usize), plain(&routes, &host, &path));
+        prop_assert_eq!(found.map(Slot::index), plain(&routes, &host, &path));
     }
 
     #[test]

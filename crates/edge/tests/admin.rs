@@ -19,7 +19,7 @@ fn edge() -> (Scratch, std::path::PathBuf, Edge) {
 }
 
 #[test]
-fn calls_answer_and_what_is_no_call_is_told_so() {
+fn known_calls_answer_and_unknown_calls_are_404() {
     let (_scratch, _path, edge) = edge();
     for (target, expected) in [
         ("/livez", 200),
@@ -69,7 +69,7 @@ fn the_exposition_has_each_head_once_and_what_exists_from_the_start() {
 }
 
 #[test]
-fn a_rejected_reload_changes_nothing_but_what_tells_of_it() {
+fn a_rejected_reload_changes_only_its_own_indicators() {
     let (_scratch, path, edge) = edge();
     let good = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, good.replace("policy", "polizy")).unwrap();

@@ -5,14 +5,18 @@ use std::{rc::Rc, sync::Arc, time::Duration};
 
 use thalweg_core::{Availability, Event, Evidence, Fault, Tick};
 use thalweg_edge::{
-    access_log::LogSink,
-    events::Events,
-    keeper::{Bells, Keeper, KeeperLink},
-    meters::{Meters, Series},
-    shared::{Live, Shared, Suspicion},
-    supervise::{Task, supervise},
-    telemetry::PROBES,
-    wiring::{Prepared, wire},
+    control::{
+        events::Events,
+        keeper::{Keeper, KeeperLink, ProbeWakers},
+        supervise::{Task, supervise},
+        wiring::{Prepared, wire},
+    },
+    shared::{
+        Live, Shared, Suspicion,
+        access_log::LogSink,
+        meters::{Meters, Series},
+        telemetry::PROBES,
+    },
 };
 use tokio::{task::LocalSet, time::timeout};
 
@@ -41,7 +45,7 @@ struct Room {
     link: KeeperLink,
     events: Events,
     meters: Arc<Meters>,
-    bells: Bells,
+    wakers: ProbeWakers,
     prepared: Prepared,
     _task: Task,
 }
@@ -50,11 +54,11 @@ fn room() -> Room {
     let prepared = wire(thalweg_config::parse_str(CONFIG, "t.toml").unwrap(), Default::default()).unwrap();
     let live = Live { snapshot: Keeper::nothing(), wiring: Arc::clone(&prepared.wiring) };
     let (shared, hints) = Shared::new(live, 0, LogSink::start(1, std::io::sink()).unwrap());
-    let (events, meters, bells) = (Events::default(), Arc::<Meters>::default(), Bells::default());
+    let (events, meters, wakers) = (Events::default(), Arc::<Meters>::default(), ProbeWakers::default());
     let (keeper, link) =
-        Keeper::new(Arc::clone(&shared), hints, events.clone(), Arc::clone(&meters), bells.clone());
+        Keeper::new(Arc::clone(&shared), hints, events.clone(), Arc::clone(&meters), wakers.clone());
     let task = supervise("keeper", &meters, move || Rc::clone(&keeper).run());
-    Room { shared, link, events, meters, bells, prepared, _task: task }
+    Room { shared, link, events, meters, wakers, prepared, _task: task }
 }
 
 fn run(work: impl Future<Output = ()>) {
@@ -101,7 +105,7 @@ fn a_suspicion_wakes_the_probe_of_that_endpoint_alone() {
         let room = room();
         room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;
         let places = room.shared.live.load().snapshot.layout.endpoints.clone();
-        let (bell, other) = (room.bells.of(places[0].id), room.bells.of(places[1].id));
+        let (bell, other) = (room.wakers.of(places[0].id), room.wakers.of(places[1].id));
         room.shared
             .suspects
             .try_send(Suspicion { id: places[0].id, fault: Fault::Refused, started: Tick(0), at: Tick(0) })
@@ -123,7 +127,7 @@ fn the_same_topology_with_other_wiring_is_no_new_generation() {
 }
 
 #[test]
-fn series_leave_with_the_layout_that_they_were_of_and_stay_while_it_stays() {
+fn series_leave_with_their_layout() {
     run(async {
         let room = room();
         room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;

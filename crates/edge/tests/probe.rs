@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 use thalweg_core::{Evidence, Fault, ProbeRules};
-use thalweg_edge::probe::{Plan, Prober};
+use thalweg_edge::control::probe::{Plan, Prober};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -140,7 +140,7 @@ fn every_failure_is_told_apart() {
 }
 
 #[test]
-fn nobody_there_is_refused() {
+fn a_closed_port_is_refused() {
     run(async {
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let seen = ask(&mut Prober::default(), &plan(address)).await.unwrap_err();

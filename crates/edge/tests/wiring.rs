@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use common::Scratch;
 use rustls_pki_types::ServerName;
-use thalweg_edge::wiring::{Prepared, prepare};
+use thalweg_edge::control::wiring::{Prepared, prepare};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// A root and leaves by it, in files.
@@ -113,19 +113,19 @@ fn equal_files_give_the_same_configs_again() {
     authority.leaf("b", &["b.test"]);
     let path = scratch.write("t.toml", config(r#"ca = "ca.pem""#));
     let first = prepare(&path, &Default::default()).unwrap();
-    let second = prepare(&path, &first.forge).unwrap();
+    let second = prepare(&path, &first.tls_cache).unwrap();
     let tls = |prepared: &Prepared| prepared.wiring.listener_tls[0].clone().unwrap();
     let up = |prepared: &Prepared| prepared.wiring.upstream_tls[0][0].clone().unwrap().config;
     assert!(Arc::ptr_eq(&tls(&first), &tls(&second)) && Arc::ptr_eq(&up(&first), &up(&second)));
     assert!(first.same_as(&second));
     authority.leaf("a", &["a.test"]);
-    let third = prepare(&path, &second.forge).unwrap();
+    let third = prepare(&path, &second.tls_cache).unwrap();
     assert!(!Arc::ptr_eq(&tls(&first), &tls(&third)) && Arc::ptr_eq(&up(&first), &up(&third)));
     assert!(!first.same_as(&third));
 }
 
 #[test]
-fn every_file_that_is_not_what_it_should_be_is_told_at_its_place() {
+fn every_wrong_file_is_reported_at_its_place() {
     let scratch = Scratch::new();
     let authority = Authority::new(&scratch);
     authority.leaf("a", &["a.test"]);

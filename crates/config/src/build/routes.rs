@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{Band, Pool, RetryRules, Route, RoutePool, Timeouts};
+use thalweg_core::{Band, Pool, RetryRules, Route, RoutePool, Slot, Timeouts};
 
 use crate::{
     RouteSettings,
@@ -103,7 +103,7 @@ impl Reading<'_> {
             };
             let position = if policy == "failover" { u32::try_from(nth).unwrap_or(u32::MAX) } else { 0 };
             pools.push(RoutePool {
-                pool: *pool,
+                pool: Slot::at(*pool),
                 tier: item.given("tier").map_or(position, |_| item.small("tier")),
                 weight: item.small("weight"),
                 dial: item.small("dial"),

@@ -6,12 +6,16 @@ use std::{
     sync::Arc,
 };
 
-use super::{Known, World};
+use super::{Known, World, route_state::RouteState};
 use crate::{
-    Change, Changes, EndpointId, EndpointKey, Health, Layout, Matcher, PoolView, Publish, Tick, Topology,
     eject::Record,
-    layout::{Laid, hosts_of, lay_out, users},
-    routes::RouteState,
+    event::{Change, Changes, Publish},
+    health::Health,
+    layout::{Laid, Layout, hosts_of, lay_out},
+    slot::{EndpointId, EndpointKey, PoolSlot, SlotVec},
+    tick::Tick,
+    topology::Topology,
+    view::PoolView,
 };
 
 impl World {
@@ -66,37 +70,31 @@ impl World {
         let old = Arc::clone(&self.layout.topology);
         let ids = &self.ids;
         let next_id = &mut self.next_id;
-        let laid = lay_out(&topology, &self.names, |key| {
+        let mut laid = lay_out(&topology, &self.names, |key| {
             ids.get(key).copied().unwrap_or_else(|| {
                 *next_id += 1;
                 EndpointId(*next_id)
             })
         });
         let lost = self.place(&laid, &topology, &old);
+        let views = std::mem::take(&mut self.pools);
         let mut views: BTreeMap<&str, PoolView> =
-            old.pools.iter().map(|pool| &*pool.name).zip(self.pools.drain(..)).collect();
-        let before: Vec<Option<PoolView>> =
+            old.pools.iter().map(|pool| &*pool.name).zip(views).collect();
+        let before: SlotVec<PoolSlot, Option<PoolView>> =
             topology.pools.iter().map(|pool| views.remove(&*pool.name)).collect();
         self.pools = before.iter().map(|view| view.unwrap_or_default()).collect();
-        self.rounds = vec![false; topology.pools.len()];
-        self.unasked = laid.unasked;
-        self.users = users(&topology);
-        self.layout = Arc::new(Layout {
-            number: self.layout.number + 1,
-            matcher: Matcher::new(&topology.routes),
-            topology,
-            endpoints: laid.places.into(),
-            ranges: laid.ranges.into(),
-        });
+        self.rounds = before.iter().map(|_| false).collect();
+        self.unasked = std::mem::take(&mut laid.unasked);
+        self.layout = Arc::new(Layout::after(self.layout.number, topology, laid));
         changes.publish = changes.publish.max(if lost { Publish::Now } else { Publish::Soon });
         self.retell_traffic();
         self.recount_doubt(now, changes);
         // That a new pool exists is no news about its health.
         let mut quiet = Changes::default();
-        for (slot, view) in (0..).zip(&before) {
+        for (slot, view) in before.entries() {
             let _ = self.settle_pool(slot, if view.is_some() { changes } else { &mut quiet });
         }
-        self.update_routes((0..).zip(&self.routes).map(|(slot, _)| slot).collect(), now, changes);
+        self.update_routes(self.routes.slots().collect(), now, changes);
     }
 
     /// Puts what is known into the new order. Says whether an endpoint is gone.
@@ -104,11 +102,11 @@ impl World {
         let was_probed: BTreeMap<&str, bool> =
             old.pools.iter().map(|pool| (&*pool.name, pool.probe.is_some())).collect();
         let mut before: BTreeMap<EndpointKey, Known> =
-            self.known.drain(..).map(|known| (known.key.clone(), known)).collect();
+            std::mem::take(&mut self.known).into_iter().map(|known| (known.key.clone(), known)).collect();
         self.ids = laid.keys.iter().cloned().zip(laid.places.iter().map(|place| place.id)).collect();
-        self.slots = laid.places.iter().map(|place| place.id).zip(0..).collect();
+        self.slots = laid.places.entries().map(|(slot, place)| (place.id, slot)).collect();
         for (key, place) in laid.keys.iter().zip(&laid.places) {
-            let probed = topology.pools.get(place.pool.0 as usize).is_some_and(|pool| pool.probe.is_some());
+            let probed = topology.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
             let still_valid = was_probed.get(&*key.pool) == Some(&probed);
             let (health, record, shown_us) = match before.remove(key) {
                 Some(known) => (Some(known.health), known.record, known.shown_us),

@@ -4,65 +4,23 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::World;
-use crate::{Admin, Availability, Change, Changes, Fallout, Fault, SPANS, Spans, Tick, baseline};
+use crate::{
+    axes::{Admin, Availability},
+    baseline::{self, SPANS, Spans},
+    event::{Change, Changes},
+    fault::Fault,
+    incident::{Incident, Scope},
+    slot::{self, EndpointSlot, PoolSlot},
+    tally::Fallout,
+    tick::Tick,
+    topology::Pool,
+};
 
 /// No failed request for this long: traffic has left, and the record is complete.
 const CALM: Duration = Duration::from_secs(2);
 
 /// Failures longer than this before the loss of an endpoint are no part of it.
 const PRELUDE: Duration = Duration::from_secs(10);
-
-/// One failure, from its first sign to the last request that felt it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Incident {
-    /// The pool.
-    pub pool: Box<str>,
-    /// Where it is.
-    pub region: Box<str>,
-    /// How much of it failed.
-    pub scope: Scope,
-    /// The endpoints that were lost.
-    pub endpoints: Vec<SocketAddr>,
-    /// How the first request (or probe) failed.
-    pub cause: Fault,
-    /// The first sign.
-    pub first_bad: Tick,
-    /// An endpoint was taken out.
-    pub detected: Tick,
-    /// The last request that failed there.
-    pub last_bad: Tick,
-    /// Requests that failed for the client.
-    pub failed: u32,
-    /// Requests that were tried elsewhere.
-    pub retried: u32,
-    /// Requests that were raced elsewhere.
-    pub hedged: u32,
-    /// 99th percentile of the time that those lost there, to a fifth; `None` if there was none.
-    pub added_p99: Option<Duration>,
-}
-
-/// How much of a pool an incident took.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Some of its endpoints.
-    Endpoint,
-    /// All of them, but its region has other pools.
-    Pool,
-    /// All of them, and nothing is left in its region.
-    Region,
-}
-
-impl Scope {
-    /// The spelling in log, metric and API.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Endpoint => "endpoint",
-            Self::Pool => "pool",
-            Self::Region => "region",
-        }
-    }
-}
 
 /// What one endpoint's failures were, and what they cost.
 #[derive(Debug)]
@@ -150,8 +108,13 @@ impl Incidents {
 
 impl World {
     /// A request failed there; how, if that is known, and whether after a calm.
-    pub(super) fn incident_bad(&mut self, slot: u32, (fault, afresh): (Option<Fault>, bool), at: Tick) {
-        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+    pub(super) fn incident_bad(
+        &mut self,
+        slot: EndpointSlot,
+        (fault, afresh): (Option<Fault>, bool),
+        at: Tick,
+    ) {
+        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
         let open = self.incidents.0.entry(Box::from(&*key.pool)).or_default();
         let felt = open.felt(key.address, fault, afresh, at);
         felt.first_bad = felt.first_bad.min(at);
@@ -162,8 +125,8 @@ impl World {
     }
 
     /// An endpoint was taken out.
-    pub(super) fn incident_lost(&mut self, slot: u32, fault: Fault, now: Tick) {
-        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+    pub(super) fn incident_lost(&mut self, slot: EndpointSlot, fault: Fault, now: Tick) {
+        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
         let open = self.incidents.0.entry(Box::from(&*key.pool)).or_default();
         open.felt(key.address, Some(fault), false, now).lost = true;
         open.detected.get_or_insert(now);
@@ -171,8 +134,8 @@ impl World {
     }
 
     /// What its failures did to requests.
-    pub(super) fn incident_fallout(&mut self, slot: u32, fallout: &Fallout) {
-        let Some(key) = self.known.get(slot as usize).map(|known| &known.key) else { return };
+    pub(super) fn incident_fallout(&mut self, slot: EndpointSlot, fallout: &Fallout) {
+        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
         let open = self.incidents.0.get_mut(&*key.pool);
         if let Some(felt) = open.and_then(|open| open.felt.get_mut(&key.address)) {
             felt.add(fallout);
@@ -216,23 +179,22 @@ impl World {
 
     fn scope_of(&self, name: &str, lost: &[SocketAddr]) -> (Box<str>, Scope) {
         let pools = &self.layout.topology.pools;
-        let Some(nth) = pools.iter().position(|pool| &*pool.name == name) else {
+        let Some((slot, pool)) = slot::entries(pools).find(|(_, pool)| &*pool.name == name) else {
             return (Box::default(), Scope::Endpoint);
         };
-        let region = pools.get(nth).map(|pool| pool.region.clone()).unwrap_or_default();
-        let range = self.layout.ranges.get(nth).cloned().unwrap_or(0..0);
-        let members = self.known.get(range.start as usize..range.end as usize).unwrap_or_default();
+        let region = pool.region.clone();
+        let members = self.known.range(&self.layout.members(slot));
         let spared = members.iter().any(|known| {
             known.health.admin == Admin::Enabled
                 && !lost.contains(&known.key.address)
                 && known.health.availability() != Availability::Down
         });
-        let alive = |(other, pool): (usize, &crate::Pool)| {
-            other != nth && pool.region == region && self.pools.get(other).is_some_and(|view| view.up > 0)
+        let alive = |(other, pool): (PoolSlot, &Pool)| {
+            other != slot && pool.region == region && self.pools.get(other).is_some_and(|view| view.up > 0)
         };
         let scope = match () {
             () if spared => Scope::Endpoint,
-            () if pools.iter().enumerate().any(alive) => Scope::Pool,
+            () if slot::entries(pools).any(alive) => Scope::Pool,
             () => Scope::Region,
         };
         (region, scope)

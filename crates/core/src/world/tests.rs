@@ -4,10 +4,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::*;
-use crate::Topology;
 use crate::{
-    Evidence, Facts, Fault, NoLoads, Pool, Route, Stage, steer,
+    facts::{Facts, NoLoads, Tried},
+    fault::{Evidence, Fault},
+    shares::{Segment, Stage},
+    steer::steer,
     test_world::{failover, latency, pool, route, weighted},
+    topology::{Pool, RoutePool, Topology},
 };
 
 /// A world with pools `a`, `b`, … (`sizes` endpoints each) and one route; nothing probed yet.
@@ -103,7 +106,7 @@ impl Theatre {
     pub(super) fn shares(&mut self) -> String {
         let snapshot = self.world.snapshot();
         let mut from = 0;
-        let show = |segment: &crate::Segment| {
+        let show = |segment: &Segment| {
             let percent = (segment.end - from) as f64 / 4_294_967_296.0 * 100.0;
             from = segment.end;
             let name = &snapshot.pool(segment.pool).unwrap().name;
@@ -384,7 +387,7 @@ fn pools_that_move_in_the_file_take_their_knowledge_along() {
     let mut topology = at.topology();
     topology.pools.rotate_left(1);
     for member in &mut topology.routes[0].pools {
-        member.pool = (member.pool + 2) % 3;
+        member.pool = PoolSlot((member.pool.0 + 2) % 3);
     }
     at.adopt(topology);
     at.check("", "b 100% failover");
@@ -479,7 +482,7 @@ fn a_route_is_ready_when_each_endpoint_was_probed_once_and_stays_so() {
     assert!(done(&mut at));
     let mut topology = at.topology();
     topology.pools.push(pool("c", &["10.7.7.7"]));
-    topology.routes[0].pools.push(crate::RoutePool { pool: 2, tier: 2, weight: 1, dial: 100 });
+    topology.routes[0].pools.push(RoutePool { pool: PoolSlot(2), tier: 2, weight: 1, dial: 100 });
     at.adopt(topology);
     assert!(done(&mut at));
 }
@@ -566,15 +569,15 @@ fn retries_leave_tried_pools_and_fall_back_in_the_order_of_their_chances() {
     let mut at = world(&[2, 2], failover(2));
     at.play("a++ b++ b2--");
     let snapshot = at.world.snapshot();
-    let mut tried: Vec<crate::Tried> = Vec::new();
+    let mut tried: Vec<Tried> = Vec::new();
     let mut seen = Vec::new();
     loop {
         let client = std::net::IpAddr::from([1, 1, 1, 1]);
         let facts = Facts { host: "h", path: "/", client, tried: &tried, replayable: true };
         match steer(&snapshot, &NoLoads, &facts, 7) {
             Ok(decision) => {
-                let place = &snapshot.layout.endpoints[decision.endpoint.0 as usize];
-                tried.push(crate::Tried { endpoint: place.id, pool: decision.pool, leave: false });
+                let place = snapshot.layout.endpoints.get(decision.endpoint).unwrap();
+                tried.push(Tried { endpoint: place.id, pool: decision.pool, leave: false });
                 let name = &snapshot.pool(decision.pool).unwrap().name;
                 seen.push(format!("{name} {}", decision.reason.as_str()));
             }
@@ -587,6 +590,6 @@ fn retries_leave_tried_pools_and_fall_back_in_the_order_of_their_chances() {
     assert_eq!(seen, ["a balanced", "a balanced", "b failover", "b panic", "no_endpoint"]);
 }
 
-mod sentences;
+mod ejections;
 mod traffic;
 mod verdicts;

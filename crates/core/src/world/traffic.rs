@@ -3,13 +3,19 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::{Known, World};
+use super::{Known, World, route_state::RouteState};
 use crate::{
-    Availability, Cause, Changes, Counts, EjectRules, Ejection, EndpointId, Evidence, Fault, ProbeRules,
-    Publish, Tally, Tick, baseline,
-    eject::{Comparison, worse},
+    axes::{Availability, Ejection},
+    baseline,
+    eject::{Comparison, Share, worse},
+    event::{Changes, Publish},
+    fault::{Evidence, Fault},
+    reason::Cause,
     ring::{Grid, Ring},
-    routes::RouteState,
+    slot::{EndpointId, EndpointSlot, PoolSlot, RouteSlot, SlotVec, slots_in},
+    tally::{Counts, Tally},
+    tick::{Tick, micros},
+    topology::{EjectRules, ProbeRules},
 };
 
 /// Lateness is compared with that of the others over this span.
@@ -19,8 +25,8 @@ const LATELY: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Traffic {
     grid: Grid,
-    pools: Vec<Option<Ring>>,
-    routes: Vec<Option<Ring>>,
+    pools: SlotVec<PoolSlot, Option<Ring>>,
+    routes: SlotVec<RouteSlot, Option<Ring>>,
     /// Ejections of the last [`VELOCITY`] that came from Clear.
     pub(super) convicted: Vec<(Tick, EndpointId)>,
     /// Endpoints that are not Clear.
@@ -32,7 +38,7 @@ pub(super) struct Traffic {
 impl Default for Traffic {
     fn default() -> Self {
         let grid = Grid::over(EjectRules::default().window);
-        let (pools, routes) = (Vec::new(), Vec::new());
+        let (pools, routes) = (SlotVec::default(), SlotVec::default());
         Self { grid, pools, routes, convicted: Vec::new(), sentenced: BTreeSet::new(), age_at: None }
     }
 }
@@ -41,15 +47,15 @@ impl World {
     /// Takes a probe's result in. A timeout proves nothing while real requests are answered.
     pub(super) fn probed(
         &mut self,
-        slot: u32,
+        slot: EndpointSlot,
         result: Result<Duration, Evidence>,
         now: Tick,
         changes: &mut Changes,
     ) {
-        let Some(known) = self.known.get(slot as usize) else { return };
+        let Some(known) = self.known.get(slot) else { return };
         let timeout = self.probe_rules(slot).map_or(Duration::ZERO, |rules| rules.timeout);
         let timed_out = result.as_ref().is_err_and(|evidence| evidence.fault == Fault::Timeout);
-        let sent = Tick(now.0.saturating_sub(crate::micros(timeout)));
+        let sent = Tick(now.0.saturating_sub(micros(timeout)));
         let contradicted = timed_out && known.record.good_since(sent);
         let before = known.health.probe;
         self.observe(slot, now, changes, |health, rules| match (result, rules) {
@@ -63,7 +69,7 @@ impl World {
     /// A request failed there.
     pub(super) fn suspected(
         &mut self,
-        slot: u32,
+        slot: EndpointSlot,
         (fault, started, at): (Fault, Tick, Tick),
         now: Tick,
         changes: &mut Changes,
@@ -74,8 +80,8 @@ impl World {
         self.observe(slot, now, changes, |health, _| health.suspected(fault));
         let alone =
             |route| self.lateness_counts(slot, route, now) && !self.late_together(slot, route, started);
-        let excused = fault == Fault::Late && !self.routes_of(slot).any(alone);
-        let Some(known) = self.known.get_mut(slot as usize) else { return };
+        let excused = fault == Fault::Late && !self.layout.routes_of(slot).iter().any(|route| alone(*route));
+        let Some(known) = self.known.get_mut(slot) else { return };
         if fault == Fault::Late {
             known.record.was_late(at);
         }
@@ -100,7 +106,7 @@ impl World {
         for tally in tallies {
             let Some(slot) = self.slots.get(&tally.id).copied() else { continue };
             self.count_traffic(slot, tally.counts, now);
-            let Some(known) = self.known.get_mut(slot as usize) else { continue };
+            let Some(known) = self.known.get_mut(slot) else { continue };
             let afresh = known.record.was_calm();
             known.record.count(&tally, self.traffic.grid, now);
             let before = known.record.p95_us();
@@ -133,19 +139,20 @@ impl World {
         let grid = Grid::over(window);
         let sum =
             |into: &mut Option<Ring>, ring: &Ring| into.get_or_insert_with(|| Ring::new(grid)).merge(ring);
-        let mut of_pools: Vec<Option<Ring>> = vec![None; pools.len()];
+        let mut of_pools: SlotVec<PoolSlot, Option<Ring>> = pools.iter().map(|_| None).collect();
         for (place, known) in self.layout.endpoints.iter().zip(&mut self.known) {
             known.record.keep_to(grid);
             if let Some(ring) = known.record.ring()
-                && let Some(pool) = of_pools.get_mut(place.pool.0 as usize)
+                && let Some(pool) = of_pools.get_mut(place.pool)
             {
                 sum(pool, ring);
             }
         }
-        let mut of_routes: Vec<Option<Ring>> = vec![None; self.layout.topology.routes.len()];
-        for (ring, users) in of_pools.iter().zip(&self.users) {
-            for route in users {
-                if let (Some(ring), Some(route)) = (ring, of_routes.get_mut(*route as usize)) {
+        let routes = &self.layout.topology.routes;
+        let mut of_routes: SlotVec<RouteSlot, Option<Ring>> = routes.iter().map(|_| None).collect();
+        for (pool, ring) in of_pools.entries() {
+            for route in self.layout.users(pool) {
+                if let (Some(ring), Some(route)) = (ring, of_routes.get_mut(*route)) {
                     sum(route, ring);
                 }
             }
@@ -156,10 +163,8 @@ impl World {
         (self.traffic.grid, self.traffic.pools, self.traffic.routes) = (grid, of_pools, of_routes);
     }
 
-    fn count_traffic(&mut self, slot: u32, counts: Counts, now: Tick) {
-        let Some(pool) = self.layout.endpoints.get(slot as usize).map(|place| place.pool.0 as usize) else {
-            return;
-        };
+    fn count_traffic(&mut self, slot: EndpointSlot, counts: Counts, now: Tick) {
+        let Some(pool) = self.pool_of(slot) else { return };
         if counts.total() == 0 {
             return;
         }
@@ -170,73 +175,74 @@ impl World {
             }
         };
         add(self.traffic.pools.get_mut(pool));
-        for route in self.users.get(pool).into_iter().flatten() {
-            add(self.traffic.routes.get_mut(*route as usize));
+        for route in self.layout.users(pool) {
+            add(self.traffic.routes.get_mut(*route));
         }
     }
 
-    /// Which pool; one beyond all if there is no such endpoint.
-    fn pool_of(&self, slot: u32) -> usize {
-        self.layout.endpoints.get(slot as usize).map_or(usize::MAX, |place| place.pool.0 as usize)
-    }
-
-    pub(super) fn routes_of(&self, slot: u32) -> impl Iterator<Item = u32> + '_ {
-        let pool = self.pool_of(slot);
-        self.users.get(pool).into_iter().flatten().copied()
+    fn pool_of(&self, slot: EndpointSlot) -> Option<PoolSlot> {
+        self.layout.endpoints.get(slot).map(|place| place.pool)
     }
 
     /// The traffic of a route that an endpoint's is compared with: that of its other pools; where it has only one,
     /// that of the pool's other endpoints.
-    fn others(&self, slot: u32, route: u32) -> Comparison<'_> {
-        let pool = self.pool_of(slot);
-        let of_pool = self.traffic.pools.get(pool).and_then(Option::as_ref);
+    fn others(&self, slot: EndpointSlot, route: RouteSlot) -> Comparison<'_> {
+        let of_pool =
+            self.pool_of(slot).and_then(|pool| self.traffic.pools.get(pool)).and_then(Option::as_ref);
         if self.route(route).is_some_and(|route| route.pools.len() > 1) {
-            let all = self.traffic.routes.get(route as usize).and_then(Option::as_ref);
+            let all = self.traffic.routes.get(route).and_then(Option::as_ref);
             return Comparison { all, less: of_pool };
         }
-        let own = self.known.get(slot as usize).and_then(|known| known.record.ring());
+        let own = self.known.get(slot).and_then(|known| known.record.ring());
         Comparison { all: of_pool, less: own }
     }
 
     /// Late answers are held against an endpoint only while the route's others are not as late as it is.
-    fn lateness_counts(&self, slot: u32, route: u32, now: Tick) -> bool {
-        let own = self.known.get(slot as usize).and_then(|known| known.record.ring());
+    fn lateness_counts(&self, slot: EndpointSlot, route: RouteSlot, now: Tick) -> bool {
+        let own = self.known.get(slot).and_then(|known| known.record.ring());
         let own = own.map(|ring| ring.last(LATELY, now)).unwrap_or_default();
         let other = self.others(slot, route).last(LATELY, now);
-        worse((own.late.max(1), own.total().max(1)), (other.late, other.total()))
+        worse(
+            Share { bad: own.late.max(1), total: own.total().max(1) },
+            Share { bad: other.late, total: other.total() },
+        )
     }
 
     /// Since `from` the route's others were late as well, and nobody was in time: when all become slow at once, the
     /// answers from before say nothing, and who is drawn first has most of the few late ones.
-    fn late_together(&self, slot: u32, route: u32, from: Tick) -> bool {
+    fn late_together(&self, slot: EndpointSlot, route: RouteSlot, from: Tick) -> bool {
         let none_in_time = !self.rivals(slot, route).any(|rival| rival.record.good_since(from));
         none_in_time && self.rivals(slot, route).any(|rival| rival.record.late_since(from))
     }
 
     /// Those whose traffic an endpoint's is compared with, as in [`World::others`].
-    fn rivals(&self, slot: u32, route: u32) -> impl Iterator<Item = &Known> {
+    fn rivals(&self, slot: EndpointSlot, route: RouteSlot) -> impl Iterator<Item = &Known> {
         let own = self.pool_of(slot);
         let pools = self.route(route).map(|route| &*route.pools).unwrap_or_default();
         let elsewhere = pools.len() > 1;
-        let pools = pools.iter().map(|member| member.pool).filter(move |pool| !elsewhere || *pool != own);
-        let slots = pools.filter_map(|pool| self.layout.ranges.get(pool).cloned()).flatten();
-        slots.filter(move |rival| *rival != slot).filter_map(|rival| self.known.get(rival as usize))
+        let pools =
+            pools.iter().map(|member| member.pool).filter(move |pool| !elsewhere || Some(*pool) != own);
+        let slots = pools.flat_map(|pool| slots_in(&self.layout.members(pool)));
+        slots.filter(move |rival| *rival != slot).filter_map(|rival| self.known.get(rival))
     }
 
     /// Does what is known convict it, and may it be taken out?
-    fn judge(&mut self, slot: u32, now: Tick, changes: &mut Changes) {
-        let Some(known) = self.known.get(slot as usize) else { return };
+    fn judge(&mut self, slot: EndpointSlot, now: Tick, changes: &mut Changes) {
+        let Some(known) = self.known.get(slot) else { return };
         let Some(rules) = self.eject_rules(slot) else { return };
         // In panic probes say nothing: real traffic alone tells who is to go.
         let serves = match known.health.availability() {
             Availability::Up => true,
-            _ => known.health.in_panic() && self.routes_of(slot).any(|route| self.panics(route)),
+            _ => {
+                known.health.in_panic() && self.layout.routes_of(slot).iter().any(|route| self.panics(*route))
+            }
         };
         if !serves {
             return;
         }
         let by_ratio = || {
-            self.routes_of(slot).find_map(|route| {
+            self.layout.routes_of(slot).iter().find_map(|route| {
+                let route = *route;
                 let late = self.lateness_counts(slot, route, now);
                 known.record.ratio(rules, &self.others(slot, route), late, now)
             })
@@ -250,18 +256,16 @@ impl World {
         }
     }
 
-    pub(super) fn panics(&self, route: u32) -> bool {
-        self.routes.get(route as usize).is_some_and(RouteState::panics)
+    pub(super) fn panics(&self, route: RouteSlot) -> bool {
+        self.routes.get(route).is_some_and(RouteState::panics)
     }
 
-    fn probe_rules(&self, slot: u32) -> Option<&ProbeRules> {
-        let pool = self.layout.endpoints.get(slot as usize)?.pool;
-        self.layout.topology.pools.get(pool.0 as usize)?.probe.as_ref()
+    fn probe_rules(&self, slot: EndpointSlot) -> Option<&ProbeRules> {
+        self.layout.pool_of(slot)?.probe.as_ref()
     }
 
-    pub(super) fn eject_rules(&self, slot: u32) -> Option<&EjectRules> {
-        let pool = self.layout.endpoints.get(slot as usize)?.pool;
-        self.layout.topology.pools.get(pool.0 as usize).map(|pool| &pool.eject)
+    pub(super) fn eject_rules(&self, slot: EndpointSlot) -> Option<&EjectRules> {
+        self.layout.pool_of(slot).map(|pool| &pool.eject)
     }
 }
 

@@ -237,7 +237,7 @@ impl Oracle {
     /// Whose traffic an endpoint's is compared with on a route.
     fn compared(&self, slot: usize, route: usize) -> Vec<usize> {
         let (members, own) = (&self.topology.routes[route].pools, self.slots[slot].1.0);
-        let serves = |pool: usize| members.iter().any(|member| member.pool == pool);
+        let serves = |pool: usize| members.iter().any(|member| member.pool.index() == pool);
         let alone = members.len() == 1;
         let others = self.slots.iter().enumerate().filter(|(other, (_, (pool, ..)))| {
             if alone { *pool == own && *other != slot } else { *pool != own && serves(*pool) }
@@ -257,7 +257,8 @@ impl Oracle {
     fn weigh_caps(&self, slot: usize, now: Tick) -> Result<(), &'static str> {
         for route in self.routes_of(slot) {
             let members = &self.topology.routes[route].pools;
-            let serves = |slot: usize| members.iter().any(|member| member.pool == self.slots[slot].1.0);
+            let serves =
+                |slot: usize| members.iter().any(|member| member.pool.index() == self.slots[slot].1.0);
             let enabled = |slot: &usize| serves(*slot) && self.records[*slot].admin == Admin::Enabled;
             let all: Vec<usize> = (0..self.slots.len()).filter(enabled).collect();
             let out = all.iter().filter(|slot| self.records[**slot].ejection != Ejection::Clear).count();
@@ -338,7 +339,7 @@ impl Oracle {
         let members: Vec<_> = self.topology.routes.iter().flat_map(|route| &route.pools).collect();
         let all = self.slots.iter().zip(&mut self.records).zip(&new.endpoints);
         for (((_, (pool, _, weight)), record), view) in all {
-            let given = members.iter().any(|m| m.pool == *pool && m.weight > 0 && m.dial > 0);
+            let given = members.iter().any(|m| m.pool.index() == *pool && m.weight > 0 && m.dial > 0);
             let over = now.since(record.file.since) >= Duration::from_secs(1);
             let may = record.ejection == Ejection::Probation && (*weight == 0 || !given) && over;
             if may && view.ejection == Ejection::Clear {
@@ -392,7 +393,7 @@ impl Oracle {
 
     fn routes_of(&self, slot: usize) -> Vec<usize> {
         let pool = self.slots[slot].1.0;
-        let uses = |route: &thalweg_core::Route| route.pools.iter().any(|member| member.pool == pool);
+        let uses = |route: &thalweg_core::Route| route.pools.iter().any(|member| member.pool.index() == pool);
         let routes = self.topology.routes.iter().enumerate();
         routes.filter(|(_, route)| uses(route)).map(|(nth, _)| nth).collect()
     }

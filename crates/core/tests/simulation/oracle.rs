@@ -8,7 +8,8 @@ use std::{
 };
 
 use thalweg_core::{
-    Admin, Availability, Ejection, EndpointKey, Event, Fault, Probe, Publish, Snapshot, Stage, Tick, Topology,
+    Admin, Availability, Ejection, EndpointKey, Event, Fault, PoolSlot, Probe, Publish, Snapshot, Stage,
+    Tick, Topology,
 };
 
 use crate::{
@@ -59,7 +60,7 @@ pub(crate) struct Oracle {
     pub(crate) tallies: Vec<Tally>,
     pub(crate) standings: BTreeMap<(Box<str>, Box<str>), Standing>,
     /// By route: the pools that had a share at stage Up after the last event.
-    pub(crate) served: Vec<BTreeSet<usize>>,
+    pub(crate) served: Vec<BTreeSet<PoolSlot>>,
     /// By route and pool: since when its nearness contradicts its latency.
     pub(crate) wrong: BTreeMap<(Box<str>, Box<str>), (Tick, bool)>,
     /// Who each id is, for ever.
@@ -103,7 +104,7 @@ impl Oracle {
                 self.standings.retain(|(route, pool), standing| {
                     let route = topology.routes.iter().find(|now| now.name == *route);
                     let used = |route: &thalweg_core::Route| {
-                        route.pools.iter().any(|member| topology.pools[member.pool].name == *pool)
+                        route.pools.iter().any(|member| topology.pools[member.pool.index()].name == *pool)
                     };
                     route.is_some_and(used) && matches!(standing, Standing::Held(_))
                 });
@@ -256,7 +257,7 @@ impl Oracle {
             .routes
             .iter()
             .map(|view| match view.shares.stage {
-                Stage::Up => view.shares.segments.iter().map(|s| s.pool.0 as usize).collect(),
+                Stage::Up => view.shares.segments.iter().map(|s| s.pool).collect(),
                 _ => BTreeSet::new(),
             })
             .collect();
@@ -273,7 +274,7 @@ impl Oracle {
         })?;
         let shown = places.iter().zip(&new.endpoints);
         for ((place, view), ((key, at), record)) in shown.zip(self.slots.iter().zip(&self.records)) {
-            let where_to = (place.pool.0 as usize, place.spec as usize, place.weight);
+            let where_to = (place.pool.index(), place.spec.index(), place.weight);
             must(place.address == key.address && where_to == *at, || format!("{key:?} is misplaced"))?;
             must(view.availability == Availability::of(view.probe, view.admin, view.ejection), || {
                 format!("{key:?}: the axes and the availability disagree")
@@ -321,13 +322,15 @@ impl Oracle {
 
     /// Nothing is Up on the route, and somebody may yet be.
     pub(crate) fn is_unproven(&self, route: usize) -> bool {
-        let tallies = || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool]);
+        let tallies =
+            || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool.index()]);
         tallies().all(|tally| tally.up == 0) && tallies().any(|tally| tally.unproven > 0)
     }
 
     /// Health does not count on the route: somebody could serve, and every pool is short.
     pub(crate) fn panics(&self, route: usize) -> bool {
-        let tallies = || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool]);
+        let tallies =
+            || self.topology.routes[route].pools.iter().map(|member| &self.tallies[member.pool.index()]);
         let served = tallies().any(|tally| tally.enabled > 0);
         served && tallies().all(|tally| tally.short) && !self.is_unproven(route)
     }
@@ -335,7 +338,7 @@ impl Oracle {
     fn judge_shares(&self, new: &Snapshot, nth: usize) -> Verdict {
         let route = &self.topology.routes[nth];
         let shares = &new.routes[nth].shares;
-        let tallies = || route.pools.iter().map(|member| &self.tallies[member.pool]);
+        let tallies = || route.pools.iter().map(|member| &self.tallies[member.pool.index()]);
         let served = tallies().any(|tally| tally.enabled > 0);
         let panic = self.panics(nth);
         must((shares.stage == Stage::Panic) == panic, || format!("panic should be {panic}: {shares:?}"))?;
@@ -345,9 +348,9 @@ impl Oracle {
         for segment in &shares.segments {
             must(segment.end > from, || "a segment without width".into())?;
             from = segment.end;
-            let member = route.pools[segment.entry as usize];
-            must(member.pool == segment.pool.0 as usize, || "a segment of another pool".into())?;
-            let tally = self.tallies[member.pool];
+            let member = route.pools[segment.entry.index()];
+            must(member.pool == segment.pool, || "a segment of another pool".into())?;
+            let tally = self.tallies[member.pool.index()];
             let can = match shares.stage {
                 Stage::Up => !tally.short,
                 Stage::Unproven => tally.unproven > 0,
@@ -357,7 +360,7 @@ impl Oracle {
         }
         must(!served || from == 1 << 32, || "shares do not add up".into())?;
         for (member, memory) in route.pools.iter().zip(&new.routes[nth].pools) {
-            let tally = self.tallies[member.pool];
+            let tally = self.tallies[member.pool.index()];
             must(!memory.near || (!tally.short && !memory.held && route.band.is_some()), || {
                 format!("near, but not there: {tally:?} {memory:?}")
             })?;

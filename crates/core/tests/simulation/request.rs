@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use thalweg_core::{
-    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, Prospect, Reason, Refusal, Snapshot,
-    Stage, Tried, explain, mix,
+    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, Prospect, Reason, Refusal, Slot,
+    Snapshot, Stage, Tried, explain, mix,
 };
 
 use crate::{
@@ -89,7 +89,7 @@ impl Attempt<'_> {
         let pools = &self.oracle.topology.routes[self.route].pools;
         let slots = self.oracle.slots.iter().zip(&self.oracle.records).enumerate();
         slots
-            .filter(|(_, ((_, at), _))| pools.iter().any(|member| member.pool == at.0))
+            .filter(|(_, ((_, at), _))| pools.iter().any(|member| member.pool.index() == at.0))
             .map(|(slot, ((_, (pool, _, weight)), record))| {
                 let cap = self.oracle.topology.pools[*pool].max_in_flight;
                 let id = self.snapshot.layout.endpoints[slot].id;
@@ -105,7 +105,7 @@ impl Attempt<'_> {
                     },
                     weight: *weight,
                     tried: self.tried.iter().any(|tried| tried.endpoint == id),
-                    full: cap > 0 && self.busy.in_flight(EndpointSlot(slot as u32)) >= cap,
+                    full: cap > 0 && self.busy.in_flight(EndpointSlot::at(slot)) >= cap,
                 }
             })
             .collect()
@@ -115,7 +115,7 @@ impl Attempt<'_> {
         let seen = self.seen();
         let view = &self.snapshot.routes[self.route];
         let short = |pool: usize| self.oracle.tallies[pool].short;
-        let found = seen.iter().find(|seen| seen.slot == decision.endpoint.0 as usize);
+        let found = seen.iter().find(|seen| seen.slot == decision.endpoint.index());
         let Some(chosen) = found else { return Err("an endpoint of another route".into()) };
         if decision.reason == Reason::Probation {
             let proves = self.oracle.records[chosen.slot].ejection == Ejection::Probation;
@@ -134,7 +134,7 @@ impl Attempt<'_> {
                 && (panics || seen.up == chosen.up || (unproven && seen.up == Availability::Unproven))
         };
         let check = [
-            (chosen.pool == decision.pool.0 as usize, "the pool of another endpoint"),
+            (chosen.pool == decision.pool.index(), "the pool of another endpoint"),
             (!chosen.tried, "tried before"),
             (!chosen.full, "over its cap"),
             (chosen.enabled, "taken out by the operator"),
@@ -171,7 +171,8 @@ impl Attempt<'_> {
         if view.shares.stage != Stage::Up || self.tried.len() >= 2 {
             return true;
         }
-        let member = |pool: usize| pools.iter().zip(&view.pools).find(|(member, _)| member.pool == pool);
+        let member =
+            |pool: usize| pools.iter().zip(&view.pools).find(|(member, _)| member.pool.index() == pool);
         let Some((own, memory)) = member(chosen.pool) else { return true };
         let before = |pool: usize| {
             member(pool).is_some_and(|(other, memory)| {
@@ -197,7 +198,7 @@ impl Attempt<'_> {
         let gone = |tried: &&Tried| self.snapshot.layout.endpoints.iter().all(|at| at.id != tried.endpoint);
         let failed = |pool: usize| {
             seen.iter().any(|seen| seen.pool == pool && seen.tried)
-                || self.tried.iter().filter(gone).any(|tried| tried.pool.0 as usize == pool)
+                || self.tried.iter().filter(gone).any(|tried| tried.pool.index() == pool)
         };
         let fresh = seen.iter().any(|seen| {
             !failed(seen.pool)

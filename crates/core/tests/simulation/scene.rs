@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use thalweg_core::{
-    Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology,
+    Band, EjectRules, EndpointSpec, Pool, PoolSlot, ProbeRules, RetryRules, Route, RoutePool, Slot, Timeouts,
+    Topology,
 };
 
 use crate::prng::Prng;
@@ -64,7 +65,7 @@ fn edit(rng: &mut Prng, topology: &mut Topology) {
         10 => {
             topology.pools.rotate_left(1);
             for member in topology.routes.iter_mut().flat_map(|route| &mut route.pools) {
-                member.pool = (member.pool + pools - 1) % pools;
+                member.pool = Slot::at((member.pool.index() + pools - 1) % pools);
             }
         }
         _ => {
@@ -78,12 +79,13 @@ fn edit(rng: &mut Prng, topology: &mut Topology) {
 fn remove_pool(topology: &mut Topology, gone: usize) {
     topology.pools.remove(gone);
     for route in &mut topology.routes {
-        route.pools.retain(|member| member.pool != gone);
+        route.pools.retain(|member| member.pool.index() != gone);
         for member in &mut route.pools {
-            member.pool -= usize::from(member.pool > gone);
+            let after = member.pool.index() > gone;
+            member.pool = Slot::at(member.pool.index() - usize::from(after));
         }
         if route.pools.is_empty() {
-            route.pools.push(RoutePool { pool: 0, tier: 0, weight: 1, dial: 100 });
+            route.pools.push(RoutePool { pool: PoolSlot(0), tier: 0, weight: 1, dial: 100 });
         }
     }
 }
@@ -148,7 +150,7 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
         let tier = if policy == 0 { turn as u32 } else { 0 };
         let tier = if rng.percent(15) { rng.below(3) as u32 } else { tier };
         members.push(RoutePool {
-            pool: (first + turn) % pools,
+            pool: Slot::at((first + turn) % pools),
             tier,
             weight: rng.pick(&[0, 1, 1, 1, 2, 5]),
             dial: rng.pick(&[0, 1, 50, 100, 100, 100, 100, 100]),

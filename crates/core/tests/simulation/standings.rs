@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use thalweg_core::{RoutePool, Snapshot, Stage, Tick};
+use thalweg_core::{PoolSlot, RoutePool, Snapshot, Stage, Tick};
 
 use crate::oracle::{Oracle, Verdict, must};
 
@@ -18,10 +18,10 @@ impl Oracle {
     pub(crate) fn judge_held(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {
         let route = &self.topology.routes[nth];
         let view = &new.routes[nth];
-        let has_share = |pool: usize| view.shares.segments.iter().any(|s| s.pool.0 as usize == pool);
-        let name = |pool: usize| (route.name.clone(), self.topology.pools[pool].name.clone());
+        let has_share = |pool: PoolSlot| view.shares.segments.iter().any(|s| s.pool == pool);
+        let name = |pool: PoolSlot| (route.name.clone(), self.topology.pools[pool.index()].name.clone());
         for member in &route.pools {
-            let tally = self.tallies[member.pool];
+            let tally = self.tallies[member.pool.index()];
             let served = self.served.get(nth).is_some_and(|served| served.contains(&member.pool));
             let was = self.standings.remove(&name(member.pool));
             let is = match was {
@@ -40,7 +40,7 @@ impl Oracle {
             }
         }
         let held =
-            |this: &Self, pool: usize| matches!(this.standings.get(&name(pool)), Some(Standing::Held(_)));
+            |this: &Self, pool: PoolSlot| matches!(this.standings.get(&name(pool)), Some(Standing::Held(_)));
         for (member, memory) in route.pools.iter().zip(&view.pools).filter(|_| self.moved > 1) {
             // Several moved at one instant: what was left, and called in, depends on who came first.
             match (held(self, member.pool), memory.held) {
@@ -67,16 +67,17 @@ impl Oracle {
         }
         for (member, memory) in route.pools.iter().zip(&view.pools) {
             let should = held(self, member.pool);
-            must(memory.held == should, || format!("pool {} should be held: {should}", member.pool))?;
+            must(memory.held == should, || format!("{:?} should be held: {should}", member.pool))?;
         }
         let round = self.rounds.contains(&route.name)
             || route.pools.iter().all(|member| {
-                let asked = self.topology.pools[member.pool]
+                let asked = self.topology.pools[member.pool.index()]
                     .endpoints
                     .iter()
                     .all(|spec| spec.host.parse::<IpAddr>().is_ok() || self.names.contains_key(&spec.host));
                 let all = self.slots.iter().zip(&self.records);
-                asked && all.filter(|((_, at), _)| at.0 == member.pool).all(|(_, record)| record.probed)
+                asked
+                    && all.filter(|((_, at), _)| at.0 == member.pool.index()).all(|(_, record)| record.probed)
             });
         if round {
             self.rounds.insert(route.name.clone());
@@ -90,9 +91,9 @@ impl Oracle {
     fn open(&self, nth: usize) -> impl Iterator<Item = &RoutePool> {
         let route = &self.topology.routes[nth];
         route.pools.iter().filter(|member| {
-            let key = (route.name.clone(), self.topology.pools[member.pool].name.clone());
+            let key = (route.name.clone(), self.topology.pools[member.pool.index()].name.clone());
             let held = matches!(self.standings.get(&key), Some(Standing::Held(_)));
-            !self.tallies[member.pool].short && member.weight > 0 && !held
+            !self.tallies[member.pool.index()].short && member.weight > 0 && !held
         })
     }
 
@@ -103,8 +104,9 @@ impl Oracle {
     /// A hold is for a return to a better place: somebody who is no better placed, and whom the operator lets take
     /// everything, serves meanwhile. Whom the operator gives nothing has nothing to hurry for: anybody will do.
     pub(crate) fn stands_in(&self, new: &Snapshot, nth: usize, held: &RoutePool, other: &RoutePool) -> bool {
-        let latency =
-            |member: &RoutePool| new.pools[member.pool].latency_us.map_or(u64::from(u32::MAX), u64::from);
+        let latency = |member: &RoutePool| {
+            new.pools[member.pool.index()].latency_us.map_or(u64::from(u32::MAX), u64::from)
+        };
         let better = match self.topology.routes[nth].band {
             _ if other.tier != held.tier => other.tier < held.tier,
             Some(band) => latency(other) + (band.width.as_micros() as u64) < latency(held),
@@ -122,12 +124,12 @@ impl Oracle {
         }
         let members = || route.pools.iter().zip(&new.routes[nth].pools);
         let latency = |member: &RoutePool, held: bool| {
-            let view = new.pools[member.pool];
+            let view = new.pools[member.pool.index()];
             let open = !view.short && !held && member.weight > 0 && route.band.is_some();
             view.latency_us.filter(|_| open).map(f64::from)
         };
         for (member, memory) in members() {
-            let name = (route.name.clone(), self.topology.pools[member.pool].name.clone());
+            let name = (route.name.clone(), self.topology.pools[member.pool.index()].name.clone());
             let peers = members().filter(|(peer, _)| peer.tier == member.tier);
             let best = peers.filter_map(|(peer, memory)| latency(peer, memory.held)).min_by(f64::total_cmp);
             let (Some(band), Some(own), Some(best)) = (route.band, latency(member, memory.held), best) else {
@@ -146,7 +148,7 @@ impl Oracle {
                 *entry = (now, memory.near);
             }
             let since = entry.0;
-            must(since.after(band.dwell) > now, || format!("pool {}: near {}", member.pool, memory.near))?;
+            must(since.after(band.dwell) > now, || format!("{:?}: near {}", member.pool, memory.near))?;
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use thalweg_core::{
-    Admin, EndpointId, EndpointKey, Event, Evidence, Fault, Snapshot, Tick, Tried, mix, retry::Budget, roll,
+    Admin, EndpointId, EndpointKey, Event, Evidence, Fault, Slot, Snapshot, Tick, Tried, mix, retry::Budget,
+    roll,
 };
 
 use crate::{
@@ -136,7 +137,7 @@ impl Story {
     pub(crate) fn any_endpoint(&mut self) -> Option<(EndpointId, EndpointKey)> {
         let places = &self.snapshot.layout.endpoints;
         let slot = self.rng.below(places.len());
-        Some((places.get(slot)?.id, self.oracle.slots.get(slot)?.0.clone()))
+        Some((places.get(Slot::at(slot))?.id, self.oracle.slots.get(slot)?.0.clone()))
     }
 
     fn probe(&mut self, id: EndpointId, key: EndpointKey) -> Result<(), String> {
@@ -239,7 +240,7 @@ impl Story {
                 question.judge_explained()?;
             }
             let Some(decision) = answer else { return Ok(()) };
-            let place = &self.snapshot.layout.endpoints[decision.endpoint.0 as usize];
+            let place = &self.snapshot.layout.endpoints[decision.endpoint.index()];
             tried.push(Tried { endpoint: place.id, pool: decision.pool, leave: false });
             self.count_retry()?;
             match self.rng.below(20) {

@@ -1,22 +1,23 @@
-//! Everything that is counted as one Prometheus text: each declared metric once, with its help and type.
-//! What the workers and the control thread count is summed at this moment; what is a state is read from the picture.
+//! All metrics as one Prometheus text: each declared metric once, with its help and type. Counters of the workers and
+//! of the control thread are summed at this moment; gauges of state are read from the snapshot.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::{LabelSet, formatting};
-use thalweg_core::{Availability, PoolSlot, RouteSlot};
+use thalweg_core::{Availability, PoolEndpoint, PoolSlot, RouteSlot};
 
 use super::process;
 use crate::{
-    control::Control,
-    meters::{self, Series, Total},
-    shared::Live,
-    telemetry::{self, Kind, Metric, SECONDS},
-    wall,
+    control::{state::Control, wall_clock},
+    shared::{
+        Live,
+        meters::{self, Series, Total},
+        telemetry::{self, Metric, MetricKind, SECONDS},
+    },
 };
 
-/// One sample's value.
+/// The value of one sample.
 #[derive(Clone, Debug)]
 enum Value {
     Summed(Total),
@@ -34,7 +35,7 @@ pub(crate) fn of(control: &Control) -> String {
         all.insert(Series { metric, labels }, Value::State(value));
     };
     of_control(control, &live, &mut state);
-    of_picture(&live, &mut state);
+    of_snapshot(&live, &mut state);
     let none = || Value::Summed(Total::Value(0));
     let dropped = all.entry(Series::new(&telemetry::LOG_DROPPED, &[])).or_insert_with(none);
     if let Value::Summed(Total::Value(dropped)) = dropped {
@@ -49,7 +50,7 @@ pub(crate) fn of(control: &Control) -> String {
     text
 }
 
-/// Sums of a set of meters alone, for tests.
+/// The sums of a set of meters alone, for tests.
 #[must_use]
 pub fn render<'a>(workers: impl Iterator<Item = &'a meters::Meters>) -> String {
     let all: BTreeMap<Series, Value> =
@@ -71,10 +72,10 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     let ok = last.as_ref().is_some_and(|last| last.result != "rejected");
     state(&telemetry::LAST_RELOAD_OK, &[], f64::from(u8::from(ok)));
     if let Some(time) = control.last_success.get() {
-        state(&telemetry::LAST_RELOAD_TIME, &[], wall::unix(time).as_secs_f64());
+        state(&telemetry::LAST_RELOAD_TIME, &[], wall_clock::unix(time).as_secs_f64());
     }
     let mut certificates = control.certificates.borrow().clone();
-    // Of two with one name, the one that ends first is the one to know about: the last to be set.
+    // Of two certificates with one name, the one that ends first matters: the last one to be set.
     certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.not_after));
     for certificate in &certificates {
         let labels = [&*certificate.listener, &*certificate.name];
@@ -82,11 +83,11 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     }
 }
 
-fn of_picture(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64)) {
+fn of_snapshot(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64)) {
     let topology = &live.snapshot.layout.topology;
     for (slot, pool) in (0..).map(PoolSlot).zip(&topology.pools) {
         state(&telemetry::POOL_INFO, &[&pool.name, &pool.region, &pool.cloud], 1.0);
-        for (_, place, view) in live.snapshot.endpoints_of(slot) {
+        for PoolEndpoint { place, view, .. } in live.snapshot.endpoints_of(slot) {
             let up = view.availability == Availability::Up;
             let address = place.address.to_string();
             state(&telemetry::AVAILABLE, &[&pool.name, &address], f64::from(u8::from(up)));
@@ -108,9 +109,9 @@ fn write_family<'a>(
         return;
     }
     let kind = match metric.kind {
-        Kind::Counter => "counter",
-        Kind::Gauge => "gauge",
-        Kind::Histogram => "histogram",
+        MetricKind::Counter => "counter",
+        MetricKind::Gauge => "gauge",
+        MetricKind::Histogram => "histogram",
     };
     formatting::write_help_line(text, metric.name, None, None, metric.help);
     formatting::write_type_line(text, metric.name, None, None, kind);
@@ -161,7 +162,7 @@ fn label_set(series: &Series) -> LabelSet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::meters::Meters;
+    use crate::shared::meters::Meters;
     use std::time::Duration;
 
     #[test]

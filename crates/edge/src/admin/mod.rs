@@ -1,10 +1,11 @@
-//! The operator's door: HTTP/1.1 on the control thread, behind a stack that sheds what is too much.
-//! Never on the request path; slow readers of it harm nobody.
+//! The admin server: HTTP/1.1 on the control thread, behind a tower stack that sheds load above its limits. Never on
+//! the request path; a slow client of it delays no one else.
 
-mod door;
+mod auth;
 mod exposition;
 mod process;
-mod question;
+mod reply;
+mod explain;
 mod routes;
 mod status;
 
@@ -16,12 +17,9 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use serde_json::{Value, json};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -31,56 +29,55 @@ use tokio::{
 };
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
-pub use exposition::render;
-pub use question::{Question, answer, offline};
+pub use explain::{ExplainRequest, answer, offline};
+use reply::{Body, refuse};
 
-use crate::control::Control;
+pub use exposition::render;
+
+use crate::control::state::Control;
 
 /// Connections at the same time.
 const CONNECTIONS: usize = 256;
-/// Requests being answered at the same time; more are shed.
+/// Requests that are answered at the same time; further requests are shed.
 const AT_ONCE: usize = 32;
 /// Longest time to an answer.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Longest time to a request's head, and longest silence between two requests.
+/// Longest time to a request's head, and longest pause between two requests.
 const HEAD: Duration = Duration::from_secs(30);
 
-/// A client that says nothing is asked this often, by its kernel, whether it is still there.
+/// How often the kernel asks a silent client whether it is still there (TCP keep-alive).
 const ASK: Duration = Duration::from_secs(15);
-/// One whose kernel has said nothing for this long is gone.
+/// A client whose kernel has not answered for this long is gone.
 const GONE: Duration = Duration::from_secs(60);
 
-/// Every answer's body.
-pub(crate) type Body = UnsyncBoxBody<Bytes, Infallible>;
-
-/// Accepts operators until the task is dropped.
-pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
+/// Serves operators until the task is dropped.
+pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    // Unknown, it is nobody's: no page is our own then.
-    let bind = door.local_addr().map_or(IpAddr::V4(Ipv4Addr::BROADCAST), |local| local.ip());
+    // If the address is unknown, no page counts as the admin server's own.
+    let bind = socket.local_addr().map_or(IpAddr::V4(Ipv4Addr::BROADCAST), |local| local.ip());
     let stack = {
         let control = Rc::clone(&control);
-        let inner = tower::service_fn(move |(peer, request): (SocketAddr, Request<Incoming>)| {
+        let inner = tower::service_fn(move |(client, request): (SocketAddr, Request<Incoming>)| {
             let control = Rc::clone(&control);
-            async move { Ok::<_, Infallible>(routes::answer(&control, bind, peer, request).await) }
+            async move { Ok::<_, Infallible>(routes::answer(&control, bind, client, request).await) }
         });
         ServiceBuilder::new().load_shed().concurrency_limit(AT_ONCE).timeout(ANSWER).service(inner)
     };
     loop {
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
-        let (stream, peer) = match door.accept().await {
+        let (stream, client) = match socket.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of descriptors, or the client went away: neither is cured by asking again at once.
-                tracing::debug!(%error, "operator not accepted");
+                // Out of descriptors, or the client went away: neither is cured by an immediate retry.
+                tracing::debug!(%error, "admin connection not accepted");
                 sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
-        look_after(&stream);
+        detect_vanished(&stream);
         let stack = stack.clone();
         let service = service_fn(move |request| {
-            let answered = stack.clone().oneshot((peer, request));
+            let answered = stack.clone().oneshot((client, request));
             async move { Ok::<_, Infallible>(answered.await.unwrap_or_else(|error| shed(&error))) }
         });
         spawn_local(async move {
@@ -88,17 +85,18 @@ pub async fn run(control: Rc<Control>, door: Rc<TcpListener>) {
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
             let served = builder.serve_connection(TokioIo::new(stream), service).await;
             if let Err(error) = served {
-                tracing::debug!(%peer, %error, "operator's connection ended");
+                tracing::debug!(%client, %error, "admin connection ended");
             }
             drop(permit);
         });
     }
 }
 
-/// A follower of the events may be silent for days. One that vanished without a word must not keep its place.
-fn look_after(stream: &TcpStream) {
+/// Lets the kernel detect vanished clients. A follower of the events may be silent for days, but a vanished one must
+/// not keep its place.
+fn detect_vanished(stream: &TcpStream) {
     let socket = SockRef::from(stream);
-    // A socket that cannot be told so is already dead, which its first read finds out.
+    // If the options cannot be set, the socket is already dead, which its first read finds out.
     let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(ASK).with_interval(ASK));
     let _ = socket.set_tcp_user_timeout(Some(GONE));
 }
@@ -110,36 +108,16 @@ fn shed(error: &BoxError) -> Response<Body> {
     refuse(StatusCode::GATEWAY_TIMEOUT, "timeout", "no answer in time; what was asked for may still happen")
 }
 
-/// An answer with a body of a kind.
-pub(crate) fn reply(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()).boxed_unsync());
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static(kind));
-    headers.insert(header::CACHE_CONTROL, http::HeaderValue::from_static("no-store"));
-    response
-}
-
-/// An answer in JSON.
-pub(crate) fn json_reply(status: StatusCode, body: &Value) -> Response<Body> {
-    reply(status, "application/json", format!("{body}\n"))
-}
-
-/// A refusal in JSON.
-pub(crate) fn refuse(status: StatusCode, error: &str, detail: &str) -> Response<Body> {
-    json_reply(status, &json!({ "error": error, "detail": detail }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[tokio::test]
     async fn the_kernel_asks_a_silent_client_whether_it_is_still_there() {
-        let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _client = TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = door.accept().await.unwrap();
-        look_after(&stream);
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(socket.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = socket.accept().await.unwrap();
+        detect_vanished(&stream);
         let socket = SockRef::from(&stream);
         assert!(socket.keepalive().unwrap());
         assert_eq!(

@@ -1,15 +1,15 @@
-//! The `process_*` metrics, from /proc. What cannot be read is left out: a scrape never fails over it.
+//! The `process_*` metrics, from /proc. A value that cannot be read is left out: a scrape never fails because of it.
 
 use std::{fmt::Write, fs, time::SystemTime};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::wall;
+use crate::control::wall_clock;
 
 /// Appends the families that can be read.
 pub(crate) fn write(text: &mut String, began: SystemTime) {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Fields are counted after the name, which may hold anything.
+    // Fields are counted after the process name, which may contain anything.
     let fields: Vec<u64> = stat
         .rsplit_once(')')
         .map(|(_, rest)| rest.split_ascii_whitespace().map(|field| field.parse().unwrap_or(0)).collect())
@@ -37,6 +37,6 @@ pub(crate) fn write(text: &mut String, began: SystemTime) {
     one("process_open_fds", "gauge", "Open descriptors.", open, 1.0);
     let most = getrlimit(Resource::Nofile).current;
     one("process_max_fds", "gauge", "Most descriptors that may be open.", most, 1.0);
-    let began = u64::try_from(wall::unix(began).as_millis()).ok();
+    let began = u64::try_from(wall_clock::unix(began).as_millis()).ok();
     one("process_start_time_seconds", "gauge", "Start, Unix time.", began, 0.001);
 }

@@ -1,4 +1,4 @@
-//! Which call is answered by what. One table; orders are checked before they are read.
+//! The table of admin calls. The right to give an order is checked before its body is read.
 
 use std::{
     collections::BTreeMap,
@@ -14,28 +14,29 @@ use hyper::body::{Body as _, Incoming};
 use serde_json::{Value, json};
 
 use super::{
-    Body,
-    door::{self, Door},
-    exposition, json_reply, question, refuse, reply, status,
+    auth::{self, AuthRules},
+    explain, exposition,
+    reply::{Body, json_reply, refuse, reply},
+    status,
 };
-use crate::{control::Control, reload::Answer};
+use crate::control::state::{Control, ReloadAnswer};
 
 /// Longest body of an order.
 const MAX_BODY: usize = 64 << 10;
 /// Followers of the events at the same time.
 const FOLLOWERS: usize = 16;
 
-/// `bind` is where the door listens.
+/// Answers one call. `bind` is the address of the admin server.
 pub(crate) async fn answer(
     control: &Rc<Control>,
     bind: IpAddr,
-    peer: SocketAddr,
+    client: SocketAddr,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
     let token = control.shared.live.load().wiring.config.admin.token.clone();
-    let door = Door { bind, token: token.as_deref() };
-    if let Err(refused) = door::check_origin(&head.headers, head.method == Method::POST, door) {
+    let rules = AuthRules { bind, token: token.as_deref() };
+    if let Err(refused) = auth::check_origin(&head.headers, head.method == Method::POST, rules) {
         return refuse(refused.status, refused.error, refused.detail);
     }
     let path = head.uri.path();
@@ -52,7 +53,7 @@ pub(crate) async fn answer(
         return response;
     }
     if head.method == Method::POST {
-        if let Err(refused) = door::check_order(&head.headers, peer.ip(), token.as_deref()) {
+        if let Err(refused) = auth::check_order(&head.headers, client.ip(), token.as_deref()) {
             let mut response = refuse(refused.status, refused.error, refused.detail);
             if refused.status == StatusCode::UNAUTHORIZED {
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -91,10 +92,10 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
             }
         },
         "/api/v1/status" => json_reply(StatusCode::OK, &status::of(control).await),
-        "/api/v1/explain" => match question::Question::from_query(query) {
+        "/api/v1/explain" => match explain::ExplainRequest::from_query(query) {
             Ok(asked) => {
                 let live = control.shared.live.load();
-                json_reply(StatusCode::OK, &question::answer(&live.snapshot, &asked, "live health"))
+                json_reply(StatusCode::OK, &explain::answer(&live.snapshot, &asked, "live health"))
             }
             Err(problem) => refuse(StatusCode::BAD_REQUEST, "bad_request", &problem),
         },
@@ -130,21 +131,21 @@ async fn obey(control: &Control, path: &str, order: &Bytes) -> Response<Body> {
         );
     }
     match control.reload("api").await {
-        Answer::Applied(generation) => {
+        ReloadAnswer::Applied(generation) => {
             json_reply(StatusCode::OK, &json!({ "generation": generation, "result": "applied" }))
         }
-        Answer::Unchanged(generation) => {
+        ReloadAnswer::Unchanged(generation) => {
             json_reply(StatusCode::OK, &json!({ "generation": generation, "result": "unchanged" }))
         }
-        Answer::Rejected(errors) => {
+        ReloadAnswer::Rejected(errors) => {
             let errors = errors.to_json();
             json_reply(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "errors": errors }))
         }
-        Answer::Busy => refuse(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the edge is ending"),
+        ReloadAnswer::Busy => refuse(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the edge is ending"),
     }
 }
 
-/// A query string as names and values; of two with one name, the last.
+/// A query string as names and values; if a name repeats, the last value counts.
 fn parameters(query: &str) -> BTreeMap<String, String> {
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
     pairs
@@ -153,7 +154,7 @@ fn parameters(query: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Percent-decoding and `+`; what is no valid escape stays as it is.
+/// Percent-decoding and `+`; an invalid escape stays as it is.
 fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -187,11 +188,11 @@ mod followed {
     use hyper::body::Frame;
     use tokio::sync::broadcast::{Receiver, error::RecvError};
 
-    use crate::events::Events;
+    use crate::control::events::Events;
 
     type Next = Pin<Box<dyn Future<Output = (Receiver<Arc<str>>, Result<Arc<str>, RecvError>)> + Send>>;
 
-    /// What is kept, then whatever comes, until the client leaves.
+    /// The kept entries, then later ones, until the client leaves.
     pub(super) struct Followed {
         kept: VecDeque<Arc<str>>,
         next: Next,

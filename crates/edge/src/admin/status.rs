@@ -1,4 +1,4 @@
-//! What is in force and what is known, as one JSON object. Reads the live picture and asks the keeper for evidence.
+//! What is in force and what is known, as one JSON object. Reads the live snapshot and asks the keeper for evidence.
 
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
@@ -6,19 +6,23 @@ use serde_json::{Value, json};
 use thalweg_config::ConfigError;
 use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
-use super::question::{shares, stage_name};
+use super::explain::{shares, stage_name};
 use crate::{
-    control::{Control, Phase},
-    meters::{self, Series, Total},
-    shared::Live,
-    telemetry::IN_FLIGHT,
-    wall,
+    control::{
+        state::{Control, EdgePhase},
+        wall_clock,
+    },
+    shared::{
+        Live,
+        meters::{self, Series, Total},
+        telemetry::IN_FLIGHT,
+    },
 };
 
-/// What the keeper knows of an endpoint beside its picture: smoothed latency, convictions in a row, what a probe last
-/// said.
-type Known = (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>);
-type Seen = BTreeMap<EndpointId, Known>;
+/// What the keeper knows of an endpoint beside its snapshot: smoothed latency, ejections in a row, the last probe
+/// result.
+type ProbeSummary = (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>);
+type Seen = BTreeMap<EndpointId, ProbeSummary>;
 
 pub(crate) async fn of(control: &Control) -> Value {
     let live = control.shared.live.load_full();
@@ -40,7 +44,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "uptime_seconds": control.began.0.elapsed().as_secs(),
         "ready": unready.is_none(),
         "unready": unready.map(|why| why.as_str()),
-        "draining": control.phase.get() == Phase::Draining,
+        "draining": control.phase.get() == EdgePhase::Draining,
         "generation": live.snapshot.generation,
         "revision": live.snapshot.revision,
         "config_hash": config.hash,
@@ -57,7 +61,7 @@ pub(crate) async fn of(control: &Control) -> Value {
 fn last_reload(control: &Control) -> Value {
     control.last_reload.borrow().as_ref().map_or(Value::Null, |last| {
         let errors: Vec<Value> = last.errors.iter().map(ConfigError::to_json).collect();
-        json!({ "result": last.result, "time": wall::rfc3339(last.time), "errors": errors })
+        json!({ "result": last.result, "time": wall_clock::rfc3339(last.time), "errors": errors })
     })
 }
 
@@ -77,7 +81,7 @@ fn routes(live: &Live) -> Vec<Value> {
         let pools: Vec<Value> = members
             .map(|((member, seen), share)| {
                 json!({
-                    "pool": topology.pools.get(member.pool).map(|pool| &*pool.name),
+                    "pool": topology.pool(member.pool).map(|pool| &*pool.name),
                     "tier": member.tier, "weight": member.weight, "dial": member.dial,
                     "share": share, "near": seen.near, "held": seen.held,
                 })
@@ -92,7 +96,7 @@ fn routes(live: &Live) -> Vec<Value> {
     (0..).zip(topology.routes.iter().zip(&snapshot.routes)).map(route).collect()
 }
 
-/// Requests under way by pool and endpoint, summed over the workers.
+/// Requests in flight by pool and endpoint, summed over the workers.
 fn in_flight(control: &Control) -> BTreeMap<(Arc<str>, Arc<str>), u64> {
     let mut all = BTreeMap::new();
     for (series, total) in meters::totals(control.shared.meters.iter()) {
@@ -116,12 +120,13 @@ struct Endpoints<'a> {
 impl Endpoints<'_> {
     fn pool(&self, slot: PoolSlot) -> Value {
         let snapshot = &self.live.snapshot;
-        let (pool, view) =
-            (snapshot.pool(slot), snapshot.pools.get(slot.0 as usize).copied().unwrap_or_default());
-        let settings = self.live.wiring.config.pools.get(slot.0 as usize);
+        let (pool, view) = (snapshot.pool(slot), snapshot.pools.get(slot).copied().unwrap_or_default());
+        let settings = self.live.wiring.config.pools.get(slot.index());
         let name = pool.map(|pool| &*pool.name).unwrap_or_default();
-        let endpoints: Vec<Value> =
-            snapshot.endpoints_of(slot).map(|(_, place, view)| self.endpoint(name, place, view)).collect();
+        let endpoints: Vec<Value> = snapshot
+            .endpoints_of(slot)
+            .map(|member| self.endpoint(name, member.place, member.view))
+            .collect();
         json!({
             "name": name,
             "cloud": pool.map(|pool| &*pool.cloud), "region": pool.map(|pool| &*pool.region),
@@ -136,7 +141,7 @@ impl Endpoints<'_> {
         let address = place.address.to_string();
         let key = (Arc::from(pool), Arc::from(&*address));
         let spec =
-            self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec as usize));
+            self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec.index()));
         let (latency, count, last) = self.seen.get(&place.id).cloned().unwrap_or_default();
         let until = match view.ejection {
             Ejection::Ejected { until } => SystemTime::now().checked_add(until.since(self.now)),
@@ -146,7 +151,7 @@ impl Endpoints<'_> {
             "pool": pool, "address": address, "host": spec.map(|spec| &*spec.host), "weight": place.weight,
             "availability": view.availability.as_str(), "probe": view.probe.as_str(),
             "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
-            "ejected_until": until.map(wall::rfc3339), "ejection_count": count, "refusing": view.refusing,
+            "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": count, "refusing": view.refusing,
             "latency_us": latency.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
             "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
@@ -154,7 +159,7 @@ impl Endpoints<'_> {
     }
 
     fn last_probe(&self, at: Tick, result: &Result<std::time::Duration, Evidence>) -> Value {
-        let time = SystemTime::now().checked_sub(self.now.since(at)).map(wall::rfc3339);
+        let time = SystemTime::now().checked_sub(self.now.since(at)).map(wall_clock::rfc3339);
         match result {
             Ok(latency) => json!({
                 "result": "ok", "time": time, "latency_us": thalweg_core::micros(*latency), "error": null,

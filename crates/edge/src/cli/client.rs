@@ -1,4 +1,4 @@
-//! One question to a running edge's admin server, with one clear line when it cannot be put.
+//! One call to a running edge's admin server, with one clear line when it fails.
 
 use std::{fmt::Display, time::Duration};
 
@@ -10,7 +10,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
 
-use super::{AdminArgs, exit, say};
+use super::{
+    args::AdminArgs,
+    terminal::{exit, say},
+};
 
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -19,17 +22,17 @@ const ANSWER: Duration = Duration::from_secs(40);
 /// Longest answer.
 const MAX_ANSWER: usize = 256 << 20;
 
-/// Why a question could not be put: one line for the operator.
+/// Why a call failed: one line for the operator.
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// What was typed, or a file it names, is no good.
+    /// The command line, or a file that it names, is wrong.
     Usage(String),
-    /// The edge, or the way to it.
+    /// The edge, or the way to it, failed.
     Edge(String),
 }
 
 impl Problem {
-    /// Says it; returns the exit code.
+    /// Prints the problem; returns the exit code.
     pub(super) fn tell(&self) -> u8 {
         let (Self::Usage(text) | Self::Edge(text)) = self;
         say(text);
@@ -37,7 +40,7 @@ impl Problem {
     }
 }
 
-/// Status and JSON of the answer.
+/// Sends a call; returns status and JSON of the answer.
 ///
 /// # Errors
 /// The [`Problem`].
@@ -63,7 +66,7 @@ pub(super) fn ask(
     runtime.block_on(put(&admin.admin, &authority, request)).map_err(Problem::Edge)
 }
 
-/// Whom to ask, and with what token, as typed.
+/// The server to ask and the token, as typed.
 fn usable(admin: &AdminArgs) -> Result<(Authority, Option<HeaderValue>), String> {
     let url = &admin.admin;
     let base: Uri = url.parse().map_err(|_| format!("`{url}` is no URL"))?;

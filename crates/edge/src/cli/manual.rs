@@ -1,14 +1,14 @@
-//! The manual: one page with the options of every command, and the exit codes. Says nothing of its own about a command:
-//! all of that is what the command line declares.
+//! The manual: one page with the options of every command and the exit codes. All text about a command comes from its
+//! declaration.
 
 use std::io::{self, Write};
 
 use clap::Command;
 use clap_mangen::Man;
 
-use super::exit;
+use super::terminal::exit;
 
-/// The page, as roff.
+/// The page as roff.
 pub(super) fn page(line: &Command) -> io::Result<Vec<u8>> {
     let whole = Man::new(line.clone().subcommand_value_name("command"));
     let mut out = Vec::new();
@@ -18,7 +18,7 @@ pub(super) fn page(line: &Command) -> io::Result<Vec<u8>> {
     add(&mut out, true, |out| whole.render_description_section(out))?;
     add(&mut out, true, |out| whole.render_options_section(out))?;
     writeln!(out, ".SH COMMANDS")?;
-    // Each has `--help`, too: said once, above.
+    // Every command has `--help`, which is described once, above.
     let mut line = line.clone().disable_help_flag(true);
     line.build();
     for command in line.get_subcommands() {
@@ -36,7 +36,7 @@ pub(super) fn page(line: &Command) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-/// Adds a section that could be a page of its own, without what opens a page, and with its heading if it is to keep it.
+/// Adds a section that could be a page of its own, without a page's opening, and with its heading if it is to keep it.
 fn add(
     out: &mut Vec<u8>,
     headed: bool,
@@ -60,10 +60,10 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
-    use crate::cli::Line;
+    use crate::cli::args::CommandLine;
 
     fn text() -> String {
-        String::from_utf8(page(&Line::command()).unwrap()).unwrap()
+        String::from_utf8(page(&CommandLine::command()).unwrap()).unwrap()
     }
 
     #[test]
@@ -71,7 +71,7 @@ mod tests {
         let page = text().replace("\\-", "-").replace("\\*(Aq", "'");
         let (_, commands) = page.split_once("\n.SH COMMANDS\n").unwrap();
         let (commands, codes) = commands.split_once("\n.SH \"EXIT STATUS\"\n").unwrap();
-        let mut line = Line::command();
+        let mut line = CommandLine::command();
         line.build();
         for command in line.get_subcommands() {
             let name = command.get_name();

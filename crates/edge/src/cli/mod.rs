@@ -1,264 +1,94 @@
-//! The command line: what can be typed, and what the exit code says. Each command's work is elsewhere.
+//! The command line: which command does what. `args` declares what can be typed; the work of a command is in
+//! `offline` (it needs a file and no edge) or `online` (it calls a running edge through `client`); `show` lays answers
+//! out, `manual` makes the manual page, `terminal` prints.
 
+mod args;
 mod client;
 mod manual;
 mod offline;
 mod online;
 mod show;
+mod terminal;
 
-use std::{io::Write, net::IpAddr, path::PathBuf, process::ExitCode};
+use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use args::{CommandArgs, CommandLine, FileArgs, Format, FormatArgs};
+use clap::{CommandFactory, Parser};
+use terminal::{exit, note, print, say};
 
 use crate::{
-    admin::Question,
-    lifecycle::{self, Failure},
+    admin,
+    control::lifecycle::{self, RunError},
 };
 
-/// Exit codes of the contract.
-pub(crate) mod exit {
-    pub(crate) const FINE: u8 = 0;
-    pub(crate) const FAILURE: u8 = 1;
-    pub(crate) const CONFIG: u8 = 2;
-    pub(crate) const BIND: u8 = 3;
-
-    /// What the manual says about them.
-    pub(crate) const MEANINGS: [(u8, &str); 4] = [
-        (FINE, "Fine. A refusal is an answer, too"),
-        (FAILURE, "Failure at run time"),
-        (CONFIG, "Usage, an invalid config, or a file it names that is missing or unreadable"),
-        (BIND, "An address cannot be bound: taken, or not permitted"),
-    ];
-}
-
-/// Steers traffic to the best region that is alive.
-#[derive(Debug, Parser)]
-#[command(name = "thalweg", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
-struct Line {
-    #[command(subcommand)]
-    command: Order,
-}
-
-#[derive(Debug, Subcommand)]
-enum Order {
-    /// Serve (SIGHUP = reload, SIGTERM or SIGINT = drain and end)
-    Run(FileArgs),
-    /// Tell every error and warning of a config; start nothing
-    Check {
-        #[command(flatten)]
-        file: FileArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
-    /// Tell where a request would go, and why
-    Explain(ExplainArgs),
-    /// Show pools, endpoints, health, latency, weights, generation
-    Status {
-        #[command(flatten)]
-        admin: AdminArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
-    /// Reload the config of a running edge
-    Reload {
-        #[command(flatten)]
-        admin: AdminArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
-    /// End a latched failover
-    Failback {
-        /// The route
-        #[arg(long)]
-        route: String,
-        #[command(flatten)]
-        admin: AdminArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
-    /// Take a pool, a region or an endpoint out of service
-    Drain {
-        #[command(flatten)]
-        whom: WhomArgs,
-        /// For how long (30m, 2h); default: until undrain
-        #[arg(long = "for", value_name = "DURATION")]
-        time: Option<String>,
-        /// Why, for the record
-        #[arg(long)]
-        reason: Option<String>,
-        #[command(flatten)]
-        admin: AdminArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
-    /// Put it back into service
-    Undrain {
-        #[command(flatten)]
-        whom: WhomArgs,
-        #[command(flatten)]
-        admin: AdminArgs,
-        #[command(flatten)]
-        format: FormatArgs,
-    },
-    /// Print the JSON Schema of the config
-    Schema(FormatArgs),
-    /// Print completions for a shell
-    Completions {
-        /// bash, zsh, fish, elvish or powershell
-        shell: clap_complete::Shell,
-    },
-    /// Print the manual page
-    Man,
-    /// Print the version
-    Version(FormatArgs),
-}
-
-#[derive(Debug, Args)]
-struct FileArgs {
-    /// The config file
-    #[arg(long, short, env = "THALWEG_CONFIG", default_value = "/etc/thalweg/thalweg.toml")]
-    config: PathBuf,
-}
-
-#[derive(Clone, Debug, Args)]
-struct AdminArgs {
-    /// Where the edge's admin server listens
-    #[arg(long, default_value = "http://127.0.0.1:9900", value_name = "URL")]
-    admin: String,
-    /// File that holds the admin token
-    #[arg(long, value_name = "FILE")]
-    token_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-struct FormatArgs {
-    /// For people or for programs
-    #[arg(long, value_enum, default_value = "human")]
-    format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Human,
-    Json,
-}
-
-#[derive(Debug, Args)]
-struct ExplainArgs {
-    /// Answer from this file, every endpoint assumed healthy
-    #[arg(long, short, value_name = "FILE", conflicts_with = "admin")]
-    config: Option<PathBuf>,
-    #[command(flatten)]
-    admin: AdminArgs,
-    /// The request's host
-    #[arg(long)]
-    host: String,
-    /// The request's path
-    #[arg(long)]
-    path: String,
-    /// The client's address
-    #[arg(long, value_name = "IP", default_value_t = Question::CLIENT)]
-    client: IpAddr,
-    /// The request's method
-    #[arg(long, default_value = "GET")]
-    method: String,
-    /// Which draw: the `roll` of a logged decision
-    #[arg(long, default_value_t = 0)]
-    roll: u64,
-    #[command(flatten)]
-    format: FormatArgs,
-}
-
-impl ExplainArgs {
-    fn question(&self) -> Question {
-        let (host, path, method) = (self.host.clone(), self.path.clone(), self.method.clone());
-        Question { host, path, client: self.client, method, roll: self.roll }
-    }
-}
-
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-struct WhomArgs {
-    /// All endpoints of a pool
-    #[arg(long)]
-    pool: Option<String>,
-    /// All endpoints of a region
-    #[arg(long)]
-    region: Option<String>,
-    /// One endpoint
-    #[arg(long, value_name = "POOL/ADDRESS")]
-    endpoint: Option<String>,
-}
-
-/// Does what the command line says.
+/// Runs the command line.
 #[must_use]
 pub fn main() -> ExitCode {
-    let line = match Line::try_parse() {
+    let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(asked) => {
-            // Help and version are no errors; where to print them, clap knows.
+            // Help and version are no errors; clap knows where to print them.
             let _ = asked.print();
             return ExitCode::from(if asked.use_stderr() { exit::CONFIG } else { exit::FINE });
         }
     };
     ExitCode::from(match line.command {
-        Order::Run(file) => run(&file),
-        Order::Check { file, format } => offline::check(&file.config, format.format),
-        Order::Explain(asked) => match &asked.config {
-            Some(config) => offline::explain(config, &asked.question(), asked.format.format),
-            None => online::explain(&asked.admin, &asked.question(), asked.format.format),
+        CommandArgs::Run(file) => run(&file),
+        CommandArgs::Check { file, format } => offline::check(&file.config, format.format),
+        CommandArgs::Explain(asked) => match &asked.config {
+            Some(config) => offline::explain(config, &asked.request(), asked.format.format),
+            None => online::explain(&asked.admin, &asked.request(), asked.format.format),
         },
-        Order::Status { admin, format } => online::status(&admin, format.format),
-        Order::Reload { admin, format } => online::reload(&admin, format.format),
-        Order::Failback { route, admin, format: _ } => {
+        CommandArgs::Status { admin, format } => online::status(&admin, format.format),
+        CommandArgs::Reload { admin, format } => online::reload(&admin, format.format),
+        CommandArgs::Failback { route, admin, format: _ } => {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))
         }
-        Order::Drain { whom, time, reason, admin, format: _ } => {
+        CommandArgs::Drain { target, time, reason, admin, format: _ } => {
             let body = serde_json::json!({
-                "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint, "for": time, "reason": reason,
+                "pool": target.pool, "region": target.region, "endpoint": target.endpoint, "for": time, "reason": reason,
             });
             online::order(&admin, "drain", &body)
         }
-        Order::Undrain { whom, admin, format: _ } => {
-            let body =
-                serde_json::json!({ "pool": whom.pool, "region": whom.region, "endpoint": whom.endpoint });
+        CommandArgs::Undrain { target, admin, format: _ } => {
+            let body = serde_json::json!({ "pool": target.pool, "region": target.region, "endpoint": target.endpoint });
             online::order(&admin, "undrain", &body)
         }
-        // A schema is JSON for people too.
-        Order::Schema(_) => print(&show::pretty(&thalweg_config::schema())),
-        Order::Completions { shell } => {
+        // A schema is JSON in both formats.
+        CommandArgs::Schema(_) => print(&show::pretty(&thalweg_config::schema())),
+        CommandArgs::Completions { shell } => {
             let mut out = Vec::new();
-            clap_complete::generate(shell, &mut Line::command(), "thalweg", &mut out);
+            clap_complete::generate(shell, &mut CommandLine::command(), "thalweg", &mut out);
             print(&String::from_utf8_lossy(&out))
         }
-        Order::Man => man(),
-        Order::Version(FormatArgs { format: Format::Human }) => {
+        CommandArgs::Man => man(),
+        CommandArgs::Version(FormatArgs { format: Format::Human }) => {
             print(concat!("thalweg ", env!("CARGO_PKG_VERSION"), "\n"))
         }
-        Order::Version(FormatArgs { format: Format::Json }) => {
+        CommandArgs::Version(FormatArgs { format: Format::Json }) => {
             print(&show::pretty(&serde_json::json!({ "version": env!("CARGO_PKG_VERSION") })))
         }
     })
 }
 
 fn run(file: &FileArgs) -> u8 {
-    match lifecycle::run(&file.config) {
+    match lifecycle::run(&file.config, |control, socket| Box::pin(admin::run(control, socket))) {
         Ok(()) => exit::FINE,
-        Err(Failure::Config(errors)) => {
+        Err(RunError::Config(errors)) => {
             for error in &errors.0 {
                 note(&error.to_string());
             }
             exit::CONFIG
         }
-        Err(Failure::Bind(error)) => {
+        Err(RunError::Bind(error)) => {
             say(&error.to_string());
             exit::BIND
         }
-        Err(Failure::Machine(error)) => {
+        Err(RunError::Machine(error)) => {
             say(&format!("cannot start: {error}"));
             exit::FAILURE
         }
-        Err(Failure::WorkersGone) => {
+        Err(RunError::WorkersGone) => {
             say("every worker has ended");
             exit::FAILURE
         }
@@ -266,55 +96,11 @@ fn run(file: &FileArgs) -> u8 {
 }
 
 fn man() -> u8 {
-    match manual::page(&Line::command()) {
+    match manual::page(&CommandLine::command()) {
         Ok(page) => print(&String::from_utf8_lossy(&page)),
         Err(error) => {
             say(&error.to_string());
             exit::FAILURE
         }
-    }
-}
-
-/// Data, on stdout. A reader that went away (`| head`) is no failure.
-fn print(text: &str) -> u8 {
-    let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => exit::FAILURE,
-        _ => exit::FINE,
-    }
-}
-
-/// A message, on stderr.
-fn say(text: &str) {
-    note(&format!("thalweg: {text}"));
-}
-
-/// A line that begins with its place, so that editors find it, on stderr.
-fn note(text: &str) {
-    // Nobody can be told that nobody can be told.
-    let _ = writeln!(std::io::stderr(), "{text}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_sound() {
-        Line::command().debug_assert();
-    }
-
-    #[test]
-    fn only_a_typed_config_makes_explain_offline() {
-        let parse = |args: &[&str]| {
-            Line::try_parse_from([&["thalweg", "explain", "--host", "h", "--path", "/"], args].concat())
-        };
-        let Order::Explain(asked) = parse(&[]).unwrap().command else { panic!() };
-        assert!(asked.config.is_none() && asked.roll == 0);
-        let Order::Explain(asked) = parse(&["--config", "x.toml"]).unwrap().command else { panic!() };
-        assert!(asked.config.is_some());
-        assert!(parse(&["--config", "x", "--admin", "http://a"]).is_err());
-        assert!(Line::try_parse_from(["thalweg", "drain"]).is_err());
-        assert!(Line::try_parse_from(["thalweg", "drain", "--pool", "a", "--region", "b"]).is_err());
     }
 }

@@ -5,14 +5,18 @@ use std::path::Path;
 use serde_json::{Value, json};
 use thalweg_config::{ConfigError, ConfigErrors, Typed};
 
-use super::{Format, exit, note, print, say, show};
+use super::{
+    args::Format,
+    show,
+    terminal::{exit, note, print, say},
+};
 use crate::{
-    admin::{self, Question},
-    wiring,
+    admin::{self, ExplainRequest},
+    control::wiring,
 };
 
 pub(super) fn check(path: &Path, format: Format) -> u8 {
-    // Keys and certificates are looked at too: a file that cannot be served by is not fine.
+    // Keys and certificates are checked too: a file that cannot be served is not fine.
     let (read, warnings) = thalweg_config::check(path, &Typed(path));
     let checked = wiring::judge(read, Default::default());
     let (code, errors) = match &checked {
@@ -54,7 +58,7 @@ fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
 }
 
-pub(super) fn explain(path: &Path, asked: &Question, format: Format) -> u8 {
+pub(super) fn explain(path: &Path, asked: &ExplainRequest, format: Format) -> u8 {
     match thalweg_config::check(path, &Typed(path)).0 {
         Ok(config) => {
             let said = admin::answer(&admin::offline(&config), asked, "every endpoint assumed healthy");

@@ -8,14 +8,18 @@
 use http::{Method, StatusCode};
 use serde_json::Value;
 
-use super::{AdminArgs, Format, client, exit, note, print, say, show};
-use crate::admin::Question;
+use super::{
+    args::{AdminArgs, Format},
+    client, show,
+    terminal::{exit, note, print, say},
+};
+use crate::admin::ExplainRequest;
 
 pub(super) fn status(admin: &AdminArgs, format: Format) -> u8 {
     data(admin, "/api/v1/status", format, show::status)
 }
 
-pub(super) fn explain(admin: &AdminArgs, asked: &Question, format: Format) -> u8 {
+pub(super) fn explain(admin: &AdminArgs, asked: &ExplainRequest, format: Format) -> u8 {
     let query = format!(
         "/api/v1/explain?host={}&path={}&client={}&method={}&roll={}",
         encoded(&asked.host),
@@ -65,7 +69,7 @@ pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
     }
 }
 
-/// What an order did is told alike for people and for programs: it is short.
+/// The result of an order is the same for people and for programs: it is short.
 pub(super) fn order(admin: &AdminArgs, word: &str, body: &Value) -> u8 {
     match client::ask(admin, Method::POST, &format!("/api/v1/{word}"), &body.to_string()) {
         Ok((status, said)) if status.is_success() => print(&show::pretty(&said)),

@@ -1,4 +1,4 @@
-//! Answers as an operator reads them at three in the morning: aligned, the worst first to see. Pure.
+//! Answers as an operator reads them at three in the morning: aligned, with the worst first. Pure.
 
 #![expect(
     clippy::indexing_slicing,
@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-/// JSON for programs that people read too.
+/// JSON that people can read too.
 pub(super) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
@@ -191,7 +191,7 @@ fn latency(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |us| format!("{:.1}ms", us / 1000.0))
 }
 
-/// `ejected #2 until 03:04:05.678Z`: the time of day is what an operator compares with the clock on the wall.
+/// `ejected #2 until 03:04:05.678Z`: the operator compares the time of day with the clock on the wall.
 fn ejection(endpoint: &Value) -> String {
     let state = plain(&endpoint["ejection"]);
     let count = endpoint["ejection_count"].as_u64().filter(|_| state != "clear");

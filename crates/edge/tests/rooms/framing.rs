@@ -2,7 +2,7 @@
 
 use std::{io::Write, net::SocketAddr};
 
-use thalweg_edge::telemetry::{ENDPOINT_REQUESTS, IN_FLIGHT, REQUESTS};
+use thalweg_edge::shared::telemetry::{ENDPOINT_REQUESTS, IN_FLIGHT, REQUESTS};
 
 use crate::{
     h2c::H2c,
@@ -33,7 +33,7 @@ fn an_upload_that_its_client_resets_without_a_complaint_is_not_whole() {
 }
 
 #[test]
-fn what_http_2_says_in_its_own_way_is_said_in_ours() {
+fn http_2_requests_become_equivalent_http_1_requests() {
     let (port, seen) = answers_heads(OK);
     let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[port], "")));
     let mut client = H2c::connect(&plane);
@@ -92,7 +92,7 @@ fn an_upload_of_too_many_pieces_is_not_kept_for_a_replay() {
 }
 
 #[test]
-fn a_body_in_a_coding_that_we_do_not_undo_is_refused() {
+fn a_body_in_an_unknown_transfer_coding_is_refused() {
     let (port, seen) = answers_heads(OK);
     let plane = DataPlane::start(&one_pool(&[port], ""));
     for (coding, status) in [("gzip, chunked", 400), ("chunked, chunked", 400), ("Chunked", 200)] {

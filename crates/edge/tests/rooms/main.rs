@@ -26,7 +26,9 @@ use http::Request;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use support::{BOTH, DataPlane, GET, OK, ask, endpoint, free_port, in_order, one_pool, soon};
 use thalweg_core::Fault;
-use thalweg_edge::telemetry::{CONNECTIONS, DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS};
+use thalweg_edge::shared::telemetry::{
+    CONNECTIONS, DECISIONS, ENDPOINT_REQUESTS, HEDGES, IN_FLIGHT, REQUESTS,
+};
 use thalweg_testkit::{Authority, Behaviour, Blackhole, Client, Endpoint, H2, Leaf, Scratch, server_config};
 
 fn local(port: u16) -> SocketAddr {
@@ -75,7 +77,7 @@ fn a_refused_connection_is_tried_elsewhere_and_reported() {
 }
 
 #[test]
-fn what_is_answered_here_says_why() {
+fn answers_made_by_the_edge_say_why() {
     let (port, _seen) = endpoint(OK);
     let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let plane = DataPlane::start(&one_pool(&[port], "hosts = [\"a\"]\nbody_bytes = \"10B\""));
@@ -147,7 +149,7 @@ fn a_request_that_failed_for_its_client_is_counted_once() {
 }
 
 #[test]
-fn an_upload_that_stands_still_is_the_fault_of_whoever_is_due() {
+fn a_stalled_upload_is_the_fault_of_the_side_that_is_due() {
     let check = |reads: bool, length: usize, outcome: &str, fault: Option<Fault>| {
         let (reader, _seen) = endpoint("");
         let stuck = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -261,7 +263,7 @@ fn a_retry_that_crosses_a_reload_counts_for_the_pool_that_it_went_to() {
 }
 
 #[test]
-fn what_earlier_attempts_left_of_the_time_convicts_nobody() {
+fn a_timeout_cut_short_by_earlier_attempts_is_no_evidence() {
     let (hangs, hole) = (Endpoint::start("hangs"), Blackhole::start());
     hangs.behave(Behaviour::Hang);
     let route = "timeouts = { total = \"1s\" }";
@@ -319,7 +321,7 @@ fn a_request_that_ends_with_its_worker_has_its_line_in_the_log() {
 }
 
 #[test]
-fn who_waits_at_a_door_that_closes_is_answered_once_and_told_so() {
+fn a_connection_accepted_while_closing_is_answered_once_and_told_to_close() {
     let far = Endpoint::start("far");
     far.behave(Behaviour::Slow(Duration::from_millis(300)));
     let plane = DataPlane::start(&one_pool(&[far.addr().port()], ""));

@@ -69,7 +69,7 @@ fn a_get_may_have_a_body_of_unknown_length() {
 }
 
 #[test]
-fn an_answer_with_trailers_is_a_whole_one() {
+fn an_answer_with_trailers_is_complete() {
     let far = Endpoint::start("far");
     let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[far.addr().port()], "")));
     let mut client = Client::connect(plane.address);
@@ -124,7 +124,7 @@ fn ends_with_its_handshake(leaf: &Leaf) -> SocketAddr {
 }
 
 #[test]
-fn a_new_connection_that_ends_before_a_byte_was_sent_was_none() {
+fn a_new_connection_that_ends_before_a_byte_was_sent_counts_as_not_connected() {
     let authority = Authority::new("ours");
     let scratch = Scratch::new();
     scratch.write("ca.pem", &authority.pem);

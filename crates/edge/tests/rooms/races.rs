@@ -4,7 +4,7 @@
 use std::{thread, time::Duration};
 
 use thalweg_core::bucket_of;
-use thalweg_edge::account::Account;
+use thalweg_edge::shared::stats::EndpointStats;
 
 use super::*;
 
@@ -36,7 +36,8 @@ fn race(
 }
 
 fn evidence(plane: &DataPlane) -> [u64; 3] {
-    let counts: [fn(&Account) -> u64; 3] = [|at| at.good.get(), |at| at.failed.get(), |at| at.late.get()];
+    let counts: [fn(&EndpointStats) -> u64; 3] =
+        [|at| at.good.get(), |at| at.failed.get(), |at| at.late.get()];
     counts.map(|count| plane.accounts(count))
 }
 
@@ -47,13 +48,13 @@ fn faults(plane: &mut DataPlane) -> Vec<Fault> {
 }
 
 #[test]
-fn a_slow_report_that_loses_its_races_shows_what_is_usual_and_is_not_late() {
+fn a_slow_endpoint_that_loses_its_races_builds_a_baseline_and_is_not_late() {
     let slow = Behaviour::Slow(Duration::from_millis(800));
     let (mut plane, _first, _second) = beside_a_fast_one(slow, LATE, 4);
     soon("the losers answer", || evidence(&plane) == [8, 0, 0]);
     assert_eq!(faults(&mut plane), []);
     let from = bucket_of(Duration::from_millis(800));
-    let slow = |account: &Account| account.spans.read()[from..].iter().sum::<u32>().into();
+    let slow = |account: &EndpointStats| account.spans.read()[from..].iter().sum::<u32>().into();
     assert_eq!(plane.accounts(slow), 4);
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["cancelled"]), 0);
     plane.drain();
@@ -88,7 +89,7 @@ fn an_endpoint_that_never_answers_is_late_although_all_its_requests_were_raced()
 }
 
 #[test]
-fn more_losers_than_a_worker_waits_for_speak_against_nobody() {
+fn losers_beyond_the_limit_are_no_evidence() {
     let (plane, _first, _second) = beside_a_fast_one(Behaviour::Hang, LATE, 20);
     soon("they are late", || evidence(&plane) == [20, 0, 16]);
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["cancelled"]), 20);

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_edge::telemetry::{CONNECTIONS, REQUESTS};
+use thalweg_edge::shared::telemetry::{CONNECTIONS, REQUESTS};
 use thalweg_testkit::{Authority, Client, Scratch, client_config};
 
 use crate::support::{DataPlane, OK, one_pool, soon};

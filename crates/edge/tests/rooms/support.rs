@@ -9,14 +9,15 @@ use std::{
 
 use thalweg_core::{Ejection, Event, Fault, Tick, World};
 use thalweg_edge::{
-    access_log::LogSink,
-    account::Account,
-    meters::{Total, totals},
-    shared::{Command, Live, Shared, Suspicion},
-    telemetry::Metric,
-    tls::Forge,
-    wiring::prepare,
-    worker::{self, Worker},
+    control::{tls::TlsCache, wiring::prepare},
+    data::worker::{self, Worker},
+    shared::{
+        Command, Live, Shared, Suspicion,
+        access_log::LogSink,
+        meters::{Total, totals},
+        stats::EndpointStats,
+        telemetry::Metric,
+    },
 };
 use thalweg_testkit::Scratch;
 use tokio::sync::mpsc;
@@ -54,7 +55,7 @@ impl Write for Log {
 #[derive(Default)]
 struct Control {
     world: World,
-    forge: Forge,
+    tls_cache: TlsCache,
     generation: u64,
 }
 
@@ -63,11 +64,11 @@ impl Control {
         let text =
             format!("version = 1\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:1\"\n{pools_and_routes}");
         let path = scratch.write("test.toml", text);
-        let prepared = prepare(&path, &self.forge).unwrap_or_else(|errors| panic!("{errors}"));
+        let prepared = prepare(&path, &self.tls_cache).unwrap_or_else(|errors| panic!("{errors}"));
         self.generation += 1;
         let topology = Arc::new(prepared.wiring.config.topology.clone());
         self.world.apply(Event::Adopted { topology, generation: self.generation }, Tick(0));
-        self.forge = prepared.forge;
+        self.tls_cache = prepared.tls_cache;
         Live { snapshot: self.world.snapshot(), wiring: prepared.wiring }
     }
 }
@@ -126,9 +127,9 @@ impl DataPlane {
     }
 
     /// The sum of one count over the accounts of all endpoints.
-    pub(crate) fn accounts(&self, count: impl Fn(&Account) -> u64) -> u64 {
+    pub(crate) fn accounts(&self, count: impl Fn(&EndpointStats) -> u64) -> u64 {
         let mut sum = 0;
-        self.shared.accounts[0].each(|_, account, _| sum += count(account));
+        self.shared.stats[0].each(|_, account, _| sum += count(account));
         sum
     }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_edge::telemetry::{IN_FLIGHT, REQUESTS};
+use thalweg_edge::shared::telemetry::{IN_FLIGHT, REQUESTS};
 use thalweg_testkit::{Behaviour, Blackhole, Endpoint};
 
 use crate::h2c::H2c;
@@ -75,7 +75,7 @@ fn hears_nothing(client: &TcpStream, span: Duration) {
 const NO: &str = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
 
 #[test]
-fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
+fn the_rest_of_an_upload_after_an_early_answer_is_not_parsed_as_a_request() {
     let (port, seen) = answers_heads(NO);
     let limits = "[limits]\nheader_timeout = \"500ms\"\n";
     let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[port], "")));
@@ -125,7 +125,7 @@ fn the_rest_of_an_upload_that_was_answered_early_is_no_request() {
 }
 
 #[test]
-fn an_upload_that_was_answered_early_holds_its_connection_no_longer_than_idle() {
+fn an_upload_after_an_early_answer_holds_its_connection_at_most_for_idle() {
     let (port, _seen) = answers_heads(NO);
     let plane = DataPlane::start(&one_pool(&[port], "timeouts = { idle = \"1s\" }"));
     let early = || {
@@ -145,7 +145,7 @@ fn an_upload_that_was_answered_early_holds_its_connection_no_longer_than_idle() 
 }
 
 #[test]
-fn a_small_upload_that_nobody_took_costs_the_connection_nothing() {
+fn a_small_unread_upload_keeps_the_connection_usable() {
     let limits = "[limits]\nheader_timeout = \"500ms\"\n";
     let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[free_port()], "")));
     let mut client = connect(&plane);
@@ -162,7 +162,7 @@ fn a_small_upload_that_nobody_took_costs_the_connection_nothing() {
 }
 
 #[test]
-fn a_request_that_was_sent_whole_is_waited_for_however_its_upload_ended() {
+fn a_complete_request_is_waited_for_however_its_upload_ended() {
     let (hangs, seen) = answers_heads("");
     let route = "timeouts = { first_byte = \"300ms\", idle = \"20s\" }";
     let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[hangs], route)));
@@ -258,7 +258,7 @@ fn an_upgrade_that_waits_for_its_upload_when_the_worker_ends_has_its_line_in_the
 }
 
 #[test]
-fn what_is_answered_before_its_upload_reaches_a_client_that_is_still_sending() {
+fn an_early_answer_reaches_a_client_that_is_still_sending() {
     let (port, _seen) = endpoint(OK);
     let limits = "[limits]\nheader_bytes = \"8KiB\"\n";
     let plane = DataPlane::start(&format!(
@@ -418,7 +418,7 @@ fn a_retry_that_connects_for_longer_than_an_upload_may_be_silent_is_waited_for()
 }
 
 #[test]
-fn what_is_left_of_an_upload_does_not_count_towards_the_next_target() {
+fn the_rest_of_an_upload_does_not_count_towards_the_next_target() {
     let hole = Blackhole::start();
     let limits = "[limits]\nheader_bytes = \"8KiB\"\n";
     let route = "timeouts = { connect = \"500ms\" }";

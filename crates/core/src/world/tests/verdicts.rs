@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Cause, Counts, Evidence, Fallout, Fault, Scope, Tally, bucket_of,
+    Cause, Counts, Evidence, Fallout, Fault, Incident, Scope, Tally, bucket_of,
     test_world::{failover, incidents, weighted},
 };
 

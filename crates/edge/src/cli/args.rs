@@ -1,0 +1,195 @@
+//! What can be typed: every command and option, declared once. The manual and the completions are made from it.
+
+use std::{net::IpAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::admin::ExplainRequest;
+
+/// Steers traffic to the best region that is alive.
+#[derive(Debug, Parser)]
+#[command(name = "thalweg", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
+pub(super) struct CommandLine {
+    #[command(subcommand)]
+    pub(super) command: CommandArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CommandArgs {
+    /// Serve (SIGHUP = reload, SIGTERM or SIGINT = drain and end)
+    Run(FileArgs),
+    /// Tell every error and warning of a config; start nothing
+    Check {
+        #[command(flatten)]
+        file: FileArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Tell where a request would go, and why
+    Explain(ExplainArgs),
+    /// Show pools, endpoints, health, latency, weights, generation
+    Status {
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Reload the config of a running edge
+    Reload {
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// End a latched failover
+    Failback {
+        /// The route
+        #[arg(long)]
+        route: String,
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Take a pool, a region or an endpoint out of service
+    Drain {
+        #[command(flatten)]
+        target: TargetArgs,
+        /// For how long (30m, 2h); default: until undrain
+        #[arg(long = "for", value_name = "DURATION")]
+        time: Option<String>,
+        /// Why, for the record
+        #[arg(long)]
+        reason: Option<String>,
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Put it back into service
+    Undrain {
+        #[command(flatten)]
+        target: TargetArgs,
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Print the JSON Schema of the config
+    Schema(FormatArgs),
+    /// Print completions for a shell
+    Completions {
+        /// bash, zsh, fish, elvish or powershell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Print the version
+    Version(FormatArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FileArgs {
+    /// The config file
+    #[arg(long, short, env = "THALWEG_CONFIG", default_value = "/etc/thalweg/thalweg.toml")]
+    pub(super) config: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct AdminArgs {
+    /// Where the edge's admin server listens
+    #[arg(long, default_value = "http://127.0.0.1:9900", value_name = "URL")]
+    pub(super) admin: String,
+    /// File that holds the admin token
+    #[arg(long, value_name = "FILE")]
+    pub(super) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FormatArgs {
+    /// For people or for programs
+    #[arg(long, value_enum, default_value = "human")]
+    pub(super) format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// Answer from this file, every endpoint assumed healthy
+    #[arg(long, short, value_name = "FILE", conflicts_with = "admin")]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
+    /// The request's host
+    #[arg(long)]
+    pub(super) host: String,
+    /// The request's path
+    #[arg(long)]
+    pub(super) path: String,
+    /// The client's address
+    #[arg(long, value_name = "IP", default_value_t = ExplainRequest::CLIENT)]
+    pub(super) client: IpAddr,
+    /// The request's method
+    #[arg(long, default_value = "GET")]
+    pub(super) method: String,
+    /// Which draw: the `roll` of a logged decision
+    #[arg(long, default_value_t = 0)]
+    pub(super) roll: u64,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+impl ExplainArgs {
+    /// The request to explain.
+    pub(super) fn request(&self) -> ExplainRequest {
+        let (host, path, method) = (self.host.clone(), self.path.clone(), self.method.clone());
+        ExplainRequest { host, path, client: self.client, method, roll: self.roll }
+    }
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct TargetArgs {
+    /// All endpoints of a pool
+    #[arg(long)]
+    pub(super) pool: Option<String>,
+    /// All endpoints of a region
+    #[arg(long)]
+    pub(super) region: Option<String>,
+    /// One endpoint
+    #[arg(long, value_name = "POOL/ADDRESS")]
+    pub(super) endpoint: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn only_a_typed_config_makes_explain_offline() {
+        let parse = |args: &[&str]| {
+            CommandLine::try_parse_from(
+                [&["thalweg", "explain", "--host", "h", "--path", "/"], args].concat(),
+            )
+        };
+        let CommandArgs::Explain(asked) = parse(&[]).unwrap().command else { panic!() };
+        assert!(asked.config.is_none() && asked.roll == 0);
+        let CommandArgs::Explain(asked) = parse(&["--config", "x.toml"]).unwrap().command else { panic!() };
+        assert!(asked.config.is_some());
+        assert!(parse(&["--config", "x", "--admin", "http://a"]).is_err());
+        assert!(CommandLine::try_parse_from(["thalweg", "drain"]).is_err());
+        assert!(CommandLine::try_parse_from(["thalweg", "drain", "--pool", "a", "--region", "b"]).is_err());
+    }
+}

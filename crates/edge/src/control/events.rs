@@ -1,0 +1,224 @@
+//! The event ring: recent state changes with their evidence, for the admin API and its followers. Bounded: the oldest
+//! entry leaves; a follower that is too slow skips entries.
+
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::SystemTime};
+
+use serde_json::{Map, Value, json};
+use thalweg_core::{Change, Evidence, Incident, Tick, micros};
+use tokio::sync::broadcast;
+
+use crate::control::wall_clock;
+
+/// Entries kept.
+const KEPT: usize = 1024;
+/// Entries that a follower may be behind.
+const LAG: usize = 256;
+
+/// The ring. Cheap to clone; all clones share one ring.
+#[derive(Clone, Debug)]
+pub struct Events(Rc<Ring>);
+
+#[derive(Debug)]
+struct Ring {
+    /// One JSON object per entry.
+    entries: RefCell<VecDeque<Arc<str>>>,
+    followers: broadcast::Sender<Arc<str>>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self(Rc::new(Ring { entries: RefCell::default(), followers: broadcast::Sender::new(LAG) }))
+    }
+}
+
+impl Events {
+    /// Adds a change.
+    pub fn record(&self, change: &Change, now: Tick) {
+        let (event, fields) = described(change, now);
+        self.add(event, fields);
+    }
+
+    /// Adds an entry.
+    pub fn add(&self, event: &str, fields: Value) {
+        let mut entry = Map::new();
+        entry.insert("time".into(), wall_clock::rfc3339(SystemTime::now()).into());
+        entry.insert("event".into(), event.into());
+        if let Value::Object(fields) = fields {
+            entry.extend(fields);
+        }
+        let entry: Arc<str> = Value::Object(entry).to_string().into();
+        let mut entries = self.0.entries.borrow_mut();
+        if entries.len() == KEPT {
+            entries.pop_front();
+        }
+        entries.push_back(Arc::clone(&entry));
+        // An error means that there is no follower.
+        let _ = self.0.followers.send(entry);
+    }
+
+    /// All entries as one JSON array, newest last.
+    #[must_use]
+    pub fn array(&self) -> String {
+        let entries = self.0.entries.borrow();
+        format!("[{}]", entries.iter().map(|entry| &**entry).collect::<Vec<_>>().join(",\n"))
+    }
+
+    /// The entries, and a receiver of later ones.
+    #[must_use]
+    pub fn follow(&self) -> (Vec<Arc<str>>, broadcast::Receiver<Arc<str>>) {
+        (self.0.entries.borrow().iter().cloned().collect(), self.0.followers.subscribe())
+    }
+
+    /// The number of followers.
+    #[must_use]
+    pub fn followers(&self) -> usize {
+        self.0.followers.receiver_count()
+    }
+}
+
+/// Evidence as fields of an entry.
+#[must_use]
+pub fn evidence(evidence: Option<&Evidence>) -> (Value, Value) {
+    match evidence {
+        Some(evidence) => (evidence.fault.as_str().into(), (&*evidence.detail).into()),
+        None => (Value::Null, Value::Null),
+    }
+}
+
+fn described(change: &Change, now: Tick) -> (&'static str, Value) {
+    match change {
+        Change::Adopted { generation } => ("config_adopted", json!({ "generation": generation })),
+        Change::Endpoint { key, from, to, evidence: seen } => {
+            let (fault, detail) = evidence(seen.as_ref());
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "from": from.as_str(),
+                "to": to.as_str(), "fault": fault, "detail": detail,
+            });
+            ("endpoint", fields)
+        }
+        Change::Ejected { key, cause, count, lasts, evidence: seen } => {
+            let (fault, detail) = evidence(Some(seen));
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "cause": cause.as_str(), "count": count,
+                "lasts_ms": lasts.as_millis(), "fault": fault, "detail": detail,
+            });
+            ("ejected", fields)
+        }
+        Change::Doubted { on, fallen, of, after_reload } => {
+            let fields = json!({ "on": on, "fallen": fallen, "of": of, "after_reload": after_reload });
+            ("checker_suspected", fields)
+        }
+        Change::Incident(incident) => ("incident", incident_fields(incident, now)),
+        Change::Resolved { host, addresses } => ("resolved", json!({ "host": host, "addresses": addresses })),
+        Change::Pool { pool, short, available } => {
+            ("pool", json!({ "pool": pool, "short": short, "available": available }))
+        }
+        Change::Failover { route, from, to } => {
+            ("failover", json!({ "route": route, "from": from, "to": to }))
+        }
+        Change::Failback { route, to } => ("failback", json!({ "route": route, "to": to })),
+        Change::Panic { route, on } => ("panic", json!({ "route": route, "on": on })),
+        Change::Nearest { route, pools } => ("nearest", json!({ "route": route, "pools": pools })),
+    }
+}
+
+/// Durations are relative to the first sign, in microseconds.
+fn incident_fields(incident: &Incident, now: Tick) -> Value {
+    let endpoints: Vec<String> = incident.endpoints.iter().map(ToString::to_string).collect();
+    let after = |at: Tick| micros(at.since(incident.first_bad));
+    let began = SystemTime::now().checked_sub(now.since(incident.first_bad)).map(wall_clock::rfc3339);
+    json!({
+        "scope": incident.scope.as_str(), "pool": &*incident.pool, "region": &*incident.region,
+        "endpoints": endpoints, "cause": incident.cause.as_str(), "first_bad": began,
+        "detected_after_us": after(incident.detected), "last_bad_after_us": after(incident.last_bad),
+        "requests_failed": incident.failed, "requests_retried": incident.retried,
+        "requests_hedged": incident.hedged, "added_p99_us": incident.added_p99.map(micros),
+    })
+}
+
+/// Writes a change to the event log; the level says who must act.
+pub fn log(change: &Change) {
+    match change {
+        Change::Adopted { generation } => tracing::info!(generation, "config adopted"),
+        Change::Endpoint { key, from, to, evidence } => {
+            let (from, to, pool, endpoint) = (from.as_str(), to.as_str(), &*key.pool, key.address);
+            match evidence {
+                Some(seen) => {
+                    let (fault, detail) = (seen.fault.as_str(), &*seen.detail);
+                    tracing::warn!(pool, %endpoint, from, to, fault, detail, "endpoint changed");
+                }
+                None => tracing::info!(pool, %endpoint, from, to, "endpoint changed"),
+            }
+        }
+        Change::Ejected { key, cause, count, lasts, evidence } => {
+            let (pool, endpoint, cause, lasts_ms) =
+                (&*key.pool, key.address, cause.as_str(), lasts.as_millis());
+            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
+            tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
+        }
+        Change::Doubted { on: true, fallen, of, after_reload } => {
+            tracing::error!(
+                fallen,
+                of,
+                after_reload,
+                "most endpoints failed their probes at once: suspect the checker"
+            );
+        }
+        Change::Doubted { on: false, fallen, of, .. } => {
+            tracing::info!(unhealthy = fallen, of, "the checker is no longer suspected");
+        }
+        Change::Incident(seen) => {
+            let after = |at: Tick| micros(at.since(seen.first_bad)) / 1000;
+            let (pool, region, scope, cause) =
+                (&*seen.pool, &*seen.region, seen.scope.as_str(), seen.cause.as_str());
+            let (detected_ms, last_bad_ms) = (after(seen.detected), after(seen.last_bad));
+            let (failed, retried, hedged) = (seen.failed, seen.retried, seen.hedged);
+            let added_p99_us = seen.added_p99.map(micros);
+            tracing::warn!(
+                pool,
+                region,
+                scope,
+                cause,
+                detected_ms,
+                last_bad_ms,
+                failed,
+                retried,
+                hedged,
+                added_p99_us,
+                "incident over"
+            );
+        }
+        Change::Resolved { host, addresses } => tracing::info!(%host, addresses, "name resolved"),
+        Change::Pool { pool, short: true, available } => {
+            tracing::warn!(%pool, available, "pool is below its threshold")
+        }
+        Change::Pool { pool, short: false, available } => tracing::info!(%pool, available, "pool is back"),
+        Change::Failover { route, from, to } => tracing::warn!(%route, %from, %to, "failover"),
+        Change::Failback { route, to } => tracing::info!(%route, %to, "failback"),
+        Change::Panic { route, on: true } => tracing::error!(%route, "panic: health does not count"),
+        Change::Panic { route, on: false } => tracing::info!(%route, "panic ended"),
+        Change::Nearest { route, pools } => tracing::info!(%route, pools = pools.join(" "), "nearest pools"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ring_keeps_the_newest_events_and_followers_get_them() {
+        let events = Events::default();
+        for generation in 0..KEPT as u64 + 3 {
+            events.record(&Change::Adopted { generation }, Tick(0));
+        }
+        let all: Vec<Value> = serde_json::from_str(&events.array()).unwrap();
+        assert_eq!(
+            (all.len(), &all[0]["generation"], &all[KEPT - 1]["generation"]),
+            (KEPT, &json!(3), &json!(1026))
+        );
+        let (past, mut coming) = events.follow();
+        assert_eq!((past.len(), events.followers()), (KEPT, 1));
+        events.record(&Change::Panic { route: "api".into(), on: true }, Tick(0));
+        assert!(coming.try_recv().unwrap().contains("\"panic\""));
+    }
+}

@@ -1,0 +1,230 @@
+//! Binding: one `SO_REUSEPORT` socket per worker, after a check that no other process holds the address. Never accepts
+//! a connection: the workers do.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    sync::Arc,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use thalweg_config::{ConfigError, Listener, Span};
+
+use crate::shared::BACKLOG;
+
+/// The identity of a bound listener: a different value needs different sockets.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ListenKey {
+    /// The configured name.
+    pub name: Arc<str>,
+    /// The address.
+    pub bind: SocketAddr,
+    /// `[::]` without IPv4, because another listener holds `0.0.0.0` on the same port.
+    pub v6_only: bool,
+}
+
+/// An address that cannot be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {bind} ({what}): {problem}")]
+pub struct BindError {
+    /// The address.
+    pub bind: SocketAddr,
+    /// The owner: `listener web` or `admin`.
+    pub what: String,
+    /// The reason, with a hint.
+    pub problem: String,
+    /// The place in the config.
+    pub span: Span,
+}
+
+impl BindError {
+    fn new(bind: SocketAddr, what: String, error: &io::Error) -> Self {
+        let problem = match error.kind() {
+            io::ErrorKind::AddrInUse => "the address is taken (another process or listener holds it)".into(),
+            io::ErrorKind::PermissionDenied => {
+                "not permitted (ports below 1024 need CAP_NET_BIND_SERVICE)".into()
+            }
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address".into(),
+            _ => error.to_string(),
+        };
+        Self { bind, what, problem, span: Span::default() }
+    }
+
+    /// The same as an error of the config.
+    #[must_use]
+    pub fn as_config_error(&self) -> ConfigError {
+        let path = self.what.replace(' ', ".") + ".bind";
+        let problem = format!("cannot listen on {}: {}", self.bind, self.problem);
+        ConfigError { span: self.span.clone(), path, problem, hint: None }
+    }
+}
+
+/// The listen keys of a config's listeners.
+#[must_use]
+pub fn listen_keys(listeners: &[Listener]) -> Vec<ListenKey> {
+    let holds_v4 = |port: u16| {
+        listeners.iter().any(|other| other.bind.value == SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
+    };
+    let listen_key = |listener: &Listener| {
+        let bind = listener.bind.value;
+        let v6_only = match bind.ip() {
+            IpAddr::V6(ip) => !ip.is_unspecified() || holds_v4(bind.port()),
+            IpAddr::V4(_) => false,
+        };
+        ListenKey { name: Arc::from(&*listener.name), bind, v6_only }
+    };
+    listeners.iter().map(listen_key).collect()
+}
+
+impl ListenKey {
+    /// Whether one connection could come to either address. The kernel refuses one of two such sockets unless they
+    /// share.
+    fn overlaps(&self, other: &Self) -> bool {
+        let covers = |one: &Self, other: &Self| match (one.bind.ip(), other.bind.ip()) {
+            (one, other) if one == other => true,
+            (IpAddr::V4(ip), IpAddr::V4(_)) => ip.is_unspecified(),
+            (IpAddr::V6(ip), IpAddr::V6(_)) => ip.is_unspecified(),
+            (IpAddr::V6(ip), IpAddr::V4(_)) => ip.is_unspecified() && !one.v6_only,
+            (IpAddr::V4(_), IpAddr::V6(_)) => false,
+        };
+        self.bind.port() == other.bind.port() && (covers(self, other) || covers(other, self))
+    }
+
+    fn cannot(&self, error: &io::Error) -> BindError {
+        BindError::new(self.bind, format!("listener {}", self.name), error)
+    }
+}
+
+/// Binds `count` sockets for each new key, all or none. `held` are the keys that this process has bound already: its
+/// own sockets must not be mistaken for another process's, and where they are, no other process can bind.
+///
+/// # Errors
+/// The first address that cannot be bound.
+pub fn bind_all(
+    new: &[ListenKey],
+    held: &[ListenKey],
+    count: usize,
+) -> Result<Vec<Vec<TcpListener>>, BindError> {
+    check_addresses_free(new, held)?;
+    let mut all = Vec::with_capacity(new.len());
+    for key in new {
+        let mut bind = key.bind;
+        let mut sockets = Vec::with_capacity(count);
+        for _ in 0..count {
+            let socket = open(bind, key.v6_only, true).map_err(|error| key.cannot(&error))?;
+            bind = socket.local_addr().map_err(|error| key.cannot(&error))?;
+            sockets.push(socket);
+        }
+        all.push(sockets);
+    }
+    Ok(all)
+}
+
+/// The part of [`bind_all`] that changes nothing, also where this process listens already.
+///
+/// # Errors
+/// The first address that another process holds, or that cannot be bound at all.
+pub fn check_addresses_free(new: &[ListenKey], held: &[ListenKey]) -> Result<(), BindError> {
+    for key in new {
+        if key.bind.port() != 0 && !held.iter().any(|held| held.overlaps(key)) {
+            open(key.bind, key.v6_only, false).map_err(|error| key.cannot(&error))?;
+        }
+    }
+    Ok(())
+}
+
+/// Binds the admin server's socket.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind_admin(bind: SocketAddr) -> Result<TcpListener, BindError> {
+    open(bind, false, false).map_err(|error| BindError::new(bind, "admin".into(), &error))
+}
+
+fn open(bind: SocketAddr, v6_only: bool, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
+    if bind.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    // Without this option a restart would have to wait for connections in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&bind.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listen_key(bind: &str) -> ListenKey {
+        ListenKey { name: "web".into(), bind: bind.parse().unwrap(), v6_only: false }
+    }
+
+    #[test]
+    fn each_worker_has_its_own_socket_on_the_same_address() {
+        let bound = bind_all(&[listen_key("127.0.0.1:0")], &[], 3).unwrap();
+        let addresses: Vec<SocketAddr> = bound[0].iter().map(|socket| socket.local_addr().unwrap()).collect();
+        assert_eq!(addresses.len(), 3);
+        assert!(addresses.iter().all(|address| *address == addresses[0]));
+    }
+
+    #[test]
+    fn an_address_that_another_process_shares_is_still_taken() {
+        let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
+        let wanted = listen_key(&stranger.local_addr().unwrap().to_string());
+        let error = bind_all(std::slice::from_ref(&wanted), &[], 1).unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+        assert!(
+            bind_all(std::slice::from_ref(&wanted), std::slice::from_ref(&wanted), 1).is_ok(),
+            "our own sockets are no strangers"
+        );
+    }
+
+    #[test]
+    fn our_own_port_on_another_address_does_not_hide_another_process() {
+        let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
+        let port = stranger.local_addr().unwrap().port();
+        let ours = listen_key(&format!("127.0.0.2:{port}"));
+        let _held = bind_all(std::slice::from_ref(&ours), &[], 1).unwrap();
+        let wanted = listen_key(&format!("127.0.0.1:{port}"));
+        let error = bind_all(&[wanted], &[ours], 1).unwrap_err();
+        assert!(error.to_string().contains("taken"), "{error}");
+    }
+
+    #[test]
+    fn addresses_overlap_where_one_connection_could_come_to_either() {
+        let check = |one: &str, other: &str, expected: bool| {
+            // `[::]` serves both families unless `v6_only` is set.
+            let listen_key = |text: &str| match text.strip_suffix(" only") {
+                Some(bind) => ListenKey { v6_only: true, ..listen_key(bind) },
+                None => listen_key(text),
+            };
+            let (one, other) = (listen_key(one), listen_key(other));
+            assert_eq!(one.overlaps(&other), expected, "{one:?} {other:?}");
+            assert_eq!(other.overlaps(&one), expected, "{other:?} {one:?}");
+        };
+        check("127.0.0.1:80", "127.0.0.1:80", true);
+        check("127.0.0.1:80", "127.0.0.1:81", false);
+        check("127.0.0.1:80", "127.0.0.2:80", false);
+        check("127.0.0.1:80", "0.0.0.0:80", true);
+        check("127.0.0.1:80", "[::]:80", true);
+        check("0.0.0.0:80", "[::]:80", true);
+        check("127.0.0.1:80", "[::]:80 only", false);
+        check("0.0.0.0:80", "[::]:80 only", false);
+        check("0.0.0.0:80", "[::1]:80 only", false);
+        check("[::1]:80 only", "[::]:80", true);
+        check("[::1]:80 only", "[::]:80 only", true);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_one_clear_line() {
+        let error = bind_all(&[listen_key("192.0.2.1:80")], &[], 1).unwrap_err();
+        assert_eq!(error.to_string().lines().count(), 1);
+        assert_eq!(error.as_config_error().path, "listener.web.bind");
+    }
+}

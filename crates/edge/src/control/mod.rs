@@ -1,0 +1,21 @@
+//! The control side, all on one thread: the edge's life, the keeper of the world, probes, names, reloads.
+//! No request waits for any of it, and none of it imports a room of the data plane.
+
+pub mod lifecycle;
+pub mod keeper;
+pub mod tally;
+pub mod probe;
+pub mod resolve;
+pub mod reload;
+pub mod watch;
+pub mod wiring;
+pub mod tls;
+pub mod x509;
+pub mod listen;
+pub mod state;
+pub mod supervise;
+pub mod events;
+pub mod logging;
+pub mod systemd;
+pub mod jitter;
+pub mod wall_clock;

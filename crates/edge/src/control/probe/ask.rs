@@ -1,0 +1,319 @@
+//! One probe: a request over a warm connection if there is one, and a comparison of the answer with the expectations. A
+//! warm connection that the endpoint closed meanwhile is no failure: the request is sent once more over a new
+//! connection.
+
+use std::{cell::Cell, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use thalweg_config::Probe;
+use thalweg_core::{Evidence, Fault, Place, ProbeRules};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_rustls::TlsConnector;
+
+use super::expect::{body_fits, evidence, status_fits, wrong_status};
+use crate::{
+    control::supervise::Task,
+    shared::fault::{fault_of, is_own, is_short},
+    shared::{Live, UpstreamTls},
+};
+
+/// Longest body that is read.
+const MAX_BODY: usize = 64 << 10;
+/// Longest wait for the rest of a body that is not needed.
+const DRAIN: Duration = Duration::from_millis(50);
+
+/// What is asked of one endpoint, where, and what is expected.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where to connect.
+    pub address: SocketAddr,
+    /// Interval, timeout and thresholds.
+    pub rules: ProbeRules,
+    /// The request and the expectations.
+    pub probe: Probe,
+    /// The Host field.
+    pub host: String,
+    /// TLS settings, the same as for traffic.
+    pub tls: Option<UpstreamTls>,
+    /// Longest idle time of a warm connection; zero = none is kept.
+    pub idle: Duration,
+    /// Longest life of a warm connection.
+    pub age: Duration,
+}
+
+impl Plan {
+    /// The plan for an endpoint of the live snapshot; `None` if the endpoint is not probed.
+    #[must_use]
+    pub fn of(live: &Live, place: &Place, warm: bool) -> Option<Self> {
+        let pool = live.snapshot.pool(place.pool)?;
+        let settings = live.wiring.config.pools.get(place.pool.index())?;
+        let probe = settings.probe.clone()?;
+        let tls = live.wiring.tls_of(place.pool, place.spec).cloned();
+        let port = probe.port.unwrap_or(place.address.port());
+        let spec = pool.endpoints.get(place.spec.index())?;
+        let authority = || {
+            let host =
+                if spec.host.contains(':') { format!("[{}]", spec.host) } else { spec.host.to_string() };
+            match (port, tls.is_some()) {
+                (443, true) | (80, false) => host,
+                _ => format!("{host}:{port}"),
+            }
+        };
+        let host = probe.host.clone().or_else(|| settings.host.clone()).unwrap_or_else(authority);
+        let address = SocketAddr::new(place.address.ip(), port);
+        let keepalive = settings.keepalive;
+        let idle = if warm { keepalive.idle } else { Duration::ZERO };
+        Some(Self { address, rules: pool.probe.clone()?, probe, host, tls, idle, age: keepalive.age })
+    }
+
+    /// Whether two plans ask the same at the same address and pace.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let tls = |plan: &Self| plan.tls.as_ref().map(|tls| (Arc::as_ptr(&tls.config), tls.name.clone()));
+        (self.address, &self.rules, &self.probe, &self.host)
+            == (other.address, &other.rules, &other.probe, &other.host)
+            && tls(self) == tls(other)
+    }
+
+    fn request(&self) -> Result<Request<Empty<Bytes>>, http::Error> {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(self.probe.method.as_bytes())?)
+            .uri(Uri::try_from(&*self.probe.path)?)
+            .body(Empty::new())?;
+        let headers: &mut HeaderMap = request.headers_mut();
+        headers.insert(header::HOST, HeaderValue::try_from(&*self.host)?);
+        let agent = concat!("thalweg-probe/", env!("CARGO_PKG_VERSION"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        for (name, value) in &self.probe.headers {
+            headers.insert(header::HeaderName::try_from(&**name)?, HeaderValue::try_from(&**value)?);
+        }
+        Ok(request)
+    }
+}
+
+/// Probes one endpoint and keeps its warm connection.
+#[derive(Debug, Default)]
+pub struct Prober {
+    warm: Option<Warm>,
+}
+
+#[derive(Debug)]
+struct Warm {
+    sender: SendRequest<Empty<Bytes>>,
+    address: SocketAddr,
+    tls: Option<UpstreamTls>,
+    since: Instant,
+    used: Instant,
+    _driver: Task,
+}
+
+/// One probe in progress.
+struct Going<'a> {
+    plan: &'a Plan,
+    deadline: Instant,
+    /// The stage that the probe has reached, for the operator who reads where it stopped.
+    stage: Cell<&'static str>,
+}
+
+/// Why a probe brought no result.
+enum ProbeFailure {
+    /// The endpoint, or the path to it, is at fault.
+    Theirs(Evidence),
+    /// This machine lacks descriptors, ports or memory.
+    Ours,
+    /// A warm connection was gone.
+    Stale,
+}
+
+impl Prober {
+    /// Runs one probe, all of it within the plan's timeout. `None`: this machine could not ask.
+    pub async fn ask(&mut self, plan: &Plan) -> Option<Result<Duration, Evidence>> {
+        let deadline = Instant::now() + plan.rules.timeout;
+        let going = Going { plan, deadline, stage: Cell::new("connecting") };
+        let outcome = timeout_at(deadline, self.ask_twice(&going)).await;
+        let result = match outcome {
+            Ok(Ok(latency)) => Ok(latency),
+            Ok(Err(ProbeFailure::Theirs(seen))) => Err(seen),
+            Ok(Err(ProbeFailure::Ours)) => return None,
+            Ok(Err(ProbeFailure::Stale)) => Err(evidence(Fault::Reset, "connection closed")),
+            Err(_) => {
+                // A later answer on this connection would be taken for the next probe's.
+                self.warm = None;
+                let detail = format!(
+                    "nothing within {} ms while {}",
+                    plan.rules.timeout.as_millis(),
+                    going.stage.get()
+                );
+                Err(evidence(Fault::Timeout, &detail))
+            }
+        };
+        Some(result)
+    }
+
+    async fn ask_twice(&mut self, going: &Going<'_>) -> Result<Duration, ProbeFailure> {
+        if let Some(warm) = self.warm.take().filter(|warm| warm.serves(going.plan)) {
+            match self.ask_once(warm, going, true).await {
+                Err(ProbeFailure::Stale) => {}
+                done => return done,
+            }
+        }
+        let warm = connect(going).await?;
+        self.ask_once(warm, going, false).await
+    }
+
+    async fn ask_once(
+        &mut self,
+        mut warm: Warm,
+        going: &Going<'_>,
+        reused: bool,
+    ) -> Result<Duration, ProbeFailure> {
+        let stale_or = |error: &hyper::Error| match reused {
+            true if !error.is_parse() => ProbeFailure::Stale,
+            _ => of_hyper(error),
+        };
+        let request = going.plan.request().map_err(|error| theirs(Fault::Protocol, &error.to_string()))?;
+        going.stage.set("waiting for the head of the answer");
+        warm.sender.ready().await.map_err(|error| stale_or(&error))?;
+        let sent = Instant::now();
+        let response = warm.sender.send_request(request).await.map_err(|error| stale_or(&error))?;
+        let latency = sent.elapsed();
+        going.stage.set("reading the body of the answer");
+        let (verdict, clean) = judge(going.plan, response, going.deadline).await;
+        if clean && !going.plan.idle.is_zero() {
+            warm.used = Instant::now();
+            self.warm = Some(warm);
+        }
+        verdict.map(|()| latency)
+    }
+}
+
+impl Warm {
+    fn serves(&self, plan: &Plan) -> bool {
+        let config =
+            |tls: &Option<UpstreamTls>| tls.as_ref().map(|tls| (Arc::as_ptr(&tls.config), tls.name.clone()));
+        !self.sender.is_closed()
+            && self.address == plan.address
+            && config(&self.tls) == config(&plan.tls)
+            && self.used.elapsed() < plan.idle
+            && self.since.elapsed() < plan.age
+    }
+}
+
+/// Compares an answer with the expectations. The flag: nothing of the answer is left on the connection.
+async fn judge(
+    plan: &Plan,
+    response: Response<Incoming>,
+    deadline: Instant,
+) -> (Result<(), ProbeFailure>, bool) {
+    let (head, body) = response.into_parts();
+    let keep_alive = head.headers.get(header::CONNECTION).is_none_or(|value| value != "close");
+    if !status_fits(&plan.probe, head.status) {
+        let (said, clean) = match timeout(DRAIN, read(body)).await {
+            Ok(Ok((said, clean))) => (said, clean),
+            _ => (Bytes::new(), false),
+        };
+        let seen = wrong_status(&plan.probe, head.status, &said);
+        return (Err(ProbeFailure::Theirs(seen)), clean && keep_alive);
+    }
+    if plan.probe.expect_json.is_empty() {
+        let drained = timeout_at(deadline.min(Instant::now() + DRAIN), read(body)).await;
+        return (Ok(()), keep_alive && matches!(drained, Ok(Ok((_, true)))));
+    }
+    match read(body).await {
+        Ok((_, false)) => (Err(theirs(Fault::Body, "longer than 64 KiB")), false),
+        Ok((said, true)) => (body_fits(&plan.probe, &said).map_err(ProbeFailure::Theirs), keep_alive),
+        Err(error) => (Err(of_hyper(&error)), false),
+    }
+}
+
+/// Reads a body up to [`MAX_BODY`]. The flag: that was all of it.
+async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
+    let mut content = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            if content.len() + data.len() > MAX_BODY {
+                return Ok((content.freeze(), false));
+            }
+            content.extend_from_slice(&data);
+        }
+    }
+    Ok((content.freeze(), true))
+}
+
+async fn connect(going: &Going<'_>) -> Result<Warm, ProbeFailure> {
+    let plan = going.plan;
+    going.stage.set("connecting");
+    let stream = TcpStream::connect(plan.address).await;
+    let stream = stream.map_err(|error| of_connect(&error, plan.address))?;
+    // A small request is one segment anyway; an error here shows up again below.
+    let _ = stream.set_nodelay(true);
+    match &plan.tls {
+        None => handshake(stream, plan).await,
+        Some(tls) => {
+            going.stage.set("shaking hands for TLS");
+            let connector = TlsConnector::from(Arc::clone(&tls.config));
+            let stream = connector.connect(tls.name.clone(), stream).await.map_err(|error| of_io(&error))?;
+            handshake(stream, plan).await
+        }
+    }
+}
+
+async fn handshake(
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    plan: &Plan,
+) -> Result<Warm, ProbeFailure> {
+    let handshake = http1::Builder::new().max_buf_size(MAX_BODY).handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.map_err(|error| of_hyper(&error))?;
+    let driver = Task::spawn(async move {
+        // The sender learns of errors here as well.
+        let _ = connection.await;
+    });
+    let now = Instant::now();
+    let (address, tls) = (plan.address, plan.tls.clone());
+    Ok(Warm { sender, address, tls, since: now, used: now, _driver: driver })
+}
+
+fn theirs(fault: Fault, detail: &str) -> ProbeFailure {
+    ProbeFailure::Theirs(evidence(fault, detail))
+}
+
+fn ours(error: &io::Error) -> ProbeFailure {
+    tracing::warn!(%error, "probe skipped");
+    ProbeFailure::Ours
+}
+
+fn of_connect(error: &io::Error, address: SocketAddr) -> ProbeFailure {
+    if is_own(error, address) { ours(error) } else { of_io(error) }
+}
+
+fn of_io(error: &io::Error) -> ProbeFailure {
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(tls) => theirs(Fault::Tls, &tls.to_string()),
+        None if is_short(error) => ours(error),
+        None => theirs(fault_of(error), &error.to_string()),
+    }
+}
+
+fn of_hyper(error: &hyper::Error) -> ProbeFailure {
+    let io = std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
+    match io {
+        Some(io) => of_io(io),
+        None if error.is_incomplete_message() || error.is_canceled() || error.is_closed() => {
+            theirs(Fault::Reset, "closed before the answer ended")
+        }
+        None => theirs(Fault::Protocol, &error.to_string()),
+    }
+}

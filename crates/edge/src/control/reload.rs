@@ -1,0 +1,376 @@
+//! Reload, of which a start is the first: read, prepare, bind, adopt, or change nothing. One reload runs at a time.
+//! Reading and key work run beside the control thread; nothing here is on the request path.
+
+use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
+
+use serde_json::json;
+use thalweg_config::{Config, ConfigErrors};
+use tokio::sync::{Mutex, mpsc};
+
+use crate::{
+    control::{
+        listen::{self, BindError, ListenKey},
+        logging::LogLevel,
+        state::{Control, EdgePhase, LastReload, ReloadAnswer, ReloadRequest},
+        systemd,
+        wiring::{self, Prepared},
+    },
+    shared::{Command, meters::Series, telemetry::RELOADS},
+};
+
+/// Results of a reload, as counted by the metric.
+pub const RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
+
+/// The cause of a repeated reload after a rejection for an address, which may be free by now.
+pub const RETRY: &str = "retry";
+
+/// Why a config did not come into force.
+#[derive(Debug)]
+pub enum Rejection {
+    /// The config is wrong.
+    Config(ConfigErrors),
+    /// An address cannot be bound.
+    Bind(Box<BindError>),
+    /// The edge is ending.
+    Ending,
+}
+
+/// The reloader's state, which outlives a restart of its task.
+#[derive(Debug)]
+pub struct Reloader {
+    control: Rc<Control>,
+    path: PathBuf,
+    level: LogLevel,
+    /// The command queue of each worker.
+    workers: Vec<mpsc::Sender<Command>>,
+    requests: Mutex<mpsc::Receiver<ReloadRequest>>,
+    in_force: RefCell<Option<Prepared>>,
+    held: RefCell<Vec<ListenKey>>,
+    /// The config at the process's start, to tell what a restart would change.
+    started_with: RefCell<Option<Arc<Config>>>,
+    /// The last config, if it was rejected.
+    refused: RefCell<Option<RejectedConfig>>,
+}
+
+#[derive(Debug)]
+struct RejectedConfig {
+    errors: ConfigErrors,
+    /// The prepared config, if only an address was wrong.
+    reading: Option<Prepared>,
+}
+
+/// How a new reading of the files differs from the last one, applied or rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// The reading is the same.
+    None,
+    /// The reading is the same, and the reason for its rejection may be over.
+    Retry,
+    /// The reading is different.
+    New,
+}
+
+impl Reloader {
+    /// A reloader with nothing in force.
+    #[must_use]
+    pub fn new(
+        control: Rc<Control>,
+        path: PathBuf,
+        level: LogLevel,
+        workers: Vec<mpsc::Sender<Command>>,
+        requests: mpsc::Receiver<ReloadRequest>,
+    ) -> Rc<Self> {
+        for result in RESULTS {
+            control.meters.cell(Series::new(&RELOADS, &[&Arc::from(result)]));
+        }
+        Rc::new(Self {
+            control,
+            path,
+            level,
+            workers,
+            requests: Mutex::new(requests),
+            in_force: RefCell::default(),
+            held: RefCell::default(),
+            started_with: RefCell::default(),
+            refused: RefCell::default(),
+        })
+    }
+
+    /// Serves reload requests until no task can send one.
+    pub async fn run(self: Rc<Self>) {
+        let mut requests = self.requests.lock().await;
+        while let Some(request) = requests.recv().await {
+            systemd::notify("RELOADING=1");
+            let answer = self.reload(request.cause).await;
+            systemd::notify("READY=1");
+            if let Some(reply) = request.reply {
+                // The task that asked may have ended; the reload counts all the same.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    /// Reads the files: the config in force, another config, or errors.
+    pub async fn read(&self) -> Result<Prepared, ConfigErrors> {
+        let path = self.path.clone();
+        let tls_cache =
+            self.in_force.borrow().as_ref().map(|prepared| prepared.tls_cache.clone()).unwrap_or_default();
+        let read = tokio::task::spawn_blocking(move || wiring::prepare(&path, &tls_cache)).await;
+        read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
+    }
+
+    /// How a reading differs from the last one.
+    pub fn change(&self, reading: &Result<Prepared, ConfigErrors>) -> ConfigChange {
+        let same = |known: &Option<Prepared>, prepared| known.as_ref().is_some_and(|it| it.same_as(prepared));
+        match (reading, &*self.refused.borrow()) {
+            (Err(errors), Some(refused)) if refused.errors == *errors => ConfigChange::None,
+            (Ok(prepared), None) if same(&self.in_force.borrow(), prepared) => ConfigChange::None,
+            (Ok(prepared), Some(refused)) if same(&refused.reading, prepared) => {
+                let held = self.held.borrow();
+                let new = without(&listen::listen_keys(&prepared.wiring.config.listeners), &held);
+                // Checked here, so that no reload begins while the address is still taken.
+                if listen::check_addresses_free(&new, &held).is_err() {
+                    ConfigChange::None
+                } else {
+                    ConfigChange::Retry
+                }
+            }
+            _ => ConfigChange::New,
+        }
+    }
+
+    /// Whether the last reading was rejected.
+    pub fn is_refused(&self) -> bool {
+        self.refused.borrow().is_some()
+    }
+
+    /// The files of the config in force.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let mut files = vec![self.path.clone()];
+        if let Some(prepared) = &*self.in_force.borrow() {
+            files.extend(prepared.wiring.config.files.iter().cloned());
+            files.extend(prepared.wiring.config.folders.iter().cloned());
+            files.extend(prepared.tls_cache.material().keys().cloned());
+        }
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    /// Whether a drain has begun: a listener that closes for good must not be opened again.
+    fn is_ending(&self) -> bool {
+        self.control.phase.get() == EdgePhase::Draining
+    }
+
+    async fn reload(&self, cause: &'static str) -> ReloadAnswer {
+        if self.is_ending() {
+            return ReloadAnswer::Busy;
+        }
+        let prepared = match self.read().await {
+            Ok(prepared) => prepared,
+            Err(errors) => return self.reject(cause, RejectedConfig { errors, reading: None }),
+        };
+        match self.apply(prepared.clone()).await {
+            Ok(answer) => {
+                let result = if matches!(answer, ReloadAnswer::Applied(_)) { "applied" } else { "unchanged" };
+                tracing::info!(cause, result, "reload");
+                answer
+            }
+            Err(Rejection::Config(errors)) => self.reject(cause, RejectedConfig { errors, reading: None }),
+            Err(Rejection::Bind(error)) => {
+                let errors = ConfigErrors(vec![error.as_config_error()]);
+                let told = self.refused.borrow().as_ref().is_some_and(|refused| refused.errors == errors);
+                if cause == RETRY && told {
+                    return ReloadAnswer::Rejected(errors);
+                }
+                self.reject(cause, RejectedConfig { errors, reading: Some(prepared) })
+            }
+            Err(Rejection::Ending) => ReloadAnswer::Busy,
+        }
+    }
+
+    /// Puts a config into force, or changes nothing.
+    ///
+    /// # Errors
+    /// The reason for the rejection.
+    pub async fn apply(&self, prepared: Prepared) -> Result<ReloadAnswer, Rejection> {
+        // Checked again, because reading takes time.
+        if self.is_ending() {
+            return Err(Rejection::Ending);
+        }
+        let config = Arc::clone(&prepared.wiring.config);
+        let same = |other: &Prepared| other.wiring.config.hash == config.hash;
+        let before = self.in_force.borrow().clone();
+        if let Some(before) = before.as_ref().filter(|before| before.same_as(&prepared)) {
+            let generation = self.control.shared.live.load().snapshot.generation;
+            self.succeed("unchanged", before.clone());
+            return Ok(ReloadAnswer::Unchanged(generation));
+        }
+        let listen_keys = listen::listen_keys(&config.listeners);
+        let held = self.held.borrow().clone();
+        let new = without(&listen_keys, &held);
+        let bound = listen::bind_all(&new, &held, self.workers.len()).map_err(|mut error| {
+            let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
+            error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
+            Rejection::Bind(Box::new(error))
+        })?;
+        let new_topology = !before.as_ref().is_some_and(same);
+        let wiring = Arc::clone(&prepared.wiring);
+        let adopted = self.control.keeper.adopt(wiring, new_topology).await;
+        let generation = adopted.ok_or(Rejection::Ending)?;
+        for gone in without(&held, &listen_keys) {
+            tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
+            self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;
+        }
+        // A drain that began meanwhile may already have sent its commands to the workers.
+        let bound = if self.is_ending() { Vec::new() } else { bound };
+        for (stand, sockets) in new.into_iter().zip(bound) {
+            tracing::info!(listener = %stand.name, bind = %stand.bind, "listener opens");
+            for (worker, socket) in self.workers.iter().zip(sockets) {
+                let name = Arc::clone(&stand.name);
+                // A worker that has ended takes its sockets with it; the lifecycle reports it.
+                let _ = worker.send(Command::Listen { name, socket }).await;
+            }
+        }
+        self.held.replace(listen_keys);
+        self.succeed("applied", prepared);
+        Ok(ReloadAnswer::Applied(generation))
+    }
+
+    async fn command(&self, make: impl Fn() -> Command) {
+        for worker in &self.workers {
+            // A worker that has ended needs no command.
+            let _ = worker.send(make()).await;
+        }
+    }
+
+    fn succeed(&self, result: &'static str, prepared: Prepared) {
+        let config = Arc::clone(&prepared.wiring.config);
+        if result == "applied" {
+            for warning in &config.warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        self.level.set(config.log.level);
+        let first = Arc::clone(self.started_with.borrow_mut().get_or_insert_with(|| Arc::clone(&config)));
+        let mut waiting = Vec::new();
+        waiting.extend((first.edge.workers != config.edge.workers).then_some("edge.workers"));
+        waiting.extend((first.admin.bind != config.admin.bind).then_some("admin.bind"));
+        self.control.restart_required.replace(waiting);
+        self.control.certificates.replace(prepared.certificates.clone());
+        self.control.last_success.set(Some(SystemTime::now()));
+        self.refused.replace(None);
+        self.in_force.replace(Some(prepared));
+        self.finish(result, Vec::new());
+    }
+
+    fn reject(&self, cause: &'static str, refused: RejectedConfig) -> ReloadAnswer {
+        let errors = refused.errors.clone();
+        for error in &errors.0 {
+            tracing::error!("{error}");
+        }
+        tracing::error!(cause, errors = errors.0.len(), "reload rejected: the config in force stays");
+        let lines: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
+        self.control.events.add("config_rejected", json!({ "cause": cause, "errors": lines }));
+        self.refused.replace(Some(refused));
+        self.finish("rejected", errors.0.clone());
+        ReloadAnswer::Rejected(errors)
+    }
+
+    fn finish(&self, result: &'static str, errors: Vec<thalweg_config::ConfigError>) {
+        self.control.meters.cell(Series::new(&RELOADS, &[&Arc::from(result)])).bump();
+        self.control.last_reload.replace(Some(LastReload { result, time: SystemTime::now(), errors }));
+    }
+}
+
+/// The elements of `some` that are not among `others`.
+fn without(some: &[ListenKey], others: &[ListenKey]) -> Vec<ListenKey> {
+    some.iter().filter(|stand| !others.contains(stand)).cloned().collect()
+}
+
+fn whole_file(path: &std::path::Path, problem: &str) -> ConfigErrors {
+    let span = thalweg_config::Span { file: path.to_owned(), line: 0, column: 0 };
+    ConfigErrors(vec![thalweg_config::ConfigError {
+        span,
+        path: String::new(),
+        problem: problem.into(),
+        hint: None,
+    }])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        control::{events::Events, keeper::Keeper, supervise::Task},
+        shared::{Live, Shared, access_log::LogSink, meters::Meters},
+    };
+    use std::{cell::Cell, time::Instant};
+
+    const CONFIG: &str = "version = 1\n[[listener]]\nname = \"web\"\nbind = \"127.0.0.1:0\"\n\
+        [pool.p]\nendpoints = [{ address = \"127.0.0.1:9\" }]\n\
+        [route.r]\npolicy = \"failover\"\npools = [{ pool = \"p\" }]\n";
+
+    /// When a drain begins, relative to the reload.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum DrainBegins {
+        Never,
+        BeforeItApplies,
+        WhileItApplies,
+    }
+
+    async fn check(told: DrainBegins, generation: u64, opened: bool) {
+        let config = thalweg_config::parse_str(CONFIG, "t.toml").unwrap();
+        let prepared = wiring::wire(config, Default::default()).unwrap();
+        let live = Live { snapshot: Keeper::nothing(), wiring: Arc::clone(&prepared.wiring) };
+        let (shared, hints) = Shared::new(live, 0, LogSink::start(1, std::io::sink()).unwrap());
+        let (events, meters) = (Events::default(), Arc::<Meters>::default());
+        let (keeper, link) =
+            Keeper::new(Arc::clone(&shared), hints, events.clone(), Arc::clone(&meters), Default::default());
+        let (reloads, requests) = mpsc::channel(1);
+        let control = Rc::new(Control {
+            shared: Arc::clone(&shared),
+            keeper: link,
+            events,
+            meters,
+            reloads,
+            phase: Cell::new(EdgePhase::Serving),
+            last_reload: RefCell::default(),
+            last_success: Cell::new(None),
+            restart_required: RefCell::default(),
+            certificates: RefCell::default(),
+            began: (Instant::now(), SystemTime::now()),
+        });
+        let (worker, mut orders) = mpsc::channel(8);
+        let reloader = Reloader::new(
+            Rc::clone(&control),
+            PathBuf::from("t.toml"),
+            LogLevel::none(),
+            vec![worker],
+            requests,
+        );
+        if told == DrainBegins::BeforeItApplies {
+            control.phase.set(EdgePhase::Draining);
+        }
+        // The keeper starts after the reloader waits for it.
+        let (answer, _task) = tokio::join!(biased; reloader.apply(prepared), async {
+            if told == DrainBegins::WhileItApplies {
+                control.phase.set(EdgePhase::Draining);
+            }
+            Task::spawn(keeper.run())
+        });
+        assert_eq!(matches!(answer, Err(Rejection::Ending)), generation == 0, "{told:?}: {answer:?}");
+        assert_eq!(shared.live.load().snapshot.generation, generation, "{told:?}");
+        assert_eq!(orders.try_recv().is_ok(), opened, "{told:?}");
+    }
+
+    #[test]
+    fn no_listener_opens_once_a_drain_has_begun() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            check(DrainBegins::Never, 1, true).await;
+            check(DrainBegins::BeforeItApplies, 0, false).await;
+            check(DrainBegins::WhileItApplies, 1, false).await;
+        });
+    }
+}

@@ -1,0 +1,162 @@
+//! The state that the control tasks share on the control thread. Workers never see it.
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use thalweg_config::{ConfigError, ConfigErrors};
+use thalweg_core::Snapshot;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    control::{events::Events, keeper::KeeperLink, tls::ServingCertificate},
+    shared::{Shared, meters::Meters},
+};
+
+/// The phase of the edge's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgePhase {
+    /// Some route's first probe round has not ended.
+    Starting,
+    /// Every route's first probe round has ended once.
+    Serving,
+    /// The edge was told to stop.
+    Draining,
+}
+
+/// The last reload, as status shows it.
+#[derive(Clone, Debug)]
+pub struct LastReload {
+    /// `applied`, `unchanged` or `rejected`.
+    pub result: &'static str,
+    /// When the reload ended.
+    pub time: SystemTime,
+    /// Why the config was rejected.
+    pub errors: Vec<ConfigError>,
+}
+
+/// What the control tasks share. Lives on one thread.
+#[derive(Debug)]
+pub struct Control {
+    /// The state shared with the workers.
+    pub shared: Arc<Shared>,
+    /// The keeper's queue.
+    pub keeper: KeeperLink,
+    /// The ring of events.
+    pub events: Events,
+    /// The control thread's own counters.
+    pub meters: Arc<Meters>,
+    /// The reloader's queue.
+    pub reloads: mpsc::Sender<ReloadRequest>,
+    /// The edge's phase.
+    pub phase: Cell<EdgePhase>,
+    /// The last reload.
+    pub last_reload: RefCell<Option<LastReload>>,
+    /// When a reload last succeeded.
+    pub last_success: Cell<Option<SystemTime>>,
+    /// Changed keys that need a restart.
+    pub restart_required: RefCell<Vec<&'static str>>,
+    /// Server certificates in use.
+    pub certificates: RefCell<Vec<ServingCertificate>>,
+    /// When this process began to serve.
+    pub began: (Instant, SystemTime),
+}
+
+/// A request for a reload.
+#[derive(Debug)]
+pub struct ReloadRequest {
+    /// The origin of the request: `signal`, `api`, `file`, or `retry`.
+    pub cause: &'static str,
+    /// Where to send the result, if a task waits for it.
+    pub reply: Option<oneshot::Sender<ReloadAnswer>>,
+}
+
+/// How a reload ended.
+#[derive(Clone, Debug)]
+pub enum ReloadAnswer {
+    /// This generation came into force.
+    Applied(u64),
+    /// This generation stays in force.
+    Unchanged(u64),
+    /// The config was rejected; nothing has changed.
+    Rejected(ConfigErrors),
+    /// The edge is ending.
+    Busy,
+}
+
+/// Why this edge should get no traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unready {
+    /// The first probe round has not ended.
+    Starting,
+    /// A drain has begun.
+    Draining,
+    /// No endpoint could serve on any route.
+    NoRouteCanServe,
+}
+
+impl Unready {
+    /// The spelling in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Draining => "draining",
+            Self::NoRouteCanServe => "no_route_can_serve",
+        }
+    }
+}
+
+impl Control {
+    /// Whether traffic may be sent to this edge. The first probe round is latched: later reloads do not take readiness
+    /// back.
+    ///
+    /// # Errors
+    /// The reason against it.
+    pub fn ready(&self) -> Result<(), Unready> {
+        let live = self.shared.live.load();
+        self.ready_for(&live.snapshot)
+    }
+
+    fn ready_for(&self, snapshot: &Snapshot) -> Result<(), Unready> {
+        if self.phase.get() == EdgePhase::Starting
+            && snapshot.generation > 0
+            && snapshot.routes.iter().all(|route| route.first_round_done)
+        {
+            self.phase.set(EdgePhase::Serving);
+            tracing::info!("first probe round done");
+        }
+        match self.phase.get() {
+            EdgePhase::Starting => Err(Unready::Starting),
+            EdgePhase::Draining => Err(Unready::Draining),
+            EdgePhase::Serving if snapshot.routes.iter().all(|route| route.shares.segments.is_empty()) => {
+                Err(Unready::NoRouteCanServe)
+            }
+            EdgePhase::Serving => Ok(()),
+        }
+    }
+
+    /// Requests a reload and waits for its result.
+    pub async fn reload(&self, cause: &'static str) -> ReloadAnswer {
+        let (reply, answer) = oneshot::channel();
+        if self.reloads.send(ReloadRequest { cause, reply: Some(reply) }).await.is_err() {
+            return ReloadAnswer::Busy;
+        }
+        answer.await.unwrap_or(ReloadAnswer::Busy)
+    }
+}
+
+/// Notes the end of the first probe round, also when `/readyz` is never asked.
+pub async fn watch_readiness(control: Rc<Control>) {
+    let mut published = control.shared.published.subscribe();
+    loop {
+        // Called for its effect on the latch.
+        let _ = control.ready();
+        if published.changed().await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! From a config file to everything that serving needs: files read, keys loaded, limits known. Changes nothing in
+//! force. The calls block, so they run beside the control thread.
+
+use std::{path::Path, sync::Arc};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use thalweg_config::{Config, ConfigErrors, Disk, Listener, PoolSettings, Rejected};
+
+use crate::{
+    control::tls::{self, ServingCertificate, TlsCache},
+    shared::{UpstreamTls, Wiring},
+};
+
+/// A config that can come into force.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// The part that the workers need.
+    pub wiring: Arc<Wiring>,
+    /// The server certificates of the config.
+    pub certificates: Vec<ServingCertificate>,
+    /// The cache for the next reading; it holds the files' contents.
+    pub tls_cache: TlsCache,
+}
+
+impl Prepared {
+    /// Whether this config says the same as `other`, certificates included, and comes from the same files, which are
+    /// the files to watch.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let (ours, theirs) = (&self.wiring.config, &other.wiring.config);
+        ours.hash == theirs.hash && ours.files == theirs.files && self.tls_cache.has_read_as(&other.tls_cache)
+    }
+}
+
+/// Reads the config at `path` and every file that it names.
+///
+/// # Errors
+/// All problems of the config and of its files.
+pub fn prepare(path: &Path, before: &TlsCache) -> Result<Prepared, ConfigErrors> {
+    judge(thalweg_config::check(path, &Disk).0, before.next())
+}
+
+/// Makes a read config ready for use, or reports all its problems, also those inside the files that it names.
+///
+/// # Errors
+/// All problems.
+pub fn judge(read: Result<Config, Rejected>, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
+    match read {
+        Ok(config) => wire(config, tls_cache),
+        Err(rejected) => {
+            let (_, errors) = ready_tls(&rejected.listeners, &rejected.pools, &mut tls_cache);
+            Err(rejected.with(errors))
+        }
+    }
+}
+
+/// Makes a config ready for use.
+///
+/// # Errors
+/// Every named file that is not what it should be.
+pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
+    let (made, errors) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
+    let ReadyTls { listener_tls, upstream_tls, certificates } = made;
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    let clients: Vec<_> =
+        upstream_tls.iter().flatten().flatten().map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
+    tls_cache.forget(&listener_tls, &distinct(clients));
+    let max_connections = match config.limits.max_connections {
+        0 => file_limit() * 2 / 5,
+        given => given,
+    };
+    let wiring = Wiring { config: Arc::new(config), upstream_tls, listener_tls, max_connections };
+    Ok(Prepared { wiring: Arc::new(wiring), certificates, tls_cache })
+}
+
+/// TLS in both directions, parallel to listeners, pools and their endpoints.
+struct ReadyTls {
+    listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
+    certificates: Vec<ServingCertificate>,
+}
+
+fn ready_tls(
+    listeners: &[Listener],
+    pools: &[PoolSettings],
+    tls_cache: &mut TlsCache,
+) -> (ReadyTls, Vec<thalweg_config::ConfigError>) {
+    let (mut errors, mut certificates) = (Vec::new(), Vec::new());
+    let mut listener_tls = Vec::with_capacity(listeners.len());
+    for listener in listeners {
+        let made = match &listener.tls {
+            None => None,
+            Some(tls) => match tls_cache.server(listener, tls) {
+                Ok((made, in_use)) => {
+                    certificates.extend(in_use);
+                    Some(made)
+                }
+                Err(problems) => {
+                    errors.extend(problems);
+                    None
+                }
+            },
+        };
+        listener_tls.push(made);
+    }
+    let upstream_tls = pools.iter().map(|settings| upstreams(settings, tls_cache, &mut errors)).collect();
+    (ReadyTls { listener_tls, upstream_tls, certificates }, errors)
+}
+
+fn upstreams(
+    settings: &PoolSettings,
+    tls_cache: &mut TlsCache,
+    errors: &mut Vec<thalweg_config::ConfigError>,
+) -> Vec<Option<UpstreamTls>> {
+    let mut one = |tls: &thalweg_config::EndpointTls| {
+        let made = tls_cache
+            .client(tls)
+            .and_then(|config| Ok(UpstreamTls { config, name: tls::server_name(&tls.sni)? }));
+        made.map_err(|error| errors.push(error)).ok()
+    };
+    settings.tls.iter().map(|tls| tls.as_ref().and_then(&mut one)).collect()
+}
+
+fn distinct(mut clients: Vec<Arc<rustls::ClientConfig>>) -> Vec<Arc<rustls::ClientConfig>> {
+    clients.sort_by_key(Arc::as_ptr);
+    clients.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    clients
+}
+
+/// The number of files that this process may open.
+#[must_use]
+pub fn file_limit() -> usize {
+    let soft = getrlimit(Resource::Nofile).current.unwrap_or(1 << 20);
+    usize::try_from(soft).unwrap_or(usize::MAX).min(1 << 24)
+}
+
+/// Raises the soft file limit to the hard one: every proxied request may need two descriptors.
+pub fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, "file limit not raised");
+    }
+}

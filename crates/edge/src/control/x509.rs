@@ -1,0 +1,146 @@
+//! The facts of a certificate that the edge needs: its DNS names, its addresses, and the end of its validity. A DER
+//! reader that looks no further; rustls alone decides about trust.
+
+use std::net::IpAddr;
+
+/// What a leaf certificate says about itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// `subjectAltName` DNS names, lower case; may start with `*.`.
+    pub names: Vec<String>,
+    /// `subjectAltName` addresses.
+    pub addresses: Vec<IpAddr>,
+    /// `notAfter`, Unix seconds.
+    pub not_after: i64,
+}
+
+/// Reads the facts; `None` if this is no certificate.
+#[must_use]
+pub fn facts(der: &[u8]) -> Option<Facts> {
+    let (_, certificate, _) = element(der)?;
+    let (_, mut rest, _) = element(certificate)?;
+    let mut facts = Facts::default();
+    let mut position = 0;
+    while let Some((tag, content, after)) = element(rest) {
+        rest = after;
+        match (tag, position) {
+            // The optional version has tag [0] and is not counted.
+            (0xa0, 0) => continue,
+            // serialNumber, signature, issuer, validity.
+            (0x30, 3) => {
+                let (_, _, until) = element(content)?;
+                let (tag, until, _) = element(until)?;
+                facts.not_after = time(tag, until)?;
+            }
+            (0xa3, _) => extensions(content, &mut facts),
+            _ => {}
+        }
+        position += 1;
+    }
+    (position >= 6).then_some(facts)
+}
+
+/// Tag, content and remaining bytes. Lengths have up to 4 bytes; high tag numbers do not occur in the fields that are
+/// read.
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = der.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = match *first {
+        short @ 0..0x80 => (usize::from(short), rest),
+        long => {
+            let count = usize::from(long & 0x7f);
+            if count == 0 || count > 4 {
+                return None;
+            }
+            let (bytes, rest) = rest.split_at_checked(count)?;
+            (bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
+        }
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*tag, content, rest))
+}
+
+fn extensions(explicit: &[u8], facts: &mut Facts) {
+    /// The object identifier 2.5.29.17 (RFC 5280 section 4.2.1.6).
+    const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+    let Some((_, mut all, _)) = element(explicit) else { return };
+    while let Some((_, extension, after)) = element(all) {
+        all = after;
+        let Some((_, oid, mut fields)) = element(extension) else { continue };
+        if oid != SUBJECT_ALT_NAME {
+            continue;
+        }
+        // An optional `critical` precedes the value.
+        while let Some((tag, content, after)) = element(fields) {
+            fields = after;
+            if tag == 0x04 {
+                alt_names(content, facts);
+            }
+        }
+    }
+}
+
+fn alt_names(value: &[u8], facts: &mut Facts) {
+    let Some((_, mut names, _)) = element(value) else { return };
+    while let Some((tag, content, after)) = element(names) {
+        names = after;
+        match tag {
+            0x82 => facts.names.extend(std::str::from_utf8(content).ok().map(str::to_ascii_lowercase)),
+            0x87 => {
+                let v4 = <[u8; 4]>::try_from(content).map(IpAddr::from);
+                facts.addresses.extend(v4.or_else(|_| <[u8; 16]>::try_from(content).map(IpAddr::from)));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `UTCTime` (years 1950–2049) or `GeneralizedTime`, both in UTC as RFC 5280 demands.
+fn time(tag: u8, text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    let (year, rest) = match tag {
+        0x17 => {
+            let year: i64 = text.get(..2)?.parse().ok()?;
+            (if year < 50 { 2000 + year } else { 1900 + year }, text.get(2..)?)
+        }
+        _ => (text.get(..4)?.parse().ok()?, text.get(4..)?),
+    };
+    let two = |at: usize| -> Option<i64> { rest.get(at..at + 2)?.parse().ok() };
+    let (month, day) = (two(0)?, two(2)?);
+    // Days since 1970 (Hinnant's `days_from_civil`).
+    let shifted = if month > 2 { year } else { year - 1 };
+    let era = shifted.div_euclid(400);
+    let of_era = shifted - era * 400;
+    let of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    Some(days * 86_400 + two(4)? * 3600 + two(6)? * 60 + two(8)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_addresses_and_the_end_are_read() {
+        let names = ["A.example.com", "*.b.test", "192.0.2.7", "2001:db8::1"].map(String::from).to_vec();
+        let mut params = rcgen::CertificateParams::new(names).unwrap();
+        params.not_after = rcgen::date_time_ymd(2031, 3, 1);
+        let cert = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        let facts = facts(cert.der()).unwrap();
+        assert_eq!(facts.names, ["a.example.com", "*.b.test"]);
+        let addresses: Vec<IpAddr> = vec!["192.0.2.7".parse().unwrap(), "2001:db8::1".parse().unwrap()];
+        assert_eq!(facts.addresses, addresses);
+        assert_eq!(facts.not_after, 1_930_089_600);
+    }
+
+    #[test]
+    fn a_truncated_certificate_is_refused_wherever_it_is_cut() {
+        let cert = rcgen::generate_simple_self_signed(vec!["a.test".into()]).unwrap();
+        let der = cert.cert.der();
+        for end in 0..der.len() {
+            assert_eq!(facts(&der[..end]), None, "{end}");
+        }
+        assert_eq!(time(0x17, b"491231235959Z"), Some(2_524_607_999));
+        assert_eq!(time(0x18, b"20500101000000Z"), Some(2_524_608_000));
+    }
+}

@@ -1,0 +1,215 @@
+//! Room 1, ACCEPT: sockets to connections. TLS, the choice of protocol, and the limit on connections. Never reads a
+//! request.
+
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
+
+use crate::{
+    data::{
+        conn::{ClientConn, ClientIo},
+        local::Local,
+        session,
+    },
+    shared::BACKLOG,
+    shared::{
+        Wiring,
+        meters::{Cell as Count, Series},
+        telemetry,
+    },
+};
+
+/// Connections above the limit that are still answered with 503; further connections are closed at once.
+const SURPLUS: u64 = 256;
+
+/// Pause after the kernel could not give a socket for want of descriptors or memory.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// One listening socket of this worker.
+#[derive(Debug)]
+pub struct ListenSocket {
+    /// The listener's number in this worker, and its configured name.
+    pub name: (u32, Arc<str>),
+    /// The last config that has this listener, and the listener's position in it: a closing socket's queue may outlive
+    /// it.
+    last: RefCell<Option<(Arc<Wiring>, usize)>>,
+}
+
+impl ListenSocket {
+    /// A listening socket of the listener with this name.
+    #[must_use]
+    pub fn new(name: (u32, Arc<str>)) -> Self {
+        Self { name, last: RefCell::default() }
+    }
+
+    fn settings(&self, local: &Local) -> Option<(Arc<Wiring>, usize)> {
+        let wiring = &local.view().wiring;
+        let mut last = self.last.borrow_mut();
+        if last.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, wiring))
+            && let Some(position) =
+                wiring.config.listeners.iter().position(|listener| *listener.name == *self.name.1)
+        {
+            *last = Some((Arc::clone(wiring), position));
+        }
+        last.clone()
+    }
+}
+
+/// Accepts until `closed`. Then takes the connections that wait in the accept queue, so that closing the socket resets
+/// no client.
+pub async fn accept(
+    local: Rc<Local>,
+    listen_socket: ListenSocket,
+    socket: TcpListener,
+    mut closed: tokio::sync::oneshot::Receiver<()>,
+) {
+    let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&listen_socket.name.1]));
+    let open = Rc::new(OpenConnections { local: Rc::clone(&local), count: open });
+    // Looked up at the start: the next config may no longer have this listener.
+    let _ = listen_socket.settings(&local);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = &mut closed => break,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, client_addr)) => _ = admit(&local, &listen_socket, stream, client_addr, &open),
+            Err(error) if is_exhaustion(&error) => {
+                tracing::warn!(%error, listener = %listen_socket.name.1, "cannot accept");
+                tokio::time::sleep(BREATH).await;
+            }
+            // The client went away between its handshake and this accept.
+            Err(_) => {}
+        }
+    }
+    // Ask the queue itself, not the reactor, and only once per entry: clients go on connecting as long as the socket is
+    // open.
+    let Ok(queue) = socket.into_std() else { return };
+    for _ in 0..BACKLOG {
+        let Ok((stream, client_addr)) = queue.accept() else { return };
+        if stream.set_nonblocking(true).is_ok()
+            && let Ok(stream) = TcpStream::from_std(stream)
+            && let Some(conn) = admit(&local, &listen_socket, stream, client_addr, &open)
+        {
+            conn.accepted_while_closing.set(true);
+        }
+    }
+}
+
+fn is_exhaustion(error: &std::io::Error) -> bool {
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}
+
+/// Starts the task of one connection, unless far too many are open.
+fn admit(
+    local: &Rc<Local>,
+    listen_socket: &ListenSocket,
+    stream: TcpStream,
+    client_addr: SocketAddr,
+    open: &Rc<OpenConnections>,
+) -> Option<Rc<ClientConn>> {
+    let (wiring, position) = listen_socket.settings(local)?;
+    let listener = wiring.config.listeners.get(position)?;
+    let (http1, http2) = (listener.http1, listener.http2);
+    let tls = wiring.listener_tls.get(position).cloned().flatten();
+    let view = local.view();
+    let limits = view.wiring.config.limits;
+    let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
+    if now_open >= limit + SURPLUS.min(limit) {
+        return None;
+    }
+    // Small answers must not wait for an acknowledgement. If the option cannot be set, the socket is already dead.
+    stream.set_nodelay(true).ok()?;
+    let conn = ClientConn::new(listen_socket.name.clone(), client_addr, now_open >= limit, local.clock());
+    let guard = ConnectionGuard::enter(&conn, open);
+    let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
+    tokio::task::spawn_local(async move {
+        let _guard = guard;
+        let opened = match tls {
+            // This arm does not wait for anything, so the future of a silent connection stays small.
+            None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
+            // Boxed, so that the futures of other connections do not hold room for it.
+            None => Box::pin(told_apart(&conn, stream, limits.header_timeout)).await,
+            Some(config) => {
+                Box::pin(timeout(limits.header_timeout, secure(&conn, stream, config))).await.ok().flatten()
+            }
+        };
+        match opened {
+            Some((io, true)) => Box::pin(session::http2(local, conn, io, limits)).await,
+            Some((io, false)) if http1 => session::http1(local, conn, io, limits).await,
+            // HTTP/2 over TLS needs ALPN (RFC 9113 section 3.2), and this listener speaks nothing else.
+            Some((mut io, false)) => drop(io.shutdown().await),
+            None => {}
+        }
+    });
+    Some(admitted)
+}
+
+/// Tells HTTP/1.1 and HTTP/2 with prior knowledge apart by the HTTP/2 preface. `None`: the connection was told to
+/// close, or the client sent too little for too long.
+async fn told_apart(
+    conn: &Rc<ClientConn>,
+    stream: TcpStream,
+    header_timeout: Duration,
+) -> Option<(ClientIo, bool)> {
+    let io = ClientIo::plain(stream, Rc::clone(conn));
+    session::first_byte(conn, &io).await?;
+    let is_http2 = timeout(header_timeout, io.begins_with(b"PRI ")).await.ok()??;
+    Some((io, is_http2))
+}
+
+async fn secure(
+    conn: &Rc<ClientConn>,
+    stream: TcpStream,
+    config: Arc<rustls::ServerConfig>,
+) -> Option<(ClientIo, bool)> {
+    let stream = tokio_rustls::TlsAcceptor::from(config).accept(stream).await.ok()?;
+    let (_, tls) = stream.get_ref();
+    conn.tls.set(Some(match tls.protocol_version() {
+        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        _ => "TLSv1.2",
+    }));
+    let is_http2 = tls.alpn_protocol() == Some(b"h2");
+    Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
+}
+
+/// The gauge of a listener's open connections; held by its socket and by each connection.
+struct OpenConnections {
+    local: Rc<Local>,
+    count: Arc<Count>,
+}
+
+impl Drop for OpenConnections {
+    fn drop(&mut self) {
+        // The socket is closed and its last connection has ended: the listener's series may go, unless another socket
+        // has the same name.
+        drop(std::mem::take(&mut self.count));
+        self.local.view().retire(self.local.meters());
+    }
+}
+
+/// Counts a connection, and keeps it in the worker's list, for as long as its task lives.
+struct ConnectionGuard {
+    number: u64,
+    open: Rc<OpenConnections>,
+}
+
+impl ConnectionGuard {
+    fn enter(conn: &Rc<ClientConn>, open: &Rc<OpenConnections>) -> Self {
+        open.count.bump();
+        Self { number: open.local.enter(conn), open: Rc::clone(open) }
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.open.count.drop_one();
+        self.open.local.leave(self.number);
+    }
+}

@@ -1,0 +1,306 @@
+//! The wait for the head of an answer, with hedging: if the first byte is late, and the route hedges, and the request
+//! may be sent twice, a second endpoint races the first. A connection whose other end is gone is abandoned. A wait has
+//! at most one rival.
+//!
+//! Why this and not a fixed hedge delay: each endpoint is late by its own usual time (its p95 of the last minute,
+//! `thalweg_core::late_after`), so a slow but steady region is not hedged, and a hedge budget bounds the extra load
+//! when every endpoint is slow. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013.
+
+use std::{pin::Pin, rc::Rc, task::Poll, time::Duration};
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use thalweg_core::{Fault, Tick, Timeouts};
+use tokio::time::timeout;
+
+use super::request::{ProxiedRequest, is_idempotent};
+use crate::{
+    data::{
+        link::Link,
+        outcome::Outcome,
+        reach::{self, ReachError},
+        relay::{self, RelayError, Sent},
+        settle::{Attempt, Steered},
+        upload::{Upload, UploadBody},
+        upstream_io::Exit,
+    },
+    shared::kernel,
+};
+
+/// Hedge delay for an endpoint whose usual time is not known yet.
+const HEDGE_BLIND: Duration = Duration::from_millis(500);
+/// Gap between two requests to an exhausted hedge budget.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// Gap between two looks at the kernel's knowledge of a silent connection.
+pub(super) const LOOK: Duration = Duration::from_millis(200);
+
+/// The second endpoint of a race for the first byte.
+struct Rival {
+    steered: Steered,
+    going: Pin<Box<dyn Future<Output = Finished>>>,
+}
+
+/// How a rival ended.
+struct Finished {
+    attempt: Attempt,
+    result: Result<(Link, Response<Incoming>), RivalError>,
+}
+
+/// Why a rival brought no answer.
+enum RivalError {
+    Reach(ReachError),
+    Relay(RelayError),
+}
+
+/// The first event of a wait for a head.
+pub(super) enum HeadEvent {
+    Answer(Response<Incoming>),
+    Failed(RelayError),
+    Rival(Box<(Steered, Attempt, Link, Response<Incoming>)>),
+}
+
+impl HeadEvent {
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Answer(response) if !response.status().is_server_error())
+    }
+}
+
+/// The state of a wait for a head.
+struct Watch {
+    hedged: bool,
+    /// The budget was exhausted: ask again at this time.
+    again: Option<Tick>,
+    look: Option<Tick>,
+}
+
+impl ProxiedRequest {
+    /// Waits for the head of an answer from the endpoint or from a rival. A failure of one is final only when the other
+    /// has failed too.
+    pub(super) async fn wait_for_head(
+        &mut self,
+        (attempt, exit): (&Attempt, &Exit),
+        lead: Pin<&mut impl Future<Output = Sent>>,
+    ) -> HeadEvent {
+        let mut watch = Watch { hedged: !self.hedges(), again: None, look: None };
+        match self.upload.ended.get() {
+            Some(ended) => self.deadline.until(self.next_alarm(attempt, &watch, ended)),
+            None => {
+                let ready = attempt.waiting_since(attempt.started);
+                let patience = self.next_alarm(attempt, &watch, ready).since(ready);
+                self.upload.patience.set(patience);
+                self.deadline.silent_for(self.rules.timeouts.idle);
+            }
+        }
+        let (mut lead, mut lost) = (Some(lead), None);
+        let mut rival: Option<Rival> = None;
+        std::future::poll_fn(|cx| {
+            loop {
+                if let Some(going) = &mut lead
+                    && let Poll::Ready(result) = going.as_mut().poll(cx)
+                {
+                    lead = None;
+                    let event = result.map_or_else(
+                        |failure| HeadEvent::Failed(relay::unanswered(failure, &self.upload)),
+                        HeadEvent::Answer,
+                    );
+                    if rival.is_none() || event.is_good() {
+                        if rival.take().is_some() {
+                            self.count_hedge("lost");
+                        }
+                        return Poll::Ready(event);
+                    }
+                    lost = Some(event);
+                }
+                if let Some(other) = &mut rival
+                    && let Poll::Ready(finished) = other.going.as_mut().poll(cx)
+                {
+                    let steered = other.steered.clone();
+                    rival = None;
+                    if let Some(won) = self.rival_finished(steered, finished, lost.is_some()) {
+                        if let Some(lost) = &lost {
+                            self.lost_to_rival(attempt, lost);
+                        }
+                        return Poll::Ready(won);
+                    }
+                    if let Some(lost) = lost.take() {
+                        return Poll::Ready(lost);
+                    }
+                }
+                if self.deadline.poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                match self.alarm(attempt, exit, &mut watch) {
+                    Ok(false) => {}
+                    Ok(true) => rival = self.start_rival(attempt, &mut watch),
+                    Err(error @ (RelayError::FirstByte | RelayError::Dead))
+                        if rival.is_some() && lead.is_some() =>
+                    {
+                        lead = None;
+                        lost = Some(HeadEvent::Failed(error));
+                    }
+                    // The rival has a time limit of its own.
+                    Err(RelayError::FirstByte | RelayError::Dead) if rival.is_some() => {}
+                    Err(error) => return Poll::Ready(HeadEvent::Failed(error)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Handles an expired deadline. Returns whether it is time for a rival.
+    fn alarm(&self, attempt: &Attempt, exit: &Exit, watch: &mut Watch) -> Result<bool, RelayError> {
+        if self.local.is_ending() {
+            return Err(RelayError::ShuttingDown);
+        }
+        let Some(ended) = self.upload.ended.get() else {
+            let client_is_due = self.upload.client_is_due.get();
+            return Err(if client_is_due { RelayError::UploadIdle } else { RelayError::NotTaken });
+        };
+        let now = self.local.now();
+        let times = self.rules.timeouts;
+        // Set the next deadline first, so that a continued wait is woken.
+        self.deadline.until(self.next_alarm(attempt, watch, ended));
+        if ended.after(times.total) <= now {
+            return Err(RelayError::Total);
+        }
+        if ended.max(attempt.started).after(times.first_byte) <= now {
+            self.deadline.until(ended.after(times.total));
+            return Err(RelayError::FirstByte);
+        }
+        if attempt.late_at(ended).is_some_and(|late| late <= now) {
+            attempt.blame(Fault::Late, now);
+        }
+        if watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK)) <= now {
+            watch.look = Some(now.after(LOOK));
+            if exit.socket.get().is_some_and(kernel::is_dead) {
+                // Other connections to the same endpoint are probably gone too.
+                attempt.peer.close_idle();
+                attempt.blame(Fault::Timeout, now);
+                if self.may_be_sent_again() {
+                    return Err(RelayError::Dead);
+                }
+            }
+        }
+        let hedge = !watch.hedged && self.hedge_at(attempt, watch, ended) <= now;
+        watch.hedged |= hedge;
+        self.deadline.until(self.next_alarm(attempt, watch, ended));
+        Ok(hedge)
+    }
+
+    /// The next deadline of a wait for a head, for an upload that ended at `ended`.
+    fn next_alarm(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
+        let times = self.rules.timeouts;
+        let end = ended.max(attempt.started).after(times.first_byte).min(ended.after(times.total));
+        let hedge = (!watch.hedged).then(|| self.hedge_at(attempt, watch, ended));
+        let look = watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK));
+        [attempt.late_at(ended), hedge, Some(look)].into_iter().flatten().fold(end, Tick::min)
+    }
+
+    fn hedge_at(&self, attempt: &Attempt, watch: &Watch, ended: Tick) -> Tick {
+        let late = attempt.waiting_since(ended).after(attempt.peer.late_after().unwrap_or(HEDGE_BLIND));
+        watch.again.map_or(late, |again| again.max(late))
+    }
+
+    /// Whether this request may race itself.
+    pub(super) fn hedges(&self) -> bool {
+        self.rules.retry.hedge && self.upgrade.is_none() && self.may_be_sent_again()
+    }
+
+    fn may_be_sent_again(&self) -> bool {
+        is_idempotent(&self.record.method) && self.upload.replayable()
+    }
+
+    /// Starts a rival if the budget allows. If the budget is exhausted, it is asked again later, because the request
+    /// still waits at a late endpoint.
+    fn start_rival(&mut self, attempt: &Attempt, watch: &mut Watch) -> Option<Rival> {
+        let now = self.local.now();
+        if !self.may_be_sent_again() || self.upload.ended.get().is_none() {
+            return None;
+        }
+        if !self.record.route().budget().take_hedge(now) {
+            if watch.again.is_none() {
+                self.count_hedge("over_budget");
+            }
+            watch.again = Some(now.after(ASK_AGAIN));
+            watch.hedged = false;
+            self.deadline
+                .until(self.upload.ended.get().map_or(now, |ended| self.next_alarm(attempt, watch, ended)));
+            return None;
+        }
+        let Some(steered) = self.steer_rival() else {
+            self.record.route().budget().return_hedge();
+            return None;
+        };
+        let request = self.request(&steered.peer)?;
+        attempt.peer.stats().raced(now.since(attempt.started));
+        let other = Attempt::new(Rc::clone(&steered.peer), now);
+        other.presume(Outcome::Cancelled);
+        let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), self.rules.timeouts));
+        Some(Rival { steered, going })
+    }
+
+    /// A rival won after the first endpoint had failed: its failure counts as usual.
+    fn lost_to_rival(&self, attempt: &Attempt, lost: &HeadEvent) {
+        match lost {
+            HeadEvent::Failed(error) => _ = self.unanswered(attempt, error),
+            HeadEvent::Answer(_) | HeadEvent::Rival(_) => {
+                let now = self.local.now();
+                attempt.head(self.upload.ended.get(), now);
+                attempt.end(Outcome::ServerError, now);
+            }
+        }
+    }
+
+    /// A rival has ended. Returns its answer if it is good, or if the first endpoint has already failed.
+    fn rival_finished(&self, steered: Steered, finished: Finished, alone: bool) -> Option<HeadEvent> {
+        let Finished { attempt, result } = finished;
+        match result {
+            Ok((link, response)) if alone || !response.status().is_server_error() => {
+                self.count_hedge("won");
+                // From here on only the client can cut it short.
+                attempt.presume(Outcome::ClientGone);
+                Some(HeadEvent::Rival(Box::new((steered, attempt, link, response))))
+            }
+            Ok(_) => {
+                self.count_hedge("failed");
+                attempt.end(Outcome::ServerError, self.local.now());
+                None
+            }
+            Err(error) => {
+                self.count_hedge("failed");
+                match error {
+                    RivalError::Reach(error) => _ = self.unreached(&attempt, &error),
+                    RivalError::Relay(error) => _ = self.unanswered(&attempt, &error),
+                }
+                None
+            }
+        }
+    }
+}
+
+/// Connects to the rival and sends it the request.
+async fn run_rival(
+    attempt: Attempt,
+    mut request: Request<UploadBody>,
+    upload: Rc<Upload>,
+    Timeouts { connect, first_byte, idle, .. }: Timeouts,
+) -> Finished {
+    let sending = async {
+        let peer = &attempt.peer;
+        let mut link = reach::reach(peer, connect, attempt.started).await.map_err(RivalError::Reach)?;
+        loop {
+            attempt.ready(peer.now());
+            match relay::send(&mut link, request, (idle, false)).await {
+                Ok(response) => return Ok((link, response)),
+                Err(failure) => match relay::unanswered(failure, &upload) {
+                    RelayError::Stale(unsent) if link.reused => request = *unsent,
+                    RelayError::Stale(_) => return Err(RivalError::Reach(ReachError::Ended)),
+                    error => return Err(RivalError::Relay(error)),
+                },
+            }
+            link = reach::open(peer, connect, peer.now()).await.map_err(RivalError::Reach)?;
+        }
+    };
+    let result = timeout(first_byte, sending).await.unwrap_or(Err(RivalError::Relay(RelayError::FirstByte)));
+    Finished { attempt, result }
+}

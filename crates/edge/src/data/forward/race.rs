@@ -1,0 +1,243 @@
+//! One attempt through rooms 4 and 5. If a connect is late, a second endpoint races it, because no byte was sent yet;
+//! the first connection gets the request (Happy Eyeballs, RFC 8305, between endpoints instead of address families).
+
+use std::{
+    pin::{Pin, pin},
+    rc::Rc,
+};
+
+use thalweg_core::{Fault, Reason};
+use tokio::time::timeout;
+
+use super::{
+    ended::{Ended, Failed},
+    hedge::HeadEvent,
+    request::ProxiedRequest,
+};
+use crate::data::{
+    link::Link,
+    outcome::Outcome,
+    reach::{self, ReachError},
+    relay::{self, RelayError},
+    settle::{Attempt, Steered},
+};
+
+/// The most connects that one worker lets go on at one endpoint after a lost race: enough for an ejection or for a
+/// latency baseline.
+const LINGERING: u32 = 16;
+
+/// A connect in progress. It outlives its request if it loses its race.
+type Connecting = Pin<Box<dyn Future<Output = Result<Link, ReachError>>>>;
+
+/// A connection that may carry the request, and its attempt.
+struct Reached {
+    attempt: Attempt,
+    link: Link,
+}
+
+impl ProxiedRequest {
+    /// Makes one attempt. A pooled connection that turns out to be dead is replaced by a new one to the same endpoint:
+    /// no byte was sent, so it is still the same attempt.
+    pub(super) async fn attempt(&mut self, attempt: Attempt) -> Ended {
+        match self.connect(attempt).await {
+            Ok(reached) => self.exchange(reached).await,
+            Err(failed) => Ended::Failed(failed),
+        }
+    }
+
+    async fn connect(&mut self, attempt: Attempt) -> Result<Reached, Failed> {
+        if let Some(link) = attempt.peer.take_idle(attempt.started) {
+            return Ok(Reached { attempt, link });
+        }
+        self.deadline.pause();
+        let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
+        let patience = attempt.peer.patience();
+        let (to, started) = (Rc::clone(&attempt.peer), attempt.started);
+        let mut first: Connecting = Box::pin(async move { reach::open(&to, limit, started).await });
+        if patience < limit {
+            match timeout(patience, first.as_mut()).await {
+                Ok(result) => return self.connected(attempt, result),
+                Err(_) => {
+                    if let Some(rival) = self.steer_rival() {
+                        return self.race_connects((attempt, first), rival).await;
+                    }
+                }
+            }
+        }
+        let result = first.await;
+        self.connected(attempt, result)
+    }
+
+    fn reached(&self, attempt: Attempt, link: Link) -> Reached {
+        attempt.ready(self.local.now());
+        Reached { attempt, link }
+    }
+
+    fn connected(&self, attempt: Attempt, result: Result<Link, ReachError>) -> Result<Reached, Failed> {
+        match result {
+            Ok(link) => Ok(self.reached(attempt, link)),
+            Err(error) => Err(self.unreached(&attempt, &error)),
+        }
+    }
+
+    /// Races two connects until one succeeds. A slower connect is no error; if the first one loses, it goes on by
+    /// itself.
+    async fn race_connects(
+        &mut self,
+        (attempt, mut first): (Attempt, Connecting),
+        rival: Steered,
+    ) -> Result<Reached, Failed> {
+        let own = self.record.steered.replace(rival.clone());
+        let other = Attempt::new(Rc::clone(&rival.peer), self.local.now());
+        let peer = Rc::clone(&other.peer);
+        let limit = self.rules.timeouts.connect.min(self.remaining(other.started));
+        let mut second = pin!(reach::reach(&peer, limit, other.started));
+        let (mut failed, mut rival_failed) = (None, false);
+        loop {
+            tokio::select! {
+                biased;
+                result = first.as_mut(), if failed.is_none() => match result {
+                    Ok(link) => {
+                        self.record.steered = own;
+                        if !rival_failed {
+                            other.end(Outcome::Cancelled, self.local.now());
+                            // The rival was sent no byte, so a hedge or a retry may still go there.
+                            self.tried.retain(|tried| tried.endpoint != other.peer.id);
+                            self.count_hedge("connect_lost");
+                        }
+                        return Ok(self.reached(attempt, link));
+                    }
+                    Err(error) => failed = Some(error),
+                },
+                result = second.as_mut(), if !rival_failed => match result {
+                    Ok(link) => {
+                        match &failed {
+                            Some(error) => {
+                                attempt.peer.stats().raced(self.local.now().since(attempt.started));
+                                let _ = self.unreached(&attempt, error);
+                            }
+                            None => self.linger(attempt, first),
+                        }
+                        self.count_hedge("connect_won");
+                        return Ok(self.reached(other, link));
+                    }
+                    Err(error) => {
+                        let _ = self.unreached(&other, &error);
+                        self.count_hedge("connect_failed");
+                        rival_failed = true;
+                    }
+                },
+            }
+            if let (Some(error), true) = (&failed, rival_failed) {
+                return Err(self.unreached(&attempt, error));
+            }
+        }
+    }
+
+    /// Lets a connect go on after it lost its race. Its end says what it is: a long way or a slow handshake, which the
+    /// next race must know about, or a black hole. Judging it by the race alone would make a distant endpoint
+    /// unreachable for ever.
+    fn linger(&self, attempt: Attempt, first: Connecting) {
+        let now = self.local.now();
+        // This is no evidence, but it makes the endpoint's probe run at once.
+        attempt.peer.suspect(Fault::Local, attempt.started, now);
+        let (peer, cost) = (Rc::clone(&attempt.peer), now.since(attempt.started));
+        if peer.lingering.get() >= LINGERING {
+            peer.race_costs.borrow_mut().keep(cost);
+            return attempt.end(Outcome::Cancelled, now);
+        }
+        peer.lingering.set(peer.lingering.get() + 1);
+        attempt.release_slot();
+        attempt.presume(Outcome::Cancelled);
+        let full = self.full_connect();
+        tokio::task::spawn_local(async move {
+            let result = first.await;
+            peer.lingering.set(peer.lingering.get() - 1);
+            match result {
+                Ok(link) => {
+                    peer.race_costs.take();
+                    peer.give_back(link, peer.now());
+                }
+                Err(error) => {
+                    // Counted first, so that the keeper reads it together with the failure.
+                    peer.stats().raced(cost);
+                    peer.stats().raced_before(&peer.race_costs.take());
+                    attempt.unreached(error.fault(), error.is_cut_short(full), peer.now());
+                }
+            }
+        });
+    }
+
+    async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
+        let Some(mut request) = self.request(&attempt.peer) else {
+            return Ended::Failed(self.spent(&attempt));
+        };
+        loop {
+            link.exit.wanted.set(self.upgrade.is_some());
+            let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade.is_some()));
+            // Boxed if it may go on without its request.
+            let (event, sent) = if self.hedges() {
+                let mut sent = Box::pin(sent);
+                (self.wait_for_head((&attempt, &link.exit), sent.as_mut()).await, Some(sent))
+            } else {
+                (self.wait_for_head((&attempt, &link.exit), pin!(sent)).await, None)
+            };
+            match event {
+                HeadEvent::Answer(response) => return self.answered(attempt, link, response),
+                HeadEvent::Rival(won) => {
+                    let (steered, other, won, response) = *won;
+                    self.lost_race(attempt, link, sent);
+                    self.record.steered = Some(steered);
+                    return self.answered(other, won, response);
+                }
+                HeadEvent::Failed(RelayError::Stale(unsent)) if link.reused => {
+                    request = *unsent;
+                    self.deadline.pause();
+                    let now = self.local.now();
+                    let connect = self.rules.timeouts.connect.min(self.remaining(now));
+                    link = match reach::open(&attempt.peer, connect, now).await {
+                        Ok(link) => {
+                            attempt.ready(self.local.now());
+                            link
+                        }
+                        Err(error) => {
+                            self.take_back(request);
+                            return Ended::Failed(self.unreached(&attempt, &error));
+                        }
+                    };
+                }
+                HeadEvent::Failed(RelayError::Stale(unsent)) => {
+                    self.take_back(*unsent);
+                    return Ended::Failed(self.unreached(&attempt, &ReachError::Ended));
+                }
+                HeadEvent::Failed(error) => {
+                    let mut ended = self.unanswered(&attempt, &error);
+                    if let Ended::Failed(failed) = &mut ended {
+                        failed.pooled = link.reused;
+                    }
+                    return ended;
+                }
+            }
+        }
+    }
+
+    /// The endpoint that a retry would go to, if it is worth a race. An endpoint chosen in panic is not.
+    pub(super) fn steer_rival(&mut self) -> Option<Steered> {
+        let own = self.record.steered.clone();
+        let peer = self.steer();
+        let rival = std::mem::replace(&mut self.record.steered, own);
+        match (peer, rival) {
+            (Ok(_), Some(rival)) if rival.reason != Reason::Panic => Some(rival),
+            (Ok(_), _) => {
+                self.tried.pop();
+                self.record.attempts -= 1;
+                None
+            }
+            (Err(_), _) => None,
+        }
+    }
+
+    pub(super) fn count_hedge(&self, result: &'static str) {
+        self.record.route().count_hedge(result, self.local.meters());
+    }
+}

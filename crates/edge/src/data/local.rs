@@ -1,0 +1,348 @@
+//! Everything that belongs to one worker: its view of the published snapshot, its connections, deadlines, clock, random
+//! numbers and access log buffer. Never shared with another worker.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use http::HeaderValue;
+use thalweg_config::AccessLog;
+use thalweg_core::{Tick, mix};
+use tokio::sync::watch;
+
+use crate::{
+    data::{
+        conn::{ClientConn, ConnPhase, ConnSignal},
+        deadline::Deadlines,
+        view::View,
+        worker_base::WorkerBase,
+    },
+    shared::{
+        Live, Shared, access_log,
+        meters::{Cell as Count, Meters, Series},
+        telemetry,
+    },
+};
+
+/// A worker hands a batch of access log lines over at this size, or after [`LOG_AGE`].
+const LOG_BATCH: usize = 32 * 1024;
+const LOG_AGE: Duration = Duration::from_millis(100);
+
+/// An upload has broken off when its client has closed its sending side and nothing more arrived for this long. An
+/// upload that has arrived completely, and waits for its endpoint to be connected to, has not.
+const BROKEN_OFF: Duration = Duration::from_secs(1);
+
+/// An HTTP/1.1 connection that has been idle this long gives its buffers back.
+const PARK_AFTER: Duration = Duration::from_millis(100);
+
+/// Everything that belongs to one worker.
+#[derive(Debug)]
+pub struct Local {
+    shared: Arc<Shared>,
+    index: usize,
+    base: Rc<WorkerBase>,
+    view: RefCell<Rc<View>>,
+    deadlines: Deadlines,
+    clock: Rc<Cell<Tick>>,
+    entropy: Cell<u64>,
+    log: RefCell<Vec<u8>>,
+    log_since: Cell<Tick>,
+    dropped: Arc<Count>,
+    conns: RefCell<HashMap<u64, Rc<ClientConn>>>,
+    next_conn: Cell<u64>,
+    names: RefCell<Vec<Arc<str>>>,
+    ending: Cell<bool>,
+}
+
+impl Local {
+    /// The state of worker `index`.
+    #[must_use]
+    pub fn new(index: usize, shared: Arc<Shared>) -> Self {
+        let live = shared.live.load_full();
+        let meters = meters_of(&shared, index);
+        let clock = Rc::new(Cell::new(shared.now()));
+        let base = Rc::new(WorkerBase::new(&shared, index, &clock));
+        let view = Rc::new(View::new(&live, None, &base));
+        let dropped = meters.cell(Series::new(&telemetry::LOG_DROPPED, &[]));
+        Self {
+            base,
+            view: RefCell::new(view),
+            deadlines: Deadlines::default(),
+            entropy: Cell::new(RandomState::new().hash_one(index)),
+            log: RefCell::default(),
+            log_since: Cell::new(clock.get()),
+            clock,
+            dropped,
+            conns: RefCell::default(),
+            next_conn: Cell::new(0),
+            names: RefCell::default(),
+            ending: Cell::new(false),
+            index,
+            shared,
+        }
+    }
+
+    /// Reads the clock and sets the coarse clock.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        self.base.look()
+    }
+
+    /// The time of the last clock reading: at most one sweep old.
+    #[must_use]
+    pub fn clock(&self) -> Rc<Cell<Tick>> {
+        Rc::clone(&self.clock)
+    }
+
+    /// This worker's counters.
+    #[must_use]
+    pub fn meters(&self) -> &Meters {
+        meters_of(&self.shared, self.index)
+    }
+
+    /// The deadlines of this worker's requests.
+    #[must_use]
+    pub fn deadlines(&self) -> &Deadlines {
+        &self.deadlines
+    }
+
+    /// This worker's view of the published layout.
+    #[must_use]
+    pub fn view(&self) -> Rc<View> {
+        Rc::clone(&self.view.borrow())
+    }
+
+    /// Runs `read` on the published snapshot and the view that belongs to it. The snapshot's guard ends with `read`, so
+    /// it cannot be held across an await.
+    pub fn with_live<R>(&self, read: impl FnOnce(&Live, &View) -> R) -> R {
+        let live = self.shared.live.load();
+        if !self.view.borrow().fits(&live) {
+            self.rebuild(&live);
+        }
+        let view = self.view();
+        read(&live, &view)
+    }
+
+    fn rebuild(&self, live: &Live) {
+        let before = self.view();
+        let view = View::new(live, Some(&before), &self.base);
+        *self.view.borrow_mut() = Rc::new(view);
+    }
+
+    /// 64 random bits. Not for secrets.
+    #[must_use]
+    pub fn random(&self) -> u64 {
+        let next = self.entropy.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.entropy.set(next);
+        mix(next)
+    }
+
+    /// A new request id: 128 random bits in hex.
+    #[must_use]
+    pub fn fresh_id(&self) -> HeaderValue {
+        let mut id = Vec::with_capacity(32);
+        id.extend_from_slice(&hex(self.random() as u32));
+        id.extend_from_slice(&hex(self.random() as u32));
+        id.extend_from_slice(&hex(self.random() as u32));
+        id.extend_from_slice(&hex(self.random() as u32));
+        HeaderValue::from_maybe_shared(bytes::Bytes::from(id))
+            .unwrap_or_else(|_| HeaderValue::from_static("-"))
+    }
+
+    /// Appends to the access log; `write` gets this worker's buffer and the format in force.
+    pub fn log(&self, write: impl FnOnce(&mut Vec<u8>, AccessLog)) {
+        let format = self.view.borrow().wiring.access_log();
+        if format == AccessLog::Off {
+            return;
+        }
+        let mut log = self.log.borrow_mut();
+        if log.is_empty() {
+            self.log_since.set(self.clock.get());
+        }
+        write(&mut log, format);
+        if log.len() >= LOG_BATCH {
+            self.hand_over(&mut log);
+        }
+    }
+
+    /// Hands the last access log lines over: the worker has ended.
+    pub fn flush_log(&self) {
+        self.hand_over(&mut self.log.borrow_mut());
+    }
+
+    fn hand_over(&self, log: &mut Vec<u8>) {
+        if log.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(log);
+        if let Err(lines) = self.shared.log.hand_over(lines) {
+            self.dropped.add(access_log::lines(&lines));
+        }
+    }
+
+    /// Ends every wait for an endpoint: the worker is about to stop.
+    pub fn end(&self) {
+        self.ending.set(true);
+        self.deadlines.expire_all();
+    }
+
+    /// Whether the worker is about to stop.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.ending.get()
+    }
+
+    /// Open client connections of all workers.
+    #[must_use]
+    pub fn client_connections(&self) -> u64 {
+        self.shared.connections.iter().map(|count| count.get()).sum()
+    }
+
+    /// Adds a connection to this worker's list; returns its number there.
+    pub fn enter(&self, conn: &Rc<ClientConn>) -> u64 {
+        let number = self.next_conn.get();
+        self.next_conn.set(number + 1);
+        self.conns.borrow_mut().insert(number, Rc::clone(conn));
+        self.count_conns();
+        number
+    }
+
+    /// Removes a connection from the list.
+    pub fn leave(&self, number: u64) {
+        self.conns.borrow_mut().remove(&number);
+        self.count_conns();
+    }
+
+    fn count_conns(&self) {
+        if let Some(count) = self.shared.connections.get(self.index) {
+            count.set(self.conns.borrow().len() as u64);
+        }
+    }
+
+    /// Whether any client connection is open.
+    #[must_use]
+    pub fn has_connections(&self) -> bool {
+        !self.conns.borrow().is_empty()
+    }
+
+    /// The number of a listener's name in this worker, given on first use.
+    pub fn number_of(&self, name: &Arc<str>) -> u32 {
+        let mut names = self.names.borrow_mut();
+        let number = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(Arc::clone(name));
+            names.len() - 1
+        });
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+
+    /// Looks at every deadline. This costs plain loads over two lists.
+    pub fn sweep(&self, draining: bool) {
+        let now = self.now();
+        self.deadlines.sweep(now);
+        let limits = self.view.borrow().wiring.config.limits;
+        for conn in self.conns.borrow().values() {
+            let quiet = now.since(conn.since.get());
+            match conn.phase.get() {
+                // A client that does not answer the edge's goodbye, or does not read its answer.
+                ConnPhase::Idle
+                    if quiet >= limits.idle_timeout + limits.header_timeout
+                        && (conn.http2.get() || now.since(conn.progress.get()) >= limits.header_timeout) =>
+                {
+                    conn.signal(ConnSignal::Kill);
+                }
+                ConnPhase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left(quiet) => {
+                    conn.signal(ConnSignal::Graceful);
+                }
+                ConnPhase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.signal(ConnSignal::Park),
+                // The end of an answer waits for the client. Later requests are neither read nor served before the
+                // client takes it.
+                ConnPhase::Head | ConnPhase::Busy
+                    if conn.is_behind() && now.since(conn.progress.get()) >= limits.idle_timeout =>
+                {
+                    conn.signal(ConnSignal::Kill);
+                }
+                _ if conn.is_behind() => {}
+                ConnPhase::Busy
+                    if conn.ended.get()
+                        && conn.uploading()
+                        && conn.due.get()
+                        && now.since(conn.progress.get()) >= BROKEN_OFF =>
+                {
+                    conn.signal(ConnSignal::Kill);
+                }
+                ConnPhase::Head if quiet >= limits.header_timeout => conn.signal(ConnSignal::HeaderTimeout),
+                _ => {}
+            }
+        }
+        let mut log = self.log.borrow_mut();
+        if !log.is_empty() && now.since(self.log_since.get()) >= LOG_AGE {
+            self.hand_over(&mut log);
+        }
+    }
+
+    /// Closes old idle upstream connections and fades what was learnt about latencies. Called once a second.
+    pub fn tend_peers(&self) {
+        let now = self.clock.get();
+        for peer in self.view().peers() {
+            peer.expire_idle(now);
+            peer.fade();
+        }
+    }
+
+    /// Wakes when a new snapshot is published.
+    #[must_use]
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.published.subscribe()
+    }
+
+    /// Takes a newly published snapshot in.
+    pub fn follow(&self) {
+        let live = self.shared.live.load();
+        if self.view.borrow().fits(&live) {
+            self.view.borrow().follow(&live);
+        } else {
+            self.rebuild(&live);
+        }
+    }
+
+    /// Tells the connections of a listener, or all of them, to end gracefully.
+    pub fn close_connections(&self, listener: Option<&str>) {
+        for conn in self.conns.borrow().values() {
+            if listener.is_none_or(|name| name == &*conn.listener) {
+                conn.signal(ConnSignal::Graceful);
+            }
+        }
+    }
+}
+
+/// Eight hex digits at once: each byte of the word holds one nibble, and nibbles above nine are moved up to `a`.
+fn hex(word: u32) -> [u8; 8] {
+    let mut spread = u64::from(word);
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let above_nine = ((spread + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
+    (spread + 0x3030_3030_3030_3030 + above_nine * 0x27).to_be_bytes()
+}
+
+fn meters_of(shared: &Shared, index: usize) -> &Meters {
+    static NONE: Meters = Meters::none();
+    shared.meters.get(index).unwrap_or(&NONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::hex;
+
+    #[test]
+    fn hex_digits_are_those_of_the_formatter() {
+        for word in [0, 0x0123_4567, 0x89ab_cdef, u32::MAX, 0xdead_beef] {
+            assert_eq!(std::str::from_utf8(&hex(word)).unwrap(), format!("{word:08x}"));
+        }
+    }
+}

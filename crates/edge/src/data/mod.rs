@@ -1,0 +1,30 @@
+//! The data plane of one worker: the six rooms in the order in which a request passes them (room 3, STEER, is
+//! `thalweg_core::steer`), then what the rooms stand on. Never imports the control side.
+
+// The six rooms.
+pub mod accept;
+pub mod session;
+pub mod intake;
+pub mod forward;
+pub mod reach;
+pub mod relay;
+pub mod settle;
+pub mod answer;
+
+// What they stand on.
+pub mod access_line;
+mod coalesce;
+pub mod conn;
+pub mod failure;
+pub mod headers;
+pub mod worker_base;
+pub mod link;
+pub mod local;
+pub mod outcome;
+pub mod peer;
+pub mod tunnel;
+pub mod upload;
+pub mod upstream_io;
+pub mod view;
+pub mod deadline;
+pub mod worker;

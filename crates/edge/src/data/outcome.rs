@@ -1,0 +1,47 @@
+//! How an attempt at an endpoint ends, with the one spelling used in metrics and logs.
+
+/// How an attempt at an endpoint ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A complete answer below 500.
+    Ok,
+    /// An answer of 500 or above.
+    ServerError,
+    /// No connection could be opened.
+    ConnectFailed,
+    /// The connection ended before the answer did.
+    Reset,
+    /// No answer in time, or a pause in the middle of one that was too long.
+    Timeout,
+    /// The client left before the end.
+    ClientGone,
+    /// Another endpoint won the race.
+    Cancelled,
+}
+
+impl Outcome {
+    /// All outcomes, in the order of their discriminants.
+    pub const ALL: [Self; 7] = [
+        Self::Ok,
+        Self::ServerError,
+        Self::ConnectFailed,
+        Self::Reset,
+        Self::Timeout,
+        Self::ClientGone,
+        Self::Cancelled,
+    ];
+
+    /// The spelling in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::ServerError => "5xx",
+            Self::ConnectFailed => "connect_failed",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::ClientGone => "client_gone",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! One worker: a current-thread runtime with its own sockets, connection pools and meters. A worker shares nothing with
+//! other workers on the request path.
+
+use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    data::{
+        accept::{ListenSocket, accept},
+        deadline::SWEEP,
+        local::Local,
+    },
+    shared::{Command, Shared},
+};
+
+/// Time for the last answers to leave after `drain_timeout` has run out.
+const LAST_WORDS: Duration = Duration::from_millis(50);
+
+/// The control thread's handle to a worker.
+#[derive(Debug)]
+pub struct Worker {
+    /// Commands to the worker; the queue is bounded and read promptly.
+    pub commands: mpsc::Sender<Command>,
+    /// The worker's thread; it ends after `Drain` or `Abort`.
+    pub thread: JoinHandle<()>,
+}
+
+/// Starts worker `index`; its meters are `shared.meters[index]`.
+///
+/// # Errors
+/// When no thread or runtime can be made.
+pub fn start(index: usize, shared: Arc<Shared>) -> std::io::Result<Worker> {
+    let (commands, received) = mpsc::channel(64);
+    let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build_local(tokio::runtime::LocalOptions::default())
+        {
+            Ok(runtime) => runtime,
+            Err(error) => return tracing::error!(%error, index, "worker cannot start its runtime"),
+        };
+        let local = Rc::new(Local::new(index, shared));
+        runtime.block_on(run(Rc::clone(&local), received));
+        // Dropping the runtime drops the requests in flight; their log lines are the last.
+        drop(runtime);
+        local.flush_log();
+    })?;
+    Ok(Worker { commands, thread })
+}
+
+/// Runs the worker until it is told to end.
+async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
+    let mut published = local.subscribe();
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut listen_sockets: BTreeMap<Arc<str>, Vec<oneshot::Sender<()>>> = BTreeMap::new();
+    let (mut draining, mut beats) = (false, 0u32);
+    loop {
+        tokio::select! {
+            _ = sweep.tick() => {
+                local.sweep(draining);
+                beats = beats.wrapping_add(1);
+                if beats.is_multiple_of(50) {
+                    local.tend_peers();
+                }
+                if draining && !local.has_connections() && beats > 5 {
+                    break;
+                }
+            }
+            changed = published.changed() => if changed.is_ok() { local.follow() } else { break },
+            signal = commands.recv() => match signal {
+                // This command was sent before the reload knew of the drain.
+                Some(Command::Listen { .. }) if draining => {}
+                Some(Command::Listen { name, socket }) => match tokio::net::TcpListener::from_std(socket) {
+                    Ok(socket) => {
+                        let (close, closed) = oneshot::channel();
+                        listen_sockets.entry(Arc::clone(&name)).or_default().push(close);
+                        let listen_socket = ListenSocket::new((local.number_of(&name), name));
+                        tokio::task::spawn_local(accept(Rc::clone(&local), listen_socket, socket, closed));
+                    }
+                    Err(error) => tracing::error!(%error, listener = %name, "cannot listen"),
+                },
+                Some(Command::Unlisten { name }) => {
+                    listen_sockets.remove(&name);
+                    local.close_connections(Some(&name));
+                }
+                Some(Command::Drain) => {
+                    listen_sockets.clear();
+                    local.close_connections(None);
+                    (draining, beats) = (true, 0);
+                }
+                Some(Command::Abort) | None => {
+                    local.end();
+                    tokio::time::sleep(LAST_WORDS).await;
+                    break;
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What the control thread and the workers share: one pointer to the published snapshot, counters, statistics, and
+//! channels that never block a request. Nothing here is locked or written by two threads on the request path.
+
+pub mod access_log;
+pub mod stats;
+pub mod budget;
+pub mod fault;
+pub mod host;
+pub mod kernel;
+pub mod meters;
+pub mod path;
+pub mod telemetry;
+
+use std::{
+    net::TcpListener,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwap;
+use thalweg_config::{AccessLog, Config, Keepalive};
+use thalweg_core::{EndpointId, Fault, PoolSlot, Snapshot, SpecSlot, Tick};
+use tokio::sync::{mpsc, watch};
+
+use crate::shared::{
+    access_log::LogSink,
+    budget::Budgets,
+    meters::{Cell, Meters},
+    stats::StatsTable,
+};
+
+/// A snapshot and the wiring that belongs to it, published as one pointer so that the two always agree.
+#[derive(Debug)]
+pub struct Live {
+    /// The part that steering reads.
+    pub snapshot: Snapshot,
+    /// The part that the shell reads; made for the snapshot's generation.
+    pub wiring: Arc<Wiring>,
+}
+
+/// A config made ready for use: files read, keys loaded.
+#[derive(Debug)]
+pub struct Wiring {
+    /// The config in force.
+    pub config: Arc<Config>,
+    /// TLS towards endpoints: by pool slot, then by the position in the pool's `endpoints`.
+    pub upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
+    /// TLS towards clients, parallel to `config.listeners`.
+    pub listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    /// `[limits] max_connections` with 0 replaced by its meaning.
+    pub max_connections: usize,
+}
+
+/// How to speak TLS to one endpoint.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// ALPN "http/1.1"; session resumption on.
+    pub config: Arc<rustls::ClientConfig>,
+    /// The name sent in SNI and verified in the certificate.
+    pub name: rustls_pki_types::ServerName<'static>,
+}
+
+impl Wiring {
+    /// TLS towards an endpoint; `None` for plaintext.
+    #[must_use]
+    pub fn tls_of(&self, pool: PoolSlot, spec: SpecSlot) -> Option<&UpstreamTls> {
+        self.upstream_tls.get(pool.index())?.get(spec.index())?.as_ref()
+    }
+
+    /// Keep-alive settings of the connections towards a pool.
+    #[must_use]
+    pub fn keepalive_of(&self, pool: PoolSlot) -> Keepalive {
+        let default = Keepalive { idle: Duration::from_secs(4), max_idle: 64, age: Duration::from_secs(600) };
+        self.config.pools.get(pool.index()).map_or(default, |pool| pool.keepalive)
+    }
+
+    /// The format of the access log.
+    #[must_use]
+    pub fn access_log(&self) -> AccessLog {
+        self.config.log.access
+    }
+}
+
+/// What the whole process shares; one per process.
+#[derive(Debug)]
+pub struct Shared {
+    /// The one pointer. Load it once per attempt and drop the guard before any await.
+    pub live: ArcSwap<Live>,
+    /// The revision of `live`; workers wait on it to refresh their views.
+    pub published: watch::Sender<u64>,
+    /// Hints from failed requests: bounded, sent with `try_send`, dropped when full.
+    pub suspects: mpsc::Sender<Suspicion>,
+    /// Counters, by worker.
+    pub meters: Vec<Meters>,
+    /// What requests did at each endpoint, by worker.
+    pub stats: Vec<StatsTable>,
+    /// The retry and hedge budgets of the routes.
+    pub budgets: Budgets,
+    /// Open client connections, by worker: each worker sets its own.
+    pub connections: Vec<Cell>,
+    /// The queue to the access log's writer.
+    pub log: LogSink,
+    /// The moment of tick 0.
+    pub origin: Instant,
+}
+
+/// Capacity of the queue of hints.
+const SUSPECTS: usize = 1024;
+
+impl Shared {
+    /// The shared state of `workers` workers that log to `log`, and the receiving end of the hints.
+    #[must_use]
+    pub fn new(live: Live, workers: usize, log: LogSink) -> (Arc<Self>, mpsc::Receiver<Suspicion>) {
+        let (suspects, hints) = mpsc::channel(SUSPECTS);
+        let shared = Self {
+            live: ArcSwap::from_pointee(live),
+            published: watch::Sender::new(0),
+            suspects,
+            meters: std::iter::repeat_with(Default::default).take(workers).collect(),
+            stats: std::iter::repeat_with(Default::default).take(workers).collect(),
+            budgets: Default::default(),
+            connections: std::iter::repeat_with(Default::default).take(workers).collect(),
+            log,
+            origin: Instant::now(),
+        };
+        (Arc::new(shared), hints)
+    }
+
+    /// The current tick of the process's one clock.
+    #[must_use]
+    pub fn now(&self) -> Tick {
+        Tick(thalweg_core::micros(self.origin.elapsed()))
+    }
+}
+
+/// A request failed at an endpoint: the keeper should judge it and the endpoint's probe should run at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Suspicion {
+    /// The endpoint.
+    pub id: EndpointId,
+    /// The kind of failure.
+    pub fault: Fault,
+    /// When the attempt began.
+    pub started: Tick,
+    /// When it failed.
+    pub at: Tick,
+}
+
+/// Length of the accept queue that a listener asks for; the kernel caps it at `net.core.somaxconn`.
+pub const BACKLOG: i32 = 4096;
+
+/// A command from the control thread to a worker.
+#[derive(Debug)]
+pub enum Command {
+    /// Accept clients on this socket (non-blocking, listening). A second command with the same name adds a second
+    /// socket.
+    Listen {
+        /// The listener's configured name: settings are looked up in the live wiring at each accept.
+        name: Arc<str>,
+        /// This worker's own `SO_REUSEPORT` socket.
+        socket: TcpListener,
+    },
+    /// Accept what already waits in this listener's queue, close its socket, and let its connections finish their
+    /// requests (`Connection: close`, GOAWAY).
+    Unlisten {
+        /// The listener.
+        name: Arc<str>,
+    },
+    /// Like `Unlisten` for all listeners. Idle connections close at once; the worker thread ends when no connection is
+    /// left.
+    Drain,
+    /// End now.
+    Abort,
+}

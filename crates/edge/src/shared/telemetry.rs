@@ -1,0 +1,102 @@
+//! Every metric that exists, declared once: name, kind, labels, meaning. Label values are configured names only.
+//! Counting happens elsewhere: in `meters.rs` and in the control thread's recorder.
+
+/// The Prometheus type of a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MetricKind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Fixed buckets, [`SECONDS`].
+    Histogram,
+}
+
+/// One declared metric.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Metric {
+    /// The full name.
+    pub name: &'static str,
+    /// Its Prometheus type.
+    pub kind: MetricKind,
+    /// Label names, in the order of a series' values.
+    pub labels: &'static [&'static str],
+    /// One line for the operator.
+    pub help: &'static str,
+}
+
+/// Upper bounds of histogram buckets, seconds: from a connection inside a rack to a slow page.
+pub const SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+macro_rules! metrics {
+    ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(#[doc = $help] pub static $id: Metric =
+            Metric { name: $name, kind: MetricKind::$kind, labels: &[$($label),*], help: $help };)*
+        /// All declared metrics.
+        pub static ALL: &[&Metric] = &[$(&$id),*];
+    };
+}
+
+metrics! {
+    REQUESTS = Counter "thalweg_requests_total" ["listener", "route", "pool", "code_class"]
+        "Requests by the class of the answer, or client_gone.";
+    DURATION = Histogram "thalweg_request_duration_seconds" ["route"]
+        "From the end of a request's head to the last byte of its answer.";
+    ENDPOINT_REQUESTS = Counter "thalweg_endpoint_requests_total" ["pool", "endpoint", "outcome"]
+        "Attempts by how they ended.";
+    FIRST_BYTE = Histogram "thalweg_endpoint_first_byte_seconds" ["pool"]
+        "From an attempt's start to the head of its answer.";
+    AVAILABLE = Gauge "thalweg_endpoint_available" ["pool", "endpoint"]
+        "1 = Up, 0 = anything else.";
+    IN_FLIGHT = Gauge "thalweg_endpoint_in_flight" ["pool", "endpoint"]
+        "Requests under way.";
+    PROBES = Counter "thalweg_probes_total" ["pool", "endpoint", "result"]
+        "Probes by result.";
+    POOL_INFO = Gauge "thalweg_pool_info" ["pool", "region", "cloud"]
+        "Always 1: where a pool is.";
+    DECISIONS = Counter "thalweg_decisions_total" ["route", "pool", "reason"]
+        "Steering decisions, retries included.";
+    REFUSALS = Counter "thalweg_refusals_total" ["route", "refusal"]
+        "Requests that this edge answered itself, by why.";
+    FAILOVERS = Counter "thalweg_failovers_total" ["route", "from", "to"]
+        "TimeCounts that traffic left a pool because it was down.";
+    PANIC = Gauge "thalweg_panic" ["route"]
+        "1 while health does not count on a route.";
+    RETRIES = Counter "thalweg_retries_total" ["route", "cause"]
+        "Retries by what caused them.";
+    HEDGES = Counter "thalweg_hedges_total" ["route", "result"]
+        "Hedged attempts by result.";
+    BUDGET_EXHAUSTED = Counter "thalweg_retry_budget_exhausted_total" ["route"]
+        "Retries that the budget forbade.";
+    EJECTIONS = Counter "thalweg_ejections_total" ["pool", "endpoint", "cause"]
+        "Ejections by cause.";
+    INCIDENTS = Counter "thalweg_incidents_total" ["pool", "scope", "cause"]
+        "Failures that took an endpoint, a pool or a region out, when they are over.";
+    DETECTION = Histogram "thalweg_incident_detection_seconds" ["pool"]
+        "From the first failed request or probe of an incident until its endpoint was taken out.";
+    LAST_BAD = Histogram "thalweg_incident_last_bad_seconds" ["pool"]
+        "From the first failed request or probe of an incident to the last request that failed there.";
+    CHECKER_SUSPECTED = Gauge "thalweg_checker_suspected" []
+        "1 while most endpoints fail their probes at once: the checker is the first suspect.";
+    CONNECTIONS = Gauge "thalweg_connections" ["listener"]
+        "Client connections.";
+    UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]
+        "Connections to endpoints, idle or active.";
+    CERTIFICATE_EXPIRY = Gauge "thalweg_certificate_expiry_timestamp_seconds" ["listener", "name"]
+        "When a certificate in use ends, Unix time.";
+    GENERATION = Gauge "thalweg_config_generation" []
+        "Number of the config in force.";
+    RELOADS = Counter "thalweg_config_reloads_total" ["result"]
+        "Reloads by result.";
+    LAST_RELOAD_OK = Gauge "thalweg_config_last_reload_successful" []
+        "1 if the last reload was applied or changed nothing.";
+    LAST_RELOAD_TIME = Gauge "thalweg_config_last_reload_success_timestamp_seconds" []
+        "When a reload last succeeded, Unix time.";
+    LOG_DROPPED = Counter "thalweg_log_dropped_total" []
+        "Access log lines that were dropped: their reader was too slow, or they could not be written.";
+    TASK_RESTARTS = Counter "thalweg_task_restarts_total" ["task"]
+        "Control tasks that ended and were restarted.";
+    BUILD_INFO = Gauge "thalweg_build_info" ["version"]
+        "Always 1.";
+}
