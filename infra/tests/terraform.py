@@ -211,9 +211,14 @@ def walk(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+class Applied(NamedTuple):
+    resources: list[tuple[str, str, dict[str, Any]]]
+    outputs: dict[str, Any]
+
+
 @functools.cache
-def applied(folder: pathlib.Path, *providers: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """What stands after an apply of an example with mocked providers: address, type and values, none of them unknown."""
+def applied(folder: pathlib.Path, *providers: str) -> Applied:
+    """What stands after an apply of an example with mocked providers: nothing of it is unknown."""
     mocks = ""
     for provider in providers:
         shared = TERRAFORM / "mocks" / provider
@@ -230,13 +235,14 @@ def applied(folder: pathlib.Path, *providers: str) -> list[tuple[str, str, dict[
         (place / "tests" / "applied.tftest.hcl").write_text(f'{mocks}run "apply" {{\n}}\n')
         terraform(place, "init", "-backend=false")
         lines = [json.loads(line) for line in terraform(place, "test", "-json", "-verbose").splitlines()]
-    states = [line["test_state"]["root_module"] for line in lines if line["type"] == "test_state"]
+    states = [line["test_state"] for line in lines if line["type"] == "test_state"]
     assert states, f"no state of {folder}"
-    return [
+    resources = [
         (resource["address"], resource["type"], resource["values"])
-        for resource in _resources(states[0])
+        for resource in _resources(states[0]["root_module"])
         if resource["mode"] == "managed"
     ]
+    return Applied(resources, {key: output["value"] for key, output in states[0].get("outputs", {}).items()})
 
 
 def _resources(module: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,9 @@ import json
 import re
 from typing import Any
 
+import k8s
 import pytest
+import yaml
 from terraform import (
     TERRAFORM,
     Plan,
@@ -220,7 +222,7 @@ def test_rights_are_narrow(folder, counted) -> None:
     """after an apply: no role is given all of a service, or a change of everything"""
     providers = [provider for provider in ("aws", "archive") if provider == "aws" or "secrets" in name(folder)]
     seen = 0
-    for address, kind, values in applied(folder, *providers):
+    for address, kind, values in applied(folder, *providers).resources:
         if kind in ("aws_iam_role_policy", "aws_iam_policy") and not address.endswith(CEILINGS):
             for statement in statements(values):
                 seen += 1
@@ -228,6 +230,22 @@ def test_rights_are_narrow(folder, counted) -> None:
         if kind == "aws_iam_role":
             assert ":policy/" in values["permissions_boundary"] or address.startswith("module.bootstrap"), address
     counted("statements", seen)
+
+
+@pytest.mark.slow
+def test_charts_take_what_a_region_gives(counted) -> None:
+    """after an apply: both charts render with the values that a region gives them, and say what they say"""
+    given = applied(TERRAFORM / "modules/aws/region/examples/basic", "aws", "archive").outputs
+    groups = {}
+    for chart, output in (("thalweg-edge", "edge_values"), ("fastapi-app", "app_values")):
+        values = yaml.safe_load(given[output])
+        groups[chart] = k8s.render(chart, k8s.merge(k8s.values_of(chart, "aws", "prod"), values))
+        said = "".join(groups[chart].values()) if isinstance(groups[chart], dict) else str(groups[chart])
+        for part in ("service", "ingress"):
+            annotations = values.get(part, {}).get("annotations", {})
+            assert all(key in said and str(text) in said for key, text in annotations.items()), chart
+        assert values["serviceAccount"]["annotations"]["eks.amazonaws.com/role-arn"] in said
+    counted("manifests", k8s.validate(groups))
 
 
 def test_wide_rights_are_noticed() -> None:

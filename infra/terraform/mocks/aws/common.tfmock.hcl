@@ -81,3 +81,7 @@ mock_resource "aws_ce_anomaly_monitor" {
 mock_resource "aws_opensearch_domain" {
   defaults = { arn = "arn:aws:es:us-east-1:111122223333:domain/mocked" }
 }
+
+mock_resource "aws_eip" {
+  defaults = { public_ip = "192.0.2.1" }
+}

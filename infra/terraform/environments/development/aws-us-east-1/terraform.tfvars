@@ -6,7 +6,7 @@ compute            = "karpenter"
 admins             = { platform = "arn:aws:iam::111122223331:role/platform" }
 viewers            = { on-call = "arn:aws:iam::111122223331:role/on-call" }
 
-# Outputs `region.egress_addresses` of the other AWS places, and those of Google Cloud and Azure. Examples.
+# Outputs `egress_addresses` of the other AWS places, and what Google Cloud and Azure call theirs. Examples.
 edges = {
   aws-eu-west-1       = "192.0.2.21/32"
   aws-ap-southeast-1  = "192.0.2.31/32"

@@ -10,8 +10,10 @@ locals {
   partition = data.aws_partition.current.partition
   account   = data.aws_caller_identity.current.account_id
   region    = data.aws_region.current.region
-  data      = values(module.network.data_subnets)
-  nodes     = { nodes = module.eks.security_group }
+  # Each region pulls from its own copy of the registry: another region's loss stops no pod.
+  registry = "${local.account}.dkr.ecr.${local.region}.${data.aws_partition.current.dns_suffix}"
+  data     = values(module.network.data_subnets)
+  nodes    = { nodes = module.eks.security_group }
   # A region's own edges reach its application from the region's NAT addresses, as all others do from theirs.
   own_edges = { for index, address in module.network.nat_addresses : "${var.name}-${index}" => address }
 }

@@ -10,14 +10,29 @@ output "edge_addresses" {
   value       = module.edge.addresses
 }
 
-output "edge_annotations" {
-  description = "For `service.annotations` of the edge's chart."
-  value       = module.edge.annotations
+output "edge_values" {
+  description = "Values file for the chart thalweg-edge, after values-aws.yaml: `terraform output -raw edge_values >edge-values.yaml`."
+  value = yamlencode({
+    region         = local.region
+    image          = { repository = "${local.registry}/thalweg/edge" }
+    service        = { annotations = module.edge.annotations }
+    serviceAccount = { annotations = { "eks.amazonaws.com/role-arn" = module.iam.roles["thalweg-edge"] } }
+    externalSecret = { aws = { region = local.region } }
+  })
 }
 
-output "origin_annotations" {
-  description = "For `ingress.annotations` of the application's chart."
-  value       = module.origin.annotations
+output "app_values" {
+  description = "Values file for the chart fastapi-app, after values-aws.yaml: `terraform output -raw app_values >app-values.yaml`."
+  value = yamlencode({
+    region         = local.region
+    image          = { repository = "${local.registry}/thalweg/fastapi-app" }
+    ingress        = { annotations = module.origin.annotations }
+    serviceAccount = { annotations = { "eks.amazonaws.com/role-arn" = module.iam.roles["fastapi-app"] } }
+    externalSecret = {
+      aws  = { region = local.region }
+      keys = merge({ DATABASE_URL = { name = "fastapi-app-database-url" } }, { for secret in module.elasticache[*].secret : "REDIS_URL" => { name = secret.name } })
+    }
+  })
 }
 
 output "egress_addresses" {

@@ -22,3 +22,11 @@ module "region" {
 
   permissions_boundary = "arn:aws:iam::111122223333:policy/thalweg-boundary"
 }
+
+output "edge_values" {
+  value = module.region.edge_values
+}
+
+output "app_values" {
+  value = module.region.app_values
+}
