@@ -321,3 +321,22 @@ def test_scanners_find_nothing(scanner, counted) -> None:
     vain = [entry["id"] for entry in mine if not any(suppressed(finding, entry) for finding in found)]
     assert passed > 100 and not vain, vain
     counted("rules passed", passed)
+
+
+# --- documents -------------------------------------------------------------------------------------------------------
+
+
+def test_readme_names_what_exists(counted) -> None:
+    """every folder and file that the README of infra/terraform names exists, its commands are terraform's"""
+    page = (TERRAFORM / "README.md").read_text()
+    named = re.findall(r"`((?:bootstrap|modules|environments|global|mocks|addresses|suppressions)[\w./-]*)`", page)
+    missing = [one for one in named if not (TERRAFORM / one).exists() and not one.startswith("global")]
+    assert len(named) > 5 and not missing, missing
+    (block,) = re.findall(r"^```sh\n(.*?)^```", page, re.M | re.S)
+    for line in block.splitlines():
+        verb = line.split()[1]
+        assert run(find_tool("terraform"), verb, "-help").returncode in (0, 127), line
+        flags = re.findall(r" (-[a-z-]+)", line)
+        told = run(find_tool("terraform"), verb, "-help").stdout
+        assert all(flag in told for flag in flags), line
+    counted("names", len(named))

@@ -32,6 +32,12 @@ variable "api_clients" {
   default     = []
 }
 
+variable "public_access_cidrs" {
+  description = "Addresses from which the cluster's API is also reached over the internet."
+  type        = list(string)
+  default     = []
+}
+
 variable "edges" {
   description = "Fixed addresses from which edges of other places send: their outputs."
   type        = map(string)

@@ -25,6 +25,7 @@ module "region" {
   admins               = var.admins
   viewers              = var.viewers
   api_clients          = var.api_clients
+  public_access_cidrs  = var.public_access_cidrs
   nat                  = var.nat
   system_nodes         = var.system_nodes
   database             = var.database

@@ -41,6 +41,7 @@ module "eks" {
   admins               = var.admins
   viewers              = var.viewers
   api_clients          = var.api_clients
+  public_access_cidrs  = var.public_access_cidrs
   deletion_protection  = var.deletion_protection
   permissions_boundary = var.permissions_boundary
 }

@@ -54,6 +54,12 @@ variable "api_clients" {
   default     = []
 }
 
+variable "public_access_cidrs" {
+  description = "Addresses from which the cluster's API is also reached over the internet: see `modules/aws/eks`."
+  type        = list(string)
+  default     = []
+}
+
 variable "nat" {
   description = "`per-zone` or `single`: see `modules/aws/network`."
   type        = string
