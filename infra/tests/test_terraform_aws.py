@@ -266,43 +266,66 @@ class Vault:
         class ResourceNotFoundException(Exception):
             pass
 
-    def __init__(self, enabled: bool = True) -> None:
-        self.values = {"old": "o" * 40}
-        self.stages = {"old": ["AWSCURRENT"], "new": ["AWSPENDING"]}
+    def __init__(self, enabled: bool = True, current: str | None = "o" * 40) -> None:
+        self.values = {"old": current} if current else {}
+        self.stages = {"old": ["AWSCURRENT"], "new": ["AWSPENDING"]} if current else {"new": ["AWSPENDING"]}
         self.enabled = enabled
 
     def describe_secret(self, SecretId):
         return {"RotationEnabled": self.enabled, "VersionIdsToStages": self.stages}
 
-    def get_secret_value(self, SecretId, VersionId, VersionStage):
-        if VersionId not in self.values:
+    def get_secret_value(self, SecretId, VersionStage, VersionId=None):
+        version = VersionId or next((one for one, stages in self.stages.items() if VersionStage in stages), None)
+        if version not in self.values:
             raise self.exceptions.ResourceNotFoundException
-        return {"SecretString": self.values[VersionId]}
+        return {"SecretString": self.values[version]}
 
     def put_secret_value(self, SecretId, ClientRequestToken, SecretString, VersionStages):
         self.values[ClientRequestToken] = SecretString
 
-    def update_secret_version_stage(self, SecretId, VersionStage, MoveToVersionId, RemoveFromVersionId):
-        self.stages[RemoveFromVersionId].remove(VersionStage)
+    def update_secret_version_stage(self, SecretId, VersionStage, MoveToVersionId, RemoveFromVersionId=None):
+        if RemoveFromVersionId:
+            self.stages[RemoveFromVersionId].remove(VersionStage)
         self.stages[MoveToVersionId].append(VersionStage)
 
 
-def rotation():
+class Caches:
+    """ElastiCache as the rotation sees it: a user that is busy for a while after a change."""
+
+    def __init__(self, busy: int = 2) -> None:
+        self.passwords, self.busy = [], busy
+
+    def modify_user(self, UserId, Passwords):
+        assert UserId == "app-id" and all(16 <= len(password) <= 128 for password in Passwords)
+        self.passwords = Passwords
+
+    def describe_users(self, UserId):
+        self.busy -= 1
+        return {"Users": [{"Status": "modifying" if self.busy >= 0 else "active"}]}
+
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+
+
+def rotation(cache: bool = False):
     file = TERRAFORM / "modules/aws/secrets/rotate/rotate.py"
     spec = importlib.util.spec_from_file_location("rotate", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if cache:
+        module.CACHES = {"arn": {"user_id": "app-id", "user_name": "app", "endpoint": "cache.example"}}
     return module
 
 
-def step(module, vault: Vault, named: str, token: str = "new") -> None:
-    module.rotate(vault, {"SecretId": "arn", "ClientRequestToken": token, "Step": named})
+def step(module, vault: Vault, named: str, token: str = "new", caches: Caches | None = None) -> None:
+    event = {"SecretId": "arn", "ClientRequestToken": token, "Step": named}
+    module.rotate(vault, caches, event, pause=lambda seconds: None)
 
 
 def test_rotation_replaces_the_token() -> None:
     """a rotation, each step twice: the new token is current, long, and the first that was made"""
     module, vault = rotation(), Vault()
-    for named in ("createSecret", "setSecret", "testSecret", "finishSecret"):
+    for named in STEPS:
         step(module, vault, named)
         made = vault.values["new"]
         step(module, vault, named)
@@ -310,16 +333,37 @@ def test_rotation_replaces_the_token() -> None:
     assert len(made) >= 64 and vault.stages == {"old": [], "new": ["AWSPENDING", "AWSCURRENT"]}
 
 
-def test_rotation_keeps_the_old_token_when_something_is_wrong() -> None:
+@pytest.mark.parametrize("current", [None, f"rediss://app:{'o' * 64}@cache.example:6379/0"], ids=["first", "later"])
+def test_rotation_gives_a_cache_both_passwords(current) -> None:
+    """a cache's user gets the new password beside the old one, and the secret is the cache's address with the new one"""
+    module, vault, caches = rotation(cache=True), Vault(current=current), Caches()
+    for named in STEPS:
+        step(module, vault, named, caches=caches)
+    made = re.fullmatch(r"rediss://app:([\w-]{64})@cache\.example:6379/0", vault.values["new"])
+    assert caches.passwords == [made[1]] + (["o" * 64] if current else [])
+    assert "AWSCURRENT" in vault.stages["new"]
+
+
+def test_rotation_waits_for_a_cache_but_not_for_ever() -> None:
+    """a user that stays busy fails the step, and the old password stays current"""
+    module, vault = rotation(cache=True), Vault(current=f"rediss://app:{'o' * 64}@cache.example:6379/0")
+    step(module, vault, "createSecret")
+    with pytest.raises(TimeoutError):
+        step(module, vault, "setSecret", caches=Caches(busy=10**6))
+    assert "AWSCURRENT" in vault.stages["old"]
+
+
+def test_rotation_keeps_the_old_value_when_something_is_wrong() -> None:
     """a rotation that is not enabled, of an unknown version or to a short value changes nothing"""
-    module = rotation()
-    short = Vault()
-    short.values["new"] = "short"
-    for vault, named, token in (
-        (Vault(False), "createSecret", "new"),
-        (Vault(), "createSecret", "unknown"),
-        (short, "testSecret", "new"),
-    ):
+    short, address = Vault(), Vault()
+    short.values["new"], address.values["new"] = "short", "rediss://app@cache.example:6379/0"
+    cases = (
+        (Vault(False), "createSecret", "new", False),
+        (Vault(), "createSecret", "unknown", False),
+        (short, "testSecret", "new", False),
+        (address, "testSecret", "new", True),
+    )
+    for vault, named, token, cache in cases:
         with pytest.raises(ValueError):
-            step(module, vault, named, token)
+            step(rotation(cache), vault, named, token)
         assert "AWSCURRENT" in vault.stages["old"]

@@ -74,7 +74,7 @@ resource "aws_iam_role_policy" "plan" {
         Effect = "Deny"
         Action = [
           "dynamodb:GetItem", "dynamodb:Query", "dynamodb:Scan", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer",
-          "lambda:GetFunction", "logs:FilterLogEvents", "logs:GetLogEvents", "logs:GetQueryResults", "logs:StartQuery",
+          "logs:FilterLogEvents", "logs:GetLogEvents", "logs:GetQueryResults", "logs:StartQuery",
           "secretsmanager:GetSecretValue", "sqs:ReceiveMessage", "ssm:GetParameter*",
         ]
         Resource = "*"

@@ -21,9 +21,9 @@ variable "repository" {
 }
 
 variable "regions" {
-  description = "Regions that the environment uses; the provisioner may do nothing in others."
+  description = "Regions that the environment uses, and those of its backups' copies; the provisioner may do nothing in others."
   type        = list(string)
-  default     = ["us-east-1", "eu-west-1", "ap-southeast-1"]
+  default     = ["us-east-1", "us-west-2", "eu-west-1", "eu-central-1", "ap-southeast-1", "ap-northeast-1"]
 
   validation {
     condition     = length(var.regions) > 0 && alltrue([for region in var.regions : can(regex("^[a-z]{2}-[a-z]+-[0-9]$", region))])

@@ -32,7 +32,7 @@ module "region" {
   cache                = var.cache
   search               = var.search
   waf_mode             = var.waf_mode
-  copy_region          = "us-east-1"
+  copy_region          = "eu-central-1"
   backup_lock          = var.backup_lock
   deletion_protection  = var.deletion_protection
   permissions_boundary = "arn:aws:iam::${var.account}:policy/thalweg-boundary"

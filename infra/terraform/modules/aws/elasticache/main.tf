@@ -1,8 +1,8 @@
 # Valkey for one region's application: replicas in other zones that take over, TLS only, one user without administrator's
 # commands, everything under a key of its own.
 #
-# The user's password is made while applying and goes to two places, the cache and the secret `<name>-redis-url`; both
-# arguments are write-only, so neither plan nor state ever holds it.
+# The user's first password is made while applying, handed over by a write-only argument, and forgotten. The rotation of
+# `modules/aws/secrets` gives it the next one at once, writes REDIS_URL, and changes it every month.
 
 data "aws_region" "current" {}
 
@@ -10,7 +10,7 @@ module "key" {
   source = "../key"
 
   name        = "${var.name}-cache"
-  description = "Cache ${var.name}: data, snapshots, logs, its address with password"
+  description = "Cache ${var.name}: data, snapshots, logs"
   services    = ["logs.${data.aws_region.current.region}.amazonaws.com"]
 }
 
@@ -49,7 +49,7 @@ resource "aws_elasticache_user" "application" {
   engine               = "valkey"
   access_string        = "on ~* &* +@all -@admin -@dangerous"
   passwords_wo         = ephemeral.random_password.application.result
-  passwords_wo_version = var.password_version
+  passwords_wo_version = 1
 }
 
 # No default user: who names none is nobody.
@@ -102,17 +102,4 @@ resource "aws_elasticache_replication_group" "this" {
       log_type         = log_delivery_configuration.key
     }
   }
-}
-
-resource "aws_secretsmanager_secret" "url" {
-  name                    = "${var.name}-redis-url"
-  description             = "REDIS_URL of the application"
-  kms_key_id              = module.key.arn
-  recovery_window_in_days = 30
-}
-
-resource "aws_secretsmanager_secret_version" "url" {
-  secret_id                = aws_secretsmanager_secret.url.id
-  secret_string_wo         = "rediss://app:${ephemeral.random_password.application.result}@${aws_elasticache_replication_group.this.primary_endpoint_address}:6379/0"
-  secret_string_wo_version = var.password_version
 }

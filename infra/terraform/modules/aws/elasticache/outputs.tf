@@ -5,7 +5,11 @@ output "endpoint" {
   value       = aws_elasticache_replication_group.this.primary_endpoint_address
 }
 
-output "secret" {
-  description = "Name and ARN of the secret with REDIS_URL, and the key it needs."
-  value       = { name = aws_secretsmanager_secret.url.name, arn = aws_secretsmanager_secret.url.arn, key = module.key.arn }
+output "user" {
+  description = "The application's user, for the rotation of its password: `cache` of a secret in `modules/aws/secrets`."
+  value = {
+    user_id   = aws_elasticache_user.application.user_id
+    user_name = aws_elasticache_user.application.user_name
+    endpoint  = aws_elasticache_replication_group.this.primary_endpoint_address
+  }
 }

@@ -68,14 +68,3 @@ variable "nodes" {
     error_message = "Use 2 to 6 nodes: without a replica nothing takes over."
   }
 }
-
-variable "password_version" {
-  description = "Raise it by one for a new password of the application's user; the secret with its address follows in the same apply."
-  type        = number
-  default     = 1
-
-  validation {
-    condition     = var.password_version >= 1 && floor(var.password_version) == var.password_version
-    error_message = "The version of the password is a whole number from 1."
-  }
-}

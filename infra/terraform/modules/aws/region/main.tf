@@ -120,10 +120,13 @@ module "secrets" {
 
   name                 = var.name
   permissions_boundary = var.permissions_boundary
-  secrets = {
-    thalweg-admin-token      = { kind = "token", description = "Bearer token for orders to the edges" }
-    fastapi-app-database-url = { kind = "given", description = "DATABASE_URL of the application" }
-  }
+  secrets = merge(
+    {
+      thalweg-admin-token      = { kind = "token", description = "Bearer token for orders to the edges" }
+      fastapi-app-database-url = { kind = "given", description = "DATABASE_URL of the application" }
+    },
+    { for user in module.elasticache[*].user : "fastapi-app-redis-url" => { kind = "cache", description = "REDIS_URL of the application", cache = user } },
+  )
 }
 
 module "backup" {

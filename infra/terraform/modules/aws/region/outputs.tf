@@ -28,10 +28,7 @@ output "app_values" {
     image          = { repository = "${local.registry}/thalweg/fastapi-app" }
     ingress        = { annotations = module.origin.annotations }
     serviceAccount = { annotations = { "eks.amazonaws.com/role-arn" = module.iam.roles["fastapi-app"] } }
-    externalSecret = {
-      aws  = { region = local.region }
-      keys = merge({ DATABASE_URL = { name = "fastapi-app-database-url" } }, { for secret in module.elasticache[*].secret : "REDIS_URL" => { name = secret.name } })
-    }
+    externalSecret = { aws = { region = local.region } }
   })
 }
 
@@ -50,7 +47,6 @@ output "stores" {
   value = {
     database   = one(module.rds[*].endpoint)
     cache      = one(module.elasticache[*].endpoint)
-    redis_url  = one(module.elasticache[*].secret.name)
     opensearch = one(module.opensearch[*].endpoint)
   }
 }

@@ -3,20 +3,16 @@
 
 locals {
   reads = {
-    thalweg-edge = { namespace = "edges", secrets = [module.secrets.arns["thalweg-admin-token"]], keys = [module.secrets.key] }
-    fastapi-app = {
-      namespace = "apps"
-      secrets   = concat([module.secrets.arns["fastapi-app-database-url"]], module.elasticache[*].secret.arn)
-      keys      = concat([module.secrets.key], module.elasticache[*].secret.key)
-    }
+    thalweg-edge = { namespace = "edges", secrets = ["thalweg-admin-token"] }
+    fastapi-app  = { namespace = "apps", secrets = concat(["fastapi-app-database-url"], var.cache == null ? [] : ["fastapi-app-redis-url"]) }
   }
   readers = {
     for name, workload in local.reads : name => {
       namespace       = workload.namespace
       service_account = name
       statements = jsonencode([
-        { Effect = "Allow", Action = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"], Resource = workload.secrets },
-        { Effect = "Allow", Action = "kms:Decrypt", Resource = workload.keys },
+        { Effect = "Allow", Action = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"], Resource = [for secret in workload.secrets : module.secrets.arns[secret]] },
+        { Effect = "Allow", Action = "kms:Decrypt", Resource = module.secrets.key },
       ])
     }
   }

@@ -1,10 +1,10 @@
-# Secrets that pods read through External Secrets. Terraform makes the places, never the values: tokens are made and
-# changed by the rotation, other values are put by whoever has them. Nobody outside this account reads one, whatever a
-# policy says.
+# Secrets that pods read through External Secrets. Terraform makes the places, never the values: tokens and passwords of
+# caches are made and changed by the rotation, other values are put by whoever has them. Nobody outside this account reads
+# one, whatever a policy says.
 #
-# A changed token arrives at the edges when External Secrets looks again (`refresh`, one hour) and the edge reloads; the
-# old one works until then. Passwords of databases and caches are not here: RDS changes its own, `modules/aws/elasticache`
-# makes its own.
+# A changed value arrives when External Secrets looks again (`refresh`, one hour) and its reader takes it. Until then the
+# old one works: an edge keeps its token until it reloads, a cache takes the old and the new password until the rotation
+# after. RDS changes its master password itself.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -12,7 +12,8 @@ data "aws_region" "current" {}
 
 locals {
   account = data.aws_caller_identity.current.account_id
-  tokens  = { for name, secret in var.secrets : name => secret if secret.kind == "token" }
+  rotated = { for name, secret in var.secrets : name => secret if secret.kind != "given" }
+  caches  = { for name, secret in var.secrets : name => secret.cache if secret.kind == "cache" }
 }
 
 module "key" {
@@ -68,7 +69,7 @@ resource "aws_secretsmanager_secret_policy" "this" {
 }
 
 resource "aws_secretsmanager_secret_rotation" "this" {
-  for_each = local.tokens
+  for_each = local.rotated
 
   secret_id           = aws_secretsmanager_secret.this[each.key].id
   rotation_lambda_arn = aws_lambda_function.rotate[0].arn

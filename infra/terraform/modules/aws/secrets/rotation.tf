@@ -1,7 +1,13 @@
-# The function that makes a new token and puts it in the old one's place.
+# The function that makes a new value and puts it in the old one's place.
 
 locals {
-  rotating = length(local.tokens) > 0 ? 1 : 0
+  rotating = length(local.rotated) > 0 ? 1 : 0
+  users    = "arn:${data.aws_partition.current.partition}:elasticache:${data.aws_region.current.region}:${local.account}:user"
+  change_users = length(local.caches) == 0 ? [] : [{
+    Effect   = "Allow"
+    Action   = ["elasticache:DescribeUsers", "elasticache:ModifyUser"]
+    Resource = [for cache in local.caches : "${local.users}:${cache.user_id}"]
+  }]
 }
 
 data "archive_file" "rotate" {
@@ -36,33 +42,41 @@ resource "aws_iam_role_policy" "rotate" {
   role = aws_iam_role.rotate[0].id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat(local.change_users, [
       {
         Effect   = "Allow"
         Action   = ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage"]
-        Resource = [for name, secret in local.tokens : aws_secretsmanager_secret.this[name].arn]
+        Resource = [for name, secret in local.rotated : aws_secretsmanager_secret.this[name].arn]
       },
       { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = module.key.arn },
       { Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = "${aws_cloudwatch_log_group.rotate[0].arn}:*" },
       # Neither action knows a resource.
       { Effect = "Allow", Action = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], Resource = "*" },
-    ]
+    ])
   })
 }
 
 resource "aws_lambda_function" "rotate" {
   count = local.rotating
 
-  function_name                  = "${var.name}-rotate"
-  description                    = "Makes new tokens in Secrets Manager"
-  role                           = aws_iam_role.rotate[0].arn
-  runtime                        = "python3.13"
-  architectures                  = ["arm64"]
-  handler                        = "rotate.handler"
-  filename                       = data.archive_file.rotate.output_path
-  source_code_hash               = filebase64sha256("${path.module}/rotate/rotate.py")
-  timeout                        = 30
+  function_name    = "${var.name}-rotate"
+  description      = "Makes new tokens and passwords in Secrets Manager"
+  role             = aws_iam_role.rotate[0].arn
+  runtime          = "python3.13"
+  architectures    = ["arm64"]
+  handler          = "rotate.handler"
+  filename         = data.archive_file.rotate.output_path
+  source_code_hash = filebase64sha256("${path.module}/rotate/rotate.py")
+  # A cache's user is changed in a minute or two.
+  timeout                        = 300
+  kms_key_arn                    = module.key.arn
   reserved_concurrent_executions = 2
+
+  environment {
+    variables = {
+      CACHES = jsonencode({ for name, cache in local.caches : aws_secretsmanager_secret.this[name].arn => cache })
+    }
+  }
 
   tracing_config {
     mode = "Active"

@@ -12,20 +12,25 @@ variable "name" {
 
 
 variable "secrets" {
-  description = "By name as the charts ask for it: `token` secrets are made and changed by the rotation, `given` ones are empty until you put a value (`aws secretsmanager put-secret-value`)."
+  description = "By name as the charts ask for it. `token` secrets are made and changed by the rotation; `cache` ones too, each is the address of a cache with its user's password (`cache`: output `user` of `modules/aws/elasticache`); `given` ones are empty until you put a value (`aws secretsmanager put-secret-value`)."
   type = map(object({
     description = string
     kind        = string
     days        = optional(number, 30)
+    cache       = optional(object({ user_id = string, user_name = string, endpoint = string }))
   }))
 
   validation {
-    condition     = alltrue([for secret in var.secrets : contains(["token", "given"], secret.kind)])
-    error_message = "A secret's kind is 'token' (made and rotated here) or 'given' (you put its value)."
+    condition     = alltrue([for secret in var.secrets : contains(["token", "cache", "given"], secret.kind)])
+    error_message = "A secret's kind is 'token' or 'cache' (made and rotated here) or 'given' (you put its value)."
   }
   validation {
     condition     = alltrue([for secret in var.secrets : secret.days >= 1 && secret.days <= 90])
-    error_message = "A token is changed every 1 to 90 days."
+    error_message = "A secret that is made here is changed every 1 to 90 days."
+  }
+  validation {
+    condition     = alltrue([for secret in var.secrets : (secret.kind == "cache") == (secret.cache != null)])
+    error_message = "A secret of kind 'cache' names its cache's user, and no other does."
   }
   validation {
     condition     = alltrue([for name in keys(var.secrets) : can(regex("^[a-zA-Z0-9/_+=.@-]{1,200}$", name))])

@@ -24,12 +24,8 @@ run "encrypted_and_highly_available" {
 
 run "the_password_is_nowhere" {
   assert {
-    condition     = aws_elasticache_user.application.passwords_wo == null && aws_elasticache_user.application.passwords == null && aws_secretsmanager_secret_version.url.secret_string_wo == null && aws_secretsmanager_secret_version.url.secret_string == null
+    condition     = aws_elasticache_user.application.passwords_wo == null && aws_elasticache_user.application.passwords == null
     error_message = "The state holds no password."
-  }
-  assert {
-    condition     = aws_elasticache_user.application.passwords_wo_version == aws_secretsmanager_secret_version.url.secret_string_wo_version
-    error_message = "Cache and secret change together, or the application is locked out."
   }
   assert {
     condition     = strcontains(aws_elasticache_user.application.access_string, "-@admin") && length(aws_elasticache_user_group.this.user_ids) == 1
@@ -83,12 +79,4 @@ run "one_node_is_refused" {
     nodes = 1
   }
   expect_failures = [var.nodes]
-}
-
-run "half_a_version_is_refused" {
-  command = plan
-  variables {
-    password_version = 1.5
-  }
-  expect_failures = [var.password_version]
 }

@@ -14,12 +14,12 @@ variables {
   admins             = { platform = "arn:aws:iam::111122223333:role/platform" }
   database           = { instance_class = "db.m7g.large", multi_az = true }
   cache              = { node_type = "cache.m7g.large" }
-  copy_region        = "eu-west-1"
+  copy_region        = "us-west-2"
 
   permissions_boundary = "arn:aws:iam::111122223333:policy/thalweg-boundary"
 }
 
-run "a_workload_reads_its_own_secrets_only" {
+run "rights_are_narrow" {
   command = plan
   assert {
     condition     = local.reads["thalweg-edge"].namespace == "edges" && local.reads["fastapi-app"].namespace == "apps"
@@ -29,33 +29,6 @@ run "a_workload_reads_its_own_secrets_only" {
     condition     = length(local.reads["thalweg-edge"].secrets) == 1 && length(local.reads["fastapi-app"].secrets) == 2
     error_message = "The edge reads its token; the application its two addresses."
   }
-}
-
-run "auto_mode_needs_no_controller" {
-  command = plan
-  variables {
-    compute = "auto"
-  }
-  assert {
-    condition     = !contains(keys(merge(local.readers, local.balancers)), "aws-load-balancer-controller") && output.karpenter.interruption_queue == null
-    error_message = "Balancers and nodes are Auto Mode's own."
-  }
-}
-
-run "stores_can_be_left_out" {
-  command = plan
-  variables {
-    database = null
-    cache    = null
-  }
-  assert {
-    condition     = output.stores.database == null && output.stores.cache == null && output.stores.opensearch == null
-    error_message = "A region without stores has none."
-  }
-}
-
-run "controllers_change_their_own_balancers_only" {
-  command = plan
   assert {
     condition = alltrue([
       for statement in local.load_balancers : statement.Condition.StringEquals["aws:ResourceTag/elbv2.k8s.aws/cluster"] == "thalweg-production-us-east-1"
@@ -66,6 +39,23 @@ run "controllers_change_their_own_balancers_only" {
   assert {
     condition     = !strcontains(jsonencode(local.load_balancers), "AuthorizeSecurityGroupIngress")
     error_message = "No controller opens a security group."
+  }
+}
+
+run "auto_mode_without_stores" {
+  command = plan
+  variables {
+    compute  = "auto"
+    database = null
+    cache    = null
+  }
+  assert {
+    condition     = !contains(keys(merge(local.readers, local.balancers)), "aws-load-balancer-controller") && output.karpenter.interruption_queue == null
+    error_message = "Balancers and nodes are Auto Mode's own."
+  }
+  assert {
+    condition     = output.stores.database == null && output.stores.cache == null && output.stores.opensearch == null
+    error_message = "A region without stores has none."
   }
 }
 

@@ -1,63 +1,107 @@
-"""Rotation of tokens in AWS Secrets Manager: a new random value, checked, takes the place of the old one.
+"""Rotation of secrets in AWS Secrets Manager: a new random value, checked, takes the place of the old one.
 
-Secrets Manager calls four steps, each perhaps more than once. It never prints a value.
+A secret is a bare token, or, where CACHES names it, the address of a cache with its user's password. Secrets Manager
+calls four steps, each perhaps more than once. It never prints a value.
 """
 
+import json
+import os
 import secrets
+import time
+import urllib.parse
 
 BYTES = 48
 SHORTEST = 32
+# Secret's ARN to `user_id`, `user_name`, `endpoint`.
+CACHES = json.loads(os.environ.get("CACHES", "{}"))
+WAIT_S = 5
+TRIES = 50
 
 
-def create(client, arn, token):
-    """Puts a new value beside the current one; a step that is repeated keeps the value it made first."""
-    try:
-        client.get_secret_value(SecretId=arn, VersionId=token, VersionStage="AWSPENDING")
-    except client.exceptions.ResourceNotFoundException:
-        client.put_secret_value(
-            SecretId=arn,
-            ClientRequestToken=token,
-            SecretString=secrets.token_urlsafe(BYTES),
-            VersionStages=["AWSPENDING"],
-        )
+class Rotation:
+    """One step for one secret."""
+
+    def __init__(self, vault, caches, event, pause=time.sleep):
+        self.vault, self.caches, self.pause = vault, caches, pause
+        self.arn, self.token = event["SecretId"], event["ClientRequestToken"]
+        self.cache = CACHES.get(self.arn)
+
+    def value(self, **version):
+        return self.vault.get_secret_value(SecretId=self.arn, **version)["SecretString"].strip()
+
+    def pending(self):
+        return self.value(VersionId=self.token, VersionStage="AWSPENDING")
+
+    def create(self):
+        """Puts a new value beside the current one; a step that is repeated keeps the value it made first."""
+        try:
+            self.pending()
+        except self.vault.exceptions.ResourceNotFoundException:
+            made = secrets.token_urlsafe(BYTES)
+            if self.cache:
+                made = f"rediss://{self.cache['user_name']}:{made}@{self.cache['endpoint']}:6379/0"
+            self.vault.put_secret_value(
+                SecretId=self.arn, ClientRequestToken=self.token, SecretString=made, VersionStages=["AWSPENDING"]
+            )
+
+    def tell(self):
+        """Gives a cache's user the new password beside the old one, so that who has the old one goes on."""
+        if not self.cache:
+            return  # readers fetch a token by themselves
+        passwords = [password(self.pending())]
+        try:
+            passwords.append(password(self.value(VersionStage="AWSCURRENT")))
+        except self.vault.exceptions.ResourceNotFoundException:
+            pass  # the first rotation of all
+        self.caches.modify_user(UserId=self.cache["user_id"], Passwords=passwords)
+        for _ in range(TRIES):
+            if self.caches.describe_users(UserId=self.cache["user_id"])["Users"][0]["Status"] == "active":
+                return
+            self.pause(WAIT_S)
+        raise TimeoutError(f"{self.cache['user_id']}: not active after {WAIT_S * TRIES} s")
+
+    def check(self):
+        """Refuses a pending value that is none: the current one then stays."""
+        pending = self.pending()
+        if len(password(pending) if self.cache else pending) < SHORTEST:
+            raise ValueError(f"{self.arn}: the pending value is shorter than {SHORTEST} characters")
+
+    def finish(self):
+        """Makes the pending value the current one."""
+        versions = self.vault.describe_secret(SecretId=self.arn)["VersionIdsToStages"]
+        current = next((version for version, stages in versions.items() if "AWSCURRENT" in stages), None)
+        if current != self.token:
+            moved = {"RemoveFromVersionId": current} if current else {}
+            self.vault.update_secret_version_stage(
+                SecretId=self.arn, VersionStage="AWSCURRENT", MoveToVersionId=self.token, **moved
+            )
 
 
-def check(client, arn, token):
-    """Refuses a pending value that is no token: the current one then stays."""
-    pending = client.get_secret_value(SecretId=arn, VersionId=token, VersionStage="AWSPENDING")
-    if len(pending["SecretString"].strip()) < SHORTEST:
-        raise ValueError(f"{arn}: the pending value is shorter than {SHORTEST} characters")
+STEPS = {
+    "createSecret": Rotation.create,
+    "setSecret": Rotation.tell,
+    "testSecret": Rotation.check,
+    "finishSecret": Rotation.finish,
+}
 
 
-def finish(client, arn, token):
-    """Makes the pending value the current one."""
-    versions = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
-    current = next((version for version, stages in versions.items() if "AWSCURRENT" in stages), None)
-    if current == token:
-        return
-    moved = {"RemoveFromVersionId": current} if current else {}
-    client.update_secret_version_stage(SecretId=arn, VersionStage="AWSCURRENT", MoveToVersionId=token, **moved)
+def password(address):
+    """The password in an address; empty where there is none."""
+    return urllib.parse.urlsplit(address).password or ""
 
 
-def nothing(client, arn, token):
-    """Readers fetch the token by themselves; no other system has to be told."""
-
-
-STEPS = {"createSecret": create, "setSecret": nothing, "testSecret": check, "finishSecret": finish}
-
-
-def rotate(client, event):
-    """One step of a rotation."""
+def rotate(vault, caches, event, pause=time.sleep):
+    """One step of a rotation that Secrets Manager asked for."""
     arn, token = event["SecretId"], event["ClientRequestToken"]
-    described = client.describe_secret(SecretId=arn)
+    described = vault.describe_secret(SecretId=arn)
     if not described.get("RotationEnabled"):
         raise ValueError(f"{arn}: rotation is not enabled")
     if token not in described["VersionIdsToStages"]:
         raise ValueError(f"{arn}: no version {token} is to be rotated to")
-    STEPS[event["Step"]](client, arn, token)
+    STEPS[event["Step"]](Rotation(vault, caches, event, pause))
 
 
 def handler(event, context):
     import boto3  # the runtime brings it; tests do without
 
-    rotate(boto3.client("secretsmanager"), event)
+    rotate(boto3.client("secretsmanager"), boto3.client("elasticache"), event)

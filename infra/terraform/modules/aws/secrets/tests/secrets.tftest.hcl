@@ -42,6 +42,22 @@ run "secrets_are_encrypted_copied_and_closed" {
   }
 }
 
+run "a_caches_user_is_changed_and_no_other" {
+  variables {
+    secrets = {
+      url = { kind = "cache", description = "REDIS_URL", cache = { user_id = "thalweg-test-app", user_name = "app", endpoint = "cache.example" } }
+    }
+  }
+  assert {
+    condition     = length([for statement in jsondecode(aws_iam_role_policy.rotate[0].policy).Statement : statement if try(statement.Resource == ["arn:aws:elasticache:us-east-1:111122223333:user:thalweg-test-app"], false)]) == 1
+    error_message = "The function changes this user's password and no other's."
+  }
+  assert {
+    condition     = values(jsondecode(aws_lambda_function.rotate[0].environment[0].variables.CACHES))[0].endpoint == "cache.example"
+    error_message = "The function knows the cache of the secret."
+  }
+}
+
 run "without_tokens_there_is_no_function" {
   variables {
     secrets = { given = { kind = "given", description = "A value" } }
@@ -64,6 +80,14 @@ run "wrong_kind_is_refused" {
   command = plan
   variables {
     secrets = { a = { kind = "password", description = "x" } }
+  }
+  expect_failures = [var.secrets]
+}
+
+run "a_cache_without_its_user_is_refused" {
+  command = plan
+  variables {
+    secrets = { a = { kind = "cache", description = "x" } }
   }
   expect_failures = [var.secrets]
 }

@@ -1,4 +1,4 @@
-# Five weeks of daily copies, a second time in eu-west-1.
+# Five weeks of daily copies, a second time in us-west-2.
 
 provider "aws" {
   region = "us-east-1"
@@ -11,6 +11,6 @@ module "backup" {
   source = "../.."
 
   name                 = "thalweg-production-us-east-1"
-  copy_region          = "eu-west-1"
+  copy_region          = "us-west-2"
   permissions_boundary = "arn:aws:iam::111122223333:policy/thalweg-boundary"
 }

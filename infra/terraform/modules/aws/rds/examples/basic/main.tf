@@ -1,4 +1,4 @@
-# A database in two zones, with its copy in eu-west-1.
+# A database in two zones, with its copy in us-west-2.
 
 provider "aws" {
   region = "us-east-1"
@@ -14,6 +14,6 @@ module "rds" {
   network              = "vpc-0123456789abcdef0"
   subnets              = ["subnet-0aaaaaaaaaaaaaaaa", "subnet-0bbbbbbbbbbbbbbbb", "subnet-0cccccccccccccccc"]
   clients              = { nodes = "sg-0123456789abcdef0" }
-  copy_region          = "eu-west-1"
+  copy_region          = "us-west-2"
   permissions_boundary = "arn:aws:iam::111122223333:policy/thalweg-boundary"
 }

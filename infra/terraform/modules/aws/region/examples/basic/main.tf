@@ -17,7 +17,7 @@ module "region" {
   admins             = { platform = "arn:aws:iam::111122223333:role/platform" }
   database           = { instance_class = "db.m7g.large", multi_az = true }
   cache              = { node_type = "cache.m7g.large" }
-  copy_region        = "eu-west-1"
+  copy_region        = "us-west-2"
   edges              = { gcp-europe-west1 = "192.0.2.10/32" }
 
   permissions_boundary = "arn:aws:iam::111122223333:policy/thalweg-boundary"
