@@ -53,6 +53,16 @@ locals {
       Resource = "${local.iam}:instance-profile/thalweg-*"
     },
     {
+      # Clusters' issuers, by which their service accounts take roles on. GitHub's is refused below.
+      Sid    = "KeepIssuersOfClusters"
+      Effect = "Allow"
+      Action = [
+        "iam:CreateOpenIDConnectProvider", "iam:DeleteOpenIDConnectProvider", "iam:TagOpenIDConnectProvider",
+        "iam:UntagOpenIDConnectProvider",
+      ]
+      Resource = "${local.iam}:oidc-provider/oidc.eks.*"
+    },
+    {
       Sid      = "HandRolesToServices"
       Effect   = "Allow"
       Action   = "iam:PassRole"
@@ -60,7 +70,8 @@ locals {
       Condition = {
         StringEquals = {
           "iam:PassedToService" = [
-            "backup.amazonaws.com", "cloudtrail.amazonaws.com", "ec2.amazonaws.com", "eks.amazonaws.com",
+            "backup.amazonaws.com", "cloudtrail.amazonaws.com", "ec2.amazonaws.com", "ecr.amazonaws.com",
+            "eks.amazonaws.com",
             "lambda.amazonaws.com", "monitoring.rds.amazonaws.com", "pods.eks.amazonaws.com",
             "vpc-flow-logs.amazonaws.com",
           ]
@@ -95,7 +106,7 @@ locals {
       Sid       = "OwnIdentities"
       Effect    = "Deny"
       NotAction = ["iam:Get*", "iam:List*"]
-      Resource  = ["${local.iam}:role/terraform-provisioner", "${local.iam}:role/thalweg-plan", "${local.iam}:role/thalweg-publish", "${local.iam}:role/thalweg-*-state-copy", "${local.iam}:oidc-provider/*", "${local.iam}:user/*"]
+      Resource  = ["${local.iam}:role/terraform-provisioner", "${local.iam}:role/thalweg-plan", "${local.iam}:role/thalweg-publish", "${local.iam}:role/thalweg-*-state-copy", "${local.iam}:oidc-provider/token.actions.githubusercontent.com", "${local.iam}:user/*"]
     },
     {
       Sid      = "StateAndTrailStay"

@@ -73,6 +73,26 @@ run "the_provisioner_makes_bounded_roles_only" {
   }
 }
 
+run "the_provisioner_trusts_clusters_but_changes_no_identity_of_its_own" {
+  command = plan
+  override_resource {
+    target          = aws_kms_key.state
+    values          = { arn = "arn:aws:kms:us-east-1:111122223333:key/11111111-2222-3333-4444-555555555555" }
+    override_during = plan
+  }
+  assert {
+    condition = alltrue([
+      for statement in local.provision : strcontains(jsonencode(statement.Resource), ":oidc-provider/oidc.eks.")
+      if contains(flatten([statement.Action]), "iam:CreateOpenIDConnectProvider")
+    ])
+    error_message = "Only clusters' issuers can be added."
+  }
+  assert {
+    condition     = length([for statement in local.never : statement if try(contains(statement.Resource, "arn:aws:iam::111122223333:oidc-provider/token.actions.githubusercontent.com"), false)]) == 1
+    error_message = "What GitHub's workflows may become is not the provisioner's to change."
+  }
+}
+
 run "another_environment_is_refused" {
   command = plan
   variables {

@@ -51,6 +51,16 @@ output "stores" {
   }
 }
 
+output "controller_values" {
+  description = "Values for the chart aws-load-balancer-controller, which cannot ask the node for them; null with Auto Mode."
+  value = var.compute == "auto" ? null : yamlencode({
+    clusterName    = module.eks.name
+    region         = local.region
+    vpcId          = module.network.id
+    serviceAccount = { annotations = { "eks.amazonaws.com/role-arn" = module.iam.roles["aws-load-balancer-controller"] } }
+  })
+}
+
 output "karpenter" {
   description = "Values for Karpenter and its node classes; nulls with Auto Mode."
   value = {
