@@ -76,7 +76,7 @@ resource "aws_secretsmanager_secret_rotation" "this" {
   # Makes the first value, too.
   rotate_immediately = true
   rotation_rules {
-    automatically_after_days = each.value.days
+    automatically_after_days = 30
   }
 
   depends_on = [aws_lambda_permission.rotate]

@@ -16,17 +16,12 @@ variable "secrets" {
   type = map(object({
     description = string
     kind        = string
-    days        = optional(number, 30)
     cache       = optional(object({ user_id = string, user_name = string, endpoint = string }))
   }))
 
   validation {
     condition     = alltrue([for secret in var.secrets : contains(["token", "cache", "given"], secret.kind)])
     error_message = "A secret's kind is 'token' or 'cache' (made and rotated here) or 'given' (you put its value)."
-  }
-  validation {
-    condition     = alltrue([for secret in var.secrets : secret.days >= 1 && secret.days <= 90])
-    error_message = "A secret that is made here is changed every 1 to 90 days."
   }
   validation {
     condition     = alltrue([for secret in var.secrets : (secret.kind == "cache") == (secret.cache != null)])
