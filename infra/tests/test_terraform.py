@@ -50,7 +50,7 @@ MAX_LINES = 400
 SECRET = re.compile(
     r"(^|\.)(\w*password|secret_string|secret_data|auth_token|private_key\w*|client_secret|shared_key)(\[\d+\])?$"
 )
-# They decide how a password is made and are none.
+# Settings about passwords, not passwords.
 NO_SECRET = {"manage_master_user_password", "generate_secret", "exclude_password"}
 # Resources whose very purpose is a secret in the state.
 IN_STATE = {
@@ -204,7 +204,7 @@ def defaults(plan: Plan) -> set[str]:
 
 
 def untagged(resource: Resource, tagging: set[str]) -> bool:
-    """Whether a resource could carry tags and neither has any nor gets its provider's."""
+    """Whether a resource can carry tags but gets none, from itself or from its provider's defaults."""
     attribute = "labels" if resource.provider.startswith("google") else "tags"
     able = attribute in resource.values or attribute in resource.unknown
     call = re.match(r"module\.\w+", resource.address)

@@ -38,8 +38,8 @@ READS = re.compile(
     r"(acm|ec2|elasticloadbalancing|eks|ecr|logs):(Describe|List)\w*\*?$"
     r"|ec2:Get\w+$|ecr:GetAuthorizationToken$|iam:ListInstanceProfiles$|pricing:GetProducts$|xray:Put\w+$"
 )
-# Who is a ceiling or the role that applies: their own tests judge them.
-CEILINGS = ("aws_iam_policy.boundary", "aws_iam_policy.provisioner", "aws_iam_policy.provisioner_boundary")
+# Permissions boundaries, and the policy of the role that applies: the tests of bootstrap/aws judge them.
+BOUNDARIES = ("aws_iam_policy.boundary", "aws_iam_policy.provisioner", "aws_iam_policy.provisioner_boundary")
 AWS_EXAMPLES = tuple(folder for folder in examples() if re.match(r"(modules/(aws|edge/aws)|bootstrap/aws)/", name(folder)))
 APPLIED = [folder for folder in AWS_EXAMPLES if name(folder).split("/")[2] not in ("region", "account")]
 
@@ -71,7 +71,7 @@ def test_private_subnets_have_no_way_in(counted) -> None:
     counted("subnets", seen)
 
 
-def strangers(resource: Resource) -> bool:
+def open_to_everyone(resource: Resource) -> bool:
     """Whether a rule lets in everyone."""
     return bool({"0.0.0.0/0", "::/0"} & {resource.values.get("cidr_ipv4"), resource.values.get("cidr_ipv6")})
 
@@ -80,7 +80,7 @@ def strangers(resource: Resource) -> bool:
 def test_everyone_reaches_443_of_the_edges_only(counted) -> None:
     """everyone is let in to port 443 of the edges' balancer, and to nothing else"""
     rules = every().all("aws_vpc_security_group_ingress_rule")
-    opened = [rule for rule in rules if strangers(rule)]
+    opened = [rule for rule in rules if open_to_everyone(rule)]
     assert opened and all("modules_edge_aws" in rule.address or ".module.edge." in rule.address for rule in opened), opened
     assert {(rule.values["ip_protocol"], rule.values["from_port"], rule.values["to_port"]) for rule in opened} == {
         ("tcp", 443, 443)
@@ -102,7 +102,7 @@ def unkeyed(resource: Resource) -> list[str]:
 
 @pytest.mark.slow
 def test_everything_stored_has_a_customer_key(counted) -> None:
-    """whatever can have a customer key has one"""
+    """every resource that accepts a customer key has one"""
     keyed = [resource for resource in every().resources if KEYS & ({*resource.values} | {*resource.unknown})]
     wrong = [found for resource in keyed for found in unkeyed(resource)]
     assert not wrong, "\n".join(wrong)
@@ -159,8 +159,8 @@ def test_buckets_are_closed(counted) -> None:
 
 
 @pytest.mark.slow
-def test_every_role_has_a_ceiling(counted) -> None:
-    """every role has a permissions boundary, and no one from outside takes it on"""
+def test_every_role_has_a_boundary(counted) -> None:
+    """every role has a permissions boundary and trusts services or OIDC issuers only"""
     roles = every().all("aws_iam_role")
     wrong = [role.address for role in roles if not role.has("permissions_boundary")]
     known = [json.loads(role.values["assume_role_policy"]) for role in roles if role.values.get("assume_role_policy")]
@@ -223,7 +223,7 @@ def test_rights_are_narrow(folder, counted) -> None:
     providers = [provider for provider in ("aws", "archive") if provider == "aws" or "secrets" in name(folder)]
     seen = 0
     for address, kind, values in applied(folder, *providers).resources:
-        if kind in ("aws_iam_role_policy", "aws_iam_policy") and not address.endswith(CEILINGS):
+        if kind in ("aws_iam_role_policy", "aws_iam_policy") and not address.endswith(BOUNDARIES):
             for statement in statements(values):
                 seen += 1
                 assert not too_wide(statement), f"{address}: {statement}"

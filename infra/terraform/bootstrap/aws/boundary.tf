@@ -1,8 +1,8 @@
-# thalweg-boundary: the most that a role made by an apply can ever do, whatever policies it is given.
+# thalweg-boundary: the permissions boundary of every role that an apply creates. A role's own policies cannot exceed it.
 
 locals {
   boundary = "${local.iam}:policy/thalweg-boundary"
-  # What the provisioner makes, and what nodes and pods need besides. Roles of other accounts are nobody's to take on.
+  # The services that the provisioner manages, and those that nodes and pods need. sts:AssumeRole is missing on purpose.
   workload_services = concat(local.services, ["ec2messages", "eks-auth", "pricing", "ssm", "ssmmessages", "xray"])
 }
 
@@ -19,7 +19,7 @@ resource "aws_iam_policy" "boundary" {
         Resource = "*"
       },
       {
-        # Nodes, balancers and Auto Mode cannot do without; no role, policy or user is made by these.
+        # Nodes, load balancers and Auto Mode need these. None of them creates a role, a policy or a user.
         Sid    = "LittleOfIam"
         Effect = "Allow"
         Action = [

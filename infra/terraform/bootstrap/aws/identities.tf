@@ -1,5 +1,5 @@
-# Who GitHub's workflows become. A role trusts one repository in one GitHub environment, not its branches: the
-# environment's own rules say which branch and which reviewers.
+# The roles of GitHub's workflows. A role trusts one repository in one GitHub environment. The rules of that environment
+# decide about branches and reviewers.
 
 resource "aws_iam_openid_connect_provider" "github" {
   url            = "https://token.actions.githubusercontent.com"
@@ -50,7 +50,7 @@ resource "aws_iam_role_policy_attachment" "plan" {
   policy_arn = "arn:${local.partition}:iam::aws:policy/ReadOnlyAccess"
 }
 
-# A plan compares settings. What is stored under them is none of its business, except the state.
+# A plan compares settings. It needs no stored data except the state, so the role denies reading it.
 resource "aws_iam_role_policy" "plan" {
   name = "state-but-no-contents"
   role = aws_iam_role.plan.id
@@ -97,7 +97,7 @@ resource "aws_iam_role_policy" "publish" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      # This action knows no resource.
+      # AWS defines no resource for this action.
       { Effect = "Allow", Action = "ecr:GetAuthorizationToken", Resource = "*" },
       {
         Effect = "Allow"

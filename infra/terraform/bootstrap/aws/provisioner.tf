@@ -1,9 +1,8 @@
-# terraform-provisioner: what an apply may do, and the two ceilings. It makes roles only under `thalweg-boundary`, so it
-# cannot make one that may more than that; and it has a boundary itself, so that a policy attached to it by mistake
-# gives it nothing.
+# terraform-provisioner: the role of every apply. It creates roles only with `thalweg-boundary`, so no role that it creates
+# exceeds that boundary. It has a boundary of its own, so that a policy attached to it by mistake grants nothing.
 
 locals {
-  # Services of this project. IAM is apart, below.
+  # Services of this project. IAM has statements of its own, below.
   services = [
     "access-analyzer", "acm", "autoscaling", "backup", "backup-storage", "budgets", "ce", "cloudtrail", "cloudwatch",
     "ec2", "ecr", "eks", "elasticache", "elasticloadbalancing", "es", "events", "guardduty", "kms", "lambda", "logs",
@@ -89,7 +88,7 @@ locals {
 
   never = [
     {
-      Sid    = "OwnCeiling"
+      Sid    = "OwnBoundary"
       Effect = "Deny"
       Action = ["iam:CreatePolicyVersion", "iam:DeletePolicy", "iam:DeletePolicyVersion", "iam:SetDefaultPolicyVersion"]
       Resource = [
@@ -97,7 +96,7 @@ locals {
       ]
     },
     {
-      Sid      = "NoRoleWithoutCeiling"
+      Sid      = "NoRoleWithoutBoundary"
       Effect   = "Deny"
       Action   = "iam:DeleteRolePermissionsBoundary"
       Resource = "*"
@@ -145,7 +144,7 @@ resource "aws_iam_policy" "provisioner_boundary" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat(
-      [{ Sid = "Ceiling", Effect = "Allow", Action = concat([for service in local.services : "${service}:*"], ["iam:*"]), Resource = "*" }],
+      [{ Sid = "Boundary", Effect = "Allow", Action = concat([for service in local.services : "${service}:*"], ["iam:*"]), Resource = "*" }],
       local.never,
     )
   })

@@ -1,4 +1,4 @@
-# What an account is for, and which repository may change it.
+# Inputs: the account's environment, and the repository that may change the account.
 
 variable "environment" {
   description = "The environment whose account this is; each has an account of its own."
@@ -16,7 +16,7 @@ variable "repository" {
 
   validation {
     condition     = can(regex("^[A-Za-z0-9-]+/[A-Za-z0-9._-]+$", var.repository))
-    error_message = "The repository is one 'owner/name', without a pattern: whoever matched it could change the account."
+    error_message = "The repository is one 'owner/name', without a pattern: every repository that matches a pattern could change the account."
   }
 }
 

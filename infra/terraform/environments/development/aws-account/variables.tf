@@ -11,11 +11,11 @@ variable "monthly_usd" {
 }
 
 variable "cost_emails" {
-  description = "Who is told of costs."
+  description = "Recipients of cost messages."
   type        = set(string)
 }
 
 variable "security_emails" {
-  description = "Who is told of what should never happen."
+  description = "Recipients of security alarms."
   type        = set(string)
 }

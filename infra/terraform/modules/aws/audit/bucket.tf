@@ -106,7 +106,7 @@ resource "aws_s3_bucket_policy" "trail" {
   depends_on = [aws_s3_bucket_public_access_block.trail]
 }
 
-# EventBridge hears of each object, so that whoever looks into the trail need not list the bucket.
+# EventBridge gets an event for each object, so that consumers of the trail need not list the bucket.
 resource "aws_s3_bucket_notification" "trail" {
   bucket      = aws_s3_bucket.trail.id
   eventbridge = true

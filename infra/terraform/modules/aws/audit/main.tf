@@ -39,7 +39,7 @@ resource "aws_cloudtrail" "this" {
       equals = ["Management"]
     }
   }
-  # The state knows how everything is made: who reads or writes it is recorded.
+  # The state describes every resource, so the trail records each read and write of it.
   advanced_event_selector {
     name = "Terraform's state"
     field_selector {

@@ -1,4 +1,4 @@
-# What is recorded and guarded in an account.
+# Inputs: what the account records and guards.
 
 variable "name" {
   description = "Name of the parts, or its start."
@@ -23,7 +23,7 @@ variable "regions" {
 }
 
 variable "keep_days" {
-  description = "How long the trail is kept, locked: nobody can delete it before."
+  description = "How long the trail is kept and locked against deletion."
   type        = number
   default     = 400
 
@@ -34,7 +34,7 @@ variable "keep_days" {
 }
 
 variable "emails" {
-  description = "Who is told of what should never happen."
+  description = "Recipients of security alarms."
   type        = set(string)
 
   validation {

@@ -33,7 +33,7 @@ variable "keep_days" {
 }
 
 variable "lock" {
-  description = "`governance`: who administers backups can take the lock off. `compliance`: three days after the apply nobody can, not even AWS: copies stay until their day, and are paid for."
+  description = "`governance`: an administrator of backups can remove the lock. `compliance`: from three days after the apply on, no principal can, AWS included; copies stay, and cost, until their retention ends."
   type        = string
   default     = "governance"
 

@@ -1,5 +1,5 @@
-# A monthly budget that speaks at 50, 80 and 100 percent and when the forecast is beyond, and an alarm for costs that
-# depart from a service's habit. Neither stops anything: AWS keeps running, and so does the bill.
+# A monthly budget with messages at 50, 80 and 100 percent and when the forecast exceeds it, and an alarm for unusual
+# costs of a service. Both only send messages: they stop no resource and no bill.
 
 data "aws_caller_identity" "current" {}
 

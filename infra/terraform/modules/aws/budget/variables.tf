@@ -1,4 +1,4 @@
-# How much an account may cost, and who hears of it.
+# Inputs: the account's budget and the recipients of messages.
 
 variable "name" {
   description = "Name of the parts, or its start."
@@ -22,7 +22,7 @@ variable "monthly_usd" {
 }
 
 variable "emails" {
-  description = "Who is told."
+  description = "Recipients of the messages."
   type        = set(string)
 
   validation {

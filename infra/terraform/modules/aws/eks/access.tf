@@ -1,4 +1,4 @@
-# Who may do what in the cluster. There is no aws-auth map and no right that comes from having created it.
+# Rights in the cluster, as access entries. The cluster uses no aws-auth map, and its creator gets no rights.
 
 locals {
   entries = merge(

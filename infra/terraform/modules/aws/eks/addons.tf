@@ -1,9 +1,9 @@
-# What a cluster needs before it can carry anything. Auto Mode has most of it built in.
+# Add-ons that every workload needs. Auto Mode has most of them built in.
 
 locals {
   # These run on every node, so they exist before the first one.
   before_nodes = local.auto ? {} : {
-    # With the CNI's own enforcement of NetworkPolicies; prefixes, or a t3.medium has room for 17 pods.
+    # The CNI enforces NetworkPolicies. Prefix delegation: without it a t3.medium holds 17 pods only.
     vpc-cni = jsonencode({
       enableNetworkPolicy = "true"
       env                 = { ENABLE_PREFIX_DELEGATION = "true" }
@@ -67,7 +67,7 @@ module "identities" {
 }
 
 locals {
-  # For whoever makes encrypted disks: the key, and the grant by which EC2 uses it.
+  # Rights to create encrypted disks: use of the key, and the grant through which EC2 uses it.
   encrypted_disks = [
     {
       Effect   = "Allow"

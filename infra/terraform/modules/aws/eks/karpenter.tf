@@ -57,7 +57,7 @@ locals {
       Condition = { StringEquals = local.existing }
     },
     {
-      # These actions know no resource.
+      # AWS defines no resource for these actions.
       Sid    = "Look"
       Effect = "Allow"
       Action = [

@@ -1,18 +1,18 @@
 # A cluster: private endpoint, all control plane logs, secrets encrypted under a key of its own, rights by access entries
 # only, workload identity by EKS Pod Identity, deletion protected.
 #
-# `compute` decides who makes nodes:
+# `compute` decides how nodes are created:
 #
 # | | `karpenter` | `auto` |
 # |---|---|---|
 # | nodes | a managed group for the system; Karpenter's, from node pools that you apply | EKS's, replaced after 21 days at the latest |
-# | you install | Karpenter, the AWS Load Balancer Controller | neither: both are built in, and must not be installed |
+# | you install | Karpenter, the AWS Load Balancer Controller | no controller: both are built in, and a second one conflicts |
 # | network policies | the VPC CNI's, switched on here | on when a NodeClass says `networkPolicy` |
 # | balancers | `spec.loadBalancerClass` as the charts have it | `eks.amazonaws.com/nlb`: change the chart's value |
 # | volumes | EBS CSI driver, `ebs.csi.aws.com` | `ebs.csi.eks.amazonaws.com`: existing volumes do not move |
 # | costs | the machines | the machines and about 12 % |
 #
-# Changing it on a running cluster adds the new nodes and removes the managed group at once: cordon and drain that first.
+# A change on a running cluster removes the managed group at once: cordon and drain its nodes first.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
@@ -34,7 +34,7 @@ module "key" {
   services    = ["logs.${local.region}.amazonaws.com"]
 }
 
-# EKS would make this group by itself, without a key and for ever.
+# Without this resource EKS creates the group itself, without a customer key and without an end of retention.
 resource "aws_cloudwatch_log_group" "control_plane" {
   name              = "/aws/eks/${var.name}/cluster"
   retention_in_days = var.log_days
@@ -73,7 +73,7 @@ resource "aws_eks_cluster" "this" {
     bootstrap_cluster_creator_admin_permissions = false
   }
 
-  # All three or none: EKS refuses anything in between.
+  # EKS requires the three Auto Mode switches to agree.
   compute_config {
     enabled       = local.auto
     node_pools    = local.auto ? ["general-purpose", "system"] : null

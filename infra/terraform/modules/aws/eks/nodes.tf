@@ -41,7 +41,7 @@ resource "aws_launch_template" "system" {
     enabled = true
   }
 
-  # Machines and disks are made by EC2, which does not know the provider's default tags.
+  # EC2 creates machines and disks and does not know the provider's default tags.
   dynamic "tag_specifications" {
     for_each = toset(["instance", "volume", "network-interface"])
     content {
@@ -83,10 +83,10 @@ resource "aws_eks_node_group" "system" {
   }
 
   lifecycle {
-    # Whoever scales the group by hand or by an autoscaler is not scaled back.
+    # An apply does not undo scaling by hand or by an autoscaler.
     ignore_changes = [scaling_config[0].desired_size]
   }
 
-  # Nodes without a network plugin are never ready, and without the role's policies never join.
+  # Nodes need the network plugin to become ready, and the role's policies to join.
   depends_on = [aws_iam_role_policy_attachment.node, aws_eks_addon.before_nodes, module.identities]
 }

@@ -79,12 +79,12 @@ variable "system_nodes" {
 }
 
 variable "admins" {
-  description = "Roles that administer the cluster, by a name of your choice. Nobody else does: who creates it has no rights of its own."
+  description = "Roles that administer the cluster, by a name of your choice. The cluster's creator gets no rights by creating it."
   type        = map(string)
 
   validation {
     condition     = length(var.admins) > 0 && alltrue([for role in var.admins : can(regex("^arn:[a-z-]+:iam::[0-9]{12}:role/", role))])
-    error_message = "Name at least one role as administrator, by its ARN; users with long-lived keys are none."
+    error_message = "Name at least one role as administrator, by its ARN; an IAM user, with its long-lived keys, is refused."
   }
 }
 

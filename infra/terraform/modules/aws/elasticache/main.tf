@@ -52,7 +52,7 @@ resource "aws_elasticache_user" "application" {
   passwords_wo_version = 1
 }
 
-# No default user: who names none is nobody.
+# The group has no default user, so a connection without a user name is refused.
 resource "aws_elasticache_user_group" "this" {
   user_group_id = var.name
   engine        = "valkey"

@@ -7,7 +7,7 @@ data "aws_partition" "current" {}
 
 locals {
   account = data.aws_caller_identity.current.account_id
-  # IAM policies of the account decide who of its principals may use the key.
+  # The account's IAM policies decide which of its principals use the key.
   statements = concat(
     [{
       Sid       = "Account"

@@ -1,4 +1,4 @@
-# What a key is called and who may use it.
+# Inputs: the key's name and its users.
 
 variable "name" {
   description = "Alias of the key, without `alias/`."

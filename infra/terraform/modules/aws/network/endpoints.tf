@@ -1,9 +1,9 @@
-# AWS services inside the network: what nodes and pods say to them neither leaves it nor pays for NAT.
+# VPC endpoints: traffic of nodes and pods to AWS services stays inside the network and costs no NAT.
 
 locals {
   region  = data.aws_region.current.region
   service = "com.amazonaws.${local.region}"
-  # Only principals of this account may use the way; so a stolen key of another account cannot carry data out by it.
+  # Only principals of this account use the endpoints: an intruder cannot send data out with a key of another account.
   own_principals = {
     Effect    = "Allow"
     Principal = "*"
@@ -11,7 +11,7 @@ locals {
     Resource  = "*"
     Condition = { StringEquals = { "aws:PrincipalAccount" = data.aws_caller_identity.current.account_id } }
   }
-  # ECR keeps image layers in a bucket of its own and hands out links that it signed itself.
+  # ECR keeps image layers in its own bucket and signs the download links with its own principal.
   image_layers = {
     Effect    = "Allow"
     Principal = "*"

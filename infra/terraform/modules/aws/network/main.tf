@@ -25,7 +25,7 @@ resource "aws_vpc" "this" {
   tags                 = { Name = var.name }
 }
 
-# Whatever forgets to name a security group gets this one, which lets nothing through.
+# A resource without a security group of its own gets this one, which allows no traffic.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.this.id
   tags   = { Name = "${var.name}-default-closed" }

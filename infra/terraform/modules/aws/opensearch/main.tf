@@ -65,7 +65,7 @@ resource "aws_cloudwatch_log_resource_policy" "this" {
 resource "aws_opensearch_domain" "this" {
   domain_name    = var.name
   engine_version = "OpenSearch_2.19"
-  # Who gets through the network and signs a request is judged by the domain's own roles.
+  # The domain's own roles decide about signed requests from inside the network.
   access_policies = jsonencode({
     Version = "2012-10-17"
     Statement = [{

@@ -6,6 +6,6 @@ output "endpoint" {
 }
 
 output "arn" {
-  description = "The domain, for policies of who writes to it (`es:ESHttp*`)."
+  description = "The domain, for policies of its clients (`es:ESHttp*`)."
   value       = aws_opensearch_domain.this.arn
 }

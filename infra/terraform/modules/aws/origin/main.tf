@@ -1,5 +1,5 @@
-# The door of one region's application balancer: TLS, from the edges' fixed addresses only. Clients come through an edge
-# or not at all.
+# The security group of one region's application balancer: it allows TLS from the edges' fixed addresses only. A client
+# reaches the application through an edge or not at all.
 #
 # The balancer itself is made by the AWS Load Balancer Controller from the application's Ingress, with the annotations of
 # the output `annotations`. They name the TLS policy too: 1.2 at least, forward secrecy only.

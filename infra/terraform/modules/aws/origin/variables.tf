@@ -1,4 +1,4 @@
-# Who may reach one region's application.
+# Inputs: the clients of one region's application.
 
 variable "name" {
   description = "Start of the parts' names."
@@ -21,7 +21,7 @@ variable "edges" {
 
   validation {
     condition     = length(var.edges) > 0 && length(var.edges) <= 40
-    error_message = "Name 1 to 40 addresses of edges: without any, nobody reaches this region; more would not fit the list."
+    error_message = "Name 1 to 40 addresses of edges: without any, no client reaches this region; the list holds no more than 40."
   }
   validation {
     condition     = alltrue([for address in var.edges : can(cidrhost(address, 0)) && try(tonumber(split("/", address)[1]) >= 28, false)])

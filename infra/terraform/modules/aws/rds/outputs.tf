@@ -11,7 +11,7 @@ output "arn" {
 }
 
 output "login_arn" {
-  description = "Resource for `rds-db:connect` of who logs in by IAM; append the database user."
+  description = "Resource for `rds-db:connect` in policies of IAM logins; append the database user."
   value       = "arn:${data.aws_partition.current.partition}:rds-db:${data.aws_region.current.region}:${split(":", aws_db_instance.this.arn)[4]}:dbuser:${aws_db_instance.this.resource_id}/"
 }
 

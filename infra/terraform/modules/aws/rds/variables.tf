@@ -32,7 +32,7 @@ variable "clients" {
 
   validation {
     condition     = length(var.clients) > 0
-    error_message = "Name at least one security group, or nobody reaches the database."
+    error_message = "Name at least one security group, or no client reaches the database."
   }
 }
 

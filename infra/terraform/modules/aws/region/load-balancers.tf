@@ -11,7 +11,7 @@ locals {
 
   load_balancers = [
     {
-      # These actions know no resource.
+      # AWS defines no resource for these actions.
       Sid    = "Look"
       Effect = "Allow"
       Action = [

@@ -43,7 +43,7 @@ output "roles" {
 }
 
 output "stores" {
-  description = "Addresses of the application's stores, null where there is none."
+  description = "Addresses of the application's stores; null for a store that is left out."
   value = {
     database   = one(module.rds[*].endpoint)
     cache      = one(module.elasticache[*].endpoint)

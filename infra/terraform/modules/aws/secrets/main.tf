@@ -1,10 +1,9 @@
-# Secrets that pods read through External Secrets. Terraform makes the places, never the values: tokens and passwords of
-# caches are made and changed by the rotation, other values are put by whoever has them. Nobody outside this account reads
-# one, whatever a policy says.
+# Secrets that pods read through External Secrets. Terraform creates the secrets, never their values: the rotation creates
+# and changes tokens and cache passwords, an operator puts the others. A resource policy denies every other account.
 #
-# A changed value arrives when External Secrets looks again (`refresh`, one hour) and its reader takes it. Until then the
-# old one works: an edge keeps its token until it reloads, a cache takes the old and the new password until the rotation
-# after. RDS changes its master password itself.
+# External Secrets fetches a changed value within its `refresh` (one hour). The old value works until then: an edge keeps
+# its token until its next reload, and a cache accepts the old and the new password until the next rotation. RDS changes
+# its master password itself.
 
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}

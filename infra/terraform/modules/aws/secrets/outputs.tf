@@ -6,6 +6,6 @@ output "arns" {
 }
 
 output "key" {
-  description = "Key under which they are encrypted: who reads a secret decrypts with it."
+  description = "Key that encrypts them: readers of a secret need kms:Decrypt on it."
   value       = module.key.arn
 }

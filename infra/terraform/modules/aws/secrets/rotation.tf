@@ -50,7 +50,7 @@ resource "aws_iam_role_policy" "rotate" {
       },
       { Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = module.key.arn },
       { Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = "${aws_cloudwatch_log_group.rotate[0].arn}:*" },
-      # Neither action knows a resource.
+      # AWS defines no resource for these actions.
       { Effect = "Allow", Action = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], Resource = "*" },
     ])
   })

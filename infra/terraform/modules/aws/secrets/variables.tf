@@ -1,4 +1,4 @@
-# Which secrets there are, and which of them change by themselves.
+# Inputs: the secrets, and which of them the rotation changes.
 
 variable "name" {
   description = "Name of the parts, or its start."

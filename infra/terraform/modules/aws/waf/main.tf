@@ -1,8 +1,8 @@
 # The web ACL of one region's application balancer: known bad input, known bad addresses, too many requests.
 #
-# It stands before the application, not before the edge: the edge's balancer is layer 4 and passes TLS through, where
-# nothing can look inside. Clients' addresses are those that the edge wrote into `X-Forwarded-For`; the edge drops what a
-# client claims there, and strangers do not reach the balancer, so the header can be believed.
+# It protects the application's balancer, not the edge's: that one is layer 4 and passes TLS through unread. The client's
+# address comes from `X-Forwarded-For`. The header can be trusted: the edge replaces what a client sends there, and the
+# balancer accepts connections from edges only.
 
 data "aws_region" "current" {}
 
@@ -42,7 +42,7 @@ resource "aws_wafv2_web_acl" "this" {
         managed_rule_group_statement {
           name        = rule.key
           vendor_name = "AWS"
-          # It would refuse every body of more than 8 KB; how large one may be is the edge's limit.
+          # This rule would block every body of more than 8 KB. The edge limits the size of bodies.
           dynamic "rule_action_override" {
             for_each = rule.key == "AWSManagedRulesCommonRuleSet" ? ["SizeRestrictions_BODY"] : []
             content {
@@ -86,7 +86,7 @@ resource "aws_wafv2_web_acl" "this" {
         aggregate_key_type    = "FORWARDED_IP"
         forwarded_ip_config {
           header_name = "X-Forwarded-For"
-          # Without the header the request came by no edge.
+          # A request without the header did not come through an edge.
           fallback_behavior = "MATCH"
         }
       }

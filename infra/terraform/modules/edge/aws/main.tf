@@ -1,12 +1,13 @@
-# The fixed addresses of one region's edges, and the layer-4 balancer's door: 443 from everywhere, nothing else.
+# The fixed addresses of one region's edges, and the security group of their layer-4 balancer: 443 from everywhere, and
+# no other port.
 #
 # The balancer itself is made by the AWS Load Balancer Controller from the edge's Service, with the annotations of the
 # output `annotations`: pods are targets, so the client's address arrives. The addresses outlive the Service, the cluster
 # and every release; `global/dns` names them.
 #
-# What these addresses are not: one address everywhere. They belong to this region. AWS Global Accelerator would put one
-# anycast address before several AWS regions, but reaches AWS only; a prefix of your own (`address_pool`) is announced by
-# one cloud at a time. One address over several clouds needs machines that speak BGP: `modules/edge/bgp`.
+# These addresses belong to this region. AWS Global Accelerator offers one anycast address for several AWS regions, but a
+# cloud's anycast reaches that cloud only, and a prefix of your own (`address_pool`) is announced by one cloud at a time.
+# One address over several clouds needs an own autonomous system on machines that speak BGP: `modules/edge/bgp`.
 
 resource "aws_eip" "this" {
   for_each = var.subnets
@@ -16,7 +17,7 @@ resource "aws_eip" "this" {
   tags             = { Name = "${var.name}-edge-${each.key}" }
 
   lifecycle {
-    # DNS, allow-lists and clients know them.
+    # DNS, allow-lists and clients depend on these addresses.
     prevent_destroy = true
   }
 }
@@ -38,7 +39,7 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   tags              = { Name = "${var.name}-edge-clients" }
 }
 
-# Beside TLS, for the balancer's health checks: it asks the port it sends to.
+# The balancer sends traffic and health checks to this port.
 resource "aws_vpc_security_group_egress_rule" "edges" {
   security_group_id            = aws_security_group.balancer.id
   description                  = "The edges"

@@ -25,7 +25,7 @@ run "copies_are_kept_twice_and_locked" {
   }
   assert {
     condition     = alltrue([for lock in aws_backup_vault_lock_configuration.this : lock.changeable_for_days == null])
-    error_message = "A lock that nobody can take off is asked for by name."
+    error_message = "A lock without removal is made on request only."
   }
 }
 

@@ -1,4 +1,4 @@
-# Who hears when, and the values that are refused.
+# Messages and their thresholds, and the values that are refused.
 
 mock_provider "aws" {
   source = "../../../mocks/aws"

@@ -41,7 +41,7 @@ run "rights_are_those_named" {
   }
   assert {
     condition     = aws_eks_access_policy_association.this["viewer-on-call"].policy_arn == "arn:aws:eks::aws:cluster-access-policy/AmazonEKSViewPolicy" && length(aws_eks_access_entry.this) == 2
-    error_message = "A viewer looks, and nobody else has an entry."
+    error_message = "A viewer reads, and no other principal has an entry."
   }
 }
 

@@ -1,4 +1,4 @@
-# Who may take a role on, and the rights that are refused.
+# Trust policies of workload roles, and the rights that are refused.
 
 mock_provider "aws" {
   source = "../../../mocks/aws"

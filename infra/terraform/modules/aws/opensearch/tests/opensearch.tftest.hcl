@@ -31,7 +31,7 @@ run "encrypted_inside_and_in_three_zones" {
   }
   assert {
     condition     = contains([for log in aws_opensearch_domain.this.log_publishing_options : log.log_type], "AUDIT_LOGS")
-    error_message = "Who asks what is recorded."
+    error_message = "The audit log records requests and their users."
   }
 }
 

@@ -1,4 +1,4 @@
-# Edges and nobody else, and the values that are refused.
+# The balancer is open to edges only, and wrong values are refused.
 
 mock_provider "aws" {
   source = "../../../mocks/aws"
@@ -12,7 +12,7 @@ variables {
   edges               = { gcp = "192.0.2.10/32", azure = "198.51.100.10/32" }
 }
 
-run "strangers_are_kept_out" {
+run "only_edges_are_let_in" {
   assert {
     condition     = aws_vpc_security_group_ingress_rule.edges.cidr_ipv4 == null && aws_vpc_security_group_ingress_rule.edges.prefix_list_id == aws_ec2_managed_prefix_list.edges.id
     error_message = "The balancer is open to the list of edges, not to the internet."

@@ -20,7 +20,7 @@ run "two_zones_no_password_tls_only" {
   }
   assert {
     condition     = aws_db_instance.this.manage_master_user_password && aws_db_instance.this.password == null && aws_db_instance.this.iam_database_authentication_enabled
-    error_message = "RDS keeps the master password; who can, logs in by IAM."
+    error_message = "RDS keeps the master password, and IAM login is on."
   }
   assert {
     condition     = anytrue([for parameter in aws_db_parameter_group.this.parameter : parameter.name == "rds.force_ssl" && parameter.value == "1"])

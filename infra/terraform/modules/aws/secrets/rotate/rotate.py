@@ -45,9 +45,9 @@ class Rotation:
             )
 
     def tell(self):
-        """Gives a cache's user the new password beside the old one, so that who has the old one goes on."""
+        """Gives a cache's user the new password beside the old one, so that clients with the old one still connect."""
         if not self.cache:
-            return  # readers fetch a token by themselves
+            return  # pods fetch a token themselves, so no other system needs the new value
         passwords = [password(self.pending())]
         try:
             passwords.append(password(self.value(VersionStage="AWSCURRENT")))
@@ -61,7 +61,7 @@ class Rotation:
         raise TimeoutError(f"{self.cache['user_id']}: not active after {WAIT_S * TRIES} s")
 
     def check(self):
-        """Refuses a pending value that is none: the current one then stays."""
+        """Refuses a pending value that is too short: the current value then stays."""
         pending = self.pending()
         if len(password(pending) if self.cache else pending) < SHORTEST:
             raise ValueError(f"{self.arn}: the pending value is shorter than {SHORTEST} characters")
@@ -86,7 +86,7 @@ STEPS = {
 
 
 def password(address):
-    """The password in an address; empty where there is none."""
+    """The password in an address, or an empty string."""
     return urllib.parse.urlsplit(address).password or ""
 
 

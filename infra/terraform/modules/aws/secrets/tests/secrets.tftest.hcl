@@ -1,4 +1,4 @@
-# Tokens rotate, values are nowhere, strangers read nothing; wrong values are refused.
+# Tokens rotate, other accounts are denied, and wrong values are refused.
 
 mock_provider "aws" {
   source = "../../../mocks/aws"
