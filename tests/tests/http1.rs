@@ -272,6 +272,17 @@ fn http_1_0_is_served_and_closed_unless_it_asks() {
 }
 
 #[test]
+fn a_request_without_host_gets_that_of_the_endpoint() {
+    let (edge, endpoint) = one();
+    let mut client = Client::connect(edge.web());
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(client.reply("GET").expect("an answer").status, 200);
+    let seen = endpoint.only();
+    assert_eq!(seen.head.all("host"), [endpoint.addr().to_string()]);
+    assert_eq!(seen.header("x-forwarded-host"), None, "the client named none");
+}
+
+#[test]
 fn forwarded_fields_are_ours_and_what_the_client_claimed_is_dropped() {
     let (edge, endpoint) = one();
     let mut client = Client::connect(edge.web());

@@ -200,3 +200,29 @@ fn lines_that_cannot_be_written_are_counted_and_told_once() {
     }
     assert_eq!(edge.stderr().matches("access log cannot be written").count(), 1);
 }
+
+#[test]
+fn signals_of_log_rotation_change_nothing_and_quit_drains() {
+    let (edge, endpoint) = with("");
+    endpoint.behave(Behaviour::Slow(Duration::from_millis(500)));
+    for signal in [Signal::USR1, Signal::USR2] {
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| get(edge.web(), "/").status);
+            eventually("the request is there", SOON, || endpoint.hits() > 0);
+            edge.signal(signal);
+            assert_eq!(waiting.join().expect("no panic"), 200);
+        });
+        endpoint.forget();
+    }
+    eventually("both are in the log", SOON, || {
+        let log = edge.stderr();
+        log.contains("SIGUSR1") && log.contains("SIGUSR2")
+    });
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| get(edge.web(), "/").status);
+        eventually("the request is there", SOON, || endpoint.hits() > 0);
+        edge.signal(Signal::QUIT);
+        assert_eq!(waiting.join().expect("no panic"), 200);
+    });
+    assert_eq!(edge.exit_code(SOON), 0);
+}

@@ -4,7 +4,9 @@ mod common;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use common::assert_ours;
+use http_body_util::Full;
 use rustls::version::{TLS12, TLS13};
 use thalweg_testkit::{
     Authority, Behaviour, Client, Conf, Edge, Endpoint, H2, Leaf, client_config, eventually, get,
@@ -179,6 +181,27 @@ fn h2c_is_spoken_only_when_named() {
     assert_eq!(get(edge.addr("clear"), "/bytes/5").body.len(), 5, "and HTTP/1.1 beside it");
     let refused = H2::connect_clear(edge.web()).and_then(|h2| h2.get(uri));
     assert!(refused.is_err(), "h2c without being named: {refused:?}");
+}
+
+#[test]
+fn cookies_that_http_2_splits_count_as_the_one_field_that_they_become() {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()]).listener("clear", "protocols = [\"h2c\"]");
+    let edge = Edge::start(&conf);
+    let h2 = H2::connect_clear(edge.addr("clear")).expect("h2c");
+    let with = |name: &str, count: usize| {
+        let fields = (0..count).fold(http::Request::get("http://a.test/"), |request, nth| {
+            request.header(
+                if name == "cookie" { name.to_owned() } else { format!("{name}{nth}") },
+                format!("c{nth}=1"),
+            )
+        });
+        h2.ask(fields.body(Full::new(Bytes::new())).expect("a request")).expect("an answer").status
+    };
+    assert_eq!(with("cookie", 101), 200);
+    let joined = endpoint.only().header("cookie").expect("one field").to_owned();
+    assert_eq!(joined.split("; ").count(), 101, "{joined}");
+    assert_eq!(with("x-field-", 101), 431, "the limit holds for other fields");
 }
 
 #[test]

@@ -9,14 +9,16 @@ use toml::{
 };
 
 use crate::{
+    diagnostic::{Diagnostic, quoted, shown},
     env::{Env, substitute},
     keys::ROOT,
     report::Report,
     suggest::did_you_mean,
     table::{Default as D, Key, Kind, Shape},
     text::Text,
-    tree::{At, Entry, Node, Value, default_value},
-    units::{self, Trouble, quoted, shown},
+    tree::{At, Entry, Node, Value},
+    units,
+    view::default_value,
 };
 
 /// What is needed while one file is decoded.
@@ -70,9 +72,9 @@ impl Decoder<'_> {
         At { file: self.file, offset }
     }
 
-    fn error(&mut self, at: At, trail: &Trail<'_>, trouble: Trouble) -> Value {
+    fn error(&mut self, at: At, trail: &Trail<'_>, diagnostic: Diagnostic) -> Value {
         if self.broken.is_empty() || !self.broken.contains(&self.report.span(at).line) {
-            self.report.error(at, trail.to_string(), trouble);
+            self.report.error(at, trail.to_string(), diagnostic);
         }
         Value::Bad
     }
@@ -110,13 +112,13 @@ impl Decoder<'_> {
             (None, Some(_)) => format!("`{name}` stands at the top of the file, before the first table"),
             (None, None) => format!("the keys here are {}", names.collect::<Vec<_>>().join(", ")),
         };
-        self.error(at, trail, Trouble::new("unknown key").hint(hint));
+        self.error(at, trail, Diagnostic::new("unknown key").hint(hint));
     }
 
     fn missing(&mut self, key: &Key, at: At, trail: &Trail<'_>) {
         if self.broken.is_empty() {
-            let trouble = Trouble::new(format!("`{}` is missing", key.name)).hint(expected(&key.kind));
-            self.error(at, trail, trouble);
+            let diagnostic = Diagnostic::new(format!("`{}` is missing", key.name)).hint(expected(&key.kind));
+            self.error(at, trail, diagnostic);
         }
     }
 
@@ -139,19 +141,19 @@ impl Decoder<'_> {
             (Kind::Scalars, value) => self.scalars(value),
             (kind, value) => self.scalar(kind, value),
         };
-        let value = decoded.unwrap_or_else(|trouble| self.error(at, trail, trouble));
+        let value = decoded.unwrap_or_else(|diagnostic| self.error(at, trail, diagnostic));
         Node { at, value }
     }
 
     fn size(&mut self, size: usize, (min, max): (usize, usize), at: At, trail: &Trail<'_>) -> bool {
-        let trouble = if size < min {
-            Trouble::new("is empty").hint("write at least one, or leave the key out where it is optional")
+        let diagnostic = if size < min {
+            Diagnostic::new("is empty").hint("write at least one, or leave the key out where it is optional")
         } else if size > max {
-            Trouble::new(format!("has {size} entries")).hint(format!("at most {max}"))
+            Diagnostic::new(format!("has {size} entries")).hint(format!("at most {max}"))
         } else {
             return true;
         };
-        self.error(at, trail, trouble);
+        self.error(at, trail, diagnostic);
         false
     }
 
@@ -177,9 +179,10 @@ impl Decoder<'_> {
             let at = self.at(name.span().start);
             let name: &str = name.get_ref();
             let here = Trail::Key(trail, name);
-            if let Err(trouble) = keys.read(name) {
-                let trouble = Trouble { problem: format!("the name {}", trouble.problem), ..trouble };
-                self.error(at, &here, trouble);
+            if let Err(diagnostic) = keys.read(name) {
+                let diagnostic =
+                    Diagnostic { problem: format!("the name {}", diagnostic.problem), ..diagnostic };
+                self.error(at, &here, diagnostic);
             }
             let node = self.node(of, value, &here);
             entries.push(Entry { name: name.to_owned(), at, node });
@@ -187,11 +190,11 @@ impl Decoder<'_> {
         Value::Table(entries)
     }
 
-    fn string(&mut self, text: &str) -> Result<String, Trouble> {
+    fn string(&mut self, text: &str) -> Result<String, Diagnostic> {
         substitute(text, self.env, self.used).map(|text| text.into_owned())
     }
 
-    fn scalar(&mut self, kind: &Kind, value: &DeValue<'_>) -> Result<Value, Trouble> {
+    fn scalar(&mut self, kind: &Kind, value: &DeValue<'_>) -> Result<Value, Diagnostic> {
         match (kind, value) {
             (Kind::Bool, DeValue::Boolean(flag)) => Ok(Value::Bool(*flag)),
             (Kind::Int { min, max }, DeValue::Integer(int)) => whole(int, *min, *max).map(Value::Int),
@@ -213,12 +216,12 @@ impl Decoder<'_> {
     }
 
     /// A string, number or boolean, or a list of such.
-    fn scalars(&mut self, value: &DeValue<'_>) -> Result<Value, Trouble> {
+    fn scalars(&mut self, value: &DeValue<'_>) -> Result<Value, Diagnostic> {
         match value {
             DeValue::Array(items) if items.is_empty() => {
-                Err(Trouble::new("is empty").hint("an empty list never matches"))
+                Err(Diagnostic::new("is empty").hint("an empty list never matches"))
             }
-            DeValue::Array(items) if items.len() > 64 => Err(Trouble::new("has more than 64 values")),
+            DeValue::Array(items) if items.len() > 64 => Err(Diagnostic::new("has more than 64 values")),
             DeValue::Array(items) => {
                 let values: Result<_, _> = items.iter().map(|item| self.json(item.get_ref())).collect();
                 values.map(Value::Json)
@@ -227,25 +230,25 @@ impl Decoder<'_> {
         }
     }
 
-    fn json(&mut self, value: &DeValue<'_>) -> Result<serde_json::Value, Trouble> {
+    fn json(&mut self, value: &DeValue<'_>) -> Result<serde_json::Value, Diagnostic> {
         match value {
             DeValue::String(text) => self.string(text).map(serde_json::Value::String),
             DeValue::Boolean(flag) => Ok((*flag).into()),
             DeValue::Integer(int) => match int_of(int).and_then(|int| i64::try_from(int).ok()) {
                 Some(int) => Ok(int.into()),
-                None => Err(Trouble::new("is out of range")),
+                None => Err(Diagnostic::new("is out of range")),
             },
             DeValue::Float(float) => match float_of(float).and_then(serde_json::Number::from_f64) {
                 Some(number) => Ok(serde_json::Value::Number(number)),
-                None => Err(Trouble::new("is not a number of JSON")),
+                None => Err(Diagnostic::new("is not a number of JSON")),
             },
             value => Err(wrong_type(&Kind::Scalars, value)),
         }
     }
 }
 
-pub(crate) fn not_yet() -> Trouble {
-    Trouble::new("does not act yet").hint("the value is checked and kept, but changes nothing")
+pub(crate) fn not_yet() -> Diagnostic {
+    Diagnostic::new("does not act yet").hint("the value is checked and kept, but changes nothing")
 }
 
 fn int_of(int: &DeInteger<'_>) -> Option<i128> {
@@ -256,28 +259,30 @@ fn float_of(float: &DeFloat<'_>) -> Option<f64> {
     float.as_str().parse().ok()
 }
 
-fn whole(int: &DeInteger<'_>, min: u64, max: u64) -> Result<u64, Trouble> {
+fn whole(int: &DeInteger<'_>, min: u64, max: u64) -> Result<u64, Diagnostic> {
     let value = int_of(int).and_then(|value| u64::try_from(value).ok());
     value.filter(|value| (min..=max).contains(value)).ok_or_else(|| {
         let hint = if min == max { format!("only {min}") } else { format!("{min} to {max}") };
-        Trouble::new(format!("{} is out of range", shown(&int.to_string()))).hint(hint)
+        Diagnostic::new(format!("{} is out of range", shown(&int.to_string()))).hint(hint)
     })
 }
 
-fn number(value: Option<f64>, min: f64, max: f64) -> Result<Value, Trouble> {
+fn number(value: Option<f64>, min: f64, max: f64) -> Result<Value, Diagnostic> {
     match value {
         Some(value) if (min..=max).contains(&value) => Ok(Value::Num(value)),
-        Some(value) => Err(Trouble::new(format!("{value} is out of range")).hint(format!("{min} to {max}"))),
-        None => Err(Trouble::new("is out of range").hint(format!("{min} to {max}"))),
+        Some(value) => {
+            Err(Diagnostic::new(format!("{value} is out of range")).hint(format!("{min} to {max}")))
+        }
+        None => Err(Diagnostic::new("is out of range").hint(format!("{min} to {max}"))),
     }
 }
 
-fn one_of(text: &str, of: &[&'static str]) -> Result<Value, Trouble> {
+fn one_of(text: &str, of: &[&'static str]) -> Result<Value, Diagnostic> {
     if of.contains(&text) {
         return Ok(Value::Text(text.to_owned()));
     }
     let hint = did_you_mean(text, of.iter().copied()).unwrap_or_else(|| choices(of));
-    Err(Trouble::new(format!("{} is not one of the choices", quoted(text))).hint(hint))
+    Err(Diagnostic::new(format!("{} is not one of the choices", quoted(text))).hint(hint))
 }
 
 fn choices(of: &[&str]) -> String {
@@ -315,7 +320,7 @@ fn example(kind: &Kind) -> String {
     }
 }
 
-fn wrong_type(kind: &Kind, value: &DeValue<'_>) -> Trouble {
+fn wrong_type(kind: &Kind, value: &DeValue<'_>) -> Diagnostic {
     let wanted = match kind {
         Kind::Bool => "a boolean",
         Kind::Int { .. } => "a whole number",
@@ -352,5 +357,5 @@ fn wrong_type(kind: &Kind, value: &DeValue<'_>) -> Trouble {
         (Kind::List { .. }, DeValue::String(text)) => format!("in brackets: [{}]", quoted(text)),
         _ => expected(kind),
     };
-    Trouble::new(format!("must be {wanted}, not {found}")).hint(hint)
+    Diagnostic::new(format!("must be {wanted}, not {found}")).hint(hint)
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::units::{Trouble, quoted};
+use crate::diagnostic::{Diagnostic, quoted};
 
 /// Where values come from.
 pub(crate) type Env<'e> = &'e dyn Fn(&str) -> Option<String>;
@@ -16,7 +16,7 @@ pub(crate) fn substitute<'t>(
     text: &'t str,
     env: Env<'_>,
     used: &mut dyn FnMut(&str),
-) -> Result<Cow<'t, str>, Trouble> {
+) -> Result<Cow<'t, str>, Diagnostic> {
     if !text.contains("${") {
         return Ok(Cow::Borrowed(text));
     }
@@ -25,22 +25,25 @@ pub(crate) fn substitute<'t>(
     while let Some((before, tail)) = rest.split_once("${") {
         out.push_str(before);
         let Some((inside, after)) = tail.split_once('}') else {
-            return Err(Trouble::new("`${` without `}`").hint("${NAME} or ${NAME:-default}"));
+            return Err(Diagnostic::new("`${` without `}`").hint("${NAME} or ${NAME:-default}"));
         };
         let (name, default) = match inside.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (inside, None),
         };
         if !is_name(name) {
-            return Err(Trouble::new(format!("{} is not the name of an environment variable", quoted(name)))
-                .hint("letters, digits and _, first no digit"));
+            return Err(Diagnostic::new(format!(
+                "{} is not the name of an environment variable",
+                quoted(name)
+            ))
+            .hint("letters, digits and _, first no digit"));
         }
         let value = match (env(name), default) {
             (Some(value), None) => value,
             (Some(value), Some(_)) if !value.is_empty() => value,
             (_, Some(default)) => default.to_owned(),
             (None, None) => {
-                return Err(Trouble::new(format!("the environment variable {name} is not set"))
+                return Err(Diagnostic::new(format!("the environment variable {name} is not set"))
                     .hint(format!("set it, or write ${{{name}:-default}}")));
             }
         };
@@ -48,7 +51,7 @@ pub(crate) fn substitute<'t>(
         used(&value);
         rest = after;
         if out.len() > LONGEST {
-            return Err(Trouble::new("is longer than 64 KiB once the environment is put in"));
+            return Err(Diagnostic::new("is longer than 64 KiB once the environment is put in"));
         }
     }
     out.push_str(rest);

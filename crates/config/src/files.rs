@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::units::Trouble;
+use crate::diagnostic::Diagnostic;
 
 /// Longest config file, bytes.
 pub(crate) const MAX_FILE: usize = 4 << 20;
@@ -91,40 +91,42 @@ fn other_than_a_file(kind: FileType) -> Option<&'static str> {
 pub(crate) fn read_text(files: &dyn Files, path: &Path) -> Result<String, Unreadable> {
     let bytes = files.read(path, MAX_FILE).map_err(|error| Unreadable::whole(cannot_read(path, &error)))?;
     if bytes.len() > MAX_FILE {
-        return Err(Unreadable::whole(Trouble::new("is longer than 4 MiB").hint("split it with `include`")));
+        return Err(Unreadable::whole(
+            Diagnostic::new("is longer than 4 MiB").hint("split it with `include`"),
+        ));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
         // Up to the bad byte, the lossy text is the same as the bytes.
-        Unreadable { trouble: Trouble::new("is not UTF-8"), text, offset: Some(good) }
+        Unreadable { diagnostic: Diagnostic::new("is not UTF-8"), text, offset: Some(good) }
     })
 }
 
 /// Why a file has no text.
 pub(crate) struct Unreadable {
-    pub(crate) trouble: Trouble,
+    pub(crate) diagnostic: Diagnostic,
     pub(crate) text: String,
     /// `None` = the whole file.
     pub(crate) offset: Option<usize>,
 }
 
 impl Unreadable {
-    fn whole(trouble: Trouble) -> Self {
-        Self { trouble, text: String::new(), offset: None }
+    fn whole(diagnostic: Diagnostic) -> Self {
+        Self { diagnostic, text: String::new(), offset: None }
     }
 }
 
 /// One fact about a file that cannot be read.
-pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Trouble {
+pub(crate) fn cannot_read(path: &Path, error: &io::Error) -> Diagnostic {
     let path = path.display();
     match error.kind() {
-        io::ErrorKind::NotFound => Trouble::new(format!("the file {path} does not exist")),
+        io::ErrorKind::NotFound => Diagnostic::new(format!("the file {path} does not exist")),
         io::ErrorKind::PermissionDenied => {
-            Trouble::new(format!("the file {path} may not be read by this user"))
+            Diagnostic::new(format!("the file {path} may not be read by this user"))
         }
-        io::ErrorKind::IsADirectory => Trouble::new(format!("{path} is a folder")),
-        _ => Trouble::new(format!("the file {path} cannot be read: {error}")),
+        io::ErrorKind::IsADirectory => Diagnostic::new(format!("{path} is a folder")),
+        _ => Diagnostic::new(format!("the file {path} cannot be read: {error}")),
     }
 }
 

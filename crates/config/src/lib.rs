@@ -1,14 +1,28 @@
 //! From TOML to [`Config`]: every error at once, each with its place and a hint. Never starts anything.
+//!
+//! A config is read in four steps, and each step knows less than the one before it:
+//!
+//! | step | files | in → out |
+//! |---|---|---|
+//! | read | `loader`, `files`, `syntax` | paths → TOML documents, merged over all included files |
+//! | decode | `decode`, `env`, `units`, `text` | TOML → `tree`: unknown keys, types, bounds, `${NAME}` |
+//! | build | `build` | tree (through a `view` with defaults) → `model`: what keys mean together |
+//! | report | `diagnostic`, `report`, `error`, `suggest` | what is wrong → errors in file order, with hints |
+//!
+//! `keys` declares every key once, in the words of `table`. The decoder, the JSON Schema (`schema`) and the reference
+//! page (`reference`) are made from these declarations. Rejected: derived deserialisation, which stops at the first
+//! error and loses the place of a value behind an untagged or flattened type.
 #![forbid(unsafe_code)]
 
 mod build;
 mod decode;
+mod diagnostic;
 mod env;
 mod error;
 mod files;
 mod keys;
+mod loader;
 mod model;
-mod read;
 mod reference;
 mod report;
 mod schema;
@@ -18,6 +32,7 @@ mod table;
 mod text;
 mod tree;
 mod units;
+mod view;
 
 use std::path::Path;
 
@@ -27,7 +42,7 @@ pub use model::*;
 pub use reference::reference;
 pub use schema::schema;
 
-use read::Reading;
+use loader::Loader;
 
 /// Reads the config at `path`, what it includes and the files it names.
 ///
@@ -62,15 +77,26 @@ pub fn parse_str(text: &str, file_name: &str) -> Result<Config, ConfigErrors> {
     Ok(read(Path::new(file_name), Some(text), &environment, &Disk).0?)
 }
 
+/// A duration as the config writes it: a whole number and a unit (`300ms`, `1s`, `5m`, `1h`), from 1 ms to 24 h.
+///
+/// # Errors
+/// What is wrong with the text, and how to write it.
+pub fn duration(text: &str) -> Result<std::time::Duration, String> {
+    match units::millis(text, 1, 24 * 60 * 60 * 1000) {
+        Ok(ms) => Ok(std::time::Duration::from_millis(ms)),
+        Err(wrong) => Err(format!("{}: {}", wrong.problem, units::TIME_HINT)),
+    }
+}
+
 fn read(
     path: &Path,
     text: Option<&str>,
     env: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
 ) -> (Result<Config, Rejected>, Vec<ConfigError>) {
-    let mut reading = Reading::new(env, files);
-    let tree = reading.tree(path, text);
-    build::config(reading, &tree)
+    let mut loader = Loader::new(env, files);
+    let tree = loader.tree(path, text);
+    build::config(loader, &tree)
 }
 
 fn environment(name: &str) -> Option<String> {

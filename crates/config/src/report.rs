@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{ConfigError, ConfigErrors, Span, tree::At, units::Trouble};
+use crate::{ConfigError, ConfigErrors, Span, diagnostic::Diagnostic, tree::At};
 
 /// Most errors that are kept; what comes after is counted.
 const MOST: usize = 1_000;
@@ -64,18 +64,18 @@ impl Report {
         format!("{}:{line}:{column}", file.display())
     }
 
-    pub(crate) fn error(&mut self, at: At, path: impl Into<String>, trouble: Trouble) {
+    pub(crate) fn error(&mut self, at: At, path: impl Into<String>, diagnostic: Diagnostic) {
         if self.errors.len() >= MOST {
             self.dropped += 1;
             return;
         }
-        let error = self.placed(at, path.into(), trouble);
+        let error = self.placed(at, path.into(), diagnostic);
         self.errors.push((at, error));
     }
 
-    pub(crate) fn warn(&mut self, at: At, path: impl Into<String>, trouble: Trouble) {
+    pub(crate) fn warn(&mut self, at: At, path: impl Into<String>, diagnostic: Diagnostic) {
         if self.warnings.len() < MOST {
-            let warning = self.placed(at, path.into(), trouble);
+            let warning = self.placed(at, path.into(), diagnostic);
             self.warnings.push((at, warning));
         }
     }
@@ -85,8 +85,8 @@ impl Report {
         self.errors.len() < count
     }
 
-    fn placed(&self, at: At, path: String, trouble: Trouble) -> ConfigError {
-        ConfigError { span: self.span(at), path, problem: trouble.problem, hint: trouble.hint }
+    fn placed(&self, at: At, path: String, diagnostic: Diagnostic) -> ConfigError {
+        ConfigError { span: self.span(at), path, problem: diagnostic.problem, hint: diagnostic.hint }
     }
 
     /// The errors, if there is one, and the warnings; each in file order.
@@ -97,8 +97,8 @@ impl Report {
         }
         if self.dropped > 0 {
             let last = self.errors.iter().map(|(at, _)| *at).max().unwrap_or_default();
-            let trouble = Trouble::new(format!("and {} more errors", self.dropped));
-            let error = self.placed(last, String::new(), trouble);
+            let diagnostic = Diagnostic::new(format!("and {} more errors", self.dropped));
+            let error = self.placed(last, String::new(), diagnostic);
             self.errors.push((last, error));
         }
         (Err(ConfigErrors(in_order(self.errors))), warnings)

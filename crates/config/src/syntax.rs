@@ -3,7 +3,7 @@
 
 use toml::de::{DeTable, DeValue, Error};
 
-use crate::units::{Trouble, shown};
+use crate::diagnostic::{Diagnostic, shown};
 
 const DUPLICATE: &str = "duplicate key";
 
@@ -13,7 +13,7 @@ const LOOKED_UP: usize = 50;
 /// One complaint of the parser.
 pub(crate) struct Complaint {
     pub(crate) offset: usize,
-    pub(crate) trouble: Trouble,
+    pub(crate) diagnostic: Diagnostic,
     /// The rest of the file is read as it was meant.
     pub(crate) harmless: bool,
 }
@@ -41,14 +41,14 @@ pub(crate) fn complaints(text: &str, root: &DeTable<'_>, mut errors: Vec<Error>)
             continue;
         }
         list_open |= in_list;
-        let trouble = if harmless {
+        let diagnostic = if harmless {
             twice_from = header(line_of(text, offset)).map(|_| offset);
             let look = kept.len() < LOOKED_UP;
             twice(text, look.then_some(root), error.span().unwrap_or_default())
         } else {
             other(text.get(offset..).unwrap_or_default(), message)
         };
-        kept.push(Complaint { offset, trouble, harmless });
+        kept.push(Complaint { offset, diagnostic, harmless });
     }
     kept
 }
@@ -57,16 +57,17 @@ fn start(error: &Error) -> usize {
     error.span().map_or(0, |span| span.start)
 }
 
-fn other(rest: &str, message: &str) -> Trouble {
+fn other(rest: &str, message: &str) -> Diagnostic {
     const QUOTES: &str = "a string stands in quotes: \"…\"";
     let begins = |with: &str| message.starts_with(with);
     if rest.starts_with("True") || rest.starts_with("False") {
-        return Trouble::new("is not a TOML value").hint("true and false are lower case");
+        return Diagnostic::new("is not a TOML value").hint("true and false are lower case");
     }
     if ["string values must be quoted", "invalid boolean", "invalid float"].iter().any(|with| begins(with)) {
         let blank =
             rest.trim_start_matches([' ', '\t']).starts_with(['\n', '\r', '#']) || rest.trim().is_empty();
-        return Trouble::new(if blank { "the value is missing" } else { "is not a TOML value" }).hint(QUOTES);
+        return Diagnostic::new(if blank { "the value is missing" } else { "is not a TOML value" })
+            .hint(QUOTES);
     }
     let hint = [
         ("missing comma between array", "a comma is missing here, or the list above lacks its ]"),
@@ -77,15 +78,15 @@ fn other(rest: &str, message: &str) -> Trouble {
         ("invalid basic string", "the closing quote is missing, or a control character stands inside"),
         ("cannot recurse", "lists and tables are nested too deeply"),
     ];
-    let trouble = Trouble::new(message.to_owned());
+    let diagnostic = Diagnostic::new(message.to_owned());
     match hint.iter().find(|(with, _)| begins(with)) {
-        Some((_, hint)) => trouble.hint(*hint),
-        None => trouble,
+        Some((_, hint)) => diagnostic.hint(*hint),
+        None => diagnostic,
     }
 }
 
 /// A key or table that is written twice, with the line of the first when it is found.
-fn twice(text: &str, root: Option<&DeTable<'_>>, span: std::ops::Range<usize>) -> Trouble {
+fn twice(text: &str, root: Option<&DeTable<'_>>, span: std::ops::Range<usize>) -> Diagnostic {
     let key = text.get(span.clone()).unwrap_or_default();
     let line_start = line_start(text, span.start);
     let header = header(line_of(text, span.start));
@@ -102,13 +103,13 @@ fn twice(text: &str, root: Option<&DeTable<'_>>, span: std::ops::Range<usize>) -
         }
         (None, Some(root)) => nearest_before(root, key.trim_matches(['"', '\'']), span.start),
     };
-    let trouble = Trouble::new(format!("`{}` is written twice", shown(header.unwrap_or(key))));
+    let diagnostic = Diagnostic::new(format!("`{}` is written twice", shown(header.unwrap_or(key))));
     match first.and_then(|at| text.get(..at)) {
         Some(before) => {
             let line = before.matches('\n').count() + 1;
-            trouble.hint(format!("the first is in line {line}"))
+            diagnostic.hint(format!("the first is in line {line}"))
         }
-        None => trouble.hint("keep one"),
+        None => diagnostic.hint("keep one"),
     }
 }
 

@@ -1,22 +1,6 @@
 //! Strings with units: durations ("300ms") and sizes ("16KiB"). Never rounds, never overflows.
 
-/// What is wrong with a value, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    pub(crate) problem: String,
-    pub(crate) hint: Option<String>,
-}
-
-impl Trouble {
-    pub(crate) fn new(problem: impl Into<String>) -> Self {
-        Self { problem: problem.into(), hint: None }
-    }
-
-    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
-        self
-    }
-}
+use crate::diagnostic::{Diagnostic, quoted, shown};
 
 const TIMES: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
 const SIZES: [(&str, u64); 5] =
@@ -26,14 +10,14 @@ pub(crate) const TIME_HINT: &str = r#"a whole number and a unit: "300ms", "1s", 
 pub(crate) const SIZE_HINT: &str = r#"a whole number and a unit: "512B", "16KiB", "10MiB", "1GiB", or "0""#;
 
 /// Milliseconds of a duration within `min..=max`.
-pub(crate) fn millis(text: &str, min: u64, max: u64) -> Result<u64, Trouble> {
+pub(crate) fn millis(text: &str, min: u64, max: u64) -> Result<u64, Diagnostic> {
     let Some((number, unit)) = split(text) else { return Err(no_time(text)) };
     let Some((_, scale)) = TIMES.iter().find(|(name, _)| *name == unit) else { return Err(no_time(text)) };
     within(number.and_then(|n| n.checked_mul(*scale)), (min, max), time_text)
 }
 
 /// Bytes of a size within `min..=max`.
-pub(crate) fn bytes(text: &str, min: u64, max: u64) -> Result<u64, Trouble> {
+pub(crate) fn bytes(text: &str, min: u64, max: u64) -> Result<u64, Diagnostic> {
     let Some((number, unit)) = split(text) else { return Err(no_size(text)) };
     let scale = match SIZES.iter().find(|(name, _)| *name == unit) {
         Some((_, scale)) => *scale,
@@ -50,12 +34,12 @@ fn split(text: &str) -> Option<(Option<u64>, &str)> {
     (!digits.is_empty()).then(|| (digits.parse().ok(), unit))
 }
 
-fn within(value: Option<u64>, (min, max): (u64, u64), print: fn(u64) -> String) -> Result<u64, Trouble> {
+fn within(value: Option<u64>, (min, max): (u64, u64), print: fn(u64) -> String) -> Result<u64, Diagnostic> {
     match value {
         Some(value) if (min..=max).contains(&value) => Ok(value),
-        Some(value) if value < min => Err(Trouble::new(format!("is less than {}", print(min)))
+        Some(value) if value < min => Err(Diagnostic::new(format!("is less than {}", print(min)))
             .hint(format!("{} to {}", print(min), print(max)))),
-        _ => Err(Trouble::new(format!("is more than {}", print(max))).hint(format!(
+        _ => Err(Diagnostic::new(format!("is more than {}", print(max))).hint(format!(
             "{} to {}",
             print(min),
             print(max)
@@ -63,20 +47,28 @@ fn within(value: Option<u64>, (min, max): (u64, u64), print: fn(u64) -> String) 
     }
 }
 
-fn no_time(text: &str) -> Trouble {
-    let trouble = Trouble::new(format!("{} is not a duration", quoted(text)));
+fn no_time(text: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::new(format!("{} is not a duration", quoted(text)));
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return trouble.hint(format!("the unit is missing: \"{}ms\" or \"{}s\"", shown(text), shown(text)));
+        return diagnostic.hint(format!(
+            "the unit is missing: \"{}ms\" or \"{}s\"",
+            shown(text),
+            shown(text)
+        ));
     }
-    trouble.hint(TIME_HINT)
+    diagnostic.hint(TIME_HINT)
 }
 
-fn no_size(text: &str) -> Trouble {
-    let trouble = Trouble::new(format!("{} is not a size", quoted(text)));
+fn no_size(text: &str) -> Diagnostic {
+    let diagnostic = Diagnostic::new(format!("{} is not a size", quoted(text)));
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-        return trouble.hint(format!("the unit is missing: \"{}B\" or \"{}KiB\"", shown(text), shown(text)));
+        return diagnostic.hint(format!(
+            "the unit is missing: \"{}B\" or \"{}KiB\"",
+            shown(text),
+            shown(text)
+        ));
     }
-    trouble.hint(SIZE_HINT)
+    diagnostic.hint(SIZE_HINT)
 }
 
 /// The shortest spelling of a duration.
@@ -95,21 +87,6 @@ fn spell(value: u64, units: &[(&str, u64)], zero: &str) -> String {
     }
     let unit = units.iter().rev().find(|(_, scale)| value.is_multiple_of(*scale));
     unit.map_or_else(|| value.to_string(), |(name, scale)| format!("{}{name}", value / scale))
-}
-
-/// A value as it may stand in a message: quoted, short, no control characters.
-pub(crate) fn quoted(text: &str) -> String {
-    format!("\"{}\"", shown(text))
-}
-
-/// Short, no control characters.
-pub(crate) fn shown(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let mut out: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        out.push('…');
-    }
-    out
 }
 
 #[cfg(test)]

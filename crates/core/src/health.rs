@@ -7,6 +7,7 @@ use crate::{
     axes::{Admin, Availability, Ejection, Probe, Prospect},
     ewma::Ewma,
     fault::{Evidence, Fault},
+    roll::mix,
     tick::Tick,
     topology::ProbeRules,
 };
@@ -43,12 +44,12 @@ impl Health {
         Self { probe: Probe::Healthy, probed: true, ..Self::default() }
     }
 
-    /// What an endpoint starts a layout with. Whether its pool is probed decides what the old knowledge is worth;
-    /// an operator's order outlives both.
-    pub(crate) fn inherited(before: Option<Self>, still_valid: bool, is_probed: bool) -> Self {
+    /// What an endpoint starts a layout with. Old probe results count only while the pool is probed as it was before;
+    /// an operator's order and an ejection outlive a change of probes.
+    pub(crate) fn inherited(before: Option<Self>, same_probing: bool, is_probed: bool) -> Self {
         let fresh = if is_probed { Self::default() } else { Self::trusted() };
         match before {
-            Some(before) if still_valid => before,
+            Some(before) if same_probing => before,
             Some(before) => Self { admin: before.admin, ejection: before.ejection, ..fresh },
             None => fresh,
         }
@@ -105,8 +106,18 @@ impl Health {
         self.suspect |= fault != Fault::Status;
     }
 
+    /// How the last probe failed, if it did.
+    pub(crate) fn probe_failure(&self) -> Option<&Evidence> {
+        self.last.as_ref().and_then(|(_, result)| result.as_ref().err())
+    }
+
+    /// When the last probe ended.
+    pub(crate) fn probed_at(&self) -> Option<Tick> {
+        self.last.as_ref().map(|(at, _)| *at)
+    }
+
     /// The last probe made it Healthy.
-    pub(crate) fn just_risen(&self, rules: &ProbeRules) -> bool {
+    fn just_risen(&self, rules: &ProbeRules) -> bool {
         self.probe == Probe::Healthy && self.streak_ok && self.streak == rules.rise
     }
 
@@ -114,6 +125,21 @@ impl Health {
     #[must_use]
     pub fn confirming(&self) -> bool {
         self.suspect || self.disputed()
+    }
+
+    /// Gap to the next probe: short while a change is being confirmed, else the interval ± 10 %. Right after the
+    /// endpoint became Healthy the gap is anywhere within one interval, so that many edges that start together
+    /// spread out.
+    pub(crate) fn probe_gap(&self, rules: &ProbeRules, roll: u64) -> Duration {
+        #[expect(clippy::cast_precision_loss, reason = "a fraction needs no more than 53 bits")]
+        let fraction = (mix(roll) >> 11) as f64 / (1u64 << 53) as f64;
+        if self.confirming() {
+            rules.confirm
+        } else if self.just_risen(rules) {
+            rules.interval.mul_f64(fraction).max(rules.confirm.min(rules.interval))
+        } else {
+            rules.interval.mul_f64(0.9 + 0.2 * fraction)
+        }
     }
 
     fn disputed(&self) -> bool {

@@ -2,7 +2,7 @@
 //! Knows nothing about health.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     net::{IpAddr, SocketAddr},
     ops::Range,
     sync::Arc,
@@ -10,8 +10,9 @@ use std::{
 
 use crate::{
     matching::Matcher,
+    names::Names,
     slot::{EndpointId, EndpointKey, EndpointSlot, PoolSlot, RouteSlot, SlotVec, SpecSlot, entries},
-    topology::{Pool, Topology},
+    topology::{EndpointSpec, Pool, Topology},
 };
 
 /// The part of a snapshot that changes only with the topology or with DNS: readers that keep a table by slot
@@ -83,9 +84,6 @@ pub struct Place {
     pub weight: u32,
 }
 
-/// Last good answers by name; no entry = not asked yet.
-pub(crate) type Names = BTreeMap<Box<str>, Vec<IpAddr>>;
-
 /// Endpoints laid end to end, pool after pool.
 #[derive(Debug, Default)]
 pub(crate) struct Laid {
@@ -117,7 +115,9 @@ pub(crate) fn lay_out(
             }
         }
         laid.members.push(start..laid.places.next_slot());
-        laid.unasked.push(hosts(pool).any(|host| literal(host).is_none() && !names.contains_key(host)));
+        let unasked =
+            |spec: &EndpointSpec| literal(&spec.host).is_none() && names.addresses(&spec.host).is_none();
+        laid.unasked.push(pool.endpoints.iter().any(unasked));
     }
     laid
 }
@@ -135,24 +135,16 @@ fn users(topology: &Topology) -> SlotVec<PoolSlot, Vec<RouteSlot>> {
     users
 }
 
-/// Every host of the topology as written: literals and names.
-pub(crate) fn hosts_of(topology: &Topology) -> BTreeSet<&str> {
-    topology.pools.iter().flat_map(hosts).collect()
-}
-
-fn hosts(pool: &Pool) -> impl Iterator<Item = &str> {
-    pool.endpoints.iter().map(|spec| &*spec.host)
-}
-
 fn literal(host: &str) -> Option<IpAddr> {
     host.parse().ok()
 }
 
-/// The addresses of a pool, each with the configured endpoint that it comes from; names replaced by what they resolve to.
+/// The addresses of a pool, each with the configured endpoint that it comes from. A name stands for the addresses
+/// that it resolved to.
 fn addresses_of<'a>(pool: &'a Pool, names: &'a Names) -> impl Iterator<Item = (SpecSlot, SocketAddr)> + 'a {
     entries(&pool.endpoints).flat_map(move |(slot, spec)| {
         let literal = literal(&spec.host);
-        let resolved = if literal.is_some() { None } else { names.get(&spec.host) };
+        let resolved = if literal.is_some() { None } else { names.addresses(&spec.host) };
         literal
             .into_iter()
             .chain(resolved.into_iter().flatten().copied())

@@ -16,6 +16,8 @@ mod health;
 mod incident;
 mod layout;
 mod matching;
+mod names;
+mod outlier;
 mod reason;
 pub mod retry;
 mod ring;

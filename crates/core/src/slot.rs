@@ -106,6 +106,17 @@ impl<S: Slot, T> SlotVec<S, T> {
         self.items.iter().enumerate().map(|(index, item)| (S::at(index), item))
     }
 
+    /// The items in a new order: `from` says for each new slot in which slot its item was. New slots get the default.
+    #[must_use]
+    pub(crate) fn carried(self, from: &SlotVec<S, Option<S>>) -> Self
+    where
+        T: Default,
+    {
+        let mut before: Vec<Option<T>> = self.items.into_iter().map(Some).collect();
+        let mut take = |slot: &Option<S>| before.get_mut((*slot)?.index())?.take();
+        from.iter().map(|slot| take(slot).unwrap_or_default()).collect()
+    }
+
     /// Adds an item at the end.
     pub fn push(&mut self, item: T) {
         self.items.push(item);

@@ -1,7 +1,7 @@
 //! What the operator wrote, as plain data: pools, routes and the rules that steering reads.
 //! Policies are already numbers here. Never holds anything learnt at run time, nor sockets, files or keys.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use crate::slot::{PoolSlot, RouteSlot};
 
@@ -19,6 +19,18 @@ impl Topology {
     #[must_use]
     pub fn pool(&self, slot: PoolSlot) -> Option<&Pool> {
         self.pools.get(slot.index())
+    }
+
+    /// The time in which the probes find every endpoint that fails: the slowest pool's.
+    pub(crate) fn probe_round(&self) -> Duration {
+        let round =
+            |rules: &ProbeRules| rules.interval * 11 / 10 + (rules.timeout + rules.confirm) * rules.fall;
+        self.pools.iter().filter_map(|pool| pool.probe.as_ref()).map(round).max().unwrap_or_default()
+    }
+
+    /// Every host as written: addresses and names.
+    pub(crate) fn hosts(&self) -> BTreeSet<&str> {
+        self.pools.iter().flat_map(|pool| &pool.endpoints).map(|spec| &*spec.host).collect()
     }
 
     /// The route in a slot.

@@ -1,75 +1,69 @@
 //! The mutable truth, and the only place where health ever changes: [`World::apply`]. Owned by the keeper.
+//! The world is a conductor: each part of it owns its fields and answers with what changed; the order is decided here.
 //! Reads no clock (every event comes with its tick) and does no I/O.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    axes::{Admin, Availability, Ejection, Probe},
-    eject::Record,
+    axes::Ejection,
+    eject::EjectionRecord,
     event::{Change, Changes, Event, Publish},
-    health::Health,
-    layout::{Layout, Names, Place},
-    roll::mix,
-    slot::{self, EndpointId, EndpointKey, EndpointSlot, PoolSlot, RouteSlot, SlotVec},
-    snapshot::Snapshot,
-    tick::Tick,
-    topology::{ProbeRules, Route},
-    view::{EndpointView, PoolView},
+    fault::{Evidence, Fault},
+    names::Names,
+    outlier::{EndpointTraffic, Outlier},
+    reason::Cause,
+    slot::EndpointSlot,
+    tally::Tally,
+    tick::{Tick, micros},
 };
 
-/// One endpoint that exists: who it is and what is known.
-#[derive(Clone, Debug)]
-struct Known {
-    key: EndpointKey,
-    health: Health,
-    /// What real traffic says.
-    record: Record,
-    /// The latency in the last snapshot.
-    shown_us: Option<u32>,
-}
+mod adopt;
+mod checker;
+mod ejections;
+mod endpoints;
+mod incidents;
+mod orders;
+mod pools;
+mod queries;
+mod route_state;
+mod routes;
+mod state;
+#[cfg(test)]
+mod tests;
+mod traffic;
 
-impl Known {
-    /// It refused, but the last thing heard from it is a good answer to a request.
-    fn answers_again(&self) -> bool {
-        let probed = self.health.last.as_ref().map(|(at, _)| *at);
-        self.health.refusing
-            && self.record.good_at_last().is_some_and(|good| probed.is_none_or(|at| good >= at))
-    }
-}
-
-/// What became of a pool's view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moved {
-    Nothing,
-    /// Matters to routes with a band only.
-    Latency,
-    Health,
-}
+use checker::{CheckerSuspicion, ProbeMove};
+use ejections::{Ejected, Ejections};
+use endpoints::Observation;
+use incidents::{Incidents, Sign};
+use orders::Orders;
+use state::WorldState;
+use traffic::Traffic;
 
 /// The mutable truth. Starts empty; a start is an [`Event::Adopted`].
+///
+/// An observation runs through the owners in one order: the endpoint's state, its pool, the routes that use the pool.
+/// What real traffic shows is judged on that new state, since the caps on ejections count it; an ejection is an
+/// observation again. Incidents come last.
 #[derive(Debug, Default)]
 pub struct World {
-    layout: Arc<Layout>,
+    state: WorldState,
     generation: u64,
     revision: u64,
-    /// By slot of the layout.
-    known: SlotVec<EndpointSlot, Known>,
-    ids: BTreeMap<EndpointKey, EndpointId>,
-    slots: BTreeMap<EndpointId, EndpointSlot>,
-    next_id: u32,
-    /// Of names that the topology uses.
     names: Names,
-    /// Standing orders other than Enabled. They outlive an endpoint that DNS drops for a while, not its pool.
-    orders: BTreeMap<EndpointKey, Admin>,
-    pools: SlotVec<PoolSlot, PoolView>,
-    /// By pool: one of its names was never asked for.
-    unasked: SlotVec<PoolSlot, bool>,
-    /// By pool: every endpoint was probed once and every name was asked for once.
-    rounds: SlotVec<PoolSlot, bool>,
-    routes: SlotVec<RouteSlot, RouteState>,
+    orders: Orders,
     traffic: Traffic,
-    doubt: Doubt,
+    ejections: Ejections,
+    checker: CheckerSuspicion,
     incidents: Incidents,
+}
+
+/// A request failed at an endpoint.
+#[derive(Clone, Copy, Debug)]
+struct FailedAttempt {
+    fault: Fault,
+    started: Tick,
+    at: Tick,
 }
 
 impl World {
@@ -78,33 +72,37 @@ impl World {
         let mut changes = Changes::default();
         match event {
             Event::Adopted { topology, generation } => self.adopt(topology, generation, now, &mut changes),
+            Event::Resolved { host, addresses } => self.resolve(host, addresses, now, &mut changes),
             Event::Probed { id, result } => {
-                let Some(slot) = self.slots.get(&id).copied() else { return changes };
-                self.probed(slot, result, now, &mut changes);
+                if let Some(slot) = self.state.endpoints.slot(id) {
+                    self.probed(slot, result, now, &mut changes);
+                }
             }
             Event::Ordered { key, admin } => {
-                if admin == Admin::Enabled {
-                    self.orders.remove(&key);
+                let slot = self.state.endpoints.slot_of(&key);
+                self.orders.give(key, admin, slot.is_some());
+                if let Some(slot) = slot {
+                    self.observe(slot, Observation::Ordered(admin), now, &mut changes);
                 }
-                let slot = self.ids.get(&key).and_then(|id| self.slots.get(id)).copied();
-                let Some(slot) = slot else { return changes };
-                if admin != Admin::Enabled {
-                    self.orders.insert(key, admin);
-                }
-                self.observe(slot, now, &mut changes, |health, _| health.admin = admin);
             }
             Event::Suspected { id, fault, started, at } => {
-                let Some(slot) = self.slots.get(&id).copied() else { return changes };
-                self.suspected(slot, (fault, started, at), now, &mut changes);
+                if let Some(slot) = self.state.endpoints.slot(id).filter(|_| fault != Fault::Local) {
+                    self.failed(slot, FailedAttempt { fault, started, at }, now, &mut changes);
+                }
             }
-            Event::Tallied(tallies) => self.tallied(tallies, now, &mut changes),
-            Event::Resolved { host, addresses } => self.resolve(host, addresses, now, &mut changes),
-            Event::Ticked => {
-                let due = |state: &RouteState| state.next_deadline().is_some_and(|deadline| deadline <= now);
-                let due = self.routes.entries().filter(|(_, state)| due(state)).map(|(slot, _)| slot);
-                self.update_routes(due.collect(), now, &mut changes);
+            Event::Tallied(tallies) => {
+                for tally in &tallies {
+                    if let Some(slot) = self.state.endpoints.slot(tally.id) {
+                        self.tallied(slot, tally, now, &mut changes);
+                    }
+                }
                 self.release(now, &mut changes);
-                self.close_incidents(now, &mut changes);
+            }
+            Event::Ticked => {
+                let due = self.state.routes.due(now);
+                self.state.update_routes(&due, now, &mut changes);
+                self.release(now, &mut changes);
+                changes.log.extend(self.incidents.close(&self.state, now));
             }
         }
         changes
@@ -113,209 +111,198 @@ impl World {
     /// When [`Event::Ticked`] is due next: a hold, a dwell, an ejection, a probation or an incident ends.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        let routes = self.routes.iter().filter_map(RouteState::next_deadline);
+        let routes = self.state.routes.next_deadline().into_iter();
         routes.chain(self.release_due()).chain(self.incidents.due()).min()
     }
 
-    /// An immutable picture, with the next revision number.
-    pub fn snapshot(&mut self) -> Snapshot {
-        self.revision += 1;
-        let view = |known: &mut Known| {
-            known.shown_us = known.health.latency.micros();
-            EndpointView {
-                availability: known.health.availability(),
-                probe: known.health.probe,
-                admin: known.health.admin,
-                ejection: known.health.ejection,
-                tried_since: (known.health.ejection == Ejection::Probation).then(|| known.record.since()),
-                refusing: known.health.refusing,
-                latency_us: known.shown_us,
-                p95_us: known.record.p95_us(),
-            }
-        };
-        let trickles = self.trickles();
-        Snapshot {
-            revision: self.revision,
-            generation: self.generation,
-            layout: Arc::clone(&self.layout),
-            endpoints: self.known.iter_mut().map(view).collect(),
-            pools: self.pools.clone(),
-            routes: self
-                .routes
-                .iter()
-                .zip(trickles)
-                .map(|(state, trickles)| state.view(trickles.into()))
-                .collect(),
-            doubted: self.doubt.on(),
-        }
-    }
-
-    /// What is known about an endpoint.
-    #[must_use]
-    pub fn health(&self, id: EndpointId) -> Option<&Health> {
-        self.slots.get(&id).and_then(|slot| self.known.get(*slot)).map(|known| &known.health)
-    }
-
-    /// Who an id is.
-    #[must_use]
-    pub fn key(&self, id: EndpointId) -> Option<&EndpointKey> {
-        self.slots.get(&id).and_then(|slot| self.known.get(*slot)).map(|known| &known.key)
-    }
-
-    /// The layout in force.
-    #[must_use]
-    pub fn layout(&self) -> &Arc<Layout> {
-        &self.layout
-    }
-
-    /// Gap to the next probe of an endpoint: short while a change is being confirmed, else the interval ± 10 %.
-    /// Right after it became Healthy the gap is anywhere within one interval, so that many edges that start together
-    /// spread out. `None`: it is not probed (any more).
-    #[must_use]
-    pub fn probe_gap(&self, id: EndpointId, roll: u64) -> Option<Duration> {
-        let slot = *self.slots.get(&id)?;
-        let health = &self.known.get(slot)?.health;
-        let rules = self.layout.pool_of(slot)?.probe.as_ref()?;
-        #[expect(clippy::cast_precision_loss, reason = "a fraction needs no more than 53 bits")]
-        let fraction = (mix(roll) >> 11) as f64 / (1u64 << 53) as f64;
-        Some(if health.confirming() {
-            rules.confirm
-        } else if health.just_risen(rules) {
-            rules.interval.mul_f64(fraction).max(rules.confirm.min(rules.interval))
-        } else {
-            rules.interval.mul_f64(0.9 + 0.2 * fraction)
-        })
-    }
-
-    /// Changes one endpoint's health, then whatever follows from it.
-    fn observe(
+    /// A probe ended. A timeout proves nothing while real requests are answered.
+    fn probed(
         &mut self,
         slot: EndpointSlot,
+        result: Result<Duration, Evidence>,
         now: Tick,
         changes: &mut Changes,
-        act: impl FnOnce(&mut Health, Option<&ProbeRules>),
     ) {
-        let Some(pool) = self.layout.endpoints.get(slot).map(|place| place.pool) else { return };
-        let Some(known) = self.known.get_mut(slot) else { return };
-        let rules = self.layout.topology.pool(pool).and_then(|pool| pool.probe.as_ref());
-        let read = |health: &Health| (health.probe, health.admin, health.ejection, health.refusing);
-        let (before, was) = (known.health.availability(), read(&known.health));
-        act(&mut known.health, rules);
-        let mut fell = None;
-        let after = known.health.availability();
-        if before != after {
-            let ejected = matches!(known.health.ejection, Ejection::Ejected { .. });
-            let probe = known.health.last.as_ref().and_then(|(_, result)| result.as_ref().err());
-            let seen = if ejected { known.record.evidence.as_ref() } else { probe };
-            // An order is nobody's failure, whatever was seen before it.
-            let evidence = seen.filter(|_| known.health.admin == was.1).cloned();
-            let lost = before == Availability::Up || after == Availability::Down;
-            if before == Availability::Up && after == Availability::Down {
-                fell = evidence.as_ref().map(|seen| seen.fault);
+        let layout = Arc::clone(&self.state.layout);
+        let Some(rules) = layout.pool_of(slot).and_then(|pool| pool.probe.as_ref()) else { return };
+        let sent = Tick(now.0.saturating_sub(micros(rules.timeout)));
+        let answered = self.traffic.endpoint(slot).is_some_and(|traffic| traffic.good_since(sent));
+        let seen = match result {
+            Err(evidence) if evidence.fault == Fault::Timeout && answered => {
+                Observation::Contradicted(evidence)
             }
-            changes.log.push(Change::Endpoint { key: known.key.clone(), from: before, to: after, evidence });
-            changes.publish = changes.publish.max(if lost { Publish::Now } else { Publish::Soon });
+            result => Observation::Probed(result, rules),
+        };
+        let probe = |world: &Self| world.state.endpoints.health(slot).map(|health| health.probe);
+        let before = probe(self);
+        self.observe(slot, seen, now, changes);
+        if let (Some(before), Some(after), Some(place)) = (before, probe(self), layout.endpoints.get(slot)) {
+            let moved = ProbeMove { id: place.id, before, after };
+            let suspicion = self.checker.probed(moved, layout.topology.probe_round(), now);
+            Self::tell_suspicion(suspicion, changes);
         }
-        if was != read(&known.health) || drifted(known.shown_us, known.health.latency.micros()) {
+    }
+
+    /// Logs that the checker is suspected now, or no longer.
+    fn tell_suspicion(suspicion: Option<Change>, changes: &mut Changes) {
+        if suspicion.is_some() {
             changes.publish = changes.publish.max(Publish::Soon);
         }
-        if let Some(fault) = fell {
-            self.incident_lost(slot, fault, now);
+        changes.log.extend(suspicion);
+    }
+
+    /// A request failed at an endpoint.
+    fn failed(&mut self, slot: EndpointSlot, failure: FailedAttempt, now: Tick, changes: &mut Changes) {
+        let FailedAttempt { fault, started, at } = failure;
+        self.observe(slot, Observation::Failed(fault), now, changes);
+        let late = fault == Fault::Late;
+        let excused = late && !self.traffic.is_alone_late(slot, started, &self.state.layout, now);
+        let Some(traffic) = self.traffic.endpoint_mut(slot) else { return };
+        if late {
+            traffic.was_late(at);
         }
-        match self.settle_pool(pool, changes) {
-            Moved::Nothing => {}
-            moved => {
-                let routes = self.layout.users(pool).iter().copied();
-                let concerns = |slot: &RouteSlot| {
-                    moved == Moved::Health || self.route(*slot).is_some_and(|r| r.band.is_some())
-                };
-                self.update_routes(routes.filter(concerns).collect(), now, changes);
+        if excused {
+            return;
+        }
+        let after_calm = traffic.was_calm();
+        traffic.failed(fault, at);
+        match self.state.endpoints.health(slot).map(|health| health.ejection) {
+            Some(Ejection::Clear) => self.judge(slot, now, changes),
+            Some(Ejection::Probation) => self.fail_probation(slot, failure, now, changes),
+            Some(Ejection::Ejected { .. }) | None => {}
+        }
+        if let Some(state) = self.state.endpoints.state(slot) {
+            self.incidents.failed(&state.key, Sign { fault: Some(fault), after_calm, at });
+        }
+    }
+
+    /// Requests did this at an endpoint since the last tally.
+    fn tallied(&mut self, slot: EndpointSlot, tally: &Tally, now: Tick, changes: &mut Changes) {
+        let Some(health) = self.state.endpoints.health(slot) else { return };
+        let clear = health.ejection == Ejection::Clear;
+        let after_calm = self.traffic.count(slot, tally, &self.state.layout, now);
+        self.ejections.prove(slot, tally.proof);
+        if clear && self.traffic.measure(slot, tally, now) {
+            changes.publish = changes.publish.max(Publish::Soon);
+        }
+        if tally.counts.good > 0 && self.answers_again(slot) {
+            self.observe(slot, Observation::Answered, now, changes);
+        }
+        let Some(key) = self.state.endpoints.state(slot).map(|state| &state.key) else { return };
+        let bad = tally.counts.bad(true) > 0;
+        if bad {
+            self.incidents.failed(key, Sign { fault: None, after_calm, at: now });
+        }
+        self.incidents.fallout(key, &tally.fallout);
+        if bad {
+            self.judge(slot, now, changes);
+        }
+    }
+
+    /// Has an endpoint that refused connections given a good answer since?
+    fn answers_again(&self, slot: EndpointSlot) -> bool {
+        let Some(health) = self.state.endpoints.health(slot).filter(|health| health.refusing) else {
+            return false;
+        };
+        let good = self.traffic.endpoint(slot).and_then(EndpointTraffic::good_at_last);
+        good.is_some_and(|good| health.probed_at().is_none_or(|at| good >= at))
+    }
+
+    /// Changes one endpoint's state, then whatever follows from it.
+    fn observe(&mut self, slot: EndpointSlot, seen: Observation<'_>, now: Tick, changes: &mut Changes) {
+        let Some(pool) = self.state.layout.endpoints.get(slot).map(|place| place.pool) else { return };
+        let ejected_for = self.ejections.record(slot).and_then(EjectionRecord::evidence);
+        let observed = self.state.endpoints.observe(slot, seen, ejected_for, now);
+        changes.publish = changes.publish.max(observed.publish);
+        changes.log.extend(observed.change);
+        let moved = self.state.recount_pool(pool, changes);
+        let concerned = self.state.concerned(pool, moved);
+        self.state.update_routes(&concerned, now, changes);
+        if let (Some(fault), Some(state)) = (observed.lost, self.state.endpoints.state(slot)) {
+            self.incidents.lost(&state.key, fault, now);
+        }
+    }
+
+    /// Does what is known speak against an endpoint that serves, and may it be taken out?
+    fn judge(&mut self, slot: EndpointSlot, now: Tick, changes: &mut Changes) {
+        let Some(rules) = self.state.layout.pool_of(slot).map(|pool| &pool.eject) else { return };
+        if self.state.serves(slot)
+            && let Some(outlier) = self.traffic.outlier(slot, rules, &self.state.layout, now)
+            && self.ejections.may_eject(slot, rules.max_share, &self.state, now)
+        {
+            self.eject(slot, outlier, now, changes);
+        }
+    }
+
+    /// A request failed at an endpoint in probation: only one that began in the probation ends it.
+    fn fail_probation(
+        &mut self,
+        slot: EndpointSlot,
+        failure: FailedAttempt,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        let FailedAttempt { fault, started, .. } = failure;
+        if self.ejections.record(slot).is_some_and(|record| record.is_of_probation(started)) {
+            let detail = format!("a request of its probation failed: {}", fault.as_str()).into();
+            let outlier = Outlier { cause: Cause::Probation, evidence: Evidence { fault, detail } };
+            self.eject(slot, outlier, now, changes);
+        }
+    }
+
+    fn eject(&mut self, slot: EndpointSlot, outlier: Outlier, now: Tick, changes: &mut Changes) {
+        let (cause, fault) = (outlier.cause, outlier.evidence.fault);
+        let was_up = self.state.is_up(slot);
+        let Some(Ejected { ejection, change }) = self.ejections.eject(slot, outlier, &self.state, now) else {
+            return;
+        };
+        if let Some(traffic) = self.traffic.endpoint_mut(slot) {
+            traffic.ejected(now);
+        }
+        changes.log.push(change);
+        // In panic the availability of an endpoint does not show that it was taken out.
+        changes.publish = Publish::Now;
+        self.observe(slot, Observation::Ejection(ejection), now, changes);
+        // What was taken out in panic was not Up, and is lost all the same.
+        if let Some(state) = self.state.endpoints.state(slot).filter(|_| !was_up && cause != Cause::Probation)
+        {
+            self.incidents.lost(&state.key, fault, now);
+        }
+    }
+
+    /// Ends the ejections and probations whose time has come, and lets what is usual age.
+    fn release(&mut self, now: Tick, changes: &mut Changes) {
+        if self.traffic.age(now) {
+            changes.publish = changes.publish.max(Publish::Soon);
+        }
+        self.release_once(now, changes);
+        // An endpoint that is Clear again may serve instead of one that had to prove itself by serving.
+        while self.release_due().is_some_and(|due| due <= now) {
+            self.release_once(now, changes);
+        }
+    }
+
+    fn release_once(&mut self, now: Tick, changes: &mut Changes) {
+        let mut cleared = false;
+        for id in self.ejections.out() {
+            let Some(slot) = self.state.endpoints.slot(id) else { continue };
+            let Some(next) = self.ejections.advance(slot, &self.state, now) else { continue };
+            if next == Ejection::Clear {
+                cleared = true;
+                if let Some(traffic) = self.traffic.endpoint_mut(slot) {
+                    traffic.cleared(now);
+                }
             }
+            self.observe(slot, Observation::Ejection(next), now, changes);
+        }
+        if cleared {
+            // What is no evidence against the endpoint any more excuses no other endpoint either.
+            self.traffic.sum_up(&self.state.layout);
         }
     }
 
-    fn route(&self, slot: RouteSlot) -> Option<&Route> {
-        self.layout.topology.route(slot)
-    }
-
-    /// Lets routes conclude from the pools' views.
-    fn update_routes(&mut self, routes: Vec<RouteSlot>, now: Tick, changes: &mut Changes) {
-        for slot in routes {
-            let Some(route) = self.layout.topology.route(slot) else { continue };
-            let Some(state) = self.routes.get_mut(slot) else { continue };
-            let pools = Pools { topology: &self.layout.topology, views: &self.pools, rounds: &self.rounds };
-            let publish = state.update(route, pools, now, &mut changes.log);
-            changes.publish = changes.publish.max(publish);
-        }
-    }
-
-    fn settle_pool(&mut self, slot: PoolSlot, changes: &mut Changes) -> Moved {
-        let Some(pool) = self.layout.topology.pool(slot) else { return Moved::Nothing };
-        let members = self.known.range(&self.layout.members(slot));
-        let view = pool_view(members.iter().map(|known| &known.health), pool.panic_threshold);
-        let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
-        let round = asked && members.iter().all(|known| known.health.probed);
-        let (Some(current), Some(done)) = (self.pools.get_mut(slot), self.rounds.get_mut(slot)) else {
-            return Moved::Nothing;
-        };
-        // A pool whose endpoints are all new is not short of anything yet.
-        let new = view.enabled > 0 && view.unproven == view.enabled;
-        if current.short != view.short && !new {
-            let name = pool.name.clone();
-            changes.log.push(Change::Pool { pool: name, short: view.short, available: view.available });
-        }
-        let moved = if *done != round || *current != (PoolView { latency_us: current.latency_us, ..view }) {
-            Moved::Health
-        } else if current.latency_us != view.latency_us {
-            Moved::Latency
-        } else {
-            Moved::Nothing
-        };
-        (*current, *done) = (view, round);
-        moved
-    }
-
-    /// The slot of a route in force, by name.
-    #[must_use]
-    pub fn route_slot(&self, name: &str) -> Option<RouteSlot> {
-        let mut routes = slot::entries(&self.layout.topology.routes);
-        routes.find(|(_, route)| &*route.name == name).map(|(slot, _)| slot)
-    }
-
-    /// Every endpoint that needs a probe, in layout order.
-    pub fn probed_endpoints(&self) -> impl Iterator<Item = &Place> {
-        let topology = &self.layout.topology;
-        let wants = move |place: &&Place| topology.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
-        self.layout.endpoints.iter().filter(wants)
-    }
-
-    /// An endpoint's probe axis, for tests and simulations.
-    #[must_use]
-    pub fn probe_state(&self, id: EndpointId) -> Option<Probe> {
-        self.health(id).map(|health| health.probe)
+    /// When [`World::release`] has something to do.
+    fn release_due(&self) -> Option<Tick> {
+        self.ejections.due(&self.state).into_iter().chain(self.traffic.age_due()).min()
     }
 }
-
-/// Has a latency moved far enough from what the last snapshot shows to be worth a new one? Every probe moves it a
-/// little; a snapshot per probe would be work for nothing.
-fn drifted(shown_us: Option<u32>, now_us: Option<u32>) -> bool {
-    match (shown_us, now_us) {
-        (Some(shown), Some(now)) => shown.abs_diff(now) > shown / 8 + 200,
-        (shown, now) => shown != now,
-    }
-}
-
-mod adopt;
-mod checker;
-mod incidents;
-mod ejections;
-mod route_state;
-mod traffic;
-
-use checker::Doubt;
-use incidents::Incidents;
-use route_state::{Pools, RouteState, pool_view};
-use traffic::Traffic;
-
-#[cfg(test)]
-mod tests;

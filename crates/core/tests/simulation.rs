@@ -16,6 +16,8 @@ mod evidence;
 mod oracle;
 #[path = "simulation/prng.rs"]
 mod prng;
+#[path = "simulation/records.rs"]
+mod records;
 #[path = "simulation/request.rs"]
 mod request;
 #[path = "simulation/scene.rs"]

@@ -119,6 +119,30 @@ fn run(work: impl Future<Output = ()>) {
 }
 
 #[test]
+fn a_probe_by_post_says_that_it_has_no_content() {
+    run(async {
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut plan = plan(socket.local_addr().unwrap());
+        for (method, said) in [("POST", true), ("GET", false)] {
+            plan.probe.method = method.into();
+            let mut prober = Prober::default();
+            let serving = async {
+                let (mut stream, _) = socket.accept().await.unwrap();
+                let mut seen = Vec::new();
+                while !seen.ends_with(b"\r\n\r\n") {
+                    assert_ne!(stream.read_buf(&mut seen).await.unwrap(), 0);
+                }
+                stream.write_all(OK.as_bytes()).await.unwrap();
+                String::from_utf8(seen).unwrap()
+            };
+            let (seen, asked) = tokio::join!(serving, prober.ask(&plan));
+            assert!(asked.unwrap().is_ok());
+            assert_eq!(seen.contains("content-length: 0"), said, "{seen}");
+        }
+    });
+}
+
+#[test]
 fn every_failure_is_told_apart() {
     check(Act::Say(OK), false, None);
     check(Act::Say(OK), true, None);

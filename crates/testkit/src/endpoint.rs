@@ -7,64 +7,16 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{net::TcpStream, task::AbortHandle};
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Behaviour, Health, Reserved, lock, message::Conn, runtime, serve, wire::Wire};
-
-/// One request as it arrived.
-#[derive(Clone, Debug)]
-pub struct Seen {
-    /// The head as it was on the wire.
-    pub head: crate::Head,
-    /// Bytes of body that arrived.
-    pub body_len: u64,
-    /// A hash of those bytes, to compare with [`Endpoint::hash`].
-    pub body_hash: u64,
-    /// Which connection, from 1.
-    pub connection: u64,
-    /// Whether the whole body arrived.
-    pub complete: bool,
-    /// When the head was there.
-    pub at: Instant,
-}
-
-impl Seen {
-    /// The method.
-    pub fn method(&self) -> &str {
-        self.head.word(0)
-    }
-
-    /// The request target.
-    pub fn target(&self) -> &str {
-        self.head.word(1)
-    }
-
-    /// The first field of this name.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.head.header(name)
-    }
-}
-
-/// What the tasks of one endpoint share with the scenario.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) name: String,
-    pub(crate) behaviour: Mutex<Behaviour>,
-    pub(crate) health: Mutex<Health>,
-    pub(crate) seen: Mutex<Vec<Seen>>,
-    pub(crate) served: AtomicU64,
-    pub(crate) probes: AtomicU64,
-    pub(crate) accepted: AtomicU64,
-    pub(crate) open: AtomicU64,
-    /// Connections that the other side closed while an answer was due.
-    pub(crate) abandoned: AtomicU64,
-    connections: Mutex<BTreeMap<u64, AbortHandle>>,
-    tls: Mutex<Option<Arc<rustls::ServerConfig>>>,
-}
+use crate::{
+    Behaviour, Health, Reserved, Seen, endpoint_state::EndpointState, lock, message::Conn, runtime, serve,
+    wire::Wire,
+};
 
 /// The endpoint. Under [`Behaviour::Serve`] it answers by path:
 ///
@@ -74,7 +26,7 @@ pub(crate) struct Shared {
 /// then · `/hop` an answer full of hop-by-hop fields · else a small JSON. Every answer has `X-Endpoint: NAME`.
 #[derive(Debug)]
 pub struct Endpoint {
-    shared: Arc<Shared>,
+    shared: Arc<EndpointState>,
     reserved: Reserved,
     accepting: Mutex<Option<AbortHandle>>,
 }
@@ -97,7 +49,7 @@ impl Endpoint {
 
     /// Starts one exactly here (port 0 = any).
     pub fn start_at(name: &str, addr: SocketAddr, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
-        let shared = Shared {
+        let shared = EndpointState {
             name: name.to_owned(),
             behaviour: Mutex::default(),
             health: Mutex::default(),
@@ -258,7 +210,7 @@ impl Drop for Endpoint {
 }
 
 /// Takes one connection and gives it a task.
-fn accepted(shared: &Arc<Shared>, tcp: TcpStream) {
+fn accepted(shared: &Arc<EndpointState>, tcp: TcpStream) {
     let nth = shared.accepted.fetch_add(1, Ordering::SeqCst) + 1;
     if *lock(&shared.behaviour) == Behaviour::ResetOnAccept {
         let _gone_is_fine = tcp.set_zero_linger();
@@ -285,12 +237,12 @@ fn accepted(shared: &Arc<Shared>, tcp: TcpStream) {
 
 /// Counts an open connection, however its task ends.
 struct Open {
-    shared: Arc<Shared>,
+    shared: Arc<EndpointState>,
     nth: u64,
 }
 
 impl Open {
-    fn new(shared: Arc<Shared>, nth: u64) -> Self {
+    fn new(shared: Arc<EndpointState>, nth: u64) -> Self {
         shared.open.fetch_add(1, Ordering::SeqCst);
         Self { shared, nth }
     }

@@ -1,6 +1,15 @@
 //! What every scenario stands on: fake endpoints, a launcher for the real binary and for real FastAPI regions,
 //! clients that see the wire, an open-loop load generator, a fake name server. Never a dependency of the product.
 //!
+//! | what | files |
+//! |---|---|
+//! | a fake endpoint | `endpoint`, `endpoint_state`, `behaviour`, `serve`, `message`, `wire` |
+//! | disturbances on the way | `relay` delays and cuts, `island` is a network namespace |
+//! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls` makes certificates |
+//! | what the edge says | `admin` asks its API, `metrics` reads its counters |
+//! | clients | `client` shows HTTP/1.1 on the wire, `h2client` speaks HTTP/2, `load` sends at a fixed rate, `ledger` books each request |
+//! | small things | `port` reserves, `scratch` cleans up, `wait` waits for a condition |
+//!
 //! Everything here is called from ordinary `#[test]` functions: the async parts run on one shared runtime, so a
 //! scenario reads from top to bottom. Rejected: async scenarios, whose half-written `select!`s hide what is tested.
 
@@ -10,6 +19,7 @@ mod wait;
 
 mod behaviour;
 mod endpoint;
+mod endpoint_state;
 mod island;
 mod message;
 mod relay;
@@ -36,7 +46,8 @@ pub use client::{Client, Gone, Reply, get};
 pub use conf::Conf;
 pub use dns::{Dns, Records};
 pub use edge::{Edge, Finished, Signal, thalweg, thalweg_with};
-pub use endpoint::{Blackhole, Endpoint, Seen};
+pub use endpoint::{Blackhole, Endpoint};
+pub use endpoint_state::Seen;
 pub use h2client::{H2, H2Reply};
 pub use island::Island;
 pub use ledger::{Outcome, Report, Shot};

@@ -1,6 +1,6 @@
 //! Open-loop load: requests are sent when they are due, whatever became of the earlier ones, so that a stall shows in
 //! every latency it touched. Every request carries its own `X-Request-Id`; an answer whose `X-For` names another one
-//! is a failure.
+//! is a failure. The connections are in `sender`.
 
 use std::{
     net::SocketAddr,
@@ -151,7 +151,7 @@ impl Load {
 
     /// Starts sending.
     pub fn start(self) -> Running {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LoadState {
             load: self,
             idle: Mutex::default(),
             shots: Mutex::default(),
@@ -168,7 +168,7 @@ impl Load {
 /// A load that is being sent.
 #[derive(Debug)]
 pub struct Running {
-    shared: Arc<Shared>,
+    shared: Arc<LoadState>,
     task: JoinHandle<()>,
     /// What every `due_us` counts from.
     pub began: Instant,
@@ -204,7 +204,7 @@ impl Running {
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LoadState {
     load: Load,
     idle: Mutex<Vec<Sender>>,
     shots: Mutex<Vec<Shot>>,
@@ -214,7 +214,7 @@ struct Shared {
 }
 
 /// Sends each request when it is due.
-async fn pace(shared: Arc<Shared>, began: Instant) {
+async fn pace(shared: Arc<LoadState>, began: Instant) {
     let load = &shared.load;
     let mut tasks = tokio::task::JoinSet::new();
     let mut ticks = tokio::time::interval(Duration::from_millis(2));
@@ -240,7 +240,7 @@ fn falls(nth: u64, share: f64) -> bool {
     ((nth + 1) as f64 * share).floor() > (nth as f64 * share).floor()
 }
 
-async fn shoot(shared: Arc<Shared>, nth: u64, began: Instant, (at, late_us): (Duration, u64)) {
+async fn shoot(shared: Arc<LoadState>, nth: u64, began: Instant, (at, late_us): (Duration, u64)) {
     let load = &shared.load;
     let post = falls(nth, load.posts);
     let id = format!("{}-{nth}", load.prefix);
@@ -254,7 +254,7 @@ async fn shoot(shared: Arc<Shared>, nth: u64, began: Instant, (at, late_us): (Du
     lock(&shared.shots).push(Shot { id, post, outcome, latency_us, by, due_us, late_us });
 }
 
-async fn exchange(shared: &Arc<Shared>, nth: u64, post: bool, id: &str) -> (Outcome, String) {
+async fn exchange(shared: &Arc<LoadState>, nth: u64, post: bool, id: &str) -> (Outcome, String) {
     let load = &shared.load;
     let fresh = falls(nth, load.fresh);
     let mut sender = match checkout(shared, fresh).await {

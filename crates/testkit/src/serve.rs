@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     Behaviour, Head, Health, Seen,
-    endpoint::Shared,
+    endpoint_state::EndpointState,
     lock,
     message::{Conn, Framing},
 };
@@ -22,7 +22,7 @@ enum After {
 }
 
 /// Serves one connection to its end.
-pub(crate) async fn connection(shared: &Arc<Shared>, mut conn: Conn, nth: u64) -> io::Result<()> {
+pub(crate) async fn connection(shared: &Arc<EndpointState>, mut conn: Conn, nth: u64) -> io::Result<()> {
     loop {
         let head = conn.head().await?;
         if head.word(1).split('?').next() == Some("/health") {
@@ -75,7 +75,7 @@ async fn probe(conn: &mut Conn, health: &Health) -> io::Result<()> {
     }
 }
 
-async fn request(shared: &Arc<Shared>, conn: &mut Conn, head: &Head, nth: u64) -> io::Result<After> {
+async fn request(shared: &Arc<EndpointState>, conn: &mut Conn, head: &Head, nth: u64) -> io::Result<After> {
     let behaviour = lock(&shared.behaviour).clone();
     let serial = shared.served.fetch_add(1, Ordering::SeqCst) + 1;
     let mut upload = Upload::new(shared, head, nth);
@@ -205,7 +205,7 @@ async fn echo(conn: &mut Conn, head: &Head, mut upload: Upload<'_>) -> io::Resul
 }
 
 async fn by_path(
-    shared: &Shared,
+    shared: &EndpointState,
     conn: &mut Conn,
     head: &Head,
     path: &str,
@@ -304,7 +304,7 @@ async fn upgraded(conn: &mut Conn, name: &str) -> io::Result<After> {
 
 /// The body of one request on its way in, and the note about it; left behind even when the connection dies.
 struct Upload<'a> {
-    shared: &'a Shared,
+    shared: &'a EndpointState,
     head: &'a Head,
     framing: Framing,
     hasher: std::hash::DefaultHasher,
@@ -315,7 +315,7 @@ struct Upload<'a> {
 }
 
 impl<'a> Upload<'a> {
-    fn new(shared: &'a Shared, head: &'a Head, connection: u64) -> Self {
+    fn new(shared: &'a EndpointState, head: &'a Head, connection: u64) -> Self {
         let framing = Framing::of(head);
         let hasher = std::hash::DefaultHasher::new();
         Self { shared, head, framing, hasher, length: 0, connection, at: Instant::now(), noted: false }

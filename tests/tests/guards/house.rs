@@ -28,50 +28,7 @@ fn every_rust_file_says_what_it_is_for_and_is_short() {
 }
 
 /// Source files that no page names yet. The list may only shrink.
-const KNOWN_UNNAMED: &[&str] = &[
-    "crates/config/src/build/edge.rs",
-    "crates/config/src/build/pools.rs",
-    "crates/config/src/build/probes.rs",
-    "crates/config/src/build/routes.rs",
-    "crates/config/src/decode.rs",
-    "crates/config/src/env.rs",
-    "crates/config/src/error.rs",
-    "crates/config/src/keys/pool.rs",
-    "crates/config/src/keys/route.rs",
-    "crates/config/src/read.rs",
-    "crates/config/src/reference.rs",
-    "crates/config/src/schema.rs",
-    "crates/config/src/suggest.rs",
-    "crates/config/src/table.rs",
-    "crates/config/src/text/address.rs",
-    "crates/config/src/text/mod.rs",
-    "crates/config/src/text/path.rs",
-    "crates/config/src/units.rs",
-    "crates/core/src/world/adopt.rs",
-    "crates/testkit/src/admin.rs",
-    "crates/testkit/src/behaviour.rs",
-    "crates/testkit/src/binary.rs",
-    "crates/testkit/src/client.rs",
-    "crates/testkit/src/conf.rs",
-    "crates/testkit/src/dns.rs",
-    "crates/testkit/src/edge.rs",
-    "crates/testkit/src/endpoint.rs",
-    "crates/testkit/src/h2client.rs",
-    "crates/testkit/src/island.rs",
-    "crates/testkit/src/ledger.rs",
-    "crates/testkit/src/load.rs",
-    "crates/testkit/src/load/sender.rs",
-    "crates/testkit/src/message.rs",
-    "crates/testkit/src/metrics.rs",
-    "crates/testkit/src/port.rs",
-    "crates/testkit/src/regions.rs",
-    "crates/testkit/src/relay.rs",
-    "crates/testkit/src/scratch.rs",
-    "crates/testkit/src/serve.rs",
-    "crates/testkit/src/tls.rs",
-    "crates/testkit/src/wait.rs",
-    "crates/testkit/src/wire.rs",
-];
+const KNOWN_UNNAMED: &[&str] = &[];
 
 /// The `//!` lines at the top of a file.
 fn head(content: &str) -> String {

@@ -9,13 +9,14 @@ use std::{
 use crate::{
     Admin, Certificate, Edge, Listener, ListenerTls, Placed, TlsVersion,
     decode::key_text,
+    diagnostic::Diagnostic,
     keys::LISTENER,
-    read::Reading,
-    tree::{At, Node, Value, View},
-    units::Trouble,
+    loader::Loader,
+    tree::{At, Node, Value},
+    view::View,
 };
 
-impl Reading<'_> {
+impl Loader<'_> {
     pub(crate) fn edge(&mut self, root: View<'_>) -> Edge {
         let table = root.table("edge");
         Edge {
@@ -52,11 +53,11 @@ impl Reading<'_> {
             if good(text.trim()) {
                 token = Some(text.trim().to_owned());
             } else {
-                let trouble = Trouble::new(format!("the file {} holds no token", file.value.display()));
+                let diagnostic = Diagnostic::new(format!("the file {} holds no token", file.value.display()));
                 self.report.error(
                     node.at,
                     "admin.token_file",
-                    trouble.hint("one line of visible ASCII without spaces"),
+                    diagnostic.hint("one line of visible ASCII without spaces"),
                 );
             }
         }
@@ -82,8 +83,8 @@ impl Reading<'_> {
                 && let Some(first) = names.insert(name.clone(), given.at)
             {
                 let first = self.report.place(first);
-                let trouble = Trouble::new(format!("the name \"{name}\" is taken at {first}"));
-                self.report.error(given.at, format!("{path}.name"), trouble.hint("names are unique"));
+                let diagnostic = Diagnostic::new(format!("the name \"{name}\" is taken at {first}"));
+                self.report.error(given.at, format!("{path}.name"), diagnostic.hint("names are unique"));
             }
             let bind_at = table.given("bind").map_or(table.at, |node| node.at);
             let bind = socket(table, "bind");
@@ -92,8 +93,12 @@ impl Reading<'_> {
             {
                 let first =
                     first.map_or("by default".to_owned(), |at| format!("at {}", self.report.place(at)));
-                let trouble = Trouble::new(format!("{bind} is taken by {who} {first}"));
-                self.report.error(bind_at, format!("{path}.bind"), trouble.hint("one listener per address"));
+                let diagnostic = Diagnostic::new(format!("{bind} is taken by {who} {first}"));
+                self.report.error(
+                    bind_at,
+                    format!("{path}.bind"),
+                    diagnostic.hint("one listener per address"),
+                );
             }
             let tls = self.listener_tls(table, &path);
             let (http1, http2) = self.protocols(table, &path);
@@ -121,14 +126,14 @@ impl Reading<'_> {
                     } else {
                         ("needs TLS, on a listener without", "\"h2c\", or add [listener.tls]")
                     };
-                    let trouble = Trouble::new(format!("\"{text}\" {problem}")).hint(hint);
-                    self.report.error(item.at, format!("{path}.protocols[{nth}]"), trouble);
+                    let diagnostic = Diagnostic::new(format!("\"{text}\" {problem}")).hint(hint);
+                    self.report.error(item.at, format!("{path}.protocols[{nth}]"), diagnostic);
                     continue;
                 }
             };
             if std::mem::replace(taken, true) {
-                let trouble = Trouble::new(format!("\"{}\" is written twice", item.text()));
-                self.report.error(item.at, format!("{path}.protocols[{nth}]"), trouble);
+                let diagnostic = Diagnostic::new(format!("\"{}\" is written twice", item.text()));
+                self.report.error(item.at, format!("{path}.protocols[{nth}]"), diagnostic);
             }
         }
         (http1, http2)

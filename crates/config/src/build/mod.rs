@@ -1,5 +1,7 @@
 //! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
+//!
+//! `edge` builds the edge, its admin server and its listeners; `probes`, `pools` and `routes` build what their names say.
 
 mod edge;
 mod pools;
@@ -13,54 +15,55 @@ use thalweg_core::{EjectRules, Topology};
 
 use crate::{
     AccessLog, Config, ConfigError, ConfigErrors, Level, Limits, Log, Placed, Rejected, Resolver,
+    diagnostic::Diagnostic,
     files::cannot_read,
     keys::ROOT,
-    read::Reading,
+    loader::Loader,
     report::WHOLE,
-    tree::{At, Node, Value, View},
-    units::Trouble,
+    tree::{At, Node, Value},
+    view::View,
 };
 
 /// Longest certificate, key, token; bytes.
 const MAX_NAMED_FILE: usize = 1 << 20;
 
 /// The verdict over one reading, and its warnings whatever the verdict is.
-pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> (Result<Config, Rejected>, Vec<ConfigError>) {
-    let mut files: Vec<PathBuf> = reading.report.sources.iter().map(|source| source.name.clone()).collect();
-    if reading.broken {
+pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rejected>, Vec<ConfigError>) {
+    let mut files: Vec<PathBuf> = loader.report.sources.iter().map(|source| source.name.clone()).collect();
+    if loader.broken {
         // What is missing or dangling is not known as long as a file cannot be read as TOML.
-        let (verdict, warnings) = reading.report.finish();
+        let (verdict, warnings) = loader.report.finish();
         let errors = verdict.err().unwrap_or_else(|| ConfigErrors(Vec::new()));
         let (listeners, pools) = Default::default();
         return (Err(Rejected { errors, files, listeners, pools }), warnings);
     }
     let root = View::new(&ROOT, tree);
-    let admin = reading.admin(root);
-    let listeners = reading.listeners(root, admin.bind);
-    let probes = reading.probes(root);
-    let (pools, pool_settings) = reading.pools(root, &probes);
-    let (routes, route_settings) = reading.routes(root, &pools);
+    let admin = loader.admin(root);
+    let listeners = loader.listeners(root, admin.bind);
+    let probes = loader.probes(root);
+    let (pools, pool_settings) = loader.pools(root, &probes);
+    let (routes, route_settings) = loader.routes(root, &pools);
     let eject = root.table("eject");
-    reading.ejection(&pools::eject_rules(eject, eject), eject, "eject");
+    loader.ejection(&pools::eject_rules(eject, eject), eject, "eject");
     for kind in ["listener", "pool", "route"] {
         // A bare header is none; what is written badly is told elsewhere.
         let none = |node: &Node| node.entries().is_empty() && node.items().is_empty();
         if root.given(kind).map_or(!root.has(kind), none) {
-            let trouble = Trouble::new(format!("there is no {kind}"));
+            let diagnostic = Diagnostic::new(format!("there is no {kind}"));
             let hint = if kind == "listener" { "[[listener]]".to_owned() } else { format!("[{kind}.NAME]") };
-            reading.report.error(
+            loader.report.error(
                 At { file: 0, offset: WHOLE - 1 },
                 kind,
-                trouble.hint(format!("write {hint}")),
+                diagnostic.hint(format!("write {hint}")),
             );
         }
     }
-    files.append(&mut reading.hashed_files);
-    let edge = reading.edge(root);
-    let resolver = reading.resolver(root);
-    let hash = reading.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let folders = std::mem::take(&mut reading.folders);
-    let (verdict, warnings) = reading.report.finish();
+    files.append(&mut loader.hashed_files);
+    let edge = loader.edge(root);
+    let resolver = loader.resolver(root);
+    let hash = loader.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let folders = std::mem::take(&mut loader.folders);
+    let (verdict, warnings) = loader.report.finish();
     let config = match verdict {
         Err(errors) => Err(Rejected { errors, files, listeners, pools: pool_settings }),
         Ok(()) => Ok(Config {
@@ -82,14 +85,14 @@ pub(crate) fn config(mut reading: Reading<'_>, tree: &Node) -> (Result<Config, R
     (config, warnings)
 }
 
-impl Reading<'_> {
+impl Loader<'_> {
     fn resolver(&mut self, root: View<'_>) -> Resolver {
         let table = root.table("resolver");
         let (ttl_min, ttl_max) = (table.time("ttl_min"), table.time("ttl_max"));
         if ttl_min > ttl_max {
-            let (at, key) = first_given(table, ["ttl_min", "ttl_max"]);
-            let trouble = Trouble::new("`ttl_min` is longer than `ttl_max`");
-            self.report.error(at, format!("resolver.{key}"), trouble.hint("a floor under a ceiling"));
+            let (at, key) = table.first_given(["ttl_min", "ttl_max"]);
+            let diagnostic = Diagnostic::new("`ttl_min` is longer than `ttl_max`");
+            self.report.error(at, format!("resolver.{key}"), diagnostic.hint("a floor under a ceiling"));
         }
         let nameservers = table.values("nameservers").into_iter().filter_map(|value| match value {
             Value::Socket(socket) => Some(socket),
@@ -115,7 +118,7 @@ impl Reading<'_> {
                 self.report.error(
                     node.at,
                     path,
-                    Trouble::new(format!("the file {} is longer than 1 MiB", file.display())),
+                    Diagnostic::new(format!("the file {} is longer than 1 MiB", file.display())),
                 );
             }
             Ok(bytes) => {
@@ -123,9 +126,9 @@ impl Reading<'_> {
                 return Some((Placed { value: file, span, path: path.to_owned() }, bytes));
             }
             Err(error) => {
-                let trouble =
+                let diagnostic =
                     cannot_read(&file, &error).hint("paths are relative to the file that names them");
-                self.report.error(node.at, path, trouble);
+                self.report.error(node.at, path, diagnostic);
             }
         }
         None
@@ -134,24 +137,14 @@ impl Reading<'_> {
     /// Bounds of the ejection keys against each other.
     fn ejection(&mut self, rules: &EjectRules, table: View<'_>, path: &str) {
         if rules.base > rules.max {
-            let (at, key) = first_given(table, ["base", "max"]);
-            let trouble = Trouble::new("`base` is longer than `max`");
+            let (at, key) = table.first_given(["base", "max"]);
+            let diagnostic = Diagnostic::new("`base` is longer than `max`");
             self.report.error(
                 at,
                 format!("{path}.{key}"),
-                trouble.hint("the first ejection within the longest"),
+                diagnostic.hint("the first ejection within the longest"),
             );
         }
-    }
-}
-
-/// The one of two keys that is written, the first when both are, and its place.
-fn first_given(table: View<'_>, keys: [&'static str; 2]) -> (At, &'static str) {
-    let [first, second] = keys;
-    match (table.given(first), table.given(second)) {
-        (Some(node), _) => (node.at, first),
-        (None, Some(node)) => (node.at, second),
-        (None, None) => (table.at, first),
     }
 }
 

@@ -8,14 +8,15 @@ use super::probes::Probes;
 use crate::{
     EndpointTls, Keepalive, PoolSettings,
     decode::key_text,
+    diagnostic::{Diagnostic, quoted},
     keys::{ENDPOINT, MAX_ENDPOINTS, POOL},
-    read::Reading,
+    loader::Loader,
     suggest::did_you_mean,
-    tree::{At, Entry, Value, View},
-    units::{Trouble, quoted},
+    tree::{At, Entry, Value},
+    view::View,
 };
 
-impl Reading<'_> {
+impl Loader<'_> {
     pub(crate) fn pools(&mut self, root: View<'_>, probes: &Probes) -> (Vec<Pool>, Vec<PoolSettings>) {
         let everywhere = root.table("eject");
         let (mut pools, mut settings) = (Vec::new(), Vec::new());
@@ -25,8 +26,8 @@ impl Reading<'_> {
             let before = endpoints;
             endpoints += pool.endpoints.len();
             if before <= MAX_ENDPOINTS && endpoints > MAX_ENDPOINTS {
-                let trouble = Trouble::new(format!("there are more than {MAX_ENDPOINTS} endpoints"));
-                self.report.error(entry.at, format!("pool.{}", key_text(&entry.name)), trouble);
+                let diagnostic = Diagnostic::new(format!("there are more than {MAX_ENDPOINTS} endpoints"));
+                self.report.error(entry.at, format!("pool.{}", key_text(&entry.name)), diagnostic);
             }
             pools.push(pool);
             settings.push(more);
@@ -40,9 +41,9 @@ impl Reading<'_> {
         let plan = table.given("probe").and_then(|node| {
             let found = probes.get(node.text());
             if found.is_none() {
-                let trouble = Trouble::new(format!("there is no probe {}", quoted(node.text())));
-                let trouble = self.dangling(trouble, node.text(), probes.keys(), "probe");
-                self.report.error(node.at, format!("{path}.probe"), trouble);
+                let diagnostic = Diagnostic::new(format!("there is no probe {}", quoted(node.text())));
+                let diagnostic = self.dangling(diagnostic, node.text(), probes.keys(), "probe");
+                self.report.error(node.at, format!("{path}.probe"), diagnostic);
             }
             found
         });
@@ -79,14 +80,14 @@ impl Reading<'_> {
     /// Adds what to do about a name that means nothing.
     pub(crate) fn dangling<'n>(
         &self,
-        trouble: Trouble,
+        diagnostic: Diagnostic,
         name: &str,
         names: impl Iterator<Item = &'n String>,
         kind: &str,
-    ) -> Trouble {
+    ) -> Diagnostic {
         let near =
             self.report.fewer_than(20).then(|| did_you_mean(name, names.map(String::as_str))).flatten();
-        trouble.hint(
+        diagnostic.hint(
             near.unwrap_or_else(|| format!("write [{kind}.{}], or name one that exists", key_text(name))),
         )
     }
@@ -101,9 +102,9 @@ impl Reading<'_> {
             let Value::HostPort(host, port) = &given.value else { continue };
             if let Some(first) = seen.insert((host.clone(), *port), given.at) {
                 let first = self.report.place(first);
-                let trouble = Trouble::new(format!("is written twice in this pool, first at {first}"));
-                let trouble = trouble.hint("use `weight` to give an endpoint more");
-                self.report.error(given.at, format!("{path}.endpoints[{nth}].address"), trouble);
+                let diagnostic = Diagnostic::new(format!("is written twice in this pool, first at {first}"));
+                let diagnostic = diagnostic.hint("use `weight` to give an endpoint more");
+                self.report.error(given.at, format!("{path}.endpoints[{nth}].address"), diagnostic);
             }
             let weight = table.small("weight");
             all_tls.push(self.endpoint_tls(table, host, || format!("{path}.endpoints[{nth}].tls")));
@@ -122,9 +123,9 @@ impl Reading<'_> {
         let tls = table.table("tls");
         let verify = tls.flag("verify");
         if let (false, Some(node)) = (verify, tls.given("verify")) {
-            let trouble =
-                Trouble::new("anyone can pose as this endpoint").hint("trust a private authority with `ca`");
-            self.report.warn(node.at, format!("{}.verify", path()), trouble);
+            let diagnostic = Diagnostic::new("anyone can pose as this endpoint")
+                .hint("trust a private authority with `ca`");
+            self.report.warn(node.at, format!("{}.verify", path()), diagnostic);
         }
         let ca = tls.given("ca").and_then(|node| self.named_file(node, &format!("{}.ca", path())));
         Some(EndpointTls {

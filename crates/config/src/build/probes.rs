@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use thalweg_core::ProbeRules;
 
-use super::first_given;
 use crate::{
     Probe,
     decode::key_text,
+    diagnostic::Diagnostic,
     keys::PROBE,
-    read::Reading,
-    tree::{Entry, Value, View},
-    units::Trouble,
+    loader::Loader,
+    tree::{Entry, Value},
+    view::View,
 };
 
 /// What pools refer to.
@@ -36,7 +36,7 @@ const OWN_HEADERS: [&str; 9] = [
     "upgrade",
 ];
 
-impl Reading<'_> {
+impl Loader<'_> {
     pub(crate) fn probes(&mut self, root: View<'_>) -> Probes {
         root.named("probe").iter().map(|entry| (entry.name.clone(), self.probe(entry))).collect()
     }
@@ -52,12 +52,12 @@ impl Reading<'_> {
             fall: table.small("fall"),
         };
         if rules.timeout > rules.interval {
-            let (at, key) = first_given(table, ["timeout", "interval"]);
-            let trouble = Trouble::new("`timeout` is longer than `interval`");
+            let (at, key) = table.first_given(["timeout", "interval"]);
+            let diagnostic = Diagnostic::new("`timeout` is longer than `interval`");
             self.report.warn(
                 at,
                 format!("{path}.{key}"),
-                trouble.hint("a probe that hangs delays the next one"),
+                diagnostic.hint("a probe that hangs delays the next one"),
             );
         }
         let expect_json = expected_members(table);
@@ -66,8 +66,8 @@ impl Reading<'_> {
             && !expect_json.is_empty()
             && let Some(node) = table.given("expect_json")
         {
-            let trouble = Trouble::new("an answer to HEAD has no body").hint("method = \"GET\"");
-            self.report.error(node.at, format!("{path}.expect_json"), trouble);
+            let diagnostic = Diagnostic::new("an answer to HEAD has no body").hint("method = \"GET\"");
+            self.report.error(node.at, format!("{path}.expect_json"), diagnostic);
         }
         let probe = Probe {
             name: entry.name.clone(),
@@ -89,9 +89,13 @@ impl Reading<'_> {
             let path = format!("{path}.headers.{}", key_text(&entry.name));
             if OWN_HEADERS.contains(&name.as_str()) {
                 let hint = if name == "host" { "the key `host` sets it" } else { "leave it out" };
-                self.report.error(entry.at, path, Trouble::new("this header is not yours to set").hint(hint));
+                self.report.error(
+                    entry.at,
+                    path,
+                    Diagnostic::new("this header is not yours to set").hint(hint),
+                );
             } else if headers.iter().any(|(have, _)| have.eq_ignore_ascii_case(&name)) {
-                self.report.error(entry.at, path, Trouble::new("this header is written twice"));
+                self.report.error(entry.at, path, Diagnostic::new("this header is written twice"));
             } else {
                 headers.push((entry.name.clone(), entry.node.text().to_owned()));
             }

@@ -11,16 +11,17 @@ use thalweg_core::{Band, Pool, RetryRules, Route, RoutePool, Slot, Timeouts};
 use crate::{
     RouteSettings,
     decode::{key_text, not_yet},
+    diagnostic::{Diagnostic, quoted},
     keys::{ROUTE, ROUTE_POOL},
-    read::Reading,
-    tree::{At, Entry, View},
-    units::{Trouble, quoted},
+    loader::Loader,
+    tree::{At, Entry},
+    view::View,
 };
 
 /// Where a route's host and path stand.
 type Taken = BTreeMap<(String, String), (String, At)>;
 
-impl Reading<'_> {
+impl Loader<'_> {
     pub(crate) fn routes(&mut self, root: View<'_>, pools: &[Pool]) -> (Vec<Route>, Vec<RouteSettings>) {
         let index: HashMap<&str, usize> =
             pools.iter().enumerate().map(|(nth, pool)| (&*pool.name, nth)).collect();
@@ -42,7 +43,7 @@ impl Reading<'_> {
         let policy = table.text("policy");
         let pools = self.route_pools(table, &path, &policy, index);
         let weighted = policy == "weighted";
-        self.worth_a_look(table, &path, &policy, &pools);
+        self.lint(table, &path, &policy, &pools);
         self.affinity(table.table("affinity"), &path);
         let near = table.table("latency");
         let band = (policy == "latency").then(|| Band {
@@ -86,9 +87,9 @@ impl Reading<'_> {
             let path = || format!("{path}.pools[{nth}].pool");
             if let Some(first) = seen.insert(given.text(), given.at) {
                 let first = self.report.place(first);
-                let trouble =
-                    Trouble::new(format!("the pool is written twice in this route, first at {first}"));
-                self.report.error(given.at, path(), trouble.hint("each pool at most once"));
+                let diagnostic =
+                    Diagnostic::new(format!("the pool is written twice in this route, first at {first}"));
+                self.report.error(given.at, path(), diagnostic.hint("each pool at most once"));
             }
             let Some(pool) = index.get(given.text()) else {
                 let names: Vec<String> = if self.report.fewer_than(20) {
@@ -96,9 +97,9 @@ impl Reading<'_> {
                 } else {
                     Vec::new()
                 };
-                let trouble = Trouble::new(format!("there is no pool {}", quoted(given.text())));
-                let trouble = self.dangling(trouble, given.text(), names.iter(), "pool");
-                self.report.error(given.at, path(), trouble);
+                let diagnostic = Diagnostic::new(format!("there is no pool {}", quoted(given.text())));
+                let diagnostic = self.dangling(diagnostic, given.text(), names.iter(), "pool");
+                self.report.error(given.at, path(), diagnostic);
                 continue;
             };
             let position = if policy == "failover" { u32::try_from(nth).unwrap_or(u32::MAX) } else { 0 };
@@ -135,29 +136,29 @@ impl Reading<'_> {
             if let Some((other, first)) = taken.insert(key, (name.clone(), at)) {
                 let first = self.report.place(first);
                 let host = if host.is_empty() { "any host".to_owned() } else { host };
-                let trouble = if other == name {
-                    Trouble::new(format!("the host {host} is written twice, first at {first}"))
+                let diagnostic = if other == name {
+                    Diagnostic::new(format!("the host {host} is written twice, first at {first}"))
                 } else {
-                    Trouble::new(format!(
+                    Diagnostic::new(format!(
                         "{host} with {} is taken by route {other} at {first}",
                         route.path_prefix
                     ))
                     .hint("one of the two could never match: change a host or a path_prefix")
                 };
-                self.report.error(at, path, trouble);
+                self.report.error(at, path, diagnostic);
             }
         }
     }
 
-    fn worth_a_look(&mut self, table: View<'_>, path: &str, policy: &str, pools: &[RoutePool]) {
+    fn lint(&mut self, table: View<'_>, path: &str, policy: &str, pools: &[RoutePool]) {
         if policy == "weighted"
             && !pools.is_empty()
             && pools.iter().all(|pool| pool.weight == 0)
             && let Some(node) = table.given("pools")
         {
-            let trouble =
-                Trouble::new("every weight is 0").hint("weight 0 means: only when nothing else is left");
-            self.report.warn(node.at, format!("{path}.pools"), trouble);
+            let diagnostic =
+                Diagnostic::new("every weight is 0").hint("weight 0 means: only when nothing else is left");
+            self.report.warn(node.at, format!("{path}.pools"), diagnostic);
         }
         let failback = table.table("failback");
         let mode = failback.text("mode");
@@ -166,14 +167,14 @@ impl Reading<'_> {
             self.report.warn(
                 node.at,
                 path,
-                Trouble { hint: Some(format!("\"{mode}\" acts as \"hold\"")), ..not_yet() },
+                Diagnostic { hint: Some(format!("\"{mode}\" acts as \"hold\"")), ..not_yet() },
             );
         }
         let times = table.table("timeouts");
         if let Some(node) = times.given("connect").filter(|_| times.time("connect") > times.time("total")) {
-            let trouble =
-                Trouble::new("`connect` is longer than `total`").hint("`total` ends the request first");
-            self.report.warn(node.at, format!("{path}.timeouts.connect"), trouble);
+            let diagnostic =
+                Diagnostic::new("`connect` is longer than `total`").hint("`total` ends the request first");
+            self.report.warn(node.at, format!("{path}.timeouts.connect"), diagnostic);
         }
     }
 
@@ -183,8 +184,9 @@ impl Reading<'_> {
             self.named_file(node, &format!("{path}.affinity.key_file"));
         } else if table.text("mode") == "cookie" && !table.has("key_file") {
             let at = table.given("mode").map_or(table.at, |node| node.at);
-            let trouble = Trouble::new("\"cookie\" needs `key_file`").hint("key_file = \"affinity.key\"");
-            self.report.error(at, format!("{path}.affinity.mode"), trouble);
+            let diagnostic =
+                Diagnostic::new("\"cookie\" needs `key_file`").hint("key_file = \"affinity.key\"");
+            self.report.error(at, format!("{path}.affinity.mode"), diagnostic);
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Every key of the file: name, kind, bounds, default, meaning. The single source of the reader, the schema
 //! and the reference in docs/configuration.md. Never refers to code that acts on a key.
+//!
+//! `pool` declares the keys of probes, pools and ejection, `route` the keys of routes, this file the rest.
 
 mod pool;
 mod route;

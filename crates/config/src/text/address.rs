@@ -4,68 +4,66 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use super::Text;
 use crate::{
+    diagnostic::{Diagnostic, quoted, shown},
     tree::Value,
-    units::{Trouble, quoted, shown},
 };
 
-pub(super) fn socket(text: &str) -> Result<SocketAddr, Trouble> {
+pub(super) fn socket(text: &str) -> Result<SocketAddr, Diagnostic> {
     if let Ok(socket) = text.parse() {
         return Ok(socket);
     }
-    let trouble = Trouble::new(format!("{} is not an IP address and a port", quoted(text)));
+    let diagnostic = Diagnostic::new(format!("{} is not an IP address and a port", quoted(text)));
     if text.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv6()) {
         return Err(
-            trouble.hint(format!("an IPv6 address in brackets and a port: \"[{}]:8080\"", shown(text)))
+            diagnostic.hint(format!("an IPv6 address in brackets and a port: \"[{}]:8080\"", shown(text)))
         );
     }
     if text.parse::<IpAddr>().is_ok() {
-        return Err(trouble.hint(format!("the port is missing: \"{}:8080\"", shown(text))));
+        return Err(diagnostic.hint(format!("the port is missing: \"{}:8080\"", shown(text))));
     }
     let port = text.rsplit(':').next().unwrap_or_default();
     let has_port = port.parse::<u16>().is_ok();
     match text.strip_suffix(port).unwrap_or_default() {
-        "" | ":" | "*:" if has_port => {
-            Err(trouble
-                .hint(format!("\"[::]:{port}\" for all addresses, \"127.0.0.1:{port}\" for this machine")))
-        }
-        "localhost:" if has_port => Err(trouble.hint(format!("\"127.0.0.1:{port}\""))),
-        _ => Err(trouble.hint(Text::Socket.grammar())),
+        "" | ":" | "*:" if has_port => Err(diagnostic
+            .hint(format!("\"[::]:{port}\" for all addresses, \"127.0.0.1:{port}\" for this machine"))),
+        "localhost:" if has_port => Err(diagnostic.hint(format!("\"127.0.0.1:{port}\""))),
+        _ => Err(diagnostic.hint(Text::Socket.grammar())),
     }
 }
 
-pub(super) fn nameserver(text: &str) -> Result<SocketAddr, Trouble> {
+pub(super) fn nameserver(text: &str) -> Result<SocketAddr, Diagnostic> {
     let bare = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')).unwrap_or(text);
     let found = bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, 53)).or_else(|_| text.parse());
     match found {
         Ok(socket) if socket.port() != 0 => Ok(socket),
-        Ok(_) => Err(Trouble::new("has port 0").hint(Text::Nameserver.grammar())),
-        Err(_) => Err(Trouble::new(format!("{} is not an IP address", quoted(text)))
+        Ok(_) => Err(Diagnostic::new("has port 0").hint(Text::Nameserver.grammar())),
+        Err(_) => Err(Diagnostic::new(format!("{} is not an IP address", quoted(text)))
             .hint("\"9.9.9.9\", \"9.9.9.9:53\", \"[2620:fe::fe]:53\"")),
     }
 }
 
-pub(super) fn address(text: &str) -> Result<Value, Trouble> {
+pub(super) fn address(text: &str) -> Result<Value, Diagnostic> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let tls = if scheme.eq_ignore_ascii_case("https") { ", and `tls = {}`" } else { "" };
         let rest = rest.split('/').next().unwrap_or_default();
-        return Err(Trouble::new("is a URL").hint(format!("host and port only: {}{tls}", quoted(rest))));
+        return Err(Diagnostic::new("is a URL").hint(format!("host and port only: {}{tls}", quoted(rest))));
     }
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(Trouble::new(format!("{} has no port", quoted(text)))
+        return Err(Diagnostic::new(format!("{} has no port", quoted(text)))
             .hint(format!("an IPv6 address in brackets and a port: \"[{text}]:8000\"")));
     }
     let Some((host, port)) = text.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) else {
-        return Err(Trouble::new(format!("{} has no port", quoted(text)))
+        return Err(Diagnostic::new(format!("{} has no port", quoted(text)))
             .hint(format!("the port is mandatory: \"{}:8000\"", shown(text))));
     };
     let port = port_number(port)?;
     let host = match host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         Some(inner) => match inner.parse::<Ipv6Addr>() {
             Ok(ip) => ip.to_string(),
-            Err(_) => return Err(Trouble::new(format!("{} is not an IPv6 address", quoted(inner)))),
+            Err(_) => return Err(Diagnostic::new(format!("{} is not an IPv6 address", quoted(inner)))),
         },
         None if host.contains(':') => {
-            return Err(Trouble::new(format!("{} is not a host and a port", quoted(text)))
+            return Err(Diagnostic::new(format!("{} is not a host and a port", quoted(text)))
                 .hint("an IPv6 address stands in brackets: \"[2001:db8::1]:8000\""));
         }
         None => self::host(host)?,
@@ -73,20 +71,20 @@ pub(super) fn address(text: &str) -> Result<Value, Trouble> {
     Ok(Value::HostPort(host, port))
 }
 
-fn port_number(port: &str) -> Result<u16, Trouble> {
+fn port_number(port: &str) -> Result<u16, Diagnostic> {
     let plain = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
     match port.parse::<u16>() {
         Ok(port) if plain && port != 0 => Ok(port),
-        _ => Err(Trouble::new(format!("{} is not a port", quoted(port))).hint("1 to 65535")),
+        _ => Err(Diagnostic::new(format!("{} is not a port", quoted(port))).hint("1 to 65535")),
     }
 }
 
 /// A DNS name (lower case, no final dot) or an IP address (no brackets).
-pub(super) fn host(text: &str) -> Result<String, Trouble> {
+pub(super) fn host(text: &str) -> Result<String, Diagnostic> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(ip.to_string());
     }
-    let bad = |why: &str| Trouble::new(format!("{} is not a host name: {why}", quoted(text)));
+    let bad = |why: &str| Diagnostic::new(format!("{} is not a host name: {why}", quoted(text)));
     if !text.is_ascii() {
         return Err(bad("it is not ASCII").hint("write an internationalised name as xn--…"));
     }
@@ -112,29 +110,29 @@ pub(super) fn host(text: &str) -> Result<String, Trouble> {
     Ok(name)
 }
 
-pub(super) fn host_pattern(text: &str) -> Result<String, Trouble> {
+pub(super) fn host_pattern(text: &str) -> Result<String, Diagnostic> {
     if text == "*" {
-        return Err(Trouble::new("\"*\" is not a host name").hint("leave `hosts` out to match any host"));
+        return Err(Diagnostic::new("\"*\" is not a host name").hint("leave `hosts` out to match any host"));
     }
     if text.contains("://") || text.contains('/') {
-        return Err(Trouble::new("holds a slash").hint("the host only; the path goes into `path_prefix`"));
+        return Err(Diagnostic::new("holds a slash").hint("the host only; the path goes into `path_prefix`"));
     }
     if let Some(inner) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
         let ip = inner.parse::<Ipv6Addr>();
         return ip
             .map(|ip| format!("[{ip}]"))
-            .map_err(|_| Trouble::new(format!("{} is not an IPv6 address", quoted(inner))));
+            .map_err(|_| Diagnostic::new(format!("{} is not an IPv6 address", quoted(inner))));
     }
     if let Some((name, port)) = text.rsplit_once(':')
         && port.parse::<u16>().is_ok()
         && !name.contains(':')
     {
         return Err(
-            Trouble::new("holds a port").hint(format!("ports do not count in matching: {}", quoted(name)))
+            Diagnostic::new("holds a port").hint(format!("ports do not count in matching: {}", quoted(name)))
         );
     }
     if text.contains(':') {
-        return Err(Trouble::new(format!("{} is not a host name", quoted(text)))
+        return Err(Diagnostic::new(format!("{} is not a host name", quoted(text)))
             .hint("an IPv6 address stands in brackets"));
     }
     let (star, name) = match text.strip_prefix("*.") {
@@ -142,19 +140,19 @@ pub(super) fn host_pattern(text: &str) -> Result<String, Trouble> {
         None => ("", text),
     };
     if name.contains('*') {
-        return Err(Trouble::new(format!("{} has a * inside", quoted(text)))
+        return Err(Diagnostic::new(format!("{} has a * inside", quoted(text)))
             .hint("\"*.\" stands once, in front: \"*.example.com\""));
     }
     let name = host(name)?;
     if !star.is_empty() && name.parse::<IpAddr>().is_ok() {
-        return Err(Trouble::new("is a wildcard over an IP address"));
+        return Err(Diagnostic::new("is a wildcard over an IP address"));
     }
     Ok(format!("{star}{name}"))
 }
 
-pub(super) fn authority(text: &str) -> Result<Value, Trouble> {
+pub(super) fn authority(text: &str) -> Result<Value, Diagnostic> {
     if text.contains('/') {
-        return Err(Trouble::new("holds a slash").hint("host and optional port only"));
+        return Err(Diagnostic::new("holds a slash").hint("host and optional port only"));
     }
     if text.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']')) {
         return match address(text)? {
@@ -165,7 +163,7 @@ pub(super) fn authority(text: &str) -> Result<Value, Trouble> {
     }
     host_pattern(text).and_then(|name| {
         if name.starts_with('*') {
-            Err(Trouble::new("is a pattern").hint("one host name"))
+            Err(Diagnostic::new("is a pattern").hint("one host name"))
         } else {
             Ok(Value::Text(name))
         }

@@ -1,5 +1,5 @@
-//! Strings with a grammar of their own: names, addresses, hosts, paths, codes. Parses each into what the
-//! rest of the program wants. Never resolves a name nor opens a file.
+//! Strings with a grammar of their own: names and codes here, hosts and ports in `address`, paths in `path`.
+//! Parses each into what the rest of the program wants. Never resolves a name nor opens a file.
 
 mod address;
 mod path;
@@ -8,8 +8,8 @@ use address::{address, authority, host, host_pattern, nameserver, socket};
 use path::{prefix, target};
 
 use crate::{
+    diagnostic::{Diagnostic, quoted, shown},
     tree::Value,
-    units::{Trouble, quoted, shown},
 };
 
 /// Which grammar.
@@ -53,16 +53,16 @@ const LONGEST: usize = 4_096;
 
 impl Text {
     /// Reads one string.
-    pub(crate) fn read(self, text: &str) -> Result<Value, Trouble> {
+    pub(crate) fn read(self, text: &str) -> Result<Value, Diagnostic> {
         // A byte order mark is blank too, as it is to the regular expressions of the schema.
         if text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').is_empty() {
-            return Err(Trouble::new("is blank").hint(format!("{}, or leave the key out", self.grammar())));
+            return Err(Diagnostic::new("is blank").hint(format!("{}, or leave the key out", self.grammar())));
         }
         if text.len() > LONGEST {
-            return Err(Trouble::new(format!("is longer than {LONGEST} bytes")));
+            return Err(Diagnostic::new(format!("is longer than {LONGEST} bytes")));
         }
         if text.contains('\0') {
-            return Err(Trouble::new("holds a NUL character"));
+            return Err(Diagnostic::new("holds a NUL character"));
         }
         match self {
             Self::Label | Self::Name => label(text, self == Self::Name),
@@ -125,25 +125,25 @@ impl Text {
     }
 }
 
-fn label(text: &str, named: bool) -> Result<Value, Trouble> {
+fn label(text: &str, named: bool) -> Result<Value, Diagnostic> {
     let grammar = if named { Text::Name } else { Text::Label }.grammar();
     if text.len() > 63 {
-        return Err(Trouble::new(format!("{} is longer than 63 characters", quoted(text))).hint(grammar));
+        return Err(Diagnostic::new(format!("{} is longer than 63 characters", quoted(text))).hint(grammar));
     }
     let odd = text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')));
     if let Some(odd) = odd {
         let odd = odd.escape_debug();
-        return Err(Trouble::new(format!("{} holds the character '{odd}'", quoted(text))).hint(grammar));
+        return Err(Diagnostic::new(format!("{} holds the character '{odd}'", quoted(text))).hint(grammar));
     }
     if named && text.starts_with(['.', '-']) {
-        return Err(Trouble::new(format!("{} starts with a dot or dash", quoted(text))).hint(grammar));
+        return Err(Diagnostic::new(format!("{} starts with a dot or dash", quoted(text))).hint(grammar));
     }
     Ok(Value::Text(text.to_owned()))
 }
 
-fn codes(text: &str) -> Result<Value, Trouble> {
-    let trouble = || {
-        Trouble::new(format!("{} is not a status code, class or range", quoted(text)))
+fn codes(text: &str) -> Result<Value, Diagnostic> {
+    let diagnostic = || {
+        Diagnostic::new(format!("{} is not a status code, class or range", quoted(text)))
             .hint(Text::Codes.grammar())
     };
     let code = |t: &str| {
@@ -151,42 +151,43 @@ fn codes(text: &str) -> Result<Value, Trouble> {
         t.parse::<u16>().ok().filter(|c| plain && (100..=599).contains(c))
     };
     if let Some(class) = text.strip_suffix("xx") {
-        let hundreds = code(&format!("{class}00")).ok_or_else(trouble)?;
+        let hundreds = code(&format!("{class}00")).ok_or_else(diagnostic)?;
         return Ok(Value::Codes(hundreds, hundreds + 99));
     }
     let (low, high) = text.split_once('-').unwrap_or((text, text));
     match (code(low), code(high)) {
         (Some(low), Some(high)) if low <= high => Ok(Value::Codes(low, high)),
         (Some(_), Some(_)) => {
-            Err(Trouble::new(format!("{} is an empty range", quoted(text))).hint(format!("\"{high}-{low}\"")))
+            Err(Diagnostic::new(format!("{} is an empty range", quoted(text)))
+                .hint(format!("\"{high}-{low}\"")))
         }
-        _ => Err(trouble()),
+        _ => Err(diagnostic()),
     }
 }
 
-fn include(text: &str) -> Result<Value, Trouble> {
+fn include(text: &str) -> Result<Value, Diagnostic> {
     let folder = text.rsplit_once('/').map(|(folder, _)| folder).unwrap_or_default();
     if folder.contains(['*', '?']) {
-        return Err(Trouble::new("has a wildcard in a folder's name").hint(Text::Include.grammar()));
+        return Err(Diagnostic::new("has a wildcard in a folder's name").hint(Text::Include.grammar()));
     }
     if text.ends_with('/') {
-        return Err(Trouble::new("names a folder").hint(format!("\"{}*.toml\"", shown(text))));
+        return Err(Diagnostic::new("names a folder").hint(format!("\"{}*.toml\"", shown(text))));
     }
     Ok(Value::Text(text.to_owned()))
 }
 
-fn header_name(text: &str) -> Result<Value, Trouble> {
+fn header_name(text: &str) -> Result<Value, Diagnostic> {
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if text.len() > 256 || !text.bytes().all(token) {
-        return Err(Trouble::new(format!("{} is not a header or cookie name", quoted(text)))
+        return Err(Diagnostic::new(format!("{} is not a header or cookie name", quoted(text)))
             .hint(Text::HeaderName.grammar()));
     }
     Ok(Value::Text(text.to_owned()))
 }
 
-fn header_value(text: &str) -> Result<Value, Trouble> {
+fn header_value(text: &str) -> Result<Value, Diagnostic> {
     if !text.bytes().all(|b| b == b'\t' || (0x20..0x7f).contains(&b)) || text.trim() != text {
-        return Err(Trouble::new("is not a header value").hint(Text::HeaderValue.grammar()));
+        return Err(Diagnostic::new("is not a header value").hint(Text::HeaderValue.grammar()));
     }
     Ok(Value::Text(text.to_owned()))
 }

@@ -1,38 +1,37 @@
 //! Paths and queries of requests.
 
 use crate::{
+    diagnostic::{Diagnostic, quoted, shown},
     tree::Value,
-    units::{Trouble, quoted, shown},
 };
 
 /// What is left of a path or target after the checks that both share.
-fn path_bytes(text: &str, query: bool) -> Result<(), Trouble> {
+fn path_bytes(text: &str, query: bool) -> Result<(), Diagnostic> {
     if !text.starts_with('/') {
-        return Err(Trouble::new(format!("{} does not start with /", quoted(text)))
+        return Err(Diagnostic::new(format!("{} does not start with /", quoted(text)))
             .hint(format!("\"/{}\"", shown(text.split("://").last().unwrap_or_default()))));
     }
     if text.contains('#') || (!query && text.contains('?')) {
         let what = if query { "holds a fragment" } else { "holds a query or fragment" };
-        return Err(Trouble::new(what).hint("the path only"));
+        return Err(Diagnostic::new(what).hint("the path only"));
     }
     let odd = text
         .chars()
         .find(|c| !c.is_ascii_graphic() || matches!(c, '\\' | '"' | '<' | '>' | '`' | '{' | '}' | '|' | '^'));
     if let Some(odd) = odd {
-        return Err(
-            Trouble::new(format!("holds the character '{}'", odd.escape_debug())).hint("percent-encode it")
-        );
+        return Err(Diagnostic::new(format!("holds the character '{}'", odd.escape_debug()))
+            .hint("percent-encode it"));
     }
     let mut rest = text;
     while let Some((_, tail)) = rest.split_once('%') {
         let code = tail.get(..2).filter(|c| c.bytes().all(|b| b.is_ascii_hexdigit()));
         let Some(code) = code else {
             return Err(
-                Trouble::new("holds a % without two hex digits").hint("a literal percent sign is %25")
+                Diagnostic::new("holds a % without two hex digits").hint("a literal percent sign is %25")
             );
         };
         if !query && ["2f", "5c", "00"].contains(&code.to_ascii_lowercase().as_str()) {
-            return Err(Trouble::new(format!("holds %{code}"))
+            return Err(Diagnostic::new(format!("holds %{code}"))
                 .hint("requests with %2F, %5C or %00 in the path are refused, so it would never match"));
         }
         rest = tail;
@@ -61,18 +60,18 @@ fn canonical(text: &str) -> String {
     out
 }
 
-pub(super) fn prefix(text: &str) -> Result<Value, Trouble> {
+pub(super) fn prefix(text: &str) -> Result<Value, Diagnostic> {
     path_bytes(text, false)?;
     let text = canonical(text);
     if text.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(Trouble::new("holds a dot segment")
+        return Err(Diagnostic::new("holds a dot segment")
             .hint("dot segments are resolved before matching, so it would never match"));
     }
     let trimmed = text.trim_end_matches('/');
     Ok(Value::Text(if trimmed.is_empty() { "/" } else { trimmed }.to_owned()))
 }
 
-pub(super) fn target(text: &str) -> Result<Value, Trouble> {
+pub(super) fn target(text: &str) -> Result<Value, Diagnostic> {
     path_bytes(text, true)?;
     Ok(Value::Text(text.to_owned()))
 }

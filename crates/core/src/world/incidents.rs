@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
-use super::World;
+use super::state::WorldState;
 use crate::{
     axes::{Admin, Availability},
     baseline::{self, SPANS, Spans},
-    event::{Change, Changes},
+    event::Change,
     fault::Fault,
     incident::{Incident, Scope},
-    slot::{self, EndpointSlot, PoolSlot},
+    slot::{self, EndpointKey, PoolSlot},
     tally::Fallout,
     tick::Tick,
     topology::Pool,
@@ -97,26 +97,31 @@ impl Open {
 
 /// The incidents under way, by pool name: names outlive a layout.
 #[derive(Debug, Default)]
-pub(super) struct Incidents(BTreeMap<Box<str>, Open>);
+pub(super) struct Incidents {
+    open: BTreeMap<Box<str>, Open>,
+}
+
+/// A request failed at an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sign {
+    /// How, if that is known.
+    pub(super) fault: Option<Fault>,
+    /// The endpoint was calm before: the failure begins something new.
+    pub(super) after_calm: bool,
+    pub(super) at: Tick,
+}
 
 impl Incidents {
     /// When the next one may be complete.
     pub(super) fn due(&self) -> Option<Tick> {
-        self.0.values().map(Open::calm_at).min()
+        self.open.values().map(Open::calm_at).min()
     }
-}
 
-impl World {
-    /// A request failed there; how, if that is known, and whether after a calm.
-    pub(super) fn incident_bad(
-        &mut self,
-        slot: EndpointSlot,
-        (fault, afresh): (Option<Fault>, bool),
-        at: Tick,
-    ) {
-        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
-        let open = self.incidents.0.entry(Box::from(&*key.pool)).or_default();
-        let felt = open.felt(key.address, fault, afresh, at);
+    /// Takes in that a request failed.
+    pub(super) fn failed(&mut self, key: &EndpointKey, sign: Sign) {
+        let Sign { fault, after_calm, at } = sign;
+        let open = self.open.entry(Box::from(&*key.pool)).or_default();
+        let felt = open.felt(key.address, fault, after_calm, at);
         felt.first_bad = felt.first_bad.min(at);
         felt.last_bad = felt.last_bad.max(at);
         if felt.lost || open.detected.is_none() {
@@ -124,81 +129,86 @@ impl World {
         }
     }
 
-    /// An endpoint was taken out.
-    pub(super) fn incident_lost(&mut self, slot: EndpointSlot, fault: Fault, now: Tick) {
-        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
-        let open = self.incidents.0.entry(Box::from(&*key.pool)).or_default();
+    /// Takes in that an endpoint was taken out.
+    pub(super) fn lost(&mut self, key: &EndpointKey, fault: Fault, now: Tick) {
+        let open = self.open.entry(Box::from(&*key.pool)).or_default();
         open.felt(key.address, Some(fault), false, now).lost = true;
         open.detected.get_or_insert(now);
         open.last = open.last.max(now);
     }
 
-    /// What its failures did to requests.
-    pub(super) fn incident_fallout(&mut self, slot: EndpointSlot, fallout: &Fallout) {
-        let Some(key) = self.known.get(slot).map(|known| &known.key) else { return };
-        let open = self.incidents.0.get_mut(&*key.pool);
+    /// Takes in what an endpoint's failures did to requests.
+    pub(super) fn fallout(&mut self, key: &EndpointKey, fallout: &Fallout) {
+        let open = self.open.get_mut(&*key.pool);
         if let Some(felt) = open.and_then(|open| open.felt.get_mut(&key.address)) {
             felt.add(fallout);
         }
     }
 
-    /// Incidents without a failed request for [`CALM`] are told; what never took anyone out is none.
-    pub(super) fn close_incidents(&mut self, now: Tick, changes: &mut Changes) {
+    /// Closes the incidents that had no failed request for [`CALM`]. Failures that never took an endpoint out are no
+    /// incident.
+    pub(super) fn close(&mut self, state: &WorldState, now: Tick) -> Vec<Change> {
         let calm = |open: &Open| open.calm_at() <= now;
         let over: Vec<Box<str>> =
-            self.incidents.0.iter().filter(|(_, open)| calm(open)).map(|(pool, _)| pool.clone()).collect();
-        for pool in over {
-            let Some(Open { felt, detected, .. }) = self.incidents.0.remove(&pool) else { continue };
-            let (felt, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
-                felt.into_iter().partition(|(_, felt)| felt.lost);
-            let last = left.values().map(|felt| felt.last_bad).max();
-            if let Some(last) = last.filter(|last| last.after(CALM) > now) {
-                self.incidents.0.insert(pool.clone(), Open { felt: left, detected: None, last });
-            }
-            let lost: Vec<SocketAddr> = felt.keys().copied().collect();
-            let (Some(detected), Some(felt)) = (detected, felt.into_values().reduce(Felt::merge)) else {
-                continue;
-            };
-            let (region, scope) = self.scope_of(&pool, &lost);
-            changes.log.push(Change::Incident(Incident {
-                pool,
-                region,
-                scope,
-                cause: felt.cause.unwrap_or(Fault::Status),
-                first_bad: felt.first_bad,
-                detected,
-                last_bad: felt.last_bad,
-                failed: felt.failed,
-                retried: felt.retried,
-                hedged: felt.hedged,
-                added_p99: baseline::percentile(&felt.cost, 99).map(Duration::from_micros),
-                endpoints: lost,
-            }));
-        }
+            self.open.iter().filter(|(_, open)| calm(open)).map(|(pool, _)| pool.clone()).collect();
+        over.into_iter().filter_map(|pool| self.close_one(pool, state, now)).map(Change::Incident).collect()
     }
 
-    fn scope_of(&self, name: &str, lost: &[SocketAddr]) -> (Box<str>, Scope) {
-        let pools = &self.layout.topology.pools;
-        let Some((slot, pool)) = slot::entries(pools).find(|(_, pool)| &*pool.name == name) else {
-            return (Box::default(), Scope::Endpoint);
-        };
-        let region = pool.region.clone();
-        let members = self.known.range(&self.layout.members(slot));
-        let spared = members.iter().any(|known| {
-            known.health.admin == Admin::Enabled
-                && !lost.contains(&known.key.address)
-                && known.health.availability() != Availability::Down
-        });
-        let alive = |(other, pool): (PoolSlot, &Pool)| {
-            other != slot && pool.region == region && self.pools.get(other).is_some_and(|view| view.up > 0)
-        };
-        let scope = match () {
-            () if spared => Scope::Endpoint,
-            () if slot::entries(pools).any(alive) => Scope::Pool,
-            () => Scope::Region,
-        };
-        (region, scope)
+    fn close_one(&mut self, pool: Box<str>, state: &WorldState, now: Tick) -> Option<Incident> {
+        let Open { felt, detected, .. } = self.open.remove(&pool)?;
+        let (felt, left): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            felt.into_iter().partition(|(_, felt)| felt.lost);
+        let last = left.values().map(|felt| felt.last_bad).max();
+        if let Some(last) = last.filter(|last| last.after(CALM) > now) {
+            self.open.insert(pool.clone(), Open { felt: left, detected: None, last });
+        }
+        let lost: Vec<SocketAddr> = felt.keys().copied().collect();
+        let (detected, felt) = (detected?, felt.into_values().reduce(Felt::merge)?);
+        let Reach { region, scope } = reach_of(&pool, &lost, state);
+        Some(Incident {
+            pool,
+            region,
+            scope,
+            cause: felt.cause.unwrap_or(Fault::Status),
+            first_bad: felt.first_bad,
+            detected,
+            last_bad: felt.last_bad,
+            failed: felt.failed,
+            retried: felt.retried,
+            hedged: felt.hedged,
+            added_p99: baseline::percentile(&felt.cost, 99).map(Duration::from_micros),
+            endpoints: lost,
+        })
     }
+}
+
+/// Where an incident was, and how much it took.
+struct Reach {
+    region: Box<str>,
+    scope: Scope,
+}
+
+fn reach_of(name: &str, lost: &[SocketAddr], state: &WorldState) -> Reach {
+    let pools = &state.layout.topology.pools;
+    let Some((slot, pool)) = slot::entries(pools).find(|(_, pool)| &*pool.name == name) else {
+        return Reach { region: Box::default(), scope: Scope::Endpoint };
+    };
+    let region = pool.region.clone();
+    let members = state.endpoints.range(&state.layout.members(slot));
+    let spared = members.iter().any(|member| {
+        member.health.admin == Admin::Enabled
+            && !lost.contains(&member.key.address)
+            && member.health.availability() != Availability::Down
+    });
+    let alive = |(other, pool): (PoolSlot, &Pool)| {
+        other != slot && pool.region == region && state.pools.view(other).up > 0
+    };
+    let scope = match () {
+        () if spared => Scope::Endpoint,
+        () if slot::entries(pools).any(alive) => Scope::Pool,
+        () => Scope::Region,
+    };
+    Reach { region, scope }
 }
 
 #[cfg(test)]
@@ -207,8 +217,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        Counts, EndpointId, Event, Tally, Topology,
+        event::Event,
+        slot::EndpointId,
+        tally::{Counts, Tally},
         test_world::{failover, incidents, pool},
+        topology::Topology,
+        world::World,
     };
 
     #[test]
@@ -251,6 +265,6 @@ mod tests {
         let id = world.layout().endpoints[0].id;
         let fallout = Fallout { retried: 2, ..Fallout::default() };
         world.apply(Event::Tallied(vec![Tally { id, fallout, ..Tally::default() }]), Tick(5));
-        assert_eq!(world.incidents.due(), None);
+        assert_eq!(world.next_deadline(), Some(Tick(5).after(baseline::PART)), "only the baselines age");
     }
 }

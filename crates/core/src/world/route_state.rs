@@ -3,60 +3,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::pools::Pools;
 use crate::{
-    axes::{Admin, Availability, Ejection, Prospect},
-    event::{Change, Publish},
+    event::{Change, Changes, Publish},
     funnel::funnel,
-    health::Health,
     shares::{Shares, Stage},
     slot::{EntrySlot, PoolSlot, SlotVec},
     tick::{Tick, micros},
     topology::{Band, Route, Topology},
-    view::{PoolView, RoutePoolView, RouteView, Trickle},
+    view::{RoutePoolView, RouteView, Trickle},
 };
 
-/// A pool's health in numbers.
-pub(super) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64) -> PoolView {
-    let mut view = PoolView::default();
-    for health in members.filter(|health| health.admin == Admin::Enabled) {
-        view.enabled += 1;
-        let prospect = health.prospect();
-        view.answering += u32::from(prospect == Prospect::Good);
-        view.proving += u32::from(prospect == Prospect::Open);
-        view.out += u32::from(health.ejection != Ejection::Clear);
-        match health.availability() {
-            Availability::Up => {
-                view.up += 1;
-                let latency = health.latency.micros();
-                view.latency_us = view.latency_us.into_iter().chain(latency).min();
-            }
-            Availability::Unproven => view.unproven += 1,
-            _ => {}
-        }
-    }
-    let proven = view.enabled - view.unproven;
-    view.available = if proven == 0 { 0.0 } else { f64::from(view.up) / f64::from(proven) };
-    view.short = view.up == 0 || view.available < panic_threshold;
-    view
-}
-
-/// The pools as configured and as seen, all by slot.
+/// The pools' views, and the names for the event log.
 #[derive(Clone, Copy)]
-pub(super) struct Pools<'a> {
+pub(super) struct NamedPools<'a> {
     pub(super) topology: &'a Topology,
-    pub(super) views: &'a SlotVec<PoolSlot, PoolView>,
-    /// Every endpoint was probed once and every name was asked for once.
-    pub(super) rounds: &'a SlotVec<PoolSlot, bool>,
+    pub(super) pools: &'a Pools,
 }
 
-impl Pools<'_> {
-    fn view(&self, pool: PoolSlot) -> PoolView {
-        self.views.get(pool).copied().unwrap_or_default()
-    }
-
+impl NamedPools<'_> {
     fn name(&self, pool: PoolSlot) -> Box<str> {
         self.topology.pool(pool).map(|pool| pool.name.clone()).unwrap_or_default()
     }
+}
+
+/// The pools that a route has left because they went down, and those that have returned to it.
+struct Moves {
+    lost: Vec<PoolSlot>,
+    returned: Vec<PoolSlot>,
 }
 
 /// What became of a pool that this route uses.
@@ -159,18 +133,11 @@ impl RouteState {
         self.members.iter().map(view).collect()
     }
 
-    /// Takes the pools' new views in; says how urgent the result is and what is worth an event.
-    pub(super) fn update(
-        &mut self,
-        route: &Route,
-        pools: Pools<'_>,
-        now: Tick,
-        log: &mut Vec<Change>,
-    ) -> Publish {
+    /// Concludes from the pools' new views.
+    pub(super) fn update(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick, changes: &mut Changes) {
         let was = self.view(Box::default());
-        self.first_round_done |=
-            self.members.iter().all(|member| pools.rounds.get(member.pool).copied().unwrap_or(false));
-        let (lost, mut returned) = self.update_standings(route, pools, now);
+        self.first_round_done |= self.members.iter().all(|member| pools.pools.first_round_done(member.pool));
+        let Moves { lost, mut returned } = self.update_standings(route, pools, now);
         let mut moved = self.conclude(route, pools, now, &returned);
         // Each that is called in may move the band, and with it the turn of the next.
         loop {
@@ -183,50 +150,46 @@ impl RouteState {
         }
         if moved {
             let near = self.members.iter().filter(|member| member.near).map(|member| pools.name(member.pool));
-            log.push(Change::Nearest { route: route.name.clone(), pools: near.collect() });
+            changes.log.push(Change::Nearest { route: route.name.clone(), pools: near.collect() });
         }
         self.deadline = self.members.iter().filter_map(|member| member.deadline(route)).min();
-        let panic = [was.shares.stage, self.shares.stage].map(|stage| stage == Stage::Panic);
-        if panic[0] != panic[1] {
-            log.push(Change::Panic { route: route.name.clone(), on: panic[1] });
+        let panicked = was.shares.stage == Stage::Panic;
+        if panicked != self.panics() {
+            changes.log.push(Change::Panic { route: route.name.clone(), on: self.panics() });
         }
         let to = largest(&self.shares);
         for (from, to) in lost.iter().filter_map(|from| Some((*from, to?))).filter(|(from, to)| from != to) {
             let (from, to) = (pools.name(from), pools.name(to));
-            log.push(Change::Failover { route: route.name.clone(), from, to });
+            changes.log.push(Change::Failover { route: route.name.clone(), from, to });
         }
         for pool in returned.into_iter().filter(|pool| serves(&self.shares, *pool)) {
-            log.push(Change::Failback { route: route.name.clone(), to: pools.name(pool) });
+            changes.log.push(Change::Failback { route: route.name.clone(), to: pools.name(pool) });
         }
-        if !lost.is_empty() || (panic == [false, true]) {
+        let publish = if !lost.is_empty() || (!panicked && self.panics()) {
             Publish::Now
         } else if was != self.view(Box::default()) {
             Publish::Soon
         } else {
             Publish::No
-        }
+        };
+        changes.publish = changes.publish.max(publish);
     }
 
     /// Who is near, and who takes which share. Says whether the near ones changed.
-    fn conclude(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[PoolSlot]) -> bool {
+    fn conclude(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick, returned: &[PoolSlot]) -> bool {
         let moved = self.update_band(route, pools, now, returned);
-        let accepts = |pool, stage| pools.view(pool).can_serve(stage);
-        self.shares = funnel(route, &self.remembered(), pools.views, &accepts).shares;
+        let accepts = |pool, stage| pools.pools.view(pool).can_serve(stage);
+        self.shares = funnel(route, &self.remembered(), pools.pools.views(), &accepts).shares;
         moved
     }
 
     /// Who was left, who is back. Says which pools were lost and which returned. A pool without an enabled endpoint
     /// was drained, not lost: its return waits for nothing. Nor was one lost whose endpoints are all unproven, before
     /// they are all refuted.
-    fn update_standings(
-        &mut self,
-        route: &Route,
-        pools: Pools<'_>,
-        now: Tick,
-    ) -> (Vec<PoolSlot>, Vec<PoolSlot>) {
+    fn update_standings(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick) -> Moves {
         let (mut lost, mut returned) = (Vec::new(), Vec::new());
         for member in &mut self.members {
-            let view = pools.view(member.pool);
+            let view = pools.pools.view(member.pool);
             let served = self.shares.stage == Stage::Up && serves(&self.shares, member.pool);
             member.standing = match member.standing {
                 Standing::Free if view.short && view.enabled > view.unproven && served => {
@@ -250,7 +213,7 @@ impl RouteState {
                 returned.push(member.pool);
             }
         }
-        (lost, returned)
+        Moves { lost, returned }
     }
 
     /// A held pool that serves because nobody else takes its load has returned: to send its clients away again, for
@@ -268,7 +231,13 @@ impl RouteState {
     }
 
     /// Who counts as near, tier by tier. Says whether anything moved.
-    fn update_band(&mut self, route: &Route, pools: Pools<'_>, now: Tick, returned: &[PoolSlot]) -> bool {
+    fn update_band(
+        &mut self,
+        route: &Route,
+        pools: &NamedPools<'_>,
+        now: Tick,
+        returned: &[PoolSlot],
+    ) -> bool {
         let Some(band) = route.band else {
             for member in &mut self.members {
                 (member.near, member.measured, member.disputed) = (false, false, None);
@@ -282,7 +251,7 @@ impl RouteState {
             let mut equals: Vec<Equal<'_>> = members
                 .filter(|(entry, _)| entry.tier == tier)
                 .map(|(entry, member)| {
-                    let view = pools.view(member.pool);
+                    let view = pools.pools.view(member.pool);
                     // A pool of weight 0 is not there as long as others are: it draws no band around itself.
                     let open =
                         !view.short && !matches!(member.standing, Standing::Held(_)) && entry.weight > 0;

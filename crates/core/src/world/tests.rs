@@ -5,12 +5,13 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
+    axes::{Admin, Availability},
     facts::{Facts, NoLoads, Tried},
-    fault::{Evidence, Fault},
     shares::{Segment, Stage},
+    slot::{EndpointId, PoolSlot},
     steer::steer,
     test_world::{failover, latency, pool, route, weighted},
-    topology::{Pool, RoutePool, Topology},
+    topology::{Pool, Route, RoutePool, Topology},
 };
 
 /// A world with pools `a`, `b`, … (`sizes` endpoints each) and one route; nothing probed yet.
@@ -276,7 +277,10 @@ fn an_order_outlives_reloads_and_dns_but_not_its_pool() {
     less.pools[0].endpoints.remove(0);
     at.adopt(less);
     at.adopt(topology.clone());
-    let admin = |at: &Theatre| at.world.health(at.world.ids[&key]).unwrap().admin;
+    let admin = |at: &Theatre| {
+        let endpoints = &at.world.state.endpoints;
+        endpoints.health(endpoints.slot_of(&key).unwrap()).unwrap().admin
+    };
     assert_eq!(admin(&at), Admin::Draining);
     let mut renamed = topology.clone();
     renamed.pools[0].name = "z".into();

@@ -1,275 +1,217 @@
-//! What the world concludes from real traffic: who is to be ejected. Here the endpoints of a route are compared with
-//! each other; what becomes of those that are convicted is in `sentences`.
+//! Owner of what real traffic shows: the counts of every endpoint, pool and route. Compares endpoints with each other
+//! and names the one that stands out. Never ejects: the caps and the ejection itself are in `ejections`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
-use super::{Known, World, route_state::RouteState};
 use crate::{
-    axes::{Availability, Ejection},
     baseline,
-    eject::{Comparison, Share, worse},
-    event::{Changes, Publish},
-    fault::{Evidence, Fault},
+    fault::Evidence,
+    layout::Layout,
+    outlier::{Comparison, EndpointTraffic, Outlier, Share, worse},
     reason::Cause,
     ring::{Grid, Ring},
-    slot::{EndpointId, EndpointSlot, PoolSlot, RouteSlot, SlotVec, slots_in},
+    slot::{EndpointSlot, PoolSlot, RouteSlot, SlotVec, slots_in},
     tally::{Counts, Tally},
-    tick::{Tick, micros},
-    topology::{EjectRules, ProbeRules},
+    tick::Tick,
+    topology::EjectRules,
 };
 
-/// Lateness is compared with that of the others over this span.
+/// The span over which an endpoint's lateness is compared with that of the others.
 const LATELY: Duration = Duration::from_secs(2);
 
-/// Counts of pools and routes, and who is serving a sentence.
+/// What real traffic shows, by endpoint and summed by pool and route.
 #[derive(Debug)]
 pub(super) struct Traffic {
     grid: Grid,
+    endpoints: SlotVec<EndpointSlot, EndpointTraffic>,
     pools: SlotVec<PoolSlot, Option<Ring>>,
     routes: SlotVec<RouteSlot, Option<Ring>>,
-    /// Ejections of the last [`VELOCITY`] that came from Clear.
-    pub(super) convicted: Vec<(Tick, EndpointId)>,
-    /// Endpoints that are not Clear.
-    pub(super) sentenced: BTreeSet<EndpointId>,
-    /// When what is usual is looked through for what is too old; nothing is usual yet.
-    pub(super) age_at: Option<Tick>,
+    /// When the baselines age next; `None` before there is one.
+    age_at: Option<Tick>,
 }
 
 impl Default for Traffic {
     fn default() -> Self {
-        let grid = Grid::over(EjectRules::default().window);
-        let (pools, routes) = (SlotVec::default(), SlotVec::default());
-        Self { grid, pools, routes, convicted: Vec::new(), sentenced: BTreeSet::new(), age_at: None }
+        Self {
+            grid: Grid::over(EjectRules::default().window),
+            endpoints: SlotVec::default(),
+            pools: SlotVec::default(),
+            routes: SlotVec::default(),
+            age_at: None,
+        }
     }
 }
 
-impl World {
-    /// Takes a probe's result in. A timeout proves nothing while real requests are answered.
-    pub(super) fn probed(
-        &mut self,
-        slot: EndpointSlot,
-        result: Result<Duration, Evidence>,
-        now: Tick,
-        changes: &mut Changes,
-    ) {
-        let Some(known) = self.known.get(slot) else { return };
-        let timeout = self.probe_rules(slot).map_or(Duration::ZERO, |rules| rules.timeout);
-        let timed_out = result.as_ref().is_err_and(|evidence| evidence.fault == Fault::Timeout);
-        let sent = Tick(now.0.saturating_sub(micros(timeout)));
-        let contradicted = timed_out && known.record.good_since(sent);
-        let before = known.health.probe;
-        self.observe(slot, now, changes, |health, rules| match (result, rules) {
-            (Err(evidence), Some(_)) if contradicted => health.contradicted(evidence, now),
-            (result, Some(rules)) => health.probed(result, rules, now),
-            (_, None) => {}
-        });
-        self.weigh_doubt(slot, before, now, changes);
+impl Traffic {
+    pub(super) fn endpoint(&self, slot: EndpointSlot) -> Option<&EndpointTraffic> {
+        self.endpoints.get(slot)
     }
 
-    /// A request failed there.
-    pub(super) fn suspected(
-        &mut self,
-        slot: EndpointSlot,
-        (fault, started, at): (Fault, Tick, Tick),
-        now: Tick,
-        changes: &mut Changes,
-    ) {
-        if fault == Fault::Local {
-            return;
-        }
-        self.observe(slot, now, changes, |health, _| health.suspected(fault));
-        let alone =
-            |route| self.lateness_counts(slot, route, now) && !self.late_together(slot, route, started);
-        let excused = fault == Fault::Late && !self.layout.routes_of(slot).iter().any(|route| alone(*route));
-        let Some(known) = self.known.get_mut(slot) else { return };
-        if fault == Fault::Late {
-            known.record.was_late(at);
-        }
-        if excused {
-            return;
-        }
-        let afresh = known.record.was_calm();
-        known.record.failed(fault, at);
-        match known.health.ejection {
-            Ejection::Clear => self.judge(slot, now, changes),
-            Ejection::Probation if known.record.is_of_probation(started) => {
-                let detail = format!("a request of its probation failed: {}", fault.as_str());
-                self.eject(slot, (Cause::Probation, detail), now, changes);
-            }
-            Ejection::Probation | Ejection::Ejected { .. } => {}
-        }
-        self.incident_bad(slot, (Some(fault), afresh), at);
+    /// To be told what became of the endpoint.
+    pub(super) fn endpoint_mut(&mut self, slot: EndpointSlot) -> Option<&mut EndpointTraffic> {
+        self.endpoints.get_mut(slot)
     }
 
-    /// Takes in what requests did since the last time.
-    pub(super) fn tallied(&mut self, tallies: Vec<Tally>, now: Tick, changes: &mut Changes) {
-        for tally in tallies {
-            let Some(slot) = self.slots.get(&tally.id).copied() else { continue };
-            self.count_traffic(slot, tally.counts, now);
-            let Some(known) = self.known.get_mut(slot) else { continue };
-            let afresh = known.record.was_calm();
-            known.record.count(&tally, self.traffic.grid, now);
-            let before = known.record.p95_us();
-            if known.health.ejection == Ejection::Clear {
-                known.record.measure(&tally.spans, now);
-                self.traffic.age_at.get_or_insert(now.after(baseline::PART));
-            }
-            if moved(before, known.record.p95_us()) {
-                changes.publish = changes.publish.max(Publish::Soon);
-            }
-            if tally.counts.good > 0 && known.answers_again() {
-                self.observe(slot, now, changes, |health, _| health.refusing = false);
-            }
-            let bad = tally.counts.bad(true) > 0;
-            if bad {
-                self.incident_bad(slot, (None, afresh), now);
-            }
-            self.incident_fallout(slot, &tally.fallout);
-            if bad {
-                self.judge(slot, now, changes);
-            }
-        }
-        self.release(now, changes);
+    /// Takes in what requests did at one endpoint. Says whether the endpoint was calm before.
+    pub(super) fn count(&mut self, slot: EndpointSlot, tally: &Tally, layout: &Layout, now: Tick) -> bool {
+        self.count_sums(slot, tally.counts, layout, now);
+        let Some(traffic) = self.endpoints.get_mut(slot) else { return false };
+        let was_calm = traffic.was_calm();
+        traffic.count(tally, self.grid, now);
+        was_calm
     }
 
-    /// After a new layout: the counts of pools and routes are those of their endpoints.
-    pub(super) fn retell_traffic(&mut self) {
-        let pools = &self.layout.topology.pools;
-        let window = pools.iter().map(|pool| pool.eject.window).max().unwrap_or(EjectRules::default().window);
-        let grid = Grid::over(window);
-        let sum =
-            |into: &mut Option<Ring>, ring: &Ring| into.get_or_insert_with(|| Ring::new(grid)).merge(ring);
-        let mut of_pools: SlotVec<PoolSlot, Option<Ring>> = pools.iter().map(|_| None).collect();
-        for (place, known) in self.layout.endpoints.iter().zip(&mut self.known) {
-            known.record.keep_to(grid);
-            if let Some(ring) = known.record.ring()
-                && let Some(pool) = of_pools.get_mut(place.pool)
-            {
-                sum(pool, ring);
-            }
-        }
-        let routes = &self.layout.topology.routes;
-        let mut of_routes: SlotVec<RouteSlot, Option<Ring>> = routes.iter().map(|_| None).collect();
-        for (pool, ring) in of_pools.entries() {
-            for route in self.layout.users(pool) {
-                if let (Some(ring), Some(route)) = (ring, of_routes.get_mut(*route)) {
-                    sum(route, ring);
-                }
-            }
-        }
-        let sentenced = self.layout.endpoints.iter().zip(&self.known);
-        let sentenced = sentenced.filter(|(_, known)| known.health.ejection != Ejection::Clear);
-        self.traffic.sentenced = sentenced.map(|(place, _)| place.id).collect();
-        (self.traffic.grid, self.traffic.pools, self.traffic.routes) = (grid, of_pools, of_routes);
+    /// Takes in times to the first byte at an endpoint that is Clear. Says whether what is usual there moved visibly.
+    pub(super) fn measure(&mut self, slot: EndpointSlot, tally: &Tally, now: Tick) -> bool {
+        let Some(traffic) = self.endpoints.get_mut(slot) else { return false };
+        let before = traffic.p95_us();
+        traffic.measure(&tally.spans, now);
+        self.age_at.get_or_insert(now.after(baseline::PART));
+        moved(before, traffic.p95_us())
     }
 
-    fn count_traffic(&mut self, slot: EndpointSlot, counts: Counts, now: Tick) {
-        let Some(pool) = self.pool_of(slot) else { return };
-        if counts.total() == 0 {
-            return;
-        }
-        let grid = self.traffic.grid;
+    /// Adds to the sums of the endpoint's pool and of the routes that use it.
+    fn count_sums(&mut self, slot: EndpointSlot, counts: Counts, layout: &Layout, now: Tick) {
+        let Some(place) = layout.endpoints.get(slot).filter(|_| counts.total() > 0) else { return };
+        let grid = self.grid;
         let add = |ring: Option<&mut Option<Ring>>| {
             if let Some(ring) = ring {
                 ring.get_or_insert_with(|| Ring::new(grid)).add(counts, now);
             }
         };
-        add(self.traffic.pools.get_mut(pool));
-        for route in self.layout.users(pool) {
-            add(self.traffic.routes.get_mut(*route));
+        add(self.pools.get_mut(place.pool));
+        for route in layout.users(place.pool) {
+            add(self.routes.get_mut(*route));
         }
     }
 
-    fn pool_of(&self, slot: EndpointSlot) -> Option<PoolSlot> {
-        self.layout.endpoints.get(slot).map(|place| place.pool)
+    /// Sums pools and routes up again: after a new layout, or when an endpoint's counts are no evidence any more.
+    pub(super) fn sum_up(&mut self, layout: &Layout) {
+        let topology = &layout.topology;
+        let windows = topology.pools.iter().map(|pool| pool.eject.window);
+        let grid = Grid::over(windows.max().unwrap_or(EjectRules::default().window));
+        let sum =
+            |into: &mut Option<Ring>, ring: &Ring| into.get_or_insert_with(|| Ring::new(grid)).merge(ring);
+        let mut of_pools: SlotVec<PoolSlot, Option<Ring>> = topology.pools.iter().map(|_| None).collect();
+        for (place, traffic) in layout.endpoints.iter().zip(&mut self.endpoints) {
+            traffic.keep_to(grid);
+            if let (Some(ring), Some(pool)) = (traffic.ring(), of_pools.get_mut(place.pool)) {
+                sum(pool, ring);
+            }
+        }
+        let mut of_routes: SlotVec<RouteSlot, Option<Ring>> = topology.routes.iter().map(|_| None).collect();
+        for (pool, ring) in of_pools.entries() {
+            for route in layout.users(pool) {
+                if let (Some(ring), Some(route)) = (ring, of_routes.get_mut(*route)) {
+                    sum(route, ring);
+                }
+            }
+        }
+        (self.grid, self.pools, self.routes) = (grid, of_pools, of_routes);
     }
 
-    /// The traffic of a route that an endpoint's is compared with: that of its other pools; where it has only one,
-    /// that of the pool's other endpoints.
-    fn others(&self, slot: EndpointSlot, route: RouteSlot) -> Comparison<'_> {
-        let of_pool =
-            self.pool_of(slot).and_then(|pool| self.traffic.pools.get(pool)).and_then(Option::as_ref);
-        if self.route(route).is_some_and(|route| route.pools.len() > 1) {
-            let all = self.traffic.routes.get(route).and_then(Option::as_ref);
-            return Comparison { all, less: of_pool };
+    /// Takes what is known into a new layout; `from` says where each endpoint was.
+    pub(super) fn carry(&mut self, from: &SlotVec<EndpointSlot, Option<EndpointSlot>>) {
+        self.endpoints = std::mem::take(&mut self.endpoints).carried(from);
+    }
+
+    /// Does what is known speak against an endpoint?
+    pub(super) fn outlier(
+        &self,
+        slot: EndpointSlot,
+        rules: &EjectRules,
+        layout: &Layout,
+        now: Tick,
+    ) -> Option<Outlier> {
+        let traffic = self.endpoints.get(slot)?;
+        let by_ratio = || {
+            layout.routes_of(slot).iter().find_map(|route| {
+                let late = self.lateness_counts(slot, *route, layout, now);
+                traffic.ratio(rules, &self.others(slot, *route, layout), late, now)
+            })
+        };
+        let in_a_row = traffic.in_a_row(rules).map(|detail| (Cause::Consecutive, detail));
+        let (cause, detail) = in_a_row.or_else(|| by_ratio().map(|detail| (Cause::Ratio, detail)))?;
+        let evidence = Evidence { fault: traffic.fault(cause, rules, now), detail: detail.into() };
+        Some(Outlier { cause, evidence })
+    }
+
+    /// Is a late answer to a request that began at `started` the endpoint's own fault? Not where the others are as
+    /// late.
+    pub(super) fn is_alone_late(
+        &self,
+        slot: EndpointSlot,
+        started: Tick,
+        layout: &Layout,
+        now: Tick,
+    ) -> bool {
+        layout.routes_of(slot).iter().any(|route| {
+            self.lateness_counts(slot, *route, layout, now)
+                && !self.late_together(slot, *route, layout, started)
+        })
+    }
+
+    /// The traffic of a route that an endpoint's is compared with: that of its other pools; where the route has only
+    /// one, that of the pool's other endpoints.
+    fn others(&self, slot: EndpointSlot, route: RouteSlot, layout: &Layout) -> Comparison<'_> {
+        let pool = layout.endpoints.get(slot).map(|place| place.pool);
+        let of_pool = pool.and_then(|pool| self.pools.get(pool)).and_then(Option::as_ref);
+        if layout.topology.route(route).is_some_and(|route| route.pools.len() > 1) {
+            return Comparison { all: self.routes.get(route).and_then(Option::as_ref), less: of_pool };
         }
-        let own = self.known.get(slot).and_then(|known| known.record.ring());
-        Comparison { all: of_pool, less: own }
+        Comparison { all: of_pool, less: self.endpoints.get(slot).and_then(EndpointTraffic::ring) }
     }
 
     /// Late answers are held against an endpoint only while the route's others are not as late as it is.
-    fn lateness_counts(&self, slot: EndpointSlot, route: RouteSlot, now: Tick) -> bool {
-        let own = self.known.get(slot).and_then(|known| known.record.ring());
+    fn lateness_counts(&self, slot: EndpointSlot, route: RouteSlot, layout: &Layout, now: Tick) -> bool {
+        let own = self.endpoints.get(slot).and_then(EndpointTraffic::ring);
         let own = own.map(|ring| ring.last(LATELY, now)).unwrap_or_default();
-        let other = self.others(slot, route).last(LATELY, now);
+        let other = self.others(slot, route, layout).last(LATELY, now);
         worse(
             Share { bad: own.late.max(1), total: own.total().max(1) },
             Share { bad: other.late, total: other.total() },
         )
     }
 
-    /// Since `from` the route's others were late as well, and nobody was in time: when all become slow at once, the
-    /// answers from before say nothing, and who is drawn first has most of the few late ones.
-    fn late_together(&self, slot: EndpointSlot, route: RouteSlot, from: Tick) -> bool {
-        let none_in_time = !self.rivals(slot, route).any(|rival| rival.record.good_since(from));
-        none_in_time && self.rivals(slot, route).any(|rival| rival.record.late_since(from))
+    /// Since `from` some of the route's others were late as well, and none was in time. When all become slow at
+    /// once, the answers from before say nothing, and the endpoint that is drawn first has most of the few late ones.
+    fn late_together(&self, slot: EndpointSlot, route: RouteSlot, layout: &Layout, from: Tick) -> bool {
+        let none_in_time = !self.rivals(slot, route, layout).any(|rival| rival.good_since(from));
+        none_in_time && self.rivals(slot, route, layout).any(|rival| rival.late_since(from))
     }
 
-    /// Those whose traffic an endpoint's is compared with, as in [`World::others`].
-    fn rivals(&self, slot: EndpointSlot, route: RouteSlot) -> impl Iterator<Item = &Known> {
-        let own = self.pool_of(slot);
-        let pools = self.route(route).map(|route| &*route.pools).unwrap_or_default();
+    /// The endpoints whose traffic an endpoint's is compared with, as in [`Traffic::others`].
+    fn rivals<'a>(
+        &'a self,
+        slot: EndpointSlot,
+        route: RouteSlot,
+        layout: &'a Layout,
+    ) -> impl Iterator<Item = &'a EndpointTraffic> {
+        let own = layout.endpoints.get(slot).map(|place| place.pool);
+        let pools = layout.topology.route(route).map(|route| &*route.pools).unwrap_or_default();
         let elsewhere = pools.len() > 1;
-        let pools =
-            pools.iter().map(|member| member.pool).filter(move |pool| !elsewhere || Some(*pool) != own);
-        let slots = pools.flat_map(|pool| slots_in(&self.layout.members(pool)));
-        slots.filter(move |rival| *rival != slot).filter_map(|rival| self.known.get(rival))
+        let pools = pools.iter().map(|member| member.pool);
+        let pools = pools.filter(move |pool| !elsewhere || Some(*pool) != own);
+        let slots = pools.flat_map(|pool| slots_in(&layout.members(pool)));
+        slots.filter(move |rival| *rival != slot).filter_map(|rival| self.endpoints.get(rival))
     }
 
-    /// Does what is known convict it, and may it be taken out?
-    fn judge(&mut self, slot: EndpointSlot, now: Tick, changes: &mut Changes) {
-        let Some(known) = self.known.get(slot) else { return };
-        let Some(rules) = self.eject_rules(slot) else { return };
-        // In panic probes say nothing: real traffic alone tells who is to go.
-        let serves = match known.health.availability() {
-            Availability::Up => true,
-            _ => {
-                known.health.in_panic() && self.layout.routes_of(slot).iter().any(|route| self.panics(*route))
-            }
-        };
-        if !serves {
-            return;
+    /// Lets the baselines age, when it is time. Says whether a percentile moved.
+    pub(super) fn age(&mut self, now: Tick) -> bool {
+        if self.age_at.is_none_or(|due| due > now) {
+            return false;
         }
-        let by_ratio = || {
-            self.layout.routes_of(slot).iter().find_map(|route| {
-                let route = *route;
-                let late = self.lateness_counts(slot, route, now);
-                known.record.ratio(rules, &self.others(slot, route), late, now)
-            })
-        };
-        let in_a_row = known.record.in_a_row(rules).map(|detail| (Cause::Consecutive, detail));
-        let verdict = in_a_row.or_else(|| by_ratio().map(|detail| (Cause::Ratio, detail)));
-        if let Some(verdict) = verdict
-            && self.may_eject(slot, rules.max_share, now)
-        {
-            self.eject(slot, verdict, now, changes);
-        }
+        self.age_at = Some(now.after(baseline::PART));
+        self.endpoints.iter_mut().fold(false, |moved, traffic| traffic.age(now) | moved)
     }
 
-    pub(super) fn panics(&self, route: RouteSlot) -> bool {
-        self.routes.get(route).is_some_and(RouteState::panics)
-    }
-
-    fn probe_rules(&self, slot: EndpointSlot) -> Option<&ProbeRules> {
-        self.layout.pool_of(slot)?.probe.as_ref()
-    }
-
-    pub(super) fn eject_rules(&self, slot: EndpointSlot) -> Option<&EjectRules> {
-        self.layout.pool_of(slot).map(|pool| &pool.eject)
+    /// When the baselines age next.
+    pub(super) fn age_due(&self) -> Option<Tick> {
+        self.age_at
     }
 }
 
-/// Worth a new picture: a bucket's width is noise.
+/// Is a move of the percentile worth a new snapshot? A bucket's width is noise.
 fn moved(before: Option<u32>, after: Option<u32>) -> bool {
     match (before, after) {
         (Some(before), Some(after)) => before.abs_diff(after) > before / 3,

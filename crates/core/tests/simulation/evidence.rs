@@ -8,46 +8,10 @@ use thalweg_core::{
     Event, Fault, Incident, Snapshot, Tally, Tick,
 };
 
-use crate::oracle::{Oracle, Verdict, availability, must};
-
-/// All that was told about one endpoint's requests.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct File {
-    /// When they were told, and how they ended.
-    pub(crate) samples: Vec<(Tick, Counts)>,
-    pub(crate) last_good: Option<Tick>,
-    /// Failures told since the last verdict: when, and whether they were merely late.
-    bad: Vec<(Tick, bool)>,
-    count: u32,
-    /// When the present sentence or freedom began.
-    pub(crate) since: Tick,
-    /// Good answers told of requests of this probation.
-    proof: u32,
-}
-
-impl File {
-    /// It is free, and what was told before is no evidence any more.
-    fn acquit(&mut self, now: Tick) {
-        self.since = now;
-        self.bad.clear();
-        self.samples.clear();
-    }
-
-    /// Failures after the last good answer, in the order of time.
-    fn in_a_row(&self, with_late: bool) -> usize {
-        let after = |at: &Tick| self.last_good.is_none_or(|good| *at > good);
-        self.bad.iter().filter(|(at, late)| after(at) && (with_late || !late)).count()
-    }
-}
-
-/// What a pool has lost since its last incident was told.
-#[derive(Debug)]
-pub(crate) struct Loss {
-    first: Tick,
-    /// Nothing was heard against it after this.
-    last: Tick,
-    endpoints: BTreeSet<SocketAddr>,
-}
+use crate::{
+    oracle::Oracle,
+    records::{Loss, Record, Verdict, availability, must},
+};
 
 /// One [`Change::Ejected`].
 struct Told<'a> {
@@ -373,9 +337,8 @@ impl Oracle {
     /// Doubts the checker when more than half of those that are judged fell within one round, until half are back.
     pub(crate) fn weigh_doubt(&mut self, now: Tick) {
         let round = self.round();
-        let count = |holds: &dyn Fn(&crate::oracle::Record) -> bool| {
-            self.records.iter().filter(|record| holds(record)).count()
-        };
+        let count =
+            |holds: &dyn Fn(&Record) -> bool| self.records.iter().filter(|record| holds(record)).count();
         let judged = count(&|record| record.probe != thalweg_core::Probe::Unknown);
         let fallen = count(&|record| record.fell.is_some_and(|fell| now.since(fell) <= round));
         let unhealthy = count(&|record| record.probe == thalweg_core::Probe::Unhealthy);

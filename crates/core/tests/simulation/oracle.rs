@@ -12,40 +12,7 @@ use thalweg_core::{
     Tick, Topology,
 };
 
-use crate::{
-    evidence::{File, Loss},
-    standings::Standing,
-};
-
-/// What should be known about one endpoint.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
-    pub(crate) probe: Probe,
-    pub(crate) admin: Admin,
-    pub(crate) ejection: Ejection,
-    pub(crate) refusing: bool,
-    pub(crate) probed: bool,
-    pub(crate) measured: bool,
-    /// Results in a row, and which.
-    run: (bool, u32),
-    /// When it fell, if it is Unhealthy since then and was Healthy before.
-    pub(crate) fell: Option<Tick>,
-    /// The time of the last failure or probe.
-    pub(crate) heard: Tick,
-    pub(crate) file: File,
-}
-
-/// What should be known about a pool.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Tally {
-    pub(crate) enabled: u32,
-    pub(crate) up: u32,
-    pub(crate) unproven: u32,
-    pub(crate) answering: u32,
-    pub(crate) proving: u32,
-    pub(crate) out: u32,
-    pub(crate) short: bool,
-}
+use crate::records::{Loss, Record, Standing, Tally, Verdict, availability, must};
 
 /// What should be.
 #[derive(Default)]
@@ -77,16 +44,6 @@ pub(crate) struct Oracle {
     pub(crate) adopted: Tick,
     /// The checker is suspected.
     pub(crate) doubted: bool,
-}
-
-pub(crate) type Verdict = Result<(), String>;
-
-pub(crate) fn must(holds: bool, what: impl FnOnce() -> String) -> Verdict {
-    if holds { Ok(()) } else { Err(what()) }
-}
-
-pub(crate) fn availability(record: &Record) -> Availability {
-    Availability::of(record.probe, record.admin, record.ejection)
 }
 
 impl Oracle {

@@ -7,10 +7,7 @@ use thalweg_core::{
     Snapshot, Stage, Tried, explain, mix,
 };
 
-use crate::{
-    oracle::{Oracle, availability},
-    subject::Subject,
-};
+use crate::{oracle::Oracle, records::availability, subject::Subject};
 
 /// In-flight counts that are the same whenever they are asked for.
 pub(crate) struct Busy {

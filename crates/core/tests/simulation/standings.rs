@@ -4,15 +4,10 @@ use std::net::IpAddr;
 
 use thalweg_core::{PoolSlot, RoutePool, Snapshot, Stage, Tick};
 
-use crate::oracle::{Oracle, Verdict, must};
-
-/// A pool that a route has left because it was down, or because nobody there is proven.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Standing {
-    Unproven,
-    Left,
-    Held(Tick),
-}
+use crate::{
+    oracle::Oracle,
+    records::{Standing, Verdict, must},
+};
 
 impl Oracle {
     pub(crate) fn judge_held(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Verdict {

@@ -35,7 +35,14 @@ pub(crate) async fn of(control: &Control) -> Value {
         layout.endpoints.iter().filter_map(|place| of(place.id)).collect()
     });
     let seen = seen.await.unwrap_or_default();
-    let endpoints = Endpoints { live: &live, seen, in_flight: in_flight(control), now: control.shared.now() };
+    let unresolved = control.unresolved.borrow();
+    let endpoints = Endpoints {
+        live: &live,
+        seen,
+        in_flight: in_flight(control),
+        unresolved: &unresolved,
+        now: control.shared.now(),
+    };
     let config = &live.wiring.config;
     let unready = control.ready().err();
     json!({
@@ -114,6 +121,7 @@ struct Endpoints<'a> {
     live: &'a Live,
     seen: Seen,
     in_flight: BTreeMap<(Arc<str>, Arc<str>), u64>,
+    unresolved: &'a BTreeMap<Box<str>, String>,
     now: Tick,
 }
 
@@ -123,10 +131,12 @@ impl Endpoints<'_> {
         let (pool, view) = (snapshot.pool(slot), snapshot.pools.get(slot).copied().unwrap_or_default());
         let settings = self.live.wiring.config.pools.get(slot.index());
         let name = pool.map(|pool| &*pool.name).unwrap_or_default();
-        let endpoints: Vec<Value> = snapshot
+        let mut endpoints: Vec<Value> = snapshot
             .endpoints_of(slot)
             .map(|member| self.endpoint(name, member.place, member.view))
             .collect();
+        let specs = pool.map(|pool| &*pool.endpoints).unwrap_or_default();
+        endpoints.extend(specs.iter().filter_map(|spec| self.without_address(name, spec)));
         json!({
             "name": name,
             "cloud": pool.map(|pool| &*pool.cloud), "region": pool.map(|pool| &*pool.region),
@@ -156,6 +166,18 @@ impl Endpoints<'_> {
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
             "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
         })
+    }
+
+    /// A configured endpoint whose name has no address: nothing of it is in the snapshot.
+    fn without_address(&self, pool: &str, spec: &thalweg_core::EndpointSpec) -> Option<Value> {
+        let why = self.unresolved.get(&spec.host)?;
+        Some(json!({
+            "pool": pool, "address": format!("{}:{}", spec.host, spec.port), "host": &*spec.host,
+            "weight": spec.weight, "availability": "down", "probe": "unknown", "admin": "enabled",
+            "ejection": "clear", "ejected_until": null, "ejection_count": 0, "refusing": false,
+            "latency_us": null, "p95_us": null, "in_flight": 0,
+            "last_probe": { "result": "unresolved", "time": null, "error": why },
+        }))
     }
 
     fn last_probe(&self, at: Tick, result: &Result<std::time::Duration, Evidence>) -> Value {

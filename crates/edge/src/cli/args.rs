@@ -1,6 +1,6 @@
 //! What can be typed: every command and option, declared once. The manual and the completions are made from it.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -29,6 +29,8 @@ pub(super) enum CommandArgs {
     Explain(ExplainArgs),
     /// Show pools, endpoints, health, latency, weights, generation
     Status {
+        #[command(flatten)]
+        gate: GateArgs,
         #[command(flatten)]
         admin: AdminArgs,
         #[command(flatten)]
@@ -103,6 +105,20 @@ pub(super) struct AdminArgs {
     /// File that holds the admin token
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+}
+
+/// What a script may demand of an edge.
+#[derive(Debug, Args)]
+pub(super) struct GateArgs {
+    /// Exit with 1 and one line of reason unless every route can serve and no pool is without an available endpoint
+    #[arg(long)]
+    pub(super) healthy: bool,
+    /// Exit with 1 unless the config of this hash is in force (`config_hash` of `check --format json`)
+    #[arg(long, value_name = "HASH")]
+    pub(super) expect_config: Option<String>,
+    /// Keep asking until both hold or this time is over (180s, 5m)
+    #[arg(long, value_name = "DURATION", value_parser = thalweg_config::duration)]
+    pub(super) wait: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,10 @@
 //! The command line: which command does what. `args` declares what can be typed; the work of a command is in
-//! `offline` (it needs a file and no edge) or `online` (it calls a running edge through `client`); `show` lays answers
-//! out, `manual` makes the manual page, `terminal` prints.
+//! `offline` (it needs a file and no edge) or `online` (it calls a running edge through `client`); `gate` is the part of `status`
+//! that scripts wait for; `show` lays answers out, `manual` makes the manual page, `terminal` prints.
 
 mod args;
 mod client;
+mod gate;
 mod manual;
 mod offline;
 mod online;
@@ -39,7 +40,7 @@ pub fn main() -> ExitCode {
             Some(config) => offline::explain(config, &asked.request(), asked.format.format),
             None => online::explain(&asked.admin, &asked.request(), asked.format.format),
         },
-        CommandArgs::Status { admin, format } => online::status(&admin, format.format),
+        CommandArgs::Status { gate, admin, format } => online::status(&admin, &gate, format.format),
         CommandArgs::Reload { admin, format } => online::reload(&admin, format.format),
         CommandArgs::Failback { route, admin, format: _ } => {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))

@@ -25,7 +25,10 @@ pub(super) fn check(path: &Path, format: Format) -> u8 {
     };
     if format == Format::Json {
         let list = |all: &[ConfigError]| all.iter().map(ConfigError::to_json).collect::<Vec<Value>>();
-        let said = json!({ "ok": errors.is_empty(), "errors": list(errors), "warnings": list(&warnings) });
+        let hash = checked.as_ref().ok().map(|prepared| prepared.wiring.config.hash.as_str());
+        let said = json!({
+            "ok": errors.is_empty(), "config_hash": hash, "errors": list(errors), "warnings": list(&warnings),
+        });
         return print(&show::pretty(&said)).max(code);
     }
     for error in errors {

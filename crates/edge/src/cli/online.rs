@@ -9,14 +9,28 @@ use http::{Method, StatusCode};
 use serde_json::Value;
 
 use super::{
-    args::{AdminArgs, Format},
-    client, show,
+    args::{AdminArgs, Format, GateArgs},
+    client,
+    gate::{self, Closed},
+    show,
     terminal::{exit, note, print, say},
 };
 use crate::admin::ExplainRequest;
 
-pub(super) fn status(admin: &AdminArgs, format: Format) -> u8 {
-    data(admin, "/api/v1/status", format, show::status)
+pub(super) fn status(admin: &AdminArgs, asked: &GateArgs, format: Format) -> u8 {
+    let shown = |status: &Value| match format {
+        Format::Json => show::pretty(status),
+        Format::Human => show::status(status),
+    };
+    match gate::open(admin, asked) {
+        Ok(status) => print(&shown(&status)),
+        Err(Closed::Unmet(status, reason)) => {
+            let code = print(&shown(&status));
+            say(&reason);
+            code.max(exit::FAILURE)
+        }
+        Err(Closed::Unanswered(problem)) => problem.tell(),
+    }
 }
 
 pub(super) fn explain(admin: &AdminArgs, asked: &ExplainRequest, format: Format) -> u8 {

@@ -165,6 +165,7 @@ fn assemble(
         last_success: Cell::new(None),
         restart_required: RefCell::default(),
         certificates: RefCell::default(),
+        unresolved: Default::default(),
         began: (Instant::now(), SystemTime::now()),
     };
     (Rc::new(control), keeper, wakers, requests)
@@ -187,9 +188,10 @@ fn start_tasks(
     let one = Rc::clone(control);
     let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&socket)));
     let one = Rc::clone(control);
-    let answers = resolve::Answers::default();
+    let names =
+        resolve::KnownNames { unresolved: Rc::clone(&control.unresolved), ..resolve::KnownNames::default() };
     let resolver = supervise("resolver", meters, move || {
-        resolve::run(Arc::clone(&one.shared), one.keeper.clone(), Rc::clone(&answers))
+        resolve::run(Arc::clone(&one.shared), one.keeper.clone(), names.clone())
     });
     let one = Rc::clone(reloader);
     let reloads = supervise("reload", meters, move || Rc::clone(&one).run());
@@ -203,7 +205,11 @@ fn start_tasks(
 struct Signals {
     hangup: Signal,
     terminate: Signal,
+    /// Drains like SIGTERM: nginx and uvicorn users send it for a graceful end.
+    quit: Signal,
     interrupt: Signal,
+    /// Log rotation and other scripts send these; left alone, they would end the process.
+    user: [Signal; 2],
 }
 
 impl Signals {
@@ -211,16 +217,22 @@ impl Signals {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
             interrupt: signal(SignalKind::interrupt())?,
+            user: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
         })
     }
 
     /// Reloads at each SIGHUP; returns when the edge is to end.
     async fn until_told_to_stop(&mut self, control: &Control, workers: &[Worker]) -> Result<(), RunError> {
         let mut gone = 0;
+        let [first, second] = &mut self.user;
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return Ok(()),
+                _ = self.quit.recv() => return Ok(()),
+                _ = first.recv() => ignored("SIGUSR1"),
+                _ = second.recv() => ignored("SIGUSR2"),
                 _ = self.interrupt.recv() => return Ok(()),
                 _ = self.hangup.recv() => {
                     // If the queue is full, the last reload in it reads the same files that this signal means.
@@ -244,6 +256,11 @@ impl Signals {
     async fn again(&mut self) {
         self.interrupt.recv().await;
     }
+}
+
+/// Both logs go to stdout and stderr: there is no file to open again.
+fn ignored(signal: &str) {
+    tracing::info!(signal, "signal ignored: no log file is open here; SIGHUP reloads, SIGTERM drains");
 }
 
 async fn stop(workers: &[Worker], command: impl Fn() -> Command) {

@@ -339,6 +339,7 @@ mod tests {
             last_success: Cell::new(None),
             restart_required: RefCell::default(),
             certificates: RefCell::default(),
+            unresolved: Default::default(),
             began: (Instant::now(), SystemTime::now()),
         });
         let (worker, mut orders) = mpsc::channel(8);

@@ -1,4 +1,4 @@
-//! Names to addresses: one local task per name. The TTL is respected within the configured bounds, and each address
+//! KnownNames to addresses: one local task per name. The TTL is respected within the configured bounds, and each address
 //! family keeps its last good answer when a lookup fails. Never on the request path.
 
 mod asker;
@@ -53,8 +53,21 @@ pub struct Last {
 /// The last good answers; they outlive a restart of the task.
 pub type Answers = Rc<RefCell<BTreeMap<Box<str>, Last>>>;
 
+/// KnownNames without any address, with the reason. Outlives a restart of the task too.
+pub type Unresolved = Rc<RefCell<BTreeMap<Box<str>, String>>>;
+
+/// What is known of all names.
+#[derive(Clone, Debug, Default)]
+pub struct KnownNames {
+    /// The last good answers.
+    pub answers: Answers,
+    /// The names without any address.
+    pub unresolved: Unresolved,
+}
+
 /// Keeps every name of the live topology resolved.
-pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
+pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, known: KnownNames) {
+    let answers = Rc::clone(&known.answers);
     let mut published = shared.published.subscribe();
     let mut looks = interval_at(Instant::now() + LOOK, LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,6 +84,7 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
             wanted = names_of(&live.snapshot.layout.topology);
             names.retain(|name, _| wanted.contains(name));
             answers.borrow_mut().retain(|name, _| wanted.contains(name));
+            known.unresolved.borrow_mut().retain(|name, _| wanted.contains(name));
         }
         let settings = &live.wiring.config.resolver;
         let starts_over = !wanted.is_empty() && source.renew(settings, Path::new(SYSTEM));
@@ -90,7 +104,7 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, answers: Answers) {
                         asker: source.asker.clone(),
                         keeper: keeper.clone(),
                         permits: Rc::clone(&permits),
-                        answers: Rc::clone(&answers),
+                        names: known.clone(),
                     }))
                 });
             }
@@ -132,14 +146,14 @@ struct Asked {
     asker: Option<Rc<Asker>>,
     keeper: KeeperLink,
     permits: Rc<Semaphore>,
-    answers: Answers,
+    names: KnownNames,
 }
 
 async fn refresh_forever(asked: Asked) {
     let mut pause = PAUSE;
     let host = asked.host.clone();
     loop {
-        let last = asked.answers.borrow().get(&host).cloned();
+        let last = asked.names.answers.borrow().get(&host).cloned();
         let said = {
             let _permit = asked.permits.acquire().await;
             match &asked.asker {
@@ -156,10 +170,11 @@ async fn refresh_forever(asked: Asked) {
                 tracing::warn!(%host, %family, %error, kept, "name not resolved");
             }
         }
+        asked.names.note(&host, nobody, &troubles);
         let is_news = last.as_ref().is_none_or(|last| last.known != known);
         let addresses = addresses(&known, &asked.settings);
         if let Some(form) = form.or(last.map(|last| last.form)) {
-            asked.answers.borrow_mut().insert(host.clone(), Last { known, form });
+            asked.names.answers.borrow_mut().insert(host.clone(), Last { known, form });
         }
         if is_news {
             // Reported also when there is no address, so that no route waits for a first answer.
@@ -174,6 +189,20 @@ async fn refresh_forever(asked: Asked) {
             sleep(life.map_or(again, |life| life.min(again))).await;
             pause = (pause * 2).min(MAX_PAUSE);
         }
+    }
+}
+
+impl KnownNames {
+    /// Notes whether a name has an address, and if not, why.
+    fn note(&self, host: &str, nobody: bool, troubles: &[FamilyFailure]) {
+        let mut unresolved = self.unresolved.borrow_mut();
+        if !nobody {
+            unresolved.remove(host);
+            return;
+        }
+        let why: BTreeSet<&str> = troubles.iter().map(|failure| &*failure.error).collect();
+        let why = why.into_iter().collect::<Vec<_>>().join("; ");
+        unresolved.insert(host.into(), if why.is_empty() { "the name has no address".into() } else { why });
     }
 }
 

@@ -12,7 +12,7 @@ use thalweg_core::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    control::{events::Events, keeper::KeeperLink, tls::ServingCertificate},
+    control::{events::Events, keeper::KeeperLink, resolve::Unresolved, tls::ServingCertificate},
     shared::{Shared, meters::Meters},
 };
 
@@ -61,6 +61,8 @@ pub struct Control {
     pub restart_required: RefCell<Vec<&'static str>>,
     /// Server certificates in use.
     pub certificates: RefCell<Vec<ServingCertificate>>,
+    /// Names of endpoints without any address, with the reason.
+    pub unresolved: Unresolved,
     /// When this process began to serve.
     pub began: (Instant, SystemTime),
 }

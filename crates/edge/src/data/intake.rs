@@ -61,7 +61,7 @@ pub fn intake(
     edge_name: &str,
     header_count: usize,
 ) -> Result<Intake, Failure> {
-    if head.headers.len() > header_count {
+    if head.headers.len() > header_count && fields(head) > header_count {
         return Err(Failure::HeadersTooLarge);
     }
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
@@ -97,7 +97,11 @@ pub fn intake(
     head.headers.insert(X_FORWARDED_FOR, conn.client_field.clone());
     let scheme = if conn.tls.get().is_some() { "https" } else { "http" };
     head.headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    head.headers.insert(X_FORWARDED_HOST, authority.clone());
+    if authority.is_empty() {
+        head.headers.remove(X_FORWARDED_HOST);
+    } else {
+        head.headers.insert(X_FORWARDED_HOST, authority.clone());
+    }
     let via = match head.version {
         Version::HTTP_2 => "2 thalweg",
         Version::HTTP_10 => "1.0 thalweg",
@@ -215,6 +219,15 @@ fn asks_upgrade(headers: &HeaderMap) -> bool {
 fn may_be_http2(protocols: &HeaderValue) -> bool {
     let is_http2 = |word: &str| ["h2c", "h2"].iter().any(|name| word.eq_ignore_ascii_case(name));
     protocols.to_str().map_or(true, |protocols| protocols.split([',', '/', ' ', '\t']).any(is_http2))
+}
+
+/// The number of fields as HTTP/1.1 would have them: HTTP/2 may split the one cookie field (RFC 9113 section 8.2.3).
+fn fields(head: &Parts) -> usize {
+    let crumbs = match head.version {
+        Version::HTTP_2 => head.headers.get_all(header::COOKIE).iter().count().saturating_sub(1),
+        _ => 0,
+    };
+    head.headers.len() - crumbs
 }
 
 /// Joins cookies into one field: HTTP/2 may split them, HTTP/1.1 may not (RFC 9113 section 8.2.3).

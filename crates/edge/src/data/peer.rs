@@ -90,6 +90,8 @@ pub struct Settings {
     pub tls: Option<UpstreamTls>,
     /// The Host field to send; `None` = the client's.
     pub host: Option<HeaderValue>,
+    /// The Host field for requests whose client named none (HTTP/1.0).
+    pub own_host: HeaderValue,
 }
 
 /// A connection that waits for its next request.
@@ -416,7 +418,8 @@ mod tests {
         let clock = Rc::new(Cell::new(Tick(5_000_000)));
         let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
         let peer = |worker| {
-            let settings = Settings { keepalive, tls: None, host: None };
+            let settings =
+                Settings { keepalive, tls: None, host: None, own_host: HeaderValue::from_static("a") };
             let base = Rc::new(WorkerBase::new(&shared, worker, &clock));
             Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &base)
         };

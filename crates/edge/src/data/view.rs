@@ -19,6 +19,7 @@ use crate::{
     shared::{
         Live, Wiring,
         budget::{Budgets, WorkerBudget},
+        host::endpoint_authority,
         meters::{Cell as Count, Histogram, Meters, Series},
         telemetry,
     },
@@ -159,7 +160,7 @@ impl View {
         }
         let pools: Vec<Arc<str>> = layout.topology.pools.iter().map(|pool| Arc::from(&*pool.name)).collect();
         let peer = |place: &thalweg_core::Place| {
-            let settings = settings(&live.wiring, place);
+            let settings = settings(live, place);
             match known.remove(&place.id) {
                 Some(peer) => {
                     peer.configure(settings);
@@ -287,11 +288,19 @@ fn routes(layout: &Layout, before: Option<&View>, budgets: &Budgets, meters: &Me
     layout.topology.routes.iter().map(route).collect()
 }
 
-fn settings(wiring: &Wiring, place: &thalweg_core::Place) -> Settings {
+fn settings(live: &Live, place: &thalweg_core::Place) -> Settings {
+    let wiring = &live.wiring;
     let pool = wiring.config.pools.get(place.pool.index());
+    let tls = wiring.tls_of(place.pool, place.spec).cloned();
+    let spec = live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec.index()));
+    let authority = spec.map_or_else(
+        || place.address.to_string(),
+        |spec| endpoint_authority(&spec.host, place.address.port(), tls.is_some()),
+    );
     Settings {
+        own_host: HeaderValue::try_from(authority).unwrap_or_else(|_| HeaderValue::from_static("")),
         keepalive: wiring.keepalive_of(place.pool),
-        tls: wiring.tls_of(place.pool, place.spec).cloned(),
+        tls,
         host: pool.and_then(|pool| pool.host.as_deref()).and_then(|host| HeaderValue::from_str(host).ok()),
     }
 }

@@ -18,6 +18,17 @@ pub fn steering_host(authority: &str) -> Option<Box<str>> {
         .then(|| host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase().into())
 }
 
+/// The authority of an endpoint: `host` (a name or an address without brackets) with its port, unless that is the
+/// scheme's default.
+#[must_use]
+pub fn endpoint_authority(host: &str, port: u16, tls: bool) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    match (port, tls) {
+        (443, true) | (80, false) => host,
+        _ => format!("{host}:{port}"),
+    }
+}
+
 /// Whether this is a port, or the empty port that stands for the scheme's default (RFC 3986 section 3.2.3).
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
@@ -26,6 +37,19 @@ fn is_port(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoints_authority_has_its_port_unless_that_is_the_default() {
+        for (host, port, tls, expected) in [
+            ("a.test", 80, false, "a.test"),
+            ("a.test", 443, true, "a.test"),
+            ("a.test", 443, false, "a.test:443"),
+            ("::1", 8000, false, "[::1]:8000"),
+            ("::1", 443, true, "[::1]"),
+        ] {
+            assert_eq!(endpoint_authority(host, port, tls), expected);
+        }
+    }
 
     #[test]
     fn a_host_is_compared_without_case_port_and_final_dot() {

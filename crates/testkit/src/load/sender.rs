@@ -13,7 +13,7 @@ use rustls_pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::Shared;
+use super::LoadState;
 use crate::lock;
 
 /// One connection to the edge.
@@ -24,7 +24,7 @@ pub(super) enum Sender {
 }
 
 /// One to send on: kept, or new.
-pub(super) async fn checkout(shared: &Arc<Shared>, fresh: bool) -> std::io::Result<Sender> {
+pub(super) async fn checkout(shared: &Arc<LoadState>, fresh: bool) -> std::io::Result<Sender> {
     loop {
         // A lock of its own statement: it must not be held across the await below.
         let kept = if fresh { None } else { lock(&shared.idle).pop() };
@@ -45,7 +45,7 @@ pub(super) async fn checkout(shared: &Arc<Shared>, fresh: bool) -> std::io::Resu
 }
 
 /// Keeps it for the next request, unless it was opened for one alone.
-pub(super) fn put_back(shared: &Shared, sender: Sender, fresh: bool) {
+pub(super) fn put_back(shared: &LoadState, sender: Sender, fresh: bool) {
     match sender {
         Sender::One(_, ours) if fresh => ours.store(true, Ordering::SeqCst),
         Sender::Two(_) if fresh || !lock(&shared.idle).is_empty() => {}
@@ -53,7 +53,7 @@ pub(super) fn put_back(shared: &Shared, sender: Sender, fresh: bool) {
     }
 }
 
-async fn connect(shared: &Arc<Shared>) -> std::io::Result<Sender> {
+async fn connect(shared: &Arc<LoadState>) -> std::io::Result<Sender> {
     let load = &shared.load;
     let tcp = TcpStream::connect(load.addr).await?;
     tcp.set_nodelay(true)?;
@@ -67,7 +67,7 @@ async fn connect(shared: &Arc<Shared>) -> std::io::Result<Sender> {
     }
 }
 
-async fn speak<S>(shared: &Arc<Shared>, io: S) -> std::io::Result<Sender>
+async fn speak<S>(shared: &Arc<LoadState>, io: S) -> std::io::Result<Sender>
 where
     S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {

@@ -2,7 +2,7 @@
 
 use super::{verdicts::causes, *};
 use crate::{
-    Cause, Counts, Ejection, Fault, Tally,
+    tally::Counts,
     test_world::{failover, weighted},
 };
 

@@ -1,7 +1,7 @@
 //! What requests tell the world: bugs that the simulation found, each as the shortest script that shows it.
 
 use super::*;
-use crate::{Counts, Tally, test_world::incidents};
+use crate::{tally::Counts, test_world::incidents};
 
 impl Theatre {
     /// `good` and `failed` requests that end now are counted; the failures are told too.

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::{
-    Cause, Counts, Evidence, Fallout, Fault, Incident, Scope, Tally, bucket_of,
+    baseline::bucket_of,
+    incident::{Incident, Scope},
+    tally::{Counts, Fallout},
     test_world::{failover, incidents, weighted},
+    view::EndpointView,
 };
 
 impl Theatre {

@@ -25,7 +25,7 @@ use super::expect::{body_fits, evidence, status_fits, wrong_status};
 use crate::{
     control::supervise::Task,
     shared::fault::{fault_of, is_own, is_short},
-    shared::{Live, UpstreamTls},
+    shared::{Live, UpstreamTls, host::endpoint_authority},
 };
 
 /// Longest body that is read.
@@ -62,14 +62,7 @@ impl Plan {
         let tls = live.wiring.tls_of(place.pool, place.spec).cloned();
         let port = probe.port.unwrap_or(place.address.port());
         let spec = pool.endpoints.get(place.spec.index())?;
-        let authority = || {
-            let host =
-                if spec.host.contains(':') { format!("[{}]", spec.host) } else { spec.host.to_string() };
-            match (port, tls.is_some()) {
-                (443, true) | (80, false) => host,
-                _ => format!("{host}:{port}"),
-            }
-        };
+        let authority = || endpoint_authority(&spec.host, port, tls.is_some());
         let host = probe.host.clone().or_else(|| settings.host.clone()).unwrap_or_else(authority);
         let address = SocketAddr::new(place.address.ip(), port);
         let keepalive = settings.keepalive;
@@ -87,15 +80,19 @@ impl Plan {
     }
 
     fn request(&self) -> Result<Request<Empty<Bytes>>, http::Error> {
-        let mut request = Request::builder()
-            .method(Method::from_bytes(self.probe.method.as_bytes())?)
-            .uri(Uri::try_from(&*self.probe.path)?)
-            .body(Empty::new())?;
+        let method = Method::from_bytes(self.probe.method.as_bytes())?;
+        let expects_content = matches!(method, Method::POST | Method::PUT | Method::PATCH);
+        let mut request =
+            Request::builder().method(method).uri(Uri::try_from(&*self.probe.path)?).body(Empty::new())?;
         let headers: &mut HeaderMap = request.headers_mut();
         headers.insert(header::HOST, HeaderValue::try_from(&*self.host)?);
         let agent = concat!("thalweg-probe/", env!("CARGO_PKG_VERSION"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        // Methods whose meaning expects content say that there is none (RFC 9110 section 8.6): strict servers answer 411.
+        if expects_content {
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         for (name, value) in &self.probe.headers {
             headers.insert(header::HeaderName::try_from(&**name)?, HeaderValue::try_from(&**value)?);
         }

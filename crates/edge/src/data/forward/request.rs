@@ -114,7 +114,9 @@ impl ProxiedRequest {
             Some(head) if again => head.clone(),
             head => head.take()?,
         };
-        if let Some(host) = &peer.settings.borrow().host {
+        let settings = peer.settings.borrow();
+        let named = head.headers.get(header::HOST).is_some_and(|host| !host.is_empty());
+        if let Some(host) = settings.host.as_ref().or((!named).then_some(&settings.own_host)) {
             head.headers.insert(header::HOST, host.clone());
         }
         let body = self.upload.attempt();
@@ -128,9 +130,8 @@ impl ProxiedRequest {
     /// Takes an unsent request back and restores the client's Host, because the next pool may not set its own.
     pub(super) fn take_back(&mut self, unsent: Request<UploadBody>) {
         let mut head = unsent.into_parts().0;
-        if let Some(host) = head.headers.get(X_FORWARDED_HOST).cloned() {
-            head.headers.insert(header::HOST, host);
-        }
+        let host = head.headers.get(X_FORWARDED_HOST).cloned();
+        head.headers.insert(header::HOST, host.unwrap_or_else(|| HeaderValue::from_static("")));
         self.head = Some(head);
     }
 }

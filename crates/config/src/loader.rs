@@ -11,21 +11,22 @@ use toml::de::DeTable;
 
 use crate::{
     decode::{Decoder, Trail, key_text},
+    diagnostic::Diagnostic,
     env::Env,
     files::{Files, MAX_INCLUDES, MAX_TOTAL, cannot_read, expand, read_text},
     keys::ROOT,
     report::{Report, SourceText, WHOLE},
     syntax::complaints,
     table::Kind,
-    tree::{At, Entry, Node, Value, View},
-    units::Trouble,
+    tree::{At, Entry, Node, Value},
+    view::View,
 };
 
 /// One reading of a config, from the first byte to the verdict.
-pub(crate) struct Reading<'r> {
+pub(crate) struct Loader<'l> {
     pub(crate) report: Report,
-    pub(crate) env: Env<'r>,
-    pub(crate) files: &'r dyn Files,
+    pub(crate) env: Env<'l>,
+    pub(crate) files: &'l dyn Files,
     pub(crate) hash: Sha256,
     /// A file has syntax errors: what it lacks or refers to is not known.
     pub(crate) broken: bool,
@@ -36,8 +37,8 @@ pub(crate) struct Reading<'r> {
     pub(crate) hashed_files: Vec<PathBuf>,
 }
 
-impl<'r> Reading<'r> {
-    pub(crate) fn new(env: Env<'r>, files: &'r dyn Files) -> Self {
+impl<'l> Loader<'l> {
+    pub(crate) fn new(env: Env<'l>, files: &'l dyn Files) -> Self {
         Self {
             report: Report::default(),
             env,
@@ -56,8 +57,8 @@ impl<'r> Reading<'r> {
         let Some(main) = self.one(path, text) else { return Node { at: At::default(), value: Value::Bad } };
         let view = View::new(&ROOT, &main);
         if !self.broken && !view.has("version") {
-            let trouble = Trouble::new("`version` is missing").hint("the first line is `version = 1`");
-            self.report.error(At::default(), "", trouble);
+            let diagnostic = Diagnostic::new("`version` is missing").hint("the first line is `version = 1`");
+            self.report.error(At::default(), "", diagnostic);
         }
         let includes = self.includes(view, path);
         trees.push(main);
@@ -70,9 +71,9 @@ impl<'r> Reading<'r> {
     fn included(&mut self, path: &Path) -> Option<Node> {
         let tree = self.one(path, None)?;
         if let Some(entry) = tree.entries().iter().find(|entry| entry.name == "include") {
-            let trouble =
-                Trouble::new("stands in an included file").hint("only the main file includes others");
-            self.report.error(entry.at, "include", trouble);
+            let diagnostic =
+                Diagnostic::new("stands in an included file").hint("only the main file includes others");
+            self.report.error(entry.at, "include", diagnostic);
         }
         Some(tree)
     }
@@ -87,7 +88,7 @@ impl<'r> Reading<'r> {
                 Err(why) => {
                     self.report.sources.push(SourceText::new(path.to_owned(), why.text));
                     let at = At { file, offset: why.offset.unwrap_or(WHOLE) };
-                    self.report.error(at, "", why.trouble);
+                    self.report.error(at, "", why.diagnostic);
                     self.broken = true;
                     return None;
                 }
@@ -97,8 +98,8 @@ impl<'r> Reading<'r> {
         self.hashed(b"file", text.as_bytes());
         self.report.sources.push(SourceText::new(path.to_owned(), text.clone()));
         if text.len() > crate::files::MAX_FILE || self.total > MAX_TOTAL {
-            let trouble = Trouble::new("all files together are longer than 16 MiB, or one than 4 MiB");
-            self.report.error(At { file, offset: WHOLE }, "", trouble);
+            let diagnostic = Diagnostic::new("all files together are longer than 16 MiB, or one than 4 MiB");
+            self.report.error(At { file, offset: WHOLE }, "", diagnostic);
             self.broken = true;
             return None;
         }
@@ -113,7 +114,7 @@ impl<'r> Reading<'r> {
             if !complaint.harmless {
                 broken.insert(self.report.span(at).line);
             }
-            self.report.error(at, "", complaint.trouble);
+            self.report.error(at, "", complaint.diagnostic);
         }
         self.broken |= !broken.is_empty();
         let (report, env, hash) = (&mut self.report, self.env, &mut self.hash);
@@ -137,7 +138,7 @@ impl<'r> Reading<'r> {
             self.folders.extend(base.join(pattern).parent().map(Path::to_owned));
             match expand(self.files, &base, pattern) {
                 Ok(paths) if paths.is_empty() => {
-                    self.report.warn(item.at, path, Trouble::new("matches no file"))
+                    self.report.warn(item.at, path, Diagnostic::new("matches no file"))
                 }
                 Ok(paths) => found.extend(paths.into_iter().map(|file| (file, item.at, path.clone()))),
                 Err(error) => {
@@ -152,9 +153,9 @@ impl<'r> Reading<'r> {
         let mut seen = HashSet::from([whole(main)]);
         found.retain(|(file, _, _)| seen.insert(whole(file)));
         if let Some((_, at, path)) = found.get(MAX_INCLUDES) {
-            let trouble = Trouble::new(format!("{} files are included", found.len()));
+            let diagnostic = Diagnostic::new(format!("{} files are included", found.len()));
             self.broken = true;
-            self.report.error(*at, path.clone(), trouble.hint(format!("at most {MAX_INCLUDES}")));
+            self.report.error(*at, path.clone(), diagnostic.hint(format!("at most {MAX_INCLUDES}")));
             return Vec::new();
         }
         // A file that is not there is an error where it is named.
@@ -183,18 +184,18 @@ impl<'r> Reading<'r> {
                 continue;
             };
             match (&mut first.node.value, entry.node.value) {
-                (Value::List(have), Value::List(more)) if adds_up(&entry.name) => have.extend(more),
-                (Value::Table(have), Value::Table(more)) if adds_up(&entry.name) => {
+                (Value::List(have), Value::List(more)) if mergeable(&entry.name) => have.extend(more),
+                (Value::Table(have), Value::Table(more)) if mergeable(&entry.name) => {
                     have.extend(more);
                 }
                 // The wrong one is on record, and nothing was written twice.
-                (have @ Value::Bad, more) if adds_up(&entry.name) => *have = more,
-                (_, Value::Bad) if adds_up(&entry.name) => {}
+                (have @ Value::Bad, more) if mergeable(&entry.name) => *have = more,
+                (_, Value::Bad) if mergeable(&entry.name) => {}
                 _ if entry.name == "version" || entry.name == "include" => {}
                 _ => {
                     let first = self.report.place(first.at);
-                    let trouble = Trouble::new(format!("is written twice, first at {first}"));
-                    self.report.error(entry.at, entry.name, trouble.hint("keep one"));
+                    let diagnostic = Diagnostic::new(format!("is written twice, first at {first}"));
+                    self.report.error(entry.at, entry.name, diagnostic.hint("keep one"));
                 }
             }
         }
@@ -221,8 +222,8 @@ impl<'r> Reading<'r> {
         // More than that in one file is on record already.
         let in_one = places.chunk_by(|one, other| one.file == other.file).map(<[At]>::len).max();
         if let Some(first) = places.get(most).filter(|_| in_one <= Some(most)) {
-            let trouble = Trouble::new(format!("has {} entries over all files", places.len()));
-            self.report.error(*first, kind.name.clone(), trouble.hint(format!("at most {most}")));
+            let diagnostic = Diagnostic::new(format!("has {} entries over all files", places.len()));
+            self.report.error(*first, kind.name.clone(), diagnostic.hint(format!("at most {most}")));
         }
     }
 
@@ -232,18 +233,18 @@ impl<'r> Reading<'r> {
             if let Some(first) = seen.insert(&entry.name, entry.at) {
                 let first = self.report.place(first);
                 let path = Trail::Key(&Trail::Key(&Trail::Root, kind), &entry.name).to_string();
-                let trouble = Trouble::new(format!(
+                let diagnostic = Diagnostic::new(format!(
                     "the {kind} {} is written twice, first at {first}",
                     key_text(&entry.name)
                 ));
-                self.report.error(entry.at, path, trouble.hint("names are unique over all files"));
+                self.report.error(entry.at, path, diagnostic.hint("names are unique over all files"));
             }
         }
     }
 }
 
 /// Is this a table of which each file may hold a part?
-fn adds_up(table: &str) -> bool {
+fn mergeable(table: &str) -> bool {
     matches!(table, "listener" | "probe" | "pool" | "route")
 }
 

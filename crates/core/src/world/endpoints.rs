@@ -1,0 +1,227 @@
+//! Owner of the endpoints' states: who exists, under which id, and what is known about each one's health.
+//! Takes observations in and answers with what changed. Never decides who is ejected, and never looks at a pool.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    axes::{Admin, Availability, Ejection, Probe},
+    event::{Change, Publish},
+    fault::{Evidence, Fault},
+    health::Health,
+    layout::Laid,
+    slot::{EndpointId, EndpointKey, EndpointSlot, SlotVec},
+    tick::Tick,
+    topology::{ProbeRules, Topology},
+    view::EndpointView,
+};
+
+/// One endpoint that exists: its identity and its health.
+#[derive(Clone, Debug)]
+pub(super) struct EndpointState {
+    pub(super) key: EndpointKey,
+    pub(super) health: Health,
+    /// The latency in the last snapshot.
+    shown_us: Option<u32>,
+}
+
+/// Something that was seen at an endpoint, or ordered for it.
+#[derive(Clone, Debug)]
+pub(super) enum Observation<'a> {
+    /// A probe ended.
+    Probed(Result<Duration, Evidence>, &'a ProbeRules),
+    /// A probe timed out while real requests were answered: it proves nothing.
+    Contradicted(Evidence),
+    /// A request failed.
+    Failed(Fault),
+    /// A request was answered after connections had been refused.
+    Answered,
+    /// The operator ordered.
+    Ordered(Admin),
+    /// The traffic axis moved.
+    Ejection(Ejection),
+}
+
+/// What an observation changed.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    pub(super) publish: Publish,
+    /// The availability moved.
+    pub(super) change: Option<Change>,
+    /// The endpoint was Up and is Down, by this fault.
+    pub(super) lost: Option<Fault>,
+}
+
+/// The states of all endpoints of the layout.
+#[derive(Debug, Default)]
+pub(super) struct Endpoints {
+    states: SlotVec<EndpointSlot, EndpointState>,
+    ids: BTreeMap<EndpointKey, EndpointId>,
+    slots: BTreeMap<EndpointId, EndpointSlot>,
+    last_id: u32,
+}
+
+impl Endpoints {
+    pub(super) fn slot(&self, id: EndpointId) -> Option<EndpointSlot> {
+        self.slots.get(&id).copied()
+    }
+
+    pub(super) fn slot_of(&self, key: &EndpointKey) -> Option<EndpointSlot> {
+        self.ids.get(key).and_then(|id| self.slot(*id))
+    }
+
+    pub(super) fn state(&self, slot: EndpointSlot) -> Option<&EndpointState> {
+        self.states.get(slot)
+    }
+
+    pub(super) fn health(&self, slot: EndpointSlot) -> Option<&Health> {
+        self.states.get(slot).map(|state| &state.health)
+    }
+
+    /// The states of a range of endpoints: those of one pool.
+    pub(super) fn range(&self, range: &std::ops::Range<EndpointSlot>) -> &[EndpointState] {
+        self.states.range(range)
+    }
+
+    /// Every endpoint with what its probes say.
+    pub(super) fn probes(&self) -> impl Iterator<Item = (EndpointId, Probe)> {
+        self.slots.iter().filter_map(|(id, slot)| Some((*id, self.health(*slot)?.probe)))
+    }
+
+    /// The endpoints that are not Clear.
+    pub(super) fn out(&self) -> impl Iterator<Item = EndpointId> {
+        let is_out =
+            |slot: &EndpointSlot| self.health(*slot).is_some_and(|health| health.ejection != Ejection::Clear);
+        self.slots.iter().filter(move |(_, slot)| is_out(slot)).map(|(id, _)| *id)
+    }
+
+    /// Takes an observation in. `ejected_for` is the evidence of the endpoint's last ejection: an operator reads it
+    /// where the endpoint is Down because of that.
+    pub(super) fn observe(
+        &mut self,
+        slot: EndpointSlot,
+        seen: Observation<'_>,
+        ejected_for: Option<&Evidence>,
+        now: Tick,
+    ) -> Observed {
+        let mut observed = Observed::default();
+        let Some(state) = self.states.get_mut(slot) else { return observed };
+        let read = |health: &Health| (health.probe, health.admin, health.ejection, health.refusing);
+        let (before, was) = (state.health.availability(), read(&state.health));
+        take_in(&mut state.health, seen, now);
+        let (after, is) = (state.health.availability(), read(&state.health));
+        if before != after {
+            let lost = before == Availability::Up || after == Availability::Down;
+            observed.publish = if lost { Publish::Now } else { Publish::Soon };
+            let ejected = matches!(state.health.ejection, Ejection::Ejected { .. });
+            let evidence = if ejected { ejected_for } else { state.health.probe_failure() };
+            // An order is no endpoint's failure, whatever was seen before it.
+            let evidence = evidence.filter(|_| is.1 == was.1).cloned();
+            if before == Availability::Up && after == Availability::Down {
+                observed.lost = evidence.as_ref().map(|seen| seen.fault);
+            }
+            let key = state.key.clone();
+            observed.change = Some(Change::Endpoint { key, from: before, to: after, evidence });
+        }
+        if was != is || drifted(state.shown_us, state.health.latency.micros()) {
+            observed.publish = observed.publish.max(Publish::Soon);
+        }
+        observed
+    }
+
+    /// What a snapshot says about an endpoint. The latency that is shown is remembered: a later one is worth a new
+    /// snapshot only if it is another.
+    pub(super) fn show(
+        &mut self,
+        slot: EndpointSlot,
+        p95_us: Option<u32>,
+        probation_since: Option<Tick>,
+    ) -> Option<EndpointView> {
+        let state = self.states.get_mut(slot)?;
+        let health = &state.health;
+        state.shown_us = health.latency.micros();
+        Some(EndpointView {
+            availability: health.availability(),
+            probe: health.probe,
+            admin: health.admin,
+            ejection: health.ejection,
+            tried_since: probation_since.filter(|_| health.ejection == Ejection::Probation),
+            refusing: health.refusing,
+            latency_us: state.shown_us,
+            p95_us,
+        })
+    }
+
+    pub(super) fn slots(&self) -> impl Iterator<Item = EndpointSlot> + use<> {
+        self.states.slots()
+    }
+
+    /// The id of an endpoint: the one that it has, or the next. An id is given once.
+    pub(super) fn id_of(&mut self, key: &EndpointKey) -> EndpointId {
+        self.ids.get(key).copied().unwrap_or_else(|| {
+            self.last_id += 1;
+            EndpointId(self.last_id)
+        })
+    }
+
+    /// Puts the states into the order of a new layout. What is known stays with the key; whether the pool is still
+    /// probed decides what the old probe results are worth.
+    pub(super) fn carry(
+        &mut self,
+        laid: &Laid,
+        topology: &Topology,
+        before: &Topology,
+        order: impl Fn(&EndpointKey) -> Admin,
+    ) -> Relaid {
+        let was_probed: BTreeMap<&str, bool> =
+            before.pools.iter().map(|pool| (&*pool.name, pool.probe.is_some())).collect();
+        let mut old: BTreeMap<EndpointKey, (EndpointSlot, EndpointState)> = self
+            .states
+            .slots()
+            .zip(std::mem::take(&mut self.states))
+            .map(|(slot, state)| (state.key.clone(), (slot, state)))
+            .collect();
+        let mut from = SlotVec::default();
+        self.ids = laid.keys.iter().cloned().zip(laid.places.iter().map(|place| place.id)).collect();
+        self.slots = laid.places.entries().map(|(slot, place)| (place.id, slot)).collect();
+        for (key, place) in laid.keys.iter().zip(&laid.places) {
+            let is_probed = topology.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
+            let same_probing = was_probed.get(&*key.pool) == Some(&is_probed);
+            let (slot, state) = old.remove(key).unzip();
+            let shown_us = state.as_ref().and_then(|state| state.shown_us);
+            let mut health = Health::inherited(state.map(|state| state.health), same_probing, is_probed);
+            health.admin = order(key);
+            self.states.push(EndpointState { key: key.clone(), health, shown_us });
+            from.push(slot);
+        }
+        Relaid { from, lost: !old.is_empty() }
+    }
+}
+
+fn take_in(health: &mut Health, seen: Observation<'_>, now: Tick) {
+    match seen {
+        Observation::Probed(result, rules) => health.probed(result, rules, now),
+        Observation::Contradicted(evidence) => health.contradicted(evidence, now),
+        Observation::Failed(fault) => health.suspected(fault),
+        Observation::Answered => health.refusing = false,
+        Observation::Ordered(admin) => health.admin = admin,
+        Observation::Ejection(ejection) => health.ejection = ejection,
+    }
+}
+
+/// What a new layout did to the endpoints.
+#[derive(Debug)]
+pub(super) struct Relaid {
+    /// For each new slot, the slot in which its endpoint was.
+    pub(super) from: SlotVec<EndpointSlot, Option<EndpointSlot>>,
+    /// An endpoint is gone.
+    pub(super) lost: bool,
+}
+
+/// Has a latency moved far enough from what the last snapshot shows to be worth a new one? Every probe moves it a
+/// little; a snapshot per probe would be work for nothing.
+fn drifted(shown_us: Option<u32>, now_us: Option<u32>) -> bool {
+    match (shown_us, now_us) {
+        (Some(shown), Some(now)) => shown.abs_diff(now) > shown / 8 + 200,
+        (shown, now) => shown != now,
+    }
+}

@@ -1,0 +1,124 @@
+//! Owner of the pools' views: how much of each pool is available, and whether its first probe round has ended.
+//! Counts the states of the endpoints and answers with what moved. Never changes an endpoint.
+
+use std::{collections::BTreeMap, mem};
+
+use super::endpoints::Endpoints;
+use crate::{
+    axes::{Admin, Availability, Ejection, Prospect},
+    event::{Change, Changes},
+    health::Health,
+    layout::Layout,
+    slot::{PoolSlot, SlotVec},
+    topology::Topology,
+    view::PoolView,
+};
+
+/// The views of all pools of the topology.
+#[derive(Debug, Default)]
+pub(super) struct Pools {
+    views: SlotVec<PoolSlot, PoolView>,
+    /// Every endpoint of the pool was probed once, and every name of it was asked for once.
+    rounds: SlotVec<PoolSlot, bool>,
+    /// One of the pool's names was never asked for.
+    unasked: SlotVec<PoolSlot, bool>,
+}
+
+/// What became of a pool's view.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PoolMove {
+    Nothing,
+    /// Matters to routes with a band only.
+    Latency,
+    Health,
+}
+
+impl Pools {
+    pub(super) fn views(&self) -> &SlotVec<PoolSlot, PoolView> {
+        &self.views
+    }
+
+    pub(super) fn view(&self, pool: PoolSlot) -> PoolView {
+        self.views.get(pool).copied().unwrap_or_default()
+    }
+
+    pub(super) fn first_round_done(&self, pool: PoolSlot) -> bool {
+        self.rounds.get(pool).copied().unwrap_or(false)
+    }
+
+    /// Counts a pool's endpoints again.
+    pub(super) fn recount(
+        &mut self,
+        slot: PoolSlot,
+        layout: &Layout,
+        endpoints: &Endpoints,
+        changes: &mut Changes,
+    ) -> PoolMove {
+        let Some(pool) = layout.topology.pool(slot) else { return PoolMove::Nothing };
+        let members = endpoints.range(&layout.members(slot));
+        let view = pool_view(members.iter().map(|state| &state.health), pool.panic_threshold);
+        let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
+        let round = asked && members.iter().all(|state| state.health.probed);
+        let (Some(current), Some(done)) = (self.views.get_mut(slot), self.rounds.get_mut(slot)) else {
+            return PoolMove::Nothing;
+        };
+        // A pool whose endpoints are all new has lost nothing yet.
+        let new = view.enabled > 0 && view.unproven == view.enabled;
+        if current.short != view.short && !new {
+            let name = pool.name.clone();
+            changes.log.push(Change::Pool { pool: name, short: view.short, available: view.available });
+        }
+        let moved = if *done != round || *current != (PoolView { latency_us: current.latency_us, ..view }) {
+            PoolMove::Health
+        } else if current.latency_us != view.latency_us {
+            PoolMove::Latency
+        } else {
+            PoolMove::Nothing
+        };
+        (*current, *done) = (view, round);
+        moved
+    }
+
+    /// Takes the views of pools that keep their names into a new topology, and starts those of the others. Says for
+    /// each pool whether it is a new one.
+    pub(super) fn carry(
+        &mut self,
+        old: &Topology,
+        new: &Topology,
+        unasked: SlotVec<PoolSlot, bool>,
+    ) -> SlotVec<PoolSlot, bool> {
+        let names = old.pools.iter().map(|pool| &*pool.name);
+        let mut before: BTreeMap<&str, PoolView> = names.zip(mem::take(&mut self.views)).collect();
+        let carried: Vec<Option<PoolView>> =
+            new.pools.iter().map(|pool| before.remove(&*pool.name)).collect();
+        self.views = carried.iter().map(|view| view.unwrap_or_default()).collect();
+        self.rounds = carried.iter().map(|_| false).collect();
+        self.unasked = unasked;
+        carried.iter().map(Option::is_none).collect()
+    }
+}
+
+/// A pool's health in numbers.
+fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64) -> PoolView {
+    let mut view = PoolView::default();
+    for health in members.filter(|health| health.admin == Admin::Enabled) {
+        view.enabled += 1;
+        let prospect = health.prospect();
+        view.answering += u32::from(prospect == Prospect::Good);
+        view.proving += u32::from(prospect == Prospect::Open);
+        view.out += u32::from(health.ejection != Ejection::Clear);
+        match health.availability() {
+            Availability::Up => {
+                view.up += 1;
+                let latency = health.latency.micros();
+                view.latency_us = view.latency_us.into_iter().chain(latency).min();
+            }
+            Availability::Unproven => view.unproven += 1,
+            _ => {}
+        }
+    }
+    let proven = view.enabled - view.unproven;
+    view.available = if proven == 0 { 0.0 } else { f64::from(view.up) / f64::from(proven) };
+    view.short = view.up == 0 || view.available < panic_threshold;
+    view
+}

@@ -1,0 +1,98 @@
+//! What the keeper, the admin page and the tests may ask of the world. Changes nothing but the number of the snapshot.
+
+use std::{sync::Arc, time::Duration};
+
+use super::World;
+use crate::{
+    axes::{Admin, Ejection},
+    eject::EjectionRecord,
+    health::Health,
+    layout::{Layout, Place},
+    outlier::EndpointTraffic,
+    slot::{self, EndpointId, EndpointKey, RouteSlot},
+    snapshot::Snapshot,
+};
+
+impl World {
+    /// An immutable snapshot, with the next revision number.
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.revision += 1;
+        let endpoints = self.state.endpoints.slots().filter_map(|slot| {
+            let p95_us = self.traffic.endpoint(slot).and_then(EndpointTraffic::p95_us);
+            let since = self.ejections.record(slot).map(EjectionRecord::since);
+            self.state.endpoints.show(slot, p95_us, since)
+        });
+        Snapshot {
+            revision: self.revision,
+            generation: self.generation,
+            layout: Arc::clone(&self.state.layout),
+            endpoints: endpoints.collect(),
+            pools: self.state.pools.views().clone(),
+            routes: self.state.routes.views(self.ejections.trickles(&self.state)),
+            doubted: self.checker.on(),
+        }
+    }
+
+    /// What is known about an endpoint.
+    #[must_use]
+    pub fn health(&self, id: EndpointId) -> Option<&Health> {
+        self.state.endpoints.health(self.state.endpoints.slot(id)?)
+    }
+
+    /// The identity behind an id.
+    #[must_use]
+    pub fn key(&self, id: EndpointId) -> Option<&EndpointKey> {
+        self.state.endpoints.state(self.state.endpoints.slot(id)?).map(|state| &state.key)
+    }
+
+    /// The layout in force.
+    #[must_use]
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.state.layout
+    }
+
+    /// Gap to the next probe of an endpoint; `None` if it is not probed (any more).
+    #[must_use]
+    pub fn probe_gap(&self, id: EndpointId, roll: u64) -> Option<Duration> {
+        let slot = self.state.endpoints.slot(id)?;
+        let rules = self.state.layout.pool_of(slot)?.probe.as_ref()?;
+        Some(self.state.endpoints.health(slot)?.probe_gap(rules, roll))
+    }
+
+    /// The slot of a route in force, by name.
+    #[must_use]
+    pub fn route_slot(&self, name: &str) -> Option<RouteSlot> {
+        let mut routes = slot::entries(&self.state.layout.topology.routes);
+        routes.find(|(_, route)| &*route.name == name).map(|(slot, _)| slot)
+    }
+
+    /// Every endpoint that needs a probe, in layout order.
+    pub fn probed_endpoints(&self) -> impl Iterator<Item = &Place> {
+        let topology = &self.state.layout.topology;
+        let is_probed =
+            move |place: &&Place| topology.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
+        self.state.layout.endpoints.iter().filter(is_probed)
+    }
+
+    /// Ejections in a row of an endpoint, for the status page.
+    #[must_use]
+    pub fn convictions(&self, id: EndpointId) -> u32 {
+        let slot = self.state.endpoints.slot(id);
+        slot.and_then(|slot| self.ejections.record(slot)).map_or(0, EjectionRecord::count)
+    }
+
+    /// Enabled endpoints of a route, and those of them that are out, for tests and simulations.
+    #[must_use]
+    pub fn ejected_share(&self, route: RouteSlot) -> (u32, u32) {
+        let members = self.state.layout.topology.route(route).map(|route| route.pools.as_slice());
+        let mut sums = (0, 0);
+        for member in members.unwrap_or_default() {
+            for state in self.state.endpoints.range(&self.state.layout.members(member.pool)) {
+                let enabled = state.health.admin == Admin::Enabled;
+                sums.0 += u32::from(enabled);
+                sums.1 += u32::from(enabled && state.health.ejection != Ejection::Clear);
+            }
+        }
+        sums
+    }
+}

@@ -1,0 +1,83 @@
+//! What is in force: layout, endpoints, pools and routes, as the other owners may read it.
+
+use std::sync::Arc;
+
+use super::{
+    endpoints::Endpoints,
+    pools::{PoolMove, Pools},
+    route_state::NamedPools,
+    routes::Routes,
+};
+use crate::{
+    axes::Availability,
+    event::Changes,
+    layout::{Layout, Place},
+    slot::{EndpointSlot, PoolSlot, RouteSlot},
+    tick::Tick,
+    topology::RoutePool,
+};
+
+/// The layout, and the states of endpoints, pools and routes. The world alone changes them; the other owners read.
+#[derive(Debug, Default)]
+pub(super) struct WorldState {
+    pub(super) layout: Arc<Layout>,
+    pub(super) endpoints: Endpoints,
+    pub(super) pools: Pools,
+    pub(super) routes: Routes,
+}
+
+impl WorldState {
+    /// Counts a pool's endpoints again; says what moved.
+    pub(super) fn recount_pool(&mut self, pool: PoolSlot, changes: &mut Changes) -> PoolMove {
+        self.pools.recount(pool, &self.layout, &self.endpoints, changes)
+    }
+
+    /// The routes that a move of this pool concerns.
+    pub(super) fn concerned(&self, pool: PoolSlot, moved: PoolMove) -> Vec<RouteSlot> {
+        Routes::concerned(&self.layout, pool, moved)
+    }
+
+    /// Lets routes conclude from the pools' views.
+    pub(super) fn update_routes(&mut self, routes: &[RouteSlot], now: Tick, changes: &mut Changes) {
+        let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools };
+        self.routes.update(routes, &pools, now, changes);
+    }
+
+    pub(super) fn is_up(&self, slot: EndpointSlot) -> bool {
+        self.endpoints.health(slot).is_some_and(|health| health.availability() == Availability::Up)
+    }
+
+    /// Does an endpoint serve, so that an ejection would take something away? In panic probes say nothing: there
+    /// every enabled endpoint serves that is Clear.
+    pub(super) fn serves(&self, slot: EndpointSlot) -> bool {
+        let Some(health) = self.endpoints.health(slot) else { return false };
+        health.availability() == Availability::Up
+            || (health.in_panic()
+                && self.layout.routes_of(slot).iter().any(|route| self.routes.panics(*route)))
+    }
+
+    /// The routes that send requests to an endpoint. What the operator gives nothing (weight 0, dial 0) gets requests
+    /// only while nothing else is left.
+    pub(super) fn feeders(&self, slot: EndpointSlot) -> impl Iterator<Item = RouteSlot> + '_ {
+        let place = self.layout.endpoints.get(slot).filter(|place| place.weight > 0 || self.is_alone(place));
+        place.into_iter().flat_map(move |place| {
+            let gives =
+                |member: &RoutePool| member.pool == place.pool && member.dial > 0 && member.weight > 0;
+            self.layout.routes_of(slot).iter().copied().filter(move |route| {
+                let given =
+                    self.layout.topology.route(*route).is_some_and(|route| route.pools.iter().any(gives));
+                given || self.routes.calls_in(*route, place.pool)
+            })
+        })
+    }
+
+    /// No endpoint of this one's pool is Up that has a weight.
+    fn is_alone(&self, place: &Place) -> bool {
+        let members = self.layout.members(place.pool);
+        let (places, states) = (self.layout.endpoints.range(&members), self.endpoints.range(&members));
+        !places
+            .iter()
+            .zip(states)
+            .any(|(place, state)| place.weight > 0 && state.health.availability() == Availability::Up)
+    }
+}
