@@ -14,6 +14,6 @@ THALWEG_BIN="$(target_dir)/debug/thalweg"
 export THALWEG_BIN
 
 THALWEG_BLESS=1 cargo test --quiet --locked -p thalweg-config --test pages
-for script in infra/helm/generate.py infra/monitoring/{operator,dashboards}/build.py infra/coverage/build.py; do
+for script in infra/helm/generate.py infra/terraform/readme.py infra/monitoring/{operator,dashboards}/build.py infra/coverage/build.py; do
     .venv-infra/bin/python "$script"
 done

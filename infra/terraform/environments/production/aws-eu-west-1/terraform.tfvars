@@ -1,0 +1,24 @@
+# Production in eu-west-1. Put your account and roles here; nothing in this file is secret.
+
+account            = "111122223333"
+kubernetes_version = "1.36"
+compute            = "karpenter"
+admins             = { platform = "arn:aws:iam::111122223333:role/platform" }
+viewers            = { on-call = "arn:aws:iam::111122223333:role/on-call" }
+
+# Outputs `egress_addresses` of the other AWS places, and what Google Cloud and Azure call theirs. Examples.
+edges = {
+  aws-us-east-1       = "192.0.2.11/32"
+  aws-ap-southeast-1  = "192.0.2.31/32"
+  gcp-europe-west1    = "198.51.100.11/32"
+  azure-southeastasia = "203.0.113.11/32"
+}
+
+nat          = "per-zone"
+system_nodes = { instance_types = ["m7i.large"], min = 3, max = 10 }
+database     = { instance_class = "db.m7g.large", multi_az = true, backup_days = 35, storage_gib = 100 }
+cache        = { node_type = "cache.m7g.large", nodes = 3 }
+
+waf_mode            = "block"
+backup_lock         = "governance"
+deletion_protection = true
