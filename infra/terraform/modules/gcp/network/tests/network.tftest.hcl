@@ -16,8 +16,8 @@ variables {
   name          = "production-europe-west1"
   region        = "europe-west1"
   cidr          = "10.20.0.0/16"
-  pods_cidr     = "100.67.0.0/17"
-  services_cidr = "100.67.128.0/20"
+  pods_cidr     = "100.64.0.0/17"
+  services_cidr = "100.64.128.0/20"
   labels        = { environment = "production", owner = "platform" }
 }
 
@@ -171,7 +171,7 @@ run "rejects_pods_outside_shared_space" {
 run "rejects_services_too_small" {
   command = plan
   variables {
-    services_cidr = "100.67.128.0/24"
+    services_cidr = "100.64.128.0/24"
   }
   expect_failures = [var.services_cidr]
 }
@@ -179,7 +179,7 @@ run "rejects_services_too_small" {
 run "rejects_overlap_of_pods_and_services" {
   command = plan
   variables {
-    services_cidr = "100.67.64.0/20"
+    services_cidr = "100.64.64.0/20"
   }
   expect_failures = [google_compute_subnetwork.private]
 }

@@ -12,8 +12,8 @@ module "network" {
   name          = "production-europe-west1"
   region        = "europe-west1"
   cidr          = "10.20.0.0/16"
-  pods_cidr     = "100.67.0.0/17"
-  services_cidr = "100.67.128.0/20"
+  pods_cidr     = "100.64.0.0/17"
+  services_cidr = "100.64.128.0/20"
   labels        = { environment = "production", owner = "platform" }
 }
 
