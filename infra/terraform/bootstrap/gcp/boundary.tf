@@ -25,6 +25,7 @@ locals {
   # Roles that the modules grant in a project. None of them grants roles.
   assignable_roles = [
     "roles/cloudsql.client", "roles/cloudsql.instanceUser", "roles/container.defaultNodeServiceAccount",
+    "roles/containeranalysis.occurrences.editor",
     "roles/logging.logWriter", "roles/memorystore.dbConnectionUser", "roles/monitoring.metricWriter",
     "roles/monitoring.viewer",
   ]

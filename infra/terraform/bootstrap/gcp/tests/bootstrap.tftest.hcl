@@ -82,7 +82,7 @@ run "the_provisioner_stays_inside_its_border" {
   }
 
   assert {
-    condition     = !can(regex("[aA]dmin|owner|editor", google_project_iam_member.boundary["production"].condition[0].expression))
+    condition     = !can(regex("[aA]dmin|roles/(owner|editor)'", google_project_iam_member.boundary["production"].condition[0].expression))
     error_message = "The provisioner may hand on a role that grants roles."
   }
 
