@@ -1,6 +1,6 @@
-# Private ways to Google: its APIs by an address of this network, and the endpoints of Cloud SQL and Memorystore, which
-# Google places into the endpoints subnet as soon as a database asks (Private Service Connect). No peering, so no
-# range of this network is lent to a producer.
+# Private ways to Google (Private Service Connect): its APIs by an address of this network, and the endpoints of caches,
+# which Google places into the endpoints subnet as soon as one asks; modules/gcp/cloud-sql places its own. No peering,
+# so no range of this network is lent to a producer.
 
 resource "google_compute_global_address" "apis" {
   project      = var.project_id
@@ -69,14 +69,12 @@ resource "google_dns_record_set" "apis_below" {
   rrdatas      = ["${each.key}."]
 }
 
-resource "google_network_connectivity_service_connection_policy" "this" {
-  for_each = { sql = "google-cloud-sql", cache = "gcp-memorystore" }
-
+resource "google_network_connectivity_service_connection_policy" "cache" {
   project       = var.project_id
-  name          = "${var.name}-${each.key}"
-  description   = "Lets ${each.value} place endpoints into this network."
+  name          = "${var.name}-cache"
+  description   = "Lets Memorystore place endpoints into this network."
   location      = var.region
-  service_class = each.value
+  service_class = "gcp-memorystore"
   network       = google_compute_network.this.id
   labels        = var.labels
 

@@ -4,8 +4,8 @@ output "network" {
   description = "Id of the network. Private endpoints can be made once it is known."
   value       = google_compute_network.this.id
 
-  # A database that asks for an endpoint before its policy stands is refused.
-  depends_on = [google_network_connectivity_service_connection_policy.this]
+  # A cache that asks for an endpoint before the policy stands is refused.
+  depends_on = [google_network_connectivity_service_connection_policy.cache]
 }
 
 output "private_subnet" {
@@ -16,6 +16,11 @@ output "private_subnet" {
 output "public_subnet" {
   description = "Id of the subnet for machines that face clients."
   value       = google_compute_subnetwork.public.id
+}
+
+output "endpoints_subnet" {
+  description = "Id of the subnet for private endpoints."
+  value       = google_compute_subnetwork.endpoints.id
 }
 
 output "pods_range" {

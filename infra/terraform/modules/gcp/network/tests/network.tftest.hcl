@@ -115,8 +115,8 @@ run "endpoints_stay_inside" {
   }
 
   assert {
-    condition     = toset([for policy in google_network_connectivity_service_connection_policy.this : policy.service_class]) == toset(["google-cloud-sql", "gcp-memorystore"])
-    error_message = "Cloud SQL or Memorystore cannot place its endpoint."
+    condition     = google_network_connectivity_service_connection_policy.cache.service_class == "gcp-memorystore"
+    error_message = "Memorystore cannot place its endpoint."
   }
 }
 
