@@ -30,8 +30,10 @@ locals {
     "roles/monitoring.viewer",
   ]
 
+  roles = { plan = local.reader_roles, apply = local.provisioner_roles, release = toset([]) }
+
   grants = merge([for key, of in local.stages : {
-    for role in(of.stage == "plan" ? local.reader_roles : local.provisioner_roles) : "${key}/${role}" => {
+    for role in local.roles[of.stage] : "${key}/${role}" => {
       stage = key, project_id = of.project_id, role = role
     }
   }]...)

@@ -11,12 +11,12 @@ output "workload_identity_provider" {
 }
 
 output "accounts" {
-  description = "Accounts of the pipeline by environment and stage, such as production-apply."
+  description = "Accounts of the pipeline by environment and stage, such as production-apply. The environments take that of release as pipeline."
   value       = { for key, account in google_service_account.pipeline : key => account.email }
 }
 
 output "github_environments" {
-  description = "GitHub environment in which a job runs to get each account. Those without -plan need reviewers."
+  description = "GitHub environment in which a job runs to get each account. Those of apply and release need reviewers."
   value       = { for key, of in local.stages : key => of.github }
 }
 

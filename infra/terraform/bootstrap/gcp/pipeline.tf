@@ -1,6 +1,7 @@
-# Who the pipeline is in each environment: `plan` reads, `apply` is terraform-provisioner. Google exchanges GitHub's
-# token only if it names this repository and the right GitHub environment, so that environment's approvals guard the
-# identity. Plans run without approval and have an environment of their own, such as production-plan.
+# Who the pipeline is in each environment: `plan` reads, `apply` is terraform-provisioner, `release` pushes and attests
+# images and has no right here: modules/gcp/artifact-registry gives it those. Google exchanges GitHub's token only if it
+# names this repository and the right GitHub environment, so that environment's approvals guard the identity. Plans and
+# releases have environments of their own, such as production-plan.
 
 resource "google_iam_workload_identity_pool" "github" {
   project                   = var.project_id
@@ -40,13 +41,19 @@ locals {
   # An account's name has at most 30 characters: terraform-provisioner-production does not fit.
   short = { development = "dev", staging = "stage", production = "prod" }
 
+  purposes = {
+    plan    = "Reads the environment; changes nothing."
+    apply   = "Makes what infra/terraform describes."
+    release = "Pushes and attests images."
+  }
+
   stages = merge([for environment, of in var.environments : {
-    for stage in ["plan", "apply"] : "${environment}-${stage}" => {
+    for stage in ["plan", "apply", "release"] : "${environment}-${stage}" => {
       environment = environment
       stage       = stage
       project_id  = of.project_id
-      github      = stage == "plan" ? "${environment}-plan" : environment
-      title       = stage == "plan" ? "terraform-plan" : "terraform-provisioner"
+      github      = stage == "apply" ? environment : "${environment}-${stage}"
+      title       = { plan = "terraform-plan", apply = "terraform-provisioner", release = "image-release" }[stage]
     }
   }]...)
 }
@@ -57,7 +64,7 @@ resource "google_service_account" "pipeline" {
   project      = var.project_id
   account_id   = "${each.value.title}-${local.short[each.value.environment]}"
   display_name = "${each.value.title} of ${each.value.environment}"
-  description  = each.value.stage == "plan" ? "Reads ${each.value.environment}; changes nothing." : "Makes what infra/terraform describes in ${each.value.environment}."
+  description  = local.purposes[each.value.stage]
   depends_on   = [google_project_service.bootstrap]
 }
 
@@ -71,7 +78,7 @@ resource "google_service_account_iam_member" "github" {
 
 # A plan takes no lock (`-lock=false`), so it reads its own environment's state and writes none.
 resource "google_storage_bucket_iam_member" "state" {
-  for_each = local.stages
+  for_each = { for key, of in local.stages : key => of if of.stage != "release" }
 
   bucket = google_storage_bucket.state[each.value.environment].name
   role   = each.value.stage == "plan" ? "roles/storage.objectViewer" : "roles/storage.objectUser"

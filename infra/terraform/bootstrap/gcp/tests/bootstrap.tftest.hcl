@@ -30,7 +30,7 @@ run "identities_are_bound_to_repository_and_environment" {
 
   assert {
     condition = { for key, binding in google_service_account_iam_member.github : key => binding.member } == {
-      for key, environment in { development-plan = "development-plan", development-apply = "development", production-plan = "production-plan", production-apply = "production" } :
+      for key, environment in { development-plan = "development-plan", development-apply = "development", development-release = "development-release", production-plan = "production-plan", production-apply = "production", production-release = "production-release" } :
       key => "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github/attribute.grant/123456789:${environment}"
     }
     error_message = "An identity answers to another repository or environment than its own."
@@ -60,6 +60,11 @@ run "plan_reads_and_writes_nothing" {
   assert {
     condition     = google_storage_bucket_iam_member.state["production-plan"].role == "roles/storage.objectViewer" && google_storage_bucket_iam_member.state["production-plan"].bucket == "example-bootstrap-state-production"
     error_message = "The plan's identity writes state, or reads that of another environment."
+  }
+
+  assert {
+    condition     = !anytrue([for key in keys(google_project_iam_member.pipeline) : strcontains(key, "-release/")]) && !contains(keys(google_storage_bucket_iam_member.state), "production-release")
+    error_message = "Whoever releases images has rights over the environment or its state."
   }
 
   assert {

@@ -2,7 +2,7 @@
 
 output "url" {
   description = "Prefix of the images' names: URL/fastapi-app:COMMIT."
-  value       = "${var.location}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.this.name}"
+  value       = "${var.location}-docker.pkg.dev/${var.project_id}/${google_artifact_registry_repository.this.repository_id}"
 }
 
 output "attestor" {

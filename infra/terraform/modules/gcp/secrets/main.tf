@@ -77,7 +77,7 @@ resource "google_secret_manager_secret_version" "this" {
 
 locals {
   grants = merge([for name, secret in var.secrets : {
-    for reader in secret.readers : "${name} ${reader}" => { secret = name, member = reader }
+    for reader, member in secret.readers : "${name} ${reader}" => { secret = name, member = member }
   }]...)
 }
 

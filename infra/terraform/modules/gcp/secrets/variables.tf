@@ -51,9 +51,9 @@ variable "project_number" {
 }
 
 variable "secrets" {
-  description = "Secrets by name, each with the IAM members that read it and how often it is to be rotated. value_version is raised to write the value given in values."
+  description = "Secrets by name, each with the IAM members that read it (by a name of your own) and how often it is to be rotated. value_version is raised to write the value given in values."
   type = map(object({
-    readers       = optional(set(string), [])
+    readers       = optional(map(string), {})
     rotation_days = optional(number, 90)
     value_version = optional(number, 0)
   }))
@@ -69,7 +69,7 @@ variable "secrets" {
   }
 
   validation {
-    condition     = alltrue(flatten([for secret in values(var.secrets) : [for member in secret.readers : startswith(member, "serviceAccount:") || startswith(member, "principal")]]))
+    condition     = alltrue(flatten([for secret in values(var.secrets) : [for member in values(secret.readers) : startswith(member, "serviceAccount:") || startswith(member, "principal")]]))
     error_message = "readers are accounts or principals of workloads. People read a secret by a role for a time, not by this list."
   }
 }

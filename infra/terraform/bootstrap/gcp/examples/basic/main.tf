@@ -1,4 +1,4 @@
-# The bootstrap of three environments, each in a project of its own.
+# The bootstrap of two environments, each in a project of its own.
 
 provider "google" {
   project = "example-bootstrap"
@@ -18,7 +18,6 @@ module "bootstrap" {
 
   environments = {
     development = { project_id = "example-development" }
-    staging     = { project_id = "example-staging" }
     production  = { project_id = "example-production" }
   }
 }

@@ -17,7 +17,7 @@ variables {
   labels         = { environment = "production", owner = "platform" }
   values         = { database-url = "postgresql://not-to-be-found" }
   secrets = {
-    database-url = { readers = ["serviceAccount:app@example-project.iam.gserviceaccount.com"], value_version = 1 }
+    database-url = { readers = { app = "serviceAccount:app@example-project.iam.gserviceaccount.com" }, value_version = 1 }
     admin-token  = { rotation_days = 30 }
   }
 }
@@ -110,7 +110,7 @@ run "rejects_no_rotation" {
 run "rejects_a_person_who_reads" {
   command = plan
   variables {
-    secrets = { database-url = { readers = ["user:someone@example.com"] } }
+    secrets = { database-url = { readers = { someone = "user:someone@example.com" } } }
   }
   expect_failures = [var.secrets]
 }

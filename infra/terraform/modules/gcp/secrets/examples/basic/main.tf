@@ -25,8 +25,8 @@ module "secrets" {
   values         = { database-url = var.database_url }
 
   secrets = {
-    database-url = { readers = ["serviceAccount:fastapi-app@example-project.iam.gserviceaccount.com"], value_version = 1 }
-    admin-token  = { readers = ["serviceAccount:thalweg-edge@example-project.iam.gserviceaccount.com"], rotation_days = 30 }
+    database-url = { readers = { app = "serviceAccount:fastapi-app@example-project.iam.gserviceaccount.com" }, value_version = 1 }
+    admin-token  = { readers = { edge = "serviceAccount:thalweg-edge@example-project.iam.gserviceaccount.com" }, rotation_days = 30 }
   }
 }
 
