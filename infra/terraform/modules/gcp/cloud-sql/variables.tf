@@ -53,7 +53,7 @@ variable "kms_key" {
 variable "postgres_version" {
   description = "Major version of PostgreSQL."
   type        = number
-  default     = 17
+  default     = 18
 
   validation {
     condition     = contains([16, 17, 18], var.postgres_version)

@@ -23,13 +23,13 @@ resource "google_container_cluster" "this" {
   node_locations              = local.standard ? var.zones : null
   remove_default_node_pool    = local.standard ? true : null
   initial_node_count          = local.standard ? 1 : null
-  datapath_provider           = local.standard ? "ADVANCED_DATAPATH" : null
   enable_shielded_nodes       = local.standard ? true : null
   enable_intranode_visibility = local.standard ? true : null
   default_max_pods_per_node   = local.standard ? 64 : null
   enable_l4_ilb_subsetting    = local.standard ? true : null
 
   networking_mode    = "VPC_NATIVE"
+  datapath_provider  = "ADVANCED_DATAPATH"
   enable_legacy_abac = false
 
   release_channel {

@@ -34,8 +34,8 @@ resource "google_kms_crypto_key" "this" {
   name                       = each.key
   key_ring                   = google_kms_key_ring.this.id
   purpose                    = "ENCRYPT_DECRYPT"
-  rotation_period            = "${var.rotation_days * 24 * 3600}s"
-  destroy_scheduled_duration = "${30 * 24 * 3600}s"
+  rotation_period            = "7776000s" # 90 days; old versions stay, because old data needs them
+  destroy_scheduled_duration = "2592000s" # 30 days
   labels                     = var.labels
 
   version_template {

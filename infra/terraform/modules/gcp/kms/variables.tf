@@ -57,17 +57,6 @@ variable "keys" {
   }
 }
 
-variable "rotation_days" {
-  description = "A new version of each key is made after this many days. Old versions stay, because old data needs them."
-  type        = number
-  default     = 90
-
-  validation {
-    condition     = var.rotation_days >= 1 && var.rotation_days <= 90
-    error_message = "rotation_days is between 1 and 90."
-  }
-}
-
 variable "protection_level" {
   description = "SOFTWARE, or HSM for keys that never leave a hardware module."
   type        = string

@@ -1,5 +1,6 @@
 # What may enter. VPC firewalls deny what no rule allows; the last rule says so again in order to log it. GKE adds the
-# rules for its own control plane and for the balancers that Services ask for.
+# rules for its own control plane and for the balancers that Services ask for; modules/edge/gcp opens 443 at edges on
+# machines. No rule here is open to everybody.
 
 locals {
   # Google's health checks and front ends. The last two ranges are those of passthrough balancers.
@@ -17,26 +18,6 @@ resource "google_compute_firewall" "deny" {
 
   deny {
     protocol = "all"
-  }
-
-  log_config {
-    metadata = "INCLUDE_ALL_METADATA"
-  }
-}
-
-resource "google_compute_firewall" "public" {
-  project       = var.project_id
-  name          = "${var.name}-public"
-  description   = "Clients to the edges of the public subnet. The only rule that is open to everybody."
-  network       = google_compute_network.this.id
-  direction     = "INGRESS"
-  priority      = 1000
-  source_ranges = ["0.0.0.0/0"]
-  target_tags   = [local.public_tag]
-
-  allow {
-    protocol = "tcp"
-    ports    = var.public_ports
   }
 
   log_config {

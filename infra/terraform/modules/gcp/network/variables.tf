@@ -87,17 +87,6 @@ variable "max_ports_per_vm" {
   }
 }
 
-variable "public_ports" {
-  description = "TCP ports that machines in the public subnet accept from everywhere. Only edges stand there."
-  type        = list(string)
-  default     = ["443"]
-
-  validation {
-    condition     = length(setsubtract(var.public_ports, ["80", "443"])) == 0
-    error_message = "public_ports may name 80 and 443 only: the admin port and SSH are never public."
-  }
-}
-
 variable "flow_log_sampling" {
   description = "Share of the flows that the flow log keeps, from 0.01 to 1."
   type        = number

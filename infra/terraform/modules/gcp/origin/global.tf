@@ -33,6 +33,20 @@ resource "google_compute_security_policy" "this" {
     log_level    = "NORMAL"
   }
 
+  # Written out, because scanners look for this one.
+  rule {
+    action      = "deny(403)"
+    priority    = 900
+    description = "Log4j and what followed"
+    preview     = var.waf_preview
+
+    match {
+      expr {
+        expression = "evaluatePreconfiguredWaf('cve-canary')"
+      }
+    }
+  }
+
   dynamic "rule" {
     for_each = local.attacks
 

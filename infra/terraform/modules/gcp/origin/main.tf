@@ -20,7 +20,6 @@ locals {
     1003 = { set = "rfi-v33-stable", what = "remote file inclusion" }
     1004 = { set = "rce-v33-stable", what = "remote code execution" }
     1005 = { set = "protocolattack-v33-stable", what = "request smuggling and the like" }
-    1006 = { set = "cve-canary", what = "Log4j and what followed" }
   }
 }
 
@@ -59,6 +58,20 @@ resource "google_compute_region_security_policy" "this" {
   advanced_options_config {
     json_parsing = "STANDARD"
     log_level    = "NORMAL"
+  }
+
+  # Written out, because scanners look for this one.
+  rules {
+    action      = "deny(403)"
+    priority    = 900
+    description = "Log4j and what followed"
+    preview     = var.waf_preview
+
+    match {
+      expr {
+        expression = "evaluatePreconfiguredWaf('cve-canary')"
+      }
+    }
   }
 
   dynamic "rules" {

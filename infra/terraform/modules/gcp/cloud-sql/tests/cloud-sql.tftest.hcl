@@ -29,8 +29,8 @@ run "only_the_network_reaches_it_and_only_by_tls" {
   }
 
   assert {
-    condition     = google_sql_database_instance.this.settings[0].ip_configuration[0].ssl_mode == "ENCRYPTED_ONLY"
-    error_message = "The database answers without TLS."
+    condition     = google_sql_database_instance.this.settings[0].ip_configuration[0].ssl_mode == "TRUSTED_CLIENT_CERTIFICATE_REQUIRED"
+    error_message = "The database answers without TLS, or without knowing the client."
   }
 
   assert {
@@ -90,7 +90,7 @@ run "a_copy_stands_in_another_region_under_its_key" {
   }
 
   assert {
-    condition     = !google_sql_database_instance.replica[0].settings[0].ip_configuration[0].ipv4_enabled && google_sql_database_instance.replica[0].settings[0].ip_configuration[0].ssl_mode == "ENCRYPTED_ONLY"
+    condition     = !google_sql_database_instance.replica[0].settings[0].ip_configuration[0].ipv4_enabled && google_sql_database_instance.replica[0].settings[0].ip_configuration[0].ssl_mode == "TRUSTED_CLIENT_CERTIFICATE_REQUIRED"
     error_message = "The copy is public or answers without TLS."
   }
 }

@@ -88,14 +88,6 @@ run "rejects_unknown_service" {
   expect_failures = [var.keys]
 }
 
-run "rejects_slow_rotation" {
-  command = plan
-  variables {
-    rotation_days = 365
-  }
-  expect_failures = [var.rotation_days]
-}
-
 run "rejects_protection_level" {
   command = plan
   variables {
