@@ -65,6 +65,7 @@ def opened(resource: Resource) -> list[str]:
 # --- ways ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_way_out_without_a_tag(counted) -> None:
     """no route leads a machine without a tag to the Internet, and no network keeps Google's own route"""
     plan = google()
@@ -76,6 +77,7 @@ def test_no_way_out_without_a_tag(counted) -> None:
     counted("routes", len(routes))
 
 
+@pytest.mark.slow
 def test_only_443_is_open(counted) -> None:
     """no firewall rule opens more than 443 to everybody, and none of a module for clusters opens anything"""
     rules = [one for one in google() if one.type == "google_compute_firewall"]
@@ -93,6 +95,7 @@ def test_only_443_is_open(counted) -> None:
     counted("rules", len(rules))
 
 
+@pytest.mark.slow
 def test_nothing_has_an_address_that_needs_none() -> None:
     """nodes, databases and machines have no external address"""
     wrong = []
@@ -109,6 +112,7 @@ def test_nothing_has_an_address_that_needs_none() -> None:
 # --- keys and identities -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_everything_stored_has_a_customer_key(counted) -> None:
     """every thing of Google's that stores something names a customer key"""
     stored = [one for one in google() if STORES.search(one.type)]
@@ -121,6 +125,7 @@ def test_everything_stored_has_a_customer_key(counted) -> None:
     counted("stores", len(stored))
 
 
+@pytest.mark.slow
 def test_keys_rotate_and_survive() -> None:
     """every encrypting key rotates within 90 days, and none is gone within 30"""
     keys = [one for one in google() if one.type == "google_kms_crypto_key"]
@@ -134,6 +139,7 @@ def test_keys_rotate_and_survive() -> None:
     assert encrypting and not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
 def test_nobody_has_a_primitive_role(counted) -> None:
     """no grant hands out owner or editor, or anything to everybody"""
     grants = [one for one in google() if one.type.endswith(("_iam_member", "_iam_binding"))]
@@ -143,6 +149,7 @@ def test_nobody_has_a_primitive_role(counted) -> None:
     counted("grants", len(grants))
 
 
+@pytest.mark.slow
 def test_no_account_key_is_made() -> None:
     """no file makes a key of an account, and the bootstrap forbids them in every project"""
     files = [file for file in TERRAFORM.rglob("*.tf") if ".terraform" not in file.parts]
@@ -202,6 +209,7 @@ def values(chart: str, file: str) -> dict[str, Any]:
     return yaml.safe_load((INFRA / "helm" / chart / file).read_text())
 
 
+@pytest.mark.slow
 def test_charts_find_what_terraform_makes() -> None:
     """secrets, accounts and addresses have the names that the charts ask for"""
     plan = google()

@@ -204,6 +204,7 @@ def test_network_and_policies(tmp_path: pathlib.Path, counted) -> None:
 # --- what scripts do -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_install_takes_the_known_key_and_no_other(bench: Bench) -> None:
     """install.sh installs from a repository whose key is known, holds the packages, and refuses other keys"""
     assert bench.run("install.sh").returncode == 0, bench.calls()
@@ -217,6 +218,7 @@ def test_install_takes_the_known_key_and_no_other(bench: Bench) -> None:
     assert not [call for call in bench.calls() if call.startswith("apt-get")]
 
 
+@pytest.mark.slow
 def test_install_refuses_containerd_1(bench: Bench) -> None:
     """install.sh refuses a containerd that Kubernetes does not talk to any more"""
     bench.behave("containerd", "echo containerd github.com/containerd/containerd 1.7.28 abc")
@@ -238,6 +240,7 @@ def published(bench: Bench) -> None:
     bench.answer("versions", {"versions": versions})
 
 
+@pytest.mark.slow
 def test_control_plane_is_made_once(bench: Bench) -> None:
     """control-plane.sh inits, applies network and policies, publishes a token; a second run does not init again"""
     published(bench)
@@ -254,6 +257,7 @@ def test_control_plane_is_made_once(bench: Bench) -> None:
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_a_failed_init_is_taken_back(bench: Bench) -> None:
     """control-plane.sh resets after a failed init, fails, and begins anew when it is run again"""
     published(bench)
@@ -265,6 +269,7 @@ def test_a_failed_init_is_taken_back(bench: Bench) -> None:
     assert bench.run("control-plane.sh").returncode == 0 and (bench.place / "state" / "done").exists()
 
 
+@pytest.mark.slow
 def test_join_token_is_published_and_the_last_one_destroyed(bench: Bench) -> None:
     """join-token.sh publishes token and hash, destroys older versions only, and shows the token to no other process"""
     published(bench)
@@ -280,6 +285,7 @@ def test_join_token_is_published_and_the_last_one_destroyed(bench: Bench) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_worker_joins_with_what_is_published(bench: Bench) -> None:
     """worker.sh joins by token and hash, waits while nothing is published, and never joins twice"""
     done = bench.run("worker.sh")
@@ -295,6 +301,7 @@ def test_worker_joins_with_what_is_published(bench: Bench) -> None:
     assert len([call for call in bench.calls() if call.startswith("kubeadm join")]) == 1
 
 
+@pytest.mark.slow
 def test_snapshot_leaves_the_machine_whole(bench: Bench) -> None:
     """etcd-snapshot.sh uploads snapshot, authorities and encryption key together, and leaves nothing behind"""
     (bench.place / "kubernetes" / "encryption").mkdir()
