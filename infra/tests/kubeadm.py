@@ -80,6 +80,7 @@ class Bench:
             "apt-mark",
             "containerd",
             "crictl",
+            "ctr",
             "curl",
             "gpg",
             "kubeadm",
@@ -104,13 +105,20 @@ class Bench:
         """What Google answers where the URL ends with `last`."""
         (self.place / "answers" / last).write_text(json.dumps(value))
 
-    def run(self, script: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
         there = {
             "BENCH": "", "LIBRARY": str(FILES), "SETTINGS": "settings", "STATE": "state", "KUBERNETES": "kubernetes",
             "CONFIG": "config", "DATA": "data", "KEYRING": "keyrings/kubernetes.gpg", "SOURCES": "kubernetes.list",
         }  # fmt: skip
         paths = {key: value if value.startswith("/") else str(self.place / value) for key, value in there.items()}
-        return run(FILES / script, cwd=self.place, PATH=f"{self.place / 'bin'}:{os.environ['PATH']}", **paths)
+        return run(
+            FILES / script,
+            *arguments,
+            PAUSE="0",
+            cwd=self.place,
+            PATH=f"{self.place / 'bin'}:{os.environ['PATH']}",
+            **paths,
+        )
 
     def calls(self) -> list[str]:
         return (self.place / "calls").read_text().splitlines()

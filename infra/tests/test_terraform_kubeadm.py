@@ -320,3 +320,54 @@ def test_snapshot_leaves_the_machine_whole(bench: Bench) -> None:
         assert {"snapshot.db", "pki/ca.key", "encryption/config.yaml"} <= set(archive.getnames())
     assert not (bench.place / "data" / "snapshot.db").exists()
     assert any("snapshot status" in call for call in bench.calls())
+
+
+def archived(bench: Bench) -> pathlib.Path:
+    """An archive as etcd-snapshot.sh makes it, and the control plane that it is of."""
+    published(bench)
+    kubernetes = bench.place / "kubernetes"
+    for folder in ("encryption", "manifests"):
+        (kubernetes / folder).mkdir()
+    peer = "https://10.160.0.3:2380"
+    flags = f"    - --name=kubeadm-control-plane\n    - --initial-advertise-peer-urls={peer}\n"
+    (kubernetes / "manifests" / "etcd.yaml").write_text(flags)
+    (bench.place / "data" / "old").touch()
+    (bench.place / "snapshot.db").write_text("db")
+    with tarfile.open(bench.place / "kept.tar.gz", "w:gz") as archive:
+        archive.add(bench.place / "snapshot.db", "snapshot.db")
+        archive.add(kubernetes / "pki", "pki")
+    images = {"images": [{"repoTags": ["registry.k8s.io/etcd:3.6.5-0"]}]}
+    (bench.place / "images").write_text(json.dumps(images))
+    bench.behave("crictl", '[[ $1 == images ]] && cat "$BENCH/images"; [[ $1 == ps && -e $BENCH/stuck ]] && echo abc')
+    unpacks = '[[ -e $BENCH/broken ]] && exit 1; for at in "$BENCH"/data-restore.*; do mkdir -p "$at/etcd/member"; done'
+    bench.behave("ctr", unpacks)
+    return bench.place / "kept.tar.gz"
+
+
+@pytest.mark.slow
+def test_restore_puts_etcd_back(bench: Bench) -> None:
+    """etcd-restore.sh stops the control plane, unpacks the snapshot as this member, keeps what was, and starts again"""
+    done = bench.run("etcd-restore.sh", archived(bench))
+    assert done.returncode == 0, done.stderr
+    assert (bench.place / "data" / "member").is_dir() and (bench.place / "kubernetes" / "manifests").is_dir()
+    (before,) = bench.place.glob("data.before-*")
+    assert (before / "old").exists() and not list(bench.place.glob("data-restore.*"))
+    (restore,) = [call for call in bench.calls() if call.startswith("ctr ")]
+    assert "etcdutl snapshot restore" in restore and "--bump-revision" in restore
+    assert "kubeadm-control-plane=https://10.160.0.3:2380" in restore
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [("other", "other authorities"), ("stuck", "does not stop"), ("broken", ""), ("empty", "usage")],
+)
+def test_a_restore_that_fails_changes_nothing(bench: Bench, wrong: str, said: str) -> None:
+    """etcd-restore.sh leaves data and control plane as they are when a step fails"""
+    archive = archived(bench)
+    (bench.place / wrong).touch()
+    if wrong == "other":
+        (bench.place / "kubernetes" / "pki" / "ca.crt").write_text("another")
+    done = bench.run("etcd-restore.sh", bench.place / "empty" if wrong == "empty" else archive)
+    assert done.returncode != 0 and said in done.stderr, done.stderr
+    assert (bench.place / "data" / "old").exists() and (bench.place / "kubernetes" / "manifests").is_dir()

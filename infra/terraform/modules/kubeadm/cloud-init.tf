@@ -5,7 +5,7 @@ locals {
   library = "/usr/local/lib/kubeadm"
 
   scripts = {
-    control-plane = ["google.sh", "install.sh", "control-plane.sh", "join-token.sh", "etcd-snapshot.sh"]
+    control-plane = ["google.sh", "install.sh", "control-plane.sh", "join-token.sh", "etcd-snapshot.sh", "etcd-restore.sh"]
     worker        = ["google.sh", "install.sh", "worker.sh"]
   }
 

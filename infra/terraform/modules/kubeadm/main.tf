@@ -8,8 +8,25 @@
 # plan or state. etcd leaves the machine every hour, with the authorities and the key without which a snapshot is
 # worthless. What happens on a machine: `journalctl -u kubeadm-machine`.
 #
-# One control plane is one point of failure: pods go on without it, and nothing changes until it is back. To restore
-# etcd: docs/clouds.md.
+# One control plane is one point of failure: pods go on without it, and nothing changes until it is back. To put etcd
+# back to a snapshot, an operator who may read the bucket copies an archive to the control plane and runs, as root:
+#
+# ```sh
+# /usr/local/lib/kubeadm/etcd-restore.sh 235959.tar.gz
+# ```
+#
+# On a new machine the cluster's authorities come first, so that workers and accounts stay valid:
+#
+# ```sh
+# systemctl stop kubeadm-machine
+# kubeadm reset --force
+# rm -rf /var/lib/kubeadm-machine
+# tar --extract --gzip --file 235959.tar.gz --directory /etc/kubernetes pki encryption
+# systemctl start kubeadm-machine
+# /usr/local/lib/kubeadm/etcd-restore.sh 235959.tar.gz
+# ```
+#
+# Kubernetes is upgraded by hand, one machine after the other (`kubeadm upgrade`): the packages are held.
 
 locals {
   region = join("-", slice(split("-", var.zone), 0, 2))
