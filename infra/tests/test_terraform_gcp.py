@@ -55,7 +55,7 @@ def unkeyed(resource: Resource) -> bool:
 
 
 def opened(resource: Resource) -> list[str]:
-    """The ports that a firewall rule opens to everybody."""
+    """The ports that a firewall rule opens to the Internet."""
     values = resource.values
     if EVERYWHERE not in (values.get("source_ranges") or []) or values.get("direction") == "EGRESS":
         return []
@@ -79,7 +79,7 @@ def test_no_way_out_without_a_tag(counted) -> None:
 
 @pytest.mark.slow
 def test_only_443_is_open(counted) -> None:
-    """no firewall rule opens more than 443 to everybody, and none of a module for clusters opens anything"""
+    """no firewall rule opens more than 443 to the Internet"""
     rules = [one for one in google() if one.type == "google_compute_firewall"]
     wrong = [f"{one.address}: {port}" for one in rules for port in opened(one) if port != "tcp/443"]
     assert rules and not wrong, "\n".join(wrong)
@@ -140,8 +140,8 @@ def test_keys_rotate_and_survive() -> None:
 
 
 @pytest.mark.slow
-def test_nobody_has_a_primitive_role(counted) -> None:
-    """no grant hands out owner or editor, or anything to everybody"""
+def test_no_grant_is_primitive(counted) -> None:
+    """no grant hands out owner or editor, or anything to the public"""
     grants = [one for one in google() if one.type.endswith(("_iam_member", "_iam_binding"))]
     wrong = [one.address for one in grants if PRIMITIVE.search(one.values.get("role", ""))]
     wrong += [one.address for one in grants if one.values.get("member") in ("allUsers", "allAuthenticatedUsers")]

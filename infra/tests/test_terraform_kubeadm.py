@@ -125,7 +125,7 @@ def test_cloud_init_is_valid(counted) -> None:
 
 
 def test_nothing_told_is_secret() -> None:
-    """no token, password or private key is in what machines are told: everybody with a shell can read it"""
+    """no token, password or private key is in what machines are told: every process there can read it"""
     secret = re.compile(r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b|PRIVATE KEY|password|sha256:[0-9a-f]{64}")
     digest = re.compile(r"@sha256:[0-9a-f]{64}")
     assert not [machine for machine, text in machines().items() if secret.search(digest.sub("", text))]

@@ -1,5 +1,5 @@
-# Who did what, in every environment: all audit logs, copied to a bucket of the bootstrap project whose objects nobody
-# can delete before their time, the environments' own administrators included.
+# The audit logs of every project, copied to a bucket of the bootstrap project. No account can delete its objects before
+# their time, those of the environments' administrators included.
 
 resource "google_project_iam_audit_config" "this" {
   for_each = merge({ bootstrap = { project_id = var.project_id } }, var.environments)

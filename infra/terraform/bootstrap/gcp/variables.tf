@@ -58,7 +58,7 @@ variable "organization_policies" {
 }
 
 variable "audit_retention_days" {
-  description = "How long the audit log is kept. Nobody can delete it earlier."
+  description = "How long the audit log is kept. No account can delete it earlier."
   type        = number
   default     = 400
 

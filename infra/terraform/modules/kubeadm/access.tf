@@ -100,7 +100,7 @@ resource "google_storage_bucket" "snapshots" {
   }
 }
 
-# Adding only: whoever takes over the machine can neither read nor delete what was kept before.
+# The machine adds objects and can neither read nor delete them: an intruder there gets no older snapshot.
 resource "google_storage_bucket_iam_member" "snapshots" {
   bucket = google_storage_bucket.snapshots.name
   role   = "roles/storage.objectCreator"
@@ -127,7 +127,7 @@ resource "google_compute_instance_iam_member" "operator" {
   member        = each.value.member
 }
 
-# OS Login lets in only whoever may act as the account that the machine has.
+# OS Login asks operators for the right to act as the machine's account.
 resource "google_service_account_iam_member" "operator" {
   for_each = { for pair in setproduct(["control-plane", "worker"], var.operators) : join(" ", pair) => { account = pair[0], member = pair[1] } }
 

@@ -1,5 +1,5 @@
-# Three machines that make themselves a cluster: one control plane and two workers, with kubeadm, containerd, Flannel, and
-# kube-router to enforce policies, which Flannel does not do. Services are reached by node ports (infra/kustomize).
+# Three machines that make themselves a cluster: one control plane and two workers, with kubeadm, containerd, Flannel,
+# and kube-router to enforce policies, which Flannel does not do. Services are reached by node ports (infra/kustomize).
 #
 # The machines have no external address. Operators come by SSH through Identity-Aware Proxy, and so does the pipeline:
 # `gcloud compute ssh kubeadm-control-plane --tunnel-through-iap`. The API answers inside the network only.

@@ -113,7 +113,7 @@ variable "disk_gb" {
 }
 
 variable "node_port_clients" {
-  description = "Networks that reach the node ports 30080 to 30082 and 30090. Empty: nobody outside."
+  description = "Networks that reach the node ports 30080 to 30082 and 30090. Empty: no network outside."
   type        = set(string)
   default     = []
 
@@ -129,7 +129,7 @@ variable "operators" {
 
   validation {
     condition     = length(var.operators) > 0 && alltrue([for member in var.operators : can(regex("^(group|user|serviceAccount|principal|principalSet):", member))])
-    error_message = "operators names at least one IAM member, such as group:oncall@example.com: without one nobody reaches the machines."
+    error_message = "operators names at least one IAM member, such as group:oncall@example.com: without one the machines cannot be reached."
   }
 }
 

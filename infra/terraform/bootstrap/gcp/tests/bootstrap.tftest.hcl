@@ -64,7 +64,7 @@ run "plan_reads_and_writes_nothing" {
 
   assert {
     condition     = !anytrue([for key in keys(google_project_iam_member.pipeline) : strcontains(key, "-release/")]) && !contains(keys(google_storage_bucket_iam_member.state), "production-release")
-    error_message = "Whoever releases images has rights over the environment or its state."
+    error_message = "The identity that releases images has rights over the environment or its state."
   }
 
   assert {

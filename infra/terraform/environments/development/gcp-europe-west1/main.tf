@@ -1,4 +1,5 @@
-# Google Cloud, europe-west1, development: small spot nodes, no copy of the database, images without an attestation are logged.
+# Google Cloud, europe-west1, development: small spot nodes, no copy of the database, images without an attestation are
+# logged.
 
 provider "google" {
   project = var.project_id

@@ -1,5 +1,5 @@
-# Versions, and where the state of development lives: the bucket that bootstrap/gcp made. It locks natively, and its key and
-# its versions are its own. `google ~> 6.50` is held by the offline kit alone.
+# Versions, and where the state of development lives: the bucket that bootstrap/gcp made. It locks natively, and its
+# key and its versions are its own. `google ~> 6.50` is held by the offline kit alone.
 
 terraform {
   required_version = ">= 1.11"

@@ -58,7 +58,7 @@ variable "machines" {
 
   validation {
     condition     = var.machines == null || try(length(var.machines.groups) > 0, false)
-    error_message = "machines.groups names at least one instance group: a balancer without machines answers nobody."
+    error_message = "machines.groups names at least one instance group: a balancer without machines answers no client."
   }
 
   validation {

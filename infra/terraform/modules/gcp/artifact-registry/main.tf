@@ -1,5 +1,5 @@
-# Images: a repository whose tags never move, scanned, under a customer key, cleaned of what nobody runs. Who signed an
-# image, and what a cluster does without a signature, is in attestation.tf.
+# Images: a repository whose tags never move, scanned, under a customer key, cleaned of old versions. Attestations, and
+# what a cluster does with an image that has none, are in attestation.tf.
 
 resource "google_artifact_registry_repository" "this" {
   project                = var.project_id

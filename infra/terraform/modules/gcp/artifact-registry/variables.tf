@@ -60,7 +60,7 @@ variable "readers" {
 
   validation {
     condition     = alltrue([for member in values(var.readers) : can(regex("^(serviceAccount|group|principal|principalSet):", member))])
-    error_message = "readers are accounts, groups or principals: nobody in person, and never allUsers."
+    error_message = "readers are accounts, groups or principals: never single users, and never allUsers."
   }
 }
 
@@ -88,7 +88,7 @@ variable "allowed_images" {
 
   validation {
     condition     = alltrue([for pattern in var.allowed_images : can(regex("^[a-z0-9.-]+\\.[a-z]+/[a-z0-9._/-]+/\\*{1,2}$", pattern))])
-    error_message = "A pattern of allowed_images names a registry and a path, such as europe-docker.pkg.dev/example/mirror/*: a registry alone allows everybody's images."
+    error_message = "A pattern of allowed_images names a registry and a path, such as europe-docker.pkg.dev/example/mirror/*: a registry alone allows the images of all its users."
   }
 }
 

@@ -1,5 +1,5 @@
 # The database's address in this network, and the name under which clients verify its certificate. Google creates the
-# name and leaves the record to whoever makes the endpoint.
+# name; the record belongs to the network that has the endpoint.
 
 resource "google_compute_address" "this" {
   project      = var.project_id

@@ -1,5 +1,6 @@
 # PostgreSQL on Cloud SQL: two zones, a customer key, TLS with client certificates only, login by IAM only,
-# point-in-time recovery, backups in another region and, if asked for, a copy there. It has no address but the endpoint in endpoint.tf.
+# point-in-time recovery, backups in another region and, if asked for, a copy there. It has no address but the endpoint
+# in endpoint.tf.
 #
 # No user has a password: pods log in with their account's token, by the Auth Proxy with --auto-iam-authn beside the
 # application, which takes a DATABASE_URL to the proxy without a password. The proxy fetches the client certificate.

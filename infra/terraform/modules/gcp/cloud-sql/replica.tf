@@ -1,5 +1,5 @@
-# The copy in another region. It follows asynchronously: promoting it loses what had not arrived yet, usually less than a
-# second.
+# The copy in another region. It follows asynchronously: promoting it loses what had not arrived yet, usually less than
+# a second.
 
 resource "google_sql_database_instance" "replica" {
   count = var.replica == null ? 0 : 1

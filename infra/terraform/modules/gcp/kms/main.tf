@@ -1,6 +1,6 @@
-# One key ring and its keys. Why one module and not a key inside each module that stores something: the ring is for
-# ever, the service agents' names are knowledge that has one place here, and whoever may destroy data is whoever may
-# destroy these keys.
+# One key ring and its keys. Why one module and not a key inside each module that stores something: a ring cannot be
+# deleted, the names of Google's service agents have one place here, and the right to destroy these keys is the right
+# to destroy all data.
 
 locals {
   # Google's own accounts that encrypt for a service. They exist once the service has been switched on in the project
@@ -43,7 +43,7 @@ resource "google_kms_crypto_key" "this" {
     protection_level = var.protection_level
   }
 
-  # Whoever destroys a key destroys everything that it encrypts, backups included.
+  # Destroying a key destroys everything that it encrypts, backups included.
   lifecycle {
     prevent_destroy = true
   }

@@ -1,6 +1,6 @@
 # What may enter. VPC firewalls deny what no rule allows; the last rule says so again in order to log it. GKE adds the
 # rules for its own control plane and for the balancers that Services ask for; modules/edge/gcp opens 443 at edges on
-# machines. No rule here is open to everybody.
+# machines. No rule here is open to the Internet.
 
 locals {
   # Google's health checks and front ends. The last two ranges are those of passthrough balancers.

@@ -25,7 +25,7 @@ resource "google_compute_security_policy" "this" {
 
   project     = var.project_id
   name        = local.allow_policy
-  description = "Edges in, attacks and everybody else out."
+  description = "Allows the edges; refuses attacks and all other clients."
   type        = "CLOUD_ARMOR"
 
   advanced_options_config {
@@ -85,7 +85,7 @@ resource "google_compute_security_policy" "this" {
   rule {
     action      = "deny(403)"
     priority    = 2147483647
-    description = "everybody else"
+    description = "all other clients"
 
     match {
       versioned_expr = "SRC_IPS_V1"

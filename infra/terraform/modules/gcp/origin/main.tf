@@ -1,8 +1,9 @@
-# The way to one region's application: a reserved address, a policy that answers the edges of every cloud and nobody
-# else, and a TLS policy. The balancer itself is made by GKE for the chart's Gateway or Ingress, which name these three.
+# The way to one region's application: a reserved address, a policy that answers the edges of every cloud and no other
+# client, and a TLS policy. The balancer itself is made by GKE for the chart's Gateway or Ingress, which name these
+# three.
 #
-# Why a TLS policy: Google's default accepts TLS 1.0. Why attacks are looked for behind an allow-list: an edge passes on
-# what a client sent.
+# Why a TLS policy: Google's default accepts TLS 1.0. Why attacks are looked for behind an allow-list: an edge passes
+# on what a client sent.
 
 locals {
   regional = var.scope == "regional"
@@ -51,7 +52,7 @@ resource "google_compute_region_security_policy" "this" {
 
   project     = var.project_id
   name        = local.allow_policy
-  description = "Edges in, attacks and everybody else out."
+  description = "Allows the edges; refuses attacks and all other clients."
   region      = var.region
   type        = "CLOUD_ARMOR"
 
@@ -112,7 +113,7 @@ resource "google_compute_region_security_policy" "this" {
   rules {
     action      = "deny(403)"
     priority    = 2147483647
-    description = "everybody else"
+    description = "all other clients"
 
     match {
       versioned_expr = "SRC_IPS_V1"

@@ -43,7 +43,7 @@ variable "releases" {
 }
 
 variable "edges" {
-  description = "Fixed egress addresses of the edges of every cloud, each as /32 (or /128). Nobody else gets an answer."
+  description = "Fixed egress addresses of the edges of every cloud, each as /32 (or /128). Other clients are refused."
   type        = set(string)
 
   validation {

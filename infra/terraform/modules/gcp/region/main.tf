@@ -114,7 +114,7 @@ module "cache" {
   labels     = local.labels
 }
 
-# The names that the charts' externalSecret.keys have. Their values are written by whoever makes them.
+# The names that the charts' externalSecret.keys have. Their values are written outside of Terraform.
 module "secrets" {
   source = "../secrets"
 

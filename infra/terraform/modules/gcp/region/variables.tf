@@ -149,7 +149,7 @@ variable "images_enforced" {
 
   validation {
     condition     = var.environment != "production" || var.images_enforced
-    error_message = "images_enforced stays true in production: whoever can push an image could run it."
+    error_message = "images_enforced stays true in production: otherwise every image that can be pushed can be run."
   }
 }
 

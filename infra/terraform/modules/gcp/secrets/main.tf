@@ -1,5 +1,5 @@
 # Secrets: their names, their key, who reads which, and when they are due. A value never enters plan or state: it is
-# written by a write-only argument, or outside of Terraform by whoever makes it (`gcloud secrets versions add`).
+# written by a write-only argument, or outside of Terraform (`gcloud secrets versions add`).
 #
 # Secret Manager rotates nothing itself. It tells a topic that a secret is due; a rotator, or a person, answers.
 

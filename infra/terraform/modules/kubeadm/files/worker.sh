@@ -19,7 +19,7 @@ if [[ ! -e ${KUBERNETES:-/etc/kubernetes}/kubelet.conf ]]; then
     umask 077
     config=$(mktemp)
     trap 'rm -f -- "$config"' EXIT
-    # The hash of the cluster's authority: without it, whoever answers at that address would be believed.
+    # The hash of the cluster's authority: without it, the worker would trust any server at that address.
     cat >"$config" <<EOF
 apiVersion: kubeadm.k8s.io/v1beta4
 kind: JoinConfiguration

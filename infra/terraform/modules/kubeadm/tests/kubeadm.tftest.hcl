@@ -35,7 +35,7 @@ run "three_machines_at_their_addresses" {
   }
 }
 
-run "operators_come_through_the_proxy_and_nobody_else" {
+run "only_operators_come_and_only_through_the_proxy" {
   command = plan
 
   assert {
@@ -183,7 +183,7 @@ run "rejects_small_disk" {
   expect_failures = [var.disk_gb]
 }
 
-run "rejects_node_ports_for_everybody" {
+run "rejects_node_ports_for_the_internet" {
   command = plan
   variables {
     node_port_clients = ["0.0.0.0/0"]

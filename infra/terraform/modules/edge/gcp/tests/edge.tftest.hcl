@@ -1,4 +1,4 @@
-# What the way to the edges means: an address that stays, packets that nobody changes, and which input is refused.
+# What the way to the edges means: an address that stays, packets that stay as they are, and refused input.
 
 mock_provider "google" {
   override_during = plan
@@ -43,7 +43,7 @@ run "machines_get_a_passthrough_balancer_that_follows_readyz" {
 
   assert {
     condition     = tolist(google_compute_firewall.clients[0].allow)[0].ports == tolist(["443"]) && !contains(google_compute_firewall.probes[0].source_ranges, "0.0.0.0/0")
-    error_message = "More than 443 is open to everybody."
+    error_message = "More than 443 is open to the Internet."
   }
 }
 

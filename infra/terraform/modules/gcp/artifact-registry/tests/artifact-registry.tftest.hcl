@@ -105,7 +105,7 @@ run "rejects_keeping_nothing" {
 run "rejects_public_readers" {
   command = plan
   variables {
-    readers = { everybody = "allUsers" }
+    readers = { public = "allUsers" }
   }
   expect_failures = [var.readers]
 }

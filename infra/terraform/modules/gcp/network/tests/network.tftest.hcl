@@ -87,12 +87,12 @@ run "nat_lends_ports_on_fixed_addresses" {
   }
 }
 
-run "nothing_is_open_to_everybody" {
+run "nothing_is_open_to_the_internet" {
   command = plan
 
   assert {
     condition     = alltrue([for rule in [google_compute_firewall.probes, google_compute_firewall.proxies] : !contains(rule.source_ranges, "0.0.0.0/0")])
-    error_message = "A rule that allows something is open to everybody."
+    error_message = "A rule that allows something is open to the Internet."
   }
 
   assert {

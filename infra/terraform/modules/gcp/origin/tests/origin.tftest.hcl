@@ -11,7 +11,7 @@ variables {
   labels     = { environment = "production", owner = "platform" }
 }
 
-run "edges_are_answered_and_nobody_else" {
+run "only_edges_are_answered" {
   command = plan
 
   assert {

@@ -50,12 +50,12 @@ run "each_secret_has_its_readers_and_its_period" {
 
   assert {
     condition     = [for grant in google_secret_manager_secret_iam_member.reader : "${grant.secret_id} ${grant.role}"] == ["database-url roles/secretmanager.secretAccessor"]
-    error_message = "Somebody else reads a secret."
+    error_message = "Another account reads a secret."
   }
 
   assert {
     condition     = google_secret_manager_secret.this["admin-token"].rotation[0].rotation_period == "2592000s" && length(google_secret_manager_secret.this["admin-token"].topics) == 1
-    error_message = "Nobody is told that a secret is due."
+    error_message = "No topic is told that a secret is due."
   }
 }
 

@@ -1,4 +1,4 @@
-# The secrets of one region: a database URL that is written here once, and a token that somebody else writes.
+# The secrets of one region: a database URL that is written here once, and a token that is written outside of Terraform.
 
 provider "google" {
   project = "example-project"
