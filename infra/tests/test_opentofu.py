@@ -29,6 +29,8 @@ def test_folder_is_complete_and_valid() -> None:
     find_tool("terraform")
     for part in ("main.tf", "variables.tf", "outputs.tf", "provider.tf", "README.md"):
         assert (TOFU / part).exists(), part
+    (settings,) = hcl(TOFU / "provider.tf")["terraform"]
+    assert first(settings, "required_version") == ">= 1.11" and "gcs" in settings["backend"][0]
     done = checked(TOFU)
     assert done.returncode == 0, done.stdout + done.stderr
 

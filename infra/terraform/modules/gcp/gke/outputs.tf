@@ -18,6 +18,9 @@ output "endpoint" {
 output "workload_pool" {
   description = "Pool of the identities that pods get."
   value       = "${var.project_id}.svc.id.goog"
+
+  # Google makes the pool with the project's first cluster. Until then no account can be bound to it.
+  depends_on = [google_container_cluster.this]
 }
 
 output "node_account" {
