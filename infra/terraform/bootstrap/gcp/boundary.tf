@@ -9,7 +9,7 @@ locals {
     "roles/container.clusterViewer", "roles/containeranalysis.notes.viewer", "roles/dns.reader",
     "roles/gkebackup.viewer", "roles/iam.securityReviewer", "roles/logging.viewer", "roles/memorystore.viewer",
     "roles/monitoring.viewer", "roles/pubsub.viewer", "roles/secretmanager.viewer",
-    "roles/serviceusage.serviceUsageViewer", "roles/storage.bucketViewer",
+    "roles/servicedirectory.viewer", "roles/serviceusage.serviceUsageViewer", "roles/storage.bucketViewer",
   ])
 
   provisioner_roles = toset([
@@ -19,7 +19,7 @@ locals {
     "roles/containeranalysis.notes.editor", "roles/dns.admin", "roles/gkebackup.admin",
     "roles/iam.serviceAccountAdmin", "roles/iam.serviceAccountUser", "roles/logging.configWriter",
     "roles/memorystore.admin", "roles/monitoring.editor", "roles/pubsub.admin", "roles/secretmanager.admin",
-    "roles/serviceusage.serviceUsageConsumer", "roles/storage.admin",
+    "roles/servicedirectory.editor", "roles/serviceusage.serviceUsageConsumer", "roles/storage.admin",
   ])
 
   # Roles that the modules grant in a project. None of them grants roles.

@@ -14,7 +14,8 @@ locals {
   services = toset([
     "artifactregistry.googleapis.com", "binaryauthorization.googleapis.com", "cloudkms.googleapis.com",
     "cloudresourcemanager.googleapis.com", "compute.googleapis.com", "container.googleapis.com",
-    "containeranalysis.googleapis.com", "containersecurity.googleapis.com", "dns.googleapis.com",
+    "containeranalysis.googleapis.com", "containerscanning.googleapis.com", "containersecurity.googleapis.com",
+    "dns.googleapis.com",
     "gkebackup.googleapis.com", "iam.googleapis.com", "iamcredentials.googleapis.com", "iap.googleapis.com",
     "logging.googleapis.com", "memorystore.googleapis.com", "monitoring.googleapis.com",
     "networkconnectivity.googleapis.com", "pubsub.googleapis.com", "secretmanager.googleapis.com",
