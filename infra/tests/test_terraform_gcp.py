@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import INFRA
+from conftest import INFRA, find_kit, run
 from terraform import ADDRESSES, TERRAFORM, Plan, Resource, blocks, environments, examples, first, hcl, name, planned
 
 EVERYWHERE = "0.0.0.0/0"
@@ -185,8 +185,8 @@ def test_states_are_apart() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", ours(), ids=name)
-def test_environment(folder, counted) -> None:
-    """an environment, planned: its addresses, three zones, keys, and nothing open"""
+def test_environment(folder, tmp_path, counted) -> None:
+    """an environment, planned: its addresses, three zones, keys, nothing open, and values that the charts take"""
     plan: Plan = planned(folder)
     wanted = ADDRESSES[folder.parent.name][folder.name]
     (private,) = [one for one in plan.all("google_compute_subnetwork") if one.values["name"].endswith("-private")]
@@ -199,6 +199,13 @@ def test_environment(folder, counted) -> None:
     assert len(pool.values["node_locations"]) == 3 and pool.values["autoscaling"][0]["total_min_node_count"] == 3
     assert not [one.address for one in plan.resources if unkeyed(one)]
     assert not [one.address for one in plan.all("google_compute_firewall") if opened(one)]
+    for chart, output in (("thalweg-edge", "edge_values"), ("fastapi-app", "app_values")):
+        (tmp_path / chart).write_text(plan.outputs[output]["value"])
+        place = INFRA / "helm" / chart
+        given = ["-f", place / "values-gcp.yaml", "-f", tmp_path / chart, "--set", "image.tag=0123abc", "--lint"]
+        done = run(find_kit() / "render-chart", place, *given)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"{folder.parent.name}.iam.gserviceaccount.com" in done.stdout
     counted("resources", len(plan.resources))
 
 

@@ -1,5 +1,18 @@
 # One region of the platform on Google Cloud: network, keys, cluster, images, database, cache, secrets, identities, and
 # the ways in. An environment's folder calls this and nothing else, so that environments differ in values only.
+#
+# The first apply may leave other_edges empty: then the origin answers this region's own edges. Put the egress
+# addresses of the other places into it, and this region's into theirs, and apply again.
+#
+# Afterwards, with the names that this puts out:
+#
+# ```sh
+# gcloud container clusters get-credentials production-europe-west1 --location europe-west1 --dns-endpoint
+# gcloud secrets versions add thalweg-admin-token --data-file admin.token
+# ```
+#
+# Keys, egress addresses and the edge's address are never destroyed by Terraform: taking an environment away begins with
+# `terraform state rm` of these.
 
 locals {
   name = "${var.environment}-${var.region}"

@@ -20,6 +20,35 @@ output "egress_addresses" {
   value       = module.network.egress_addresses
 }
 
+# Made of names only, so that both are known before an apply.
+locals {
+  external_secrets = { gcp = { project = var.project_id, location = var.region, cluster = local.name } }
+  accounts = { for name in ["fastapi-app", "thalweg-edge"] : name => {
+    annotations = { "iam.gke.io/gcp-service-account" = "${name}@${var.project_id}.iam.gserviceaccount.com" }
+  } }
+}
+
+output "edge_values" {
+  description = "Values file of the chart thalweg-edge, to be given after values-gcp.yaml."
+  value = yamlencode({
+    region         = var.region
+    image          = { repository = "${module.images.url}/thalweg" }
+    service        = { annotations = module.edge.service_annotations }
+    serviceAccount = local.accounts["thalweg-edge"]
+    externalSecret = local.external_secrets
+  })
+}
+
+output "app_values" {
+  description = "Values file of the chart fastapi-app, to be given after values-gcp.yaml."
+  value = yamlencode({
+    region         = var.region
+    image          = { repository = "${module.images.url}/fastapi-app" }
+    serviceAccount = local.accounts["fastapi-app"]
+    externalSecret = local.external_secrets
+  })
+}
+
 output "cluster" {
   description = "Name of the cluster and DNS name of its control plane."
   value       = { name = module.gke.name, endpoint = module.gke.endpoint }
