@@ -18,6 +18,7 @@ module "region" {
   addresses      = jsondecode(file("${path.module}/../../../addresses.json"))["development"]["gcp-europe-west1"]
   other_edges    = var.other_edges
   image_writers  = { pipeline = var.pipeline }
+  mirrors        = var.mirrors
 
   # The pipeline comes from outside; IAM decides over each call.
   cluster         = { channel = "RAPID", version = "1.37", external_api = true, nodes = { machine_type = "e2-medium", max = 6, spot = true } }

@@ -20,3 +20,9 @@ variable "other_edges" {
   type        = set(string)
   default     = []
 }
+
+variable "mirrors" {
+  description = "Name patterns of images that the cluster runs without an attestation: the mirror of the controllers' images."
+  type        = set(string)
+  default     = []
+}

@@ -17,6 +17,7 @@ module "region" {
   addresses      = jsondecode(file("${path.module}/../../../addresses.json"))["production"]["gcp-europe-west1"]
   other_edges    = var.other_edges
   image_writers  = { pipeline = var.pipeline }
+  mirrors        = var.mirrors
 
   # The pipeline comes from outside; IAM decides over each call.
   cluster  = { channel = "STABLE", version = "1.35", external_api = true }

@@ -17,6 +17,7 @@ module "region" {
   addresses      = jsondecode(file("${path.module}/../../../addresses.json"))["staging"]["gcp-europe-west1"]
   other_edges    = var.other_edges
   image_writers  = { pipeline = var.pipeline }
+  mirrors        = var.mirrors
 
   # The pipeline comes from outside; IAM decides over each call.
   cluster  = { external_api = true, nodes = { machine_type = "e2-standard-2", max = 6 } }
