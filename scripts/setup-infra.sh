@@ -14,6 +14,8 @@ missing() {
     command -v dpkg-deb >/dev/null || echo dpkg
     command -v strip >/dev/null || echo binutils
     command -v man >/dev/null || echo man-db
+    command -v jq >/dev/null || echo jq
+    command -v gpg >/dev/null || echo gpg
     command -v setpriv >/dev/null || echo util-linux
     [[ -e /usr/lib/x86_64-linux-gnu/libseccomp.so.2 || -e /usr/lib/aarch64-linux-gnu/libseccomp.so.2 ]] || echo libseccomp2
     [[ ${WHAT:-all} == fast ]] && return
@@ -48,6 +50,23 @@ virtual_environment() {
     printf '%s\n' "$stamp" >"$ROOT/.venv-infra/.stamp"
 }
 
+# cloud-init's schema of what a machine is told at its first boot, out of Debian's package. The package itself is never
+# installed: it would act at this machine's next boot.
+cloud_init_schema() {
+    local to=$ROOT/.venv-infra/cloud-init.json place
+    [[ ! -s $to ]] && command -v apt-get >/dev/null || return 0
+    place=$(mktemp -d)
+    chmod 0755 "$place"
+    if (cd "$place" && { apt-get -qq download cloud-init || { ((EUID == 0)) && apt-get -qq update && apt-get -qq download cloud-init; }; }) >/dev/null 2>&1; then
+        say "setup: the schema of cloud-init"
+        dpkg-deb --fsys-tarfile "$place"/cloud-init_*.deb |
+            tar --extract --to-stdout --wildcards '*/schema-cloud-config-v1.json' >"$to"
+    else
+        say "setup: cloud-init could not be downloaded"
+    fi
+    rm -rf "$place"
+}
+
 # cargo-deb is built from crates.io; only the whole run needs it.
 package_builder() {
     if [[ $WHAT == fast ]] || command -v cargo-deb >/dev/null || [[ -x $ROOT/.venv-infra/bin/cargo-deb ]]; then
@@ -65,4 +84,5 @@ exec 9<"$ROOT"
 flock 9
 packages
 virtual_environment
+cloud_init_schema
 package_builder

@@ -1,0 +1,27 @@
+# Google Cloud, europe-west1, development: small spot nodes, no copy of the database, images without an attestation are
+# logged.
+
+provider "google" {
+  project = var.project_id
+  region  = "europe-west1"
+}
+
+module "region" {
+  source = "../../../modules/gcp/region"
+
+  project_id     = var.project_id
+  project_number = var.project_number
+  environment    = "development"
+  region         = "europe-west1"
+  zones          = ["europe-west1-b", "europe-west1-c", "europe-west1-d"]
+  backup_region  = "europe-west4"
+  addresses      = jsondecode(file("${path.module}/../../../addresses.json"))["development"]["gcp-europe-west1"]
+  other_edges    = var.other_edges
+  image_writers  = { pipeline = var.pipeline }
+  mirrors        = var.mirrors
+
+  # The pipeline comes from outside; IAM decides over each call.
+  cluster         = { channel = "RAPID", version = "1.37", external_api = true, nodes = { machine_type = "e2-medium", max = 6, spot = true } }
+  database        = { disk_gb = 10, retained = 7, copy = false }
+  images_enforced = false
+}

@@ -1,0 +1,6 @@
+# Examples: your own projects, accounts and addresses go here. None of them is a secret.
+project_id     = "example-development"
+project_number = 100000000001
+pipeline       = "serviceAccount:image-release-dev@example-bootstrap.iam.gserviceaccount.com"
+other_edges    = ["192.0.2.101/32", "198.51.100.101/32"]
+mirrors        = ["europe-docker.pkg.dev/example-development/mirror/**"]
