@@ -1,0 +1,100 @@
+# One virtual network per environment and region: four subnets, none with a way of its own to the Internet.
+# Nodes leave through a NAT gateway with fixed addresses. The balancer's outbound ports are not used: they are shared
+# out per node, so one busy node runs dry while others have thousands left.
+
+locals {
+  location = var.resource_group.location
+  group    = var.resource_group.name
+
+  # Pods live in an overlay, so the node subnet needs one address per node only.
+  subnets = {
+    nodes             = cidrsubnet(var.address_space, 4, 0)
+    api_server        = cidrsubnet(var.address_space, 8, 16)
+    postgresql        = cidrsubnet(var.address_space, 8, 17)
+    private_endpoints = cidrsubnet(var.address_space, 8, 18)
+  }
+  delegations = {
+    api_server = { service = "Microsoft.ContainerService/managedClusters" }
+    postgresql = { service = "Microsoft.DBforPostgreSQL/flexibleServers" }
+  }
+}
+
+resource "azurerm_virtual_network" "this" {
+  name                = var.name
+  resource_group_name = local.group
+  location            = local.location
+  address_space       = [var.address_space]
+  tags                = var.tags
+
+  encryption {
+    # Machines that cannot encrypt are let in and talk in clear text: dropping them would lock out small sizes.
+    enforcement = "AllowUnencrypted"
+  }
+
+  dynamic "ddos_protection_plan" {
+    for_each = var.ddos_protection_plan_id[*]
+    content {
+      id     = ddos_protection_plan.value
+      enable = true
+    }
+  }
+}
+
+resource "azurerm_subnet" "this" {
+  for_each = local.subnets
+
+  name                              = replace(each.key, "_", "-")
+  resource_group_name               = local.group
+  virtual_network_name              = azurerm_virtual_network.this.name
+  address_prefixes                  = [each.value]
+  default_outbound_access_enabled   = false
+  private_endpoint_network_policies = "Enabled"
+
+  dynamic "delegation" {
+    for_each = try([local.delegations[each.key]], [])
+    content {
+      name = each.key
+      service_delegation {
+        name    = delegation.value.service
+        actions = ["Microsoft.Network/virtualNetworks/subnets/join/action"]
+      }
+    }
+  }
+}
+
+resource "azurerm_public_ip_prefix" "egress" {
+  name                = "${var.name}-egress"
+  resource_group_name = local.group
+  location            = local.location
+  prefix_length       = var.egress_prefix_length
+  sku                 = "StandardV2"
+  zones               = var.zones
+  tags                = var.tags
+}
+
+resource "azurerm_management_lock" "egress" {
+  name       = "allow-lists-name-this-range"
+  scope      = azurerm_public_ip_prefix.egress.id
+  lock_level = "CanNotDelete"
+  notes      = "Every regional balancer in every cloud lets this range in. A new range must be there before this one goes."
+}
+
+resource "azurerm_nat_gateway" "this" {
+  name                    = "${var.name}-egress"
+  resource_group_name     = local.group
+  location                = local.location
+  sku_name                = "StandardV2" # spans zones; a "Standard" gateway lives in one and falls with it
+  zones                   = var.zones
+  idle_timeout_in_minutes = 4
+  tags                    = var.tags
+}
+
+resource "azurerm_nat_gateway_public_ip_prefix_association" "this" {
+  nat_gateway_id      = azurerm_nat_gateway.this.id
+  public_ip_prefix_id = azurerm_public_ip_prefix.egress.id
+}
+
+resource "azurerm_subnet_nat_gateway_association" "nodes" {
+  subnet_id      = azurerm_subnet.this["nodes"].id
+  nat_gateway_id = azurerm_nat_gateway.this.id
+}
