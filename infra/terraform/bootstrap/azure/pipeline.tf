@@ -1,0 +1,62 @@
+# Who the pipeline is in each environment: `plan` reads, `apply` is terraform-provisioner. GitHub's token is exchanged
+# only if it names this repository and that environment, so approvals of a GitHub environment guard the identity.
+
+locals {
+  stages = merge([
+    for environment, of in var.environments : {
+      for stage in ["plan", "apply"] : "${environment}-${stage}" => {
+        environment  = environment
+        stage        = stage
+        subscription = "/subscriptions/${of.subscription_id}"
+        # Plans run without approval, so they have a GitHub environment of their own.
+        subject = "repo:${var.repository}:environment:${stage == "plan" ? "${environment}-plan" : environment}"
+      }
+    }
+  ]...)
+
+  roles = merge([
+    for key, of in local.stages : {
+      for role in(of.stage == "plan" ? ["Reader", "Key Vault Reader"] : ["Key Vault Crypto Officer"]) : "${key}-${role}" => {
+        stage = key, role = role, scope = of.subscription
+      }
+    }
+  ]...)
+}
+
+resource "azurerm_user_assigned_identity" "pipeline" {
+  for_each = local.stages
+
+  name                = each.value.stage == "apply" ? "terraform-provisioner-${each.value.environment}" : "terraform-plan-${each.value.environment}"
+  resource_group_name = azurerm_resource_group.this.name
+  location            = var.location
+  tags                = merge(var.tags, { environment = each.value.environment })
+}
+
+resource "azurerm_federated_identity_credential" "pipeline" {
+  for_each = local.stages
+
+  name                      = "github"
+  user_assigned_identity_id = azurerm_user_assigned_identity.pipeline[each.key].id
+  issuer                    = "https://token.actions.githubusercontent.com"
+  audience                  = ["api://AzureADTokenExchange"]
+  subject                   = each.value.subject
+}
+
+resource "azurerm_role_assignment" "pipeline" {
+  for_each = local.roles
+
+  scope                = each.value.scope
+  role_definition_name = each.value.role
+  principal_id         = azurerm_user_assigned_identity.pipeline[each.value.stage].principal_id
+  principal_type       = "ServicePrincipal"
+}
+
+# A plan takes no lock (`-lock=false`), so it reads its own environment's state and writes none.
+resource "azurerm_role_assignment" "state" {
+  for_each = local.stages
+
+  scope                = azurerm_storage_container.state[each.value.environment].id
+  role_definition_name = each.value.stage == "plan" ? "Storage Blob Data Reader" : "Storage Blob Data Contributor"
+  principal_id         = azurerm_user_assigned_identity.pipeline[each.key].principal_id
+  principal_type       = "ServicePrincipal"
+}
