@@ -33,7 +33,7 @@ variable "ranges" {
   type        = object({ pods = string, services = string })
   validation {
     condition     = alltrue([for cidr in values(var.ranges) : can(cidrnetmask(cidr)) && startswith(cidr, "100.")])
-    error_message = "ranges.pods and ranges.services must be IPv4 ranges of 100.64.0.0/10, for example 100.80.0.0/16."
+    error_message = "ranges.pods and ranges.services must be IPv4 ranges of 100.64.0.0/10, for example 100.65.0.0/17."
   }
   validation {
     condition     = var.ranges.pods != var.ranges.services

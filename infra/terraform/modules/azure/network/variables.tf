@@ -27,7 +27,7 @@ variable "pod_cidr" {
   type        = string
   validation {
     condition     = can(cidrnetmask(var.pod_cidr)) && startswith(var.pod_cidr, "100.")
-    error_message = "pod_cidr must be an IPv4 range of 100.64.0.0/10, for example 100.80.0.0/16: it overlaps no network of any cloud."
+    error_message = "pod_cidr must be an IPv4 range of 100.64.0.0/10, for example 100.65.0.0/17: it overlaps no network of any cloud."
   }
 }
 

@@ -1,11 +1,6 @@
 # A development cluster: no paid SLA, three system nodes, one pool of three.
 terraform {
-  required_version = ">= 1.11"
   required_providers {
-    azurerm = {
-      source  = "hashicorp/azurerm"
-      version = "~> 4.79"
-    }
     azapi = {
       source  = "azure/azapi"
       version = "~> 2.5"
@@ -31,7 +26,7 @@ module "aks" {
   resource_group  = { name = "thalweg-development", location = "southeastasia" }
   paid_sla        = false
   subnet_ids      = { nodes = "${local.net}/nodes", api_server = "${local.net}/api-server" }
-  ranges          = { pods = "100.100.0.0/16", services = "100.101.0.0/16" }
+  ranges          = { pods = "100.69.0.0/17", services = "100.69.128.0/20" }
   node_pools      = { apps = { vm_size = "Standard_D2ads_v5", max = 5 } }
   admin_group_ids = ["00000000-0000-0000-0000-000000000000"]
   encryption = {

@@ -1,14 +1,4 @@
 # The network of one region: addresses of the edges first, then the network that lets clients reach them.
-terraform {
-  required_version = ">= 1.11"
-  required_providers {
-    azurerm = {
-      source  = "hashicorp/azurerm"
-      version = "~> 4.79"
-    }
-  }
-}
-
 provider "azurerm" {
   features {}
   storage_use_azuread = true
@@ -25,7 +15,7 @@ module "network" {
   name              = "thalweg-development"
   resource_group    = azurerm_resource_group.this
   address_space     = "10.230.0.0/16"
-  pod_cidr          = "100.100.0.0/16"
+  pod_cidr          = "100.69.0.0/17"
   edge_addresses    = ["192.0.2.10"]
   edge_egress_cidrs = ["192.0.2.64/30"]
   log_storage = {

@@ -3,16 +3,6 @@ provider "azurerm" {
   features {}
 }
 
-terraform {
-  required_version = ">= 1.11"
-  required_providers {
-    azurerm = {
-      source  = "hashicorp/azurerm"
-      version = "~> 4.79"
-    }
-  }
-}
-
 module "edge" {
   source          = "../.."
   name            = "thalweg-development"
