@@ -60,6 +60,16 @@ resource "azurerm_role_assignment" "provisioner" {
   principal_type     = "ServicePrincipal"
 }
 
+# Secrets are written by people. The pipeline cannot give this right, to itself or to others.
+resource "azurerm_role_assignment" "secrets" {
+  for_each = var.environments
+
+  scope                = "/subscriptions/${each.value.subscription_id}"
+  role_definition_name = "Key Vault Secrets Officer"
+  principal_id         = var.administrators
+  principal_type       = "Group"
+}
+
 data "azurerm_role_definition" "assignable" {
   for_each = local.assignable
   name     = each.key

@@ -62,8 +62,12 @@ variable "runner_addresses" {
 }
 
 variable "administrators" {
-  description = "Object id of the Entra group that may change this bootstrap and rotate its key."
+  description = "Object id of the Entra group that rotates the state's key and writes the environments' secrets."
   type        = string
+  validation {
+    condition     = can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.administrators))
+    error_message = "administrators must be the object id of an Entra group, a UUID in lower case."
+  }
 }
 
 variable "tags" {

@@ -161,3 +161,11 @@ run "refuses_missing_tags" {
   }
   expect_failures = [var.tags]
 }
+
+run "refuses_administrators_without_an_id" {
+  command = plan
+  variables {
+    administrators = "platform-team"
+  }
+  expect_failures = [var.administrators]
+}

@@ -54,23 +54,8 @@ resource "azurerm_disk_encryption_set" "this" {
 
   identity {
     type         = "UserAssigned"
-    identity_ids = [azurerm_user_assigned_identity.disks.id]
+    identity_ids = [var.encryption.disk_identity_id]
   }
-  depends_on = [azurerm_role_assignment.disk_key]
-}
-
-resource "azurerm_user_assigned_identity" "disks" {
-  name                = "${var.name}-disks"
-  resource_group_name = local.group
-  location            = local.location
-  tags                = var.tags
-}
-
-resource "azurerm_role_assignment" "disk_key" {
-  scope                = var.encryption.vault_id
-  role_definition_name = "Key Vault Crypto Service Encryption User"
-  principal_id         = azurerm_user_assigned_identity.disks.principal_id
-  principal_type       = "ServicePrincipal"
 }
 
 # Disks of volumes: the control plane must read the set that encrypts them.

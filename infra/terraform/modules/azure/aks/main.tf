@@ -130,7 +130,7 @@ resource "azurerm_kubernetes_cluster" "this" {
     duration    = 6
   }
 
-  depends_on = [azurerm_role_assignment.control_plane, azurerm_role_assignment.kubelet_operator, azurerm_role_assignment.disk_key]
+  depends_on = [azurerm_role_assignment.control_plane, azurerm_role_assignment.kubelet_operator]
 }
 
 resource "azurerm_management_lock" "cluster" {

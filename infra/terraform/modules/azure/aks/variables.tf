@@ -96,8 +96,8 @@ variable "admin_group_ids" {
 }
 
 variable "encryption" {
-  description = "Key for etcd and key for disks (each the versioned id of a Key Vault key), the vault that holds them."
-  type        = object({ etcd_key_id = string, disk_key_id = string, vault_id = string })
+  description = "From module azure/key-vault: etcd's key with its version, the disks' key and the identity that may use it, the vault that holds both."
+  type        = object({ etcd_key_id = string, disk_key_id = string, disk_identity_id = string, vault_id = string })
 }
 
 variable "public_ip_scope" {

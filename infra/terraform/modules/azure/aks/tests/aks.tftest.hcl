@@ -8,7 +8,7 @@ variables {
   subnet_ids             = { nodes = "nodes", api_server = "api" }
   ranges                 = { pods = "100.100.0.0/16", services = "100.101.0.0/16" }
   admin_group_ids        = ["00000000-0000-0000-0000-000000000000"]
-  encryption             = { etcd_key_id = "etcd", disk_key_id = "disks", vault_id = "vault" }
+  encryption             = { etcd_key_id = "etcd", disk_key_id = "disks", disk_identity_id = "identity", vault_id = "vault" }
   public_ip_scope        = "group"
   log_storage_account_id = "logs"
   tags                   = { environment = "development", owner = "platform" }

@@ -30,9 +30,10 @@ module "aks" {
   node_pools      = { apps = { vm_size = "Standard_D2ads_v5", max = 5 } }
   admin_group_ids = ["00000000-0000-0000-0000-000000000000"]
   encryption = {
-    etcd_key_id = "https://thalweg-development.vault.azure.net/keys/etcd/0123456789abcdef0123456789abcdef"
-    disk_key_id = "https://thalweg-development.vault.azure.net/keys/disks"
-    vault_id    = local.vault
+    etcd_key_id      = "https://thalweg-development.vault.azure.net/keys/etcd/0123456789abcdef0123456789abcdef"
+    disk_key_id      = "https://thalweg-development.vault.azure.net/keys/disks"
+    disk_identity_id = "${local.scope}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/thalweg-development-key-disks"
+    vault_id         = local.vault
   }
   public_ip_scope        = local.scope
   log_storage_account_id = "${local.scope}/providers/Microsoft.Storage/storageAccounts/thalwegdevelopmentlogs"

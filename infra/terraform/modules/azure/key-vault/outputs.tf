@@ -1,0 +1,24 @@
+# What stores and workloads need to know of the vault.
+output "id" {
+  description = "The vault."
+  value       = azurerm_key_vault.this.id
+}
+
+output "uri" {
+  description = "Address of the vault, for externalSecret.azure.vaultUrl of the charts."
+  value       = azurerm_key_vault.this.vault_uri
+}
+
+output "keys" {
+  description = "Keys by purpose: id without version (stores follow the newest), id with version, and the identity that may use it."
+  value = {
+    for key in keys(var.keys) : key => {
+      id                 = azurerm_key_vault_key.this[key].versionless_id
+      versioned_id       = azurerm_key_vault_key.this[key].id
+      identity_id        = azurerm_user_assigned_identity.this[key].id
+      identity_client_id = azurerm_user_assigned_identity.this[key].client_id
+    }
+  }
+  # A store that is made before its identity may use the key fails.
+  depends_on = [azurerm_role_assignment.key]
+}
