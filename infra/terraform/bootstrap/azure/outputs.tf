@@ -17,6 +17,11 @@ output "client_ids" {
   value       = { for key, identity in azurerm_user_assigned_identity.pipeline : key => identity.client_id }
 }
 
+output "principal_ids" {
+  description = "Object id per environment and stage: that of `images` goes to module azure/acr as a pusher."
+  value       = { for key, identity in azurerm_user_assigned_identity.pipeline : key => identity.principal_id }
+}
+
 output "subjects" {
   description = "Subject that GitHub's token must carry, per environment and stage."
   value       = { for key, of in local.stages : key => of.subject }

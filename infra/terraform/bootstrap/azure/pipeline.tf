@@ -1,24 +1,25 @@
-# Who the pipeline is in each environment: `plan` reads, `apply` is terraform-provisioner. GitHub's token is exchanged
-# only if it names this repository and that environment, so approvals of a GitHub environment guard the identity.
+# Who the pipeline is in each environment: `plan` reads, `apply` is terraform-provisioner, `images` pushes to the registry
+# (module azure/acr lets it) and may do nothing else. GitHub's token is exchanged only if it names this repository and
+# that environment, so approvals of a GitHub environment guard the identity.
 
 locals {
   stages = merge([
     for environment, of in var.environments : {
-      for stage in ["plan", "apply"] : "${environment}-${stage}" => {
+      for stage in ["plan", "apply", "images"] : "${environment}-${stage}" => {
         environment  = environment
         stage        = stage
         subscription = "/subscriptions/${of.subscription_id}"
-        # Plans run without approval, so they have a GitHub environment of their own.
-        subject = "repo:${var.repository}:environment:${stage == "plan" ? "${environment}-plan" : environment}"
+        # Plans and pushes run without approval, so each has a GitHub environment of its own.
+        subject = "repo:${var.repository}:environment:${stage == "apply" ? environment : "${environment}-${stage}"}"
       }
     }
   ]...)
 
+  names  = { plan = "terraform-plan", apply = "terraform-provisioner", images = "images" }
+  rights = { plan = ["Reader", "Key Vault Reader"], apply = ["Key Vault Crypto Officer"], images = [] }
   roles = merge([
     for key, of in local.stages : {
-      for role in(of.stage == "plan" ? ["Reader", "Key Vault Reader"] : ["Key Vault Crypto Officer"]) : "${key}-${role}" => {
-        stage = key, role = role, scope = of.subscription
-      }
+      for role in local.rights[of.stage] : "${key}-${role}" => { stage = key, role = role, scope = of.subscription }
     }
   ]...)
 }
@@ -26,7 +27,7 @@ locals {
 resource "azurerm_user_assigned_identity" "pipeline" {
   for_each = local.stages
 
-  name                = each.value.stage == "apply" ? "terraform-provisioner-${each.value.environment}" : "terraform-plan-${each.value.environment}"
+  name                = "${local.names[each.value.stage]}-${each.value.environment}"
   resource_group_name = azurerm_resource_group.this.name
   location            = var.location
   tags                = merge(var.tags, { environment = each.value.environment })
@@ -53,7 +54,7 @@ resource "azurerm_role_assignment" "pipeline" {
 
 # A plan takes no lock (`-lock=false`), so it reads its own environment's state and writes none.
 resource "azurerm_role_assignment" "state" {
-  for_each = local.stages
+  for_each = { for key, of in local.stages : key => of if of.stage != "images" }
 
   scope                = azurerm_storage_container.state[each.value.environment].id
   role_definition_name = each.value.stage == "plan" ? "Storage Blob Data Reader" : "Storage Blob Data Contributor"
