@@ -18,7 +18,7 @@ output "client_ids" {
 }
 
 output "principal_ids" {
-  description = "Object id per environment and stage: that of `images` goes to module azure/acr as a pusher."
+  description = "Object id per environment and stage: that of `publish` goes to module azure/acr as a pusher."
   value       = { for key, identity in azurerm_user_assigned_identity.pipeline : key => identity.principal_id }
 }
 

@@ -1,11 +1,11 @@
-# Who the pipeline is in each environment: `plan` reads, `apply` is terraform-provisioner, `images` pushes to the registry
+# Who the pipeline is in each environment: `plan` reads, `apply` is terraform-provisioner, `publish` pushes to the registry
 # (module azure/acr lets it) and may do nothing else. GitHub's token is exchanged only if it names this repository and
 # that environment, so approvals of a GitHub environment guard the identity.
 
 locals {
   stages = merge([
     for environment, of in var.environments : {
-      for stage in ["plan", "apply", "images"] : "${environment}-${stage}" => {
+      for stage in ["plan", "apply", "publish"] : "${environment}-${stage}" => {
         environment  = environment
         stage        = stage
         subscription = "/subscriptions/${of.subscription_id}"
@@ -15,8 +15,8 @@ locals {
     }
   ]...)
 
-  names  = { plan = "terraform-plan", apply = "terraform-provisioner", images = "images" }
-  rights = { plan = ["Reader", "Key Vault Reader"], apply = ["Key Vault Crypto Officer"], images = [] }
+  names  = { plan = "terraform-plan", apply = "terraform-provisioner", publish = "publish" }
+  rights = { plan = ["Reader", "Key Vault Reader"], apply = ["Key Vault Crypto Officer"], publish = [] }
   roles = merge([
     for key, of in local.stages : {
       for role in local.rights[of.stage] : "${key}-${role}" => { stage = key, role = role, scope = of.subscription }
@@ -54,7 +54,7 @@ resource "azurerm_role_assignment" "pipeline" {
 
 # A plan takes no lock (`-lock=false`), so it reads its own environment's state and writes none.
 resource "azurerm_role_assignment" "state" {
-  for_each = { for key, of in local.stages : key => of if of.stage != "images" }
+  for_each = { for key, of in local.stages : key => of if of.stage != "publish" }
 
   scope                = azurerm_storage_container.state[each.value.environment].id
   role_definition_name = each.value.stage == "plan" ? "Storage Blob Data Reader" : "Storage Blob Data Contributor"

@@ -45,12 +45,12 @@ run "identities_are_bound_to_repository_and_environment" {
   command = plan
   assert {
     condition = output.subjects == {
-      development-plan   = "repo:example/thalweg:environment:development-plan"
-      development-apply  = "repo:example/thalweg:environment:development"
-      development-images = "repo:example/thalweg:environment:development-images"
-      production-images  = "repo:example/thalweg:environment:production-images"
-      production-plan    = "repo:example/thalweg:environment:production-plan"
-      production-apply   = "repo:example/thalweg:environment:production"
+      development-plan    = "repo:example/thalweg:environment:development-plan"
+      development-apply   = "repo:example/thalweg:environment:development"
+      development-publish = "repo:example/thalweg:environment:development-publish"
+      production-publish  = "repo:example/thalweg:environment:production-publish"
+      production-plan     = "repo:example/thalweg:environment:production-plan"
+      production-apply    = "repo:example/thalweg:environment:production"
     }
     error_message = "A token of another repository or environment is refused."
   }
@@ -67,7 +67,7 @@ run "identities_are_bound_to_repository_and_environment" {
     error_message = "A plan writes no state."
   }
   assert {
-    condition     = !anytrue([for key in concat(keys(azurerm_role_assignment.pipeline), keys(azurerm_role_assignment.state)) : strcontains(key, "-images")])
+    condition     = !anytrue([for key in concat(keys(azurerm_role_assignment.pipeline), keys(azurerm_role_assignment.state)) : strcontains(key, "-publish")])
     error_message = "What pushes images has no right on infrastructure or state."
   }
 }

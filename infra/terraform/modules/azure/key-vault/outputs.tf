@@ -22,3 +22,8 @@ output "keys" {
   # A store that is made before its identity may use the key fails.
   depends_on = [azurerm_role_assignment.key]
 }
+
+output "tenant_id" {
+  description = "Entra tenant of the vault, for externalSecret.azure.tenantId of the charts."
+  value       = azurerm_key_vault.this.tenant_id
+}

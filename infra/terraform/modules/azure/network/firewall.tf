@@ -4,6 +4,8 @@
 locals {
   nodes = local.subnets.nodes
   here  = var.address_space
+  # This region's own edges reach its origin on the public way, too: they leave and come back.
+  edges = concat([azurerm_public_ip_prefix.egress.ip_prefix], var.edge_egress_cidrs)
 
   # Keys sort into priorities: 100, 110, ... in the order of the list.
   rules = {
@@ -15,7 +17,7 @@ locals {
         { name = "balancer-checks", from = ["AzureLoadBalancer"], to = ["*"], ports = ["*"], protocol = "*" },
       ],
       length(var.origin_addresses) == 0 ? [] : [
-        { name = "edges-to-origin", from = var.edge_egress_cidrs, to = var.origin_addresses, ports = ["443"], protocol = "Tcp" },
+        { name = "edges-to-origin", from = local.edges, to = var.origin_addresses, ports = ["443"], protocol = "Tcp" },
       ],
     )
     api_server = [

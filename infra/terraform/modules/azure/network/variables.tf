@@ -47,7 +47,7 @@ variable "origin_addresses" {
 }
 
 variable "edge_egress_cidrs" {
-  description = "Fixed egress ranges of the edges in all clouds. Only they reach the application's balancer."
+  description = "Fixed egress ranges of the edges in all other regions. Only they, and this region's own, reach the application's balancer."
   type        = list(string)
   validation {
     condition     = alltrue([for cidr in var.edge_egress_cidrs : can(cidrnetmask(cidr)) && !endswith(cidr, "/0")])

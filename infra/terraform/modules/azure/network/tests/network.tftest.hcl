@@ -77,7 +77,7 @@ run "origin_is_open_to_edges_only" {
   }
   assert {
     condition = (
-      azurerm_network_security_rule.allow["nodes-edges-to-origin"].source_address_prefixes == toset(["192.0.2.64/30", "198.51.100.0/30"])
+      azurerm_network_security_rule.allow["nodes-edges-to-origin"].source_address_prefixes == toset(["192.0.2.64/30", "198.51.100.0/30", azurerm_public_ip_prefix.egress.ip_prefix])
       && azurerm_network_security_rule.allow["nodes-edges-to-origin"].destination_address_prefix == "192.0.2.20"
     )
     error_message = "The origin takes the edges' egress ranges and nothing else."
