@@ -3,20 +3,20 @@
 
 locals {
   accounts = {
-    state = { name = var.accounts.state, replication = "GZRS" }
+    state = var.accounts.state
     # Who read or wrote state, and who used its key.
-    audit = { name = var.accounts.audit, replication = "ZRS" }
+    audit = var.accounts.audit
   }
 }
 
 resource "azurerm_storage_account" "this" {
   for_each = local.accounts
 
-  name                             = each.value.name
+  name                             = each.value
   resource_group_name              = azurerm_resource_group.this.name
   location                         = var.location
   account_tier                     = "Standard"
-  account_replication_type         = each.value.replication
+  account_replication_type         = "GZRS" # copies in three zones and in the paired region
   min_tls_version                  = "TLS1_2"
   https_traffic_only_enabled       = true
   shared_access_key_enabled        = false # Entra only: an account key would open all containers at once

@@ -13,7 +13,7 @@ resource "azurerm_storage_account" "logs" {
   resource_group_name              = local.group
   location                         = local.location
   account_tier                     = "Standard"
-  account_replication_type         = "ZRS"
+  account_replication_type         = "GZRS" # a lost region leaves its evidence
   min_tls_version                  = "TLS1_2"
   https_traffic_only_enabled       = true
   allow_nested_items_to_be_public  = false
