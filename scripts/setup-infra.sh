@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks of infra/ need: `.venv-infra` from infra/requirements.txt (PyPI, pinned with hashes), and
-# Debian packages as root. Repeating it costs well under a second. It never starts a service.
+# Debian packages as root, cloud-init's schema. Repeating it costs well under a second. It never starts a service.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -15,6 +15,7 @@ missing() {
     command -v strip >/dev/null || echo binutils
     command -v man >/dev/null || echo man-db
     command -v setpriv >/dev/null || echo util-linux
+    command -v bird >/dev/null || echo bird2
     [[ -e /usr/lib/x86_64-linux-gnu/libseccomp.so.2 || -e /usr/lib/aarch64-linux-gnu/libseccomp.so.2 ]] || echo libseccomp2
     [[ ${WHAT:-all} == fast ]] && return
     command -v buildah >/dev/null || echo buildah
@@ -48,6 +49,21 @@ virtual_environment() {
     printf '%s\n' "$stamp" >"$ROOT/.venv-infra/.stamp"
 }
 
+# cloud-init's schema, unpacked and not installed: installed, it would configure this machine at its next start.
+cloud_init() {
+    local into=$ROOT/.venv-infra/cloud-init scratch
+    if [[ -d $into ]] || ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+        return
+    fi
+    scratch=$(mktemp -d)
+    if (cd "$scratch" && apt-get -qq download cloud-init >&2); then
+        dpkg-deb --extract "$scratch"/cloud-init_*.deb "$into"
+    else
+        say "setup: cloud-init could not be downloaded; its schema is not checked"
+    fi
+    rm -rf "$scratch"
+}
+
 # cargo-deb is built from crates.io; only the whole run needs it.
 package_builder() {
     if [[ $WHAT == fast ]] || command -v cargo-deb >/dev/null || [[ -x $ROOT/.venv-infra/bin/cargo-deb ]]; then
@@ -65,4 +81,5 @@ exec 9<"$ROOT"
 flock 9
 packages
 virtual_environment
+cloud_init
 package_builder
