@@ -64,10 +64,8 @@ def assigned() -> list[tuple[str, str, str]]:
                 role, kind = (re.search(rf"{key}\s*= (.*)", block)[1] for key in ("role_definition_name", "principal_type"))
                 named = [role.strip('"')] if role.startswith('"') else re.findall(r'\brole = "([^"]+)"', text)
                 found += [(folder.name, one, kind.strip('"')) for one in named]
-    for folder in HERE:
-        rights = re.findall(r'\brole = "([^"]+)"', (folder / "main.tf").read_text())
-        found += [(name(folder), role, "ServicePrincipal") for role in rights]
-    return found
+    region = (TERRAFORM / "modules" / "azure" / "region" / "main.tf").read_text()
+    return found + [("region", role, "ServicePrincipal") for role in re.findall(r'\brole = "([^"]+)"', region)]
 
 
 def test_the_provisioner_may_assign_what_modules_assign(counted) -> None:
@@ -188,7 +186,7 @@ def test_production_is_locked_and_copied() -> None:
     (database,) = production.all("azurerm_postgresql_flexible_server")
     assert database.values["backup_retention_days"] >= 30
     locked = {lock.address.partition(".azurerm")[0] for lock in production.all("azurerm_management_lock")}
-    assert locked == {"module.aks", "module.edge", "module.network", "module.postgresql"}
+    assert locked == {f"module.region.module.{part}" for part in ("aks", "edge", "network", "postgresql")}
 
 
 # --- values of the charts ----------------------------------------------------------------------------------------------

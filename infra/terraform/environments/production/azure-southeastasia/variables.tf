@@ -1,4 +1,4 @@
-# What tells environments apart. Values are in terraform.tfvars; modules check what they are given.
+# Values of this place are in terraform.tfvars; what they mean, and what is refused, is said in modules/azure/region.
 variable "environment" {
   description = "development, staging or production."
   type        = string
@@ -21,10 +21,6 @@ variable "owner" {
 variable "suffix" {
   description = "Makes the names of vault, registry and storage unique in Azure: 2 to 4 letters or digits."
   type        = string
-  validation {
-    condition     = can(regex("^[a-z0-9]{2,4}$", var.suffix))
-    error_message = "suffix must be 2 to 4 lower-case letters or digits."
-  }
 }
 
 variable "runner_addresses" {
