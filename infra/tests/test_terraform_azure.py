@@ -206,7 +206,13 @@ mock_provider "azurerm" {
     defaults = { login_server = "thalweg.azurecr.io" }
   }
 }
-mock_provider "azapi" {}
+mock_provider "azapi" {
+  mock_resource "azapi_resource_action" {
+    defaults = {
+      output = { properties = { keyUri = "https://v.vault.azure.net/keys/k", keyUriWithVersion = "https://v.vault.azure.net/keys/k/1" } }
+    }
+  }
+}
 run "outputs" {}
 """
 

@@ -8,32 +8,37 @@ resource "azurerm_key_vault" "this" {
   rbac_authorization_enabled    = true
   purge_protection_enabled      = true
   soft_delete_retention_days    = 90
-  public_network_access_enabled = true # to the runners below, and to no other
+  public_network_access_enabled = false
   tags                          = var.tags
 
   network_acls {
     default_action = "Deny"
-    bypass         = "AzureServices"
-    ip_rules       = var.runner_addresses
+    bypass         = "AzureServices" # storage unwraps its key on this way
   }
 }
 
-resource "azurerm_key_vault_key" "this" {
-  name         = "terraform-state"
-  key_vault_id = azurerm_key_vault.this.id
-  key_type     = "RSA-HSM"
-  key_size     = 3072
-  key_opts     = ["wrapKey", "unwrapKey"]
-  tags         = var.tags
-
-  rotation_policy {
-    expire_after         = "P2Y"
-    notify_before_expiry = "P60D"
-    automatic {
-      time_after_creation = "P1Y"
+# Made by Azure's management API, as in modules/azure/key-vault: nobody needs a way into the vault.
+resource "azapi_resource_action" "key" {
+  type        = "Microsoft.KeyVault/vaults/keys@2023-07-01"
+  resource_id = "${azurerm_key_vault.this.id}/keys/terraform-state"
+  method      = "PUT"
+  body = {
+    tags = var.tags
+    properties = {
+      kty        = "RSA-HSM"
+      keySize    = 3072
+      keyOps     = ["wrapKey", "unwrapKey"]
+      attributes = { enabled = true }
+      rotationPolicy = {
+        attributes = { expiryTime = "P2Y" }
+        lifetimeActions = [
+          { trigger = { timeAfterCreate = "P1Y" }, action = { type = "rotate" } },
+          { trigger = { timeBeforeExpiry = "P60D" }, action = { type = "notify" } },
+        ]
+      }
     }
   }
-  depends_on = [azurerm_role_assignment.administrators]
+  response_export_values = ["properties.keyUri"]
 }
 
 resource "azurerm_user_assigned_identity" "storage" {
@@ -44,15 +49,8 @@ resource "azurerm_user_assigned_identity" "storage" {
 }
 
 resource "azurerm_role_assignment" "storage_key" {
-  scope                = azurerm_key_vault.this.id
+  scope                = azapi_resource_action.key.resource_id
   role_definition_name = "Key Vault Crypto Service Encryption User"
   principal_id         = azurerm_user_assigned_identity.storage.principal_id
   principal_type       = "ServicePrincipal"
-}
-
-resource "azurerm_role_assignment" "administrators" {
-  scope                = azurerm_key_vault.this.id
-  role_definition_name = "Key Vault Crypto Officer"
-  principal_id         = var.administrators
-  principal_type       = "Group"
 }

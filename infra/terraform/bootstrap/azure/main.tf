@@ -13,6 +13,10 @@ provider "azurerm" {
   storage_use_azuread = true
 }
 
+provider "azapi" {
+  subscription_id = var.subscription_id
+}
+
 data "azurerm_client_config" "this" {}
 
 resource "azurerm_resource_group" "this" {

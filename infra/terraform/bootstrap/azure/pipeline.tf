@@ -15,13 +15,7 @@ locals {
     }
   ]...)
 
-  names  = { plan = "terraform-plan", apply = "terraform-provisioner", publish = "publish" }
-  rights = { plan = ["Reader", "Key Vault Reader"], apply = ["Key Vault Crypto Officer"], publish = [] }
-  roles = merge([
-    for key, of in local.stages : {
-      for role in local.rights[of.stage] : "${key}-${role}" => { stage = key, role = role, scope = of.subscription }
-    }
-  ]...)
+  names = { plan = "terraform-plan", apply = "terraform-provisioner", publish = "publish" }
 }
 
 resource "azurerm_user_assigned_identity" "pipeline" {
@@ -43,12 +37,13 @@ resource "azurerm_federated_identity_credential" "pipeline" {
   subject                   = each.value.subject
 }
 
-resource "azurerm_role_assignment" "pipeline" {
-  for_each = local.roles
+# A plan reads how things are made: no secret, no key, no blob. What `apply` may do is in boundary.tf.
+resource "azurerm_role_assignment" "plan" {
+  for_each = { for key, of in local.stages : key => of if of.stage == "plan" }
 
-  scope                = each.value.scope
-  role_definition_name = each.value.role
-  principal_id         = azurerm_user_assigned_identity.pipeline[each.value.stage].principal_id
+  scope                = each.value.subscription
+  role_definition_name = "Reader"
+  principal_id         = azurerm_user_assigned_identity.pipeline[each.key].principal_id
   principal_type       = "ServicePrincipal"
 }
 

@@ -12,26 +12,27 @@ locals {
 resource "azurerm_storage_account" "this" {
   for_each = local.accounts
 
-  name                             = each.value
-  resource_group_name              = azurerm_resource_group.this.name
-  location                         = var.location
-  account_tier                     = "Standard"
-  account_replication_type         = "GZRS" # copies in three zones and in the paired region
-  min_tls_version                  = "TLS1_2"
-  https_traffic_only_enabled       = true
-  shared_access_key_enabled        = false # Entra only: an account key would open all containers at once
-  default_to_oauth_authentication  = true
-  allow_nested_items_to_be_public  = false
-  cross_tenant_replication_enabled = false
-  local_user_enabled               = false
-  tags                             = var.tags
+  name                              = each.value
+  resource_group_name               = azurerm_resource_group.this.name
+  location                          = var.location
+  account_tier                      = "Standard"
+  account_replication_type          = "GZRS" # copies in three zones and in the paired region
+  min_tls_version                   = "TLS1_2"
+  infrastructure_encryption_enabled = true
+  https_traffic_only_enabled        = true
+  shared_access_key_enabled         = false # Entra only: an account key would open all containers at once
+  default_to_oauth_authentication   = true
+  allow_nested_items_to_be_public   = false
+  cross_tenant_replication_enabled  = false
+  local_user_enabled                = false
+  tags                              = var.tags
 
   identity {
     type         = "UserAssigned"
     identity_ids = [azurerm_user_assigned_identity.storage.id]
   }
   customer_managed_key {
-    key_vault_key_id          = azurerm_key_vault_key.this.versionless_id
+    key_vault_key_id          = azapi_resource_action.key.output.properties.keyUri
     user_assigned_identity_id = azurerm_user_assigned_identity.storage.id
   }
   network_rules {

@@ -62,7 +62,7 @@ variable "runner_addresses" {
 }
 
 variable "administrators" {
-  description = "Object id of the Entra group that rotates the state's key and writes the environments' secrets."
+  description = "Object id of the Entra group that writes the environments' secrets."
   type        = string
   validation {
     condition     = can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.administrators))

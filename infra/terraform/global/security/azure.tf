@@ -93,6 +93,7 @@ resource "azurerm_security_center_contact" "this" {
 
   name                = "default"
   email               = var.azure.contact
+  phone               = var.azure.phone
   alert_notifications = true
   alerts_to_admins    = true
 }

@@ -33,15 +33,15 @@ variable "google" {
 }
 
 variable "azure" {
-  description = "Subscription that policies and Defender are for, the locations that may be used, and who is told. Null where there is none."
-  type        = object({ subscription_id = string, locations = set(string), contact = string })
+  description = "Subscription that policies and Defender are for, the locations that may be used, and who is told, by mail and by phone. Null where there is none."
+  type        = object({ subscription_id = string, locations = set(string), contact = string, phone = string })
   default     = null
   validation {
     condition     = var.azure == null ? true : can(regex("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", var.azure.subscription_id))
     error_message = "azure.subscription_id must be a UUID in lower case."
   }
   validation {
-    condition     = var.azure == null ? true : length(var.azure.locations) > 0 && can(regex("^[^@ ]+@[^@ ]+$", var.azure.contact))
-    error_message = "azure needs at least one of locations, and a contact that is an e-mail address."
+    condition     = var.azure == null ? true : length(var.azure.locations) > 0 && can(regex("^[^@ ]+@[^@ ]+$", var.azure.contact)) && can(regex("^\\+[0-9]{6,15}$", var.azure.phone))
+    error_message = "azure needs at least one of locations, a contact that is an e-mail address, and a phone such as +6560000000."
   }
 }

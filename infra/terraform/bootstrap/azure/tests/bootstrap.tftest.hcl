@@ -5,6 +5,8 @@ mock_provider "azurerm" {
   }
 }
 
+mock_provider "azapi" {}
+
 variables {
   subscription_id = "00000000-0000-0000-0000-000000000000"
   accounts        = { state = "thalwegstate", audit = "thalwegaudit", vault = "thalweg-state" }
@@ -32,7 +34,7 @@ run "state_is_versioned_closed_and_opened_by_entra_only" {
     error_message = "State survives the loss of its region."
   }
   assert {
-    condition     = azurerm_key_vault.this.purge_protection_enabled && azurerm_key_vault.this.rbac_authorization_enabled
+    condition     = azurerm_key_vault.this.purge_protection_enabled && !azurerm_key_vault.this.public_network_access_enabled && azurerm_key_vault.this.rbac_authorization_enabled
     error_message = "The key of the state cannot be purged."
   }
   assert {
@@ -59,7 +61,7 @@ run "identities_are_bound_to_repository_and_environment" {
     error_message = "GitHub is the only issuer."
   }
   assert {
-    condition     = alltrue([for key, role in azurerm_role_assignment.pipeline : strcontains(role.role_definition_name, "Reader") if strcontains(key, "-plan-")])
+    condition     = alltrue([for role in azurerm_role_assignment.plan : role.role_definition_name == "Reader"]) && toset(keys(azurerm_role_assignment.plan)) == toset(["development-plan", "production-plan"])
     error_message = "A plan only reads."
   }
   assert {
@@ -67,7 +69,7 @@ run "identities_are_bound_to_repository_and_environment" {
     error_message = "A plan writes no state."
   }
   assert {
-    condition     = !anytrue([for key in concat(keys(azurerm_role_assignment.pipeline), keys(azurerm_role_assignment.state)) : strcontains(key, "-publish")])
+    condition     = !anytrue([for key in concat(keys(azurerm_role_assignment.plan), keys(azurerm_role_assignment.state)) : strcontains(key, "-publish")])
     error_message = "What pushes images has no right on infrastructure or state."
   }
 }

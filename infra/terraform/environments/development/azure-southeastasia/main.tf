@@ -7,7 +7,7 @@ module "region" {
   addresses             = jsondecode(file("${path.module}/../../../addresses.json"))[var.environment]["azure-southeastasia"]
   owner                 = var.owner
   suffix                = var.suffix
-  runner_addresses      = var.runner_addresses
+  pipeline_addresses    = var.pipeline_addresses
   publisher             = var.publisher
   edge_egress_cidrs     = var.edge_egress_cidrs
   groups                = var.groups

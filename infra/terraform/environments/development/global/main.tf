@@ -40,5 +40,5 @@ module "security" {
   name   = local.name
   aws    = var.aws.unit == null ? null : { target_id = var.aws.unit, regions = ["us-east-1", "eu-west-1", "ap-southeast-1"] }
   google = { project = var.google.project, locations = ["in:europe-west1-locations", "in:eu-locations"] }
-  azure  = { subscription_id = var.azure.subscription_id, locations = ["southeastasia", "eastasia"], contact = var.contact }
+  azure  = { subscription_id = var.azure.subscription_id, locations = ["southeastasia", "eastasia"], contact = var.contact, phone = var.phone }
 }

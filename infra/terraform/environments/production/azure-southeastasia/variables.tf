@@ -23,8 +23,8 @@ variable "suffix" {
   type        = string
 }
 
-variable "runner_addresses" {
-  description = "Public addresses of the machines that run terraform and push images."
+variable "pipeline_addresses" {
+  description = "Public addresses of the machines that push images; empty where they are inside the network."
   type        = list(string)
 }
 

@@ -1,6 +1,7 @@
 # Production. Accounts, addresses and issuers are placeholders: they come from the outputs of the places.
 environment = "production"
 contact     = "security@example.com"
+phone       = "+6560000000"
 runbook     = "https://example.com/thalweg/RUNBOOK.md"
 pager       = { operators = "operators@example.com" }
 

@@ -43,6 +43,11 @@ variable "contact" {
   type        = string
 }
 
+variable "phone" {
+  description = "Telephone number for security, with the country's prefix."
+  type        = string
+}
+
 variable "pager" {
   description = "Who is told, by name."
   type        = map(string)

@@ -9,7 +9,7 @@ variables {
   name   = "thalweg-test"
   aws    = { target_id = "ou-ab12-34567890", regions = ["us-east-1", "eu-west-1"] }
   google = { project = "example", locations = ["in:europe-west1-locations"] }
-  azure  = { subscription_id = "00000000-0000-0000-0000-000000000003", locations = ["southeastasia"], contact = "security@example.com" }
+  azure  = { subscription_id = "00000000-0000-0000-0000-000000000003", locations = ["southeastasia"], contact = "security@example.com", phone = "+6560000000" }
 }
 
 run "no_cloud_makes_a_long_lived_key" {
@@ -96,7 +96,7 @@ run "refuses_locations_that_are_no_groups" {
 run "refuses_a_subscription_that_is_no_uuid" {
   command = plan
   variables {
-    azure = { subscription_id = "production", locations = ["southeastasia"], contact = "security@example.com" }
+    azure = { subscription_id = "production", locations = ["southeastasia"], contact = "security@example.com", phone = "+6560000000" }
   }
   expect_failures = [var.azure]
 }
@@ -104,7 +104,7 @@ run "refuses_a_subscription_that_is_no_uuid" {
 run "refuses_nobody_to_tell" {
   command = plan
   variables {
-    azure = { subscription_id = "00000000-0000-0000-0000-000000000003", locations = ["southeastasia"], contact = "security" }
+    azure = { subscription_id = "00000000-0000-0000-0000-000000000003", locations = ["southeastasia"], contact = "security", phone = "+6560000000" }
   }
   expect_failures = [var.azure]
 }

@@ -1,6 +1,7 @@
 # The vault of one region: keys for everything stored, and the secrets that External Secrets hands to workloads.
 #
-# Each key has an identity of its own that may use that key alone, so a store that is broken into opens no other store.
+# The vault is closed to the Internet. AKS demands that: the cluster's plugin cannot pass a vault's firewall that lets some
+# addresses in. Each key has an identity of its own that may use that key alone, so a store that is broken into opens no other store.
 # Terraform makes keys and never writes a secret: people do (bootstrap/azure names them), or the systems that own them.
 data "azurerm_client_config" "this" {}
 
@@ -13,34 +14,47 @@ resource "azurerm_key_vault" "this" {
   rbac_authorization_enabled    = true
   purge_protection_enabled      = true
   soft_delete_retention_days    = 90
-  public_network_access_enabled = length(var.runner_addresses) > 0
+  public_network_access_enabled = false
   tags                          = var.tags
 
   network_acls {
     default_action = "Deny"
     bypass         = "AzureServices" # disks, backups and stores unwrap their keys on this way
-    ip_rules       = var.runner_addresses
   }
 }
 
-resource "azurerm_key_vault_key" "this" {
+# Keys are made by Azure's management API, which no firewall of the vault concerns: the pipeline needs no way into the vault
+# and no right to use its keys. A PUT on a key that exists changes nothing, and a key goes with its vault only.
+resource "azapi_resource_action" "key" {
   for_each = var.keys
 
-  name         = each.key
-  key_vault_id = azurerm_key_vault.this.id
-  key_type     = each.value
-  key_size     = 3072
-  # etcd is sealed by encrypting; all others wrap a key of their own.
-  key_opts = each.key == "etcd" ? ["encrypt", "decrypt"] : ["wrapKey", "unwrapKey"]
-  tags     = var.tags
+  type        = "Microsoft.KeyVault/vaults/keys@2023-07-01"
+  resource_id = "${azurerm_key_vault.this.id}/keys/${each.key}"
+  method      = "PUT"
+  body = {
+    tags = var.tags
+    properties = merge(
+      {
+        kty        = "RSA-HSM"
+        keySize    = 3072
+        keyOps     = each.key == "etcd" ? ["encrypt", "decrypt"] : ["wrapKey", "unwrapKey"]
+        attributes = { enabled = true }
+      },
+      { for argument, value in { rotationPolicy = local.rotation } : argument => value if each.value },
+    )
+  }
+  response_export_values = ["properties.keyUri", "properties.keyUriWithVersion"]
+}
 
-  # Stores follow the newest version by themselves; etcd's encryption names a version and moves with the next apply.
-  rotation_policy {
-    expire_after         = "P2Y"
-    notify_before_expiry = "P60D"
-    automatic {
-      time_after_creation = "P1Y"
-    }
+locals {
+  # Stores follow the newest version by themselves. etcd's encryption names a version and would stop at its expiry, so people
+  # rotate that key, and rewrite all Secrets then.
+  rotation = {
+    attributes = { expiryTime = "P2Y" }
+    lifetimeActions = [
+      { trigger = { timeAfterCreate = "P1Y" }, action = { type = "rotate" } },
+      { trigger = { timeBeforeExpiry = "P60D" }, action = { type = "notify" } },
+    ]
   }
 }
 
@@ -56,7 +70,7 @@ resource "azurerm_user_assigned_identity" "this" {
 resource "azurerm_role_assignment" "key" {
   for_each = var.keys
 
-  scope                = azurerm_key_vault_key.this[each.key].resource_versionless_id
+  scope                = azapi_resource_action.key[each.key].resource_id
   role_definition_name = "Key Vault Crypto Service Encryption User"
   principal_id         = azurerm_user_assigned_identity.this[each.key].principal_id
   principal_type       = "ServicePrincipal"

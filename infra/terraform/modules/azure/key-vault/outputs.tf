@@ -13,8 +13,8 @@ output "keys" {
   description = "Keys by purpose: id without version (stores follow the newest), id with version, and the identity that may use it."
   value = {
     for key in keys(var.keys) : key => {
-      id                 = azurerm_key_vault_key.this[key].versionless_id
-      versioned_id       = azurerm_key_vault_key.this[key].id
+      id                 = azapi_resource_action.key[key].output.properties.keyUri
+      versioned_id       = azapi_resource_action.key[key].output.properties.keyUriWithVersion
       identity_id        = azurerm_user_assigned_identity.this[key].id
       identity_client_id = azurerm_user_assigned_identity.this[key].client_id
     }

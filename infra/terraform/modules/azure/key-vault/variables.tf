@@ -14,22 +14,16 @@ variable "resource_group" {
 }
 
 variable "keys" {
-  description = "Keys by purpose. RSA-HSM keys never leave a hardware module; RSA is for services that take no other, such as etcd's encryption in AKS."
-  type        = map(string)
-  default     = { disks = "RSA-HSM", etcd = "RSA", postgresql = "RSA-HSM", redis = "RSA-HSM", registry = "RSA-HSM", storage = "RSA-HSM" }
+  description = "Keys by purpose, and whether each rotates by itself once a year. Not etcd's: its encryption names a version."
+  type        = map(bool)
+  default     = { disks = true, etcd = false, postgresql = true, redis = true, registry = true, storage = true }
   validation {
-    condition     = alltrue([for type in values(var.keys) : contains(["RSA", "RSA-HSM"], type)])
-    error_message = "A key in keys must be \"RSA\" or \"RSA-HSM\": the stores wrap with RSA only."
+    condition     = length(var.keys) > 0 && alltrue([for name in keys(var.keys) : can(regex("^[a-z][a-z0-9-]{0,30}$", name))])
+    error_message = "keys must hold at least one name of lower-case letters, digits or hyphens."
   }
-}
-
-variable "runner_addresses" {
-  description = "Public addresses of the machines that run terraform from outside the network; empty where they are inside, which closes the vault to the Internet."
-  type        = list(string)
-  default     = []
   validation {
-    condition     = alltrue([for address in var.runner_addresses : can(cidrnetmask(strcontains(address, "/") ? address : "${address}/32")) && !endswith(address, "/0")])
-    error_message = "runner_addresses must be IPv4 addresses or ranges, and never all addresses."
+    condition     = !lookup(var.keys, "etcd", false)
+    error_message = "keys must not rotate etcd by itself: the cluster would go on with a version that expires."
   }
 }
 

@@ -9,17 +9,18 @@ locals {
 }
 
 resource "azurerm_storage_account" "logs" {
-  name                             = var.log_storage.name
-  resource_group_name              = local.group
-  location                         = local.location
-  account_tier                     = "Standard"
-  account_replication_type         = "GZRS" # a lost region leaves its evidence
-  min_tls_version                  = "TLS1_2"
-  https_traffic_only_enabled       = true
-  allow_nested_items_to_be_public  = false
-  cross_tenant_replication_enabled = false
-  local_user_enabled               = false
-  default_to_oauth_authentication  = true
+  name                              = var.log_storage.name
+  resource_group_name               = local.group
+  location                          = local.location
+  account_tier                      = "Standard"
+  account_replication_type          = "GZRS" # a lost region leaves its evidence
+  min_tls_version                   = "TLS1_2"
+  infrastructure_encryption_enabled = true
+  https_traffic_only_enabled        = true
+  allow_nested_items_to_be_public   = false
+  cross_tenant_replication_enabled  = false
+  local_user_enabled                = false
+  default_to_oauth_authentication   = true
   # The writer of flow logs signs with the account's key, so keys stay on; networks are closed instead.
   shared_access_key_enabled = true
   tags                      = var.tags

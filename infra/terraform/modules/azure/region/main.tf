@@ -45,24 +45,22 @@ module "network" {
 }
 
 module "key_vault" {
-  source           = "../key-vault"
-  name             = substr("${local.name}-${var.suffix}", 0, 24)
-  resource_group   = local.group
-  runner_addresses = var.runner_addresses
-  network          = local.network
-  log_storage      = { account_id = local.logs }
-  tags             = local.tags
+  source         = "../key-vault"
+  name           = substr("${local.name}-${var.suffix}", 0, 24)
+  resource_group = local.group
+  network        = local.network
+  log_storage    = { account_id = local.logs }
+  tags           = local.tags
 }
 
 # The key of the database's backups in the paired region, for the day on which this region is gone.
 module "key_vault_pair" {
-  source           = "../key-vault"
-  count            = var.backup_region == null ? 0 : 1
-  name             = substr("twg-${var.environment}-geo-${var.suffix}", 0, 24)
-  resource_group   = { name = local.group.name, location = var.backup_region }
-  keys             = { postgresql = "RSA-HSM" }
-  runner_addresses = var.runner_addresses
-  tags             = local.tags
+  source         = "../key-vault"
+  count          = var.backup_region == null ? 0 : 1
+  name           = substr("twg-${var.environment}-geo-${var.suffix}", 0, 24)
+  resource_group = { name = local.group.name, location = var.backup_region }
+  keys           = { postgresql = true }
+  tags           = local.tags
 }
 
 module "aks" {
@@ -97,7 +95,7 @@ module "acr" {
   replicas               = var.backup_region == null ? [] : [var.backup_region]
   pullers                = { aks = module.aks.kubelet_principal_id }
   pushers                = { pipeline = var.publisher }
-  pipeline_addresses     = var.runner_addresses
+  pipeline_addresses     = var.pipeline_addresses
   encryption             = module.key_vault.keys["registry"]
   network                = local.network
   log_storage_account_id = local.logs

@@ -23,5 +23,6 @@ module "security" {
     subscription_id = "00000000-0000-0000-0000-000000000003"
     locations       = ["southeastasia", "eastasia"]
     contact         = "security@example.com"
+    phone           = "+6560000000"
   }
 }

@@ -7,19 +7,25 @@ mock_provider "azurerm" {
     defaults = { oidc_issuer_url = "https://oidc.example.com/" }
   }
 }
-mock_provider "azapi" {}
+mock_provider "azapi" {
+  mock_resource "azapi_resource_action" {
+    defaults = {
+      output = { properties = { keyUri = "https://v.vault.azure.net/keys/k", keyUriWithVersion = "https://v.vault.azure.net/keys/k/1" } }
+    }
+  }
+}
 
 variables {
-  environment       = "staging"
-  location          = "southeastasia"
-  addresses         = { network = "10.130.0.0/16", pods = "100.67.0.0/17", services = "100.67.128.0/20" }
-  owner             = "platform"
-  suffix            = "s1"
-  runner_addresses  = ["192.0.2.1"]
-  publisher         = "00000000-0000-0000-0000-0000000000c2"
-  edge_egress_cidrs = ["198.51.100.72/30"]
-  cache_sku         = "Balanced_B3"
-  cluster           = { kubernetes_version = "1.36" }
+  environment        = "staging"
+  location           = "southeastasia"
+  addresses          = { network = "10.130.0.0/16", pods = "100.67.0.0/17", services = "100.67.128.0/20" }
+  owner              = "platform"
+  suffix             = "s1"
+  pipeline_addresses = ["192.0.2.1"]
+  publisher          = "00000000-0000-0000-0000-0000000000c2"
+  edge_egress_cidrs  = ["198.51.100.72/30"]
+  cache_sku          = "Balanced_B3"
+  cluster            = { kubernetes_version = "1.36" }
   groups = {
     cluster  = "00000000-0000-0000-0000-0000000000d2"
     database = { object_id = "00000000-0000-0000-0000-0000000000e2", name = "database" }

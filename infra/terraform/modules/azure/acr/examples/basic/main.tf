@@ -1,4 +1,4 @@
-# A registry that one pipeline pushes to and one cluster pulls from.
+# A registry that one pipeline inside the network pushes to and one cluster pulls from.
 provider "azurerm" {
   features {}
 }

@@ -1,4 +1,4 @@
-# A development cluster: no paid SLA, three system nodes, one pool of three.
+# A cluster with one small pool.
 terraform {
   required_providers {
     azapi = {
@@ -24,7 +24,6 @@ module "aks" {
   source          = "../.."
   name            = "thalweg-development"
   resource_group  = { name = "thalweg-development", location = "southeastasia" }
-  paid_sla        = false
   subnet_ids      = { nodes = "${local.net}/nodes", api_server = "${local.net}/api-server" }
   ranges          = { pods = "100.69.0.0/17", services = "100.69.128.0/20" }
   node_pools      = { apps = { vm_size = "Standard_D2ads_v5", max = 5 } }

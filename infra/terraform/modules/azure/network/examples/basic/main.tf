@@ -19,9 +19,10 @@ module "network" {
   edge_addresses    = ["192.0.2.10"]
   edge_egress_cidrs = ["192.0.2.64/30"]
   log_storage = {
-    name             = "thalwegdevelopmentlogs"
-    key_vault_key_id = "https://thalweg-development.vault.azure.net/keys/storage"
-    identity_id      = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/thalweg-development/providers/Microsoft.ManagedIdentity/userAssignedIdentities/storage"
+    name              = "thalwegdevelopmentlogs"
+    retention_in_days = 90
+    key_vault_key_id  = "https://thalweg-development.vault.azure.net/keys/storage"
+    identity_id       = "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/thalweg-development/providers/Microsoft.ManagedIdentity/userAssignedIdentities/storage"
   }
   tags = azurerm_resource_group.this.tags
 }

@@ -1,4 +1,4 @@
-# A database with a week of backups and no copy in another region.
+# A database whose backups are copied to the paired region, under a key of that region.
 provider "azurerm" {
   features {}
 }
@@ -12,7 +12,12 @@ module "postgresql" {
   source         = "../.."
   name           = "thalweg-development"
   resource_group = { name = "thalweg-development", location = "southeastasia" }
-  backup         = { retention_in_days = 7 }
+  backup = {
+    geo = {
+      key_id      = "https://thalweg-development-geo.vault.azure.net/keys/postgresql"
+      identity_id = "${local.scope}/Microsoft.ManagedIdentity/userAssignedIdentities/thalweg-development-geo-key-postgresql"
+    }
+  }
   administrators = { object_id = "00000000-0000-0000-0000-0000000000aa", name = "thalweg-database" }
   encryption = {
     id                 = "https://thalweg-development.vault.azure.net/keys/postgresql"

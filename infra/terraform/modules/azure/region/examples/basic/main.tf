@@ -1,4 +1,4 @@
-# A development environment.
+# A staging environment: production at a smaller size.
 terraform {
   required_providers {
     azapi = {
@@ -15,22 +15,21 @@ provider "azurerm" {
 provider "azapi" {}
 
 module "region" {
-  source              = "../.."
-  environment         = "development"
-  location            = "southeastasia"
-  addresses           = { network = "10.230.0.0/16", pods = "100.69.0.0/17", services = "100.69.128.0/20" }
-  owner               = "platform"
-  suffix              = "d1"
-  runner_addresses    = ["192.0.2.1"]
-  publisher           = "00000000-0000-0000-0000-0000000000c1"
-  edge_egress_cidrs   = ["198.51.100.72/30"]
-  cache_sku           = "Balanced_B1"
-  ddos_protection     = "VirtualNetworkInherited"
-  deletion_protection = false
-  cluster             = { kubernetes_version = "1.37", paid_sla = false }
-  database            = { retention_in_days = 7 }
+  source             = "../.."
+  environment        = "staging"
+  location           = "southeastasia"
+  addresses          = { network = "10.130.0.0/16", pods = "100.67.0.0/17", services = "100.67.128.0/20" }
+  owner              = "platform"
+  suffix             = "s1"
+  pipeline_addresses = []
+  publisher          = "00000000-0000-0000-0000-0000000000c1"
+  edge_egress_cidrs  = ["198.51.100.72/30"]
+  cache_sku          = "Balanced_B1"
+  ddos_protection    = "VirtualNetworkInherited"
+  cluster            = { kubernetes_version = "1.36" }
+  backup_region      = "eastasia"
   groups = {
     cluster  = "00000000-0000-0000-0000-0000000000d1"
-    database = { object_id = "00000000-0000-0000-0000-0000000000e1", name = "thalweg-development-database" }
+    database = { object_id = "00000000-0000-0000-0000-0000000000e1", name = "thalweg-staging-database" }
   }
 }
