@@ -68,7 +68,6 @@ resource "azurerm_public_ip_prefix" "egress" {
   location            = local.location
   prefix_length       = var.egress_prefix_length
   sku                 = "StandardV2"
-  zones               = var.zones
   tags                = var.tags
 }
 
@@ -83,8 +82,7 @@ resource "azurerm_nat_gateway" "this" {
   name                    = "${var.name}-egress"
   resource_group_name     = local.group
   location                = local.location
-  sku_name                = "StandardV2" # spans zones; a "Standard" gateway lives in one and falls with it
-  zones                   = var.zones
+  sku_name                = "StandardV2" # spans all zones and takes no list of them; a "Standard" one lives in one and falls with it
   idle_timeout_in_minutes = 4
   tags                    = var.tags
 }

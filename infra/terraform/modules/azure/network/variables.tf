@@ -65,16 +65,6 @@ variable "egress_prefix_length" {
   }
 }
 
-variable "zones" {
-  description = "Availability zones of the NAT gateway and its addresses."
-  type        = list(string)
-  default     = ["1", "2", "3"]
-  validation {
-    condition     = length(distinct(var.zones)) == 3
-    error_message = "zones must name three different zones: the network has to survive the loss of one."
-  }
-}
-
 variable "log_storage" {
   description = "Account for flow logs and cluster logs: its name (unique in Azure), the key that encrypts it, and how long logs are kept."
   type = object({

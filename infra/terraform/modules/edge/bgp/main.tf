@@ -9,6 +9,7 @@
 # - The edge's drain_delay must be longer than fall x (interval + timeout): clients leave while everything is served.
 # - A return moves flows of the other edges, so it waits for announce_after_s without a break.
 # - Sessions have a password only if the file for it is put on the machine; none is in user data or state.
+# - Its requests to the regions come from its own address: that belongs into edge_egress_cidrs of all places.
 #
 # What a provider must confirm: the sessions, their limits, and that the prefix has an IRR entry and a ROA for your AS.
 locals {
