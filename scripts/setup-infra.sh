@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the checks of infra/ need: `.venv-infra` from infra/requirements.txt (PyPI, pinned with hashes), and
-# Debian packages as root, cloud-init's schema. Repeating it costs well under a second. It never starts a service.
+# Debian packages as root. Repeating it costs well under a second. It never starts a service.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
@@ -49,19 +49,21 @@ virtual_environment() {
     printf '%s\n' "$stamp" >"$ROOT/.venv-infra/.stamp"
 }
 
-# cloud-init's schema, unpacked and not installed: installed, it would configure this machine at its next start.
-cloud_init() {
-    local into=$ROOT/.venv-infra/cloud-init scratch
-    if [[ -d $into ]] || ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
-        return
-    fi
-    scratch=$(mktemp -d)
-    if (cd "$scratch" && apt-get -qq download cloud-init >&2); then
-        dpkg-deb --extract "$scratch"/cloud-init_*.deb "$into"
+# cloud-init's schema of what a machine is told at its first boot, out of Debian's package. The package itself is never
+# installed: it would act at this machine's next boot.
+cloud_init_schema() {
+    local to=$ROOT/.venv-infra/cloud-init.json place
+    [[ ! -s $to ]] && command -v apt-get >/dev/null || return 0
+    place=$(mktemp -d)
+    chmod 0755 "$place"
+    if (cd "$place" && { apt-get -qq download cloud-init || { ((EUID == 0)) && apt-get -qq update && apt-get -qq download cloud-init; }; }) >/dev/null 2>&1; then
+        say "setup: the schema of cloud-init"
+        dpkg-deb --fsys-tarfile "$place"/cloud-init_*.deb |
+            tar --extract --to-stdout --wildcards '*/schema-cloud-config-v1.json' >"$to"
     else
-        say "setup: cloud-init could not be downloaded; its schema is not checked"
+        say "setup: cloud-init could not be downloaded"
     fi
-    rm -rf "$scratch"
+    rm -rf "$place"
 }
 
 # cargo-deb is built from crates.io; only the whole run needs it.
@@ -81,5 +83,5 @@ exec 9<"$ROOT"
 flock 9
 packages
 virtual_environment
-cloud_init
+cloud_init_schema
 package_builder

@@ -169,20 +169,20 @@ def test_entra_is_the_only_login(plan) -> None:
     assert database.values["public_network_access_enabled"] is False
     assert nested(cache, "default_database")["access_keys_authentication_enabled"] is False
     assert cache.values["public_network_access"] == "Disabled"
-    for closed in plan.all("azurerm_key_vault", "azurerm_storage_account", "azurerm_container_registry"):
-        rules = next(
-            closed.values[key] for key in ("network_acls", "network_rules", "network_rule_set") if key in closed.values
-        )
+    assert registry.values["public_network_access_enabled"] is False
+    assert all(vault.values["public_network_access_enabled"] is False for vault in plan.all("azurerm_key_vault"))
+    for closed in plan.all("azurerm_key_vault", "azurerm_storage_account"):
+        rules = closed.values.get("network_acls") or closed.values["network_rules"]
         assert rules[0]["default_action"] == "Deny", closed.address
 
 
 @pytest.mark.slow
 def test_production_is_locked_and_copied() -> None:
-    """Azure: production has locks, a standby, a month of backups and copies in the paired region; development has none to pay for"""
+    """Azure: backups have a standby and copies in the paired region everywhere; production has locks, a month of backups, a copy of images"""
     development, staging, production = (planned(folder) for folder in HERE)
     for found, copied_too in ((development, False), (staging, True), (production, True)):
         (database,), (registry,) = found.all("azurerm_postgresql_flexible_server"), found.all("azurerm_container_registry")
-        assert database.values["geo_redundant_backup_enabled"] is copied_too
+        assert database.values["geo_redundant_backup_enabled"] is True
         assert bool(registry.values.get("georeplications")) is copied_too
         assert nested(database, "high_availability")["mode"] == "ZoneRedundant"
     (database,) = production.all("azurerm_postgresql_flexible_server")

@@ -1,11 +1,11 @@
-# Development: one pool, spot nodes for what may vanish, a week of backups, no copies elsewhere, no locks. Ids are
+# Development: one pool, spot nodes for what may vanish, a week of backups, no copy of images, no locks. Ids are
 # placeholders: they belong to your tenant.
 environment         = "development"
 subscription_id     = "00000000-0000-0000-0000-000000000001"
 owner               = "platform"
 suffix              = "d1"
-pipeline_addresses  = ["192.0.2.1"]
 publisher           = "00000000-0000-0000-0000-0000000000c1"
+backup_region       = "eastasia"
 cache_sku           = "Balanced_B1"
 ddos_protection     = "VirtualNetworkInherited"
 deletion_protection = false

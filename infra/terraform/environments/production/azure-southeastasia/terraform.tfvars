@@ -3,9 +3,9 @@ environment           = "production"
 subscription_id       = "00000000-0000-0000-0000-000000000003"
 owner                 = "platform"
 suffix                = "p1"
-pipeline_addresses    = ["192.0.2.1"]
 publisher             = "00000000-0000-0000-0000-0000000000c3"
 backup_region         = "eastasia"
+registry_replicas     = ["eastasia"]
 log_retention_in_days = 365
 cache_sku             = "Balanced_B10"
 

@@ -7,7 +7,6 @@ module "region" {
   addresses             = jsondecode(file("${path.module}/../../../addresses.json"))[var.environment]["azure-southeastasia"]
   owner                 = var.owner
   suffix                = var.suffix
-  pipeline_addresses    = var.pipeline_addresses
   publisher             = var.publisher
   edge_egress_cidrs     = var.edge_egress_cidrs
   groups                = var.groups
@@ -15,6 +14,7 @@ module "region" {
   database              = var.database
   cache_sku             = var.cache_sku
   backup_region         = var.backup_region
+  registry_replicas     = var.registry_replicas
   log_retention_in_days = var.log_retention_in_days
   ddos_protection       = var.ddos_protection
   deletion_protection   = var.deletion_protection

@@ -1,13 +1,13 @@
 # Staging: production's shape at a smaller size. Ids are placeholders: they belong to your tenant.
-environment        = "staging"
-subscription_id    = "00000000-0000-0000-0000-000000000002"
-owner              = "platform"
-suffix             = "s1"
-pipeline_addresses = ["192.0.2.1"]
-publisher          = "00000000-0000-0000-0000-0000000000c2"
-backup_region      = "eastasia" # restores into another region are rehearsed here
-cache_sku          = "Balanced_B3"
-ddos_protection    = "VirtualNetworkInherited"
+environment       = "staging"
+subscription_id   = "00000000-0000-0000-0000-000000000002"
+owner             = "platform"
+suffix            = "s1"
+publisher         = "00000000-0000-0000-0000-0000000000c2"
+backup_region     = "eastasia" # restores into another region are rehearsed here
+registry_replicas = ["eastasia"]
+cache_sku         = "Balanced_B3"
+ddos_protection   = "VirtualNetworkInherited"
 
 # Egress of the edges on AWS and Google Cloud: outputs of their folders.
 edge_egress_cidrs = ["198.51.100.40/30", "198.51.100.44/30", "198.51.100.48/30", "203.0.113.40/30"]

@@ -1,4 +1,5 @@
-# The registry of one cloud: no password, no anonymous pull, encrypted with the customer's key, reached inside the network.
+# The registry of one cloud: no password, no anonymous pull, encrypted with the customer's key, reached inside the network
+# alone. What pushes runs inside, too: runners of the pipeline in the cluster, for example.
 #
 # Azure has no switch that makes all tags immutable, as ECR has. What deploys names a digest, the charts refuse `latest`,
 # and the pipeline locks a release: az acr repository update --image NAME:TAG --write-enabled false.
@@ -10,8 +11,8 @@ resource "azurerm_container_registry" "this" {
   sku                           = "Premium" # private endpoints, own keys and replicas are in no smaller one
   admin_enabled                 = false
   anonymous_pull_enabled        = false
-  public_network_access_enabled = length(var.pipeline_addresses) > 0
-  export_policy_enabled         = length(var.pipeline_addresses) > 0 # Azure takes false only without public access
+  public_network_access_enabled = false
+  export_policy_enabled         = false
   data_endpoint_enabled         = true
   zone_redundancy_enabled       = true
   quarantine_policy_enabled     = false # it would hide images until a scanner of one's own releases them
@@ -26,16 +27,6 @@ resource "azurerm_container_registry" "this" {
   encryption {
     key_vault_key_id   = var.encryption.id
     identity_client_id = var.encryption.identity_client_id
-  }
-
-  network_rule_set {
-    default_action = "Deny"
-    ip_rule = [
-      for address in var.pipeline_addresses : {
-        action   = "Allow"
-        ip_range = strcontains(address, "/") ? address : "${address}/32"
-      }
-    ]
   }
 
   dynamic "georeplications" {

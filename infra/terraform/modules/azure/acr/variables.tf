@@ -48,16 +48,6 @@ variable "pushers" {
   }
 }
 
-variable "pipeline_addresses" {
-  description = "Public addresses of the machines that push from outside the network; empty closes the registry to the Internet."
-  type        = list(string)
-  default     = []
-  validation {
-    condition     = alltrue([for address in var.pipeline_addresses : can(cidrnetmask(strcontains(address, "/") ? address : "${address}/32")) && !endswith(address, "/0")])
-    error_message = "pipeline_addresses must be IPv4 addresses or ranges, and never all addresses."
-  }
-}
-
 variable "encryption" {
   description = "Key that encrypts what is stored, and the identity that may use it: an entry of module azure/key-vault's keys."
   type        = object({ id = string, identity_id = string, identity_client_id = string })

@@ -31,7 +31,7 @@ resource "azurerm_postgresql_flexible_server" "this" {
   private_dns_zone_id           = azurerm_private_dns_zone.this.id
   public_network_access_enabled = false
   backup_retention_days         = var.backup.retention_in_days
-  geo_redundant_backup_enabled  = var.backup.geo != null
+  geo_redundant_backup_enabled  = true # cannot be switched on later
   tags                          = var.tags
 
   authentication {
@@ -45,13 +45,13 @@ resource "azurerm_postgresql_flexible_server" "this" {
   }
   identity {
     type         = "UserAssigned"
-    identity_ids = compact([var.encryption.identity_id, try(var.backup.geo.identity_id, null)])
+    identity_ids = [var.encryption.identity_id, var.backup.geo_identity_id]
   }
   customer_managed_key {
     key_vault_key_id                     = var.encryption.id
     primary_user_assigned_identity_id    = var.encryption.identity_id
-    geo_backup_key_vault_key_id          = try(var.backup.geo.key_id, null)
-    geo_backup_user_assigned_identity_id = try(var.backup.geo.identity_id, null)
+    geo_backup_key_vault_key_id          = var.backup.geo_key_id
+    geo_backup_user_assigned_identity_id = var.backup.geo_identity_id
   }
   maintenance_window {
     day_of_week = 3

@@ -54,12 +54,8 @@ variable "zones" {
 }
 
 variable "backup" {
-  description = "Days that any moment can be restored from, and the key in the paired region for the copy there. Without a key there is no copy, and adding it later makes a new server."
-  type = object({
-    retention_in_days = optional(number, 35)
-    geo               = optional(object({ key_id = string, identity_id = string }))
-  })
-  default = {}
+  description = "Days that any moment can be restored from; key in the paired region, and the identity that may use it, for the copy there."
+  type        = object({ retention_in_days = optional(number, 35), geo_key_id = string, geo_identity_id = string })
   validation {
     condition     = var.backup.retention_in_days >= 7 && var.backup.retention_in_days <= 35
     error_message = "backup.retention_in_days must be 7 to 35."

@@ -56,7 +56,6 @@ module "key_vault" {
 # The key of the database's backups in the paired region, for the day on which this region is gone.
 module "key_vault_pair" {
   source         = "../key-vault"
-  count          = var.backup_region == null ? 0 : 1
   name           = substr("twg-${var.environment}-geo-${var.suffix}", 0, 24)
   resource_group = { name = local.group.name, location = var.backup_region }
   keys           = { postgresql = true }
@@ -92,10 +91,9 @@ module "acr" {
   name                   = local.name
   resource_group         = local.group
   registry_name          = local.unique
-  replicas               = var.backup_region == null ? [] : [var.backup_region]
+  replicas               = var.registry_replicas
   pullers                = { aks = module.aks.kubelet_principal_id }
   pushers                = { pipeline = var.publisher }
-  pipeline_addresses     = var.pipeline_addresses
   encryption             = module.key_vault.keys["registry"]
   network                = local.network
   log_storage_account_id = local.logs
@@ -133,10 +131,8 @@ module "postgresql" {
   size           = var.database.size
   backup = {
     retention_in_days = var.database.retention_in_days
-    geo = var.backup_region == null ? null : {
-      key_id      = module.key_vault_pair[0].keys["postgresql"].id
-      identity_id = module.key_vault_pair[0].keys["postgresql"].identity_id
-    }
+    geo_key_id        = module.key_vault_pair.keys["postgresql"].id
+    geo_identity_id   = module.key_vault_pair.keys["postgresql"].identity_id
   }
   administrators         = var.groups.database
   encryption             = module.key_vault.keys["postgresql"]

@@ -36,11 +36,6 @@ variable "suffix" {
   }
 }
 
-variable "pipeline_addresses" {
-  description = "Public addresses of the machines that push images; empty where they are inside the network."
-  type        = list(string)
-}
-
 variable "publisher" {
   description = "Object id of the pipeline's identity that pushes images: principal_ids of bootstrap/azure."
   type        = string
@@ -88,9 +83,14 @@ variable "cache_sku" {
 }
 
 variable "backup_region" {
-  description = "Paired region for copies of backups and images; null makes none."
+  description = "Paired region that holds copies of the database's backups."
   type        = string
-  default     = null
+}
+
+variable "registry_replicas" {
+  description = "Regions that hold a copy of the images, so that nodes pull when this region is gone."
+  type        = set(string)
+  default     = []
 }
 
 variable "log_retention_in_days" {

@@ -16,16 +16,16 @@ mock_provider "azapi" {
 }
 
 variables {
-  environment        = "staging"
-  location           = "southeastasia"
-  addresses          = { network = "10.130.0.0/16", pods = "100.67.0.0/17", services = "100.67.128.0/20" }
-  owner              = "platform"
-  suffix             = "s1"
-  pipeline_addresses = ["192.0.2.1"]
-  publisher          = "00000000-0000-0000-0000-0000000000c2"
-  edge_egress_cidrs  = ["198.51.100.72/30"]
-  cache_sku          = "Balanced_B3"
-  cluster            = { kubernetes_version = "1.36" }
+  environment       = "staging"
+  location          = "southeastasia"
+  addresses         = { network = "10.130.0.0/16", pods = "100.67.0.0/17", services = "100.67.128.0/20" }
+  owner             = "platform"
+  suffix            = "s1"
+  backup_region     = "eastasia"
+  publisher         = "00000000-0000-0000-0000-0000000000c2"
+  edge_egress_cidrs = ["198.51.100.72/30"]
+  cache_sku         = "Balanced_B3"
+  cluster           = { kubernetes_version = "1.36" }
   groups = {
     cluster  = "00000000-0000-0000-0000-0000000000d2"
     database = { object_id = "00000000-0000-0000-0000-0000000000e2", name = "database" }
@@ -42,8 +42,8 @@ run "parts_are_joined" {
     error_message = "Edge and application have identities of their own."
   }
   assert {
-    condition     = toset(keys(module.identity.client_ids)) == toset(["fastapi-app", "thalweg-edge"]) && length(module.key_vault_pair) == 0
-    error_message = "Without a DNS zone of Azure there is no identity for it, without a paired region no vault there."
+    condition     = toset(keys(module.identity.client_ids)) == toset(["fastapi-app", "thalweg-edge"]) && toset(keys(module.key_vault_pair.keys)) == toset(["postgresql"])
+    error_message = "Without a DNS zone of Azure there is no identity for it; the paired region has the key of the backups."
   }
   assert {
     condition     = length(distinct([for key in values(module.key_vault.keys) : key.identity_id])) == 6
@@ -51,14 +51,13 @@ run "parts_are_joined" {
   }
 }
 
-run "copies_in_the_paired_region" {
+run "cert_manager_where_azure_has_the_zone" {
   variables {
-    backup_region = "eastasia"
-    dns_zone_id   = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/dnsZones/example.com"
+    dns_zone_id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/dnsZones/example.com"
   }
   assert {
-    condition     = toset(keys(module.key_vault_pair[0].keys)) == toset(["postgresql"]) && contains(keys(module.identity.client_ids), "cert-manager")
-    error_message = "The paired region has the database's key, and cert-manager may prove names."
+    condition     = contains(keys(module.identity.client_ids), "cert-manager")
+    error_message = "cert-manager may prove names in the zone."
   }
 }
 

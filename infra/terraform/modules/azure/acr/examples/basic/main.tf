@@ -9,13 +9,12 @@ locals {
 }
 
 module "acr" {
-  source             = "../.."
-  name               = "thalweg-development"
-  resource_group     = { name = "thalweg-development", location = "southeastasia" }
-  registry_name      = "thalwegdevelopment"
-  pullers            = { aks = "00000000-0000-0000-0000-0000000000a1" }
-  pushers            = { pipeline = "00000000-0000-0000-0000-0000000000a2" }
-  pipeline_addresses = ["192.0.2.1"]
+  source         = "../.."
+  name           = "thalweg-development"
+  resource_group = { name = "thalweg-development", location = "southeastasia" }
+  registry_name  = "thalwegdevelopment"
+  pullers        = { aks = "00000000-0000-0000-0000-0000000000a1" }
+  pushers        = { pipeline = "00000000-0000-0000-0000-0000000000a2" }
   encryption = {
     id                 = "https://thalweg-development.vault.azure.net/keys/registry"
     identity_id        = "${local.scope}/Microsoft.ManagedIdentity/userAssignedIdentities/thalweg-development-key-registry"

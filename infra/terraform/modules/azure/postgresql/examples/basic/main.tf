@@ -13,10 +13,8 @@ module "postgresql" {
   name           = "thalweg-development"
   resource_group = { name = "thalweg-development", location = "southeastasia" }
   backup = {
-    geo = {
-      key_id      = "https://thalweg-development-geo.vault.azure.net/keys/postgresql"
-      identity_id = "${local.scope}/Microsoft.ManagedIdentity/userAssignedIdentities/thalweg-development-geo-key-postgresql"
-    }
+    geo_key_id      = "https://thalweg-development-geo.vault.azure.net/keys/postgresql"
+    geo_identity_id = "${local.scope}/Microsoft.ManagedIdentity/userAssignedIdentities/thalweg-development-geo-key-postgresql"
   }
   administrators = { object_id = "00000000-0000-0000-0000-0000000000aa", name = "thalweg-database" }
   encryption = {
