@@ -1,4 +1,4 @@
-"""What Terraform makes in Azure, judged by its meaning: who gets in, whose keys encrypt, who may hand on which right."""
+"""What Terraform makes in Azure, judged by its meaning: open ports, encryption keys, rights and their limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STORES = {
     "azurerm_postgresql_flexible_server": "customer_managed_key",
     "azurerm_storage_account": "customer_managed_key",
 }
-# Types that keep data under Azure's own key, or that nobody here has looked at yet.
+# Types that keep data under Azure's own key, or that this check does not know yet.
 SUSPECT = re.compile(
     r"azurerm_(managed_disk|log_analytics_workspace|redis_cache|cosmosdb_|mssql_|mysql_|eventhub|servicebus|search_|linux_virtual|recovery_)"
 )

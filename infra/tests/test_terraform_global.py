@@ -1,4 +1,4 @@
-"""What an environment has once over all clouds: names lead to edges, proofs write proofs, silence rings, rules bind everybody."""
+"""What an environment has once over all clouds: DNS, certificates, alarms from outside, organisation rules."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_each_cluster_has_a_role_of_its_own(plan, counted) -> None:
 
 
 @pytest.mark.slow
-def test_silence_rings(plan, counted) -> None:
-    """monitoring: each name and each address has an alarm that somebody hears, and missing figures ring too"""
+def test_missing_data_fires_alarms(plan, counted) -> None:
+    """monitoring: each name and each address has an alarm with a receiver, and missing data fires it"""
     alarms = plan.all("aws_cloudwatch_metric_alarm")
     assert len(alarms) == len(plan.all("aws_route53_health_check"))
     assert all(alarm.values["treat_missing_data"] == "breaching" and alarm.has("alarm_actions") for alarm in alarms)
@@ -102,7 +102,7 @@ def test_silence_rings(plan, counted) -> None:
 
 
 @pytest.mark.slow
-def test_rules_bind_everybody() -> None:
+def test_rules_bind_every_principal() -> None:
     """security: in production all three clouds refuse long-lived keys, and no rule allows anything"""
     plan = planned(HERE[-1])
     (scp,) = plan.all("aws_organizations_policy")

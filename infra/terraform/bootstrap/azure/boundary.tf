@@ -1,5 +1,5 @@
-# terraform-provisioner: what `apply` may do, and the border around it. Azure has no permissions boundary like AWS's;
-# the same is reached by a role that names services, and by a condition on which roles it may hand on to whom.
+# terraform-provisioner: the rights of `apply` and their limit. Azure has no permissions boundary like AWS's. Two things
+# replace it: a role that names services, and a condition that limits which roles `apply` may assign, and to which principals.
 
 locals {
   applies = { for key, of in local.stages : of.environment => merge(of, { key = key }) if of.stage == "apply" }
@@ -16,7 +16,7 @@ resource "azurerm_role_definition" "provisioner" {
 
   name        = "terraform-provisioner-${each.key}"
   scope       = each.value.subscription
-  description = "Makes and removes what the modules of infra/terraform describe, and nothing else."
+  description = "Manages the resources that infra/terraform describes, and nothing else."
 
   permissions {
     actions = [
@@ -38,12 +38,12 @@ resource "azurerm_role_definition" "provisioner" {
       "Microsoft.Storage/*",
     ]
     not_actions = [
-      # A deleted vault stays recoverable, whatever the pipeline is told.
+      # The pipeline cannot purge a deleted vault.
       "Microsoft.KeyVault/locations/deletedVaults/purge/action",
       # Subscriptions and their policies belong to the organisation.
       "Microsoft.Resources/subscriptions/write",
       "Microsoft.Resources/subscriptions/delete",
-      # Credentials of the cluster's administrator and keys of accounts go around Entra.
+      # Credentials of the cluster's administrator and of the registry bypass Entra.
       "Microsoft.ContainerService/managedClusters/listClusterAdminCredential/action",
       "Microsoft.ContainerRegistry/registries/listCredentials/action",
     ]
@@ -60,7 +60,7 @@ resource "azurerm_role_assignment" "provisioner" {
   principal_type     = "ServicePrincipal"
 }
 
-# Secrets are written by people. The pipeline cannot give this right, to itself or to others.
+# People write secrets. The pipeline cannot assign this role.
 resource "azurerm_role_assignment" "secrets" {
   for_each = var.environments
 
@@ -75,7 +75,7 @@ data "azurerm_role_definition" "assignable" {
   name     = each.key
 }
 
-# It may assign the roles above, to identities of workloads only: never to people, and never a role that assigns roles.
+# `apply` may assign the roles above to service principals only: never to people, and never a role that can assign roles.
 resource "azurerm_role_assignment" "boundary" {
   for_each = local.applies
 

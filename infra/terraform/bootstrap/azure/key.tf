@@ -17,7 +17,7 @@ resource "azurerm_key_vault" "this" {
   }
 }
 
-# Made by Azure's management API, as in modules/azure/key-vault: nobody needs a way into the vault.
+# The management API makes the key, as in modules/azure/key-vault, so the vault stays closed to all networks.
 resource "azapi_resource_action" "key" {
   type        = "Microsoft.KeyVault/vaults/keys@2023-07-01"
   resource_id = "${azurerm_key_vault.this.id}/keys/terraform-state"

@@ -1,7 +1,7 @@
-# What must exist before terraform can keep state and before a pipeline can log in without a password.
+# State storage and pipeline identities: both must exist before Terraform keeps state and before a pipeline logs in.
 #
 # Order: a person applies this folder with local state, writes the output `backend` to backend.tf, and moves the state
-# with `terraform init -migrate-state`. Nothing here holds a long-lived key: people and pipelines come from Entra.
+# with `terraform init -migrate-state`. Nothing here holds a long-lived key: people and pipelines log in through Entra.
 provider "azurerm" {
   features {
     key_vault {

@@ -1,4 +1,4 @@
-# What environments and workflows are told; none of it is secret.
+# Values for environments and workflows. None of them is secret.
 output "backend" {
   description = "Backend of each environment, for its backend.tf."
   value = {

@@ -1,4 +1,4 @@
-# Who the pipeline is in each environment: `plan` reads, `apply` is terraform-provisioner, `publish` pushes to the registry
+# The pipeline's identities in each environment: `plan` reads, `apply` is terraform-provisioner, `publish` pushes to the registry
 # (module azure/acr lets it) and may do nothing else. GitHub's token is exchanged only if it names this repository and
 # that environment, so approvals of a GitHub environment guard the identity.
 
@@ -37,7 +37,7 @@ resource "azurerm_federated_identity_credential" "pipeline" {
   subject                   = each.value.subject
 }
 
-# A plan reads how things are made: no secret, no key, no blob. What `apply` may do is in boundary.tf.
+# A plan reads resources, but no secret, key or blob. boundary.tf holds the rights of `apply`.
 resource "azurerm_role_assignment" "plan" {
   for_each = { for key, of in local.stages : key => of if of.stage == "plan" }
 
@@ -47,7 +47,7 @@ resource "azurerm_role_assignment" "plan" {
   principal_type       = "ServicePrincipal"
 }
 
-# A plan takes no lock (`-lock=false`), so it reads its own environment's state and writes none.
+# A plan takes no lock (`-lock=false`): it reads its own environment's state and writes nothing.
 resource "azurerm_role_assignment" "state" {
   for_each = { for key, of in local.stages : key => of if of.stage != "publish" }
 

@@ -4,7 +4,7 @@
 locals {
   accounts = {
     state = var.accounts.state
-    # Who read or wrote state, and who used its key.
+    # The log of every access to state and to its key.
     audit = var.accounts.audit
   }
 }

@@ -50,7 +50,7 @@ variable "environments" {
 }
 
 variable "runner_addresses" {
-  description = "Public addresses (192.0.2.1) or ranges up to /30 of the machines that run terraform. State answers to no other."
+  description = "Public addresses (192.0.2.1) or ranges up to /30 of the machines that run terraform. The state's firewall refuses all others."
   type        = list(string)
   validation {
     condition = length(var.runner_addresses) > 0 && alltrue([

@@ -1,4 +1,4 @@
-# Who may prove, by a record in DNS, that a name is ours: cert-manager in each cluster of each cloud, for the names of that
+# Identities that prove names by DNS records (ACME DNS-01): cert-manager in each cluster of each cloud, for the names of that
 # cluster. Its ServiceAccount token is exchanged for a role here, so no cluster holds a key of the zone.
 #
 # DNS-01 and not HTTP-01: edges answer on 443 only, a name leads to several of them, and port 80 stays closed.

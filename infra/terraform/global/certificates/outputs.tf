@@ -1,4 +1,4 @@
-# What each cluster's issuer is given.
+# Values for each cluster's issuer.
 output "issuers" {
   description = "solver of a ClusterIssuer, by cluster: spec.acme.solvers[0].dns01."
   value = {

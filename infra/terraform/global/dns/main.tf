@@ -1,13 +1,13 @@
-# Names that lead to edges, and to nothing else: which region answers is decided per request behind them.
+# DNS names of the edges. DNS names edges only; the edges choose the region per request.
 #
-# Every address is asked from outside, over TLS, by the name that clients use; a silent one is left out of answers. If all
-# are silent, all are named: DNS has nothing better. An answer lives for its TTL in resolvers, so DNS is the slow way out of
-# a dead edge, and the anycast address or the client's next address the fast one.
+# Health checks ask every address from outside, over TLS, with the name that clients use. DNS leaves unhealthy addresses out
+# of its answers; if all are unhealthy, DNS returns all. Resolvers keep an answer for its TTL, so DNS failover is slow; the
+# anycast address, or the client's next address, is the fast way.
 #
 # Use a provider in us-east-1: Route 53 keeps keys, logs and alarms of zones there.
 locals {
   fqdns = { for host in var.hosts : host => host == "" ? var.zone : "${host}.${var.zone}" }
-  # What a health check asks for: one of the names, at the address.
+  # The host name that health checks send.
   name = local.fqdns[sort(var.hosts)[0]]
 
   families = merge([

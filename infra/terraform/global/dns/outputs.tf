@@ -1,4 +1,4 @@
-# What the registrar, the certificates and the monitoring are given.
+# Values for the registrar, for certificates and for monitoring.
 output "zone_id" {
   description = "The zone, for global/certificates."
   value       = aws_route53_zone.this.zone_id
@@ -10,7 +10,7 @@ output "name_servers" {
 }
 
 output "ds_record" {
-  description = "DS record for the registrar; DNSSEC works from the day it is there."
+  description = "DS record for the registrar; DNSSEC takes effect once the registrar publishes it."
   value       = aws_route53_key_signing_key.this.ds_record
 }
 

@@ -1,5 +1,5 @@
-# DNSSEC and the log of queries. After the first apply hand the output `ds_record` to the registrar; before that the zone
-# is signed and nobody checks it.
+# DNSSEC and the log of queries. After the first apply hand the output `ds_record` to the registrar; until then
+# resolvers do not verify the signatures.
 data "aws_caller_identity" "current" {}
 data "aws_partition" "current" {}
 

@@ -1,4 +1,4 @@
-# Every address of every edge: one alarm each, so that the message names the one that is silent.
+# Every address of every edge: one alarm each, so that the message names the unhealthy one.
 module "key" {
   source = "../../modules/aws/key"
 
@@ -33,7 +33,7 @@ resource "aws_cloudwatch_metric_alarm" "address" {
   evaluation_periods  = 2
   threshold           = 1
   comparison_operator = "LessThanThreshold"
-  # A check that is gone says nothing: that rings, too.
+  # A deleted health check sends no data, so missing data fires, too.
   treat_missing_data = "breaching"
   alarm_actions      = [aws_sns_topic.this.arn]
   ok_actions         = [aws_sns_topic.this.arn]

@@ -1,11 +1,11 @@
-# The probe from outside: what clients see, asked by machines of a cloud that is not the one whose DNS is asked. What the
-# edges know of themselves is watched by infra/monitoring; this here rings when they cannot even be reached.
+# The probe from outside: the edges as clients see them, asked from another cloud than the one that serves DNS. infra/monitoring
+# watches the edges from inside; this module fires when clients cannot reach them at all.
 #
-# - Google Cloud asks every name from six regions, once a minute, with the certificate checked: it rings when two regions or
-#   more hear nothing right for two minutes, and when a certificate comes near its end.
-# - Route 53's health checks (global/dns) ask every address of every edge: DNS hides a dead one, this names it.
+# - Google Cloud asks every name from six regions, once a minute, with the certificate checked: an alarm fires when two or
+#   more regions get no right answer for two minutes, and when a certificate is about to expire.
+# - Route 53's health checks (global/dns) ask every address of every edge: DNS hides an unhealthy address, these alarms name it.
 #
-# Use an AWS provider in us-east-1: figures of health checks are kept there.
+# Use an AWS provider in us-east-1: Route 53 keeps health check metrics there.
 locals {
   regions = ["USA_VIRGINIA", "USA_OREGON", "USA_IOWA", "EUROPE", "SOUTH_AMERICA", "ASIA_PACIFIC"]
   labels  = { project = "thalweg", name = var.name, managed-by = "terraform" }
@@ -64,7 +64,7 @@ resource "google_monitoring_alert_policy" "unreachable" {
   user_labels           = local.labels
 
   conditions {
-    display_name = "two regions or more hear nothing right"
+    display_name = "two or more regions get no right answer"
     condition_threshold {
       filter = join(" AND ", [
         "metric.type=\"monitoring.googleapis.com/uptime_check/check_passed\"",
@@ -74,7 +74,7 @@ resource "google_monitoring_alert_policy" "unreachable" {
       comparison      = "COMPARISON_GT"
       threshold_value = 1 # one region alone is that region's way, not the edges
       duration        = "120s"
-      # No figures at all means that nothing asks any more: that rings, too.
+      # Missing data means that the probe itself has stopped, so it fires, too.
       evaluation_missing_data = "EVALUATION_MISSING_DATA_ACTIVE"
       aggregations {
         alignment_period     = "120s"

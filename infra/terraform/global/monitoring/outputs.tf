@@ -1,4 +1,4 @@
-# What dashboards refer to.
+# Values for dashboards.
 output "uptime_checks" {
   description = "Check by name."
   value       = { for host, check in google_monitoring_uptime_check_config.this : host => check.uptime_check_id }

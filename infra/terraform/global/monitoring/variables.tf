@@ -23,7 +23,7 @@ variable "hosts" {
 }
 
 variable "path" {
-  description = "What is asked for: the edges pass it to a region's application."
+  description = "Path of the request. The edges forward it to a region's application."
   type        = string
   default     = "/health"
   validation {
@@ -33,12 +33,12 @@ variable "path" {
 }
 
 variable "content" {
-  description = "What a right answer holds: a page that says 200 for something else is no health."
+  description = "Text that a healthy answer contains; the status alone proves too little."
   type        = string
   default     = "\"status\":\"ok\""
   validation {
     condition     = length(var.content) > 0
-    error_message = "content must not be empty: any answer would do."
+    error_message = "content must not be empty: every answer would pass."
   }
 }
 
@@ -49,26 +49,26 @@ variable "health_checks" {
 }
 
 variable "pager" {
-  description = "E-mail addresses that are told, by name. A pager's own key would be a secret in state: give it an e-mail entry."
+  description = "E-mail addresses that receive alarms, by name. A pager's API key would be a secret in state, so use its e-mail address."
   type        = map(string)
   validation {
     condition     = length(var.pager) > 0 && alltrue([for address in values(var.pager) : can(regex("^[^@ ]+@[^@ ]+$", address))])
-    error_message = "pager must hold at least one e-mail address: an alarm without a reader is none."
+    error_message = "pager must hold at least one e-mail address: an alarm needs a receiver."
   }
 }
 
 variable "certificate_days" {
-  description = "Days before a certificate's end on which somebody is told. cert-manager renews at 30."
+  description = "Days before a certificate's end at which the alarm fires. cert-manager renews at 30."
   type        = number
   default     = 20
   validation {
     condition     = var.certificate_days >= 7 && var.certificate_days < 30
-    error_message = "certificate_days must be 7 to 29: from 30 on cert-manager has not had its turn yet."
+    error_message = "certificate_days must be 7 to 29: cert-manager renews at 30 days."
   }
 }
 
 variable "runbook" {
-  description = "Where it says what to do, written into each alarm."
+  description = "Address of the runbook; each alarm contains it."
   type        = string
   validation {
     condition     = startswith(var.runbook, "https://")

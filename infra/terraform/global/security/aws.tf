@@ -1,4 +1,4 @@
-# AWS: a service control policy. It grants nothing and bounds everybody in the unit, root users too.
+# AWS: a service control policy. The policy grants nothing and bounds every principal in the unit, root users included.
 locals {
   scp = var.aws == null ? null : jsonencode({
     Version = "2012-10-17"
@@ -28,7 +28,7 @@ locals {
       {
         Sid    = "KnownRegions"
         Effect = "Deny"
-        # Services that have no region, or answer in one of their own.
+        # Global services, which answer in us-east-1 or in no region.
         NotAction = [
           "account:*", "budgets:*", "ce:*", "cloudfront:*", "iam:*", "organizations:*", "route53:*", "shield:*", "sts:*",
           "support:*", "tag:*", "wafv2:*",

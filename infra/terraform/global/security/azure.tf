@@ -1,8 +1,8 @@
-# Azure: policies that deny, and Defender for what runs here.
+# Azure: deny policies, and Defender for the services in use.
 locals {
   scope = var.azure == null ? null : "/subscriptions/${var.azure.subscription_id}"
 
-  # Each refuses one door around Entra, or one way to talk in the clear.
+  # Each policy refuses one login that bypasses Entra, or one clear-text protocol.
   denied = { for key, rule in {
     registry-admin      = { type = "Microsoft.ContainerRegistry/registries", field = "Microsoft.ContainerRegistry/registries/adminUserEnabled", wrong = { equals = "true" }, text = "A registry has no administrator's password." }
     cluster-local-users = { type = "Microsoft.ContainerService/managedClusters", field = "Microsoft.ContainerService/managedClusters/disableLocalAccounts", wrong = { notEquals = "true" }, text = "A cluster has no local accounts." }

@@ -41,7 +41,7 @@ resource "google_org_policy_policy" "locations" {
   }
 }
 
-# Machines get no address of their own: edges have balancers, nodes have NAT.
+# Machines get no public addresses: edges have balancers, nodes have NAT.
 resource "google_org_policy_policy" "addresses" {
   count = var.google == null ? 0 : 1
 

@@ -1,5 +1,5 @@
-# Rules that hold whoever acts, the pipeline and administrators included: no long-lived key is made, nothing is public by
-# accident, no region is used that nobody watches, evidence is not switched off. They sit above accounts, projects and
-# subscriptions, so a person who administers the organisations applies this.
+# Rules that bind every principal, the pipeline and administrators included: no long-lived keys, no accidental public access,
+# known regions only, audit trails stay on. The rules sit above accounts, projects and subscriptions, so an administrator of
+# the organisations applies this module.
 #
-# What watches inside an AWS account (GuardDuty, Access Analyzer, the trail) is in modules/aws/audit.
+# GuardDuty, Access Analyzer and the trail of an AWS account are in modules/aws/audit.

@@ -1,4 +1,4 @@
-# What is in force.
+# The rules in force.
 output "rules" {
   description = "Rules in force, by cloud."
   value = {

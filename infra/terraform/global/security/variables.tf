@@ -1,4 +1,4 @@
-# Inputs of the rules that hold in every cloud, whoever acts.
+# Inputs of the rules that bind every principal in every cloud.
 variable "name" {
   description = "Prefix of what is made, for example thalweg-production."
   type        = string
@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "aws" {
-  description = "Organizational unit (or account) that the service control policy is for, and the regions that may be used. Null where there is no organization."
+  description = "Organizational unit (or account) that the service control policy is for, and the regions that may be used. Null without an organization."
   type        = object({ target_id = string, regions = set(string) })
   default     = null
   validation {
@@ -23,7 +23,7 @@ variable "aws" {
 }
 
 variable "google" {
-  description = "Project that the organization policies are for, and the locations that may be used (value groups such as in:europe-west1-locations). Null where there is none."
+  description = "Project that the organization policies are for, and the locations that may be used (value groups such as in:europe-west1-locations). Null if unused."
   type        = object({ project = string, locations = set(string) })
   default     = null
   validation {
@@ -33,7 +33,7 @@ variable "google" {
 }
 
 variable "azure" {
-  description = "Subscription that policies and Defender are for, the locations that may be used, and who is told, by mail and by phone. Null where there is none."
+  description = "Subscription that policies and Defender are for, the locations that may be used, and the contact for alerts, by mail and by phone. Null if unused."
   type        = object({ subscription_id = string, locations = set(string), contact = string, phone = string })
   default     = null
   validation {

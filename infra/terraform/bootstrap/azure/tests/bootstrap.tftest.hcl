@@ -1,4 +1,4 @@
-# Judges state and identities by plans: accounts of state refuse to be destroyed, so nothing is applied here.
+# Checks state and identities by plans: accounts of state refuse to be destroyed, so nothing is applied here.
 mock_provider "azurerm" {
   mock_data "azurerm_role_definition" {
     defaults = { id = "/providers/Microsoft.Authorization/roleDefinitions/7f951dda-4ed3-4680-a7ca-43fe172d538d" }

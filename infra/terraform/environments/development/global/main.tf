@@ -1,5 +1,5 @@
 # What one environment has once over all clouds: names, identities that prove them, the probe from outside, rules that bind
-# everybody. It comes after the places, whose outputs are its values. This file is the same in every environment.
+# every principal. It comes after the places, whose outputs are its values. This file is the same in every environment.
 #
 # Applied by a person: it makes issuers that an account trusts, and rules above accounts.
 locals {

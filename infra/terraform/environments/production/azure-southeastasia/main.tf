@@ -1,4 +1,4 @@
-# One environment in one Azure region. This file is the same in every environment: terraform.tfvars tells them apart.
+# One environment in one Azure region. This file is the same in every environment: only terraform.tfvars differs.
 module "region" {
   source = "../../../modules/azure/region"
 

@@ -1,4 +1,4 @@
-# What the next steps are given: DNS, the other clouds' allow-lists, and the charts.
+# Values for the next steps: DNS, the other clouds' allow-lists, the charts.
 output "edge_addresses" {
   description = "Addresses of the edges, for global/dns."
   value       = module.region.edge_addresses

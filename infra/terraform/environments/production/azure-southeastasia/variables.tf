@@ -1,4 +1,4 @@
-# Values of this place are in terraform.tfvars; what they mean, and what is refused, is said in modules/azure/region.
+# Values of this place, set in terraform.tfvars. modules/azure/region explains and validates them.
 variable "environment" {
   description = "development, staging or production."
   type        = string
@@ -14,7 +14,7 @@ variable "subscription_id" {
 }
 
 variable "owner" {
-  description = "Who is asked about costs and alarms."
+  description = "Contact for costs and alarms; becomes the tag `owner`."
   type        = string
 }
 
@@ -75,7 +75,7 @@ variable "backup_region" {
 }
 
 variable "registry_replicas" {
-  description = "Regions that hold a copy of the images, so that nodes pull when this region is gone."
+  description = "Regions that hold a copy of the images, so that nodes can pull while this region is down."
   type        = set(string)
   default     = []
 }

@@ -1,4 +1,4 @@
-# What the registrar and the clusters are given.
+# Values for the registrar and the clusters.
 output "name_servers" {
   description = "Name servers for the delegation at the registrar."
   value       = module.dns.name_servers

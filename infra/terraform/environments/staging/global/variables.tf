@@ -1,4 +1,4 @@
-# What tells environments apart. Values are in terraform.tfvars; modules check what they are given.
+# Values that differ between environments, set in terraform.tfvars. The modules validate them.
 variable "environment" {
   description = "development, staging or production."
   type        = string
@@ -49,7 +49,7 @@ variable "phone" {
 }
 
 variable "pager" {
-  description = "Who is told, by name."
+  description = "E-mail addresses that receive alarms, by name."
   type        = map(string)
 }
 

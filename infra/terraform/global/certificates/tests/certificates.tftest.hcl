@@ -1,4 +1,4 @@
-# Judges who may prove which names, and that a proof is all they may write.
+# Checks which names a cluster may prove, and that it may write nothing else.
 mock_provider "aws" {
   source = "../../mocks/aws"
   mock_resource "aws_iam_openid_connect_provider" {

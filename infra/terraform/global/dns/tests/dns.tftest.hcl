@@ -1,4 +1,4 @@
-# Judges the answers: edges only, each with its own health check, and who may issue certificates.
+# Checks the answers: edges only, each with its own health check, and the authorities that may issue certificates.
 mock_provider "aws" {
   source = "../../mocks/aws"
 }

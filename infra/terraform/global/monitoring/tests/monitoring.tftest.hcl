@@ -1,4 +1,4 @@
-# Judges what rings, and that silence rings as well.
+# Checks what rings, and that missing data fires the alarm as well.
 mock_provider "aws" {
   source = "../../mocks/aws"
 }
@@ -27,7 +27,7 @@ run "names_are_asked_over_tls_from_many_places" {
   }
   assert {
     condition     = alltrue([for policy in google_monitoring_alert_policy.unreachable : one(one(policy.conditions).condition_threshold).evaluation_missing_data == "EVALUATION_MISSING_DATA_ACTIVE" && length(policy.notification_channels) == 1])
-    error_message = "Silence of the probe rings, and somebody hears it."
+    error_message = "Missing data fires the alarm, and the alarm has a channel."
   }
   assert {
     condition     = strcontains(one(one(google_monitoring_alert_policy.certificate.conditions).condition_threshold).filter, "one_of(\"api.example.com\",\"www.example.com\")")
@@ -42,7 +42,7 @@ run "each_address_has_its_alarm" {
   }
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.address : alarm.treat_missing_data == "breaching" && alarm.alarm_actions == toset([aws_sns_topic.this.arn])])
-    error_message = "A check that is gone rings."
+    error_message = "A health check that sends no data fires."
   }
   assert {
     condition     = aws_sns_topic.this.kms_master_key_id == module.key.id
@@ -82,7 +82,7 @@ run "refuses_any_answer" {
   expect_failures = [var.content]
 }
 
-run "refuses_nobody" {
+run "refuses_an_empty_pager" {
   command = plan
   variables {
     pager = {}

@@ -1,4 +1,4 @@
-# Judges that the rules bind everybody and leave what the modules need.
+# Checks that the rules bind every principal.
 mock_provider "aws" {
   source = "../../mocks/aws"
 }
@@ -101,7 +101,7 @@ run "refuses_a_subscription_that_is_no_uuid" {
   expect_failures = [var.azure]
 }
 
-run "refuses_nobody_to_tell" {
+run "refuses_a_missing_contact" {
   command = plan
   variables {
     azure = { subscription_id = "00000000-0000-0000-0000-000000000003", locations = ["southeastasia"], contact = "security", phone = "+6560000000" }

@@ -1,9 +1,9 @@
-# The registry of one cloud: no password, no anonymous pull, encrypted with the customer's key, reached inside the network
-# alone. What pushes runs inside, too: runners of the pipeline in the cluster, for example.
+# The registry of one cloud: no password, no anonymous pull, encrypted with the customer's key, reachable
+# from inside the network only. Pipelines push from inside, too, for example from runners in the cluster.
 #
-# Azure has no switch that makes all tags immutable, as ECR has. What deploys names a digest, the charts refuse `latest`,
+# Azure has no switch that makes all tags immutable, as ECR has. Deployments name a digest, the charts refuse `latest`,
 # and the pipeline locks a release: az acr repository update --image NAME:TAG --write-enabled false.
-# Scanning of what is pushed is a plan of the subscription: see global/security.
+# Defender scans pushed images; global/security switches it on for the subscription.
 resource "azurerm_container_registry" "this" {
   name                          = var.registry_name
   resource_group_name           = var.resource_group.name

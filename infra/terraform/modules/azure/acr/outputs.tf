@@ -1,4 +1,4 @@
-# Where images are.
+# Values for charts and pipelines.
 output "id" {
   description = "The registry."
   value       = azurerm_container_registry.this.id

@@ -23,7 +23,7 @@ variable "registry_name" {
 }
 
 variable "replicas" {
-  description = "Regions beside this one that hold a copy, so that nodes there pull when this region is gone."
+  description = "Regions beside this one that hold a copy, so that nodes in them can pull while this region is down."
   type        = set(string)
   default     = []
   validation {
@@ -44,7 +44,7 @@ variable "pushers" {
   default     = {}
   validation {
     condition     = length(setintersection(values(var.pullers), values(var.pushers))) == 0
-    error_message = "pushers must not hold an identity of pullers: a cluster that is broken into would change what others run."
+    error_message = "pushers must not hold an identity of pullers: a compromised cluster could replace the images of others."
   }
 }
 

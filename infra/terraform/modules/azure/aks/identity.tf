@@ -1,5 +1,5 @@
-# Who the cluster is towards Azure. User-assigned, because its rights must stand before the cluster does: a system
-# identity is born with the cluster and cannot yet join subnets or read keys.
+# The cluster's identities. They are user-assigned because their rights must exist before the cluster: a system-assigned
+# identity is created with the cluster, too late to join subnets or read keys.
 resource "azurerm_user_assigned_identity" "control_plane" {
   name                = "${var.name}-control-plane"
   resource_group_name = local.group

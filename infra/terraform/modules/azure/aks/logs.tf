@@ -1,5 +1,4 @@
-# All logs of the control plane that somebody reads after an incident. kube-audit-admin is kube-audit without reads:
-# the reads are nine tenths of its size.
+# The control plane's logs that an investigation needs. kube-audit-admin leaves out reads, which are most of kube-audit.
 locals {
   logs = ["kube-apiserver", "kube-audit-admin", "kube-controller-manager", "kube-scheduler", "cluster-autoscaler", "cloud-controller-manager", "guard"]
 }

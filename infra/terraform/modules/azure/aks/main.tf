@@ -16,7 +16,7 @@ resource "azurerm_kubernetes_cluster" "this" {
   sku_tier            = var.paid_sla ? "Standard" : "Free"
   tags                = var.tags
 
-  # Identity: workloads exchange their ServiceAccount's token, people come from Entra, certificates of "admin" do not exist.
+  # Identity: workloads exchange their ServiceAccount's token, people log in through Entra, the admin certificate does not exist.
   oidc_issuer_enabled               = true
   workload_identity_enabled         = true
   local_account_disabled            = true
@@ -139,5 +139,5 @@ resource "azurerm_management_lock" "cluster" {
   name       = "deletion-protection"
   scope      = azurerm_kubernetes_cluster.this.id
   lock_level = "CanNotDelete"
-  notes      = "Take this lock away on purpose, in a change of its own, before the cluster may go."
+  notes      = "Remove this lock in a separate change before you delete the cluster."
 }

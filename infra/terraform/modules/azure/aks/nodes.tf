@@ -1,4 +1,4 @@
-# Pools of applications and edges. With node_management = "auto" Karpenter brings nodes instead and no pool is made.
+# Pools of applications and edges. With node_management = "auto" Karpenter creates nodes instead, and this file creates no pool.
 resource "azurerm_kubernetes_cluster_node_pool" "this" {
   for_each = var.node_management == "pools" ? var.node_pools : {}
 
@@ -24,7 +24,7 @@ resource "azurerm_kubernetes_cluster_node_pool" "this" {
   temporary_name_for_rotation = "tmp${substr(sha1(each.key), 0, 9)}"
   tags                        = var.tags
 
-  # Spot nodes cannot be added for an upgrade: Azure refuses the setting there.
+  # Azure refuses surge settings on spot pools.
   dynamic "upgrade_settings" {
     for_each = each.value.spot ? [] : [true]
     content {

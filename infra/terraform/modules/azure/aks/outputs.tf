@@ -1,4 +1,4 @@
-# What identities, charts and people need to know of the cluster.
+# Values for identities, charts and operators.
 output "id" {
   description = "The cluster."
   value       = azurerm_kubernetes_cluster.this.id
@@ -10,7 +10,7 @@ output "oidc_issuer_url" {
 }
 
 output "kubelet_principal_id" {
-  description = "Identity that pulls images: module azure/acr lets it."
+  description = "Identity that pulls images: a value for `pullers` of module azure/acr."
   value       = azurerm_user_assigned_identity.kubelet.principal_id
 }
 

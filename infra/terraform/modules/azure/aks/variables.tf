@@ -43,7 +43,7 @@ variable "ranges" {
 
 variable "node_management" {
   description = <<-EOT
-    Who sizes the nodes of applications and edges.
+    How nodes of applications and edges are sized.
     "pools": a pool per entry of node_pools, each with its size, zones and limits; the autoscaler adds nodes of that size.
     "auto": node auto-provisioning (Karpenter) picks a size for what waits and packs it again later. It needs overlay and Cilium
     (both are set here), ignores node_pools, cannot run Windows nodes, and prices follow what is scheduled, not what is planned.
@@ -87,7 +87,7 @@ variable "node_pools" {
 }
 
 variable "admin_group_ids" {
-  description = "Object ids of the Entra groups that administer the cluster. There are no local accounts beside them."
+  description = "Object ids of the Entra groups that administer the cluster. The cluster has no local accounts."
   type        = list(string)
   validation {
     condition     = length(var.admin_group_ids) > 0 && alltrue([for id in var.admin_group_ids : can(regex("^[0-9a-f-]{36}$", id))])
@@ -111,13 +111,13 @@ variable "log_storage_account_id" {
 }
 
 variable "paid_sla" {
-  description = "Pay for the control plane's SLA and its larger API servers. Only a development cluster goes without."
+  description = "Pay for the control plane's SLA and its larger API servers. Only development clusters may do without it."
   type        = bool
   default     = true
 }
 
 variable "deletion_protection" {
-  description = "Put a lock on the cluster that refuses its deletion, whoever asks. It guards node pools as well: take it away before a pool is removed or resized."
+  description = "Put a lock on the cluster that refuses its deletion. The lock covers node pools, too: remove it before you remove or resize a pool."
   type        = bool
   default     = true
 }

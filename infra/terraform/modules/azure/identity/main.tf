@@ -1,5 +1,5 @@
 # Identities of workloads: a ServiceAccount's token is exchanged for one, so no pod holds a password or key. Each
-# workload has its own, and it may do what is named here.
+# workload has its own identity, with the roles named here.
 locals {
   roles = merge([
     for name, workload in var.workloads : {

@@ -1,4 +1,4 @@
-# What charts and stores need to know of the identities.
+# Values for charts and stores.
 output "client_ids" {
   description = "Client ids by workload, for serviceAccount.annotations[azure.workload.identity/client-id] of the charts."
   value       = { for name, identity in azurerm_user_assigned_identity.this : name => identity.client_id }

@@ -1,8 +1,8 @@
 # The vault of one region: keys for everything stored, and the secrets that External Secrets hands to workloads.
 #
-# The vault is closed to the Internet. AKS demands that: the cluster's plugin cannot pass a vault's firewall that lets some
-# addresses in. Each key has an identity of its own that may use that key alone, so a store that is broken into opens no other store.
-# Terraform makes keys and never writes a secret: people do (bootstrap/azure names them), or the systems that own them.
+# The vault is closed to the Internet. AKS requires this: its KMS plugin cannot use a vault whose firewall allows selected
+# addresses. Each key has its own identity that may use that key only, so a compromised store cannot decrypt another one.
+# Terraform creates keys and never writes a secret: the administrators in bootstrap/azure do.
 data "azurerm_client_config" "this" {}
 
 resource "azurerm_key_vault" "this" {
@@ -23,8 +23,8 @@ resource "azurerm_key_vault" "this" {
   }
 }
 
-# Keys are made by Azure's management API, which no firewall of the vault concerns: the pipeline needs no way into the vault
-# and no right to use its keys. A PUT on a key that exists changes nothing, and a key goes with its vault only.
+# Azure's management API creates the keys, past the vault's firewall: the pipeline needs no network path into the vault and
+# no right to use its keys. A PUT on an existing key changes nothing. A key is deleted only together with its vault.
 resource "azapi_resource_action" "key" {
   for_each = var.keys
 
@@ -47,8 +47,8 @@ resource "azapi_resource_action" "key" {
 }
 
 locals {
-  # Stores follow the newest version by themselves. etcd's encryption names a version and would stop at its expiry, so people
-  # rotate that key, and rewrite all Secrets then.
+  # Stores follow the newest version by themselves. AKS encrypts etcd with one fixed version and would fail at its expiry, so
+  # operators rotate that key by hand and then rewrite all Secrets.
   rotation = {
     attributes = { expiryTime = "P2Y" }
     lifetimeActions = [

@@ -1,4 +1,4 @@
-# What stores and workloads need to know of the vault.
+# Values for stores and workloads.
 output "id" {
   description = "The vault."
   value       = azurerm_key_vault.this.id
@@ -19,7 +19,7 @@ output "keys" {
       identity_client_id = azurerm_user_assigned_identity.this[key].client_id
     }
   }
-  # A store that is made before its identity may use the key fails.
+  # Stores must wait until their identity may use the key.
   depends_on = [azurerm_role_assignment.key]
 }
 

@@ -14,7 +14,7 @@ variable "resource_group" {
 }
 
 variable "keys" {
-  description = "Keys by purpose, and whether each rotates by itself once a year. Not etcd's: its encryption names a version."
+  description = "Keys by purpose, and whether each rotates by itself once a year. etcd's key must not: AKS uses one fixed version."
   type        = map(bool)
   default     = { disks = true, etcd = false, postgresql = true, redis = true, registry = true, storage = true }
   validation {
@@ -23,7 +23,7 @@ variable "keys" {
   }
   validation {
     condition     = !lookup(var.keys, "etcd", false)
-    error_message = "keys must not rotate etcd by itself: the cluster would go on with a version that expires."
+    error_message = "keys must not rotate etcd by itself: the cluster would keep using a version that expires."
   }
 }
 

@@ -1,13 +1,13 @@
-# What may reach each subnet. Every list ends with a denial, so Azure's own default (all of the virtual network) is
-# never what lets a packet in.
+# Inbound rules of each subnet. Every list ends with a deny rule, so Azure's default (allow the whole virtual network)
+# never applies.
 
 locals {
   nodes = local.subnets.nodes
   here  = var.address_space
-  # This region's own edges reach its origin on the public way, too: they leave and come back.
+  # This region's own edges reach its origin through the public address, too.
   edges = concat([azurerm_public_ip_prefix.egress.ip_prefix], var.edge_egress_cidrs)
 
-  # Keys sort into priorities: 100, 110, ... in the order of the list.
+  # Priorities are 100, 110, ... in the order of the list.
   rules = {
     nodes = concat(
       [

@@ -1,5 +1,5 @@
-# Where flow logs and cluster logs go: a storage account with the customer's key, closed to all networks but Azure's
-# own log writers. A Log Analytics workspace would need a dedicated cluster before it takes a customer's key.
+# The storage account for flow logs and cluster logs: encrypted with the customer's key, closed to all networks except
+# Azure's own log writers. A Log Analytics workspace would need a dedicated cluster before it takes a customer's key.
 
 locals {
   watcher = coalesce(var.network_watcher, {
@@ -21,7 +21,7 @@ resource "azurerm_storage_account" "logs" {
   cross_tenant_replication_enabled  = false
   local_user_enabled                = false
   default_to_oauth_authentication   = true
-  # The writer of flow logs signs with the account's key, so keys stay on; networks are closed instead.
+  # Azure's flow log writer signs with the account's key, so keys stay enabled and networks are closed instead.
   shared_access_key_enabled = true
   tags                      = var.tags
 

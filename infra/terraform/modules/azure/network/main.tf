@@ -1,6 +1,6 @@
-# One virtual network per environment and region: four subnets, none with a way of its own to the Internet.
-# Nodes leave through a NAT gateway with fixed addresses. The balancer's outbound ports are not used: they are shared
-# out per node, so one busy node runs dry while others have thousands left.
+# One virtual network per environment and region: four subnets without default outbound access.
+# Nodes leave through a NAT gateway with fixed addresses, and not through the balancer's outbound rules: those give each
+# node a fixed share of ports, so one busy node exhausts its share while others have thousands left.
 
 locals {
   location = var.resource_group.location
@@ -27,7 +27,7 @@ resource "azurerm_virtual_network" "this" {
   tags                = var.tags
 
   encryption {
-    # Machines that cannot encrypt are let in and talk in clear text: dropping them would lock out small sizes.
+    # Machines that cannot encrypt send clear text; DropUnencrypted would exclude small sizes.
     enforcement = "AllowUnencrypted"
   }
 
@@ -75,7 +75,7 @@ resource "azurerm_management_lock" "egress" {
   name       = "allow-lists-name-this-range"
   scope      = azurerm_public_ip_prefix.egress.id
   lock_level = "CanNotDelete"
-  notes      = "Every regional balancer in every cloud lets this range in. A new range must be there before this one goes."
+  notes      = "Every regional balancer in every cloud lets this range in. Add a new range to all of them before you remove this one."
 }
 
 resource "azurerm_nat_gateway" "this" {

@@ -1,4 +1,4 @@
-# What the other modules of the region build on.
+# Values for the other modules of the region.
 output "virtual_network_id" {
   description = "Virtual network, for links of private DNS zones."
   value       = azurerm_virtual_network.this.id
@@ -6,7 +6,7 @@ output "virtual_network_id" {
 
 output "subnet_ids" {
   description = "Subnets by purpose: nodes, api_server, postgresql, private_endpoints."
-  # The association comes first: a machine in a subnet without its rules would be open for a moment.
+  # Machines must wait for the association: until then a subnet has no rules.
   value      = { for key, subnet in azurerm_subnet.this : key => subnet.id }
   depends_on = [azurerm_subnet_network_security_group_association.this, azurerm_subnet_nat_gateway_association.nodes]
 }

@@ -1,4 +1,4 @@
-# The database of one region: a standby in another zone, any moment of the last weeks restorable, no password at all.
+# The database of one region: a standby in another zone, point-in-time restore over the last weeks, no password login.
 #
 # Applications log in with a token of their Entra identity. The administrators' group makes the roles once, as one of its
 # members: select * from pgaadauth_create_principal('IDENTITY', false, false);
@@ -59,7 +59,7 @@ resource "azurerm_postgresql_flexible_server" "this" {
   }
 
   lifecycle {
-    # A failover swaps the zones. Swapping them back is a pause that nobody asked for.
+    # A failover swaps the zones. Swapping them back would cost a second interruption.
     ignore_changes = [zone, high_availability[0].standby_availability_zone]
   }
   depends_on = [azurerm_private_dns_zone_virtual_network_link.this]
@@ -106,7 +106,7 @@ resource "azurerm_management_lock" "this" {
   name       = "deletion-protection"
   scope      = azurerm_postgresql_flexible_server.this.id
   lock_level = "CanNotDelete"
-  notes      = "Backups go with the server. Take this lock away on purpose, in a change of its own."
+  notes      = "Deleting the server deletes its backups. Remove this lock in a separate change first."
 }
 
 resource "azurerm_monitor_diagnostic_setting" "this" {

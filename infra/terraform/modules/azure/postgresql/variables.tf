@@ -49,12 +49,12 @@ variable "zones" {
   default     = {}
   validation {
     condition     = var.zones.primary != var.zones.standby
-    error_message = "zones.primary and zones.standby must differ: both would fall together."
+    error_message = "zones.primary and zones.standby must differ: one zone's outage would take both."
   }
 }
 
 variable "backup" {
-  description = "Days that any moment can be restored from; key in the paired region, and the identity that may use it, for the copy there."
+  description = "Days of point-in-time restore; key in the paired region, and the identity that may use it, for the copy there."
   type        = object({ retention_in_days = optional(number, 35), geo_key_id = string, geo_identity_id = string })
   validation {
     condition     = var.backup.retention_in_days >= 7 && var.backup.retention_in_days <= 35
@@ -67,7 +67,7 @@ variable "administrators" {
   type        = object({ object_id = string, name = string })
   validation {
     condition     = can(regex("^[0-9a-f-]{36}$", var.administrators.object_id))
-    error_message = "administrators.object_id must be the object id of an Entra group: there is no password to fall back on."
+    error_message = "administrators.object_id must be the object id of an Entra group: the server has no password login."
   }
 }
 
@@ -82,7 +82,7 @@ variable "log_storage_account_id" {
 }
 
 variable "deletion_protection" {
-  description = "Put a lock on the server that refuses its deletion, whoever asks."
+  description = "Put a lock on the server that refuses its deletion."
   type        = bool
   default     = true
 }

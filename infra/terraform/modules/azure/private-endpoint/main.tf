@@ -1,5 +1,5 @@
-# A door into the virtual network for one service of Azure: an address in the private subnet, and the DNS zone by which
-# the service's public name leads there. With it a service can refuse the Internet.
+# A private endpoint for one Azure service: an address in the private subnet, and the DNS zone that resolves the service's
+# public name to that address. The service can then refuse the Internet.
 resource "azurerm_private_dns_zone" "this" {
   name                = var.zone
   resource_group_name = var.resource_group.name

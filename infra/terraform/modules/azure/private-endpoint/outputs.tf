@@ -1,4 +1,4 @@
-# Nothing refers to an endpoint by its id but what has to wait for it.
+# The id, for resources that wait for the endpoint.
 output "id" {
   description = "The endpoint."
   value       = azurerm_private_endpoint.this.id

@@ -23,7 +23,7 @@ variable "zone" {
   type        = string
   validation {
     condition     = startswith(var.zone, "privatelink.")
-    error_message = "zone must be one of Azure's privatelink zones, for example privatelink.vaultcore.azure.net: clients are sent there by a CNAME."
+    error_message = "zone must be one of Azure's privatelink zones, for example privatelink.vaultcore.azure.net: Azure sends clients to that zone by a CNAME."
   }
 }
 

@@ -46,7 +46,7 @@ module "private_endpoint" {
   tags           = var.tags
 }
 
-# Who connected, with which identity, from where.
+# Each connection, with its identity and its source address.
 resource "azurerm_monitor_diagnostic_setting" "this" {
   name               = "connections"
   target_resource_id = azurerm_managed_redis.this.default_database[0].id

@@ -24,7 +24,7 @@ variable "sku" {
 }
 
 variable "users" {
-  description = "Object ids of the identities that may log in, by workload. There are no access keys beside them."
+  description = "Object ids of the identities that may log in, by workload. The cache has no access keys."
   type        = map(string)
 }
 

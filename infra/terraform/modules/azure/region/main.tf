@@ -1,5 +1,5 @@
-# Everything of one environment in one Azure region, put together: addresses, network, vault, cluster, registry, identities,
-# database, cache. Environments call this and nothing else, so they cannot drift apart in how parts are joined.
+# Everything of one environment in one Azure region, wired together: addresses, network, vault, cluster, registry, identities,
+# database, cache. Environments call this module only, so their wiring cannot drift apart.
 
 locals {
   name    = "thalweg-${var.environment}"
@@ -7,7 +7,7 @@ locals {
   tags    = { project = "thalweg", environment = var.environment, owner = var.owner, managed-by = "terraform" }
   network = { subnet_id = module.network.subnet_ids["private_endpoints"], virtual_network_id = module.network.virtual_network_id }
   logs    = module.network.log_storage_account_id
-  # Globally unique in Azure: one more word tells this project's names from those of strangers.
+  # These names are unique across all of Azure, so they carry a suffix.
   unique = "thalweg${var.environment}${var.suffix}"
 }
 
@@ -53,7 +53,7 @@ module "key_vault" {
   tags           = local.tags
 }
 
-# The key of the database's backups in the paired region, for the day on which this region is gone.
+# The key of the database's backups in the paired region, for a restore after the loss of this region.
 module "key_vault_pair" {
   source         = "../key-vault"
   name           = substr("twg-${var.environment}-geo-${var.suffix}", 0, 24)

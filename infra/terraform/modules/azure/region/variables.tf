@@ -1,4 +1,4 @@
-# What tells environments apart; the parts check what they are given.
+# Values that differ between environments. The modules below validate them.
 variable "environment" {
   description = "development, staging or production."
   type        = string
@@ -23,7 +23,7 @@ variable "addresses" {
 }
 
 variable "owner" {
-  description = "Who is asked about costs and alarms."
+  description = "Contact for costs and alarms; becomes the tag `owner`."
   type        = string
 }
 
@@ -88,7 +88,7 @@ variable "backup_region" {
 }
 
 variable "registry_replicas" {
-  description = "Regions that hold a copy of the images, so that nodes pull when this region is gone."
+  description = "Regions that hold a copy of the images, so that nodes can pull while this region is down."
   type        = set(string)
   default     = []
 }

@@ -1,7 +1,7 @@
 # The layer-4 addresses of one region. The edge's Service takes the first, so it survives the cluster and DNS names it
 # before any pod runs. Azure's balancer passes TCP through and keeps the client's address.
 #
-# What this cannot be: one address for three clouds. A cloud's anycast (Azure: the Global tier) reaches that cloud only,
+# This module cannot give one address for three clouds. A cloud's anycast (Azure: the Global tier) reaches that cloud only,
 # and a prefix that you bring is announced by one cloud at a time. For one address everywhere see module edge/bgp.
 
 locals {
@@ -19,7 +19,7 @@ locals {
 }
 
 resource "azurerm_resource_group" "this" {
-  # A group of its own: the cluster may change addresses here and nothing else.
+  # A separate group, so that the cluster's rights cover the addresses and nothing else.
   name     = "${var.name}-addresses"
   location = var.resource_group.location
   tags     = var.tags
@@ -48,5 +48,5 @@ resource "azurerm_management_lock" "this" {
   name       = "clients-know-this-address"
   scope      = azurerm_public_ip.this[each.key].id
   lock_level = "CanNotDelete"
-  notes      = "DNS and resolvers' caches hold this address. Take it out of DNS and wait for the TTL before it goes."
+  notes      = "DNS and resolvers' caches hold this address. Remove it from DNS and wait for the TTL before you delete it."
 }

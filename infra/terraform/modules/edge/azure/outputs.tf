@@ -1,4 +1,4 @@
-# What DNS, network and charts need to know of the addresses.
+# Values for DNS, the network and the charts.
 output "edge_addresses" {
   description = "Addresses that clients connect to: module azure/network opens port 443 for them, global/dns names them."
   value       = [for name in sort(keys(local.edges)) : azurerm_public_ip.this[name].ip_address]

@@ -1,17 +1,17 @@
 # One address over three clouds. A cloud's anycast reaches that cloud only, and a prefix that you bring (BYOIP) is announced
-# by one cloud at a time, so the address has to be announced by machines that speak BGP for an autonomous system of your
-# own: rented where the provider offers BGP sessions, one or more per region, in front of the regions of all clouds.
+# by one cloud at a time, so machines that speak BGP for your own autonomous system must announce the address. Rent them from a
+# provider that offers BGP sessions, one or more per region; they stand in front of the regions of all clouds.
 #
-# This module writes what such a machine is told at its first start (cloud-init for Debian 12 or newer): the edge, BIRD 2
-# that announces the prefix, a follower that lets BIRD announce only while the edge's /readyz says yes, and the firewall.
+# This module renders the cloud-init of such a machine (Debian 12 or newer): the edge, BIRD 2 that announces the prefix, a
+# follower that lets BIRD announce only while the edge's /readyz returns 200, and the firewall.
 #
-# - Nothing announces by itself: BIRD starts with the prefix withheld, and takes it back when the follower ends or hangs.
-# - The edge's drain_delay must be longer than fall x (interval + timeout): clients leave while everything is served.
-# - A return moves flows of the other edges, so it waits for announce_after_s without a break.
-# - Sessions have a password only if the file for it is put on the machine; none is in user data or state.
-# - Its requests to the regions come from its own address: that belongs into edge_egress_cidrs of all places.
+# - BIRD starts with the prefix withheld, and withdraws it when the follower ends or hangs.
+# - The edge's drain_delay must be longer than fall x (interval + timeout): the route is withdrawn while the edge still serves.
+# - A new announcement moves flows of the other edges, so the follower waits for announce_after_s of uninterrupted readiness.
+# - A session's password is read from a file on the machine. User data and state hold no password.
+# - The machine's own address is the source of its requests to the regions: add it to edge_egress_cidrs of all places.
 #
-# What a provider must confirm: the sessions, their limits, and that the prefix has an IRR entry and a ROA for your AS.
+# Ask the provider for the sessions and their limits. The prefix needs an IRR entry and a ROA for your AS.
 locals {
   files = "${path.module}/files"
 
@@ -66,7 +66,7 @@ locals {
     ssh_pwauth      = false
     # Deferred: the group bird comes with its package.
     write_files = [for path, of in local.written : merge(of, { path = path, defer = true })]
-    # Each step needs the one before; the first that fails stops the rest, so a machine without its edge announces nothing.
+    # The first step that fails stops the script, so a machine without a running edge announces nothing.
     runcmd = [[
       "sh", "-euc", join("\n", [
         "systemctl enable --now nftables",

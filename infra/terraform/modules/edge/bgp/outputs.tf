@@ -1,4 +1,4 @@
-# What the machine is given.
+# The rendered user data and files.
 output "user_data" {
   description = "cloud-init for the machine: user_data of most providers."
   value       = "#cloud-config\n${yamlencode(local.cloud_config)}"

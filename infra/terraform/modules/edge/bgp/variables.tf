@@ -84,12 +84,12 @@ variable "neighbors" {
   }
   validation {
     condition     = alltrue([for of in values(var.neighbors) : !strcontains(of.address, ":") || var.anycast.ipv6 != null])
-    error_message = "neighbors holds a router of IPv6, and anycast has no IPv6 prefix to tell it."
+    error_message = "neighbors holds a router of IPv6, and anycast has no IPv6 prefix for it."
   }
 }
 
 variable "follow" {
-  description = "When to announce: /readyz of the edge has said yes for announce_after_s without a break. When not: it has said no fall times in a row, interval_ms apart."
+  description = "When to announce: after announce_after_s of uninterrupted readiness. When to withdraw: after `fall` failed checks in a row, interval_ms apart."
   type = object({
     readyz           = optional(string, "http://127.0.0.1:9900/readyz")
     interval_ms      = optional(number, 500)
@@ -131,7 +131,7 @@ variable "config" {
 }
 
 variable "admin_cidrs" {
-  description = "Ranges that reach SSH. Everybody reaches port 443 of the announced addresses; neighbors reach BGP and BFD; nobody reaches anything else."
+  description = "Ranges that reach SSH. All clients reach port 443 of the announced addresses, neighbors reach BGP and BFD, and every other port is closed."
   type        = list(string)
   validation {
     condition     = alltrue([for cidr in var.admin_cidrs : can(cidrnetmask(cidr)) && !endswith(cidr, "/0")])

@@ -1,4 +1,4 @@
-# No provider: this module writes text, and whoever rents the machines hands it to them.
+# This module needs no provider: it writes text, and the operator passes the text to the machines.
 terraform {
   required_version = ">= 1.11"
 }

@@ -1,4 +1,4 @@
-# Judges the registry: who pulls, who pushes, and that nobody else does either.
+# Checks the registry: identities that pull, identities that push, and no others.
 mock_provider "azurerm" {}
 
 variables {
@@ -14,7 +14,7 @@ variables {
 run "closed_and_without_passwords" {
   assert {
     condition     = !azurerm_container_registry.this.admin_enabled && !azurerm_container_registry.this.anonymous_pull_enabled
-    error_message = "There is no password, and no pull without a login."
+    error_message = "The registry has no password and refuses anonymous pulls."
   }
   assert {
     condition     = !azurerm_container_registry.this.public_network_access_enabled && !azurerm_container_registry.this.export_policy_enabled

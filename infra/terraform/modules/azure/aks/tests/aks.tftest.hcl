@@ -1,4 +1,4 @@
-# Judges what the cluster means: who may talk to it, whose keys encrypt it, how pods and nodes are placed.
+# Checks what the cluster means: access, encryption keys, placement of pods and nodes.
 mock_provider "azurerm" {}
 mock_provider "azapi" {}
 
@@ -96,7 +96,7 @@ run "gateway_api_replaces_nginx" {
 run "logs_leave_the_cluster" {
   assert {
     condition     = contains([for log in azurerm_monitor_diagnostic_setting.this.enabled_log : log.category], "kube-audit-admin") && azurerm_monitor_diagnostic_setting.this.storage_account_id == "logs"
-    error_message = "Who changed what is kept outside the cluster."
+    error_message = "The audit log is kept outside the cluster."
   }
 }
 
@@ -196,7 +196,7 @@ run "refuses_fewer_nodes_than_zones" {
   expect_failures = [var.node_pools]
 }
 
-run "refuses_nobody_as_administrator" {
+run "refuses_an_empty_list_of_administrators" {
   command = plan
   variables {
     admin_group_ids = []

@@ -1,4 +1,4 @@
-# Judges that a workload's token opens its own identity, and that the identity opens what is named.
+# Checks that a workload's token opens its own identity, and that the identity opens what is named.
 mock_provider "azurerm" {}
 
 variables {

@@ -1,4 +1,4 @@
-# Judges the vault: it cannot be purged, strangers do not reach it, and each identity uses one key.
+# Checks the vault: it cannot be purged, strangers do not reach it, and each identity uses one key.
 mock_provider "azurerm" {}
 mock_provider "azapi" {
   mock_resource "azapi_resource_action" {

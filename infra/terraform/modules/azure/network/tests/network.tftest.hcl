@@ -1,4 +1,4 @@
-# Judges what the network means: who gets in, who gets out, whose key encrypts the logs.
+# Checks ways in, ways out, and the key that encrypts the logs.
 mock_provider "azurerm" {}
 
 variables {

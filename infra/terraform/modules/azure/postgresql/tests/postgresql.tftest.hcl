@@ -1,4 +1,4 @@
-# Judges the database: it survives a zone, keeps its past, and knows no password.
+# Checks the database: it survives a zone, keeps its past, and knows no password.
 mock_provider "azurerm" {}
 
 variables {

@@ -1,4 +1,4 @@
-# Judges that the name leads to the endpoint and to nothing else.
+# Checks that the name leads to the endpoint and to nothing else.
 mock_provider "azurerm" {}
 
 variables {

@@ -1,4 +1,4 @@
-# Judges the cache: two zones, TLS, and no key that opens it.
+# Checks the cache: two zones, TLS, and no key that opens it.
 mock_provider "azurerm" {}
 
 variables {

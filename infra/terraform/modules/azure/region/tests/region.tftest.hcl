@@ -1,4 +1,4 @@
-# Judges how the parts are joined: whose key is where, who may do what in whose name.
+# Checks the wiring of the modules.
 mock_provider "azurerm" {
   mock_resource "azurerm_key_vault" {
     defaults = { id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v" }

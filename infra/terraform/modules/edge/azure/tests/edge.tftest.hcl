@@ -1,4 +1,4 @@
-# Judges the addresses: they stay, they span zones, and the charts ask for them by the names they have.
+# Checks the addresses: they stay, they span zones, and the charts ask for them by the names they have.
 mock_provider "azurerm" {}
 
 variables {

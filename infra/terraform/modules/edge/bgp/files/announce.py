@@ -129,7 +129,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
-    # SIGTERM ends the loop as an exception, so that the address is withheld on every way out that Python can take.
+    # SIGTERM becomes an exception, so that the finally block withdraws the address on every exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         follow(options)

@@ -1,4 +1,4 @@
-# Judges what the machine is told. What BIRD, the firewall and cloud-init say of the texts: infra/tests/test_terraform_bgp.py.
+# Checks what the machine is told. What BIRD, the firewall and cloud-init say of the texts: infra/tests/test_terraform_bgp.py.
 variables {
   name      = "edge-test-1"
   router_id = "192.0.2.10"
