@@ -17,6 +17,7 @@ missing() {
     command -v jq >/dev/null || echo jq
     command -v gpg >/dev/null || echo gpg
     command -v setpriv >/dev/null || echo util-linux
+    command -v bird >/dev/null || echo bird2
     [[ -e /usr/lib/x86_64-linux-gnu/libseccomp.so.2 || -e /usr/lib/aarch64-linux-gnu/libseccomp.so.2 ]] || echo libseccomp2
     [[ ${WHAT:-all} == fast ]] && return
     command -v buildah >/dev/null || echo buildah

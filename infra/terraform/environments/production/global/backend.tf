@@ -1,0 +1,10 @@
+# State of what this environment has once: in the bucket of bootstrap/aws. `use_lockfile` is the lock.
+terraform {
+  backend "s3" {
+    bucket       = "thalweg-production-state-111122223333"
+    key          = "global.tfstate"
+    region       = "us-east-1"
+    encrypt      = true
+    use_lockfile = true
+  }
+}
