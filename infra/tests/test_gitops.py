@@ -105,25 +105,48 @@ def test_project_allows_what_the_charts_make(counted):
     counted("kinds", len(kinds))
 
 
+def controller() -> tuple[Manifest, dict[str, Any]]:
+    """The Application of the balancer controller, and its source that is the chart."""
+    spec = one(read("argocd/platform.yaml"), "Application")["spec"]
+    (chart,) = [source for source in spec["sources"] if "chart" in source]
+    return spec, chart
+
+
 def test_balancer_controller_on_aws():
-    """AWS: the controller that makes ALBs: pinned, with a role and a project of its own."""
-    objects = read("argocd/platform.yaml")
-    spec = one(objects, "Application")["spec"]
-    project = one(objects, "AppProject")
+    """AWS: the controller that makes ALBs: v3, pinned, with a role and a project of its own."""
+    project = one(read("argocd/platform.yaml"), "AppProject")
+    spec, chart = controller()
     assert spec["project"] == project["metadata"]["name"] != "thalweg"
-    assert spec["source"]["repoURL"] in project["spec"]["sourceRepos"]
+    assert {source["repoURL"] for source in spec["sources"]} == set(project["spec"]["sourceRepos"])
     assert spec["destination"] in project["spec"]["destinations"]
-    assert re.fullmatch(r"\d+\.\d+\.\d+", spec["source"]["targetRevision"])
-    account = spec["source"]["helm"]["valuesObject"]["serviceAccount"]
+    assert re.fullmatch(r"3\.\d+\.\d+", chart["targetRevision"])
+    account = chart["helm"]["valuesObject"]["serviceAccount"]
     assert account["annotations"]["eks.amazonaws.com/role-arn"].startswith("arn:aws:iam::")
     hub = generated(one(read("argocd/regions.yaml"), "ApplicationSet"))
     assert spec["destination"]["name"] in [app["spec"]["destination"]["name"] for app in hub]
 
 
+def test_gateway_api_on_aws_comes_with_its_controller():
+    """AWS: the Gateway API's kinds and the class come in the controller's own sync, which puts kinds first."""
+    spec, chart = controller()
+    kinds, own = (source for source in spec["sources"] if source is not chart)
+    assert re.fullmatch(r"v1\.\d+\.\d+", kinds["targetRevision"]) and kinds["path"] == "config/crd"
+    (made,) = [parsed(path.read_text()) for path in (ROOT / own["path"]).glob("*.yaml")]
+    gateway_class = one(made, "GatewayClass")
+    asked = one(rendered()["fastapi-app.aws.prod"], "Gateway")["spec"]["gatewayClassName"]
+    assert gateway_class["metadata"]["name"] == asked
+    assert gateway_class["spec"]["controllerName"] == "gateway.k8s.aws/alb"
+    assert chart["helm"]["valuesObject"]["controllerConfig"]["featureGates"]["ALBGatewayAPI"] is True
+    assert "SkipDryRunOnMissingResource=true" in spec["syncPolicy"]["syncOptions"]
+    allowed = one(read("argocd/platform.yaml"), "AppProject")["spec"]["clusterResourceWhitelist"]
+    assert {"group": "gateway.networking.k8s.io", "kind": "GatewayClass"} in allowed
+    assert validate({"eks": made}) == len(made)
+
+
 def test_balancer_controller_keeps_its_authority():
     """AWS: no certificate is made while rendering, which would change what runs at every sync."""
-    spec = one(read("argocd/platform.yaml"), "Application")["spec"]
-    assert spec["source"]["helm"]["valuesObject"].get("enableCertManager") is True
+    spec, chart = controller()
+    assert chart["helm"]["valuesObject"].get("enableCertManager") is True
     assert spec["syncPolicy"]["retry"]["limit"] == -1, "cert-manager may come after it"
     for page in (GITOPS / "README.md", HELM / "README.md"):
         assert re.search(r"cert-manager.*Load Balancer Controller", page.read_text()), page

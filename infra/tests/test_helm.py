@@ -63,9 +63,20 @@ WRONG = {
         ("service.nodePort=80", "/service/nodePort"),
         ("service.nodePort=30080", "service.nodePort needs service.type NodePort"),
         ("service.type=ExternalName", "/service/type"),
-        ("ingress.hosts={not a host}", "/ingress/hosts/0"),
-        ("ingress.paths={api}", "/ingress/paths/0"),
-        ("ingress.subdomain=a.b", "/ingress/subdomain"),
+        ("expose.hosts={not a host}", "/expose/hosts/0"),
+        ("expose.paths={api}", "/expose/paths/0"),
+        ("expose.subdomain=a.b", "/expose/subdomain"),
+        ("expose.allow={everybody}", "/expose/allow/0"),
+        ("expose.by=door", "/expose/by"),
+        ("ingress.enabled=true", "additional properties 'enabled'"),
+        ("expose.by=ingress,cloud=aws", "expose.allow is empty"),
+        ("expose.by=gateway,cloud=azure", "expose.allow is empty"),
+        ("expose.by=ingress,expose.allow={192.0.2.1/32}", "is read on AWS and Azure only"),
+        ("expose.by=ingress,cloud=gcp", "gateway.allowPolicy is empty"),
+        ("expose.by=gateway,cloud=aws,expose.allow={192.0.2.1/32}", "gateway.tlsPolicy is empty"),
+        ("expose.by=gateway", "gateway.className is needed"),
+        ("expose.by=gateway,gateway.className=x", "certificate.enabled is needed"),
+        ("expose.by=ingress,gateway.clientCa=x", "is read on AWS only"),
         ("drill.healthFailFile=/etc/passwd", "/drill/healthFailFile"),
         ("shutdown.delaySeconds=-1", "/shutdown/delaySeconds"),
         ("keepAliveSeconds=4", "/keepAliveSeconds"),
@@ -195,7 +206,7 @@ def test_readme_names_what_a_cluster_needs(counted):
     text = (HELM / "README.md").read_text(encoding="utf-8")
     groups = {m["apiVersion"].split("/")[0] for manifests in rendered().values() for m in manifests}
     custom = {g for g in groups if "." in g and not g.endswith("k8s.io")} | {"autoscaling.k8s.io"}
-    assert len(custom) == 4 and all(f"`{group}`" in text for group in custom)
+    assert len(custom) == 7 and all(f"`{group}`" in text for group in custom)
     named = re.findall(r"infra/[\w./-]+", text)
     assert named and all((ROOT / name).exists() for name in named)
     counted("kinds of object", len(custom))
