@@ -35,6 +35,26 @@ SCHEMAS = INFRA / "tests" / "schemas"
 
 Manifest = dict[str, Any]
 
+# What a platform asks of every chart: its registry, its labels, its nodes, its Prometheus, its metrics.
+PLATFORM: dict[str, Any] = {
+    "imagePullSecrets": ["registry"],
+    "podLabels": {"team": "traffic", "app.kubernetes.io/instance": "not-yours"},
+    "podAnnotations": {"example.com/owner": "traffic", "prometheus.io/scrape": "false"},
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["edge"]}]}
+                ]
+            }
+        }
+    },
+    "image": {"digest": "sha256:" + "a" * 64},
+    "spread": {"zone": "DoNotSchedule", "minDomains": 2, "nodeTaintsPolicy": "Ignore", "matchLabelKeys": []},
+    "serviceMonitor": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}},
+    "autoscaling": {"cpuPercent": 0, "memoryPercent": 0, "perPod": {"http_requests_per_second": "200"}},
+}
+
 # Features that no cloud and no stage switches on, and what else may be set: name → values.
 TOGGLES: dict[str, dict[str, Any]] = {
     "fastapi-app": {
@@ -42,7 +62,7 @@ TOGGLES: dict[str, dict[str, Any]] = {
         "autoscale-50": {"autoscaling": {"cpuPercent": 50, "minReplicas": 3, "maxReplicas": 10}},
         "fixed-replicas": {"autoscaling": {"enabled": False}, "replicas": 5},
         "node-port": {"service": {"type": "NodePort", "nodePort": 30080}},
-        "digest": {"image": {"digest": "sha256:" + "a" * 64}},
+        "platform": PLATFORM,
         "sick": {"drill": {"healthFail": True}},
         "vault": {
             "externalSecret": {
@@ -78,6 +98,7 @@ TOGGLES: dict[str, dict[str, Any]] = {
     },
     "thalweg-edge": {
         "defaults": {},
+        "platform": PLATFORM,
         "daemonset": {"kind": "DaemonSet", "vpa": {"enabled": True}},
         "host-network": {"kind": "DaemonSet", "hostNetwork": True},
         "host-network-deployment": {"hostNetwork": True},

@@ -97,7 +97,8 @@ spec:
     - {{ . | quote }}
     {{- end }}
   duration: 2160h
-  renewBefore: 720h
+  # Of its life, not a number of hours: right for every authority's length.
+  renewBeforePercentage: {{ .renewBeforePercentage }}
   privateKey:
     algorithm: ECDSA
     size: 256

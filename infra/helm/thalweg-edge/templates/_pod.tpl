@@ -36,11 +36,9 @@ volumeMounts:
 {{- define "edge.pod" -}}
 metadata:
   labels:
-    {{- include "lib.labels" . | nindent 4 }}
-  {{- if not .Values.hostNetwork }}
-  annotations:
-    {{- include "lib.scrape" 9900 | nindent 4 }}
-  {{- end }}
+    {{- include "lib.podLabels" . | nindent 4 }}
+  {{- $own := ternary "" (include "lib.scrape" 9900) .Values.hostNetwork | fromYaml }}
+  {{- include "lib.podAnnotations" (list . $own) | nindent 2 }}
 spec:
   {{- include "lib.pod" . | nindent 2 }}
   {{- if .Values.hostNetwork }}
