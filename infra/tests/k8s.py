@@ -114,6 +114,22 @@ TOGGLES: dict[str, dict[str, Any]] = {
         },
         "token": {"secretName": "admin"},
         "dual-stack": {"dualStack": True},
+        "reserved-aws": {"cloud": "aws", "service": {"addresses": ["eipalloc-0a", "eipalloc-0b", "eipalloc-0c"]}},
+        "reserved-gcp": {"cloud": "gcp", "service": {"addresses": ["edge-v4", "edge-v6"]}},
+        "reserved-azure": {
+            "cloud": "azure",
+            "service": {
+                "addresses": ["edge-v4", "edge-v6"],
+                "annotations": {"service.beta.kubernetes.io/azure-pip-name": "mine"},
+            },
+        },
+        "closed": {
+            "service": {
+                "sourceRanges": ["192.0.2.0/24", "2001:db8::/32"],
+                "loadBalancerClass": "example.com/l4",
+                "protect": True,
+            }
+        },
         "operators": {"rbac": {"operators": ["oncall"]}},
         "long-drain": {"drain": {"delaySeconds": 60, "timeoutSeconds": 600}},
         "every-kind-of-value": {

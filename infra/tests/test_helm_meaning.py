@@ -151,19 +151,6 @@ def test_pods_are_spread_over_zones_and_hosts(counted):
     counted("value sets", len(rendered()))
 
 
-def test_cloud_balancers():
-    """AWS: NLB with pods as targets for edges; GCP: passthrough; Azure: public; TLS is the edge's own."""
-    for cloud, key in (
-        ("aws", "service.beta.kubernetes.io/aws-load-balancer-nlb-target-type"),
-        ("gcp", "cloud.google.com/l4-rbs"),
-        ("azure", "service.beta.kubernetes.io/azure-load-balancer-internal"),
-    ):
-        service = one(rendered()[f"thalweg-edge.{cloud}.prod"], "Service", "thalweg-edge")
-        assert service["metadata"]["annotations"][key]
-        assert service["spec"]["externalTrafficPolicy"] == "Local"
-        assert [port["port"] for port in service["spec"]["ports"]] == [443]
-
-
 def test_secrets_come_from_where_they_are_kept():
     """External Secrets feed the app's environment and the edge's token; TLS by cert-manager."""
     providers = {
