@@ -113,6 +113,7 @@ TOGGLES: dict[str, dict[str, Any]] = {
             ]
         },
         "token": {"secretName": "admin"},
+        "client-certificate": {"clientCertificate": {"secretName": "edge-client"}},
         "dual-stack": {"dualStack": True},
         "reserved-aws": {"cloud": "aws", "service": {"addresses": ["eipalloc-0a", "eipalloc-0b", "eipalloc-0c"]}},
         "reserved-gcp": {"cloud": "gcp", "service": {"addresses": ["edge-v4", "edge-v6"]}},

@@ -163,6 +163,17 @@ def test_client_certificates_have_room() -> None:
         assert "tls" not in one(rendered()[title], "Gateway")["spec"], "only where it is asked for"
 
 
+def test_an_edge_has_a_certificate_to_show() -> None:
+    """The edge's pod has the Secret with its client certificate where one is named, and no place for it elsewhere"""
+    pod = one(rendered()["thalweg-edge.client-certificate"], "Deployment")["spec"]["template"]["spec"]
+    mounts = {mount["name"]: mount for mount in pod["containers"][0]["volumeMounts"]}
+    assert mounts["client"]["mountPath"] == "/etc/thalweg-client" and mounts["client"]["readOnly"] is True
+    (secret,) = [volume["secret"] for volume in pod["volumes"] if volume["name"] == "client"]
+    assert secret["secretName"] == "edge-client" and secret["defaultMode"] == 0o440
+    other = one(rendered()["thalweg-edge.aws.prod"], "Deployment")["spec"]["template"]["spec"]
+    assert "client" not in [volume["name"] for volume in other["volumes"]]
+
+
 def test_no_two_releases_claim_the_same(counted) -> None:
     """Within a cloud no two releases claim the same host, nor the same reserved address"""
     number = 0

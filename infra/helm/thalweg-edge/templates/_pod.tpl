@@ -28,6 +28,9 @@ volumeMounts:
   {{- if include "edge.tlsSecret" . }}
   - { name: tls, mountPath: /etc/thalweg-tls, readOnly: true }
   {{- end }}
+  {{- if .Values.clientCertificate.secretName }}
+  - { name: client, mountPath: /etc/thalweg-client, readOnly: true }
+  {{- end }}
   {{- if include "lib.secretName" . }}
   - { name: admin, mountPath: /etc/thalweg-admin, readOnly: true }
   {{- end }}
@@ -54,6 +57,10 @@ spec:
       configMap: { name: {{ .Release.Name }} }
     {{- with include "edge.tlsSecret" . }}
     - name: tls
+      secret: { secretName: {{ . }}, defaultMode: 0440 }
+    {{- end }}
+    {{- with .Values.clientCertificate.secretName }}
+    - name: client
       secret: { secretName: {{ . }}, defaultMode: 0440 }
     {{- end }}
     {{- with include "lib.secretName" . }}
