@@ -42,6 +42,12 @@ def cloud_releases(cloud: str) -> list[Manifest]:
     return parsed(built.stdout)
 
 
+def namespaces(which: str) -> list[Manifest]:
+    built = run(find_tool("kubectl"), "kustomize", GITOPS / "namespaces" / which)
+    assert built.returncode == 0, built.stderr
+    return parsed(built.stdout)
+
+
 def generated(applications: Manifest) -> list[Manifest]:
     """What the controller would make: list and matrix generators, `{{ .name }}` only."""
     (generator,) = applications["spec"]["generators"]
@@ -72,10 +78,23 @@ def test_objects_are_valid(counted):
     groups = {
         path.stem: parsed(path.read_text()) for path in sorted((GITOPS / "argocd").glob("*.yaml"))
     }
-    groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves")}
+    groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves", "clusters")}
     groups |= {f"flux-{cloud}": cloud_releases(cloud) for cloud in CLOUDS}
-    assert all(groups.values()) and len(groups) == 13
+    groups |= {f"namespaces-{which}": namespaces(which) for which in ("all", "azure")}
+    assert all(groups.values()) and len(groups) == 8 + 2 + 3 + 3 + 2
     counted("objects", validate(groups))
+
+
+def value_files(application: Manifest) -> list[pathlib.Path]:
+    """In order; a leading slash is the repository's root, as Argo CD has it."""
+    source = application["spec"]["source"]
+    names = source["helm"]["valueFiles"]
+    return [ROOT / name[1:] if name[0] == "/" else ROOT / source["path"] / name for name in names]
+
+
+def own_files(application: Manifest) -> list[pathlib.Path]:
+    """The chart's own values files: without the slots, which may be empty."""
+    return [path for path in value_files(application) if GITOPS not in path.parents]
 
 
 def test_applications_name_what_exists(counted):
@@ -88,10 +107,8 @@ def test_applications_name_what_exists(counted):
         spec = application["spec"]
         assert spec["project"] == "thalweg" and spec["source"]["repoURL"] in project["sourceRepos"]
         assert spec["destination"]["namespace"] in namespaces
-        files = [
-            ROOT / spec["source"]["path"] / name for name in spec["source"]["helm"]["valueFiles"]
-        ]
-        assert len(files) >= 2 and all(path.stat().st_size for path in files)
+        assert len(own_files(application)) >= 2
+        assert all(path.stat().st_size for path in own_files(application))
     counted("applications", len(titles))
 
 
@@ -178,10 +195,16 @@ def test_argo_waves(counted):
 
 def test_flux_waves(counted):
     """Flux v1: 1 m, pruned, each cloud after the one before; tested, else rolled back."""
-    waves = {wave["metadata"]["name"]: wave["spec"] for wave in read("flux/waves.yaml")}
-    assert set(waves) == set(CLOUDS)
+    every = {wave["metadata"]["name"]: wave["spec"] for wave in read("flux/waves.yaml")}
+    waves = {name: every[name] for name in CLOUDS}
+    floors = {f"namespaces-{name}": every[f"namespaces-{name}"] for name in CLOUDS}
+    assert every.keys() == waves.keys() | floors.keys()
     after = {name: [d["name"] for d in spec.get("dependsOn", [])] for name, spec in waves.items()}
-    assert after == {"azure": [], "aws": ["azure"], "gcp": ["aws"]}
+    assert after == {
+        "azure": ["namespaces-azure"],
+        "aws": ["azure", "namespaces-aws"],
+        "gcp": ["aws", "namespaces-gcp"],
+    }
     source = one(read("flux/source.yaml"), "GitRepository")
     assert source["apiVersion"] == "source.toolkit.fluxcd.io/v1"
     for name, spec in waves.items():
@@ -194,14 +217,13 @@ def test_flux_waves(counted):
         for release in releases:
             chart = release["spec"]["chart"]["spec"]
             title = release["spec"]["releaseName"]
-            assert all((ROOT / path).stat().st_size for path in chart["valuesFiles"])
+            charts = [path for path in chart["valuesFiles"] if "/gitops/" not in path]
+            assert len(charts) >= 3 and all((ROOT / path).stat().st_size for path in charts)
             owner = HELM / ("fastapi-app" if title in SERVICES else title)
             assert f"./{owner.relative_to(ROOT)}" == chart["chart"]
-            assert (f"values-services/{title}.yaml" in chart["valuesFiles"][-1]) == (
-                title in SERVICES
-            )
+            assert (f"values-services/{title}.yaml" in charts[-1]) == (title in SERVICES)
             assert any(f"values-{name}.yaml" in path for path in chart["valuesFiles"])
-            assert release["spec"]["kubeConfig"]["secretRef"]["name"] == f"cluster-{name}"
+            assert release["spec"]["kubeConfig"] == {"configMapRef": {"name": f"cluster-{name}"}}
             assert release["spec"]["test"]["enable"] is True
             assert release["spec"]["upgrade"]["remediation"]["strategy"] == "rollback"
     counted("waves", len(waves))
@@ -392,6 +414,9 @@ def test_drill_says_what_is_wrong(drill, counted):
 def test_readme_names_what_exists():
     """The README's files exist, and it says which switch the waves need."""
     text = (GITOPS / "README.md").read_text(encoding="utf-8")
-    named = re.findall(r"`((?:argocd|flux)/[\w.]+|drill\.sh)", text)
-    assert len(set(named)) >= 8 and all((GITOPS / name).exists() for name in named)
+    named = re.findall(r"`((?:argocd|flux|namespaces)/[\w./]+|drill\.sh)", text)
+    named = [name for name in named if "CLOUD" not in name]
+    assert len(set(named)) >= 12 and all((GITOPS / name).exists() for name in named)
     assert "argocd/params.yaml" in text and "--for 120" in text
+    commands = re.findall(r"^infra/[\w./-]+", text, re.MULTILINE)
+    assert len(commands) == 2 and all((ROOT / name).exists() for name in commands)
