@@ -27,8 +27,9 @@ STAGES = ("dev", "stage", "prod")
 # Beside the cloud's own way in: the same balancer asked for by an Ingress.
 INGRESSES = ("aws-ingress", "gcp-ingress")
 SERVICES = ("api-gateway", "user-service", "order-service", "payment-service", "delivery-service")
-# Under standard support on all three clouds, or about to be: infra/versions.yaml.
-VERSIONS = ("1.35", "1.36", "1.37")
+VERSIONS = tuple(
+    entry["version"] for entry in yaml.safe_load((INFRA / "versions.yaml").read_text(encoding="utf-8"))["kubernetes"]
+)
 
 # Of kinds that the kit does not know.
 SCHEMAS = INFRA / "tests" / "schemas"
