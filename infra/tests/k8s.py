@@ -135,6 +135,8 @@ TOGGLES: dict[str, dict[str, Any]] = {
         "operators": {"rbac": {"operators": ["oncall"]}},
         "long-drain": {"drain": {"delaySeconds": 60, "timeoutSeconds": 600}},
         "every-kind-of-value": {
+            # Each edge has a name, and so a config, of its own.
+            "gate": {"enabled": False},
             "config": {
                 "edge": {"workers": 2, "name": "edge-${HOSTNAME:-x}"},
                 "resolver": {"nameservers": ["9.9.9.9"], "max_addresses": 8},

@@ -48,6 +48,15 @@ def images(name: str, text: str) -> Iterator[tuple[str, str]]:
             yield split(image)
 
 
+def helm_images(values: Any) -> Iterator[tuple[str, str]]:
+    """(repository, tag) of images in a chart's values that are not this repository's own, which have the chart's version."""
+    if isinstance(values, dict):
+        if values.get("repository") and values.get("tag"):
+            yield values["repository"], values["tag"]
+        for value in values.values():
+            yield from helm_images(value)
+
+
 def revisions(text: str) -> Iterator[tuple[str, str]]:
     """(chart or repository, revision) of Argo CD's sources that are not this repository's."""
     for document in yaml.safe_load_all(text):
@@ -64,6 +73,8 @@ def found() -> set[Pin]:
     for name in tracked():
         text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
         pins |= {Pin(*pin, name) for pin in images(name, text)}
+        if re.fullmatch(r"infra/helm/[a-z-]+/values[a-z-]*\.yaml", name):
+            pins |= {Pin(*pin, name) for pin in helm_images(yaml.safe_load(text))}
         if name.startswith("infra/gitops/argocd/") and name.endswith(".yaml"):
             pins |= {Pin(*pin, name) for pin in revisions(text)}
     return pins
