@@ -247,6 +247,22 @@ def test_flux_pins_each_cloud(counted):
     counted("sources", len(seen))
 
 
+def test_flux_holds_back_what_the_cloud_before_has_not_passed(counted):
+    """Flux: each release depends on the same one of the cloud before; no cloud's tag is ahead of the one before it."""
+    order, number, tags = ("azure", "aws", "gcp"), 0, []
+    for at, cloud in enumerate(order):
+        objects = cloud_releases(cloud)
+        version = one(objects, "GitRepository")["spec"]["ref"]["tag"].removeprefix("v")
+        tags.append(tuple(int(part) for part in version.split(".")))
+        for release in of_kind(objects, "HelmRelease"):
+            name = release["spec"]["releaseName"]
+            before = [{"name": f"{name}-{order[at - 1]}"}] if at else []
+            assert release["spec"].get("dependsOn", []) == before, release["metadata"]["name"]
+            number += 1
+    assert tags == sorted(tags, reverse=True), f"a cloud is ahead of the one before: {dict(zip(order, tags, strict=True))}"
+    counted("releases", number)
+
+
 def test_bake_holds_the_wave_open():
     """The bake runs in Argo CD and helm, 5 min in production, within Flux's timeout."""
     pod = one(rendered()["fastapi-app.azure.prod"], "Pod")
