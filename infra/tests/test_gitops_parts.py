@@ -10,7 +10,16 @@ from test_gitops import SETS, applications, cloud_releases, generated_applicatio
 
 
 def releases() -> list[Manifest]:
-    return [release for cloud in CLOUDS for release in of_kind(cloud_releases(cloud), "HelmRelease")]
+    found = [release for cloud in CLOUDS for release in of_kind(cloud_releases(cloud), "HelmRelease")]
+    assert len(found) == len(CLOUDS) * (2 + len(SERVICES))
+    return found
+
+
+def every_application() -> list[Manifest]:
+    """Of the hub in every cloud, and of a cluster by itself: an emptied file is none of them."""
+    found = applications()
+    assert len(found) == len(CLOUDS) * (2 + len(SERVICES)) + 1
+    return found
 
 
 def sets() -> list[Manifest]:
@@ -20,7 +29,7 @@ def sets() -> list[Manifest]:
 def test_one_source(counted) -> None:
     """Argo CD and Flux read one repository: Argo CD its head, Flux a tag for each cloud"""
     urls = set()
-    for application in applications():
+    for application in every_application():
         source = application["spec"]["source"]
         urls.add(source["repoURL"])
         assert source["targetRevision"] == "HEAD", "a branch of its own would be another source"
@@ -31,53 +40,53 @@ def test_one_source(counted) -> None:
     urls.add(one(read("flux/source.yaml"), "GitRepository")["spec"]["url"])
     assert len(urls) == 1
     assert one(read("argocd/project.yaml"), "AppProject")["spec"]["sourceRepos"] == list(urls)
-    counted("sources", len(applications()) + len(CLOUDS) + 1)
+    counted("sources", len(every_application()) + len(CLOUDS) + 1)
 
 
 def test_a_commit_is_a_deploy(counted) -> None:
     """Every application syncs by itself"""
-    for application in applications():
+    for application in every_application():
         assert "automated" in application["spec"]["syncPolicy"], application["metadata"]["name"]
-    counted("applications", len(applications()))
+    counted("applications", len(every_application()))
 
 
 def test_what_git_no_longer_has_is_taken_away(counted) -> None:
     """Argo CD prunes, and takes its objects along when an application goes; Flux prunes too"""
-    for application in applications():
+    for application in every_application():
         assert application["spec"]["syncPolicy"]["automated"]["prune"] is True
         assert application["metadata"]["finalizers"] == ["resources-finalizer.argocd.argoproj.io"]
     waves = {wave["metadata"]["name"]: wave["spec"] for wave in read("flux/waves.yaml")}
     assert all(waves[cloud]["prune"] is True for cloud in CLOUDS)
-    counted("applications", len(applications()))
+    counted("applications", len(every_application()))
 
 
 def test_drift_is_healed(counted) -> None:
     """Argo CD heals drift, and so does Flux"""
-    for application in applications():
+    for application in every_application():
         assert application["spec"]["syncPolicy"]["automated"]["selfHeal"] is True
     for release in releases():
         assert release["spec"]["driftDetection"]["mode"] == "enabled", release["metadata"]["name"]
-    counted("releases", len(applications()) + len(releases()))
+    counted("releases", len(every_application()) + len(releases()))
 
 
 def test_namespaces_are_made(counted) -> None:
     """Argo CD makes the namespace where it is not there yet"""
-    for application in applications():
+    for application in every_application():
         options = application["spec"]["syncPolicy"]["syncOptions"]
         assert {"CreateNamespace=true", "ServerSideApply=true"} <= set(options)
-    counted("applications", len(applications()))
+    counted("applications", len(every_application()))
 
 
 def test_a_sync_that_fails_is_tried_again_and_ends(counted) -> None:
     """A failed sync is tried a few times, later each time; it does not go on for ever, because a gate may have stopped it"""
-    for application in applications():
+    for application in every_application():
         retry = application["spec"]["syncPolicy"]["retry"]
         assert 0 < retry["limit"] <= 5 and retry["backoff"]["factor"] >= 2
     for release in releases():
         upgrade = release["spec"]["upgrade"]["remediation"]
         assert upgrade == {"retries": 2, "remediateLastFailure": True, "strategy": "rollback"}
         assert release["spec"]["install"]["remediation"] == {"retries": 3}
-    counted("releases", len(applications()) + len(releases()))
+    counted("releases", len(every_application()) + len(releases()))
 
 
 def test_every_cloud_is_a_cluster_of_its_own(counted) -> None:
