@@ -28,8 +28,8 @@ def test_gateway_is_the_default_way(counted) -> None:
         assert {(entry["port"], entry["protocol"]) for entry in listeners} == {(443, "HTTPS")}
         assert [entry["hostname"] for entry in listeners] == route["hostnames"]
         for entry in listeners:
-            selector = entry["allowedRoutes"]["namespaces"]["selector"]["matchLabels"]
-            assert selector == {"kubernetes.io/metadata.name": "apps"}, "no other namespace may attach a route"
+            wanted = {"from": "Selector", "selector": {"matchLabels": {"kubernetes.io/metadata.name": "apps"}}}
+            assert entry["allowedRoutes"]["namespaces"] == wanted, "no other namespace may attach a route"
         (rule,) = route["rules"]
         (backend,) = rule["backendRefs"]
         service = one(manifests, "Service", backend["name"])
@@ -70,6 +70,21 @@ def test_aws_targets_are_instances() -> None:
         assert service["spec"]["type"] == "NodePort"
         assert targets["defaultConfiguration"]["targetType"] == "instance"
         assert targets["defaultConfiguration"]["healthCheckConfig"]["healthCheckPath"] == "/ready"
+
+
+def test_production_keeps_its_alb(counted) -> None:
+    """AWS: in production the ALB refuses to be deleted, before it can be taken away; headers that are none are dropped"""
+    number = 0
+    for title in (title for title in rendered() if ".aws." in title and "thalweg" not in title):
+        for made in of_kind(rendered()[title], "LoadBalancerConfiguration"):
+            attributes = {entry["key"]: entry["value"] for entry in made["spec"]["loadBalancerAttributes"]}
+            kept = "true" if title.endswith("prod") else "false"
+            assert attributes["deletion_protection.enabled"] == kept, title
+            assert attributes["routing.http.drop_invalid_header_fields.enabled"] == "true"
+            assert made["spec"]["scheme"] == "internet-facing", "edges of other clouds come from outside"
+            number += 1
+    assert number == 4, "three stages of the application, and the gateway of the services"
+    counted("balancers", number)
 
 
 def allowed(manifests: list[Manifest], cloud: str) -> set[str]:

@@ -20,7 +20,7 @@ spec:
       mutualAuthentication: { mode: verify, trustStore: {{ . | quote }} }
       {{- end }}
   loadBalancerAttributes:
-    - { key: deletion_protection.enabled, value: "true" }
+    - { key: deletion_protection.enabled, value: {{ .Values.gateway.protect | quote }} }
     - { key: routing.http.drop_invalid_header_fields.enabled, value: "true" }
 ---
 apiVersion: gateway.k8s.aws/v1beta1
