@@ -43,7 +43,9 @@ def test_own_values_and_images_have_a_slot(counted) -> None:
         assert value_files(application)[-3:] == slots(source["helm"]["releaseName"], cloud)
         assert source["helm"]["ignoreMissingValueFiles"] is True
     for cloud in CLOUDS:
-        for release in of_kind(cloud_releases(cloud), "HelmRelease"):
+        releases = of_kind(cloud_releases(cloud), "HelmRelease")
+        assert len(releases) == len(RELEASES)
+        for release in releases:
             chart = release["spec"]["chart"]["spec"]
             wanted = slots(release["spec"]["releaseName"], cloud)
             assert chart["valuesFiles"][-3:] == [f"./{path.relative_to(ROOT)}" for path in wanted]
