@@ -199,6 +199,27 @@ def test_gate_wants_an_endpoint_in_every_pool(edge) -> None:
     assert get(edge.admin, "/readyz")[0] == 200, "readiness alone would have let it through"
 
 
+def test_gate_and_command_agree(edge) -> None:
+    """`thalweg status --healthy --expect-config HASH` says the same of one edge: of a good config, another one, a lost pool"""
+    module = own_module()
+    hashed = module.config_hash(edge.folder / "rendered", edge.folder / "token")
+
+    def command(expected: str, wait: str = "5s") -> subprocess.CompletedProcess[str]:
+        asked = ("--admin", f"http://127.0.0.1:{edge.admin}", "--healthy", "--expect-config", expected, "--wait", wait)
+        return run(find_edge(), "status", *asked)
+
+    assert command(hashed).returncode == gate(edge).returncode == 0
+    other = command("0" * 64, "1s")
+    assert other.returncode == 1 and hashed in other.stderr, "the hash is the edge's own, to the last digit"
+    lost = {"pool": {"gcp-europe-west1": {"endpoints": [{"address": f"127.0.0.1:{free_port()}"}]}}}
+    edge.sync(edge.text(values("azure", edge.port, **lost)))
+    hashed = module.config_hash(edge.folder / "rendered", edge.folder / "token")
+    said = "pool gcp-europe-west1 has no available endpoint"
+    by_command, by_gate = command(hashed, "4s"), gate(edge, wait=2)
+    assert by_command.returncode == by_gate.returncode == 1
+    assert said in by_command.stderr and said in by_gate.stdout, by_command.stderr
+
+
 def own_module():
     """The program as a module, for what needs no edge."""
     spec = importlib.util.spec_from_file_location("gate", HELM / "thalweg-edge" / "files" / "gate.py")
@@ -230,6 +251,23 @@ def test_gate_counts_what_came_since_it_began(monkeypatch, counted) -> None:
     ):
         assert module.judged(traffic, *limits) == said
     counted("verdicts", 4)
+
+
+def test_gate_leaves_out_who_drains(monkeypatch, counted) -> None:
+    """An old pod that drains with an old config stops nobody; where no other edge is there, nothing passes"""
+    module, said = own_module(), {}
+    monkeypatch.setattr(module, "addresses", lambda names: sorted(said))
+    monkeypatch.setattr(module, "wrong", lambda address, expected: said[address])
+    for answers, wanted in (
+        ({("a", 1): None, ("b", 1): module.DRAINS}, {}),
+        ({("a", 1): "old", ("b", 1): module.DRAINS}, {"a:1": "old"}),
+        ({("b", 1): module.DRAINS}, {"any:1": "no edge is there"}),
+        ({}, {"any:1": "no edge is there"}),
+    ):
+        said.clear()
+        said.update(answers)
+        assert module.complaints("any:1", "hash") == wanted
+    counted("cases", 4)
 
 
 @pytest.mark.slow

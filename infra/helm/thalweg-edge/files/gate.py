@@ -16,12 +16,13 @@ import time
 
 PATIENCE_S = float(os.environ.get("PATIENCE", "30"))  # a new pod, a failover elsewhere
 TICK_S = float(os.environ.get("TICK", "5"))
+DRAINS = "draining"
 SAMPLE = re.compile(r'^(\w+)\{(.*)\} (\S+)$', re.MULTILINE)
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
 def config_hash(directory, token_file):
-    """What an edge answers as config_hash for these files: each part with its name and length (crates/config/src/read.rs)."""
+    """What an edge answers as config_hash for these files: of each part its name, its length and its bytes."""
     whole = hashlib.sha256()
     parts = [(b"file", os.path.join(directory, "thalweg.toml"))] + ([(b"token", token_file)] if token_file else [])
     for name, path in parts:
@@ -57,33 +58,36 @@ def get(address, path):
 
 
 def wrong(address, expected):
-    """Why this edge does not pass, in one line; None if it passes, or drains and so will be gone."""
+    """Why this edge does not pass, in one line; None if it does."""
     try:
         status = json.loads(get(address, "/api/v1/status"))
     except (OSError, ValueError, http.client.HTTPException) as problem:
         return f"no status: {problem}"
     if status["draining"]:
-        return None
+        return DRAINS
     if status["config_hash"] != expected:
         last = status["last_reload"] or {}
         errors = "; ".join(f"{error.get('path')}: {error.get('problem')}" for error in last.get("errors", []))
         return f"another config is in force; its last reload: {last.get('result')} {errors}".rstrip()
-    if not status["ready"]:
+    # From here on as `thalweg status --healthy` says it, which asks one edge.
+    if status["unready"]:
         return f"not ready: {status['unready']}"
+    for route in status["routes"]:
+        if not any((pool["share"] or 0) > 0 for pool in route["pools"]):
+            return f"route {route['name']} cannot serve"
     for pool in status["pools"]:
-        if not any(endpoint["availability"] == "up" for endpoint in pool["endpoints"]):
+        if not pool["up"]:
             said = {(endpoint["last_probe"] or {}).get("error") for endpoint in pool["endpoints"]} - {None}
             return f"pool {pool['name']} has no available endpoint: {', '.join(sorted(said)) or 'none is known'}"
     return None
 
 
 def complaints(names, expected):
-    """{edge: reason} for those that do not pass; an edge must be there at all."""
-    edges = addresses(names)
-    if not edges:
+    """{edge: reason} for those that do not pass; one that drains will be gone, but one must be there that does not."""
+    said = {f"{host}:{port}": wrong((host, port), expected) for host, port in addresses(names)}
+    if all(reason == DRAINS for reason in said.values()):
         return {names: "no edge is there"}
-    said = {f"{host}:{port}": wrong((host, port), expected) for host, port in edges}
-    return {edge: reason for edge, reason in said.items() if reason}
+    return {edge: reason for edge, reason in said.items() if reason not in (None, DRAINS)}
 
 
 def counts(address):
