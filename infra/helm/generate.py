@@ -26,8 +26,8 @@ import yaml
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 CHARTS = ("fastapi-app", "thalweg-edge")
-# As in templates/tests/bake.yaml.
-BAKE_MARGIN_S = 120
+# As in templates/tests/{bake,gate}.yaml.
+MARGIN_S = 120
 # What the chart itself writes into the edge's configuration: not the user's to set.
 OWNED = {
     "": ("version", "include", "admin", "listener"),
@@ -104,8 +104,14 @@ def documented(values: str) -> Iterator[tuple[str, str]]:
 
 def patience(chart: str) -> str:
     """What `helm test` of production must be told where its check outlasts helm's 5 minutes."""
-    stage = yaml.safe_load((HERE / chart / "values-prod.yaml").read_text(encoding="utf-8"))
-    return f" --timeout {stage['bake']['seconds'] + BAKE_MARGIN_S}s" if "bake" in stage else ""
+    own, stage = (
+        yaml.safe_load((HERE / chart / name).read_text(encoding="utf-8"))
+        for name in ("values.yaml", "values-prod.yaml")
+    )
+    key = "bake" if "bake" in own else "gate"
+    times = own[key] | stage.get(key, {})
+    longest = sum(value for name, value in times.items() if name in ("seconds", "waitSeconds", "bakeSeconds"))
+    return f" --timeout {longest + MARGIN_S}s"
 
 
 def readme_of(chart: str) -> str:

@@ -92,6 +92,6 @@ def pytest_terminal_summary(terminalreporter) -> None:
     terminalreporter.section("checks of infra/")
     for verdict in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(verdict, []):
-            counts = ", ".join(value for key, value in report.user_properties if key == "counted")
+            counts = ", ".join(value for key, value in getattr(report, "user_properties", ()) if key == "counted")
             name = f"{report.nodeid.split('/')[-1]}: {getattr(report, 'first_line', '')}"
             terminalreporter.write_line(f"{verdict:8}{report.duration:7.1f} s  {name}" + (f" ({counts})" if counts else ""))

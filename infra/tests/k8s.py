@@ -24,10 +24,37 @@ KUSTOMIZE = INFRA / "kustomize"
 CHARTS = ("fastapi-app", "thalweg-edge")
 CLOUDS = ("aws", "gcp", "azure")
 STAGES = ("dev", "stage", "prod")
+# Beside the cloud's own way in: the same balancer asked for by an Ingress.
+INGRESSES = ("aws-ingress", "gcp-ingress")
 SERVICES = ("api-gateway", "user-service", "order-service", "payment-service", "delivery-service")
-VERSIONS = ("1.34", "1.31")
+VERSIONS = tuple(
+    entry["version"] for entry in yaml.safe_load((INFRA / "versions.yaml").read_text(encoding="utf-8"))["kubernetes"]
+)
+
+# Of kinds that the kit does not know.
+SCHEMAS = INFRA / "tests" / "schemas"
 
 Manifest = dict[str, Any]
+
+# What a platform asks of every chart: its registry, its labels, its nodes, its Prometheus, its metrics.
+PLATFORM: dict[str, Any] = {
+    "imagePullSecrets": ["registry"],
+    "podLabels": {"team": "traffic", "app.kubernetes.io/instance": "not-yours"},
+    "podAnnotations": {"example.com/owner": "traffic", "prometheus.io/scrape": "false"},
+    "affinity": {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {
+                "nodeSelectorTerms": [
+                    {"matchExpressions": [{"key": "pool", "operator": "In", "values": ["edge"]}]}
+                ]
+            }
+        }
+    },
+    "image": {"digest": "sha256:" + "a" * 64},
+    "spread": {"zone": "DoNotSchedule", "minDomains": 2, "nodeTaintsPolicy": "Ignore", "matchLabelKeys": []},
+    "serviceMonitor": {"enabled": True, "labels": {"release": "kube-prometheus-stack"}},
+    "autoscaling": {"cpuPercent": 0, "memoryPercent": 0, "perPod": {"http_requests_per_second": "200"}},
+}
 
 # Features that no cloud and no stage switches on, and what else may be set: name → values.
 TOGGLES: dict[str, dict[str, Any]] = {
@@ -36,7 +63,7 @@ TOGGLES: dict[str, dict[str, Any]] = {
         "autoscale-50": {"autoscaling": {"cpuPercent": 50, "minReplicas": 3, "maxReplicas": 10}},
         "fixed-replicas": {"autoscaling": {"enabled": False}, "replicas": 5},
         "node-port": {"service": {"type": "NodePort", "nodePort": 30080}},
-        "digest": {"image": {"digest": "sha256:" + "a" * 64}},
+        "platform": PLATFORM,
         "sick": {"drill": {"healthFail": True}},
         "vault": {
             "externalSecret": {
@@ -46,8 +73,23 @@ TOGGLES: dict[str, dict[str, Any]] = {
             }
         },
         "own-secret": {"secretName": "stores"},
-        "paths": {"ingress": {"enabled": True, "hosts": ["a.example.com"], "paths": ["/a", "/b"]}},
+        "paths": {
+            "expose": {"by": "ingress", "hosts": ["a.example.com"], "paths": ["/a", "/b"]},
+            "ingress": {"annotations": {"example.com/note": "{{ .Release.Name }}"}},
+        },
+        "gateway": {
+            "expose": {"by": "gateway", "hosts": ["a.example.com", "b.example.com"], "paths": ["/a", "/b"]},
+            "gateway": {"className": "any", "clientCa": "edges"},
+            "certificate": {"enabled": True},
+        },
         "no-policies": {"networkPolicy": {"enabled": False}},
+        "shared-address-space": {
+            "expose": {"by": "ingress"},
+            "networkPolicy": {
+                "balancer": [{"cidr": "100.64.0.0/10"}],
+                "stores": {"cidrs": ["100.64.0.0/10"]},
+            },
+        },
         "traced": {"tracing": {"enabled": True}},
         "operators": {"rbac": {"operators": ["oncall"]}},
         "vpa-acts": {
@@ -57,6 +99,7 @@ TOGGLES: dict[str, dict[str, Any]] = {
     },
     "thalweg-edge": {
         "defaults": {},
+        "platform": PLATFORM,
         "daemonset": {"kind": "DaemonSet", "vpa": {"enabled": True}},
         "host-network": {"kind": "DaemonSet", "hostNetwork": True},
         "host-network-deployment": {"hostNetwork": True},
@@ -71,10 +114,29 @@ TOGGLES: dict[str, dict[str, Any]] = {
             ]
         },
         "token": {"secretName": "admin"},
+        "client-certificate": {"clientCertificate": {"secretName": "edge-client"}},
         "dual-stack": {"dualStack": True},
+        "reserved-aws": {"cloud": "aws", "service": {"addresses": ["eipalloc-0a", "eipalloc-0b", "eipalloc-0c"]}},
+        "reserved-gcp": {"cloud": "gcp", "service": {"addresses": ["edge-v4", "edge-v6"]}},
+        "reserved-azure": {
+            "cloud": "azure",
+            "service": {
+                "addresses": ["edge-v4", "edge-v6"],
+                "annotations": {"service.beta.kubernetes.io/azure-pip-name": "mine"},
+            },
+        },
+        "closed": {
+            "service": {
+                "sourceRanges": ["192.0.2.0/24", "2001:db8::/32"],
+                "loadBalancerClass": "example.com/l4",
+                "protect": True,
+            }
+        },
         "operators": {"rbac": {"operators": ["oncall"]}},
         "long-drain": {"drain": {"delaySeconds": 60, "timeoutSeconds": 600}},
         "every-kind-of-value": {
+            # Each edge has a name, and so a config, of its own.
+            "gate": {"enabled": False},
             "config": {
                 "edge": {"workers": 2, "name": "edge-${HOSTNAME:-x}"},
                 "resolver": {"nameservers": ["9.9.9.9"], "max_addresses": 8},
@@ -181,6 +243,9 @@ def value_sets() -> dict[str, tuple[str, dict[str, Any], str]]:
                 sets[f"{chart}.{cloud}.{stage}"] = (chart, values_of(chart, cloud, stage), chart)
         for toggle, values in TOGGLES[chart].items():
             sets[f"{chart}.{toggle}"] = (chart, values, chart)
+    for way in INGRESSES:
+        values = values_of("fastapi-app", way.split("-")[0], "prod", way)
+        sets[f"fastapi-app.{way}.prod"] = ("fastapi-app", values, "fastapi-app")
     for service in SERVICES:
         for cloud in CLOUDS:
             values = values_of("fastapi-app", cloud, "prod", service)
@@ -227,7 +292,7 @@ def validate(groups: dict[str, list[Manifest]]) -> int:
             text = yaml.safe_dump_all(manifests)
             pathlib.Path(folder, f"{title}.yaml").write_text(text, encoding="utf-8")
         versions = [part for version in VERSIONS for part in ("-k", version)]
-        judged = run(kit / "validate-k8s", *versions, folder)
+        judged = run(kit / "validate-k8s", *versions, "--schema-dir", SCHEMAS, folder)
     assert judged.returncode == 0, judged.stdout + judged.stderr
     counts = re.search(r"(\d+) valid, 0 invalid", judged.stdout + judged.stderr)
     assert counts, judged.stdout + judged.stderr

@@ -90,7 +90,13 @@ def test_what_a_cluster_must_have_is_said() -> None:
     assert all(f"`{switch}.enabled`" in before for switch in wanted)
     assert "metrics-server" in before and "AWS Load Balancer Controller" in before
     labels = [words for words in of("kubectl", PAGE) if words[4] == "label"]
-    assert [words[5:] for words in labels] == [("namespace", "edges", "=".join(*test_ways.GATE.items()))]
+    level = "pod-security.kubernetes.io/enforce="
+    assert [words[5:] for words in labels] == [
+        ("namespace", "apps", f"{level}restricted"),
+        ("namespace", "edges", f"{level}restricted"),
+        ("namespace", "gateways", f"{level}baseline"),
+        ("namespace", "edges", "=".join(*test_ways.GATE.items())),
+    ]
 
 
 def test_what_is_installed_is_valid(counted) -> None:

@@ -42,6 +42,12 @@ def cloud_releases(cloud: str) -> list[Manifest]:
     return parsed(built.stdout)
 
 
+def namespaces(which: str) -> list[Manifest]:
+    built = run(find_tool("kubectl"), "kustomize", GITOPS / "namespaces" / which)
+    assert built.returncode == 0, built.stderr
+    return parsed(built.stdout)
+
+
 def generated(applications: Manifest) -> list[Manifest]:
     """What the controller would make: list and matrix generators, `{{ .name }}` only."""
     (generator,) = applications["spec"]["generators"]
@@ -72,10 +78,23 @@ def test_objects_are_valid(counted):
     groups = {
         path.stem: parsed(path.read_text()) for path in sorted((GITOPS / "argocd").glob("*.yaml"))
     }
-    groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves")}
+    groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves", "clusters")}
     groups |= {f"flux-{cloud}": cloud_releases(cloud) for cloud in CLOUDS}
-    assert all(groups.values()) and len(groups) == 13
+    groups |= {f"namespaces-{which}": namespaces(which) for which in ("all", "azure")}
+    assert all(groups.values()) and len(groups) == 8 + 2 + 3 + 3 + 2
     counted("objects", validate(groups))
+
+
+def value_files(application: Manifest) -> list[pathlib.Path]:
+    """In order; a leading slash is the repository's root, as Argo CD has it."""
+    source = application["spec"]["source"]
+    names = source["helm"]["valueFiles"]
+    return [ROOT / name[1:] if name[0] == "/" else ROOT / source["path"] / name for name in names]
+
+
+def own_files(application: Manifest) -> list[pathlib.Path]:
+    """The chart's own values files: without the slots, which may be empty."""
+    return [path for path in value_files(application) if GITOPS not in path.parents]
 
 
 def test_applications_name_what_exists(counted):
@@ -88,10 +107,8 @@ def test_applications_name_what_exists(counted):
         spec = application["spec"]
         assert spec["project"] == "thalweg" and spec["source"]["repoURL"] in project["sourceRepos"]
         assert spec["destination"]["namespace"] in namespaces
-        files = [
-            ROOT / spec["source"]["path"] / name for name in spec["source"]["helm"]["valueFiles"]
-        ]
-        assert len(files) >= 2 and all(path.stat().st_size for path in files)
+        assert len(own_files(application)) >= 2
+        assert all(path.stat().st_size for path in own_files(application))
     counted("applications", len(titles))
 
 
@@ -105,25 +122,48 @@ def test_project_allows_what_the_charts_make(counted):
     counted("kinds", len(kinds))
 
 
+def controller() -> tuple[Manifest, dict[str, Any]]:
+    """The Application of the balancer controller, and its source that is the chart."""
+    spec = one(read("argocd/platform.yaml"), "Application")["spec"]
+    (chart,) = [source for source in spec["sources"] if "chart" in source]
+    return spec, chart
+
+
 def test_balancer_controller_on_aws():
-    """AWS: the controller that makes ALBs: pinned, with a role and a project of its own."""
-    objects = read("argocd/platform.yaml")
-    spec = one(objects, "Application")["spec"]
-    project = one(objects, "AppProject")
+    """AWS: the controller that makes ALBs: v3, pinned, with a role and a project of its own."""
+    project = one(read("argocd/platform.yaml"), "AppProject")
+    spec, chart = controller()
     assert spec["project"] == project["metadata"]["name"] != "thalweg"
-    assert spec["source"]["repoURL"] in project["spec"]["sourceRepos"]
+    assert {source["repoURL"] for source in spec["sources"]} == set(project["spec"]["sourceRepos"])
     assert spec["destination"] in project["spec"]["destinations"]
-    assert re.fullmatch(r"\d+\.\d+\.\d+", spec["source"]["targetRevision"])
-    account = spec["source"]["helm"]["valuesObject"]["serviceAccount"]
+    assert re.fullmatch(r"3\.\d+\.\d+", chart["targetRevision"])
+    account = chart["helm"]["valuesObject"]["serviceAccount"]
     assert account["annotations"]["eks.amazonaws.com/role-arn"].startswith("arn:aws:iam::")
     hub = generated(one(read("argocd/regions.yaml"), "ApplicationSet"))
     assert spec["destination"]["name"] in [app["spec"]["destination"]["name"] for app in hub]
 
 
+def test_gateway_api_on_aws_comes_with_its_controller():
+    """AWS: the Gateway API's kinds and the class come in the controller's own sync, which puts kinds first."""
+    spec, chart = controller()
+    kinds, own = (source for source in spec["sources"] if source is not chart)
+    assert re.fullmatch(r"v1\.\d+\.\d+", kinds["targetRevision"]) and kinds["path"] == "config/crd"
+    (made,) = [parsed(path.read_text()) for path in (ROOT / own["path"]).glob("*.yaml")]
+    gateway_class = one(made, "GatewayClass")
+    asked = one(rendered()["fastapi-app.aws.prod"], "Gateway")["spec"]["gatewayClassName"]
+    assert gateway_class["metadata"]["name"] == asked
+    assert gateway_class["spec"]["controllerName"] == "gateway.k8s.aws/alb"
+    assert chart["helm"]["valuesObject"]["controllerConfig"]["featureGates"]["ALBGatewayAPI"] is True
+    assert "SkipDryRunOnMissingResource=true" in spec["syncPolicy"]["syncOptions"]
+    allowed = one(read("argocd/platform.yaml"), "AppProject")["spec"]["clusterResourceWhitelist"]
+    assert {"group": "gateway.networking.k8s.io", "kind": "GatewayClass"} in allowed
+    assert validate({"eks": made}) == len(made)
+
+
 def test_balancer_controller_keeps_its_authority():
     """AWS: no certificate is made while rendering, which would change what runs at every sync."""
-    spec = one(read("argocd/platform.yaml"), "Application")["spec"]
-    assert spec["source"]["helm"]["valuesObject"].get("enableCertManager") is True
+    spec, chart = controller()
+    assert chart["helm"]["valuesObject"].get("enableCertManager") is True
     assert spec["syncPolicy"]["retry"]["limit"] == -1, "cert-manager may come after it"
     for page in (GITOPS / "README.md", HELM / "README.md"):
         assert re.search(r"cert-manager.*Load Balancer Controller", page.read_text()), page
@@ -155,10 +195,16 @@ def test_argo_waves(counted):
 
 def test_flux_waves(counted):
     """Flux v1: 1 m, pruned, each cloud after the one before; tested, else rolled back."""
-    waves = {wave["metadata"]["name"]: wave["spec"] for wave in read("flux/waves.yaml")}
-    assert set(waves) == set(CLOUDS)
+    every = {wave["metadata"]["name"]: wave["spec"] for wave in read("flux/waves.yaml")}
+    waves = {name: every[name] for name in CLOUDS}
+    floors = {f"namespaces-{name}": every[f"namespaces-{name}"] for name in CLOUDS}
+    assert every.keys() == waves.keys() | floors.keys()
     after = {name: [d["name"] for d in spec.get("dependsOn", [])] for name, spec in waves.items()}
-    assert after == {"azure": [], "aws": ["azure"], "gcp": ["aws"]}
+    assert after == {
+        "azure": ["namespaces-azure"],
+        "aws": ["azure", "namespaces-aws"],
+        "gcp": ["aws", "namespaces-gcp"],
+    }
     source = one(read("flux/source.yaml"), "GitRepository")
     assert source["apiVersion"] == "source.toolkit.fluxcd.io/v1"
     for name, spec in waves.items():
@@ -171,14 +217,13 @@ def test_flux_waves(counted):
         for release in releases:
             chart = release["spec"]["chart"]["spec"]
             title = release["spec"]["releaseName"]
-            assert all((ROOT / path).stat().st_size for path in chart["valuesFiles"])
+            charts = [path for path in chart["valuesFiles"] if "/gitops/" not in path]
+            assert len(charts) >= 3 and all((ROOT / path).stat().st_size for path in charts)
             owner = HELM / ("fastapi-app" if title in SERVICES else title)
             assert f"./{owner.relative_to(ROOT)}" == chart["chart"]
-            assert (f"values-services/{title}.yaml" in chart["valuesFiles"][-1]) == (
-                title in SERVICES
-            )
+            assert (f"values-services/{title}.yaml" in charts[-1]) == (title in SERVICES)
             assert any(f"values-{name}.yaml" in path for path in chart["valuesFiles"])
-            assert release["spec"]["kubeConfig"]["secretRef"]["name"] == f"cluster-{name}"
+            assert release["spec"]["kubeConfig"] == {"configMapRef": {"name": f"cluster-{name}"}}
             assert release["spec"]["test"]["enable"] is True
             assert release["spec"]["upgrade"]["remediation"]["strategy"] == "rollback"
     counted("waves", len(waves))
@@ -200,6 +245,22 @@ def test_flux_pins_each_cloud(counted):
     argo = {app["spec"]["source"]["helm"]["releaseName"] for app in applications()}
     assert argo == {r["spec"]["releaseName"] for r in of_kind(objects, "HelmRelease")}
     counted("sources", len(seen))
+
+
+def test_flux_holds_back_what_the_cloud_before_has_not_passed(counted):
+    """Flux: each release depends on the same one of the cloud before; no cloud's tag is ahead of the one before it."""
+    order, number, tags = ("azure", "aws", "gcp"), 0, []
+    for at, cloud in enumerate(order):
+        objects = cloud_releases(cloud)
+        version = one(objects, "GitRepository")["spec"]["ref"]["tag"].removeprefix("v")
+        tags.append(tuple(int(part) for part in version.split(".")))
+        for release in of_kind(objects, "HelmRelease"):
+            name = release["spec"]["releaseName"]
+            before = [{"name": f"{name}-{order[at - 1]}"}] if at else []
+            assert release["spec"].get("dependsOn", []) == before, release["metadata"]["name"]
+            number += 1
+    assert tags == sorted(tags, reverse=True), f"a cloud is ahead of the one before: {dict(zip(order, tags, strict=True))}"
+    counted("releases", number)
 
 
 def test_bake_holds_the_wave_open():
@@ -369,6 +430,9 @@ def test_drill_says_what_is_wrong(drill, counted):
 def test_readme_names_what_exists():
     """The README's files exist, and it says which switch the waves need."""
     text = (GITOPS / "README.md").read_text(encoding="utf-8")
-    named = re.findall(r"`((?:argocd|flux)/[\w.]+|drill\.sh)", text)
-    assert len(set(named)) >= 8 and all((GITOPS / name).exists() for name in named)
+    named = re.findall(r"`((?:argocd|flux|namespaces)/[\w./]+|drill\.sh)", text)
+    named = [name for name in named if "CLOUD" not in name]
+    assert len(set(named)) >= 12 and all((GITOPS / name).exists() for name in named)
     assert "argocd/params.yaml" in text and "--for 120" in text
+    commands = re.findall(r"^infra/[\w./-]+", text, re.MULTILINE)
+    assert len(commands) == 2 and all((ROOT / name).exists() for name in commands)

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from conftest import INFRA
-from k8s import CLOUDS, Manifest, of_kind, overlay, parsed, rendered, validate
+from k8s import CLOUDS, INGRESSES, Manifest, of_kind, overlay, parsed, rendered, validate
 
 sys.path.insert(0, str(INFRA / "policy"))
 
@@ -59,7 +59,7 @@ def test_production_never_has_fewer_than_three():
         for title, manifests in everything().items()
         if title.endswith("prod")
     }
-    assert len(scalers) == 2 * len(CLOUDS) + 5 * len(CLOUDS) + 1
+    assert len(scalers) == 2 * len(CLOUDS) + 5 * len(CLOUDS) + len(INGRESSES) + 1
     assert all(scaler[0]["spec"]["minReplicas"] >= 3 for scaler in scalers.values())
     development = of_kind(rendered()["fastapi-app.aws.dev"], "HorizontalPodAutoscaler")
     assert development[0]["spec"]["minReplicas"] < 3, "the rule would not notice a smaller number"

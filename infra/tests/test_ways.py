@@ -67,7 +67,7 @@ def test_no_update_outruns_a_balancer_of_pods(counted) -> None:
         labels = edge["spec"]["syncPolicy"].get("managedNamespaceMetadata", {}).get("labels", {})
         assert GATE.items() <= labels.items(), edge["metadata"]["name"]
     release = one(cloud_releases("aws"), "HelmRelease", "thalweg-edge-aws")["spec"]
-    by_flux = one(cloud_releases("aws"), "Kustomization")["spec"]
+    by_flux = one(read("flux/waves.yaml"), "Kustomization", "namespaces-aws")["spec"]
     assert by_flux["kubeConfig"] == release["kubeConfig"] and by_flux["prune"] is False
     built = run(find_tool("kubectl"), "kustomize", ROOT / by_flux["path"])
     namespace = one(parsed(built.stdout), "Namespace", release["targetNamespace"])

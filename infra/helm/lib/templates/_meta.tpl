@@ -26,9 +26,12 @@ labels:
 
 {{/* The image: by digest if there is one, else by tag, else by the chart's appVersion. */}}
 {{- define "lib.image" -}}
-{{- with .Values.image -}}
-{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{ include "lib.imageOf" (merge (dict) .Values.image (dict "tag" .Chart.AppVersion)) }}
 {{- end }}
+
+{{/* (dict "repository" "tag" "digest"): by digest if there is one. */}}
+{{- define "lib.imageOf" -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag }}{{ end }}
 {{- end }}
 
 {{/* Where secrets are: made by External Secrets, or named by `secretName`; empty if there are none. */}}

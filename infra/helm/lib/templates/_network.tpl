@@ -40,7 +40,7 @@
     - { port: 53, protocol: TCP }
 {{- end }}
 
-{{/* (dict "root" . "public" (list ports) "metrics" port "egress" (list of {peer keys, ports}) "solver" bool) */}}
+{{/* (dict "root" . "clients" (list of peers) "public" (list ports) "metrics" port "egress" (list of {peer keys, ports})) */}}
 {{- define "lib.networkPolicies" -}}
 {{- $root := .root }}
 {{- $policy := $root.Values.networkPolicy }}
@@ -65,7 +65,7 @@ spec:
       {{- include "lib.selector" $root | nindent 6 }}
   policyTypes: [Ingress, Egress]
   ingress:
-    {{- with $policy.clients }}
+    {{- with .clients }}
     - from:
         {{- range . }}
         {{- include "lib.peer" . | trim | nindent 8 }}
@@ -91,26 +91,6 @@ spec:
       ports:
         {{- include "lib.ports" .ports | trim | nindent 8 }}
     {{- end }}
-{{- if and .solver $policy.clients }}
----
-# The balancer's way to the pods in which cert-manager answers an HTTP-01 challenge.
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata:
-  {{- include "lib.meta" (list $root "acme") | nindent 2 }}
-spec:
-  podSelector:
-    matchLabels:
-      acme.cert-manager.io/http01-solver: "true"
-  policyTypes: [Ingress]
-  ingress:
-    - from:
-        {{- range $policy.clients }}
-        {{- include "lib.peer" . | trim | nindent 8 }}
-        {{- end }}
-      ports:
-        {{- include "lib.ports" (list 8089) | trim | nindent 8 }}
-{{- end }}
 ---
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

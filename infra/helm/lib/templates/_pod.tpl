@@ -23,12 +23,26 @@ prometheus.io/port: {{ . | quote }}
 prometheus.io/path: /metrics
 {{- end }}
 
+{{/* The pod's labels: the chart's own, which selectors look for, win over the caller's. */}}
+{{- define "lib.podLabels" -}}
+{{- toYaml (mergeOverwrite (deepCopy .Values.podLabels) (include "lib.labels" . | fromYaml)) }}
+{{- end }}
+
+{{/* (list . annotations): the pod's annotations, the chart's own first. */}}
+{{- define "lib.podAnnotations" -}}
+{{- with mergeOverwrite (deepCopy (first .).Values.podAnnotations) (last .) }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{- define "lib.pod" -}}
 serviceAccountName: {{ .Release.Name }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
   {{- include "lib.podSecurity" . | nindent 2 }}
+{{- include "lib.pullSecrets" . }}
 {{- with include "lib.priorityName" . }}
 priorityClassName: {{ . }}
 {{- end }}
@@ -37,10 +51,24 @@ topologySpreadConstraints:
   - topologyKey: {{ $key }}
     maxSkew: 1
     whenUnsatisfiable: {{ $when }}
+    {{- if and $.Values.spread.minDomains (hasSuffix "/zone" $key) }}
+    {{- if ne $when "DoNotSchedule" }}
+    {{- fail "spread.minDomains needs spread.zone DoNotSchedule: Kubernetes counts zones only where it may refuse" }}
+    {{- end }}
+    minDomains: {{ $.Values.spread.minDomains }}
+    {{- end }}
+    nodeTaintsPolicy: {{ $.Values.spread.nodeTaintsPolicy }}
+    {{- with $.Values.spread.matchLabelKeys }}
+    matchLabelKeys: {{ toJson . }}
+    {{- end }}
     labelSelector:
       matchLabels:
         {{- include "lib.selector" $ | nindent 8 }}
   {{- end }}
+{{- with .Values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .Values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
@@ -48,6 +76,15 @@ nodeSelector:
 {{- with .Values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "lib.pullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- range . }}
+  - name: {{ . }}
+  {{- end }}
 {{- end }}
 {{- end }}
 

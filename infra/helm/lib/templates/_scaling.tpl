@@ -6,6 +6,9 @@
 {{- if gt (int .minReplicas) (int .maxReplicas) }}
 {{- fail (printf "autoscaling.minReplicas (%v) is above autoscaling.maxReplicas (%v)" .minReplicas .maxReplicas) }}
 {{- end }}
+{{- if not (or .cpuPercent .memoryPercent .perPod) }}
+{{- fail "autoscaling has nothing to go by: set cpuPercent, memoryPercent or perPod" }}
+{{- end }}
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler
 metadata:
@@ -19,12 +22,18 @@ spec:
   maxReplicas: {{ .maxReplicas }}
   metrics:
     {{- range $name, $target := dict "cpu" .cpuPercent "memory" .memoryPercent }}
+    {{- if $target }}
     - type: Resource
       resource:
         name: {{ $name }}
-        target:
-          type: Utilization
-          averageUtilization: {{ $target }}
+        target: { type: Utilization, averageUtilization: {{ $target }} }
+    {{- end }}
+    {{- end }}
+    {{- range $name, $target := .perPod }}
+    - type: Pods
+      pods:
+        metric: { name: {{ $name }} }
+        target: { type: AverageValue, averageValue: {{ $target | quote }} }
     {{- end }}
   behavior:
     # A metric has one target. What keeps the number from going down too early is time, not a second threshold.

@@ -78,7 +78,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* (list . hosts): a certificate in the Secret `<release>-tls`. */}}
+{{/* (list . hosts namespace): a certificate in the Secret `<release>-tls`. */}}
 {{- define "lib.certificate" -}}
 {{- $root := first . }}
 {{- with $root.Values.certificate }}
@@ -86,15 +86,19 @@ spec:
 apiVersion: cert-manager.io/v1
 kind: Certificate
 metadata:
-  {{- include "lib.meta" (list $root) | nindent 2 }}
+  name: {{ $root.Release.Name }}
+  namespace: {{ last $ }}
+  labels:
+    {{- include "lib.labels" $root | nindent 4 }}
 spec:
   secretName: {{ $root.Release.Name }}-tls
   dnsNames:
-    {{- range last $ }}
+    {{- range index $ 1 }}
     - {{ . | quote }}
     {{- end }}
   duration: 2160h
-  renewBefore: 720h
+  # Of its life, not a number of hours: right for every authority's length.
+  renewBeforePercentage: {{ .renewBeforePercentage }}
   privateKey:
     algorithm: ECDSA
     size: 256

@@ -28,6 +28,9 @@ volumeMounts:
   {{- if include "edge.tlsSecret" . }}
   - { name: tls, mountPath: /etc/thalweg-tls, readOnly: true }
   {{- end }}
+  {{- if .Values.clientCertificate.secretName }}
+  - { name: client, mountPath: /etc/thalweg-client, readOnly: true }
+  {{- end }}
   {{- if include "lib.secretName" . }}
   - { name: admin, mountPath: /etc/thalweg-admin, readOnly: true }
   {{- end }}
@@ -36,11 +39,9 @@ volumeMounts:
 {{- define "edge.pod" -}}
 metadata:
   labels:
-    {{- include "lib.labels" . | nindent 4 }}
-  {{- if not .Values.hostNetwork }}
-  annotations:
-    {{- include "lib.scrape" 9900 | nindent 4 }}
-  {{- end }}
+    {{- include "lib.podLabels" . | nindent 4 }}
+  {{- $own := ternary "" (include "lib.scrape" 9900) .Values.hostNetwork | fromYaml }}
+  {{- include "lib.podAnnotations" (list . $own) | nindent 2 }}
 spec:
   {{- include "lib.pod" . | nindent 2 }}
   {{- if .Values.hostNetwork }}
@@ -56,6 +57,10 @@ spec:
       configMap: { name: {{ .Release.Name }} }
     {{- with include "edge.tlsSecret" . }}
     - name: tls
+      secret: { secretName: {{ . }}, defaultMode: 0440 }
+    {{- end }}
+    {{- with .Values.clientCertificate.secretName }}
+    - name: client
       secret: { secretName: {{ . }}, defaultMode: 0440 }
     {{- end }}
     {{- with include "lib.secretName" . }}
