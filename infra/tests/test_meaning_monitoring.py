@@ -6,7 +6,7 @@ import re
 
 import yaml
 from conftest import INFRA
-from test_monitoring import ALERTMANAGER, MONITORING, jobs, load
+from test_monitoring import ALERTMANAGER, MONITORING, alerts, jobs, load
 
 # The labels that tell one lost thing from another, by the alert that speaks for others.
 SPEAKS_FOR = {
@@ -15,6 +15,8 @@ SPEAKS_FOR = {
     "ErrorBudgetBurnsFast": {"route"},
     "ErrorBudgetBurns": {"route"},
     "EdgeAbsent": {"cluster"},
+    "ServiceDown": {"service", "cloud", "region"},
+    "EntryUnreachable": {"instance"},
 }
 
 
@@ -100,3 +102,33 @@ def test_falco_allows_each_image_its_own() -> None:
     for container, allowed in (("thalweg_container", "thalweg_binaries"), ("fastapi_container", "fastapi_binaries")):
         (condition,) = [text for text in said.values() if f"and {container} and" in text]
         assert condition.endswith(f"not proc.name in ({allowed})"), condition
+
+
+# What may wake someone: a place, a route, a certificate, a service, the watch itself.
+PAGES = {
+    "ServiceDown",
+    "EdgeAbsent",
+    "TooFewEdges",
+    "RegionDown",
+    "Panic",
+    "TrafficStopped",
+    "HighErrorRate",
+    "CertificateExpiresNow",
+    "ErrorBudgetBurnsFast",
+    "ErrorBudgetBurns",
+    "EntryUnreachable",
+    "EntryBudgetBurnsFast",
+    "RulesFailing",
+    "NotificationsFailing",
+}
+
+
+def test_what_pages_is_no_single_thing(counted) -> None:
+    """Nobody is woken for one pod, edge, endpoint or node: what pages is about a place, a route or a service, and is listed here"""
+    pages = {name: rule for name, rule in alerts().items() if rule["labels"]["severity"] == "critical"}
+    assert set(pages) == PAGES, set(pages) ^ PAGES
+    for name, rule in pages.items():
+        told = set(re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"]))
+        # `instance` of an entry is its address; a rule that fails is told by its own Prometheus.
+        assert not told & {"pod", "endpoint", "node", "container"} and ("instance" not in told or name.startswith("Entry")), (name, told)
+    counted("alerts", len(pages))
