@@ -28,6 +28,7 @@ mutants, wrong meanings that they must catch: `infra/tests/mutants`. Made by `in
 | check | run it with |
 |---|---|
 | `test_x.py::test_y` | `make test-infra ONLY=test_x.py::test_y` |
+| `app/tests/test_x.py::test_y` | `.venv/bin/python -m pytest -c app/pyproject.toml --rootdir app app/tests/test_x.py::test_y`, after `scripts/setup.sh` |
 | `cargo test …` | as it stands, after `cargo build -p thalweg-edge`; it must say `1 passed`, because cargo calls a run of no test a success |
 | document only | nothing here can prove it; the document says what to do |
 | later | not here yet |

@@ -35,6 +35,12 @@ class Mutant(NamedTuple):
         return text.replace(self.old, self.new)
 
 
+def file_of(check: str) -> tuple[pathlib.Path, str]:
+    """The file that a check is in, and the function's name: `test_x.py::test_y[case]`, or `app/tests/…` of the application."""
+    file, _, name = check.partition("::")
+    return (ROOT if file.startswith("app/") else INFRA / "tests") / file, name.partition("[")[0]
+
+
 def mutants() -> list[Mutant]:
     """Every mutant of every table."""
     found = []
@@ -67,10 +73,15 @@ JUDGED = re.compile(r"AssertionError|^E +assert |^E +Failed: |(^|\W)assert ", re
 def outcome(copy: pathlib.Path, *checks: str) -> str:
     """`passed`, `skipped`, `failed`, or `broken: …` when a check could not even judge the copy."""
     kit = os.environ.get("OFFLINE_VALIDATION") or str(ROOT.parent / "shared" / "offline-validation")
-    told = ["-q", "-x", "-p", "no:cacheprovider", "--tb=short", "--rootdir", "infra/tests"]
+    told = ["-q", "-x", "-p", "no:cacheprovider", "--tb=short"]
+    # The application's tests have an environment of their own.
+    if checks[0].startswith("app/"):
+        python, where = copy / ".venv/bin/python", ["--rootdir", "app", "-c", "app/pyproject.toml", *checks]
+    else:
+        python, where = sys.executable, ["--rootdir", "infra/tests", *(f"infra/tests/{check}" for check in checks)]
     # A skip is told apart from a pass below; it is no failure in here.
     names = {"OFFLINE_VALIDATION": kit, "CI": "", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = run(sys.executable, "-m", "pytest", *told, *(f"infra/tests/{check}" for check in checks), cwd=copy, **names)
+    done = run(python, "-m", "pytest", *told, *where, cwd=copy, **names)
     if done.returncode == 1 and JUDGED.search(done.stdout):
         return "failed"
     if done.returncode:

@@ -11,13 +11,14 @@ import pytest
 import yaml
 from conftest import INFRA, ROOT, run
 from edge import find_edge
-from mutation import copied, outcome
+from mutation import copied, file_of, outcome
 
 sys.path.insert(0, str(INFRA / "coverage"))
 import build  # noqa: E402
 
 CARGO = re.compile(r"cargo test -p (\S+) --test (\w+) (\w+)")
 INFRA_CHECK = re.compile(r"(test_\w+\.py)::(test_\w+)(\[.*\])?")
+APP_CHECK = re.compile(r"app/tests/test_\w+\.py::test_\w+")
 
 
 def test_every_requirement_is_answered(counted) -> None:
@@ -73,9 +74,9 @@ def wrong(row: build.Row) -> list[str]:
     if cargo := CARGO.fullmatch(row.check):
         text = (ROOT / row.files[0]).read_text() if not missing else ""
         found = is_run(text, cargo[3]) and pathlib.Path(row.files[0]).stem == cargo[2]
-    elif check := INFRA_CHECK.fullmatch(row.check):
-        file = INFRA / "tests" / check[1]
-        found = file.exists() and f"def {check[2]}(" in file.read_text()
+    elif INFRA_CHECK.fullmatch(row.check) or APP_CHECK.fullmatch(row.check):
+        file, name = file_of(row.check)
+        found = file.exists() and f"def {name}(" in file.read_text()
     else:
         found = False
     return missing + ([] if found else [row.check])
@@ -114,7 +115,7 @@ def pairs() -> list[tuple[str, str]]:
         (row.check, file)
         for row in build.rows()
         for file in row.files
-        if INFRA_CHECK.fullmatch(row.check)
+        if INFRA_CHECK.fullmatch(row.check) or APP_CHECK.fullmatch(row.check)
     }
     return sorted(named)
 

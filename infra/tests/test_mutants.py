@@ -9,17 +9,21 @@ import queue
 
 import pytest
 import yaml
-from conftest import INFRA, ROOT
-from mutation import Mutant, copied, mutants, outcome, verdict
+from conftest import ROOT
+from mutation import Mutant, copied, file_of, mutants, outcome, verdict
 
-# One per area, of the quick ones: whether the harness itself notices anything.
-SAMPLE = ("kustomize", "gitops", "monitoring")
+# The checks of the sample, quick ones: whether the harness itself notices anything.
+SAMPLE = {
+    "test_meaning_plain.py::test_who_reaches_what_watches",
+    "test_meaning_gitops.py::test_the_project_is_narrow",
+    "test_meaning_monitoring.py::test_one_region_does_not_silence_another",
+}
 
 
 def unsound(mutant: Mutant) -> str | None:
     """What is wrong with a row of the tables."""
-    file, _, name = mutant.check.partition("::")
-    if f"def {name.partition('[')[0]}(" not in (INFRA / "tests" / file).read_text(encoding="utf-8"):
+    file, name = file_of(mutant.check)
+    if f"def {name}(" not in file.read_text(encoding="utf-8"):
         return f"{mutant.check} does not exist"
     text = (ROOT / mutant.file).read_text(encoding="utf-8")
     if text.count(mutant.old) != 1:
@@ -40,7 +44,7 @@ def test_the_table_is_sound(counted) -> None:
     wrong = [said for said in map(unsound, every) if said]
     assert not wrong, "\n".join(wrong)
     assert len({(mutant.file, mutant.old, mutant.new) for mutant in every}) == len(every) >= 60
-    assert {mutant.area for mutant in every} >= {"charts", "kustomize", "gitops", "monitoring"}
+    assert {mutant.area for mutant in every} >= {"charts", "kustomize", "gitops", "monitoring", "app"}
     counted("mutants", len(every))
 
 
@@ -57,8 +61,11 @@ def judged(folder: pathlib.Path, chosen: list[Mutant], workers: int) -> list[str
         finally:
             copies.put(copy)
 
-    control = outcome(folder / "0", *sorted({mutant.check for mutant in chosen}))
-    wrong = [] if control == "passed" else [f"control: {control}"]
+    wrong = []
+    for of_app in (True, False):
+        if checks := sorted({mutant.check for mutant in chosen if mutant.check.startswith("app/") == of_app}):
+            control = outcome(folder / "0", *checks)
+            wrong += [] if control == "passed" else [f"control: {control}"]
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         for mutant, said in pool.map(in_a_copy, chosen):
             if said != "failed":
@@ -67,8 +74,8 @@ def judged(folder: pathlib.Path, chosen: list[Mutant], workers: int) -> list[str
 
 
 def test_a_sample_is_caught(tmp_path: pathlib.Path, counted) -> None:
-    """One mutant of each quick area is caught; the same checks pass without it"""
-    chosen = [next(mutant for mutant in mutants() if mutant.area == area) for area in SAMPLE]
+    """One mutant of each quick check is caught; the same checks pass without it"""
+    chosen = [next(mutant for mutant in mutants() if mutant.check == check) for check in sorted(SAMPLE)]
     wrong = judged(tmp_path, chosen, 1)
     assert not wrong, "\n".join(wrong)
     counted("mutants", len(chosen))
