@@ -61,7 +61,7 @@ def test_cargo_rows_run_a_test(counted) -> None:
         done = run(*row.split(), "--", "--exact")
         ran = sum(map(int, re.findall(r"^test result: ok\. (\d+) passed", done.stdout, re.MULTILINE)))
         if done.returncode or ran != 1:
-            found.append(f"{row}: exit {done.returncode}, {ran} tests passed\n{done.stderr[-500:]}")
+            found.append(f"{row}: exit {done.returncode}, {ran} tests passed\n{done.stdout[-1500:]}{done.stderr[-500:]}")
     assert rows and not found, "\n".join(found)
     counted("rows", len(rows))
 
