@@ -1,6 +1,6 @@
 # The verbs of the repository. Each is a script, so that each can be read and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-long test-infra chaos chaos-compare bench fmt lint generate
+.PHONY: help setup run run-server test test-long test-infra chaos chaos-compare bench fmt lint generate
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -10,6 +10,9 @@ setup: ## install what is missing (Debian packages as root, .venv)
 
 run: ## the edge and three regions on this machine; PORT=8080 ADMIN_PORT=9900
 	@exec scripts/run.sh
+
+run-server: ## the application alone, for its developers; PORT=8000
+	@exec scripts/run-server.sh
 
 test: ## every test
 	@exec scripts/test.sh

@@ -9,6 +9,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 missing() {
     command -v promtool >/dev/null || echo prometheus
     command -v amtool >/dev/null || echo prometheus-alertmanager
+    command -v prometheus-blackbox-exporter >/dev/null || echo prometheus-blackbox-exporter
     command -v openssl >/dev/null || echo openssl
     command -v systemd-analyze >/dev/null || echo systemd
     command -v dpkg-deb >/dev/null || echo dpkg

@@ -43,9 +43,10 @@ class Identity(BaseModel):
 
 
 class Health(BaseModel):
-    """What an edge's probe reads."""
+    """What an edge's probe reads; `degraded` has a weight, where one is asked for."""
 
-    status: Literal["ok", "unhealthy"]
+    status: Literal["ok", "degraded", "unhealthy"]
+    weight: int | None = None
 
 
 class Ready(BaseModel):
@@ -136,6 +137,9 @@ def _add_health(
     async def get_health() -> Response:
         if failing():
             return JSONResponse({"status": "unhealthy"}, 503)
+        weight = readiness.weight() if settings.health_weight else 100
+        if weight < 100:
+            return JSONResponse({"status": "degraded", "weight": weight})
         return JSONResponse({"status": "ok"})
 
     @app.get("/ready", response_model=Ready, responses={503: {"model": Ready}})

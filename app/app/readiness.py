@@ -7,12 +7,19 @@ arrive together share one round of checks.
 from __future__ import annotations
 
 import asyncio
+import time
 
 from app.stores import Cache, Database
 from app.telemetry import Telemetry
 
 # Without these a region can serve, only worse.
 OPTIONAL = frozenset({"redis"})
+# What is left of a region's weight without the dependency: half of it may go to others without the
+# cache; without the database only what others cannot take.
+WEIGHT_WITHOUT = {"redis": 50, "database": 0}
+# A probe must not wait for a store: it is told what was found last, and asks again when that is
+# older than this.
+FRESH_S = 1.0
 
 
 class Readiness:
@@ -28,6 +35,8 @@ class Readiness:
         self._telemetry = telemetry
         self._stores = stores
         self._round: asyncio.Task[dict[str, str]] | None = None
+        self._known: dict[str, str] | None = None
+        self._known_at = 0.0
 
     async def check(self) -> dict[str, str]:
         """Name → "ok" or what is wrong. Bounded by one timeout, however many dependencies."""
@@ -38,11 +47,24 @@ class Readiness:
         # Shielded: a caller that hangs up must not end the round that others wait for.
         return await asyncio.shield(self._round)
 
+    def weight(self) -> int:
+        """0 to 100 by what was found last, without waiting; 0 until something was found."""
+        if not self._stores:
+            return 100
+        stale = self._known is None or time.monotonic() - self._known_at > FRESH_S
+        if stale and (self._round is None or self._round.done()):
+            self._round = asyncio.create_task(self._check_all())
+        if self._known is None:
+            return 0
+        missing = [name for name, why in self._known.items() if why != "ok"]
+        return min((WEIGHT_WITHOUT[name] for name in missing), default=100)
+
     async def _check_all(self) -> dict[str, str]:
         pings = (store.ping(self._timeout_s) for store in self._stores.values())
         verdicts = dict(zip(self._stores, await asyncio.gather(*pings), strict=True))
         for name, verdict in verdicts.items():
             self._telemetry.dependency_up.labels(name).set(verdict == "ok")
+        self._known, self._known_at = verdicts, time.monotonic()
         return verdicts
 
 

@@ -22,6 +22,7 @@ class Settings:
     instance: str = "local"
     health_fail: bool = False
     health_fail_file: str | None = None
+    health_weight: bool = False
     database_url: str | None = None
     redis_url: str | None = None
     dependency_timeout_s: float = 0.5
@@ -41,6 +42,7 @@ class Settings:
             instance=text("INSTANCE") or socket.gethostname(),
             health_fail=(text("HEALTH_CHECK_FAIL") or "").lower() in TRUE,
             health_fail_file=text("HEALTH_CHECK_FAIL_FILE"),
+            health_weight=(text("HEALTH_WEIGHT") or "").lower() in TRUE,
             database_url=text("DATABASE_URL"),
             redis_url=text("REDIS_URL"),
             request_log=text("REQUEST_LOG"),

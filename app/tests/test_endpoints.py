@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 
 from app.main import BYTES_MAX, create_app
 from app.settings import Settings
+from app.stores import Cache, Database
 
 AWS = Settings(cloud="aws", region="us-east-1", instance="a-1")
 WHO = {"cloud": "aws", "region": "us-east-1", "instance": "a-1"}
@@ -122,6 +124,47 @@ def test_ready_names_each_configured_dependency(
     assert response.status_code == status
     assert response.json()["dependencies"] == verdict
     assert "secret" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("found", "weight"),
+    [
+        ({"database": "ok", "redis": "ok"}, None),
+        ({"database": "ok", "redis": "refused"}, 50),
+        ({"database": "timeout", "redis": "ok"}, 0),
+        ({"database": "timeout", "redis": "refused"}, 0),
+    ],
+)
+def test_health_tells_a_weight_where_it_is_asked_for(
+    found: dict[str, str], weight: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ping(store: Database | Cache, timeout_s: float) -> str:
+        return found["database" if isinstance(store, Database) else "redis"]
+
+    monkeypatch.setattr(Database, "ping", ping)
+    monkeypatch.setattr(Cache, "ping", ping)
+    urls = {"database_url": "postgresql://h/d", "redis_url": "redis://h/0"}
+    calls = [("GET", "/ready"), ("GET", "/health")]
+    expected = {"status": "ok"} if weight is None else {"status": "degraded", "weight": weight}
+    asked = answers(Settings(health_weight=True, **urls), calls)[-1]
+    assert (asked.status_code, asked.json()) == (200, expected)
+    unasked = answers(Settings(**urls), calls)[-1]
+    assert (unasked.status_code, unasked.json()) == (200, {"status": "ok"})
+
+
+def test_health_with_a_weight_waits_for_no_store(listening: int) -> None:
+    silent = f"127.0.0.1:{listening}"
+    urls = {"redis_url": f"redis://{silent}", "database_url": f"postgresql://{silent}/d"}
+    settings = Settings(health_weight=True, **urls, dependency_timeout_s=5)
+    began = time.monotonic()
+    response = answer(settings, "GET", "/health")
+    assert time.monotonic() - began < 0.3
+    assert response.json() == {"status": "degraded", "weight": 0}
+
+
+def test_a_weight_does_not_soften_a_failure() -> None:
+    response = answer(Settings(health_weight=True, health_fail=True), "GET", "/health")
+    assert (response.status_code, response.json()) == (503, {"status": "unhealthy"})
 
 
 def test_a_silent_dependency_costs_one_timeout() -> None:

@@ -298,3 +298,24 @@ def test_a_url_that_is_none_is_said_and_not_shown(tmp_path: Path, url: str) -> N
         assert ready(region) == (503, "unavailable", {"database": "invalid url"})
         assert region.client.get("/notes").status_code == 503
     assert url not in (tmp_path / "log").read_text()
+
+
+def test_health_follows_the_stores_where_it_is_asked_for(
+    database: stores.Store, cache: stores.Store, folder: Path
+) -> None:
+    env = {"DATABASE_URL": database.url, "REDIS_URL": cache.url, "HEALTH_WEIGHT": "true"}
+    with running_region(env, folder / "weighted.log") as region:
+
+        def health() -> dict[str, object]:
+            answer = region.client.get("/health")
+            assert answer.status_code == 200
+            return answer.json()
+
+        until(lambda: health() == {"status": "ok"})
+        cache.kill()
+        until(lambda: health() == {"status": "degraded", "weight": 50})
+        database.kill()
+        until(lambda: health() == {"status": "degraded", "weight": 0})
+        database.start()
+        cache.start()
+        until(lambda: health() == {"status": "ok"})

@@ -26,6 +26,8 @@ HOST = socket.gethostname()
         ({"HEALTH_CHECK_FAIL": "false"}, "health_fail", False),
         ({"HEALTH_CHECK_FAIL": ""}, "health_fail", False),
         ({"HEALTH_CHECK_FAIL_FILE": "/x"}, "health_fail_file", "/x"),
+        ({}, "health_weight", False),
+        ({"HEALTH_WEIGHT": "true"}, "health_weight", True),
         ({"DATABASE_URL": ""}, "database_url", None),
         ({"REDIS_URL": "redis://r"}, "redis_url", "redis://r"),
     ],

@@ -22,13 +22,14 @@ SOURCES = {
 }
 HEAD = """# Coverage
 
-What was asked for, the file that answers it, and the check that fails when that file is emptied.
-Made by `infra/coverage/build.py` from the tables in `infra/coverage`; do not edit.
+What was asked for, the file that answers it, and the check that fails when that file is emptied. Checks of meaning also have
+mutants, wrong meanings that they must catch: `infra/tests/mutants`. Made by `infra/coverage/build.py` from the tables in `infra/coverage`; do not edit.
 
 | check | run it with |
 |---|---|
 | `test_x.py::test_y` | `make test-infra ONLY=test_x.py::test_y` |
-| `cargo test …` | as it stands, after `cargo build -p thalweg-edge` |
+| `app/tests/test_x.py::test_y` | `.venv/bin/python -m pytest -c app/pyproject.toml --rootdir app app/tests/test_x.py::test_y`, after `scripts/setup.sh` |
+| `cargo test …` | as it stands, after `cargo build -p thalweg-edge`; it must say `1 passed`, because cargo calls a run of no test a success |
 | document only | nothing here can prove it; the document says what to do |
 | later | not here yet |
 """

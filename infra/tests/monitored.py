@@ -177,7 +177,8 @@ class World:
         config = folder / "thalweg.toml"
         ports = {"admin": self.admin, "web": self.web, "secure": self.secure}
         config.write_text(CONFIG.format(pools=pools, names=names, **ports))
-        subject = ("-subj", "/CN=watched", "-days", "30", "-nodes", "-keyout", folder / "site.key")
+        names = ("-addext", "subjectAltName=DNS:watched.example.com,IP:127.0.0.1")
+        subject = ("-subj", "/CN=watched", *names, "-days", "30", "-nodes", "-keyout", folder / "site.key")
         make = (
             "openssl",
             "req",

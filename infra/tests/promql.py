@@ -57,6 +57,11 @@ def grouped_by(text: str) -> set[str]:
     return found
 
 
+def made(text: str) -> set[str]:
+    """Every label that a label_replace writes."""
+    return set(re.findall(r',\s*"(\w+)",\s*"[^"]*",\s*"[^"]*",\s*"[^"]*"\)', text))
+
+
 def samples(exposition: str) -> dict[str, set[str]]:
     """Label names by metric name, of a Prometheus text."""
     shown: dict[str, set[str]] = {}

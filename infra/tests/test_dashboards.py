@@ -12,7 +12,7 @@ from typing import Any
 import promql
 import pytest
 import yaml
-from conftest import INFRA, run
+from conftest import INFRA, ROOT, run
 from monitored import World, get, until, world
 
 MONITORING = INFRA / "monitoring"
@@ -35,6 +35,17 @@ def dashboard(name: str) -> dict[str, Any]:
     return json.loads((DASHBOARDS / f"{name}.json").read_text())
 
 
+def panels(name: str) -> list[dict[str, Any]]:
+    """The panels of a dashboard, without the headings of its rows."""
+    return [panel for panel in dashboard(name)["panels"] if panel["type"] != "row"]
+
+
+def every_panel() -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in NAMES:
+        for panel in panels(name):
+            yield f"{name}: {panel['title']}", panel
+
+
 def rules() -> list[dict[str, Any]]:
     files = sorted((MONITORING / "rules").glob("*.yml"))
     return [
@@ -50,9 +61,11 @@ def expressions() -> Iterator[tuple[str, str]]:
     for rule in rules():
         yield rule.get("alert") or rule["record"], rule["expr"]
     for name in NAMES:
-        for panel in dashboard(name)["panels"]:
+        for panel in panels(name):
             for target in panel["targets"]:
                 yield f"{name}: {panel['title']}", target["expr"]
+        for mark in dashboard(name)["annotations"]["list"]:
+            yield f"{name}: {mark['name']}", mark["expr"]
         for variable in dashboard(name)["templating"]["list"]:
             yield f"{name}: ${variable['name']}", re.fullmatch(
                 r"label_values\((.+), \w+\)", variable["definition"]
@@ -84,12 +97,11 @@ def test_dashboard_model(name: str, counted) -> None:
     ]
     taken: set[tuple[int, int]] = set()
     for panel in model["panels"]:
-        assert panel["type"] in {"timeseries", "stat", "table"}, panel["type"]
-        assert (
-            panel["fieldConfig"]["defaults"]["unit"]
-            and panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
-        )
-        assert panel["title"] and panel["targets"]
+        assert panel["type"] in {"timeseries", "stat", "table", "row"}, panel["type"]
+        assert panel["title"]
+        if panel["type"] != "row":
+            defaults = panel["fieldConfig"]["defaults"]
+            assert defaults["unit"] and defaults["thresholds"]["steps"] and panel["targets"]
         place = panel["gridPos"]
         cells = {
             (x, y)
@@ -99,12 +111,112 @@ def test_dashboard_model(name: str, counted) -> None:
         assert place["x"] + place["w"] <= 24 and not cells & taken, panel["title"]
         taken |= cells
     assert len({panel["id"] for panel in model["panels"]}) == len(model["panels"])
-    counted("panels", len(model["panels"]))
+    counted("panels", len(panels(name)))
+
+
+def test_panels_explain_themselves(counted) -> None:
+    """Every panel says what it means; its link leads to an alert's section that exists; dashboards link to each other and the page"""
+    page = (ROOT / "docs/monitoring.md").read_text()
+    known = {rule["alert"] for rule in rules() if "alert" in rule}
+    linked = 0
+    for place, panel in every_panel():
+        assert len(panel["description"]) > 40 and panel["description"].endswith("."), place
+        for link in panel.get("links", []):
+            alert = link["title"].removeprefix("What to do: ")
+            assert alert in known and f"\n### {alert}\n" in page, (place, alert)
+            assert link["url"].endswith(f"docs/monitoring.md#{alert.lower()}"), place
+            linked += 1
+    for name in NAMES:
+        ways = dashboard(name)["links"]
+        assert {way["type"] for way in ways} == {"dashboards", "link"} and ways[0]["keepTime"], name
+    counted("links", linked)
+
+
+COUNTS = re.compile(r"^(round\(|count\b|sum\(max by|sum by \([^)]*\) \((thalweg_(endpoint_in_flight|connections)|app_requests_in_flight)|thalweg_config_generation)")
+
+
+def test_what_is_counted_is_whole(counted) -> None:
+    """Numbers of things are shown without a fraction, and nothing else is"""
+    number = 0
+    for place, panel in every_panel():
+        defaults = panel["fieldConfig"]["defaults"]
+        if panel["type"] == "table":
+            continue
+        counts = all(COUNTS.match(target["expr"]) for target in panel["targets"])
+        if counts:
+            assert (defaults["unit"], defaults["decimals"]) == ("none", 0), place
+            number += 1
+        elif "increase(" not in panel["targets"][0]["expr"]:
+            assert defaults["unit"] in {"percentunit", "reqps", "ops", "s"}, (place, defaults["unit"])
+    assert number >= 10
+    counted("counts", number)
+
+
+def test_thresholds_are_seen(counted) -> None:
+    """A threshold is a line in a graph and a background in a number, and equals its alert's where the alert compares with it"""
+    said = {rule["alert"]: rule["expr"] for rule in rules() if "alert" in rule}
+    number = 0
+    for place, panel in every_panel():
+        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        if len(steps) < 2:
+            continue
+        if panel["type"] == "timeseries":
+            assert panel["fieldConfig"]["defaults"]["custom"]["thresholdsStyle"]["mode"] == "line", place
+        elif panel["type"] == "stat":
+            assert panel["options"]["colorMode"] == "background", place
+        number += 1
+    for title, alert in (("Error Rate", "HighErrorRate"), ("p99 by route", "LatencyDegraded"), ("Error Rate by service", "ServiceErrorRate")):
+        (panel,) = [panel for _, panel in every_panel() if panel["title"] == title]
+        assert f"> {panel['fieldConfig']['defaults']['thresholds']['steps'][1]['value']} " in said[alert], (title, said[alert])
+    counted("thresholds", number)
+
+
+def test_what_happened_is_marked() -> None:
+    """Failovers, releases of edge and application, and configs are annotations of every dashboard"""
+    for name in NAMES:
+        marks = {mark["name"]: mark["expr"] for mark in dashboard(name)["annotations"]["list"]}
+        assert "thalweg_failovers_total" in marks["Failovers"], name
+        assert "thalweg_build_info" in marks["Releases of the edge"] and "app_info" in marks["Releases of the application"], name
+        assert "thalweg_config_generation" in marks["Configs"], name
+
+
+def test_capacity_has_a_row() -> None:
+    """Operations: how much room is left, of pods, processors, descriptors and requests in flight"""
+    model = dashboard("operations")["panels"]
+    start = next(nth for nth, panel in enumerate(model) if panel["type"] == "row" and panel["title"] == "Capacity")
+    row = [panel for panel in model[start + 1 : start + 5] if panel["type"] == "timeseries"]
+    asked = " ".join(target["expr"] for panel in row for target in panel["targets"])
+    for metric in ("thalweg_endpoint_in_flight", "horizontalpodautoscaler", "process_cpu_seconds", "process_open_fds"):
+        assert metric in asked, metric
+
+
+def test_tables_are_readable(counted) -> None:
+    """A table shows named columns alone, each a label or a number that its query gives, and words instead of 0 and 1"""
+    number = 0
+    for place, panel in every_panel():
+        if panel["type"] != "table":
+            continue
+        (organised,) = [each["options"] for each in panel["transformations"] if each["id"] == "organize"]
+        columns = organised["includeByName"]
+        assert 2 <= len(columns) <= 6 and "Time" not in columns and set(organised["renameByName"]) == set(columns), place
+        for name in [name for name in columns if not name.startswith("Value")]:
+            assert name in " ".join(target["expr"] for target in panel["targets"]) or name in known_labels(panel), (place, name)
+        words = panel["fieldConfig"]["defaults"].get("mappings")
+        assert words or panel["fieldConfig"]["defaults"]["unit"] != "none" or "count" in panel["targets"][0]["expr"], place
+        number += 1
+    counted("tables", number)
+
+
+def known_labels(panel: dict[str, Any]) -> set[str]:
+    """The labels of what a panel asks for: of a recording rule those that it groups by, else what Prometheus makes."""
+    made = {rule["record"]: promql.grouped_by(rule["expr"]) for rule in rules() if "record" in rule} | MADE
+    names = {name for target in panel["targets"] for name, _ in promql.selectors(promql.parse(target["expr"]))}
+    return set().union(*(made.get(name, set()) for name in names))
 
 
 def test_wanted_panels() -> None:
     """Request Rate and Error Rate are there, by route and by service, and the error rate is a share"""
-    titles = {panel["title"]: panel for name in NAMES for panel in dashboard(name)["panels"]}
+    titles = {panel["title"]: panel for _, panel in every_panel()}
     for title in ("Request Rate", "Error Rate", "Request Rate by service", "Error Rate by service"):
         assert title in titles, title
     assert titles["Error Rate by service"]["fieldConfig"]["defaults"]["unit"] == "percentunit"
@@ -116,8 +228,7 @@ def test_provisioning(counted) -> None:
     known = {source["uid"]: source["type"] for source in sources["datasources"]}
     used = {
         (t["datasource"]["uid"], t["datasource"]["type"])
-        for n in NAMES
-        for p in dashboard(n)["panels"]
+        for _, p in every_panel()
         for t in p["targets"]
     }
     assert used <= set(known.items()), used
@@ -181,7 +292,7 @@ def test_every_metric_exists(tmp_path: pathlib.Path, counted) -> None:
     wrong: list[str] = []
     for place, text in expressions():
         asked = list(promql.selectors(promql.parse(text)))
-        reach = set().union(*(known.get(name, set()) for name, _ in asked))
+        reach = promql.made(text).union(*(known.get(name, set()) for name, _ in asked))
         for name, labels in asked:
             seen.add(name)
             if name not in known:

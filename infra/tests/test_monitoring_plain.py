@@ -143,13 +143,36 @@ def test_services_are_found(counted) -> None:
     counted("ways", len(found))
 
 
-def test_kube_state_metrics_tells_what_is_asked() -> None:
-    """kube-state-metrics lists the kinds whose metrics the rules use, and may list no other"""
+COMPONENT = "../../monitoring/kube-state-metrics"
+
+
+def with_component(folder: pathlib.Path) -> list[Manifest]:
+    """The overlay with the component of infra/monitoring that has kube-state-metrics tell of nodes and autoscalers."""
+    for part in ("kustomize/monitoring", "monitoring"):
+        shutil.copytree(INFRA / part, folder / part)
+    file = folder / "kustomize/monitoring/kustomization.yaml"
+    told = yaml.safe_load(file.read_text())
+    told["components"] = sorted({*told.get("components", []), COMPONENT})
+    file.write_text(yaml.safe_dump(told))
+    built = run(find_tool("kubectl"), "kustomize", file.parent)
+    assert built.returncode == 0, built.stderr
+    return parsed(built.stdout)
+
+
+def test_kube_state_metrics_tells_what_is_asked(tmp_path: pathlib.Path, counted) -> None:
+    """With its component kube-state-metrics lists the kinds whose metrics the rules use, and may list no other"""
     used = {f"{name.split('_')[1]}s" for name in load(MONITORING / "kube-metrics.yml") if name.startswith("kube_")}
-    (container,) = workload("kube-state-metrics")["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["--resources=" + ",".join(sorted(used, reverse=True))]
-    rules = one(overlay("monitoring"), "ClusterRole", "kube-state-metrics-reader")["rules"]
+    manifests = with_component(tmp_path)
+    deployment = one(manifests, "Deployment", "kube-state-metrics")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    (resources,) = container["args"]
+    assert set(resources.removeprefix("--resources=").split(",")) == used
+    rules = one(manifests, "ClusterRole", "kube-state-metrics-reader")["rules"]
     assert {name for rule in rules for name in rule["resources"]} == used
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"list", "watch"}
+    document = (INFRA.parent / "docs/monitoring.md").read_text()
+    assert f"`components: [{COMPONENT}]`" in document
+    counted("manifests", validate({"component": manifests}))
 
 
 def test_what_kubeadm_lacks_is_said() -> None:

@@ -73,7 +73,8 @@ def test_targets_are_named_alike(chart: str, cloud: str, counted) -> None:
 def test_jobs_are_the_ones_asked_for(counted) -> None:
     """Every job that a rule or dashboard asks for is one that targets get"""
     asked = {job for _, text in expressions() for job in re.findall(r'\bjob="([^"]+)"', text)}
-    assert asked == set(JOBS.values()), asked
+    outside = set(jobs(load(MONITORING / "outside/prometheus.yml")))
+    assert asked == set(JOBS.values()) | outside, asked
     counted("jobs", len(asked))
 
 
@@ -133,7 +134,7 @@ def test_one_without_cluster_wide_rights_asks_for_none(tmp_path: pathlib.Path, c
     for way in asked:
         assert way["role"] != "node" and set(way["namespaces"]["names"]) <= rights, way
     whole = load(MONITORING / "prometheus/prometheus.yml")
-    assert set(jobs(whole)) - set(jobs(config)) == {"kubernetes-nodes", "kubernetes-cadvisor"}
+    assert set(jobs(whole)) - set(jobs(config)) == {"kubernetes-nodes", "kubernetes-cadvisor", "operators", "node-exporter"}
     for name, job in jobs(config).items():
         assert job["relabel_configs"] == jobs(whole)[name]["relabel_configs"]
     counted("ways", len(asked))

@@ -99,6 +99,7 @@ fn a_renewed_certificate_is_used_and_a_broken_one_is_not() {
     let (scratch, admin) = (Scratch::new(), admin());
     let pair = |days: i64| {
         let mut params = rcgen::CertificateParams::new(vec!["a.test".into()]).unwrap();
+        params.not_before = rcgen::date_time_ymd(2039, 12, 1);
         params.not_after =
             rcgen::date_time_ymd(2040, 1, 1) + std::time::Duration::from_secs(86_400) * days as u32;
         let key = rcgen::KeyPair::generate().unwrap();
@@ -120,6 +121,9 @@ fn a_renewed_certificate_is_used_and_a_broken_one_is_not() {
         edge.get("/metrics").1.contains(&line)
     };
     assert!(expiry(2_208_988_800));
+    let begins =
+        "thalweg_certificate_not_before_timestamp_seconds{listener=\"tls\",name=\"a.test\"} 2206310400\n";
+    assert!(edge.get("/metrics").1.contains(begins));
     pair(1);
     eventually("the renewed one is in use", || expiry(2_209_075_200));
     assert_eq!(edge.generation(), 1, "a certificate is no config");

@@ -79,6 +79,7 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.not_after));
     for certificate in &certificates {
         let labels = [&*certificate.listener, &*certificate.name];
+        state(&telemetry::CERTIFICATE_NOT_BEFORE, &labels, real(certificate.not_before));
         state(&telemetry::CERTIFICATE_EXPIRY, &labels, real(certificate.not_after));
     }
 }

@@ -28,6 +28,8 @@ pub struct ServingCertificate {
     pub listener: String,
     /// The certificate's first DNS name, else its file name.
     pub name: String,
+    /// The begin of its validity in Unix seconds.
+    pub not_before: i64,
     /// The end of its validity in Unix seconds.
     pub not_after: i64,
 }
@@ -265,8 +267,13 @@ fn certified(
                 // The content decides, not the file name: in Kubernetes every certificate file is called tls.crt.
                 let file = || certificate.cert.value.file_name().unwrap_or_default().to_string_lossy().into();
                 let name: String = facts.names.first().cloned().unwrap_or_else(file);
-                let not_after = facts.not_after;
-                in_use.push(ServingCertificate { listener: recipe.listener.clone(), name, not_after });
+                let (not_before, not_after) = (facts.not_before, facts.not_after);
+                in_use.push(ServingCertificate {
+                    listener: recipe.listener.clone(),
+                    name,
+                    not_before,
+                    not_after,
+                });
                 keys.push((Arc::new(key), facts));
             }
             Err(error) => {

@@ -1,4 +1,4 @@
-//! The facts of a certificate that the edge needs: its DNS names, its addresses, and the end of its validity. A DER
+//! The facts of a certificate that the edge needs: its DNS names, its addresses, and both ends of its validity. A DER
 //! reader that looks no further; rustls alone decides about trust.
 
 use std::net::IpAddr;
@@ -10,6 +10,8 @@ pub struct Facts {
     pub names: Vec<String>,
     /// `subjectAltName` addresses.
     pub addresses: Vec<IpAddr>,
+    /// `notBefore`, Unix seconds.
+    pub not_before: i64,
     /// `notAfter`, Unix seconds.
     pub not_after: i64,
 }
@@ -28,7 +30,8 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
             (0xa0, 0) => continue,
             // serialNumber, signature, issuer, validity.
             (0x30, 3) => {
-                let (_, _, until) = element(content)?;
+                let (tag, since, until) = element(content)?;
+                facts.not_before = time(tag, since)?;
                 let (tag, until, _) = element(until)?;
                 facts.not_after = time(tag, until)?;
             }
@@ -121,16 +124,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_addresses_and_the_end_are_read() {
+    fn names_addresses_and_both_ends_of_its_life_are_read() {
         let names = ["A.example.com", "*.b.test", "192.0.2.7", "2001:db8::1"].map(String::from).to_vec();
         let mut params = rcgen::CertificateParams::new(names).unwrap();
+        params.not_before = rcgen::date_time_ymd(2030, 12, 27);
         params.not_after = rcgen::date_time_ymd(2031, 3, 1);
         let cert = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
         let facts = facts(cert.der()).unwrap();
         assert_eq!(facts.names, ["a.example.com", "*.b.test"]);
         let addresses: Vec<IpAddr> = vec!["192.0.2.7".parse().unwrap(), "2001:db8::1".parse().unwrap()];
         assert_eq!(facts.addresses, addresses);
-        assert_eq!(facts.not_after, 1_930_089_600);
+        assert_eq!((facts.not_before, facts.not_after), (1_924_560_000, 1_930_089_600));
     }
 
     #[test]

@@ -83,6 +83,8 @@ metrics! {
         "Client connections.";
     UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]
         "Connections to endpoints, idle or active.";
+    CERTIFICATE_NOT_BEFORE = Gauge "thalweg_certificate_not_before_timestamp_seconds" ["listener", "name"]
+        "When a certificate in use begins, Unix time: with the expiry, how long it lives.";
     CERTIFICATE_EXPIRY = Gauge "thalweg_certificate_expiry_timestamp_seconds" ["listener", "name"]
         "When a certificate in use ends, Unix time.";
     GENERATION = Gauge "thalweg_config_generation" []
