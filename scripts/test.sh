@@ -9,6 +9,8 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
+CARGO_DENY=0.20.2
+
 SUMMARY=()
 FAILED=0
 
@@ -44,11 +46,14 @@ lint_steps() {
     if has clippy cargo clippy --version; then
         step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
     fi
+    if has_cargo_deny; then
+        step "cargo deny" "$(target_dir)/tools/bin/cargo-deny" --locked check --hide-inclusion-graph bans licenses sources
+    fi
     step black "$THALWEG_PYTHON" -m black --check --quiet --diff app
     step isort "$THALWEG_PYTHON" -m isort --check --settings-path app app
     step flake8 "$THALWEG_PYTHON" -m flake8 --config app/.flake8 app
     if has shellcheck shellcheck --version; then
-        step shellcheck shellcheck -x scripts/*.sh .ci/run
+        step shellcheck shellcheck -x scripts/*.sh findings/*.sh .ci/run
     fi
     if looks_at_commits; then
         step "commit subjects" scripts/commit-subjects.sh
@@ -104,6 +109,18 @@ has() {
     shift
     "$@" >/dev/null 2>&1 || {
         echo "$name: \`$*\` does not work here" >>"$THALWEG_SKIPS"
+        return 1
+    }
+}
+
+# cargo-deny is built once per target folder, which takes four minutes of CPU time, and only for lints.
+has_cargo_deny() {
+    local tools
+    tools="$(target_dir)/tools"
+    [[ $("$tools/bin/cargo-deny" --version 2>/dev/null) == "cargo-deny $CARGO_DENY" ]] && return
+    say "" "── setup: cargo install cargo-deny $CARGO_DENY (some minutes, once)"
+    cargo install --quiet cargo-deny --version "$CARGO_DENY" --locked --root "$tools" || {
+        echo "cargo deny: cargo-deny $CARGO_DENY could not be installed" >>"$THALWEG_SKIPS"
         return 1
     }
 }
