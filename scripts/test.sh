@@ -46,6 +46,8 @@ lint_steps() {
     if has clippy cargo clippy --version; then
         step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
     fi
+    # A link that leads nowhere, or to something private, is a warning; a warning fails here.
+    step "cargo doc" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
     if has_cargo_deny; then
         step "cargo deny" "$(target_dir)/tools/bin/cargo-deny" --locked check --hide-inclusion-graph bans licenses sources
     fi

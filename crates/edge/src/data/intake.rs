@@ -119,7 +119,7 @@ pub fn intake(
     Ok(Intake { host, path, upgrade, declared_length })
 }
 
-/// Host and path of a refused head for its log line: without user, password and query, and at most [`TOLD`] bytes each.
+/// Host and path of a refused head for its log line: without user, password and query, and at most `TOLD` bytes each.
 #[must_use]
 pub fn refused(head: &Parts) -> (Box<str>, Box<str>) {
     let field = head
