@@ -259,9 +259,20 @@ mod tests {
         ] {
             check(name, FieldName::LookAlike);
         }
-        for name in
-            ["X-Content-Length", "Content-Encoding", "Transfer-Encodings", "Content-Length-Limit", "C", "---"]
-        {
+        for name in [
+            "X-Content-Length",
+            "Content-Encoding",
+            "Transfer-Encodings",
+            "Content-Length-Limit",
+            "C",
+            "---",
+            "Content-Language",
+            "Content-Location",
+            "Content-Disposition",
+            "Content-Len",
+            "Transfer-Enc",
+            "C-",
+        ] {
             check(name, FieldName::Other);
         }
     }

@@ -232,6 +232,7 @@ fn chunks_have_hexadecimal_sizes_and_cr_lf() {
     bad("ffffffffffffffff\r\nx", ProtocolError::LengthTooLarge);
     bad("8000000000000000\r\nx", ProtocolError::LengthTooLarge);
     bad("5\nhello\r\n0\r\n\r\n", ProtocolError::BareLf);
+    bad("\nhello\r\n0\r\n\r\n", ProtocolError::BadChunkSize);
     bad("5\rhello\r\n0\r\n\r\n", ProtocolError::BareCr);
     bad("5\r\nhello0\r\n\r\n", ProtocolError::BadChunkEnd);
     bad("5\r\nhello\n0\r\n\r\n", ProtocolError::BadChunkEnd);
