@@ -230,7 +230,7 @@ mod tests {
     const NOBODY: Comparison<'static> = Comparison { all: None, less: None };
 
     /// `+` is a good answer and `-` a failure, one every `gap` milliseconds; which request leads to an ejection, and why?
-    fn convicted(results: &str, gap: u64) -> Option<(usize, Cause)> {
+    fn ejected_at(results: &str, gap: u64) -> Option<(usize, Cause)> {
         let (rules, mut traffic) = (EjectRules::default(), EndpointTraffic::default());
         let grid = Grid::over(rules.window);
         for (nth, result) in results.chars().enumerate() {
@@ -253,16 +253,16 @@ mod tests {
 
     #[test]
     fn failures_in_a_row_eject_and_a_good_answer_starts_the_count_anew() {
-        assert_eq!(convicted("++++---", 1), Some((6, Cause::Consecutive)));
-        assert_eq!(convicted("--+--+--+", 1), None);
+        assert_eq!(ejected_at("++++---", 1), Some((6, Cause::Consecutive)));
+        assert_eq!(ejected_at("--+--+--+", 1), None);
     }
 
     #[test]
     fn interleaved_failures_eject_once_a_span_of_250_ms_holds_enough() {
-        assert_eq!(convicted(&"+-".repeat(50), 50), Some((9, Cause::Ratio)), "the tenth request");
-        assert_eq!(convicted(&"+-".repeat(200), 5).map(|(nth, _)| nth / 10), Some(4), "250 ms of them");
-        assert_eq!(convicted(&"+++++++++-".repeat(100), 20), None, "10 % are not 20 %");
-        assert_eq!(convicted(&"+-".repeat(20), 5000), None, "ten requests take longer than the window");
+        assert_eq!(ejected_at(&"+-".repeat(50), 50), Some((9, Cause::Ratio)), "the tenth request");
+        assert_eq!(ejected_at(&"+-".repeat(200), 5).map(|(nth, _)| nth / 10), Some(4), "250 ms of them");
+        assert_eq!(ejected_at(&"+++++++++-".repeat(100), 20), None, "10 % are not 20 %");
+        assert_eq!(ejected_at(&"+-".repeat(20), 5000), None, "ten requests take longer than the window");
     }
 
     #[test]

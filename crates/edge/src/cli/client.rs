@@ -32,6 +32,13 @@ pub(super) enum Problem {
 }
 
 impl Problem {
+    /// The edge answered a call with another status than the one that was asked for.
+    pub(super) fn answered(status: StatusCode, said: &Value) -> Self {
+        let text = |name: &str| said.get(name).and_then(Value::as_str);
+        let detail = text("detail").or(text("error")).unwrap_or("no reason given");
+        Self::Edge(format!("the edge answered {}: {detail}", status.as_u16()))
+    }
+
     /// Prints the problem; returns the exit code.
     pub(super) fn tell(&self) -> u8 {
         let (Self::Usage(text) | Self::Edge(text)) = self;

@@ -56,10 +56,7 @@ fn look(admin: &AdminArgs, asked: &GateArgs) -> Result<Value, Closed> {
             Some(reason) => Err(Closed::Unmet(status, reason)),
             None => Ok(status),
         },
-        Ok((code, said)) => {
-            let detail = said["detail"].as_str().or(said["error"].as_str()).unwrap_or("no reason given");
-            Err(Closed::Unanswered(Problem::Edge(format!("the edge answered {}: {detail}", code.as_u16()))))
-        }
+        Ok((code, said)) => Err(Closed::Unanswered(Problem::answered(code, &said))),
         Err(problem) => Err(Closed::Unanswered(problem)),
     }
 }

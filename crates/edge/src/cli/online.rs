@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     args::{AdminArgs, Format, GateArgs},
-    client,
+    client::{self, Problem},
     gate::{self, Closed},
     show,
     terminal::{exit, note, print, say},
@@ -51,7 +51,7 @@ fn data(admin: &AdminArgs, call: &str, format: Format, human: fn(&Value) -> Stri
             Format::Json => show::pretty(&said),
             Format::Human => human(&said),
         }),
-        Ok((status, said)) => refused(status, &said),
+        Ok((status, said)) => Problem::answered(status, &said).tell(),
         Err(problem) => problem.tell(),
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
             say("rejected: the config in force stays");
             exit::CONFIG
         }
-        Ok((status, said)) => refused(status, &said),
+        Ok((status, said)) => Problem::answered(status, &said).tell(),
         Err(problem) => problem.tell(),
     }
 }
@@ -87,15 +87,9 @@ pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
 pub(super) fn order(admin: &AdminArgs, word: &str, body: &Value) -> u8 {
     match client::ask(admin, Method::POST, &format!("/api/v1/{word}"), &body.to_string()) {
         Ok((status, said)) if status.is_success() => print(&show::pretty(&said)),
-        Ok((status, said)) => refused(status, &said),
+        Ok((status, said)) => Problem::answered(status, &said).tell(),
         Err(problem) => problem.tell(),
     }
-}
-
-fn refused(status: StatusCode, said: &Value) -> u8 {
-    let detail = said["detail"].as_str().or(said["error"].as_str()).unwrap_or("no reason given");
-    say(&format!("the edge answered {}: {detail}", status.as_u16()));
-    exit::FAILURE
 }
 
 /// Percent-encoding for a query value.

@@ -64,11 +64,10 @@ impl Local {
     #[must_use]
     pub fn new(index: usize, shared: Arc<Shared>) -> Self {
         let live = shared.live.load_full();
-        let meters = meters_of(&shared, index);
         let clock = Rc::new(Cell::new(shared.now()));
         let base = Rc::new(WorkerBase::new(&shared, index, &clock));
         let view = Rc::new(View::new(&live, None, &base));
-        let dropped = meters.cell(Series::new(&telemetry::LOG_DROPPED, &[]));
+        let dropped = base.meters().cell(Series::new(&telemetry::LOG_DROPPED, &[]));
         Self {
             base,
             view: RefCell::new(view),
@@ -102,7 +101,7 @@ impl Local {
     /// This worker's counters.
     #[must_use]
     pub fn meters(&self) -> &Meters {
-        meters_of(&self.shared, self.index)
+        self.base.meters()
     }
 
     /// The deadlines of this worker's requests.
@@ -328,11 +327,6 @@ fn hex(word: u32) -> [u8; 8] {
     spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
     let above_nine = ((spread + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
     (spread + 0x3030_3030_3030_3030 + above_nine * 0x27).to_be_bytes()
-}
-
-fn meters_of(shared: &Shared, index: usize) -> &Meters {
-    static NONE: Meters = Meters::none();
-    shared.meters.get(index).unwrap_or(&NONE)
 }
 
 #[cfg(test)]
