@@ -206,6 +206,21 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// A client connection with no request on it.
     pub idle_timeout: Duration,
+    /// What happens to request fields whose names look like framing.
+    pub look_alikes: LookAlikes,
+    /// Bytes of a body that are held for a side that takes none.
+    pub stream_buffer: usize,
+}
+
+/// What happens to request fields that some servers take for framing (`Content_Length`, `Transfer.Encoding`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookAlikes {
+    /// The request is refused.
+    Refuse,
+    /// The field stays here.
+    Drop,
+    /// The field goes on.
+    Pass,
 }
 
 /// What is logged and how: the table `[log]`.

@@ -202,6 +202,18 @@ pub(crate) const LIMITS: Shape = Shape {
         int("header_count", (1, 10_000), D::Int(100), "Request header lines."),
         time("header_timeout", (1, DAY), "10s", "From a request's first byte to its last header byte."),
         time("idle_timeout", (1, DAY), "60s", "A client connection with no request on it."),
+        choice(
+            "lookalike_fields",
+            &["refuse", "drop", "pass"],
+            D::Text("refuse"),
+            "Request fields that some endpoints take for framing, such as `Content_Length`.",
+        ),
+        size(
+            "stream_buffer",
+            (4 * KIB, MIB),
+            "64KiB",
+            "Body bytes held for a client or endpoint that takes none.",
+        ),
     ],
 };
 

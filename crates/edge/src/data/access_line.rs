@@ -6,9 +6,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::Version;
 use thalweg_config::AccessLog;
 use thalweg_core::micros;
+use thalweg_wire::Version;
 
 /// What a line says about one request. Absent values are `None`; host and path are as steering saw them.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,7 @@ pub struct AccessRecord<'a> {
     pub tls: Option<&'static str>,
     pub refusal: Option<&'static str>,
     pub error: Option<&'static str>,
+    pub rule: Option<&'static str>,
 }
 
 /// Appends the line of `record` in `format`.
@@ -96,7 +97,11 @@ fn json(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
         protocol(record.version)
     );
     optional(out, record.tls);
-    for (name, value) in [(&b",\"refusal\":"[..], record.refusal), (b",\"error\":", record.error)] {
+    for (name, value) in [
+        (&b",\"refusal\":"[..], record.refusal),
+        (b",\"error\":", record.error),
+        (b",\"rule\":", record.rule),
+    ] {
         if value.is_some() {
             out.extend_from_slice(name);
             optional(out, value);
@@ -122,8 +127,8 @@ fn common(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
 
 fn protocol(version: Version) -> &'static str {
     match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2",
+        Version::Http10 => "HTTP/1.0",
+        Version::Http2 => "HTTP/2",
         _ => "HTTP/1.1",
     }
 }

@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
 use thalweg_config::Keepalive;
 use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     data::{
+        inbox::Buffers,
         link::{ActiveGuard, Link},
         outcome::Outcome,
         worker_base::WorkerBase,
@@ -89,9 +89,9 @@ pub struct Settings {
     /// TLS settings ready for use; `None` for plaintext.
     pub tls: Option<UpstreamTls>,
     /// The Host field to send; `None` = the client's.
-    pub host: Option<HeaderValue>,
+    pub host: Option<Box<str>>,
     /// The Host field for requests whose client named none (HTTP/1.0).
-    pub own_host: HeaderValue,
+    pub own_host: Box<str>,
 }
 
 /// A connection that waits for its next request.
@@ -239,6 +239,11 @@ impl Peer {
         self.stalled().saturating_sub(before)
     }
 
+    /// The worker's read buffers.
+    pub fn buffers(&self) -> &Rc<Buffers> {
+        &self.base.buffers
+    }
+
     /// The worker's exact clock.
     pub fn now(&self) -> Tick {
         self.base.shared.now()
@@ -260,7 +265,7 @@ impl Peer {
         while let Some(Idle { mut link, since }) = idle.pop() {
             self.meters.idle.drop_one();
             let fresh = now.since(since) < keepalive.idle && now.since(link.opened) < keepalive.age;
-            if fresh && link.sender.is_ready() {
+            if fresh && link.is_usable() {
                 link.in_use = Some(ActiveGuard::new(&self.meters.active));
                 return Some(link);
             }
@@ -273,7 +278,7 @@ impl Peer {
         let keepalive = self.settings.borrow().keepalive;
         let mut idle = self.idle.borrow_mut();
         let unwanted = self.gone.get() || link.tls_epoch != self.tls_epoch.get();
-        if unwanted || link.sender.is_closed() || idle.len() >= keepalive.max_idle {
+        if unwanted || idle.len() >= keepalive.max_idle {
             return;
         }
         link.set_user_timeout(Duration::ZERO, false);
@@ -285,10 +290,10 @@ impl Peer {
     /// Closes idle connections that are too old or that the endpoint has closed. Called by the worker's sweep.
     pub fn expire_idle(&self, now: Tick) {
         let keepalive = self.settings.borrow().keepalive;
-        self.idle.borrow_mut().retain(|Idle { link, since }| {
+        self.idle.borrow_mut().retain_mut(|Idle { link, since }| {
             let keep = now.since(*since) < keepalive.idle
                 && now.since(link.opened) < keepalive.age
-                && !link.sender.is_closed();
+                && link.is_usable();
             if !keep {
                 self.meters.idle.drop_one();
             }
@@ -418,8 +423,7 @@ mod tests {
         let clock = Rc::new(Cell::new(Tick(5_000_000)));
         let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
         let peer = |worker| {
-            let settings =
-                Settings { keepalive, tls: None, host: None, own_host: HeaderValue::from_static("a") };
+            let settings = Settings { keepalive, tls: None, host: None, own_host: "a".into() };
             let base = Rc::new(WorkerBase::new(&shared, worker, &clock));
             Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &base)
         };

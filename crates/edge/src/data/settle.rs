@@ -1,17 +1,19 @@
 //! Room 6, SETTLE: how a request ended, reported once to counters, histograms and the access log, also when the request
 //! is dropped half-way. Counters move before the last byte of an answer is handed to the socket.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{borrow::Cow, cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Version};
 use thalweg_core::{Fault, PoolSlot, Reason, Tick};
+use thalweg_wire::Version;
 
 use crate::data::{
     access_line::{self, AccessRecord},
     conn::ClientConn,
+    failure::Failure,
     local::Local,
     outcome::Outcome,
     peer::Peer,
+    request_id::RequestId,
     upload::Upload,
     view::RouteStats,
 };
@@ -112,6 +114,11 @@ impl Attempt {
         self.peer.suspect(fault, self.started, now);
     }
 
+    /// What this attempt shows would show at every endpoint: it is no evidence.
+    pub fn absolve(&self) {
+        self.judged.set(true);
+    }
+
     /// No connection could be opened. A connect that earlier attempts cut short is no evidence.
     pub fn unreached(&self, fault: Fault, cut_short: bool, now: Tick) {
         if cut_short {
@@ -161,6 +168,7 @@ impl Attempt {
             Outcome::Ok if !self.judged.replace(true) => self.good(now),
             Outcome::ServerError => self.blame(Fault::Status, now),
             Outcome::Reset => self.blame(Fault::Reset, now),
+            Outcome::BadAnswer => self.blame(Fault::Protocol, now),
             Outcome::Timeout => self.blame(Fault::Timeout, now),
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
@@ -187,7 +195,7 @@ impl Drop for Attempt {
     }
 }
 
-/// Where a request went.
+/// Where a request goes, or went.
 #[derive(Clone, Debug)]
 pub struct Steered {
     /// The statistics of its route, in the layout that decided.
@@ -210,9 +218,9 @@ pub struct RequestRecord {
     /// When the request's head ended.
     pub started: Tick,
     /// The request id, as sent to the endpoint and back to the client.
-    pub request_id: HeaderValue,
+    pub request_id: RequestId,
     /// The method.
-    pub method: Method,
+    pub method: Cow<'static, str>,
     /// The host in lower case, without port; of a refused head, as far as it can be told.
     pub host: Box<str>,
     /// The normalised path without query; of a refused head, as far as it can be told.
@@ -245,21 +253,28 @@ pub struct RequestRecord {
     pub refusal: Option<&'static str>,
     /// Our spelling of the failure at an endpoint.
     pub error: Option<&'static str>,
+    /// The rule that the request or the answer broke.
+    pub rule: Option<&'static str>,
     open: bool,
 }
 
 impl RequestRecord {
     /// Opens the record of a request that has just arrived.
     #[must_use]
-    pub fn new(local: &Rc<Local>, conn: &Rc<ClientConn>, now: Tick, version: Version) -> Self {
+    pub fn new(
+        local: &Rc<Local>,
+        conn: &Rc<ClientConn>,
+        (now, version): (Tick, Version),
+        request_id: RequestId,
+    ) -> Self {
         conn.begin();
         let entry = Rc::clone(&local.view().unmatched);
         Self {
             local: Rc::clone(local),
             conn: Rc::clone(conn),
             started: now,
-            request_id: HeaderValue::from_static("-"),
-            method: Method::GET,
+            request_id,
+            method: Cow::Borrowed("-"),
             host: Box::default(),
             path: Box::default(),
             version,
@@ -276,6 +291,7 @@ impl RequestRecord {
             first_byte: None,
             refusal: None,
             error: None,
+            rule: None,
             open: true,
         }
     }
@@ -299,6 +315,14 @@ impl RequestRecord {
         self.steered.as_ref().map_or(&self.entry, |steered| &steered.route)
     }
 
+    /// This edge answers itself, for this reason.
+    pub fn told(&mut self, failure: Failure) {
+        let row = failure.row();
+        let place = if row.upstream { &mut self.error } else { &mut self.refusal };
+        *place = Some(row.ours);
+        self.rule = failure.rule();
+    }
+
     /// The answer is complete.
     pub fn finish(&mut self, now: Tick) {
         self.close(self.status, now);
@@ -319,9 +343,9 @@ impl RequestRecord {
     fn access_record(&self, status: u16, duration: Duration) -> AccessRecord<'_> {
         let steered = self.steered.as_ref();
         AccessRecord {
-            request_id: self.request_id.to_str().unwrap_or("-"),
+            request_id: self.request_id.as_str(),
             client: self.conn.client_field.as_bytes(),
-            method: self.method.as_str(),
+            method: &self.method,
             host: &self.host,
             path: &self.path,
             status,
@@ -341,6 +365,7 @@ impl RequestRecord {
             tls: self.conn.tls.get(),
             refusal: self.refusal,
             error: self.error,
+            rule: self.rule,
         }
     }
 
@@ -365,7 +390,7 @@ impl RequestRecord {
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
-        // Not settled yet: hyper dropped the request because the client's connection or stream is gone.
+        // Not settled yet: the client's connection or stream is gone.
         self.close(0, self.now());
     }
 }

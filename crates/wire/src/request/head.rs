@@ -48,6 +48,29 @@ impl Method {
             _ => Self::Other,
         }
     }
+
+    /// The method's name; `None` for [`Other`](Self::Other).
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
+            Self::Patch => "PATCH",
+            Self::Other => return None,
+        })
+    }
+
+    /// Whether a request may be sent twice (RFC 9110 section 9.2.2).
+    #[must_use]
+    pub const fn is_idempotent(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Options | Self::Put | Self::Delete | Self::Trace)
+    }
 }
 
 /// A request's head.

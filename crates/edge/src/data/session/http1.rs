@@ -1,0 +1,413 @@
+//! HTTP/1.1 towards a client: one future that reads a head, serves it through the rooms, writes the answer, and goes on
+//! with the next. Pipelined requests are answered in order.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use thalweg_config::Limits;
+use thalweg_wire::{BodyWriter, Framing, RequestHead, Unwritable, Version};
+use tokio::{io::AsyncWriteExt, time::timeout};
+
+use super::{Unread, first_byte};
+use crate::data::{
+    answer::{Answer, Options, OwnAnswer, write_relayed, write_switched},
+    client::{Client, NextHead},
+    conn::{ClientConn, ClientIo, ConnPhase, ConnSignal},
+    failure::Failure,
+    forward::{self, ClientRequest, Serving},
+    headers::passes_in_trailers,
+    intake,
+    local::Local,
+    relay::AnswerBody,
+    request_id::RequestId,
+    tunnel::{self, UpstreamEnd},
+    upload::Source,
+};
+
+/// The longest that a client may go on sending after an answer that did not wait for its upload, and the longest pause
+/// in it. Closing at once would reset the connection, and the reset could destroy the answer before the client reads
+/// it (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(30);
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
+
+/// The rest of an upload that is read so that its connection can be used again: so much, for so long.
+const DISCARD: Duration = Duration::from_secs(1);
+
+/// Answers wait for each other's bytes up to here; then they are written.
+const FULL: usize = 16 * 1024;
+
+/// Serves HTTP/1.1 until the connection closes.
+pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
+    loop {
+        // No state of HTTP exists before the first byte: a silent connection costs a socket and a task.
+        if first_byte(&conn, &io).await.is_none() {
+            let _ = io.shutdown().await;
+            return;
+        }
+        let limits = thalweg_wire::Limits {
+            head_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
+            fields: u32::try_from(limits.header_count).unwrap_or(u32::MAX),
+        };
+        let client = Client::new(io, &conn, local.buffers(), limits);
+        let talk = Talk { local: &local, conn: &conn, client, leaves: false };
+        // Boxed, so that the task of a silent connection holds no room for it.
+        match Box::pin(talk.run()).await {
+            Some(parked) => io = parked,
+            None => return,
+        }
+    }
+}
+
+/// What follows an answer.
+enum Then {
+    /// The next request.
+    Next,
+    /// The connection closes; the client may still be sending.
+    Close,
+    /// The connection closes with a reset: the answer was cut, and only that tells the client.
+    Reset,
+    /// The connection has ended, or must end at once.
+    Drop,
+    /// Bytes pass in both directions.
+    Tunnel(Box<UpstreamEnd>),
+}
+
+/// What comes next on an idle connection.
+enum Next {
+    Request(RequestHead),
+    Refused(Box<Unread>),
+    Park,
+    Close,
+    Drop,
+}
+
+/// One stretch of HTTP on a connection, from a first byte until it closes or parks.
+struct Talk<'a> {
+    local: &'a Rc<Local>,
+    conn: &'a Rc<ClientConn>,
+    client: Rc<Client>,
+    /// The connection closes behind the current request.
+    leaves: bool,
+}
+
+impl Talk<'_> {
+    /// Returns the socket if the connection parks.
+    async fn run(mut self) -> Option<ClientIo> {
+        loop {
+            let then = match self.next().await {
+                Next::Request(head) => self.serve(head).await,
+                Next::Refused(unread) => self.refuse(*unread).await,
+                Next::Park => match self.client.into_parts() {
+                    Ok((io, _)) => return Some(io),
+                    // A loser of a race still holds the upload.
+                    Err(client) => {
+                        self.client = client;
+                        continue;
+                    }
+                },
+                Next::Close => Then::Close,
+                Next::Drop => Then::Drop,
+            };
+            match then {
+                Then::Next => {}
+                Then::Drop => return None,
+                Then::Reset => {
+                    self.client.borrow().reset_on_close();
+                    return None;
+                }
+                Then::Close => {
+                    self.close().await;
+                    return None;
+                }
+                Then::Tunnel(end) => {
+                    if let Ok((io, early)) = self.client.into_parts() {
+                        Box::pin(tunnel::pass_through(io, early, end, self.conn)).await;
+                    }
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Reads the next head.
+    async fn next(&mut self) -> Next {
+        let mut head = self.local.lend_head();
+        let next = poll_fn(|cx| {
+            match self.conn.take_signal(cx) {
+                ConnSignal::Kill => return Poll::Ready(Err(Next::Drop)),
+                ConnSignal::HeaderTimeout => {
+                    let unread = Unread::new(Failure::HeaderTimeout, Version::Http11, self.local);
+                    return Poll::Ready(Err(Next::Refused(Box::new(unread))));
+                }
+                ConnSignal::Park if self.client.borrow().is_idle() => return Poll::Ready(Err(Next::Park)),
+                ConnSignal::Graceful => self.leaves = true,
+                ConnSignal::Park | ConnSignal::None => {}
+            }
+            match self.client.poll_head(&mut head, cx) {
+                Poll::Ready(NextHead::Head) => Poll::Ready(Ok(())),
+                Poll::Ready(NextHead::Refused(error)) => {
+                    let unread = self.understood(Failure::BadMessage(error), &head);
+                    Poll::Ready(Err(Next::Refused(Box::new(unread))))
+                }
+                Poll::Ready(NextHead::End) => Poll::Ready(Err(Next::Close)),
+                // A request that is already in the socket was read first.
+                Poll::Pending if self.leaves && self.conn.phase.get() == ConnPhase::Idle => {
+                    Poll::Ready(Err(Next::Close))
+                }
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await;
+        match next {
+            Ok(()) => Next::Request(head),
+            Err(next) => next,
+        }
+    }
+
+    /// What is known of a head that was refused.
+    fn understood(&self, failure: Failure, head: &RequestHead) -> Unread {
+        let mut unread = Unread::new(failure, head.version(), self.local);
+        if !head.method_name().is_empty() {
+            head.method_name().clone_into(&mut unread.method);
+            (unread.host, unread.path) = intake::refused(head);
+        }
+        if let Some(id) = RequestId::given(head.fields()) {
+            unread.id = id;
+        }
+        unread
+    }
+
+    /// Serves one request and writes its answer.
+    async fn serve(&mut self, head: RequestHead) -> Then {
+        let (version, persistent) = (head.version(), head.keep_alive());
+        let has_body = !matches!(head.framing(), Framing::None | Framing::Length(0));
+        let source = has_body.then(|| Source::Http1(Rc::clone(&self.client)));
+        let request = ClientRequest { head, source, client: Some(Rc::clone(&self.client)) };
+        let Some(answer) = self.wait_for(forward::serve(self.local, self.conn, request)).await else {
+            return Then::Drop;
+        };
+        self.leaves |= !persistent;
+        let (writer, body) = match answer {
+            Answer::Nobody => return Then::Drop,
+            Answer::Switched { head, end } => return self.switch(&head, end).await,
+            Answer::Own(own) => {
+                self.leaves |= own.closes;
+                (self.write_own(&own, version), AnswerBody::own(own.body))
+            }
+            Answer::Relayed { head, id, body } => {
+                let framing = body.framing().towards(version);
+                self.leaves |= framing == Framing::UntilClose;
+                let head = (&head, framing);
+                let writer = self.write(version, |out, options| write_relayed(out, head, &id, options));
+                (writer, body)
+            }
+        };
+        let Ok(writer) = writer else { return Then::Drop };
+        let is_delimited = !writer.ends_with_close();
+        match Delivery::new(&self.client, writer, body).run(self.conn, &mut self.leaves).await {
+            Delivered::Whole => self.after_answer().await,
+            Delivered::Cut if is_delimited => Then::Close,
+            Delivered::Cut => Then::Reset,
+            Delivered::Gone => Then::Drop,
+        }
+    }
+
+    /// Waits for the answer; `None` = the client has gone, or the connection must end.
+    async fn wait_for(&mut self, mut serving: Serving) -> Option<Answer> {
+        poll_fn(|cx| {
+            match self.conn.take_signal(cx) {
+                ConnSignal::Kill => return Poll::Ready(None),
+                ConnSignal::Graceful => self.leaves = true,
+                ConnSignal::None | ConnSignal::Park | ConnSignal::HeaderTimeout => {}
+            }
+            if let Poll::Ready(answer) = Pin::new(&mut serving).poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            self.client.poll_gone(cx).map(|()| None)
+        })
+        .await
+    }
+
+    fn write_own(&self, own: &OwnAnswer, version: Version) -> Result<BodyWriter, Unwritable> {
+        self.write(version, |out, options| own.write_head(out, options))
+    }
+
+    fn write(
+        &self,
+        version: Version,
+        write: impl FnOnce(&mut Vec<u8>, &Options<'_>) -> Result<BodyWriter, Unwritable>,
+    ) -> Result<BodyWriter, Unwritable> {
+        self.local.with_date(|date| {
+            let options = Options { version, close: self.leaves, date };
+            write(&mut self.client.borrow().outbox.bytes, &options)
+        })
+    }
+
+    async fn switch(&self, head: &thalweg_wire::AnswerHead, end: Box<UpstreamEnd>) -> Then {
+        let id = &end.record.request_id;
+        let written = write_switched(&mut self.client.borrow().outbox.bytes, head, id);
+        if written.is_err() || poll_fn(|cx| self.client.borrow().poll_flush(cx)).await.is_err() {
+            return Then::Drop;
+        }
+        Then::Tunnel(end)
+    }
+
+    /// The answer is out. The rest of an upload that nobody has read is read and forgotten if it comes at once.
+    async fn after_answer(&mut self) -> Then {
+        if !self.leaves && !self.client.borrow().is_between_requests() {
+            let rest = poll_fn(|cx| self.client.poll_rest(cx));
+            self.leaves = !matches!(timeout(DISCARD, rest).await, Ok(true));
+        }
+        if self.leaves { Then::Close } else { Then::Next }
+    }
+
+    /// Answers a head that could not be read, and closes.
+    async fn refuse(&mut self, unread: Unread) -> Then {
+        self.leaves = true;
+        let own = OwnAnswer::unread(unread.failure, unread.id.clone());
+        unread.account(self.local, self.conn, own.body.len() as u64);
+        if let Ok(writer) = self.write_own(&own, Version::Http11) {
+            let delivery = Delivery::new(&self.client, writer, AnswerBody::own(own.body));
+            let _ = delivery.run(self.conn, &mut self.leaves).await;
+        }
+        Then::Close
+    }
+
+    /// Closes the edge's side, then waits for a client that is still sending.
+    async fn close(&self) {
+        let discard = || poll_fn(|cx| self.client.borrow().poll_discard(cx));
+        let closing = async {
+            let is_sending = !self.client.borrow().is_idle()
+                || poll_fn(|cx| Poll::Ready(self.client.borrow().poll_discard(cx) == Poll::Ready(true)))
+                    .await;
+            // After a cut answer, TLS may hold bytes that the client never takes.
+            let shut = timeout(DISCARD, poll_fn(|cx| self.client.borrow().poll_shutdown(cx))).await;
+            if is_sending && matches!(shut, Ok(Ok(()))) {
+                while timeout(LINGER_PAUSE, discard()).await == Ok(true) {}
+            }
+        };
+        let told = poll_fn(|cx| match self.conn.take_signal(cx) {
+            ConnSignal::Kill => Poll::Ready(()),
+            _ => Poll::Pending,
+        });
+        tokio::select! {
+            _ = timeout(LINGER, closing) => {}
+            () = told => {}
+        }
+    }
+}
+
+/// An answer on its way out.
+struct Delivery<'a> {
+    client: &'a Client,
+    writer: BodyWriter,
+    body: AnswerBody,
+    /// The frame of the current content is in the outbox; this goes behind it.
+    after: Option<&'static [u8]>,
+    /// The end of the answer is in the outbox.
+    ended: bool,
+}
+
+/// How a delivery ended.
+enum Delivered {
+    Whole,
+    /// The endpoint has broken its answer off.
+    Cut,
+    /// The client takes no more.
+    Gone,
+}
+
+impl<'a> Delivery<'a> {
+    const fn new(client: &'a Client, writer: BodyWriter, body: AnswerBody) -> Self {
+        Self { client, writer, body, after: None, ended: false }
+    }
+
+    async fn run(mut self, conn: &ClientConn, leaves: &mut bool) -> Delivered {
+        poll_fn(|cx| {
+            match conn.take_signal(cx) {
+                ConnSignal::Kill => return Poll::Ready(Delivered::Gone),
+                ConnSignal::Graceful => *leaves = true,
+                ConnSignal::None | ConnSignal::Park | ConnSignal::HeaderTimeout => {}
+            }
+            self.poll(cx)
+        })
+        .await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Delivered> {
+        loop {
+            if !self.ended && self.client.borrow().outbox.len() < FULL {
+                match self.body.poll_content(cx) {
+                    Poll::Ready(Ok(true)) => match self.frame() {
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(_) => return Poll::Ready(Delivered::Cut),
+                    },
+                    Poll::Ready(Ok(false)) => {
+                        self.ended = true;
+                        let end = &mut *self.client.borrow();
+                        let outbox = &mut end.outbox.bytes;
+                        if self.writer.end(self.body.trailers(), passes_in_trailers, outbox).is_err() {
+                            return Poll::Ready(Delivered::Cut);
+                        }
+                    }
+                    Poll::Ready(Err(_)) => {
+                        // What has arrived goes on; the client sees that it is not all.
+                        let _ = self.client.borrow().poll_flush(cx);
+                        return Poll::Ready(Delivered::Cut);
+                    }
+                    Poll::Pending => {
+                        return match ready!(self.client.borrow().poll_flush(cx)) {
+                            Ok(()) => Poll::Pending,
+                            Err(_) => Poll::Ready(Delivered::Gone),
+                        };
+                    }
+                }
+            }
+            if ready!(self.poll_write(cx)).is_err() {
+                return Poll::Ready(Delivered::Gone);
+            }
+            if self.ended {
+                return self.client.borrow().poll_flush(cx).map(|flushed| match flushed {
+                    Ok(()) => Delivered::Whole,
+                    Err(_) => Delivered::Gone,
+                });
+            }
+        }
+    }
+
+    /// Puts the frame around new content. Short content goes into the outbox as well; `true` = all of it did.
+    fn frame(&mut self) -> Result<bool, Unwritable> {
+        let outbox = &mut self.client.borrow().outbox;
+        let content = self.body.content();
+        if self.after.is_none() {
+            let frame = self.writer.frame(content.len())?;
+            outbox.bytes.extend_from_slice(frame.before());
+            self.after = Some(frame.after());
+        }
+        if !outbox.takes(content) {
+            return Ok(false);
+        }
+        let length = content.len();
+        outbox.bytes.extend_from_slice(self.after.take().unwrap_or_default());
+        self.body.consume(length);
+        Ok(true)
+    }
+
+    /// Writes what is there.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let end = &mut *self.client.borrow();
+        let content = if self.after.is_some() { self.body.content() } else { &[] };
+        let written = ready!(end.poll_write(content, cx))?;
+        self.body.consume(written);
+        if self.body.content().is_empty() {
+            end.outbox.bytes.extend_from_slice(self.after.take().unwrap_or_default());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
