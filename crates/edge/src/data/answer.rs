@@ -217,6 +217,6 @@ fn proxy_status(row: &Row) -> String {
 
 /// The id is the edge's own or was checked against our alphabet, so it needs no escaping.
 fn text(failure: Failure, id: &RequestId) -> Bytes {
-    let rule = failure.rule().map_or_else(String::new, |rule| format!("\"rule\":\"{rule}\","));
-    format!("{{\"error\":\"{}\",{rule}\"request_id\":\"{}\"}}\n", failure.as_str(), id.as_str()).into()
+    let rule = failure.rule().map_or_else(String::new, |rule| format!(",\"rule\":\"{rule}\""));
+    format!("{{\"error\":\"{}\",\"request_id\":\"{}\"{rule}}}\n", failure.as_str(), id.as_str()).into()
 }

@@ -7,8 +7,10 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
+use thalweg_core::Tick;
 use thalweg_wire::{
     AnswerHead, BodyEvent, Fields, HeadWriter, Limits, ProtocolError, RequestHead, RequestReader,
     RequestStep, Version,
@@ -26,6 +28,9 @@ use crate::data::{
 /// Asks a client for the body that it holds back. Also tells a client that has closed both directions from one that
 /// has only sent its last byte: the kernel of the first answers with a reset.
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// How long a client that has closed its sending side may wait before it is asked.
+const ASK_AFTER: Duration = Duration::from_millis(500);
 
 /// The client's end of one HTTP/1.1 connection.
 #[derive(Debug)]
@@ -45,6 +50,8 @@ pub struct ClientEnd {
     version: Version,
     /// The client has closed its sending side.
     ended: bool,
+    /// When that was seen while a request was served.
+    ended_at: Option<Tick>,
     /// The client waits for a 100 before it sends its body.
     waits: bool,
     /// The edge has asked a client that had ended whether it still listens.
@@ -82,6 +89,7 @@ impl Client {
             reader: RequestReader::new(limits),
             version: Version::default(),
             ended: false,
+            ended_at: None,
             waits: false,
             asked: false,
         };
@@ -162,7 +170,7 @@ impl Client {
 
     /// Ready when the client of a request that is being served has gone. A client that has closed only its sending side
     /// still gets its answer (RFC 9112 section 9.6). The two look the same until something is sent, so an interim 100,
-    /// which every client must skip (RFC 9110 section 15.2), is sent once.
+    /// which every client must skip (RFC 9110 section 15.2), is sent once if the answer takes long.
     pub fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let end = &mut *self.end.borrow_mut();
         while !end.ended {
@@ -177,7 +185,9 @@ impl Client {
             return Poll::Pending;
         }
         self.conn.half_closed.set(true);
-        if !std::mem::replace(&mut end.asked, true) && end.outbox.is_empty() {
+        let now = self.conn.clock.get();
+        let is_due = now.since(*end.ended_at.get_or_insert(now)) >= ASK_AFTER;
+        if is_due && end.outbox.is_empty() && !std::mem::replace(&mut end.asked, true) {
             end.outbox.bytes.extend_from_slice(CONTINUE);
             let _ = end.poll_flush(cx);
         }

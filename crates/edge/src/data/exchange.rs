@@ -173,8 +173,8 @@ impl Exchange {
     /// # Errors
     /// Why none comes.
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
-        // A pooled connection may have ended meanwhile. What its peer sent unasked is no answer to this request.
-        if !self.has_sent && self.link.reused && !self.link.is_usable() {
+        // The connection may have ended meanwhile. What its peer sent unasked is no answer to this request.
+        if !self.has_sent && !self.link.is_usable() {
             return Poll::Ready(Err(ExchangeError::Stale));
         }
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
@@ -224,6 +224,12 @@ impl Exchange {
         }
     }
 
+    /// Whether the request was sent to its end, or as far as the endpoint takes it, and the answer was read.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.is_over() && matches!(self.sending, Sending::Done | Sending::Broken(_))
+    }
+
     /// Sends the request on. Ready when it was sent to its end, or when the endpoint takes no more.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
         loop {
@@ -241,6 +247,16 @@ impl Exchange {
                 },
                 Sending::Open | Sending::Last => ready!(self.poll_write(cx)),
             }
+        }
+    }
+
+    /// The answer was read: sends the rest of the upload. Ready when it was sent to its end, or when the endpoint has
+    /// closed the connection or says more than its answer.
+    pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.poll_send(cx).is_ready() || self.link.poll_fill(cx).is_ready() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
         }
     }
 

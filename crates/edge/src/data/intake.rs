@@ -3,7 +3,7 @@
 //! client's claims.
 
 use thalweg_config::LookAlikes;
-use thalweg_wire::{FieldName, Method, ProtocolError, RequestHead, TargetForm};
+use thalweg_wire::{FieldName, Framing, Method, ProtocolError, RequestHead, TargetForm};
 
 use crate::{
     data::failure::Failure,
@@ -46,7 +46,10 @@ pub fn intake(head: &RequestHead, edge_name: &str, look_alikes: LookAlikes) -> R
         return Err(Failure::Loop);
     }
     let (path, target) = clean_target(head)?;
-    let upgrade = head.asks_upgrade() && !head.fields().all(FieldName::Upgrade).any(may_be_http2);
+    // A stream can begin only behind the whole request (RFC 9110 section 7.8).
+    let has_content = !matches!(head.framing(), Framing::None | Framing::Length(0));
+    let upgrade =
+        head.asks_upgrade() && !has_content && !head.fields().all(FieldName::Upgrade).any(may_be_http2);
     Ok(Intake { host, path, target, upgrade })
 }
 

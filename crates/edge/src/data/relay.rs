@@ -73,9 +73,22 @@ impl AnswerBody {
         let mut relaying = Box::new(relaying);
         if relaying.exchange.as_ref().is_some_and(Exchange::is_over) {
             relaying.settle();
-            relaying.give_back();
         }
+        relaying.give_back();
         Self(BodySource::Relayed(relaying))
+    }
+
+    /// The answer is out: sends what the client still has of its upload to the endpoint, which waits for it. Ready when
+    /// nothing more can be sent.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let BodySource::Relayed(relaying) = &mut self.0 else { return Poll::Ready(()) };
+        let Some(exchange) = &mut relaying.exchange else { return Poll::Ready(()) };
+        if exchange.poll_rest(cx).is_pending() && relaying.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        relaying.give_back();
+        relaying.exchange = None;
+        Poll::Ready(())
     }
 
     /// Finds the next content. `true`: content is there; `false`: the body is over.
@@ -169,7 +182,7 @@ impl Relaying {
     fn consume(&mut self, bytes: usize) {
         if let Some(exchange) = &mut self.exchange {
             exchange.consume(bytes);
-            if exchange.is_over() && exchange.trailers().is_none() {
+            if exchange.trailers().is_none() {
                 self.give_back();
             }
         }
@@ -183,8 +196,11 @@ impl Relaying {
         self.record.finish(now);
     }
 
-    /// Keeps the connection if its exchange ended cleanly.
+    /// Keeps the connection once its exchange is complete, if it ended cleanly.
     fn give_back(&mut self) {
+        if !self.exchange.as_ref().is_some_and(Exchange::is_complete) {
+            return;
+        }
         if let Some(link) = self.exchange.take().and_then(Exchange::into_reusable) {
             self.attempt.peer.give_back(link, self.record.now());
         }
@@ -207,9 +223,7 @@ impl Relaying {
 
 impl Drop for Relaying {
     fn drop(&mut self) {
-        if self.exchange.as_ref().is_some_and(Exchange::is_over) {
-            self.give_back();
-        }
+        self.give_back();
         // A loser of a race may hold the upload a while longer, but must not wake anything.
         if self.upload.ended.get().is_some() {
             self.deadline.pause();

@@ -248,6 +248,9 @@ impl Upload {
             return Poll::Ready(Ok(ClientRead::End(None)));
         }
         let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
+            // For hyper, a stream that was reset without an error code (RFC 9113 section 8.1) is at its end; its upload
+            // is not.
+            None if !body.is_end_stream() => return Poll::Ready(Err(UploadError::ClientGone)),
             None => return Poll::Ready(Ok(ClientRead::End(None))),
             Some(frame) => frame.map_err(|_| UploadError::ClientGone)?,
         };

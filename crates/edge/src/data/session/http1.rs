@@ -209,8 +209,9 @@ impl Talk<'_> {
         };
         let Ok(writer) = writer else { return Then::Drop };
         let is_delimited = !writer.ends_with_close();
-        match Delivery::new(&self.client, writer, body).run(self.conn, &mut self.leaves).await {
-            Delivered::Whole => self.after_answer().await,
+        let mut delivery = Delivery::new(&self.client, writer, body);
+        match delivery.run(self.conn, &mut self.leaves).await {
+            Delivered::Whole => self.after_answer(delivery.body).await,
             Delivered::Cut if is_delimited => Then::Close,
             Delivered::Cut => Then::Reset,
             Delivered::Gone => Then::Drop,
@@ -257,8 +258,22 @@ impl Talk<'_> {
         Then::Tunnel(end)
     }
 
-    /// The answer is out. The rest of an upload that nobody has read is read and forgotten if it comes at once.
-    async fn after_answer(&mut self) -> Then {
+    /// The answer is out. The endpoint may still wait for the rest of the upload; what nobody reads is forgotten if it
+    /// comes at once.
+    async fn after_answer(&mut self, mut body: AnswerBody) -> Then {
+        let killed = poll_fn(|cx| match self.conn.take_signal(cx) {
+            ConnSignal::Kill => Poll::Ready(true),
+            ConnSignal::Graceful => {
+                self.leaves = true;
+                body.poll_upload(cx).map(|()| false)
+            }
+            _ => body.poll_upload(cx).map(|()| false),
+        })
+        .await;
+        drop(body);
+        if killed {
+            return Then::Drop;
+        }
         if !self.leaves && !self.client.borrow().is_between_requests() {
             let rest = poll_fn(|cx| self.client.poll_rest(cx));
             self.leaves = !matches!(timeout(DISCARD, rest).await, Ok(true));
@@ -272,7 +287,7 @@ impl Talk<'_> {
         let own = OwnAnswer::unread(unread.failure, unread.id.clone());
         unread.account(self.local, self.conn, own.body.len() as u64);
         if let Ok(writer) = self.write_own(&own, Version::Http11) {
-            let delivery = Delivery::new(&self.client, writer, AnswerBody::own(own.body));
+            let mut delivery = Delivery::new(&self.client, writer, AnswerBody::own(own.body));
             let _ = delivery.run(self.conn, &mut self.leaves).await;
         }
         Then::Close
@@ -327,7 +342,7 @@ impl<'a> Delivery<'a> {
         Self { client, writer, body, after: None, ended: false }
     }
 
-    async fn run(mut self, conn: &ClientConn, leaves: &mut bool) -> Delivered {
+    async fn run(&mut self, conn: &ClientConn, leaves: &mut bool) -> Delivered {
         poll_fn(|cx| {
             match conn.take_signal(cx) {
                 ConnSignal::Kill => return Poll::Ready(Delivered::Gone),
