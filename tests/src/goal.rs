@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_of_somebody_idle_is_no_strike_and_slow_answers_near_kills_show() {
+    fn a_kill_of_an_idle_site_is_no_strike_and_slow_answers_near_kills_show() {
         let mut record = run(10, (2000.0, 9000.0), |ms| usize::from(ms >= 5000.0));
         record.kills = vec![(4000.0, 0), (7000.0, 0)];
         assert_eq!(value(&Goal::Strikes(50.0), &record), 1.0);
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_generator_sent_at_once_excuses_new_connections() {
+    fn only_a_burst_of_the_generator_excuses_new_connections() {
         let mut record = run(10, (2000.0, 4000.0), |_| 0);
         record
             .hits
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_got_no_200_has_failed_and_a_second_after_the_cure_nobody_may() {
+    fn a_request_without_a_200_has_failed_and_none_may_a_second_after_the_cure() {
         let mut record = run(10, (2000.0, 4000.0), |_| 0);
         record.shots[2100].outcome = Outcome::Status(404);
         record.shots[2600].outcome = Outcome::Status(404);

@@ -217,7 +217,7 @@ mod tests {
     use crate::made::run;
 
     #[test]
-    fn an_arrival_that_nobody_sent_is_a_stranger_but_not_one_from_before_the_load() {
+    fn an_arrival_without_a_sender_is_counted_unless_it_came_before_the_load() {
         let shots = run(1, (0.0, 0.0), |_| 0).shots;
         let arrival = |at_us, id: &str| Arrival { at_us, connection: (0, 0), post: false, id: id.to_owned() };
         let arrivals =

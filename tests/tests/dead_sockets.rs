@@ -100,8 +100,8 @@ fn a_post_that_waits_on_a_dead_connection_is_not_sent_again() {
 }
 
 #[test]
-fn who_would_connect_there_is_outrun_whatever_the_method() {
-    let name = "who_would_connect_there_is_outrun_whatever_the_method";
+fn connects_to_a_dead_host_lose_their_race_for_every_method() {
+    let name = "connects_to_a_dead_host_lose_their_race_for_every_method";
     let Some(scene) = Scene::new(name, "connect = \"5s\"") else { return };
     scene.island.cut_off();
     let mut client = Client::connect(scene.edge.web());

@@ -139,7 +139,7 @@ fn an_address_that_vanishes_ends_its_requests_first() {
 }
 
 #[test]
-fn a_name_nobody_knows_is_no_endpoint_until_it_is_known() {
+fn an_unknown_name_is_no_endpoint_until_it_resolves() {
     let (_endpoints, port) = on_one_port(&[four(1)]);
     let dns = Dns::start();
     let conf = Conf::new()

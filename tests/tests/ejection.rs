@@ -154,7 +154,7 @@ fn probation_is_a_trickle_and_ends_after_a_second_and_five_answers() {
 }
 
 #[test]
-fn a_failed_probation_makes_the_next_sentence_longer() {
+fn a_failed_probation_makes_the_next_ejection_longer() {
     let (edge, endpoints) = regions(2, "failover", AT_ONCE, "[eject]\nbase = \"300ms\"");
     endpoints[0].behave(Behaviour::Status(500));
     let load = Load::to(edge.web()).rate(100.0).start();
@@ -301,7 +301,7 @@ fn a_503_that_says_when_to_come_back_is_not_tried_again_in_its_pool() {
 }
 
 #[test]
-fn a_health_check_that_fails_and_comes_back_ends_no_sentence() {
+fn a_probe_that_fails_and_recovers_ends_no_ejection() {
     let (edge, endpoints) = regions(2, "failover", AT_ONCE, FOR_GOOD);
     endpoints[0].behave(Behaviour::Status(500));
     hammer(edge.web(), 1, 5);

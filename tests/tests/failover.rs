@@ -153,7 +153,7 @@ fn no_endpoint_is_tried_twice_for_one_request() {
 }
 
 #[test]
-fn timeouts_answer_in_time_with_their_own_word() {
+fn each_timeout_answers_in_time_and_is_named() {
     let (hang, hole) = (Endpoint::start("a"), Blackhole::start());
     hang.behave(Behaviour::Hang);
     let edge = unprobed(&[&hang], "timeouts = { first_byte = \"300ms\", total = \"10s\" }");
@@ -242,7 +242,7 @@ fn a_retry_that_has_nowhere_to_go_costs_no_budget() {
 }
 
 #[test]
-fn clients_that_break_their_uploads_off_convict_nobody() {
+fn aborted_uploads_eject_no_endpoint() {
     let endpoint = Endpoint::start("a");
     let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
     edge.until_up(1);
@@ -270,7 +270,7 @@ fn clients_that_break_their_uploads_off_convict_nobody() {
 }
 
 #[test]
-fn when_every_health_check_is_broken_nobody_notices() {
+fn when_every_health_check_is_broken_no_request_fails() {
     let (edge, first, second) = two_with("");
     for endpoint in [&first, &second] {
         endpoint.health(Health::status(500));
@@ -353,7 +353,7 @@ fn an_endpoint_that_answers_only_errors_is_ejected_and_returns_after_probation()
 }
 
 #[test]
-fn one_endpoint_may_always_stay_whatever_traffic_says() {
+fn no_more_than_max_share_of_a_pool_is_ever_ejected() {
     let endpoints: Vec<Endpoint> = ["a", "b", "c", "d"].iter().map(|name| Endpoint::start(name)).collect();
     let addrs: Vec<_> = endpoints.iter().map(Endpoint::addr).collect();
     let conf = Conf::new().listener("web", "").pool("p", &addrs, "").route("all", "failover", &["p"], "");

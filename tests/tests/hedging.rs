@@ -41,7 +41,7 @@ fn idle(edge: &Edge, endpoint: &Endpoint) {
 }
 
 #[test]
-fn a_wedged_endpoint_costs_a_get_little_more_than_the_time_that_is_late() {
+fn a_hung_endpoint_costs_a_get_little_more_than_its_late_limit() {
     let _alone = alone();
     let (edge, first, second) = two(HEDGE, PATIENT);
     first.behave(Behaviour::Hang);
@@ -106,7 +106,7 @@ fn a_slow_report_beside_a_fast_region_keeps_its_place_although_it_loses_every_ra
 }
 
 #[test]
-fn a_hole_of_which_nothing_is_known_is_ejected_although_its_probes_are_fine() {
+fn a_black_hole_without_a_baseline_is_ejected_although_its_probes_pass() {
     let (edge, first, second) = two_unknown();
     first.behave(Behaviour::Hang);
     let report = Load::to(edge.web()).rate(20.0).count(10).run();
@@ -280,7 +280,7 @@ fn silence_is_not_tried_again_although_a_rival_was_silent_too() {
 }
 
 #[test]
-fn an_endpoint_that_fails_while_its_rival_is_asked_is_counted_as_what_it_did() {
+fn a_leader_that_fails_during_a_race_is_counted_by_its_own_outcome() {
     let (edge, first, second) = two(HEDGE, PATIENT);
     first.behave(Behaviour::Hang);
     second.behave(Behaviour::Slow(Duration::from_millis(600)));

@@ -101,7 +101,7 @@ fn a_request_without_host_gets_that_of_the_endpoint() {
 }
 
 #[test]
-fn forwarded_fields_are_ours_and_what_the_client_claimed_is_dropped() {
+fn forwarded_fields_are_set_by_the_edge_and_client_values_are_dropped() {
     let (edge, endpoint) = one();
     let mut client = Client::connect(edge.web());
     let claims = "host: api.test\r\nx-forwarded-for: 6.6.6.6\r\nx-forwarded-proto: gopher\r\nx-forwarded-host: evil\r\nforwarded: for=6.6.6.6\r\nx-real-ip: 6.6.6.6\r\nX-FORWARDED-FOR: 7.7.7.7\r\n";
@@ -278,7 +278,7 @@ fn interim_answers_of_the_endpoint_do_not_disturb_the_final_one() {
 }
 
 #[test]
-fn a_garbage_answer_is_a_502_of_ours() {
+fn a_garbage_answer_becomes_a_502() {
     let (edge, endpoint) = one();
     for garbage in ["SSH-2.0-OpenSSH_9.2\r\n", "HTTP/1.1 abc\r\n\r\n", "\0\0\0\0\r\n\r\n"] {
         endpoint.behave(Behaviour::RawAndClose(garbage.into()));
@@ -291,7 +291,7 @@ fn a_garbage_answer_is_a_502_of_ours() {
 }
 
 #[test]
-fn an_answer_with_a_huge_head_is_a_502_of_ours() {
+fn an_answer_with_a_huge_head_becomes_a_502() {
     let (edge, endpoint) = one();
     let huge = format!("HTTP/1.1 200 OK\r\nx-big: {}\r\ncontent-length: 0\r\n\r\n", "a".repeat(2_000_000));
     endpoint.behave(Behaviour::RawAndClose(huge.into()));

@@ -120,7 +120,7 @@ fn answers_that_were_cut_are_requests_that_failed() {
 }
 
 #[test]
-fn requests_whose_connects_were_outrun_are_in_the_record() {
+fn requests_whose_connects_lost_a_race_are_in_the_record() {
     let (hole, second) = (Blackhole::start(), Endpoint::start("b"));
     let conf = Conf::new()
         .listener("web", "")
@@ -169,7 +169,7 @@ fn a_lost_pool_whose_region_has_another_is_an_incident_of_the_pool() {
 }
 
 #[test]
-fn failures_that_took_nobody_out_are_no_incident() {
+fn failures_that_take_no_endpoint_out_are_no_incident() {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let edge = Edge::start(&world(&[("p0", "r0", &[first.addr()]), ("p1", "r1", &[second.addr()])]));
     edge.until_up(2);

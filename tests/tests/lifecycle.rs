@@ -177,7 +177,7 @@ fn a_rolling_restart_behind_readiness_loses_nothing() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_does_not_stop_traffic() {
+fn a_log_without_a_reader_does_not_stop_traffic() {
     let (edge, _endpoint) = one();
     // A file never blocks; that the writer is apart from the workers shows in the counter that would count drops.
     let report = thalweg_testkit::Load::to(edge.web()).rate(500.0).count(500).run();
@@ -186,7 +186,7 @@ fn a_log_that_nobody_reads_does_not_stop_traffic() {
 }
 
 #[test]
-fn lines_that_cannot_be_written_are_counted_and_told_once() {
+fn lines_that_cannot_be_written_are_counted_and_reported_once() {
     let endpoint = Endpoint::start("a");
     let scratch = Scratch::new();
     std::os::unix::fs::symlink("/dev/full", scratch.path().join("edge.out")).expect("a link");

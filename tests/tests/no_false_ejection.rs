@@ -12,7 +12,7 @@ use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Load, Weather, ev
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
-fn when_everyone_became_slow_nobody_is_ejected() {
+fn a_slowdown_of_all_endpoints_ejects_none() {
     let (edge, endpoints) = regions(3, "weighted", "", FOR_GOOD);
     until_known(&edge, &endpoints);
     // At once for all: the requests that are under way when it happens are asked at a standstill.
@@ -36,7 +36,7 @@ fn distance_alone_is_never_late() {
 }
 
 #[test]
-fn clients_that_go_away_convict_nobody() {
+fn clients_that_disconnect_eject_no_endpoint() {
     let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
     endpoints[0].behave(Behaviour::Slow(Duration::from_millis(150)));
     for nth in 1..=20 {
@@ -53,7 +53,7 @@ fn clients_that_go_away_convict_nobody() {
 }
 
 #[test]
-fn a_client_that_is_slow_to_upload_makes_nobody_late() {
+fn a_slow_upload_makes_no_endpoint_late() {
     let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
     until_known(&edge, &endpoints[..1]);
     endpoints[0].forget();
@@ -72,7 +72,7 @@ fn a_client_that_is_slow_to_upload_makes_nobody_late() {
 }
 
 #[test]
-fn an_edge_that_stood_still_blames_itself() {
+fn an_edge_that_was_stopped_ejects_no_endpoint() {
     let (edge, endpoints) = regions(2, "failover", "", FOR_GOOD);
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(30))));
     until_known(&edge, &endpoints[..1]);
@@ -93,7 +93,7 @@ fn an_edge_that_stood_still_blames_itself() {
 }
 
 #[test]
-fn connects_that_ran_out_of_time_while_the_edge_stood_still_convict_nobody() {
+fn connect_timeouts_while_the_edge_was_stopped_eject_no_endpoint() {
     let far = Far::behind(Weather { connect: Duration::from_millis(100), ..Weather::default() });
     far.endpoint.behave(Behaviour::CloseAfterEach);
     let near = Endpoint::start("near");
@@ -118,7 +118,7 @@ fn connects_that_ran_out_of_time_while_the_edge_stood_still_convict_nobody() {
 }
 
 #[test]
-fn clients_that_stall_their_uploads_under_an_early_answer_convict_nobody() {
+fn stalled_uploads_after_an_early_answer_eject_no_endpoint() {
     let idle = "timeouts = { idle = \"1s\" }";
     let (edge, endpoints) = regions(2, "failover", idle, "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
     let stalled: Vec<Client> = (0..3)
@@ -173,7 +173,7 @@ fn a_far_endpoint_is_not_late_for_connecting_anew() {
 }
 
 #[test]
-fn an_edge_without_descriptors_blames_itself() {
+fn an_edge_without_descriptors_ejects_no_endpoint() {
     use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
     let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::CloseAfterEach));

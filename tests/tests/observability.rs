@@ -11,7 +11,7 @@ use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Health, Load, eve
 const SOON: Duration = Duration::from_secs(8);
 
 #[test]
-fn counters_and_log_equal_the_clients_book() {
+fn counters_and_log_equal_the_ledger_of_the_clients() {
     let _alone = alone();
     let (edge, first, second) = two_with("");
     first.behave(Behaviour::EveryNth(7, 404));
@@ -169,7 +169,7 @@ fn the_access_log_has_every_field_and_no_secret() {
 }
 
 #[test]
-fn what_is_refused_at_intake_is_logged_with_its_host_and_path() {
+fn requests_refused_at_intake_are_logged_with_host_and_path() {
     let (edge, _endpoint) = one();
     let via = "via: 1.1 thalweg, 1.1 thalweg, 1.1 thalweg\r\n";
     let long = "/%2f".to_owned() + &"x".repeat(9_000);

@@ -40,7 +40,7 @@ fn a_bad_host_is_400_and_closes() {
 }
 
 #[test]
-fn a_bad_request_names_itself() {
+fn a_bad_request_is_answered_and_logged_under_one_id() {
     let (edge, _endpoint) = one();
     let mut client = Client::connect(edge.web());
     client.send("GET / HTTP/1.1\r\nhost: a b\r\nx-request-id: bad-host\r\n\r\n");
@@ -159,7 +159,7 @@ fn heads_over_the_limit_are_431_and_414() {
 }
 
 #[test]
-fn what_is_refused_at_the_head_is_told_counted_and_logged_alike() {
+fn requests_refused_at_the_head_are_answered_counted_and_logged_alike() {
     let endpoint = Endpoint::start("a");
     let long = |length: usize| format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "a".repeat(length));
     let fields = format!("GET / HTTP/1.1\r\nhost: x\r\nx-big: {}\r\n\r\n", "a".repeat(20_000));

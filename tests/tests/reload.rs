@@ -128,7 +128,7 @@ fn an_included_file_counts_as_the_config() {
 }
 
 #[test]
-fn a_changed_token_is_in_force_without_being_asked_for() {
+fn a_changed_token_file_is_in_force_without_a_reload() {
     let endpoint = Endpoint::start("a");
     let conf = to(&endpoint).admin("token_file = \"secrets/token\"").file("secrets/token", "old\n");
     let edge = Edge::start(&conf);
@@ -246,7 +246,7 @@ fn a_listener_whose_port_is_taken_rejects_the_reload() {
 }
 
 #[test]
-fn a_taken_address_is_told_once_and_tried_until_it_is_free() {
+fn a_taken_address_is_reported_once_and_retried_until_it_is_free() {
     told_once(|_web| ("127.0.0.1".to_owned(), "127.0.0.1:0".to_owned()));
     // Our own listener hides the stranger until all is bound.
     told_once(|web| ("0.0.0.0".to_owned(), format!("127.0.0.2:{web}")));
@@ -292,7 +292,7 @@ fn a_request_in_flight_ends_under_the_config_it_began_with() {
 }
 
 #[test]
-fn what_waits_for_a_restart_is_named() {
+fn keys_that_wait_for_a_restart_are_named() {
     let (first, second, mut edge) = two();
     let text = edge.render(&to(&second).edge("workers = 1"));
     edge.replace(&text);
@@ -340,7 +340,7 @@ fn knowledge_of_health_survives_a_reload() {
 }
 
 #[test]
-fn the_series_of_what_has_left_the_config_go_with_its_last_connection() {
+fn series_of_a_removed_listener_or_pool_end_with_its_last_connection() {
     let (a, b, c) = (Endpoint::start("a"), Endpoint::start("b"), Endpoint::start("c"));
     let conf = |listener: &str, other: (&str, &Endpoint)| {
         Conf::new()

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reserved_port_refuses_until_somebody_listens() {
+    fn a_reserved_port_refuses_until_a_listener_opens() {
         let port = Reserved::new();
         let refused = std::net::TcpStream::connect(port.addr()).expect_err("nobody listens");
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);

@@ -103,7 +103,7 @@ fn a_tls_endpoint_proves_its_name() {
 }
 
 #[test]
-fn the_generator_books_every_request() {
+fn the_ledger_has_every_request() {
     let endpoint = Endpoint::start("a");
     let report = Load::to(endpoint.addr()).rate(1000.0).count(1000).posts(0.25).fresh(0.1).run();
     assert_eq!(report.outcomes().get(&Outcome::Status(200)), Some(&1000), "{:?}", report.outcomes());

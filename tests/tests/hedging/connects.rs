@@ -27,7 +27,7 @@ fn beside_a_hole_with(route: &str, eject: &str) -> (Edge, Blackhole, Endpoint) {
 }
 
 #[test]
-fn a_connect_that_hangs_is_outrun_on_a_route_without_retries_too() {
+fn a_hung_connect_is_raced_on_a_route_without_retries_too() {
     let _alone = alone();
     let (edge, _hole, second) = beside_a_hole_with("retry = { attempts = 0, on = [] }", PATIENT);
     let mut client = Client::connect(edge.web());
@@ -44,7 +44,7 @@ fn a_connect_that_hangs_is_outrun_on_a_route_without_retries_too() {
 }
 
 #[test]
-fn a_connect_that_hangs_is_outrun_for_every_method_and_counts_in_no_budget() {
+fn a_hung_connect_is_raced_for_every_method_and_counts_in_no_budget() {
     let _alone = alone();
     let (edge, _hole, second) = beside_a_hole(PATIENT);
     let mut client = Client::connect(edge.web());
@@ -68,7 +68,7 @@ fn a_connect_that_hangs_is_outrun_for_every_method_and_counts_in_no_budget() {
 }
 
 #[test]
-fn connects_that_hang_eject_an_endpoint_that_nobody_probes() {
+fn hung_connects_eject_an_endpoint_without_a_probe() {
     let (edge, hole, second) = beside_a_hole(FOR_GOOD);
     let report = Load::to(edge.web()).rate(50.0).count(100).posts(0.5).run();
     report.assert_none_failed("a hole");
@@ -78,7 +78,7 @@ fn connects_that_hang_eject_an_endpoint_that_nobody_probes() {
 }
 
 #[test]
-fn an_endpoint_whose_handshake_takes_long_serves_and_convicts_nobody() {
+fn an_endpoint_with_a_slow_handshake_serves_and_is_not_ejected() {
     let far = Far::behind(Weather { connect: Duration::from_millis(300), ..Weather::default() });
     let near = Endpoint::start("near");
     let conf = Conf::new()

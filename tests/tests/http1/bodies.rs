@@ -94,7 +94,7 @@ fn a_client_that_leaves_ends_the_request_at_the_endpoint() {
 }
 
 #[test]
-fn a_client_that_leaves_within_its_upload_is_no_refusal_of_ours() {
+fn a_client_that_leaves_during_its_upload_is_not_counted_as_refused() {
     let (edge, _endpoint) = one();
     for (nth, framing) in
         ["content-length: 1000\r\n\r\nhalf", "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n"]
