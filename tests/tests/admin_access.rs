@@ -1,4 +1,4 @@
-//! Who may give orders to the admin listener, and what everyone else is told.
+//! Which requests the admin listener accepts, and what it answers to all others.
 
 mod common;
 

@@ -7,7 +7,7 @@ use std::{net::TcpListener, time::Duration};
 use serde_json::Value;
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, Scratch, binary, thalweg, thalweg_with};
 
-/// A config that is fine, without anything behind it.
+/// A valid config whose endpoint does not exist.
 fn fine() -> Conf {
     Conf::simple("failover", &["127.0.0.1:9".parse().expect("an address")])
 }

@@ -16,7 +16,7 @@ fn four(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
 }
 
-/// An edge whose one pool is `api.test:PORT`, asked from this server.
+/// An edge with one pool, `api.test:PORT`, which it resolves at this server.
 fn edge_for(dns: &Dns, port: u16, lines: &str) -> Edge {
     let conf = Conf::new()
         .listener("web", "")

@@ -1,4 +1,4 @@
-//! What happens to requests when endpoints fail: which are tried elsewhere, which never are, and how soon traffic moves.
+//! Failing endpoints: which requests are retried, which never are, and how soon traffic moves.
 //! Where traffic goes while all is well: `steering`.
 
 mod common;
@@ -14,7 +14,7 @@ use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Health
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Unprobed pools, one endpoint each, in failover order.
+/// Pools without a probe, one endpoint each, in failover order.
 fn unprobed(endpoints: &[&Endpoint], route: &str) -> Edge {
     unprobed_first(endpoints, "", route)
 }

@@ -1,4 +1,5 @@
-//! Races: a late first byte where the route hedges, a late connect everywhere. Who may race, who wins, what it costs.
+//! Races: for a late first byte on routes that hedge, for a late connect on all routes. Which requests race,
+//! which endpoint wins, and what a race costs.
 
 mod common;
 #[path = "hedging/connects.rs"]
@@ -12,7 +13,7 @@ use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Load, Reply, even
 const SOON: Duration = Duration::from_secs(10);
 const HEDGE: &str = "retry = { hedge = true }";
 
-/// Region `a`, then region `b`; what is usual at `a` is known.
+/// Region `a`, then region `b`; the edge has a latency baseline for `a`.
 fn two(route: &str, eject: &str) -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let conf = Conf::simple_with("failover", &[first.addr(), second.addr()], route).raw(eject);
@@ -80,7 +81,7 @@ fn lost_races_are_evidence_although_no_client_saw_a_failure() {
     assert!(hedges(&edge, "won") >= 3.0);
 }
 
-/// As [`two`], but nothing is known, and a request that is raced is waited for no longer than two seconds.
+/// As [`two`], but without a baseline, and with a `first_byte` of two seconds.
 fn two_unknown() -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let route = "retry = { hedge = true }\ntimeouts = { first_byte = \"2s\" }";
@@ -131,7 +132,7 @@ fn a_post_is_never_raced() {
 
 #[test]
 fn a_route_that_does_not_hedge_waits() {
-    // Long enough for whoever would take its silence for a dead connection: its kernel has acknowledged everything.
+    // Longer than a dead connection is waited for; this one lives: the endpoint's kernel has acknowledged all data.
     let (edge, first, second) = two("timeouts = { first_byte = \"1500ms\" }", PATIENT);
     first.behave(Behaviour::Hang);
     assert_eq!(ask(&mut Client::connect(edge.web()), "GET", "/", b"").0.status, 504);
@@ -152,7 +153,7 @@ fn hedges_keep_to_their_budget() {
     // 5 % of all requests, and a burst of 20.
     let most = 20.0 + 0.05 * (before + 600.0) + 2.0;
     assert!((20.0..=most).contains(&raced), "{raced} races, {most} at most");
-    // One that the budget refused may be raced a little later.
+    // A request that the budget refused may race a little later.
     assert!(raced + hedges(&edge, "over_budget") >= 600.0, "each of them was late");
     assert_eq!(edge.metric("thalweg_retry_budget_exhausted_total", &[]), 0.0, "that is another budget");
 }
@@ -199,7 +200,7 @@ fn a_rival_that_was_not_needed_keeps_its_share_of_the_pool() {
     let edge = Edge::start(&conf);
     edge.until_up(2);
     until_known(&edge, &endpoints);
-    // Both: who leads has begun earlier, and wins.
+    // Both answer after 300 ms: the leader began earlier, so it wins.
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(300))));
     let (reply, _) = ask(&mut Client::connect(edge.web()), "GET", "/", b"");
     assert_eq!((reply.status, hedges(&edge, "lost")), (200, 1.0));

@@ -208,7 +208,7 @@ fn options_star_and_odd_methods_pass_or_are_refused_but_never_break() {
 fn a_thousand_malformed_openings_leave_the_edge_healthy() {
     let (edge, endpoint) = one_with("timeouts = { idle = \"2s\" }");
     let good = "POST /upload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
-    // Seeded: the same thousand every time.
+    // A fixed seed: the same thousand inputs on every run.
     let mut state = 0x5eed_u64;
     let mut next = move |below: usize| {
         state ^= state << 13;

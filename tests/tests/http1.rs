@@ -1,4 +1,4 @@
-//! HTTP/1.1 through the edge, byte by byte: what is forwarded, and what is answered here. What is refused: `refusals`.
+//! HTTP/1.1 through the edge, byte by byte: what the edge forwards and what it answers. Refusals: see `refusals`.
 
 mod common;
 #[path = "http1/bodies.rs"]
@@ -261,7 +261,7 @@ fn an_absolute_target_decides_the_host() {
     let (edge, endpoint) = one();
     let mut client = Client::connect(edge.web());
     let reply = client.ask("GET", "http://other.test/x?y=1", "host: api.test\r\n", b"").expect("an answer");
-    // RFC 9112 3.2.2 lets the target win; refusing the contradiction is as safe. Believing `Host` is neither.
+    // RFC 9112 section 3.2.2 gives the target precedence; a refusal of the contradiction is safe, too. `Host` must not win.
     if reply.status != 400 {
         let seen = endpoint.only();
         assert_eq!((seen.target(), seen.header("host")), ("/x?y=1", Some("other.test")));

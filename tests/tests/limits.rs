@@ -1,4 +1,4 @@
-//! Nothing is unbounded: connections, idle sockets, streams, and what a reload leaves behind.
+//! Bounds of connections, idle sockets and streams, and of what a reload leaves behind.
 
 mod common;
 
@@ -49,7 +49,7 @@ fn idle_connections_are_closed_before_their_endpoint_closes_them() {
         })
         .collect();
     asked.into_iter().for_each(|thread| assert_eq!(thread.join().expect("an answer"), 200));
-    // Two workers keep at most four each.
+    // Each of the two workers keeps at most four.
     eventually("few stay", SOON, || endpoint.open_connections() <= 8);
     eventually("none stays", SOON, || endpoint.open_connections() == 0);
     assert_eq!(get(edge.web(), "/").status, 200);

@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(10);
 fn a_slowdown_of_all_endpoints_ejects_none() {
     let (edge, endpoints) = regions(3, "weighted", "", FOR_GOOD);
     until_known(&edge, &endpoints);
-    // At once for all: the requests that are under way when it happens are asked at a standstill.
+    // All endpoints become slow at the same moment, while no request is in flight.
     edge.freeze();
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(300))));
     edge.thaw();
@@ -135,7 +135,7 @@ fn stalled_uploads_after_an_early_answer_eject_no_endpoint() {
     assert_eq!((ended("client_gone"), ended("timeout")), (3.0, 0.0));
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     drop(stalled);
-    // Silence in the middle of an answer whose request is complete is the endpoint's.
+    // Control: silence in the middle of an answer whose request is complete counts against the endpoint.
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
     endpoints[0].behave(Behaviour::Raw(Bytes::from(half)));
     Client::connect(edge.web()).ask("POST", "/echo", "", b"x").expect_err("a cut answer");
@@ -160,7 +160,7 @@ fn a_far_endpoint_is_not_late_for_connecting_anew() {
         hammer(edge.web(), 2, 20);
         !edge.endpoint(addr)["p95_us"].is_null()
     });
-    // Going down closes its idle connections: the requests of its probation have to connect.
+    // A killed endpoint loses its idle connections, so the requests of its probation must connect.
     far.endpoint.behave(Behaviour::Status(500));
     hammer(edge.web(), 1, 5);
     eventually("it is ejected", SOON, || !edge.events_of("ejected").is_empty());
@@ -180,7 +180,7 @@ fn an_edge_without_descriptors_ejects_no_endpoint() {
     let mut client = Client::connect(edge.web());
     assert_eq!(client.get("/").status, 200);
     let pid = Pid::from_raw(edge.pid()).expect("a process id");
-    // The child has our own hard limit.
+    // The child inherits the hard limit of this process.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = |current| prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum });
     let before = limit(Some(3)).expect("the limit of our own child can be set");

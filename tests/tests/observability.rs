@@ -1,4 +1,4 @@
-//! What the edge says about itself is true: counters equal the client's own book, and every line can be read.
+//! What the edge reports is true: counters equal the client's own ledger, and every log line can be parsed.
 
 mod common;
 
@@ -332,7 +332,7 @@ fn the_log_formats_are_common_and_off() {
         let Some(line) = of_it() else { continue };
         let (client, rest) = line.split_once(" - - [").expect("a client");
         let (time, rest) = rest.split_once("] ").expect("a time");
-        // Digits and letters by their place: 21/Nov/2026:10:17:19 +0000.
+        // The places of digits and letters in 21/Nov/2026:10:17:19 +0000.
         let shape: String = time
             .chars()
             .map(|letter| match letter {

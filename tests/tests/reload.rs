@@ -1,4 +1,4 @@
-//! A changed config is in force at once, however it arrives; a bad one changes nothing; nobody's connection notices.
+//! Reload: a changed config is in force at once, however it arrives; a bad one changes nothing; no connection is lost.
 
 mod common;
 #[path = "reload/storms.rs"]
@@ -248,11 +248,11 @@ fn a_listener_whose_port_is_taken_rejects_the_reload() {
 #[test]
 fn a_taken_address_is_reported_once_and_retried_until_it_is_free() {
     told_once(|_web| ("127.0.0.1".to_owned(), "127.0.0.1:0".to_owned()));
-    // Our own listener hides the stranger until all is bound.
+    // The edge's own listener hides the foreign one until all sockets are bound.
     told_once(|web| ("0.0.0.0".to_owned(), format!("127.0.0.2:{web}")));
 }
 
-/// By the port of the listener there is: on which address another one is wanted, and who holds it.
+/// From the port of the first listener: the address of the second one, and the address that the test holds.
 fn told_once(scene: impl Fn(u16) -> (String, String)) {
     let (first, second, mut edge) = two();
     let (ip, stranger) = scene(edge.port("web"));
@@ -374,7 +374,7 @@ fn series_of_a_removed_listener_or_pool_end_with_its_last_connection() {
     eventually("the first listener is gone", SOON, || named(&edge, "first") == 0);
     let mut client = Client::connect(edge.addr("second"));
     assert_eq!(client.get("/").status, 404);
-    // Back again: it is counted as any other.
+    // The listener returns and is counted like any other.
     let text = edge.render(&conf("first", ("b", &b)));
     edge.replace(&text);
     assert_eq!(edge.reload().status, 200);

@@ -1,4 +1,4 @@
-//! TLS and HTTP/2: which certificate, which version, which protocol; towards endpoints, which trust.
+//! TLS and HTTP/2 towards clients (certificate, version, protocol), and TLS towards endpoints (trust).
 
 mod common;
 
@@ -20,7 +20,7 @@ fn secured(leaves: &[Leaf], lines: &str) -> (Edge, Endpoint) {
     speaking("\"h2\", \"http/1.1\"", leaves, lines)
 }
 
-/// The same, with these protocols.
+/// As above, with these ALPN protocols.
 fn speaking(protocols: &str, leaves: &[Leaf], lines: &str) -> (Edge, Endpoint) {
     let endpoint = Endpoint::start("a");
     let mut pairs = Vec::new();
@@ -213,7 +213,7 @@ fn an_idle_connection_lives_as_long_as_idle_and_h2_gets_a_goaway() {
         .raw("[limits]\nheader_timeout = \"500ms\"\nidle_timeout = \"3s\"");
     let edge = Edge::start(&conf);
     let (mut mute, mut idle) = (Client::connect(edge.addr("clear")), Client::connect(edge.addr("clear")));
-    // A preface in two segments is one still.
+    // A preface that arrives in two segments is still one preface.
     idle.send("PR");
     std::thread::sleep(Duration::from_millis(30));
     idle.send("I * HTTP/2.0\r\n\r\nSM\r\n\r\n");

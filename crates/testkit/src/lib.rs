@@ -1,5 +1,5 @@
-//! What every scenario stands on: fake endpoints, a launcher for the real binary and for real FastAPI regions,
-//! clients that see the wire, an open-loop load generator, a fake name server. Never a dependency of the product.
+//! What scenarios are built from: fake endpoints, a launcher for the real binary and for real FastAPI regions,
+//! clients at the level of bytes, an open-loop load generator, a fake name server. Never a dependency of the product.
 //!
 //! | what | files |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! Certificates made on the spot: one authority, leaves for names. aws-lc-rs is the only provider.
+//! Certificates for tests: one authority, and leaves for names. aws-lc-rs is the only provider.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -26,7 +26,7 @@ pub struct Leaf {
 }
 
 impl Authority {
-    /// Makes one.
+    /// Creates one.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");

@@ -59,7 +59,7 @@ fn a_cap_holds_over_all_workers_and_counts_upgraded_streams() {
         assert_ours(&get(edge.web(), "/"), 503, "overloaded");
     }
     assert_eq!(endpoint.hits(), 3);
-    // Each that ends makes room again, in whatever worker.
+    // Each request that ends makes room for another, in any worker.
     endpoint.behave(Behaviour::Serve);
     held.pop().expect("two are held").reset();
     eventually("there is room again", SOON, || get(edge.web(), "/").status == 200);

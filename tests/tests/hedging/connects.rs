@@ -10,7 +10,7 @@ use crate::{
     hedges,
 };
 
-/// A region where no connect ends, then region `b`; connects may take five seconds.
+/// A region where no connect completes, then region `b`; the connect timeout is five seconds.
 fn beside_a_hole(eject: &str) -> (Edge, Blackhole, Endpoint) {
     beside_a_hole_with("", eject)
 }

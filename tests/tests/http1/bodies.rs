@@ -174,7 +174,7 @@ fn bytes_sent_before_the_101_are_not_passed_through_when_it_is_denied() {
     let smuggled = "GET /smuggled HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 6.6.6.6\r\n\r\n";
     client.send(format!("GET /no-ws HTTP/1.1\r\n{UPGRADE}\r\n{smuggled}"));
     assert_eq!(client.reply("GET").expect("the denial").status, 200);
-    // What followed is at most another request of the client's, with our fields; never raw bytes on the endpoint's connection.
+    // At most one more request, with the edge's fields, follows; never raw bytes on the endpoint's connection.
     let _either_way = client.reply("GET");
     for seen in endpoint.requests().iter().filter(|seen| seen.target() == "/smuggled") {
         assert!(seen.header("via").is_some(), "passed through unread");
@@ -221,7 +221,7 @@ fn an_unread_upload_never_leaks_into_the_next_request() {
         .send(format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{inner}", inner.len() + 5000));
     let _early = client.reply("POST");
     endpoint.behave(Behaviour::Serve);
-    // By now a connection at rest would have given its buffers back.
+    // After this time an idle connection would be parked.
     std::thread::sleep(Duration::from_millis(300));
     let _closed_already_is_fine = client.try_send(inner);
     for _ in 0..10 {
