@@ -156,6 +156,11 @@ pub(crate) const EJECT: Shape = Shape {
             0.5,
             "Largest ejected share of all enabled endpoints that serve a route.",
         ),
-        num("panic_threshold", (0.0, 1.0), 0.5, "Available share under which a pool is short."),
+        num(
+            "panic_threshold",
+            (0.0, 1.0),
+            0.5,
+            "A pool whose available share is under this is below threshold.",
+        ),
     ],
 };
