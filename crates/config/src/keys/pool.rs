@@ -110,12 +110,16 @@ pub(crate) const ENDPOINT_TLS: Shape = Shape {
             D::Absent("the host of `address`"),
             "Server name that is sent and verified.",
         ),
-        boolean("verify", true, "Verify the certificate."),
+        boolean(
+            "verify",
+            true,
+            "Verify the certificate: issuer, name, validity. Without it only the proof of its key counts.",
+        ),
         text(
             "ca",
             Text::File,
             D::Absent("the system's roots"),
-            "PEM bundle of the authorities that are trusted instead of the system's.",
+            "PEM bundle of what is trusted instead of the system's: authorities, or the endpoint's own certificate.",
         ),
     ],
 };

@@ -16,7 +16,7 @@ use crate::{
         upstream_io::{Exit, UpstreamIo},
     },
     shared::{
-        fault::{fault_of, is_own},
+        fault::{fault_of, is_own, tls_fault},
         kernel::UNACKNOWLEDGED,
     },
 };
@@ -59,7 +59,7 @@ impl ReachError {
             Self::Tcp(error) => fault_of(error),
             Self::Own(_) => Fault::Local,
             Self::Timeout(_) => Fault::Timeout,
-            Self::Tls(_) => Fault::Tls,
+            Self::Tls(error) => tls_fault(error).unwrap_or(Fault::Tls),
             Self::Http(_) => Fault::Protocol,
             Self::Ended => Fault::Reset,
         }
