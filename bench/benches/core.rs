@@ -44,7 +44,7 @@ fn topology(pools: usize, endpoints: usize, routes: Vec<Route>) -> Event {
     Event::Adopted { topology: Arc::new(Topology { pools, routes }), generation: 1 }
 }
 
-/// Everything is Up.
+/// Every endpoint is Up.
 fn world(topology: Event) -> World {
     let mut world = World::default();
     world.apply(topology, Tick(0));

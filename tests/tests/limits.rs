@@ -1,4 +1,4 @@
-//! Nothing is unbounded: connections, idle sockets, streams, and what a reload leaves behind.
+//! Bounds of connections, idle sockets and streams, and of what a reload leaves behind.
 
 mod common;
 
@@ -13,7 +13,7 @@ use thalweg_testkit::{
 const SOON: Duration = Duration::from_secs(8);
 
 #[test]
-fn connections_above_the_limit_are_told_overloaded() {
+fn connections_above_the_limit_are_answered_overloaded() {
     let endpoint = Endpoint::start("a");
     let conf = Conf::simple("failover", &[endpoint.addr()]).raw("[limits]\nmax_connections = 10");
     let edge = Edge::start(&conf);
@@ -30,7 +30,7 @@ fn connections_above_the_limit_are_told_overloaded() {
 }
 
 #[test]
-fn idle_connections_to_endpoints_are_closed_before_the_endpoint_would() {
+fn idle_connections_are_closed_before_their_endpoint_closes_them() {
     let endpoint = Endpoint::start("a");
     let conf = Conf::new()
         .listener("web", "")
@@ -49,7 +49,7 @@ fn idle_connections_to_endpoints_are_closed_before_the_endpoint_would() {
         })
         .collect();
     asked.into_iter().for_each(|thread| assert_eq!(thread.join().expect("an answer"), 200));
-    // Two workers keep at most four each.
+    // Each of the two workers keeps at most four.
     eventually("few stay", SOON, || endpoint.open_connections() <= 8);
     eventually("none stays", SOON, || endpoint.open_connections() == 0);
     assert_eq!(get(edge.web(), "/").status, 200);
@@ -106,7 +106,7 @@ fn a_listener_that_moves_is_bound_anew() {
 }
 
 #[test]
-fn what_leaves_the_config_leaves_the_metrics_and_its_connections() {
+fn a_listener_or_pool_that_leaves_the_config_leaves_the_metrics_too() {
     let (gone, kept) = (Endpoint::start("gone"), Endpoint::start("kept"));
     let both = Conf::new()
         .listener("web", "")
@@ -220,7 +220,7 @@ fn two_thousand_idle_connections_cost_little() {
 }
 
 #[test]
-fn a_storm_of_connections_that_say_nothing_stops_nobody() {
+fn a_storm_of_silent_connections_stops_no_other_client() {
     let _alone = alone();
     let (edge, _endpoint) = one();
     let load = Load::to(edge.web()).rate(100.0).fresh(0.5).start();

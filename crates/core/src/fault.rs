@@ -13,6 +13,10 @@ pub enum Fault {
     Unreachable,
     /// The TLS handshake failed.
     Tls,
+    /// The certificate is not accepted: not trusted, another name, not in force, no proof of its key.
+    TlsCertificate,
+    /// The endpoint ended the TLS handshake with an alert.
+    TlsAlert,
     /// What came back is not HTTP.
     Protocol,
     /// The status is not the expected one.
@@ -35,6 +39,8 @@ impl Fault {
             Self::Timeout => "timeout",
             Self::Unreachable => "unreachable",
             Self::Tls => "tls",
+            Self::TlsCertificate => "tls_certificate",
+            Self::TlsAlert => "tls_alert",
             Self::Protocol => "protocol",
             Self::Status => "status",
             Self::Body => "body",

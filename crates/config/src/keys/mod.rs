@@ -231,7 +231,7 @@ pub(crate) const LOG: Shape = Shape {
             "level",
             &["error", "warn", "info", "debug", "trace"],
             D::Text("info"),
-            "Least severe level of the event log.",
+            "Least severe level of the event log. It sets the lines of this program; of the libraries in it, errors alone are written.",
         ),
     ],
 };

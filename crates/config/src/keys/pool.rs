@@ -110,12 +110,16 @@ pub(crate) const ENDPOINT_TLS: Shape = Shape {
             D::Absent("the host of `address`"),
             "Server name that is sent and verified.",
         ),
-        boolean("verify", true, "Verify the certificate."),
+        boolean(
+            "verify",
+            true,
+            "Verify the certificate: issuer, name, validity. Without it only the proof of its key counts.",
+        ),
         text(
             "ca",
             Text::File,
             D::Absent("the system's roots"),
-            "PEM bundle of the authorities that are trusted instead of the system's.",
+            "PEM bundle of what is trusted instead of the system's: authorities, or the endpoint's own certificate.",
         ),
     ],
 };
@@ -156,6 +160,11 @@ pub(crate) const EJECT: Shape = Shape {
             0.5,
             "Largest ejected share of all enabled endpoints that serve a route.",
         ),
-        num("panic_threshold", (0.0, 1.0), 0.5, "Available share under which a pool is short."),
+        num(
+            "panic_threshold",
+            (0.0, 1.0),
+            0.5,
+            "A pool whose available share is under this is below threshold.",
+        ),
     ],
 };

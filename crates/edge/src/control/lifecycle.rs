@@ -24,7 +24,7 @@ use crate::{
         events::Events,
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
-        logging::LogLevel,
+        logging::{self, LogLevel},
         probe,
         reload::{Rejection, Reloader},
         resolve,
@@ -240,6 +240,7 @@ impl Signals {
                 }
                 () = sleep(Duration::from_secs(1)) => {}
             }
+            logging::report_left_out();
             let now = workers.iter().filter(|worker| worker.thread.is_finished()).count();
             if now > gone {
                 gone = now;

@@ -10,6 +10,7 @@ pub mod reload;
 pub mod watch;
 pub mod wiring;
 pub mod tls;
+pub mod trust;
 pub mod x509;
 pub mod listen;
 pub mod state;

@@ -10,6 +10,8 @@ use thalweg_config::AccessLog;
 use thalweg_core::micros;
 use thalweg_wire::Version;
 
+use crate::shared::calendar::date_of_day;
+
 /// What a line says about one request. Absent values are `None`; host and path are as steering saw them.
 #[derive(Clone, Copy, Debug)]
 #[expect(missing_docs, reason = "each field is the key of the same name in docs/operations.md")]
@@ -165,18 +167,6 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Day, month and year in UTC. Howard Hinnant, "chrono-compatible low-level date algorithms".
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (day, month, year_of_era + era * 400 + u64::from(month <= 2))
-}
-
 /// Hour, minute and second in UTC.
 fn clock(seconds: u64) -> (u64, u64, u64) {
     (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
@@ -186,7 +176,7 @@ fn clock(seconds: u64) -> (u64, u64, u64) {
 fn common_time(out: &mut Vec<u8>, since_epoch: Duration) {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let seconds = since_epoch.as_secs();
-    let ((day, month, year), (hour, minute, second)) = (civil(seconds / 86_400), clock(seconds));
+    let ((year, month, day), (hour, minute, second)) = (date_of_day(seconds / 86_400), clock(seconds));
     let start = usize::try_from(month - 1).unwrap_or_default() * 3;
     let month = MONTHS.get(start..start + 3).unwrap_or_default();
     let _ = write!(out, "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000");
@@ -195,7 +185,7 @@ fn common_time(out: &mut Vec<u8>, since_epoch: Duration) {
 /// RFC 3339 in UTC with microseconds.
 pub fn timestamp(out: &mut Vec<u8>, since_epoch: Duration) {
     let seconds = since_epoch.as_secs();
-    let ((day, month, year), (hour, minute, second)) = (civil(seconds / 86_400), clock(seconds));
+    let ((year, month, day), (hour, minute, second)) = (date_of_day(seconds / 86_400), clock(seconds));
     let micros = since_epoch.subsec_micros();
     let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
 }

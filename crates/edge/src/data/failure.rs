@@ -147,6 +147,8 @@ fn connect_token(fault: Fault) -> &'static str {
         Fault::Timeout => "connection_timeout",
         Fault::Unreachable => "destination_ip_unroutable",
         Fault::Tls => "tls_protocol_error",
+        Fault::TlsCertificate => "tls_certificate_error",
+        Fault::TlsAlert => "tls_alert_received",
         _ => "connection_terminated",
     }
 }

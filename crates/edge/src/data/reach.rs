@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use crate::{
     data::{link::Link, peer::Peer, upstream_io::UpstreamIo},
     shared::{
-        fault::{fault_of, is_own},
+        fault::{fault_of, is_own, tls_fault},
         kernel::UNACKNOWLEDGED,
     },
 };
@@ -49,7 +49,7 @@ impl ReachError {
             Self::Tcp(error) => fault_of(error),
             Self::Own(_) => Fault::Local,
             Self::Timeout(_) => Fault::Timeout,
-            Self::Tls(_) => Fault::Tls,
+            Self::Tls(error) => tls_fault(error).unwrap_or(Fault::Tls),
             Self::Ended => Fault::Reset,
         }
     }

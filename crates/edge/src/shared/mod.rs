@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod stats;
 pub mod budget;
+pub mod calendar;
 pub mod fault;
 pub mod host;
 pub mod kernel;

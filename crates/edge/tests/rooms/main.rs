@@ -12,6 +12,7 @@ mod h2c;
 mod messages;
 mod races;
 mod slow_clients;
+mod slow_connects;
 mod support;
 mod uploads;
 

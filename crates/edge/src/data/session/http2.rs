@@ -25,6 +25,17 @@ use crate::data::{
     upload::{Source, nothing_follows},
 };
 
+/// Streams of one HTTP/2 connection at the same time.
+const MAX_STREAMS: u32 = 128;
+
+/// Streams that an HTTP/2 client may reset before the edge has looked at their request. One more ends the connection
+/// with GOAWAY ENHANCE_YOUR_CALM (rapid reset, CVE-2023-44487).
+const MAX_RESET_UNREAD: usize = 20;
+
+/// Streams of one HTTP/2 connection that the library may reset because the client broke a rule on them. One more ends
+/// the connection the same way (CVE-2025-8671).
+const MAX_RESET_FOR_ERRORS: usize = 128;
+
 /// Serves HTTP/2 until the connection closes.
 pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: thalweg_config::Limits) {
     conn.http2.set(true);
@@ -32,7 +43,9 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
     let mut http = pin!(
         http2::Builder::new(LocalExecutor { local: Rc::clone(&local), conn: Rc::clone(&conn) })
             .timer(TokioTimer::new())
-            .max_concurrent_streams(128)
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_pending_accept_reset_streams(MAX_RESET_UNREAD)
+            .max_local_error_reset_streams(MAX_RESET_FOR_ERRORS)
             .initial_stream_window_size(256 * 1024)
             .initial_connection_window_size(1024 * 1024)
             .max_send_buf_size(128 * 1024)
