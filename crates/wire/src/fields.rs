@@ -242,7 +242,8 @@ impl Fields {
     }
 
     /// Bytes of these fields as lines of HTTP/1.1.
-    pub(crate) fn wire_len(&self) -> usize {
+    #[must_use]
+    pub fn wire_len(&self) -> usize {
         self.iter().map(|field| field.name.len() + field.value.len() + ": \r\n".len()).sum()
     }
 

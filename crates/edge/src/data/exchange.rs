@@ -69,6 +69,8 @@ pub struct Ask {
     pub to: AnswerTo,
     /// Limits of the answer's head.
     pub limits: Limits,
+    /// Room for the answer's head.
+    pub head: AnswerHead,
     /// Where interim answers go.
     pub client: Option<Rc<Client>>,
     /// Some servers read the content of this request as another request: the connection is not used again.
@@ -127,7 +129,7 @@ impl Exchange {
             sending: Sending::Open,
             after: b"",
             reader: AnswerReader::new(ask.to, ask.limits),
-            head: AnswerHead::default(),
+            head: ask.head,
             content: 0,
             has_sent: false,
             client: ask.client,

@@ -12,7 +12,7 @@ use std::{
 
 use thalweg_config::AccessLog;
 use thalweg_core::{Tick, mix};
-use thalweg_wire::RequestHead;
+use thalweg_wire::{AnswerHead, RequestHead};
 use tokio::sync::watch;
 
 use crate::{
@@ -61,6 +61,7 @@ pub struct Local {
     ending: Cell<bool>,
     date: RefCell<(u64, String)>,
     heads: RefCell<Vec<RequestHead>>,
+    answer_heads: RefCell<Vec<AnswerHead>>,
 }
 
 impl Local {
@@ -87,6 +88,7 @@ impl Local {
             ending: Cell::new(false),
             date: RefCell::default(),
             heads: RefCell::default(),
+            answer_heads: RefCell::default(),
             index,
             shared,
         }
@@ -175,6 +177,20 @@ impl Local {
     #[must_use]
     pub fn lend_head(&self) -> RequestHead {
         self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// As [`lend_head`](Self::lend_head), for an answer.
+    #[must_use]
+    pub fn lend_answer_head(&self) -> AnswerHead {
+        self.answer_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// As [`take_back`](Self::take_back), for an answer.
+    pub fn take_back_answer(&self, head: AnswerHead) {
+        let mut heads = self.answer_heads.borrow_mut();
+        if heads.len() < HEADS && head.fields().memory() <= HEAD_BYTES {
+            heads.push(head);
+        }
     }
 
     /// Keeps the memory of a head for a later one.

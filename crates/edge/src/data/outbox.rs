@@ -24,6 +24,12 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// An empty outbox with room for so many bytes.
+    #[must_use]
+    pub fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), written: 0 }
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -27,6 +27,9 @@ use crate::data::{
 /// Bytes of an answer's head. Servers send large ones for sign-in redirects; few clients take more.
 const ANSWER_HEAD: u32 = 128 * 1024;
 
+/// Room for what this edge adds to a request's head.
+const OWN_FIELDS: usize = 320;
+
 /// The limits of this request, copied out of the snapshot that was current when it came.
 #[derive(Clone, Copy)]
 pub(super) struct Rules {
@@ -138,7 +141,7 @@ impl ProxiedRequest {
             upgrade: self.upgrade,
             look_alikes: self.rules.look_alikes == LookAlikes::Pass,
         };
-        let mut outbox = Outbox::default();
+        let mut outbox = Outbox::with_room(head.fields().wire_len() + told.target.len() + OWN_FIELDS);
         write_request(&mut outbox.bytes, head, &told)
             .map_err(|_| Failure::BadMessage(thalweg_wire::ProtocolError::BadHost))?;
         Ok(Ask {
@@ -146,6 +149,7 @@ impl ProxiedRequest {
             framing: head.framing(),
             to: AnswerTo::of(head, self.upgrade),
             limits: Limits { head_bytes: ANSWER_HEAD, fields: self.rules.answer_fields },
+            head: self.local.lend_answer_head(),
             client: self.client.clone(),
             may_desync: head.has_unexpected_content(),
         })

@@ -202,8 +202,9 @@ impl Talk<'_> {
             Answer::Relayed { head, id, body } => {
                 let framing = body.framing().towards(version);
                 self.leaves |= framing == Framing::UntilClose;
-                let head = (&head, framing);
-                let writer = self.write(version, |out, options| write_relayed(out, head, &id, options));
+                let writer =
+                    self.write(version, |out, options| write_relayed(out, (&head, framing), &id, options));
+                self.local.take_back_answer(head);
                 (writer, body)
             }
         };
