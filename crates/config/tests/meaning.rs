@@ -38,6 +38,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.admin.token, None);
     assert_eq!(config.resolver.ttl_max, Duration::from_secs(300));
     assert_eq!((config.limits.header_bytes, config.limits.header_count), (16 << 10, 100));
+    assert_eq!(config.limits.answer_fields, 200);
     assert_eq!((config.log.access, config.log.level), (AccessLog::Json, Level::Info));
     let listener = &config.listeners[0];
     assert_eq!((listener.http1, listener.http2, &listener.tls), (true, false, &None));

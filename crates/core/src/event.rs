@@ -115,6 +115,15 @@ pub enum Change {
         /// What was seen.
         evidence: Evidence,
     },
+    /// An endpoint fails often enough for an ejection, but the others fail as often: none is to blame. Told once a minute.
+    Spared {
+        /// The endpoint.
+        key: EndpointKey,
+        /// Why the endpoint would have been ejected.
+        cause: Cause,
+        /// What was seen, and how often the others fail.
+        evidence: Evidence,
+    },
     /// The checker is suspected, because most endpoints failed their probes within one round; or no longer.
     CheckerSuspected {
         /// The checker is suspected.

@@ -87,12 +87,13 @@
 //! # Where to read on
 //!
 //! Files import from the floors below them only. Bottom up: `tick`, `roll`, `slot` (values) · `axes`, `fault`, `reason`
-//! (closed lists) · [`Topology`] · [`Health`] · `ring`, `baseline`, `outlier`, `eject` (what traffic shows at one endpoint)
-//! · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
+//! (closed lists) · [`Topology`] · [`Health`] · `ring`, `baseline`, `chance`, `outlier`, `eject` (what traffic shows at
+//! one endpoint) · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
 #![forbid(unsafe_code)]
 
 mod axes;
 mod baseline;
+mod chance;
 mod draw;
 mod eject;
 mod event;

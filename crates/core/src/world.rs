@@ -6,11 +6,12 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     axes::Ejection,
+    chance::Odds,
     eject::EjectionRecord,
     event::{Change, Changes, Event, Publish},
     fault::{Evidence, Fault},
     names::Names,
-    outlier::{EndpointTraffic, Outlier},
+    outlier::{EndpointTraffic, Finding, Outlier},
     reason::Cause,
     slot::EndpointSlot,
     tally::Tally,
@@ -38,7 +39,7 @@ use endpoints::Observation;
 use incidents::{FailureSign, Incidents};
 use orders::Orders;
 use state::WorldState;
-use traffic::Traffic;
+use traffic::{OwnFailures, Traffic};
 
 /// The mutable truth. Starts empty; a start is an [`Event::Adopted`].
 ///
@@ -155,6 +156,9 @@ impl World {
     fn failed(&mut self, slot: EndpointSlot, failure: FailedAttempt, now: Tick, changes: &mut Changes) {
         let FailedAttempt { fault, started, at } = failure;
         self.observe(slot, Observation::Failed(fault), now, changes);
+        if !fault.is_evidence() {
+            return;
+        }
         let late = fault == Fault::Late;
         let excused = late && !self.traffic.is_alone_late(slot, started, &self.state.layout, now);
         let Some(traffic) = self.traffic.endpoint_mut(slot) else { return };
@@ -226,15 +230,23 @@ impl World {
     /// Does what is known speak against an endpoint that serves, and may it be taken out?
     fn judge(&mut self, slot: EndpointSlot, now: Tick, changes: &mut Changes) {
         let Some(rules) = self.state.layout.pool_of(slot).map(|pool| &pool.eject) else { return };
-        if self.state.serves(slot)
-            && let Some(outlier) = self.traffic.outlier(slot, rules, &self.state.layout, now)
-            && self.ejections.may_eject(slot, rules.max_share, &self.state, now)
-        {
-            self.eject(slot, outlier, now, changes);
+        if !self.state.serves(slot) {
+            return;
+        }
+        let Some(finding) = self.traffic.finding(slot, rules, &self.state, now) else { return };
+        if !self.ejections.may_eject(slot, rules.max_share, &self.state, now) {
+            return;
+        }
+        match finding {
+            Finding::Outlier(outlier) => self.eject(slot, outlier, now, changes),
+            Finding::Shared(outlier) => {
+                changes.log.extend(self.ejections.spare(slot, outlier, &self.state, now))
+            }
         }
     }
 
-    /// A request failed at an endpoint in probation: only one that began in the probation ends it.
+    /// A request failed at an endpoint in probation: only one that began in the probation ends it, and only if the
+    /// others do not fail as often.
     fn fail_probation(
         &mut self,
         slot: EndpointSlot,
@@ -243,9 +255,15 @@ impl World {
         changes: &mut Changes,
     ) {
         let FailedAttempt { fault, started, .. } = failure;
-        if self.ejections.record(slot).is_some_and(|record| record.is_of_probation(started)) {
-            let detail = format!("a request of its probation failed: {}", fault.as_str()).into();
-            let outlier = Outlier { cause: Cause::Probation, evidence: Evidence { fault, detail } };
+        let Some((own, began)) = self.ejections.fail_probation(slot, started) else { return };
+        let failures = OwnFailures { own, began, odds: Odds::PROBATION };
+        let others = self.traffic.in_common(slot, failures, &self.state.layout, now);
+        let shared = others.map(|others| format!("; {others}")).unwrap_or_default();
+        let detail = format!("a request of its probation failed: {}{shared}", fault.as_str()).into();
+        let outlier = Outlier { cause: Cause::Probation, evidence: Evidence { fault, detail } };
+        if others.is_some() {
+            changes.log.extend(self.ejections.spare(slot, outlier, &self.state, now));
+        } else {
             self.eject(slot, outlier, now, changes);
         }
     }
@@ -256,9 +274,7 @@ impl World {
         let Some(Ejected { ejection, change }) = self.ejections.eject(slot, outlier, &self.state, now) else {
             return;
         };
-        if let Some(traffic) = self.traffic.endpoint_mut(slot) {
-            traffic.ejected(now);
-        }
+        self.traffic.ejected(slot, &self.state.layout, now);
         changes.log.push(change);
         // In panic the availability of an endpoint does not show that it was taken out.
         changes.publish = Publish::Now;

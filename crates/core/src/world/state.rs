@@ -12,7 +12,7 @@ use crate::{
     axes::Availability,
     event::Changes,
     layout::{Layout, Place},
-    slot::{EndpointSlot, PoolSlot, RouteSlot},
+    slot::{EndpointSlot, PoolSlot, RouteSlot, slots_in},
     tick::Tick,
     topology::RoutePool,
 };
@@ -69,6 +69,19 @@ impl WorldState {
                 given || self.routes.sends_to(*route, place.pool)
             })
         })
+    }
+
+    /// Does a route send requests to the endpoints that this one is compared with: those of its other pools; where it has
+    /// only one, the pool's other endpoints?
+    pub(super) fn asks_others(&self, slot: EndpointSlot, route: RouteSlot) -> bool {
+        let Some(own) = self.layout.endpoints.get(slot).map(|place| place.pool) else { return false };
+        let members = self.layout.topology.route(route).map(|route| &*route.pools).unwrap_or_default();
+        if members.len() > 1 {
+            return members
+                .iter()
+                .any(|member| member.pool != own && self.routes.sends_to(route, member.pool));
+        }
+        slots_in(&self.layout.members(own)).any(|other| other != slot && self.is_up(other))
     }
 
     /// No endpoint of this one's pool is Up that has a weight.

@@ -65,6 +65,8 @@ pub(crate) enum Mutant {
     BlamesProbationForOld,
     /// Does not know when good answers ended.
     ForgetsGood,
+    /// Ejects for failures that the others share.
+    BlamesShared,
     /// Never suspects the checker.
     NeverSuspectsChecker,
     /// Dates the loss in an incident to the first failure.
@@ -73,7 +75,7 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken core.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 29] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
@@ -100,6 +102,7 @@ impl Mutant {
         Self::BlamesLocal,
         Self::BlamesProbationForOld,
         Self::ForgetsGood,
+        Self::BlamesShared,
         Self::NeverSuspectsChecker,
         Self::MisdatesIncidents,
     ];
@@ -157,8 +160,31 @@ impl Subject {
             }
         }
         let mut changes = self.world.apply(event, now);
+        if self.mutant == Mutant::BlamesShared {
+            self.blame_spared(&mut changes, now);
+        }
         self.mistell(&mut changes);
         changes
+    }
+
+    /// Ejects the endpoints that were spared.
+    fn blame_spared(&mut self, changes: &mut Changes, now: Tick) {
+        let spared = |change: &Change| match change {
+            Change::Spared { key, .. } => Some(key.clone()),
+            _ => None,
+        };
+        let keys: Vec<_> = changes.log.iter().filter_map(spared).collect();
+        for key in keys {
+            let places = self.world.layout().endpoints.iter();
+            let id = places.map(|place| place.id).find(|id| self.world.key(*id) == Some(&key));
+            for _ in 0..50 {
+                let Some(id) = id else { break };
+                let failure = Event::Suspected { id, fault: Fault::Status, started: now, at: now };
+                let more = self.world.apply(failure, now);
+                changes.publish = changes.publish.max(more.publish);
+                changes.log.extend(more.log);
+            }
+        }
     }
 
     fn mistell(&self, changes: &mut Changes) {

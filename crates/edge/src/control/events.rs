@@ -104,6 +104,14 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             });
             ("ejected", fields)
         }
+        Change::Spared { key, cause, evidence: seen } => {
+            let (fault, detail) = evidence(Some(seen));
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "cause": cause.as_str(), "fault": fault,
+                "detail": detail,
+            });
+            ("spared", fields)
+        }
         Change::CheckerSuspected { on, fallen, of, after_reload } => {
             let fields = json!({ "on": on, "fallen": fallen, "of": of, "after_reload": after_reload });
             ("checker_suspected", fields)
@@ -155,6 +163,11 @@ pub fn log(change: &Change) {
                 (&*key.pool, key.address, cause.as_str(), lasts.as_millis());
             let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
             tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
+        }
+        Change::Spared { key, cause, evidence } => {
+            let (pool, endpoint, cause) = (&*key.pool, key.address, cause.as_str());
+            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
+            tracing::warn!(pool, %endpoint, cause, fault, detail, "endpoint not ejected: the others fail as often");
         }
         Change::CheckerSuspected { on: true, fallen, of, after_reload } => {
             tracing::error!(

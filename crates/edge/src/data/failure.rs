@@ -19,6 +19,8 @@ pub enum Failure {
     ConnectFailed(Fault),
     /// The endpoint's connection ended before its answer.
     Reset,
+    /// The head of the endpoint's answer is too large.
+    AnswerFields,
     /// No first byte in time.
     FirstByteTimeout,
     /// `timeouts.total` ran out.
@@ -65,6 +67,9 @@ impl Failure {
             Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "proxy_internal_response", "shutting_down", false),
             Self::ConnectFailed(fault) => (S::BAD_GATEWAY, connect_token(fault), "connect_failed", true),
             Self::Reset => (S::BAD_GATEWAY, "connection_terminated", "reset", true),
+            Self::AnswerFields => {
+                (S::BAD_GATEWAY, "http_response_header_section_size", "answer_fields", true)
+            }
             Self::FirstByteTimeout => (S::GATEWAY_TIMEOUT, "http_response_timeout", "timeout", true),
             Self::TotalTimeout => (S::GATEWAY_TIMEOUT, "http_response_timeout", "timeout", true),
             Self::UploadTimeout => (S::GATEWAY_TIMEOUT, "connection_write_timeout", "timeout", true),

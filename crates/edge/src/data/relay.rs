@@ -226,6 +226,7 @@ impl Body for AnswerBody {
                 let upload = &relaying.upload;
                 let broke_off = upload.client_failed.get() || upload.too_large.get();
                 let outcome = if broke_off { Outcome::ClientGone } else { Outcome::Reset };
+                relaying.attempt.cut_off(upload.ended.get().is_none(), relaying.record.now());
                 relaying.fail(outcome, outcome.as_str());
                 Poll::Ready(Some(Err(CutError::Reset)))
             }

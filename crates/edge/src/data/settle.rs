@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Version};
+use http::{HeaderValue, Method, StatusCode, Version};
 use thalweg_core::{Fault, PoolSlot, Reason, Tick};
 
 use crate::data::{
@@ -36,6 +36,8 @@ pub struct Attempt {
     holds_slot: Cell<bool>,
     /// The keeper has been told about this attempt: each attempt is evidence once.
     judged: Cell<bool>,
+    /// The answer is a 5xx that says nothing against the endpoint.
+    acquitted: Cell<bool>,
     presumed: Cell<Outcome>,
 }
 
@@ -54,6 +56,7 @@ impl Attempt {
             open: Cell::new(true),
             holds_slot: Cell::new(true),
             judged: Cell::new(false),
+            acquitted: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
         }
     }
@@ -108,8 +111,26 @@ impl Attempt {
         }
         let account = self.peer.stats();
         let count = if fault == Fault::Late { &account.late } else { &account.failed };
-        count.bump();
+        if fault.is_evidence() {
+            count.bump();
+        }
         self.peer.suspect(fault, self.started, now);
+    }
+
+    /// The answer is a 5xx: reports it, if its status says something against the endpoint.
+    pub fn server_error(&self, status: StatusCode, now: Tick) {
+        match Fault::of_status(status.as_u16()) {
+            Some(fault) => self.blame(fault, now),
+            None => self.acquitted.set(true),
+        }
+    }
+
+    /// The connection ended before its exchange did: reports what that says against the endpoint.
+    pub fn cut_off(&self, uploading: bool, now: Tick) {
+        match Fault::of_reset(self.answered.get(), uploading) {
+            Some(fault) => self.blame(fault, now),
+            None => _ = self.judged.replace(true),
+        }
     }
 
     /// No connection could be opened. A connect that earlier attempts cut short is no evidence.
@@ -159,13 +180,18 @@ impl Attempt {
         }
         match outcome {
             Outcome::Ok if !self.judged.replace(true) => self.good(now),
+            Outcome::ServerError if self.acquitted.get() => {
+                if !self.judged.replace(true) {
+                    self.good(now);
+                }
+            }
             Outcome::ServerError => self.blame(Fault::Status, now),
             Outcome::Reset => self.blame(Fault::Reset, now),
             Outcome::Timeout => self.blame(Fault::Timeout, now),
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
         self.release_slot();
-        self.peer.learn(outcome, self.took.get());
+        self.peer.learn(outcome, self.took.get(), self.acquitted.get());
     }
 
     /// Counts a good answer. It proves something in a probation only if the attempt began after the probation did: the

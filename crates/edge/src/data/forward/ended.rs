@@ -115,7 +115,16 @@ impl ProxiedRequest {
     pub(super) fn unanswered(&self, attempt: &Attempt, error: &RelayError) -> Ended {
         tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint gave no answer");
         let (outcome, ended) = match error {
+            // Every other endpoint would answer alike: no other is asked, and none is to blame.
+            RelayError::Protocol(error) if error.is_parse_too_large() => {
+                attempt.blame(Fault::AnswerFields, self.local.now());
+                let failure = Failure::AnswerFields;
+                (Outcome::Reset, Ended::Failed(failed(attempt, retry::Failure::Common, failure)))
+            }
             RelayError::Stale(_) | RelayError::Reset(_) | RelayError::Protocol(_) => {
+                if matches!(error, RelayError::Reset(_)) {
+                    attempt.cut_off(self.upload.ended.get().is_none(), self.local.now());
+                }
                 (Outcome::Reset, Ended::Failed(failed(attempt, retry::Failure::Reset, Failure::Reset)))
             }
             RelayError::Dead => {
@@ -159,7 +168,7 @@ impl ProxiedRequest {
         if !status.is_server_error() {
             return Ended::Answered(Box::new(UpstreamAnswer { attempt, link, response }));
         }
-        attempt.blame(Fault::Status, now);
+        attempt.server_error(status, now);
         // Discarded for another attempt, it still counts as a server error.
         attempt.presume(Outcome::ServerError);
         if status == StatusCode::SERVICE_UNAVAILABLE

@@ -246,6 +246,9 @@ impl ProxiedRequest {
             HeadEvent::Answer(_) | HeadEvent::Rival(_) => {
                 let now = self.local.now();
                 attempt.head(self.upload.ended.get(), now);
+                if let HeadEvent::Answer(response) = lost {
+                    attempt.server_error(response.status(), now);
+                }
                 attempt.end(Outcome::ServerError, now);
             }
         }
@@ -261,8 +264,9 @@ impl ProxiedRequest {
                 attempt.presume(Outcome::ClientGone);
                 Some(HeadEvent::Rival(Box::new((steered, attempt, link, response))))
             }
-            Ok(_) => {
+            Ok((_, response)) => {
                 self.count_hedge("failed");
+                attempt.server_error(response.status(), self.local.now());
                 attempt.end(Outcome::ServerError, self.local.now());
                 None
             }

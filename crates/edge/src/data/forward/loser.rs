@@ -134,6 +134,7 @@ async fn settle(attempt: Attempt, link: Link, response: Response<Incoming>) {
         // No 101 was requested.
         StatusCode::SWITCHING_PROTOCOLS => attempt.end(Outcome::Reset, peer.now()),
         status if status.is_server_error() => {
+            attempt.server_error(status, peer.now());
             Box::new(UpstreamAnswer { attempt, link, response }).discard(true)
         }
         _ => {
