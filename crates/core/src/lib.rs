@@ -108,6 +108,7 @@ mod layout;
 mod matching;
 mod names;
 mod outlier;
+mod ramp;
 mod reason;
 pub mod retry;
 mod ring;
@@ -147,7 +148,8 @@ pub use steer::{steer, steer_on};
 pub use tally::{Counts, FailureCost, Tally};
 pub use tick::{Tick, micros};
 pub use topology::{
-    Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology,
+    Band, EjectRules, EndpointSpec, Failback, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts,
+    Topology,
 };
-pub use view::{EndpointView, PoolView, RoutePoolView, RouteView, Trickle};
+pub use view::{EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
 pub use world::World;

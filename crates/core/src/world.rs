@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod adopt;
+mod band;
 mod checker;
 mod ejections;
 mod endpoints;
@@ -26,8 +27,10 @@ mod incidents;
 mod orders;
 mod pools;
 mod queries;
+mod recoveries;
 mod route_state;
 mod routes;
+mod standing;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -86,6 +89,17 @@ impl World {
                     self.observe(slot, Observation::Ordered(admin), now, &mut changes);
                 }
             }
+            Event::FailbackOrdered { route } => {
+                if let Some(slot) = self.route_slot(&route) {
+                    self.state.end_waits(slot, now, &mut changes);
+                }
+            }
+            Event::Frozen { route, on } => {
+                if let Some(slot) = self.route_slot(&route) {
+                    self.state.freeze(slot, on, now, &mut changes);
+                }
+            }
+            Event::Latched { route, pool } => self.latch(&route, &pool, now, &mut changes),
             Event::Suspected { id, fault, started, at } => {
                 if let Some(slot) = self.state.endpoints.slot(id).filter(|_| fault != Fault::Local) {
                     self.failed(slot, FailedAttempt { fault, started, at }, now, &mut changes);
@@ -100,6 +114,7 @@ impl World {
                 self.release(now, &mut changes);
             }
             Event::Ticked => {
+                self.state.recover(now, &mut changes);
                 let due = self.state.routes.due(now);
                 self.state.update_routes(&due, now, &mut changes);
                 self.release(now, &mut changes);
@@ -109,10 +124,10 @@ impl World {
         changes
     }
 
-    /// When [`Event::Ticked`] is due next: a hold, a dwell, an ejection, a probation or an incident ends.
+    /// When [`Event::Ticked`] is due next: a hold, a dwell, a ramp's next step, an ejection, a probation or an incident ends.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        let routes = self.state.routes.next_deadline().into_iter();
+        let routes = self.state.routes.next_deadline().into_iter().chain(self.state.recoveries.due());
         routes.chain(self.release_due()).chain(self.incidents.due()).min()
     }
 
@@ -217,6 +232,7 @@ impl World {
         let Some(pool) = self.state.layout.endpoints.get(slot).map(|place| place.pool) else { return };
         let ejected_for = self.ejections.record(slot).and_then(EjectionRecord::evidence);
         let observed = self.state.endpoints.observe(slot, seen, ejected_for, now);
+        self.state.recoveries.observe(slot, &observed, now);
         changes.publish = changes.publish.max(observed.publish);
         changes.log.extend(observed.change);
         let moved = self.state.recount_pool(pool, changes);

@@ -79,12 +79,14 @@ pub(crate) struct Loss {
     pub(crate) endpoints: BTreeSet<SocketAddr>,
 }
 
-/// A pool that a route has left because it was down, or because no endpoint there is proven.
+/// A pool that a route has left because it was down, or because no endpoint there is proven; or that has returned, with
+/// a share that grows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ExpectedStanding {
     Unproven,
     Left,
     Held(Tick),
+    Ramping(Tick),
 }
 
 pub(crate) type Checked = Result<(), String>;

@@ -25,6 +25,14 @@ pub(crate) enum Mutant {
     ForgetsOnReload,
     /// Returns to a pool that was left without waiting.
     SkipsHold,
+    /// Returns to a pool in one step.
+    SkipsRamp,
+    /// Returns to a latched pool by itself.
+    ForgetsLatch,
+    /// Does not hear that the operator ends a wait.
+    IgnoresFailback,
+    /// Does not hear that the operator freezes a route.
+    IgnoresFreeze,
     /// Panics at the first loss.
     PanicsEarly,
     /// Misses the ticks.
@@ -75,13 +83,17 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken core.
-    pub(crate) const ALL: [Self; 29] = [
+    pub(crate) const ALL: [Self; 33] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
         Self::IgnoresCaps,
         Self::ForgetsOnReload,
         Self::SkipsHold,
+        Self::SkipsRamp,
+        Self::ForgetsLatch,
+        Self::IgnoresFailback,
+        Self::IgnoresFreeze,
         Self::PanicsEarly,
         Self::NeverTicks,
         Self::DwellsForever,
@@ -139,9 +151,10 @@ impl Subject {
     pub(crate) fn apply(&mut self, event: Event, now: Tick) -> Changes {
         let mut event = event;
         match (self.mutant, &mut event) {
-            (Mutant::NeverTicks, Event::Ticked) | (Mutant::IgnoresNames, Event::Resolved { .. }) => {
-                return Changes::default();
-            }
+            (Mutant::NeverTicks, Event::Ticked)
+            | (Mutant::IgnoresNames, Event::Resolved { .. })
+            | (Mutant::IgnoresFailback, Event::FailbackOrdered { .. })
+            | (Mutant::IgnoresFreeze, Event::Frozen { .. }) => return Changes::default(),
             (Mutant::ClearsOnReload, Event::Adopted { .. }) => {
                 self.cleared = self.world.layout().endpoints.iter().map(|place| place.id).collect();
             }
@@ -264,7 +277,9 @@ fn misread(mutant: Mutant, topology: &mut Topology) {
     let day = Duration::from_secs(86_400);
     for route in &mut topology.routes {
         match mutant {
-            Mutant::SkipsHold => route.failback_hold = Duration::ZERO,
+            Mutant::SkipsHold => route.failback.hold = route.failback.hold.map(|_| Duration::ZERO),
+            Mutant::SkipsRamp => route.failback.ramp = Duration::ZERO,
+            Mutant::ForgetsLatch => _ = route.failback.hold.get_or_insert(Duration::from_secs(10)),
             Mutant::DwellsForever => route.band.iter_mut().for_each(|band| band.dwell = day),
             _ => {}
         }
