@@ -6,8 +6,8 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use thalweg_core::{
-    EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads, Pool, ProbeRules, Route,
-    RoutePool, Slot, Tick, Topology, Tried, World, roll, steer,
+    EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Failback, Fault, Loads, Pool, ProbeRules,
+    Route, RoutePool, Slot, Tick, Topology, Tried, World, roll, steer,
 };
 
 fn pool(nth: usize, endpoints: usize) -> Pool {
@@ -34,7 +34,7 @@ fn route(name: &str, pools: std::ops::Range<usize>) -> Route {
         path_prefix: "/api".into(),
         pools: pools.map(member).collect(),
         share_leftover: true,
-        failback_hold: Duration::ZERO,
+        failback: Failback::IMMEDIATE,
         ..Route::default()
     }
 }

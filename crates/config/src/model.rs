@@ -202,6 +202,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Request header lines.
     pub header_count: usize,
+    /// Header lines of an endpoint's answer.
+    pub answer_fields: usize,
     /// From a request's first byte to its last header byte.
     pub header_timeout: Duration,
     /// A client connection with no request on it.

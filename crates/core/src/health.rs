@@ -103,7 +103,7 @@ impl Health {
     pub(crate) fn suspected(&mut self, fault: Fault) {
         self.refusing = fault == Fault::Refused;
         // An endpoint that answers, if only with errors, can wait for its next probe.
-        self.suspect |= fault != Fault::Status;
+        self.suspect |= !matches!(fault, Fault::Status | Fault::AnswerFields);
     }
 
     /// How the last probe failed, if it did.

@@ -87,12 +87,13 @@
 //! # Where to read on
 //!
 //! Files import from the floors below them only. Bottom up: `tick`, `roll`, `slot` (values) · `axes`, `fault`, `reason`
-//! (closed lists) · [`Topology`] · [`Health`] · `ring`, `baseline`, `outlier`, `eject` (what traffic shows at one endpoint)
-//! · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
+//! (closed lists) · [`Topology`] · [`Health`] · `ring`, `baseline`, `chance`, `outlier`, `eject` (what traffic shows at
+//! one endpoint) · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
 #![forbid(unsafe_code)]
 
 mod axes;
 mod baseline;
+mod chance;
 mod draw;
 mod eject;
 mod event;
@@ -107,6 +108,7 @@ mod layout;
 mod matching;
 mod names;
 mod outlier;
+mod ramp;
 mod reason;
 pub mod retry;
 mod ring;
@@ -146,7 +148,8 @@ pub use steer::{steer, steer_on};
 pub use tally::{Counts, FailureCost, Tally};
 pub use tick::{Tick, micros};
 pub use topology::{
-    Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology,
+    Band, EjectRules, EndpointSpec, Failback, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts,
+    Topology,
 };
-pub use view::{EndpointView, PoolView, RoutePoolView, RouteView, Trickle};
+pub use view::{EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
 pub use world::World;

@@ -22,6 +22,8 @@ pub struct EndpointView {
     pub probation_since: Option<Tick>,
     /// No process listens there, as far as is known.
     pub refusing: bool,
+    /// The endpoint has returned, and its share of the pool grows.
+    pub slow_start: Option<Ramp>,
     /// Usual time to the first byte (95th percentile), microseconds.
     pub p95_us: Option<u32>,
     /// Smoothed probe latency, microseconds.
@@ -45,6 +47,10 @@ pub struct PoolView {
     pub out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
+    /// The part of `available` that takes its whole share: without the endpoints that start slowly.
+    pub started: f64,
+    /// What the endpoints that start slowly may take: the sum of their parts ÷ the same number of endpoints.
+    pub starting: f64,
     /// Nothing is Up, or `available` is under the panic threshold.
     pub below_threshold: bool,
     /// Its best Up endpoint's smoothed probe latency, microseconds.
@@ -63,6 +69,8 @@ pub struct RouteView {
     pub first_round_done: bool,
     /// Endpoints in Probation: they get a trickle of first attempts.
     pub trickles: Box<[Trickle]>,
+    /// The operator allows no failback, and no move between latencies.
+    pub frozen: bool,
 }
 
 /// An endpoint in Probation that gets a trickle of requests.
@@ -79,8 +87,21 @@ pub struct Trickle {
 pub struct RoutePoolView {
     /// The pool counts as one of the nearest (in routes with a band).
     pub near: bool,
-    /// The pool is back, but its failback hold has not ended.
+    /// The pool is back, but waits to return: for its failback hold, or for the operator.
     pub held: bool,
+    /// When the hold ends by itself; `None` if the pool does not wait, or waits for the operator.
+    pub held_until: Option<Tick>,
+    /// The pool has returned, and its share grows.
+    pub ramp: Option<Ramp>,
+}
+
+/// How far a pool is on its way back to its full share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ramp {
+    /// The part (0–1) of its share that it may take.
+    pub part: f64,
+    /// When it may take all of it; `None` while the route is frozen.
+    pub until: Option<Tick>,
 }
 
 impl EndpointView {

@@ -153,6 +153,7 @@ fn limits(table: View<'_>) -> Limits {
         max_connections: table.small("max_connections"),
         header_bytes: table.small("header_bytes"),
         header_count: table.small("header_count"),
+        answer_fields: table.small("answer_fields"),
         header_timeout: table.time("header_timeout"),
         idle_timeout: table.time("idle_timeout"),
         look_alikes: match table.text("lookalike_fields").as_str() {

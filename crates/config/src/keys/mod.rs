@@ -200,6 +200,12 @@ pub(crate) const LIMITS: Shape = Shape {
         int("max_connections", (0, 10_000_000), D::Int(0), "Client connections; 0 = 40 % of the file limit."),
         size("header_bytes", (KIB, MIB), "16KiB", "Request head."),
         int("header_count", (1, 10_000), D::Int(100), "Request header lines."),
+        int(
+            "answer_fields",
+            (1, 10_000),
+            D::Int(200),
+            "Header lines of an endpoint's answer. One with more is a 502 `answer_fields`; it is not retried, and ejects no endpoint.",
+        ),
         time("header_timeout", (1, DAY), "10s", "From a request's first byte to its last header byte."),
         time("idle_timeout", (1, DAY), "60s", "A client connection with no request on it."),
         choice(

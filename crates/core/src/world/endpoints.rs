@@ -12,7 +12,7 @@ use crate::{
     slot::{EndpointId, EndpointKey, EndpointSlot, SlotVec},
     tick::Tick,
     topology::{ProbeRules, Topology},
-    view::EndpointView,
+    view::{EndpointView, Ramp},
 };
 
 /// One endpoint that exists: its identity and its health.
@@ -77,6 +77,10 @@ impl Endpoints {
         self.states.get(slot).map(|state| &state.health)
     }
 
+    pub(super) fn is_up(&self, slot: EndpointSlot) -> bool {
+        self.health(slot).is_some_and(|health| health.availability() == Availability::Up)
+    }
+
     /// The states of a range of endpoints: those of one pool.
     pub(super) fn range(&self, range: &std::ops::Range<EndpointSlot>) -> &[EndpointState] {
         self.states.range(range)
@@ -135,6 +139,7 @@ impl Endpoints {
         slot: EndpointSlot,
         p95_us: Option<u32>,
         probation_since: Option<Tick>,
+        slow_start: Option<Ramp>,
     ) -> Option<EndpointView> {
         let state = self.states.get_mut(slot)?;
         let health = &state.health;
@@ -146,6 +151,7 @@ impl Endpoints {
             ejection: health.ejection,
             probation_since: probation_since.filter(|_| health.ejection == Ejection::Probation),
             refusing: health.refusing,
+            slow_start,
             latency_us: state.shown_us,
             p95_us,
         })

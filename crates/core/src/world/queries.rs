@@ -20,7 +20,7 @@ impl World {
         let endpoints = self.state.endpoints.slots().filter_map(|slot| {
             let p95_us = self.traffic.endpoint(slot).and_then(EndpointTraffic::p95_us);
             let since = self.ejections.record(slot).map(EjectionRecord::since);
-            self.state.endpoints.show(slot, p95_us, since)
+            self.state.endpoints.show(slot, p95_us, since, self.state.recoveries.slow_start(slot))
         });
         Snapshot {
             revision: self.revision,
@@ -64,6 +64,23 @@ impl World {
     pub fn route_slot(&self, name: &str) -> Option<RouteSlot> {
         let mut routes = slot::entries(&self.state.layout.topology.routes);
         routes.find(|(_, route)| &*route.name == name).map(|(slot, _)| slot)
+    }
+
+    /// The pools that a route has left because they were down, and that have not returned: by name, each with whether it
+    /// is up again and waits.
+    #[must_use]
+    pub fn left_pools(&self, route: RouteSlot) -> Vec<(Box<str>, bool)> {
+        let topology = &self.state.layout.topology;
+        let pools = &self.state.pools;
+        let left = self.state.routes.left(route);
+        left.filter_map(|pool| Some((topology.pool(pool)?.name.clone(), !pools.view(pool).below_threshold)))
+            .collect()
+    }
+
+    /// Does the operator forbid failback and moves between latencies on a route?
+    #[must_use]
+    pub fn is_frozen(&self, route: RouteSlot) -> bool {
+        self.state.routes.is_frozen(route)
     }
 
     /// Every endpoint that needs a probe, in layout order.

@@ -83,7 +83,8 @@ impl Story {
                 self.adopt(topology)
             }
             49..53 => self.resolve(),
-            53..56 => self.order(),
+            53..55 => self.order(),
+            55..56 => self.order_route(),
             56..64 => self.traffic(),
             64..66 => self.late_news(),
             66..68 => self.tell_all(),
@@ -210,6 +211,21 @@ impl Story {
         self.apply(Event::Ordered { key: key.clone(), admin }, Some(key))
     }
 
+    /// The operator ends a route's waits, freezes the route, or lets it move again.
+    fn order_route(&mut self) -> Result<(), String> {
+        let routes = &self.oracle.topology.routes;
+        let route = if self.rng.percent(5) {
+            "nowhere".into()
+        } else {
+            routes[self.rng.below(routes.len())].name.clone()
+        };
+        match self.rng.below(4) {
+            0 => self.apply(Event::Frozen { route, on: true }, None),
+            1 | 2 => self.apply(Event::Frozen { route, on: false }, None),
+            _ => self.apply(Event::FailbackOrdered { route }, None),
+        }
+    }
+
     /// One request with all its retries; the world may change in between.
     fn request(&mut self) -> Result<(), String> {
         let name = {
@@ -287,6 +303,9 @@ fn name(event: &Event) -> &'static str {
         Event::Probed { .. } => "probed",
         Event::Resolved { .. } => "resolved",
         Event::Ordered { .. } => "ordered",
+        Event::FailbackOrdered { .. } => "failback ordered",
+        Event::Frozen { .. } => "frozen",
+        Event::Latched { .. } => "latched",
         Event::Suspected { .. } => "suspected",
         Event::Tallied(_) => "tallied",
         Event::Ticked => "ticked",

@@ -3,9 +3,11 @@
 
 mod auth;
 mod exposition;
+mod failback;
 mod process;
 mod reply;
 mod explain;
+mod returns;
 mod routes;
 mod status;
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     auth::{self, AuthRules},
-    explain, exposition,
+    explain, exposition, failback,
     reply::{Body, json_reply, refuse, reply},
     status,
 };
@@ -95,7 +95,10 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
         "/api/v1/explain" => match explain::ExplainRequest::from_query(query) {
             Ok(asked) => {
                 let live = control.shared.live.load();
-                json_reply(StatusCode::OK, &explain::answer(&live.snapshot, &asked, "live health"))
+                json_reply(
+                    StatusCode::OK,
+                    &explain::answer(&live.snapshot, &asked, "live health", control.shared.now()),
+                )
             }
             Err(problem) => refuse(StatusCode::BAD_REQUEST, "bad_request", &problem),
         },
@@ -119,6 +122,9 @@ fn events(control: &Control, query: &BTreeMap<String, String>) -> Response<Body>
 }
 
 async fn obey(control: &Control, path: &str, order: &Bytes) -> Response<Body> {
+    if path == "/api/v1/failback" {
+        return failback::answer(control, order).await;
+    }
     if path != "/api/v1/reload" {
         if !order.is_empty() && serde_json::from_slice::<Value>(order).is_err() {
             return refuse(StatusCode::BAD_REQUEST, "bad_request", "the body is no JSON");

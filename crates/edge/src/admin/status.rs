@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use thalweg_config::ConfigError;
 use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
-use super::explain::{shares, stage_name};
+use super::{
+    explain::{shares, stage_name},
+    returns,
+};
 use crate::{
     control::{
         state::{Control, EdgePhase},
@@ -60,7 +63,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "restart_required": *control.restart_required.borrow(),
         "last_reload": last_reload(control),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
-        "routes": routes(&live),
+        "routes": routes(&live, endpoints.now),
         "pools": (0..).zip(&config.topology.pools).map(|(slot, _)| endpoints.pool(PoolSlot(slot))).collect::<Vec<_>>(),
     })
 }
@@ -79,7 +82,7 @@ fn listener(listener: &thalweg_config::Listener) -> Value {
     })
 }
 
-fn routes(live: &Live) -> Vec<Value> {
+fn routes(live: &Live, now: Tick) -> Vec<Value> {
     let snapshot = &live.snapshot;
     let topology = &snapshot.layout.topology;
     let route = |(slot, (route, view)): (u32, (&thalweg_core::Route, &thalweg_core::RouteView))| {
@@ -91,13 +94,14 @@ fn routes(live: &Live) -> Vec<Value> {
                     "pool": topology.pool(member.pool).map(|pool| &*pool.name),
                     "tier": member.tier, "weight": member.weight, "dial": member.dial,
                     "share": share, "near": seen.near, "held": seen.held,
+                    "hold": returns::hold(seen, now), "ramp": returns::ramp(seen, now),
                 })
             })
             .collect();
         json!({
             "name": &*route.name, "hosts": route.hosts, "path_prefix": &*route.path_prefix,
             "stage": stage_name(view.shares.stage), "panic": snapshot.in_panic(RouteSlot(slot)),
-            "first_round_done": view.first_round_done, "pools": pools,
+            "first_round_done": view.first_round_done, "frozen": view.frozen, "pools": pools,
         })
     };
     (0..).zip(topology.routes.iter().zip(&snapshot.routes)).map(route).collect()
@@ -162,6 +166,7 @@ impl Endpoints<'_> {
             "availability": view.availability.as_str(), "probe": view.probe.as_str(),
             "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
             "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": count, "refusing": view.refusing,
+            "slow_start": returns::growing(view.slow_start, self.now),
             "latency_us": latency.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
             "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
@@ -175,7 +180,7 @@ impl Endpoints<'_> {
             "pool": pool, "address": format!("{}:{}", spec.host, spec.port), "host": &*spec.host,
             "weight": spec.weight, "availability": "down", "probe": "unknown", "admin": "enabled",
             "ejection": "clear", "ejected_until": null, "ejection_count": 0, "refusing": false,
-            "latency_us": null, "p95_us": null, "in_flight": 0,
+            "slow_start": null, "latency_us": null, "p95_us": null, "in_flight": 0,
             "last_probe": { "result": "unresolved", "time": null, "error": why },
         }))
     }

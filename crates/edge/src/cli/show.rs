@@ -78,7 +78,8 @@ fn routes(status: &Value) -> Vec<Vec<String>> {
         for pool in list(&route["pools"]) {
             let mut state = Vec::new();
             state.extend((route["stage"] != "up").then(|| plain(&route["stage"])));
-            state.extend((pool["held"] == true).then(|| "held".to_owned()));
+            state.extend((route["frozen"] == true).then(|| "frozen".to_owned()));
+            state.extend(way_back(pool));
             state.extend((pool["near"] == true).then(|| "near".to_owned()));
             rows.push(vec![
                 plain(&route["name"]),
@@ -94,6 +95,34 @@ fn routes(status: &Value) -> Vec<Vec<String>> {
     rows
 }
 
+/// `held until 03:04:05.678Z`, `latched`, `ramp 25% until …`: what keeps a pool from its full share.
+fn way_back(pool: &Value) -> Vec<String> {
+    let (hold, ramp) = (&pool["hold"], &pool["ramp"]);
+    let mut words = Vec::new();
+    match time_of(&hold["until"]) {
+        Some(time) => words.push(format!("held until {time}")),
+        None if !hold.is_null() => words.push("latched".to_owned()),
+        None => {}
+    }
+    if let Some(part) = ramp["part"].as_f64() {
+        let until = time_of(&ramp["until"]).map(|time| format!(" until {time}")).unwrap_or_default();
+        words.push(format!("ramp {:.0}%{until}", part * 100.0));
+    }
+    words
+}
+
+/// `up`, or `up 26%` while an endpoint starts slowly.
+fn availability(endpoint: &Value) -> String {
+    let part = endpoint["slow_start"]["part"].as_f64();
+    let part = part.map(|part| format!(" {:.0}%", part * 100.0)).unwrap_or_default();
+    plain(&endpoint["availability"]) + &part
+}
+
+/// The time of day of a moment: an operator compares it with the clock on the wall.
+fn time_of(moment: &Value) -> Option<&str> {
+    moment.as_str()?.split_once('T').map(|(_, time)| time)
+}
+
 fn endpoints(status: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for pool in list(&status["pools"]) {
@@ -106,7 +135,7 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
             rows.push(vec![
                 plain(&pool["name"]),
                 plain(&endpoint["address"]),
-                plain(&endpoint["availability"]),
+                availability(endpoint),
                 plain(&endpoint["probe"]),
                 plain(&endpoint["admin"]),
                 ejection(endpoint),
@@ -153,9 +182,10 @@ pub(super) fn explained(said: &Value) -> String {
                 latency(&pool["latency_us"]),
                 plain(&pool["verdict"]),
                 percent(&pool["share"]),
+                way_back(pool).join(" "),
             ]);
         }
-        out.push_str(&table(&["POOL", "TIER", "WEIGHT", "DIAL", "LATENCY", "VERDICT", "SHARE"], rows));
+        out.push_str(&table(&["POOL", "TIER", "WEIGHT", "DIAL", "LATENCY", "VERDICT", "SHARE", ""], rows));
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {
@@ -191,13 +221,12 @@ fn latency(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |us| format!("{:.1}ms", us / 1000.0))
 }
 
-/// `ejected #2 until 03:04:05.678Z`: the operator compares the time of day with the clock on the wall.
+/// `ejected #2 until 03:04:05.678Z`.
 fn ejection(endpoint: &Value) -> String {
     let state = plain(&endpoint["ejection"]);
     let count = endpoint["ejection_count"].as_u64().filter(|_| state != "clear");
     let number = count.map(|count| format!(" #{count}")).unwrap_or_default();
-    let until = endpoint["ejected_until"].as_str().and_then(|time| time.split_once('T'));
-    let until = until.map(|(_, time)| format!(" until {time}")).unwrap_or_default();
+    let until = time_of(&endpoint["ejected_until"]).map(|time| format!(" until {time}")).unwrap_or_default();
     format!("{state}{number}{until}")
 }
 
@@ -252,6 +281,17 @@ mod tests {
         assert_eq!(ejection(&ejected), "ejected #2 until 03:04:05Z");
         assert_eq!(ejection(&json!({ "ejection": "probation", "ejection_count": 1 })), "probation #1");
         assert_eq!(ejection(&json!({ "ejection": "clear", "ejection_count": 1 })), "clear");
+    }
+
+    #[test]
+    fn what_keeps_a_pool_from_its_share_is_said() {
+        let words = |hold: Value, ramp: Value| way_back(&json!({ "hold": hold, "ramp": ramp })).join(" ");
+        assert_eq!(words(Value::Null, Value::Null), "");
+        assert_eq!(words(json!({ "until": null }), Value::Null), "latched");
+        let until = json!({ "until": "2026-01-02T03:04:05Z" });
+        assert_eq!(words(until, Value::Null), "held until 03:04:05Z");
+        let ramp = json!({ "part": 0.255, "until": "2026-01-02T03:04:05Z" });
+        assert_eq!(words(Value::Null, ramp), "ramp 26% until 03:04:05Z");
     }
 
     #[test]

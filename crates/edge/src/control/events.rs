@@ -104,6 +104,14 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             });
             ("ejected", fields)
         }
+        Change::Spared { key, cause, evidence: seen } => {
+            let (fault, detail) = evidence(Some(seen));
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "cause": cause.as_str(), "fault": fault,
+                "detail": detail,
+            });
+            ("spared", fields)
+        }
         Change::CheckerSuspected { on, fallen, of, after_reload } => {
             let fields = json!({ "on": on, "fallen": fallen, "of": of, "after_reload": after_reload });
             ("checker_suspected", fields)
@@ -116,7 +124,13 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
         Change::Failover { route, from, to } => {
             ("failover", json!({ "route": route, "from": from, "to": to }))
         }
-        Change::Failback { route, to } => ("failback", json!({ "route": route, "to": to })),
+        Change::Held { route, pool, hold } => {
+            let hold_ms = hold.map(|hold| hold.as_millis());
+            ("held", json!({ "route": route, "pool": pool, "hold_ms": hold_ms }))
+        }
+        Change::Failback { route, to, ramp } => {
+            ("failback", json!({ "route": route, "to": to, "ramp_ms": ramp.as_millis() }))
+        }
         Change::Panic { route, on } => ("panic", json!({ "route": route, "on": on })),
         Change::Nearest { route, pools } => ("nearest", json!({ "route": route, "pools": pools })),
     }
@@ -155,6 +169,11 @@ pub fn log(change: &Change) {
                 (&*key.pool, key.address, cause.as_str(), lasts.as_millis());
             let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
             tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
+        }
+        Change::Spared { key, cause, evidence } => {
+            let (pool, endpoint, cause) = (&*key.pool, key.address, cause.as_str());
+            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
+            tracing::warn!(pool, %endpoint, cause, fault, detail, "endpoint not ejected: the others fail as often");
         }
         Change::CheckerSuspected { on: true, fallen, of, after_reload } => {
             tracing::error!(
@@ -196,7 +215,15 @@ pub fn log(change: &Change) {
             tracing::info!(%pool, available, "pool is back")
         }
         Change::Failover { route, from, to } => tracing::warn!(%route, %from, %to, "failover"),
-        Change::Failback { route, to } => tracing::info!(%route, %to, "failback"),
+        Change::Held { route, pool, hold: Some(hold) } => {
+            tracing::info!(%route, %pool, hold_ms = hold.as_millis(), "pool is back and held");
+        }
+        Change::Held { route, pool, hold: None } => {
+            tracing::warn!(%route, %pool, "pool is back and latched: it waits for `thalweg failback`");
+        }
+        Change::Failback { route, to, ramp } => {
+            tracing::info!(%route, %to, ramp_ms = ramp.as_millis(), "failback");
+        }
         Change::Panic { route, on: true } => tracing::error!(%route, "panic: health does not count"),
         Change::Panic { route, on: false } => tracing::info!(%route, "panic ended"),
         Change::Nearest { route, pools } => tracing::info!(%route, pools = pools.join(" "), "nearest pools"),

@@ -19,6 +19,8 @@ pub enum Failure {
     ConnectFailed(Fault),
     /// The endpoint's connection ended before its answer.
     Reset,
+    /// The head of the endpoint's answer is too large.
+    AnswerFields,
     /// No first byte in time.
     FirstByteTimeout,
     /// `timeouts.total` ran out.
@@ -66,9 +68,7 @@ impl Failure {
             Self::ShuttingDown => (503, "proxy_internal_response", "shutting_down", false),
             Self::ConnectFailed(fault) => (502, connect_token(fault), "connect_failed", true),
             Self::Reset => (502, "connection_terminated", "reset", true),
-            Self::BadAnswer(ProtocolError::HeadTooLarge | ProtocolError::TooManyFields) => {
-                (502, "http_response_header_section_size", "answer_too_large", true)
-            }
+            Self::AnswerFields => (502, "http_response_header_section_size", "answer_fields", true),
             Self::BadAnswer(_) => (502, "http_protocol_error", "bad_answer", true),
             Self::FirstByteTimeout => (504, "http_response_timeout", "timeout", true),
             Self::TotalTimeout => (504, "http_response_timeout", "timeout", true),

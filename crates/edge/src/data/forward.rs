@@ -167,13 +167,10 @@ fn enter_route(local: &Local, record: &mut RequestRecord, now: Tick) -> Option<R
             retry: route.retry,
             body_limit,
             look_alikes: config.limits.look_alikes,
-            answer_fields: ANSWER_FIELDS,
+            answer_fields: u32::try_from(config.limits.answer_fields).unwrap_or(u32::MAX),
         })
     })
 }
-
-/// Fields of an answer's head.
-const ANSWER_FIELDS: u32 = 200;
 
 impl ProxiedRequest {
     async fn run(mut self) -> Answer {

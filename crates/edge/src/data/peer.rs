@@ -341,11 +341,12 @@ impl Peer {
     }
 
     /// Learns from an attempt that ended; `took` is the time to the head of its answer, if that says something.
-    pub fn learn(&self, outcome: Outcome, took: Option<Duration>) {
+    pub fn learn(&self, outcome: Outcome, took: Option<Duration>, acquitted: bool) {
         if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
             cell.bump();
         }
         let known = self.latency_us.get();
+        let outcome = if acquitted { Outcome::Ok } else { outcome };
         let sample = match (outcome, took) {
             (Outcome::Ok, Some(span)) => u32::try_from(micros(span)).unwrap_or(u32::MAX),
             (Outcome::Cancelled, Some(waited)) => {

@@ -163,6 +163,7 @@ impl Relaying {
                     ExchangeError::Upload(_) => Outcome::ClientGone,
                     _ => Outcome::Reset,
                 };
+                self.attempt.cut_off(self.upload.ended.get().is_none(), self.record.now());
                 self.fail(outcome, outcome.as_str());
                 Poll::Ready(Err(CutError::Reset))
             }

@@ -38,6 +38,8 @@ pub struct Attempt {
     holds_slot: Cell<bool>,
     /// The keeper has been told about this attempt: each attempt is evidence once.
     judged: Cell<bool>,
+    /// The answer is a 5xx that says nothing against the endpoint.
+    acquitted: Cell<bool>,
     presumed: Cell<Outcome>,
 }
 
@@ -56,6 +58,7 @@ impl Attempt {
             open: Cell::new(true),
             holds_slot: Cell::new(true),
             judged: Cell::new(false),
+            acquitted: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
         }
     }
@@ -110,13 +113,26 @@ impl Attempt {
         }
         let account = self.peer.stats();
         let count = if fault == Fault::Late { &account.late } else { &account.failed };
-        count.bump();
+        if fault.is_evidence() {
+            count.bump();
+        }
         self.peer.suspect(fault, self.started, now);
     }
 
-    /// What this attempt shows would show at every endpoint: it is no evidence.
-    pub fn absolve(&self) {
-        self.judged.set(true);
+    /// The answer is a 5xx: reports it, if its status says something against the endpoint.
+    pub fn server_error(&self, status: u16, now: Tick) {
+        match Fault::of_status(status) {
+            Some(fault) => self.blame(fault, now),
+            None => self.acquitted.set(true),
+        }
+    }
+
+    /// The connection ended before its exchange did: reports what that says against the endpoint.
+    pub fn cut_off(&self, uploading: bool, now: Tick) {
+        match Fault::of_reset(self.answered.get(), uploading) {
+            Some(fault) => self.blame(fault, now),
+            None => _ = self.judged.replace(true),
+        }
     }
 
     /// No connection could be opened. A connect that earlier attempts cut short is no evidence.
@@ -166,6 +182,11 @@ impl Attempt {
         }
         match outcome {
             Outcome::Ok if !self.judged.replace(true) => self.good(now),
+            Outcome::ServerError if self.acquitted.get() => {
+                if !self.judged.replace(true) {
+                    self.good(now);
+                }
+            }
             Outcome::ServerError => self.blame(Fault::Status, now),
             Outcome::Reset => self.blame(Fault::Reset, now),
             Outcome::BadAnswer => self.blame(Fault::Protocol, now),
@@ -173,7 +194,7 @@ impl Attempt {
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
         self.release_slot();
-        self.peer.learn(outcome, self.took.get());
+        self.peer.learn(outcome, self.took.get(), self.acquitted.get());
     }
 
     /// Counts a good answer. It proves something in a probation only if the attempt began after the probation did: the

@@ -133,12 +133,15 @@ impl ProxiedRequest {
         let failed = |cause, failure| Ended::Failed(failed(attempt, cause, failure));
         let (outcome, ended) = match error {
             ExchangeError::Stale | ExchangeError::Reset(_) => {
+                if matches!(error, ExchangeError::Reset(_)) {
+                    attempt.cut_off(self.upload.ended.get().is_none(), self.local.now());
+                }
                 (Outcome::Reset, failed(retry::Failure::Reset, Failure::Reset))
             }
-            // Every endpoint would answer so.
-            ExchangeError::Protocol(error @ (ProtocolError::HeadTooLarge | ProtocolError::TooManyFields)) => {
-                attempt.absolve();
-                (Outcome::BadAnswer, Ended::Client(Failure::BadAnswer(*error)))
+            // Every other endpoint would answer alike: no other is asked, and none is to blame.
+            ExchangeError::Protocol(ProtocolError::HeadTooLarge | ProtocolError::TooManyFields) => {
+                attempt.blame(Fault::AnswerFields, self.local.now());
+                (Outcome::BadAnswer, failed(retry::Failure::Common, Failure::AnswerFields))
             }
             ExchangeError::Protocol(error) => {
                 (Outcome::BadAnswer, failed(retry::Failure::Reset, Failure::BadAnswer(*error)))
@@ -170,7 +173,7 @@ impl ProxiedRequest {
         if !is_server_error(status) {
             return Ended::Answered(Box::new(UpstreamAnswer { attempt, exchange }));
         }
-        attempt.blame(Fault::Status, now);
+        attempt.server_error(status, now);
         // Discarded for another attempt, it still counts as a server error.
         attempt.presume(Outcome::ServerError);
         let asks_to_wait =

@@ -97,7 +97,7 @@ impl ProxiedRequest {
                     rival = None;
                     if let Some(won) = self.rival_finished(steered, finished, lost.is_some()) {
                         if let Some(lost) = &lost {
-                            self.lost_to_rival(attempt, lost);
+                            self.lost_to_rival(attempt, (lost, exchange.head().status()));
                         }
                         return Poll::Ready(won);
                     }
@@ -220,12 +220,13 @@ impl ProxiedRequest {
     }
 
     /// A rival won after the first endpoint had failed: its failure counts as usual.
-    fn lost_to_rival(&self, attempt: &Attempt, lost: &HeadEvent) {
+    fn lost_to_rival(&self, attempt: &Attempt, (lost, status): (&HeadEvent, u16)) {
         match lost {
             HeadEvent::Failed(error) => _ = self.unanswered(attempt, error),
             HeadEvent::Answer | HeadEvent::Rival(_) => {
                 let now = self.local.now();
                 attempt.head(self.upload.ended.get(), now);
+                attempt.server_error(status, now);
                 attempt.end(Outcome::ServerError, now);
             }
         }
@@ -241,8 +242,9 @@ impl ProxiedRequest {
                 attempt.presume(Outcome::ClientGone);
                 Some(HeadEvent::Rival(Box::new((steered, attempt, exchange))))
             }
-            Ok(_) => {
+            Ok(exchange) => {
                 self.count_hedge("failed");
+                attempt.server_error(exchange.head().status(), self.local.now());
                 attempt.end(Outcome::ServerError, self.local.now());
                 None
             }

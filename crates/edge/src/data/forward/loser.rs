@@ -97,7 +97,7 @@ impl Loser {
             }
             LoserEnd::Failed(ExchangeError::Protocol(error)) => {
                 if matches!(error, ProtocolError::HeadTooLarge | ProtocolError::TooManyFields) {
-                    attempt.absolve();
+                    attempt.blame(Fault::AnswerFields, now);
                 }
                 attempt.end(Outcome::BadAnswer, now);
             }
@@ -133,6 +133,7 @@ impl Loser {
 async fn settle(attempt: Attempt, mut exchange: Exchange) {
     let peer = Rc::clone(&attempt.peer);
     if is_server_error(exchange.head().status()) {
+        attempt.server_error(exchange.head().status(), peer.now());
         return Box::new(UpstreamAnswer { attempt, exchange }).discard(true);
     }
     let rest = read_off(&mut exchange).await;
