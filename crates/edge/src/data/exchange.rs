@@ -1,4 +1,4 @@
-//! Room 5, EXCHANGE: one request and its answer over one connection to an endpoint, streaming in both directions. A
+//! Room 5, RELAY: one request and its answer over one connection to an endpoint, streaming in both directions. A
 //! plain object that its request polls: no task, no channel. Never buffers a body, and never gives a connection back
 //! after an unclean end.
 

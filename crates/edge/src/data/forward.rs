@@ -1,4 +1,4 @@
-//! The attempt loop around rooms 3 to 5: steer, reach, exchange, and again if `retry::verdict` allows.
+//! The attempt loop around rooms 3 to 5: steer, reach, relay, and again if `retry::verdict` allows.
 //! A retry is a new question to `steer`, with more endpoints tried and less time left.
 
 use std::{
