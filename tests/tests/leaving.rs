@@ -97,7 +97,9 @@ fn a_delivered_answer_is_counted_as_delivered_however_the_client_closes() {
 fn a_cut_answer_that_only_its_end_delimits_ends_with_a_reset() {
     let (edge, endpoint) = one_with("retry = { attempts = 0 }");
     let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    for (rest, whole) in [("5\r\nhello\r\n0\r\n\r\n", true), ("5\r\nhello\r\n", false), ("5\r\nhello\r\nx", false)] {
+    for (rest, whole) in
+        [("5\r\nhello\r\n0\r\n\r\n", true), ("5\r\nhello\r\n", false), ("5\r\nhello\r\nx", false)]
+    {
         endpoint.behave(Behaviour::RawAndClose(Bytes::from(format!("{head}{rest}"))));
         let mut client = connect(edge.web());
         client.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").expect("sent");
@@ -135,7 +137,10 @@ fn a_refusal_of_the_edge_is_read_by_clients_that_write_before_they_read() {
     for (host, status) in [("a", "413"), ("b", "404")].into_iter().cycle().take(20) {
         assert_eq!(write_then_read(edge.web(), host, 5_000_000).expect("an answer"), status);
     }
-    assert_eq!(Client::connect(edge.web()).ask("GET", "/", "host: a\r\n", b"").expect("an answer").status, 200);
+    assert_eq!(
+        Client::connect(edge.web()).ask("GET", "/", "host: a\r\n", b"").expect("an answer").status,
+        200
+    );
 }
 
 /// Answers a POST with 413 as soon as it has read the head, and closes with the upload unread, which resets.
@@ -146,7 +151,8 @@ fn slamming() -> SocketAddr {
         for mut client in listener.incoming().flatten() {
             std::thread::spawn(move || {
                 let _ = client.read(&mut [0; 4096]);
-                let _ = client.write_all(b"HTTP/1.1 413 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+                let _ =
+                    client.write_all(b"HTTP/1.1 413 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
             });
         }
     });
@@ -155,11 +161,15 @@ fn slamming() -> SocketAddr {
 
 #[test]
 fn an_endpoint_that_refuses_an_upload_and_resets_is_heard() {
-    let conf = Conf::new().listener("web", "").pool("p0", &[slamming()], "").raw("[pool.p0.eject]\nmin_requests = 10\n");
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("p0", &[slamming()], "")
+        .raw("[pool.p0.eject]\nmin_requests = 10\n");
     let conf = conf.route("all", "failover", &["p0"], "body_bytes = \"64MiB\"\nretry = { attempts = 0 }");
     let edge = Edge::start(&conf);
     let statuses: Vec<_> = (0..40).map(|_| write_then_read(edge.web(), "a", 5_000_000)).collect();
-    let lost = statuses.iter().filter(|status| status.as_ref().ok().map(String::as_str) != Some("413")).count();
+    let lost =
+        statuses.iter().filter(|status| status.as_ref().ok().map(String::as_str) != Some("413")).count();
     assert_eq!(lost, 0, "{statuses:?}");
     stays("nothing is ejected", Duration::from_millis(200), || edge.events_of("ejected").is_empty());
 }
