@@ -14,6 +14,7 @@ use thalweg_wire::RequestHead;
 
 use crate::data::{
     answer::{Answer, refuse},
+    attempt::Attempt,
     client::Client,
     conn::ClientConn,
     deadline::Deadline,
@@ -24,9 +25,9 @@ use crate::data::{
     peer::Peer,
     relay::{AnswerBody, Relaying},
     request_id::RequestId,
-    settle::{Attempt, RequestRecord, Steered},
+    settle::{RequestRecord, Steered},
     tunnel::{InFlightSlot, UpstreamEnd},
-    upload::{Bounds, Source, Upload},
+    upload::{Bounds, Upload, UploadSource},
 };
 
 mod ended;
@@ -47,7 +48,7 @@ pub struct ClientRequest {
     /// The head.
     pub head: RequestHead,
     /// Where the body comes from; `None` = the request has none.
-    pub source: Option<Source>,
+    pub source: Option<UploadSource>,
     /// The client's end; HTTP/1.1 only.
     pub client: Option<Rc<Client>>,
 }
@@ -125,7 +126,7 @@ struct Entered {
 fn enter(
     record: &mut RequestRecord,
     head: &RequestHead,
-    source: Option<Source>,
+    source: Option<UploadSource>,
     now: Tick,
 ) -> Result<Entered, Failure> {
     let (local, conn) = (Rc::clone(record.local()), Rc::clone(&record.conn));

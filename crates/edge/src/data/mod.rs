@@ -14,6 +14,7 @@ pub mod answer;
 
 // What they stand on.
 pub mod access_line;
+pub mod attempt;
 pub mod client;
 mod coalesce;
 pub mod conn;

@@ -27,13 +27,11 @@ use crate::{
 };
 
 mod counters;
+mod usual;
 
 pub use counters::PeerMeters;
+use usual::{PATIENCE, SHORTEST_PATIENCE, smoothed, usual_connect};
 
-/// How long a connect may take before it is late, if nothing is known about the endpoint.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// A connect is never late before this.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
 /// Gap between probation requests, over all workers: for requests that can be sent again, and for others.
 const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
@@ -389,19 +387,6 @@ fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
     }
 }
 
-/// Weight 1/8 per sample, as TCP smooths its round trips (RFC 6298).
-fn smoothed(known: u32, sample: u32) -> u32 {
-    if known == 0 { sample } else { known - known / 8 + sample / 8 }
-}
-
-/// The usual time to connect in microseconds, after one more connect took `took`. A sample far from the known value
-/// counts as twice the known value: a second of lost packets is not the usual way.
-fn usual_connect(known_us: u32, took: Duration) -> u32 {
-    let known = Duration::from_micros(known_us.into());
-    let most = if known.is_zero() { PATIENCE } else { (known * 2).max(SHORTEST_PATIENCE / 3) };
-    smoothed(known_us, u32::try_from(micros(took.min(most))).unwrap_or(u32::MAX).max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use thalweg_core::World;
@@ -478,19 +463,5 @@ mod tests {
             peer.enter();
             assert!(!is_open(), "asked before: {asked_before}");
         }
-    }
-
-    #[test]
-    fn a_burst_of_lost_packets_does_not_change_the_usual_connect_time_and_a_longer_way_does() {
-        let after = |first: u64, then: &[(u64, usize)]| {
-            let known = usual_connect(0, Duration::from_millis(first));
-            let all =
-                then.iter().flat_map(|(ms, times)| std::iter::repeat_n(Duration::from_millis(*ms), *times));
-            all.fold(known, usual_connect)
-        };
-        assert!((900..=1100).contains(&after(1, &[(1, 50)])));
-        assert!(after(1, &[(1, 50), (1000, 16)]) < 40_000, "a race still begins early");
-        assert!((95_000..=100_000).contains(&after(1, &[(1, 50), (100, 50)])), "moved far away");
-        assert_eq!(after(5000, &[]), 250_000);
     }
 }

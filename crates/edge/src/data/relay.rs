@@ -12,11 +12,12 @@ use http_body::{Body, Frame, SizeHint};
 use thalweg_wire::{Fields, Framing};
 
 use crate::data::{
+    attempt::Attempt,
     deadline::Deadline,
     exchange::{Exchange, ExchangeError},
     headers::trailer_map,
     outcome::Outcome,
-    settle::{Attempt, RequestRecord},
+    settle::RequestRecord,
     upload::Upload,
 };
 

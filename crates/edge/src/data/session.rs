@@ -13,6 +13,7 @@ use crate::data::{
     settle::RequestRecord,
 };
 
+mod delivery;
 mod http1;
 mod http2;
 

@@ -26,7 +26,7 @@ const PIECES: usize = 1024;
 
 /// Where an upload comes from.
 #[derive(Debug)]
-pub enum Source {
+pub enum UploadSource {
     /// The client's HTTP/1.1 connection.
     Http1(Rc<Client>),
     /// An HTTP/2 stream.
@@ -37,7 +37,7 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Upload {
     /// `None` once it was read to its end, or has broken off.
-    source: RefCell<Option<Source>>,
+    source: RefCell<Option<UploadSource>>,
     /// Pieces sent so far, as long as the upload can be replayed.
     kept: RefCell<Vec<Bytes>>,
     kept_bytes: Cell<u64>,
@@ -113,7 +113,7 @@ impl Upload {
     /// An upload that starts now; `None` if the request has no body.
     #[must_use]
     pub fn new(
-        source: Option<Source>,
+        source: Option<UploadSource>,
         bounds: Bounds,
         deadline: Rc<Deadline>,
         clock: Rc<Cell<Tick>>,
@@ -203,8 +203,8 @@ impl Upload {
         }
         let read = match &mut *self.source.borrow_mut() {
             None => return Poll::Ready(Ok(None)),
-            Some(Source::Http1(client)) => self.poll_http1(client, cx),
-            Some(Source::Http2(body)) => self.poll_http2(body, cx),
+            Some(UploadSource::Http1(client)) => self.poll_http1(client, cx),
+            Some(UploadSource::Http2(body)) => self.poll_http2(body, cx),
         };
         self.client_is_due.set(read.is_pending());
         match ready!(read) {
@@ -269,7 +269,7 @@ impl Upload {
 
     fn client(&self) -> Option<Rc<Client>> {
         match &*self.source.borrow() {
-            Some(Source::Http1(client)) => Some(Rc::clone(client)),
+            Some(UploadSource::Http1(client)) => Some(Rc::clone(client)),
             _ => None,
         }
     }

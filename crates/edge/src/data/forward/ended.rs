@@ -7,12 +7,12 @@ use thalweg_wire::ProtocolError;
 
 use super::request::ProxiedRequest;
 use crate::data::{
+    attempt::Attempt,
     exchange::{Exchange, ExchangeError},
     failure::Failure,
     outcome::Outcome,
     peer::Peer,
     reach::ReachError,
-    settle::Attempt,
     upload::UploadError,
 };
 

@@ -13,10 +13,11 @@ use tokio::time::timeout;
 
 use super::{ended::is_server_error, request::ProxiedRequest};
 use crate::data::{
+    attempt::Attempt,
     exchange::{Ask, Exchange, ExchangeError},
     outcome::Outcome,
     reach::{self, ReachError},
-    settle::{Attempt, Steered},
+    settle::Steered,
     upload::Upload,
 };
 

@@ -14,11 +14,11 @@ use super::{
     request::ProxiedRequest,
 };
 use crate::data::{
+    attempt::Attempt,
     exchange::{Exchange, ExchangeError},
     local::Local,
     outcome::Outcome,
     reach::ReachError,
-    settle::Attempt,
 };
 
 /// The most losers that one worker waits for at one endpoint: enough for an ejection or for a latency baseline. Further

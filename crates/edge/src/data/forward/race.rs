@@ -15,11 +15,12 @@ use super::{
     request::ProxiedRequest,
 };
 use crate::data::{
+    attempt::Attempt,
     exchange::{Exchange, ExchangeError},
     link::Link,
     outcome::Outcome,
     reach::{self, ReachError},
-    settle::{Attempt, Steered},
+    settle::Steered,
 };
 
 /// The most connects that one worker lets go on at one endpoint after a lost race: enough for an ejection or for a

@@ -1,32 +1,29 @@
 //! HTTP/1.1 towards a client: one future that reads a head, serves it through the rooms, writes the answer, and goes on
 //! with the next. Pipelined requests are answered in order.
 
-use std::{
-    future::poll_fn,
-    pin::Pin,
-    rc::Rc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use thalweg_config::Limits;
 use thalweg_wire::{BodyWriter, Framing, RequestHead, Unwritable, Version};
 use tokio::{io::AsyncWriteExt, time::timeout};
 
-use super::{Unread, first_byte};
+use super::{
+    Unread,
+    delivery::{Delivered, Delivery},
+    first_byte,
+};
 use crate::data::{
     answer::{Answer, Options, OwnAnswer, write_relayed, write_switched},
     client::{Client, NextHead},
     conn::{ClientConn, ClientIo, ConnPhase, ConnSignal},
     failure::Failure,
     forward::{self, ClientRequest, Serving},
-    headers::passes_in_trailers,
     intake,
     local::Local,
     relay::AnswerBody,
     request_id::RequestId,
     tunnel::{self, UpstreamEnd},
-    upload::Source,
+    upload::UploadSource,
 };
 
 /// The longest that a client may go on sending after an answer that did not wait for its upload, and the longest pause
@@ -37,9 +34,6 @@ const LINGER_PAUSE: Duration = Duration::from_secs(5);
 
 /// The rest of an upload that is read so that its connection can be used again: so much, for so long.
 const DISCARD: Duration = Duration::from_secs(1);
-
-/// Answers wait for each other's bytes up to here; then they are written.
-const FULL: usize = 16 * 1024;
 
 /// Serves HTTP/1.1 until the connection closes.
 pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
@@ -78,8 +72,8 @@ enum Then {
 }
 
 /// What comes next on an idle connection.
-enum Next {
-    Request(RequestHead),
+enum NextRequest {
+    Head(RequestHead),
     Refused(Box<Unread>),
     Park,
     Close,
@@ -100,9 +94,9 @@ impl Talk<'_> {
     async fn run(mut self) -> Option<ClientIo> {
         loop {
             let then = match self.next().await {
-                Next::Request(head) => self.serve(head).await,
-                Next::Refused(unread) => self.refuse(*unread).await,
-                Next::Park => match self.client.into_parts() {
+                NextRequest::Head(head) => self.serve(head).await,
+                NextRequest::Refused(unread) => self.refuse(*unread).await,
+                NextRequest::Park => match self.client.into_parts() {
                     Ok((io, _)) => return Some(io),
                     // A loser of a race still holds the upload.
                     Err(client) => {
@@ -110,8 +104,8 @@ impl Talk<'_> {
                         continue;
                     }
                 },
-                Next::Close => Then::Close,
-                Next::Drop => Then::Drop,
+                NextRequest::Close => Then::Close,
+                NextRequest::Drop => Then::Drop,
             };
             match then {
                 Then::Next => {}
@@ -135,16 +129,18 @@ impl Talk<'_> {
     }
 
     /// Reads the next head.
-    async fn next(&mut self) -> Next {
+    async fn next(&mut self) -> NextRequest {
         let mut head = self.local.lend_head();
         let next = poll_fn(|cx| {
             match self.conn.take_signal(cx) {
-                ConnSignal::Kill => return Poll::Ready(Err(Next::Drop)),
+                ConnSignal::Kill => return Poll::Ready(Err(NextRequest::Drop)),
                 ConnSignal::HeaderTimeout => {
                     let unread = Unread::new(Failure::HeaderTimeout, Version::Http11, self.local);
-                    return Poll::Ready(Err(Next::Refused(Box::new(unread))));
+                    return Poll::Ready(Err(NextRequest::Refused(Box::new(unread))));
                 }
-                ConnSignal::Park if self.client.borrow().is_idle() => return Poll::Ready(Err(Next::Park)),
+                ConnSignal::Park if self.client.borrow().is_idle() => {
+                    return Poll::Ready(Err(NextRequest::Park));
+                }
                 ConnSignal::Graceful => self.leaves = true,
                 ConnSignal::Park | ConnSignal::None => {}
             }
@@ -152,19 +148,19 @@ impl Talk<'_> {
                 Poll::Ready(NextHead::Head) => Poll::Ready(Ok(())),
                 Poll::Ready(NextHead::Refused(error)) => {
                     let unread = self.understood(Failure::BadMessage(error), &head);
-                    Poll::Ready(Err(Next::Refused(Box::new(unread))))
+                    Poll::Ready(Err(NextRequest::Refused(Box::new(unread))))
                 }
-                Poll::Ready(NextHead::End) => Poll::Ready(Err(Next::Close)),
+                Poll::Ready(NextHead::End) => Poll::Ready(Err(NextRequest::Close)),
                 // A request that is already in the socket was read first.
                 Poll::Pending if self.leaves && self.conn.phase.get() == ConnPhase::Idle => {
-                    Poll::Ready(Err(Next::Close))
+                    Poll::Ready(Err(NextRequest::Close))
                 }
                 Poll::Pending => Poll::Pending,
             }
         })
         .await;
         match next {
-            Ok(()) => Next::Request(head),
+            Ok(()) => NextRequest::Head(head),
             Err(next) => next,
         }
     }
@@ -186,7 +182,7 @@ impl Talk<'_> {
     async fn serve(&mut self, head: RequestHead) -> Then {
         let (version, persistent) = (head.version(), head.keep_alive());
         let has_body = !matches!(head.framing(), Framing::None | Framing::Length(0));
-        let source = has_body.then(|| Source::Http1(Rc::clone(&self.client)));
+        let source = has_body.then(|| UploadSource::Http1(Rc::clone(&self.client)));
         let request = ClientRequest { head, source, client: Some(Rc::clone(&self.client)) };
         let Some(answer) = self.wait_for(forward::serve(self.local, self.conn, request)).await else {
             return Then::Drop;
@@ -315,115 +311,5 @@ impl Talk<'_> {
             _ = timeout(LINGER, closing) => {}
             () = told => {}
         }
-    }
-}
-
-/// An answer on its way out.
-struct Delivery<'a> {
-    client: &'a Client,
-    writer: BodyWriter,
-    body: AnswerBody,
-    /// The frame of the current content is in the outbox; this goes behind it.
-    after: Option<&'static [u8]>,
-    /// The end of the answer is in the outbox.
-    ended: bool,
-}
-
-/// How a delivery ended.
-enum Delivered {
-    Whole,
-    /// The endpoint has broken its answer off.
-    Cut,
-    /// The client takes no more.
-    Gone,
-}
-
-impl<'a> Delivery<'a> {
-    const fn new(client: &'a Client, writer: BodyWriter, body: AnswerBody) -> Self {
-        Self { client, writer, body, after: None, ended: false }
-    }
-
-    async fn run(&mut self, conn: &ClientConn, leaves: &mut bool) -> Delivered {
-        poll_fn(|cx| {
-            match conn.take_signal(cx) {
-                ConnSignal::Kill => return Poll::Ready(Delivered::Gone),
-                ConnSignal::Graceful => *leaves = true,
-                ConnSignal::None | ConnSignal::Park | ConnSignal::HeaderTimeout => {}
-            }
-            self.poll(cx)
-        })
-        .await
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Delivered> {
-        loop {
-            if !self.ended && self.client.borrow().outbox.len() < FULL {
-                match self.body.poll_content(cx) {
-                    Poll::Ready(Ok(true)) => match self.frame() {
-                        Ok(true) => continue,
-                        Ok(false) => {}
-                        Err(_) => return Poll::Ready(Delivered::Cut),
-                    },
-                    Poll::Ready(Ok(false)) => {
-                        self.ended = true;
-                        let end = &mut *self.client.borrow();
-                        let outbox = &mut end.outbox.bytes;
-                        if self.writer.end(self.body.trailers(), passes_in_trailers, outbox).is_err() {
-                            return Poll::Ready(Delivered::Cut);
-                        }
-                    }
-                    Poll::Ready(Err(_)) => {
-                        // What has arrived goes on; the client sees that it is not all.
-                        let _ = self.client.borrow().poll_flush(cx);
-                        return Poll::Ready(Delivered::Cut);
-                    }
-                    Poll::Pending => {
-                        return match ready!(self.client.borrow().poll_flush(cx)) {
-                            Ok(()) => Poll::Pending,
-                            Err(_) => Poll::Ready(Delivered::Gone),
-                        };
-                    }
-                }
-            }
-            if ready!(self.poll_write(cx)).is_err() {
-                return Poll::Ready(Delivered::Gone);
-            }
-            if self.ended {
-                return self.client.borrow().poll_flush(cx).map(|flushed| match flushed {
-                    Ok(()) => Delivered::Whole,
-                    Err(_) => Delivered::Gone,
-                });
-            }
-        }
-    }
-
-    /// Puts the frame around new content. Short content goes into the outbox as well; `true` = all of it did.
-    fn frame(&mut self) -> Result<bool, Unwritable> {
-        let outbox = &mut self.client.borrow().outbox;
-        let content = self.body.content();
-        if self.after.is_none() {
-            let frame = self.writer.frame(content.len())?;
-            outbox.bytes.extend_from_slice(frame.before());
-            self.after = Some(frame.after());
-        }
-        if !outbox.takes(content) {
-            return Ok(false);
-        }
-        let length = content.len();
-        outbox.bytes.extend_from_slice(self.after.take().unwrap_or_default());
-        self.body.consume(length);
-        Ok(true)
-    }
-
-    /// Writes what is there.
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let end = &mut *self.client.borrow();
-        let content = if self.after.is_some() { self.body.content() } else { &[] };
-        let written = ready!(end.poll_write(content, cx))?;
-        self.body.consume(written);
-        if self.body.content().is_empty() {
-            end.outbox.bytes.extend_from_slice(self.after.take().unwrap_or_default());
-        }
-        Poll::Ready(Ok(()))
     }
 }

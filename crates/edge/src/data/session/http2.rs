@@ -22,7 +22,7 @@ use crate::data::{
     intake,
     local::Local,
     relay::AnswerBody,
-    upload::{Source, nothing_follows},
+    upload::{UploadSource, nothing_follows},
 };
 
 /// Streams of one HTTP/2 connection at the same time.
@@ -39,7 +39,7 @@ const MAX_RESET_FOR_ERRORS: usize = 128;
 /// Serves HTTP/2 until the connection closes.
 pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: thalweg_config::Limits) {
     conn.http2.set(true);
-    let service = service_fn(|request: hyper::Request<Incoming>| Stream(serve(&local, &conn, request)));
+    let service = service_fn(|request: hyper::Request<Incoming>| StreamAnswer(serve(&local, &conn, request)));
     let mut http = pin!(
         http2::Builder::new(LocalExecutor { local: Rc::clone(&local), conn: Rc::clone(&conn) })
             .timer(TokioTimer::new())
@@ -68,12 +68,12 @@ fn serve(
     local: &Rc<Local>,
     conn: &Rc<ClientConn>,
     request: hyper::Request<Incoming>,
-) -> Result<Serving, Refused> {
+) -> Result<Serving, RefusedStream> {
     let (parts, body) = request.into_parts();
     let has_body = !nothing_follows(&body);
     match read_head(local, &parts, has_body) {
         Ok(head) => {
-            let source = has_body.then_some(Source::Http2(body));
+            let source = has_body.then_some(UploadSource::Http2(body));
             Ok(forward::serve(local, conn, ClientRequest { head, source, client: None }))
         }
         Err(error) => {
@@ -83,7 +83,7 @@ fn serve(
             unread.path = intake::brief(parts.uri.path());
             let own = OwnAnswer::unread(unread.failure, unread.id.clone());
             unread.account(local, conn, own.body.len() as u64);
-            Err(Refused(Some(Box::new(own.into_response()))))
+            Err(RefusedStream(Some(Box::new(own.into_response()))))
         }
     }
 }
@@ -110,18 +110,18 @@ fn read_head(
 }
 
 /// A stream whose head was refused, with its answer.
-struct Refused(Option<Box<Response<AnswerBody>>>);
+struct RefusedStream(Option<Box<Response<AnswerBody>>>);
 
 /// One stream on its way to an answer.
-struct Stream(Result<Serving, Refused>);
+struct StreamAnswer(Result<Serving, RefusedStream>);
 
-impl Future for Stream {
+impl Future for StreamAnswer {
     type Output = Result<Response<AnswerBody>, Reset>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = match &mut self.get_mut().0 {
             Ok(serving) => ready!(Pin::new(serving).poll(cx)),
-            Err(Refused(response)) => {
+            Err(RefusedStream(response)) => {
                 return Poll::Ready(response.take().map(|response| *response).ok_or(Reset));
             }
         };
