@@ -231,3 +231,59 @@ fn a_storm_of_silent_connections_stops_no_other_client() {
     eventually("traffic flows", SOON, || load.done() > 100);
     load.stop().assert_none_failed("beside a storm");
 }
+
+#[test]
+fn uploads_that_stand_still_do_not_stop_another_on_their_connection() {
+    // The kernel accepts, and nobody reads.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let fine = Endpoint::start("a");
+    let conf = Conf::new()
+        .listener("web", "protocols = [\"h2c\"]")
+        .pool("deaf", &[deaf.local_addr().expect("an address")], "# no probe")
+        .pool("fine", &[fine.addr()], "")
+        .route("stuck", "failover", &["deaf"], "path_prefix = \"/stuck\"\nbody_bytes = \"64MiB\"")
+        .route("fine", "failover", &["fine"], "");
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    let client = H2::connect_clear(edge.web()).expect("a connection");
+    for nth in 0..5 {
+        let client = client.clone();
+        // Ends with the edge.
+        thread::spawn(move || client.post(&format!("http://a/stuck/{nth}"), vec![b'x'; 24 << 20]));
+    }
+    let in_flight = || edge.metric("thalweg_endpoint_in_flight", &[("pool", "deaf")]);
+    eventually("all are under way", SOON, || in_flight() == 5.0);
+    // What the sockets towards the deaf endpoint take, they have taken.
+    let mut before = edge.metric("process_cpu_seconds_total", &[]);
+    eventually("they stand still", SOON, || {
+        thread::sleep(Duration::from_millis(300));
+        let now = edge.metric("process_cpu_seconds_total", &[]);
+        now - std::mem::replace(&mut before, now) < 0.02
+    });
+    for _ in 0..10 {
+        let reply = client.post("http://a/", vec![b'x'; 100_000]).expect("an answer");
+        assert_eq!(reply.status, 200);
+    }
+    assert_eq!(in_flight(), 5.0);
+}
+
+#[test]
+fn clients_that_read_slowly_cost_one_buffer_each() {
+    let _alone = alone();
+    let (edge, _endpoint) = one();
+    edge.until_up(1);
+    let before = edge.rss();
+    let clients: Vec<Client> = (0..200)
+        .map(|_| {
+            let mut client = Client::connect(edge.web());
+            client.send("GET /bytes/8000000 HTTP/1.1\r\nhost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    let in_flight = || edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]);
+    eventually("all are under way", SOON, || in_flight() == 200.0);
+    thread::sleep(Duration::from_millis(500));
+    let each = edge.rss().saturating_sub(before) / 200;
+    assert!(each <= 80 * 1024, "{each} bytes each");
+    drop(clients);
+}

@@ -1,7 +1,13 @@
 //! HTTP/1.1 towards a client: one future that reads a head, serves it through the rooms, writes the answer, and goes on
 //! with the next. Pipelined requests are answered in order.
 
-use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
 
 use thalweg_config::Limits;
 use thalweg_wire::{BodyWriter, Framing, RequestHead, Unwritable, Version};
@@ -304,12 +310,17 @@ impl Talk<'_> {
             }
         };
         let told = poll_fn(|cx| match self.conn.take_signal(cx) {
-            ConnSignal::Kill => Poll::Ready(()),
+            signal @ (ConnSignal::Kill | ConnSignal::Graceful) => Poll::Ready(signal),
             _ => Poll::Pending,
         });
-        tokio::select! {
-            _ = timeout(LINGER, closing) => {}
-            () = told => {}
+        let mut closing = pin!(timeout(LINGER, closing));
+        let signal = tokio::select! {
+            _ = &mut closing => return,
+            signal = told => signal,
+        };
+        // A drain does not wait for long.
+        if signal == ConnSignal::Graceful {
+            let _ = timeout(DISCARD, closing).await;
         }
     }
 }

@@ -26,7 +26,10 @@ use crate::data::{
 };
 
 /// Streams of one HTTP/2 connection at the same time.
-const MAX_STREAMS: u32 = 128;
+const MAX_STREAMS: u32 = 100;
+
+/// Largest window of a stream: all streams together stay below the protocol's limit of 2^31 - 1.
+const MAX_WINDOW: u32 = 16 * 1024 * 1024;
 
 /// Streams that an HTTP/2 client may reset before the edge has looked at their request. One more ends the connection
 /// with GOAWAY ENHANCE_YOUR_CALM (rapid reset, CVE-2023-44487).
@@ -39,6 +42,7 @@ const MAX_RESET_FOR_ERRORS: usize = 128;
 /// Serves HTTP/2 until the connection closes.
 pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: thalweg_config::Limits) {
     conn.http2.set(true);
+    let window = u32::try_from(limits.stream_buffer).unwrap_or(u32::MAX).min(MAX_WINDOW);
     let service = service_fn(|request: hyper::Request<Incoming>| StreamAnswer(serve(&local, &conn, request)));
     let mut http = pin!(
         http2::Builder::new(LocalExecutor { local: Rc::clone(&local), conn: Rc::clone(&conn) })
@@ -46,9 +50,10 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits:
             .max_concurrent_streams(MAX_STREAMS)
             .max_pending_accept_reset_streams(MAX_RESET_UNREAD)
             .max_local_error_reset_streams(MAX_RESET_FOR_ERRORS)
-            .initial_stream_window_size(256 * 1024)
-            .initial_connection_window_size(1024 * 1024)
-            .max_send_buf_size(128 * 1024)
+            .initial_stream_window_size(window)
+            // Uploads that stand still cannot take the room of one that does not (RFC 9113 section 5.2.2).
+            .initial_connection_window_size(window * MAX_STREAMS)
+            .max_send_buf_size(limits.stream_buffer)
             .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
             .serve_connection(TokioIo::new(io), service)
     );
