@@ -80,8 +80,8 @@ impl OwnAnswer {
         let row = self.failure.row();
         let framing = Framing::Length(self.length as u64);
         let mut writer = HeadWriter::answer(out, row.status, reason(row.status), framing);
-        writer.field("Content-Type", "application/json").field("Proxy-Status", proxy_status(&row));
-        writer.field("X-Request-Id", self.id.as_str()).field("Date", options.date);
+        writer.known(FieldName::ContentType, "application/json").field("Proxy-Status", proxy_status(&row));
+        writer.known(FieldName::XRequestId, self.id.as_str()).field("Date", options.date);
         if row.status == 503 {
             writer.field("Retry-After", "1");
         }
@@ -140,8 +140,8 @@ pub struct Options<'a> {
 impl Options<'_> {
     fn write_connection(&self, writer: &mut HeadWriter<'_>) {
         match (self.close, self.version) {
-            (true, _) => _ = writer.field("Connection", "close"),
-            (false, Version::Http10) => _ = writer.field("Connection", "keep-alive"),
+            (true, _) => _ = writer.known(FieldName::Connection, "close"),
+            (false, Version::Http10) => _ = writer.known(FieldName::Connection, "keep-alive"),
             (false, _) => {}
         }
     }
@@ -159,7 +159,7 @@ pub fn write_relayed(
 ) -> Result<BodyWriter, Unwritable> {
     let mut writer = HeadWriter::answer(out, head.status(), head.reason(), framing);
     write_answer_fields(&mut writer, head.fields());
-    writer.field("X-Request-Id", id.as_str());
+    writer.known(FieldName::XRequestId, id.as_str());
     if !has_date(head.fields()) {
         writer.field("Date", options.date);
     }
@@ -179,9 +179,9 @@ pub fn write_switched(
     let mut writer = HeadWriter::answer(out, head.status(), head.reason(), Framing::None);
     write_answer_fields(&mut writer, head.fields());
     for protocol in head.fields().all(FieldName::Upgrade) {
-        writer.field("Upgrade", protocol);
+        writer.known(FieldName::Upgrade, protocol);
     }
-    writer.field("Connection", "upgrade").field("X-Request-Id", id.as_str());
+    writer.known(FieldName::Connection, "upgrade").known(FieldName::XRequestId, id.as_str());
     writer.finish()
 }
 

@@ -8,10 +8,10 @@ use thalweg_wire::{
 /// What this edge says about a request in the head that it sends to an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
-    /// Path and query.
-    pub target: &'a str,
-    /// The Host to send.
-    pub host: &'a str,
+    /// Path and query, if not the client's.
+    pub target: Option<&'a str>,
+    /// The Host to send, if not the client's.
+    pub host: Option<&'a str>,
     /// The client's address.
     pub client: &'a str,
     /// The client speaks TLS.
@@ -34,25 +34,25 @@ pub fn write_request(
     head: &RequestHead,
     told: &Told<'_>,
 ) -> Result<BodyWriter, Unwritable> {
-    let mut writer = HeadWriter::request(out, head.method_name(), told.target, told.host, head.framing());
+    let mut writer = HeadWriter::forward(out, head, told.target, told.host);
     writer.fields(head.fields(), |field| match field.kind {
         FieldName::Upgrade => told.upgrade,
         FieldName::LookAlike => told.look_alikes,
         _ => passes_in_request(field),
     });
-    writer.field("X-Forwarded-For", told.client);
-    writer.field("X-Forwarded-Proto", if told.https { "https" } else { "http" });
-    if let Some(authority) = head.authority() {
-        writer.field("X-Forwarded-Host", authority);
+    writer.known(FieldName::XForwardedFor, told.client);
+    writer.known(FieldName::XForwardedProto, if told.https { "https" } else { "http" });
+    if let Some(authority) = head.authority_bytes() {
+        writer.known(FieldName::XForwardedHost, authority);
     }
     let via = match head.version() {
         thalweg_wire::Version::Http10 => "1.0 thalweg",
         thalweg_wire::Version::Http11 => "1.1 thalweg",
         thalweg_wire::Version::Http2 => "2 thalweg",
     };
-    writer.field("Via", via).field("X-Request-Id", told.id);
+    writer.known(FieldName::Via, via).known(FieldName::XRequestId, told.id);
     if told.upgrade {
-        writer.field("Connection", "upgrade");
+        writer.known(FieldName::Connection, "upgrade");
     }
     writer.finish()
 }

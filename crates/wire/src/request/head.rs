@@ -114,6 +114,23 @@ impl RequestHead {
         self.method_name.text(&self.fields.bytes)
     }
 
+    pub(crate) fn method_bytes(&self) -> &[u8] {
+        self.method_name.of(&self.fields.bytes)
+    }
+
+    pub(crate) fn target_bytes(&self) -> &[u8] {
+        self.raw_target.of(&self.fields.bytes)
+    }
+
+    /// As [`authority`](Self::authority).
+    #[must_use]
+    pub fn authority_bytes(&self) -> Option<&[u8]> {
+        match self.target.authority {
+            Some(span) => Some(span.of(&self.fields.bytes)),
+            None => self.fields.get(FieldName::Host),
+        }
+    }
+
     /// The target as it came.
     #[must_use]
     pub fn target(&self) -> &str {
@@ -143,10 +160,7 @@ impl RequestHead {
     /// (RFC 9112 section 3.2.2). `None` for an HTTP/1.0 request without either.
     #[must_use]
     pub fn authority(&self) -> Option<&str> {
-        match self.target.authority {
-            Some(span) => Some(span.text(&self.fields.bytes)),
-            None => self.fields.get(FieldName::Host).and_then(|host| std::str::from_utf8(host).ok()),
-        }
+        self.authority_bytes().and_then(|authority| std::str::from_utf8(authority).ok())
     }
 
     /// Whether an absolute target, or an HTTP/2 request, said `https`.

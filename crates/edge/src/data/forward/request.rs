@@ -131,17 +131,17 @@ impl ProxiedRequest {
     pub(super) fn ask(&self, peer: &Peer) -> Result<Ask, Failure> {
         let (head, record) = (&self.head, &self.record);
         let settings = peer.settings.borrow();
-        let host = settings.host.as_deref().or_else(|| head.authority()).unwrap_or(&settings.own_host);
+        let named = head.authority_bytes().is_some();
         let told = Told {
-            target: self.target.as_deref().unwrap_or_else(|| head.target()),
-            host,
+            target: self.target.as_deref(),
+            host: settings.host.as_deref().or_else(|| (!named).then_some(&settings.own_host)),
             client: &record.conn.client_field,
             https: record.conn.tls.get().is_some(),
             id: record.request_id.as_str(),
             upgrade: self.upgrade,
             look_alikes: self.rules.look_alikes == LookAlikes::Pass,
         };
-        let mut outbox = Outbox::with_room(head.fields().wire_len() + told.target.len() + OWN_FIELDS);
+        let mut outbox = Outbox::with_room(head.fields().byte_len() + OWN_FIELDS);
         write_request(&mut outbox.bytes, head, &told)
             .map_err(|_| Failure::BadMessage(thalweg_wire::ProtocolError::BadHost))?;
         Ok(Ask {
