@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, mem};
 
-use super::endpoints::Endpoints;
+use super::{endpoints::Endpoints, families};
 use crate::{
     axes::{Admin, Availability, Ejection, PanicRank},
     event::{Change, Changes},
@@ -56,7 +56,10 @@ impl Pools {
     ) -> PoolMove {
         let Some(pool) = layout.topology.pool(slot) else { return PoolMove::Nothing };
         let members = endpoints.range(&layout.members(slot));
-        let view = pool_view(members.iter().map(|state| &state.health), pool.panic_threshold);
+        let left_out = families::left_out(layout.endpoints.range(&layout.members(slot)), members);
+        let counted = members.iter().zip(&left_out).filter(|(_, left_out)| !**left_out);
+        let mut view = pool_view(counted.map(|(state, _)| &state.health), pool.panic_threshold);
+        view.left_out = left_out.iter().map(|left_out| u32::from(*left_out)).sum();
         let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
         let round = asked && members.iter().all(|state| state.health.probed);
         let (Some(current), Some(done)) = (self.views.get_mut(slot), self.rounds.get_mut(slot)) else {

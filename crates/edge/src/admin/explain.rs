@@ -168,6 +168,7 @@ fn pools(snapshot: &Snapshot, explained: &Explained) -> Vec<Value> {
             "weight": member.map(|member| member.weight), "dial": member.map(|member| member.dial),
             "latency_us": pool.entry.latency_us, "near": pool.entry.near,
             "verdict": pool.entry.verdict.as_str(), "share": pool.share,
+            "left_out": snapshot.pools.get(pool.entry.pool).map(|view| view.left_out),
         })
     };
     explained.pools.iter().map(one).collect()
