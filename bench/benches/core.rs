@@ -15,6 +15,7 @@ fn pool(nth: usize, endpoints: usize) -> Pool {
         host: format!("10.{}.{}.{}", nth / 256, nth % 256, host + 1).into(),
         port: 8000,
         weight: 1,
+        family: Default::default(),
     };
     Pool {
         name: format!("pool-{nth}").into(),

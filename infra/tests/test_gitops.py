@@ -81,7 +81,7 @@ def test_objects_are_valid(counted):
     groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves", "clusters")}
     groups |= {f"flux-{cloud}": cloud_releases(cloud) for cloud in CLOUDS}
     groups |= {f"namespaces-{which}": namespaces(which) for which in ("all", "azure")}
-    assert all(groups.values()) and len(groups) == 8 + 2 + 3 + 3 + 2
+    assert all(groups.values()) and len(groups) == 9 + 2 + 3 + 3 + 2
     counted("objects", validate(groups))
 
 

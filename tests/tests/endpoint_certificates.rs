@@ -2,8 +2,12 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::assert_ours;
-use thalweg_testkit::{Authority, Client, Conf, Edge, Endpoint, Leaf, server_config_of};
+use thalweg_testkit::{
+    Authority, Client, Conf, Edge, Endpoint, Leaf, eventually, get, server_config_of, thalweg,
+};
 
 /// What an endpoint presents, and what the edge says of it.
 struct Case {
@@ -128,4 +132,42 @@ fn without_verification_any_certificate_will_do_but_its_key_must_be_shown() {
         cases.extend(many.map(|case| Case { versions, ..case }));
     }
     check(&cases);
+}
+
+#[test]
+fn the_cause_of_a_failed_handshake_is_told_also_without_a_probe() {
+    let ours = Authority::new("ours");
+    let expired = Leaf::self_signed_for_years("api.test", &["api.test"], (2000, 2001));
+    for (leaf, words) in [
+        (ours.leaf(&["other.test"]), "not valid for name"),
+        (Leaf::self_signed("unknown", &["api.test"]), "UnknownIssuer"),
+        (expired.clone(), "expired"),
+    ] {
+        let endpoint = Endpoint::start_tls("a", server_config_of(&leaf, &[], BOTH));
+        let ca = format!("{}{}", ours.pem, expired.cert_pem);
+        let tls = "tls = { sni = \"api.test\", ca = \"ca.pem\" }";
+        let conf = Conf::new()
+            .listener("web", "")
+            .file("ca.pem", ca)
+            .raw(&format!("[pool.p]\nendpoints = [{{ address = \"{}\", {tls} }}]", endpoint.addr()))
+            .route("all", "failover", &["p"], "");
+        let edge = Edge::start(&conf);
+        for _ in 0..20 {
+            assert_ours(&get(edge.web(), "/"), 502, "connect_failed");
+        }
+        let unreached = || edge.endpoint(endpoint.addr())["last_unreached"].clone();
+        eventually("status tells it", Duration::from_secs(5), || !unreached().is_null());
+        let told = unreached();
+        assert_eq!(told["result"], "tls_certificate", "{told}");
+        assert!(told["error"].as_str().is_some_and(|error| error.contains(words)), "{words}: {told}");
+        let events = edge.events_of("unreached");
+        assert_eq!((events.len(), &events[0]["pool"]), (1, &"p".into()), "{events:?}");
+        assert!(events[0]["detail"].as_str().is_some_and(|detail| detail.contains(words)), "{events:?}");
+        let log = edge.stderr();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains("endpoint not reached")).collect();
+        assert_eq!(lines.len(), 1, "once, not for each request: {log}");
+        assert!(lines[0].contains(words), "{}", lines[0]);
+        let human = thalweg(&["status", "--admin", &edge.admin_url()]).stdout;
+        assert!(human.contains("no connect at") && human.contains(words), "{human}");
+    }
 }

@@ -38,7 +38,7 @@
 //! let pool = |name: &str, host: &str| Pool {
 //!     name: name.into(),
 //!     probe: Some(ProbeRules { rise: 1, fall: 1, ..ProbeRules::default() }),
-//!     endpoints: vec![EndpointSpec { host: host.into(), port: 8000, weight: 1 }],
+//!     endpoints: vec![EndpointSpec { host: host.into(), port: 8000, weight: 1, family: Default::default() }],
 //!     ..Pool::default()
 //! };
 //! let route = Route {
@@ -148,8 +148,8 @@ pub use steer::{steer, steer_on};
 pub use tally::{Counts, FailureCost, Tally};
 pub use tick::{Tick, micros};
 pub use topology::{
-    Band, EjectRules, EndpointSpec, Failback, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts,
-    Topology,
+    Band, EjectRules, EndpointSpec, Failback, Family, Pool, ProbeRules, RetryRules, Route, RoutePool,
+    Timeouts, Topology,
 };
 pub use view::{EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
 pub use world::World;

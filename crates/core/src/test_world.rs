@@ -55,6 +55,7 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         answering: enabled,
         proving: 0,
         out: 0,
+        left_out: 0,
         available,
         started: available,
         starting: 0.0,
@@ -64,7 +65,12 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
 }
 
 pub(crate) fn pool(name: &str, endpoints: &[&str]) -> Pool {
-    let spec = |host: &&str| EndpointSpec { host: (*host).into(), port: 8000, weight: 1 };
+    let spec = |host: &&str| EndpointSpec {
+        host: (*host).into(),
+        port: 8000,
+        weight: 1,
+        family: Default::default(),
+    };
     Pool {
         name: name.into(),
         cloud: "aws".into(),

@@ -1,7 +1,7 @@
 //! What the operator wrote, as plain data: pools, routes and the rules that steering reads.
 //! Policies are already numbers here; the defaults are those of the config. Never holds anything learnt at run time, nor sockets, files or keys.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::slot::{PoolSlot, RouteSlot};
 
@@ -126,6 +126,32 @@ pub struct EndpointSpec {
     pub port: u16,
     /// Share inside the pool; each resolved address has it. 0 = only when the pool has nothing else.
     pub weight: u32,
+    /// Which addresses of a name are endpoints; an IP literal is one in any case.
+    pub family: Family,
+}
+
+/// The address families of a name that are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Both; one that has never worked does not count while the other has.
+    #[default]
+    Auto,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
+impl Family {
+    /// Whether an address belongs to it.
+    #[must_use]
+    pub fn accepts(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+        }
+    }
 }
 
 /// How an endpoint is probed, as far as health and the gap between probes depend on it.

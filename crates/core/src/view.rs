@@ -45,6 +45,9 @@ pub struct PoolView {
     pub proving: u32,
     /// Number of enabled endpoints that real traffic took out: Ejected, or in Probation.
     pub out: u32,
+    /// Number of endpoints that do not count, in none of these numbers: no endpoint of their name and address family
+    /// has ever worked, and one of the other family has.
+    pub left_out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
     /// The part of `available` that takes its whole share: without the endpoints that start slowly.

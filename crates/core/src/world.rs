@@ -23,6 +23,7 @@ mod band;
 mod checker;
 mod ejections;
 mod endpoints;
+mod families;
 mod incidents;
 mod orders;
 mod pools;
@@ -206,6 +207,9 @@ impl World {
         }
         if tally.counts.good > 0 && self.answers_again(slot) {
             self.observe(slot, Observation::Answered, now, changes);
+        }
+        if tally.counts.good > 0 && self.state.endpoints.health(slot).is_some_and(|health| !health.worked) {
+            self.observe(slot, Observation::Worked, now, changes);
         }
         let Some(key) = self.state.endpoints.state(slot).map(|state| &state.key) else { return };
         let bad = tally.counts.bad(true) > 0;

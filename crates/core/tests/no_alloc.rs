@@ -45,7 +45,12 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
     let pool = |nth: usize| Pool {
         name: format!("p{nth}").into(),
         endpoints: (1..=3)
-            .map(|host| EndpointSpec { host: format!("10.{nth}.0.{host}").into(), port: 80, weight: 1 })
+            .map(|host| EndpointSpec {
+                host: format!("10.{nth}.0.{host}").into(),
+                port: 80,
+                weight: 1,
+                family: Default::default(),
+            })
             .collect(),
         max_in_flight: 8,
         ..Pool::default()

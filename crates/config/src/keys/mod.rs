@@ -128,6 +128,9 @@ pub(crate) const ADMIN: Shape = Shape {
     ],
 };
 
+/// The spellings of [`thalweg_core::Family`].
+pub(crate) const FAMILIES: &[&str] = &["auto", "ipv4", "ipv6"];
+
 pub(crate) const RESOLVER: Shape = Shape {
     title: "[resolver]",
     doc: "How names become addresses.",
@@ -146,6 +149,12 @@ pub(crate) const RESOLVER: Shape = Shape {
         ),
         time("ttl_max", (1, DAY), "5m", "Ceiling over the TTL of an answer."),
         int("max_addresses", (1, 1_024), D::Int(64), "Addresses kept per name."),
+        choice(
+            "family",
+            FAMILIES,
+            D::Text("auto"),
+            "Addresses of names that are used. \"auto\": both families; one that never worked does not count.",
+        ),
     ],
 };
 

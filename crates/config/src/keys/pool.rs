@@ -1,6 +1,6 @@
 //! The keys of probes, pools, their endpoints, and ejection.
 
-use super::{MANY, WEIGHT};
+use super::{FAMILIES, MANY, WEIGHT};
 use crate::{
     table::{DAY, Default as D, Kind, Shape, boolean, choice, int, list, num, table, text, time},
     text::Text,
@@ -91,6 +91,7 @@ pub(crate) const ENDPOINT: Shape = Shape {
             D::Int(1),
             "Share inside the pool; each resolved address has it; 0 = only when the pool has nothing else.",
         ),
+        choice("family", FAMILIES, D::Absent("as `[resolver] family`"), "Addresses of a name that are used."),
         table(
             "tls",
             &ENDPOINT_TLS,

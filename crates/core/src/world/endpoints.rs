@@ -35,6 +35,8 @@ pub(super) enum Observation<'a> {
     Failed(Fault),
     /// A request was answered after connections had been refused.
     Answered,
+    /// A request was answered well for the first time.
+    Worked,
     /// The operator ordered.
     Ordered(Admin),
     /// The traffic axis moved.
@@ -209,6 +211,7 @@ fn take_in(health: &mut Health, seen: Observation<'_>, now: Tick) {
         Observation::Contradicted(evidence) => health.contradicted(evidence, now),
         Observation::Failed(fault) => health.suspected(fault),
         Observation::Answered => health.refusing = false,
+        Observation::Worked => health.worked = true,
         Observation::Ordered(admin) => health.admin = admin,
         Observation::Ejection(ejection) => health.ejection = ejection,
     }

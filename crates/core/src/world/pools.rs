@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, mem};
 
-use super::{endpoints::Endpoints, recoveries::Recoveries};
+use super::{endpoints::Endpoints, families, recoveries::Recoveries};
 use crate::{
     axes::{Admin, Availability, Ejection, PanicRank},
     event::{Change, Changes},
@@ -57,9 +57,12 @@ impl Pools {
         let Some(pool) = layout.topology.pool(slot) else { return PoolMove::Nothing };
         let range = layout.members(slot);
         let members = endpoints.range(&range);
+        let left_out = families::left_out(layout.endpoints.range(&range), members);
         let healths = members.iter().map(|state| &state.health);
         let starts = slots_in(&range).map(|slot| recoveries.slow_start(slot));
-        let view = pool_view(healths.zip(starts), pool.panic_threshold);
+        let counted = healths.zip(starts).zip(&left_out).filter(|(_, left_out)| !**left_out);
+        let mut view = pool_view(counted.map(|(member, _)| member), pool.panic_threshold);
+        view.left_out = left_out.iter().map(|left_out| u32::from(*left_out)).sum();
         let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
         let round = asked && members.iter().all(|state| state.health.probed);
         let (Some(current), Some(done)) = (self.views.get_mut(slot), self.rounds.get_mut(slot)) else {

@@ -1,15 +1,15 @@
 //! What the keeper, the admin page and the tests may ask of the world. Changes nothing but the number of the snapshot.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::World;
+use super::{World, families};
 use crate::{
     axes::{Admin, Ejection},
     eject::EjectionRecord,
     health::Health,
     layout::{Layout, Place},
     outlier::EndpointTraffic,
-    slot::{self, EndpointId, EndpointKey, RouteSlot},
+    slot::{self, EndpointId, EndpointKey, PoolSlot, RouteSlot},
     snapshot::Snapshot,
 };
 
@@ -89,6 +89,21 @@ impl World {
         let is_probed =
             move |place: &&Place| topology.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
         self.state.layout.endpoints.iter().filter(is_probed)
+    }
+
+    /// The endpoints that do not count in their pools, because nothing of their address family has ever worked.
+    #[must_use]
+    pub fn left_out(&self) -> BTreeSet<EndpointId> {
+        let (layout, mut ids) = (&self.state.layout, BTreeSet::new());
+        for (pool, _) in slot::entries::<PoolSlot, _>(&layout.topology.pools) {
+            let members = layout.members(pool);
+            let places = layout.endpoints.range(&members);
+            let left_out = families::left_out(places, self.state.endpoints.range(&members));
+            ids.extend(
+                places.iter().zip(left_out).filter(|(_, left_out)| *left_out).map(|(place, _)| place.id),
+            );
+        }
+        ids
     }
 
     /// Ejections in a row of an endpoint, for the status page.

@@ -102,6 +102,7 @@ fn spec(rng: &mut Prng, pool: usize, nth: usize) -> EndpointSpec {
         host: host.into(),
         port: rng.pick(&[8000, 8000, 8001]),
         weight: rng.pick(&[0, 1, 1, 1, 3]),
+        family: Default::default(),
     }
 }
 

@@ -127,11 +127,6 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for pool in list(&status["pools"]) {
         for endpoint in list(&pool["endpoints"]) {
-            let last = &endpoint["last_probe"];
-            let said = match last["error"].as_str() {
-                Some(error) => format!("{}: {error}", plain(&last["result"])),
-                None => plain(&last["result"]),
-            };
             rows.push(vec![
                 plain(&pool["name"]),
                 plain(&endpoint["address"]),
@@ -143,11 +138,33 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
                 latency(&endpoint["p95_us"]),
                 plain(&endpoint["in_flight"]),
                 plain(&endpoint["weight"]),
-                said,
+                last_probe(endpoint),
             ]);
         }
     }
     rows
+}
+
+/// The result of the last probe; without one, why requests could not connect. Then what is special about the endpoint.
+fn last_probe(endpoint: &Value) -> String {
+    let said = |last: &Value| match last["error"].as_str() {
+        Some(error) => format!("{}: {error}", plain(&last["result"])),
+        None => plain(&last["result"]),
+    };
+    let mut all = match (&endpoint["last_probe"], &endpoint["last_unreached"]) {
+        (Value::Null, Value::Null) => vec!["-".to_owned()],
+        (Value::Null, unreached) => {
+            vec![format!("no connect at {}: {}", plain(&unreached["time"]), said(unreached))]
+        }
+        (probe, _) => vec![said(probe)],
+    };
+    all.extend(
+        (endpoint["left_out"] == true).then(|| "[not counted: its address family never worked]".into()),
+    );
+    all.extend(
+        (endpoint["left_dns"] == true).then(|| "[left DNS, serves until the new ones are proven]".into()),
+    );
+    all.join(" ")
 }
 
 /// `thalweg explain`.
@@ -186,6 +203,11 @@ pub(super) fn explained(said: &Value) -> String {
             ]);
         }
         out.push_str(&table(&["POOL", "TIER", "WEIGHT", "DIAL", "LATENCY", "VERDICT", "SHARE", ""], rows));
+        for pool in list(&said["pools"]).iter().filter(|pool| pool["left_out"].as_u64() > Some(0)) {
+            let (count, name) = (&pool["left_out"], plain(&pool["pool"]));
+            let _ =
+                writeln!(out, "note      {count} in {name} do not count: their address family never worked");
+        }
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {

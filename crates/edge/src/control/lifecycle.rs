@@ -30,7 +30,7 @@ use crate::{
         resolve,
         state::{self, Control, EdgePhase, ReloadRequest},
         supervise::{Task, supervise},
-        systemd, watch as file_watch,
+        systemd, unreached, watch as file_watch,
         wiring::{self, Prepared},
     },
     data::worker::{self, Worker},
@@ -165,7 +165,8 @@ fn assemble(
         last_success: Cell::new(None),
         restart_required: RefCell::default(),
         certificates: RefCell::default(),
-        unresolved: Default::default(),
+        names: Default::default(),
+        failures: Default::default(),
         began: (Instant::now(), SystemTime::now()),
     };
     (Rc::new(control), keeper, wakers, requests)
@@ -188,10 +189,12 @@ fn start_tasks(
     let one = Rc::clone(control);
     let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&socket)));
     let one = Rc::clone(control);
-    let names =
-        resolve::KnownNames { unresolved: Rc::clone(&control.unresolved), ..resolve::KnownNames::default() };
     let resolver = supervise("resolver", meters, move || {
-        resolve::run(Arc::clone(&one.shared), one.keeper.clone(), names.clone())
+        resolve::run(Arc::clone(&one.shared), one.keeper.clone(), one.names.clone())
+    });
+    let one = Rc::clone(control);
+    let unreached = supervise("unreached", meters, move || {
+        unreached::run(Arc::clone(&one.shared), one.events.clone(), one.failures.clone())
     });
     let one = Rc::clone(reloader);
     let reloads = supervise("reload", meters, move || Rc::clone(&one).run());
@@ -199,7 +202,7 @@ fn start_tasks(
     let watch = supervise("watch", meters, move || file_watch::run(Rc::clone(&one), requests.clone()));
     let one = Rc::clone(control);
     let readiness = supervise("readiness", meters, move || state::watch_readiness(Rc::clone(&one)));
-    Ok(vec![admin, resolver, reloads, watch, readiness])
+    Ok(vec![admin, resolver, unreached, reloads, watch, readiness])
 }
 
 struct Signals {

@@ -6,6 +6,7 @@ pub mod keeper;
 pub mod tally;
 pub mod probe;
 pub mod resolve;
+pub mod unreached;
 pub mod reload;
 pub mod watch;
 pub mod wiring;

@@ -339,7 +339,8 @@ mod tests {
             last_success: Cell::new(None),
             restart_required: RefCell::default(),
             certificates: RefCell::default(),
-            unresolved: Default::default(),
+            names: Default::default(),
+            failures: Default::default(),
             began: (Instant::now(), SystemTime::now()),
         });
         let (worker, mut orders) = mpsc::channel(8);

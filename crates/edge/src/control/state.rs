@@ -12,7 +12,10 @@ use thalweg_core::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    control::{events::Events, keeper::KeeperLink, resolve::Unresolved, tls::ServingCertificate},
+    control::{
+        events::Events, keeper::KeeperLink, resolve::KnownNames, tls::ServingCertificate,
+        unreached::LastFailures,
+    },
     shared::{Shared, meters::Meters},
 };
 
@@ -61,8 +64,10 @@ pub struct Control {
     pub restart_required: RefCell<Vec<&'static str>>,
     /// Server certificates in use.
     pub certificates: RefCell<Vec<ServingCertificate>>,
-    /// Names of endpoints without any address, with the reason.
-    pub unresolved: Unresolved,
+    /// What DNS says of the names of endpoints.
+    pub names: KnownNames,
+    /// Why endpoints could last not be connected to.
+    pub failures: LastFailures,
     /// When this process began to serve.
     pub began: (Instant, SystemTime),
 }

@@ -4,6 +4,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    fmt::Display,
     hash::{BuildHasher, RandomState},
     rc::Rc,
     sync::Arc,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use thalweg_config::AccessLog;
-use thalweg_core::{Tick, mix};
+use thalweg_core::{EndpointId, Fault, Tick, mix};
 use thalweg_wire::{AnswerHead, RequestHead};
 use tokio::sync::watch;
 
@@ -25,7 +26,7 @@ use crate::{
         worker_base::WorkerBase,
     },
     shared::{
-        Live, Shared, access_log,
+        Live, Shared, Unreached, access_log,
         meters::{Cell as Count, Meters, Series},
         telemetry,
     },
@@ -242,6 +243,15 @@ impl Local {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.ending.get()
+    }
+
+    /// Reports why an endpoint could not be connected to.
+    pub fn report_unreached(&self, id: EndpointId, fault: Fault, detail: &dyn Display) {
+        if self.shared.unreached.receiver_count() > 0 {
+            let detail = detail.to_string().into();
+            // An error means that nothing listens any more.
+            let _ = self.shared.unreached.send(Unreached { id, fault, detail, at: self.clock.get() });
+        }
     }
 
     /// Open client connections of all workers.

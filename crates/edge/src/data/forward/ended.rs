@@ -124,7 +124,7 @@ impl ProxiedRequest {
         if self.remaining(now).is_zero() {
             return failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout);
         }
-        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint not reached");
+        self.local.report_unreached(attempt.peer.id, fault, error);
         failed(attempt, retry::Failure::Connect, Failure::ConnectFailed(fault))
     }
 
