@@ -12,7 +12,7 @@ use thalweg_core::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    control::{events::Events, keeper::KeeperLink, resolve::Unresolved, tls::ServingCertificate},
+    control::{events::Events, feed::Feed, keeper::KeeperLink, resolve::Unresolved, tls::ServingCertificate},
     shared::{Shared, meters::Meters},
 };
 
@@ -47,6 +47,8 @@ pub struct Control {
     pub keeper: KeeperLink,
     /// The ring of events.
     pub events: Events,
+    /// The state as live pages see it.
+    pub feed: Feed,
     /// The control thread's own counters.
     pub meters: Arc<Meters>,
     /// The reloader's queue.
