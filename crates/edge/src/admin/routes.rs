@@ -17,7 +17,7 @@ use super::{
     auth::{self, AuthRules},
     explain, exposition, failback,
     reply::{Body, json_reply, refuse, reply},
-    status,
+    status, stream,
 };
 use crate::control::state::{Control, ReloadAnswer};
 
@@ -41,9 +41,8 @@ pub(crate) async fn answer(
     }
     let path = head.uri.path();
     let allowed = match path {
-        "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events" => {
-            "GET, HEAD"
-        }
+        "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events"
+        | "/api/v1/stream" => "GET, HEAD",
         "/api/v1/reload" | "/api/v1/drain" | "/api/v1/undrain" | "/api/v1/failback" => "POST",
         _ => return refuse(StatusCode::NOT_FOUND, "not_found", &format!("no such call: {path}")),
     };
@@ -68,6 +67,10 @@ pub(crate) async fn answer(
             Ok(order) => obey(control, path, &order.to_bytes()).await,
             Err(_) => too_large(),
         };
+    }
+    if path == "/api/v1/stream" {
+        let id = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        return stream::open(control, id);
     }
     let query = parameters(head.uri.query().unwrap_or_default());
     look(control, path, &query).await

@@ -158,6 +158,7 @@ fn assemble(
         shared: Arc::clone(shared),
         keeper: link,
         events,
+        feed: Default::default(),
         meters,
         reloads,
         phase: Cell::new(EdgePhase::Starting),

@@ -17,6 +17,7 @@ pub mod listen;
 pub mod state;
 pub mod supervise;
 pub mod events;
+pub mod feed;
 pub mod logging;
 pub mod systemd;
 pub mod jitter;

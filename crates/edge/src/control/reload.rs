@@ -332,6 +332,7 @@ mod tests {
             shared: Arc::clone(&shared),
             keeper: link,
             events,
+            feed: Default::default(),
             meters,
             reloads,
             phase: Cell::new(EdgePhase::Serving),

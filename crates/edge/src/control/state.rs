@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     control::{
-        events::Events, keeper::KeeperLink, resolve::KnownNames, tls::ServingCertificate,
+        events::Events, feed::Feed, keeper::KeeperLink, resolve::KnownNames, tls::ServingCertificate,
         unreached::LastFailures,
     },
     shared::{Shared, meters::Meters},
@@ -50,6 +50,8 @@ pub struct Control {
     pub keeper: KeeperLink,
     /// The ring of events.
     pub events: Events,
+    /// The state as live pages see it.
+    pub feed: Feed,
     /// The control thread's own counters.
     pub meters: Arc<Meters>,
     /// The reloader's queue.
