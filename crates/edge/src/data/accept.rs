@@ -119,7 +119,6 @@ fn admit(
     let (http1, http2) = (listener.http1, listener.http2);
     let tls = wiring.listener_tls.get(position).cloned().flatten();
     let view = local.view();
-    let limits = view.wiring.config.limits;
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
     if now_open >= limit + SURPLUS.min(limit) {
         return None;
@@ -135,14 +134,15 @@ fn admit(
             // This arm does not wait for anything, so the future of a silent connection stays small.
             None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
             // Boxed, so that the futures of other connections do not hold room for it.
-            None => Box::pin(told_apart(&conn, stream, limits.header_timeout)).await,
+            None => Box::pin(told_apart(&conn, stream, local.limits().header_timeout)).await,
             Some(config) => {
-                Box::pin(timeout(limits.header_timeout, secure(&conn, stream, config))).await.ok().flatten()
+                let handshake = timeout(local.limits().header_timeout, secure(&conn, stream, config));
+                Box::pin(handshake).await.ok().flatten()
             }
         };
         match opened {
-            Some((io, true)) => Box::pin(session::http2(local, conn, io, limits)).await,
-            Some((io, false)) if http1 => session::http1(local, conn, io, limits).await,
+            Some((io, true)) => Box::pin(session::http2(local, conn, io)).await,
+            Some((io, false)) if http1 => session::http1(local, conn, io).await,
             // HTTP/2 over TLS needs ALPN (RFC 9113 section 3.2), and this listener speaks nothing else.
             Some((mut io, false)) => drop(io.shutdown().await),
             None => {}

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use thalweg_config::AccessLog;
+use thalweg_config::{AccessLog, Limits};
 use thalweg_core::{EndpointId, Fault, Tick, mix};
 use thalweg_wire::{AnswerHead, RequestHead};
 use tokio::sync::watch;
@@ -123,6 +123,12 @@ impl Local {
     #[must_use]
     pub fn view(&self) -> Rc<View> {
         Rc::clone(&self.view.borrow())
+    }
+
+    /// The limits in force on clients.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.view.borrow().wiring.config.limits
     }
 
     /// Runs `read` on the published snapshot and the view that belongs to it. The snapshot's guard ends with `read`, so
@@ -301,7 +307,7 @@ impl Local {
     pub fn sweep(&self, draining: bool) {
         let now = self.now();
         self.deadlines.sweep(now);
-        let limits = self.view.borrow().wiring.config.limits;
+        let limits = self.limits();
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
             let waits_for_client = conn.behind.get() && !conn.http2.get();

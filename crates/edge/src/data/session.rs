@@ -40,6 +40,14 @@ pub async fn first_byte(conn: &ClientConn, io: &ClientIo) -> Option<()> {
     (signal == ConnSignal::None).then_some(())
 }
 
+/// The limits of a request's head, as the wire engine has them.
+fn head_limits(limits: &thalweg_config::Limits) -> thalweg_wire::Limits {
+    thalweg_wire::Limits {
+        head_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
+        fields: u32::try_from(limits.header_count).unwrap_or(u32::MAX),
+    }
+}
+
 /// A request whose head was refused, as far as it was understood.
 struct Unread {
     failure: Failure,

@@ -9,14 +9,13 @@ use std::{
     time::Duration,
 };
 
-use thalweg_config::Limits;
 use thalweg_wire::{BodyWriter, Framing, RequestHead, Unwritable, Version};
 use tokio::{io::AsyncWriteExt, time::timeout};
 
 use super::{
     Unread,
     delivery::{Delivered, Delivery},
-    first_byte,
+    first_byte, head_limits,
 };
 use crate::data::{
     answer::{Answer, Options, OwnAnswer, write_relayed, write_switched},
@@ -42,18 +41,14 @@ const LINGER_PAUSE: Duration = Duration::from_secs(5);
 const DISCARD: Duration = Duration::from_secs(1);
 
 /// Serves HTTP/1.1 until the connection closes.
-pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo, limits: Limits) {
+pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo) {
     loop {
         // No state of HTTP exists before the first byte: a silent connection costs a socket and a task.
         if first_byte(&conn, &io).await.is_none() {
             let _ = io.shutdown().await;
             return;
         }
-        let limits = thalweg_wire::Limits {
-            head_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
-            fields: u32::try_from(limits.header_count).unwrap_or(u32::MAX),
-        };
-        let client = Client::new(io, &conn, local.buffers(), limits);
+        let client = Client::new(io, &conn, local.buffers(), head_limits(&local.limits()));
         let talk = Talk { local: &local, conn: &conn, client, leaves: false };
         // Boxed, so that the task of a silent connection holds no room for it.
         match Box::pin(talk.run()).await {

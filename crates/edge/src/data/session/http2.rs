@@ -12,7 +12,7 @@ use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thalweg_wire::{ProtocolError, RequestHead, RequestParts, Version};
 
-use super::Unread;
+use super::{Unread, head_limits};
 use crate::data::{
     answer::{self, OwnAnswer},
     conn::{ClientConn, ClientIo, ConnSignal},
@@ -40,7 +40,8 @@ const MAX_RESET_UNREAD: usize = 20;
 const MAX_RESET_FOR_ERRORS: usize = 128;
 
 /// Serves HTTP/2 until the connection closes.
-pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo, limits: thalweg_config::Limits) {
+pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo) {
+    let limits = local.limits();
     conn.http2.set(true);
     let window = u32::try_from(limits.stream_buffer).unwrap_or(u32::MAX).min(MAX_WINDOW);
     let service = service_fn(|request: hyper::Request<Incoming>| StreamAnswer(serve(&local, &conn, request)));
@@ -99,11 +100,6 @@ fn read_head(
     parts: &http::request::Parts,
     has_body: bool,
 ) -> Result<RequestHead, ProtocolError> {
-    let limits = local.view().wiring.config.limits;
-    let limits = thalweg_wire::Limits {
-        head_bytes: u32::try_from(limits.header_bytes).unwrap_or(u32::MAX),
-        fields: u32::try_from(limits.header_count).unwrap_or(u32::MAX),
-    };
     let request = RequestParts {
         method: parts.method.as_str().as_bytes(),
         https: parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
@@ -111,7 +107,7 @@ fn read_head(
         path: parts.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes()),
         has_body,
     };
-    RequestHead::from_parts(&request, fields_of(&parts.headers)?, limits)
+    RequestHead::from_parts(&request, fields_of(&parts.headers)?, head_limits(&local.limits()))
 }
 
 /// A stream whose head was refused, with its answer.
