@@ -8,7 +8,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     rc::Rc,
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use thalweg_config::{AccessLog, Limits};
@@ -39,6 +39,9 @@ const LOG_AGE: Duration = Duration::from_millis(100);
 /// An HTTP/1.1 connection that has been idle this long gives its buffers back.
 const PARK_AFTER: Duration = Duration::from_millis(100);
 
+/// How long a `Date` is used again.
+const DATE_AGE: Duration = Duration::from_millis(500);
+
 /// How many heads, of at most how many bytes, a worker keeps for later.
 const HEADS: usize = 64;
 const HEAD_BYTES: usize = 16 * 1024;
@@ -60,7 +63,7 @@ pub struct Local {
     next_conn: Cell<u64>,
     names: RefCell<Vec<Arc<str>>>,
     ending: Cell<bool>,
-    date: RefCell<(u64, String)>,
+    date: RefCell<Option<(Tick, String)>>,
     heads: RefCell<Vec<RequestHead>>,
     answer_heads: RefCell<Vec<AnswerHead>>,
 }
@@ -169,15 +172,13 @@ impl Local {
         &self.base.buffers
     }
 
-    /// Shows the current time as a `Date` field has it (RFC 9110 section 5.6.7); made once a second.
+    /// Shows the current time as a `Date` field has it (RFC 9110 section 5.6.7), at most [`DATE_AGE`] late.
     pub fn with_date<R>(&self, read: impl FnOnce(&str) -> R) -> R {
-        let now = SystemTime::now();
-        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut date = self.date.borrow_mut();
-        if date.0 != second {
-            *date = (second, httpdate::fmt_http_date(now));
+        let (mut date, now) = (self.date.borrow_mut(), self.clock.get());
+        if date.as_ref().is_none_or(|(made, _)| now.since(*made) >= DATE_AGE) {
+            *date = Some((now, httpdate::fmt_http_date(SystemTime::now())));
         }
-        read(&date.1)
+        read(date.as_ref().map_or("", |(_, text)| text))
     }
 
     /// An empty head with the memory of an earlier one.

@@ -272,7 +272,7 @@ impl Peer {
     }
 
     /// Keeps a connection whose exchange ended cleanly.
-    pub fn give_back(&self, mut link: Link, now: Tick) {
+    pub fn give_back(&self, mut link: Link) {
         let keepalive = self.settings.borrow().keepalive;
         let mut idle = self.idle.borrow_mut();
         let unwanted = self.gone.get() || link.tls_epoch != self.tls_epoch.get();
@@ -282,7 +282,7 @@ impl Peer {
         link.set_user_timeout(Duration::ZERO, false);
         (link.reused, link.in_use) = (true, None);
         self.meters.idle.bump();
-        idle.push(Idle { link, since: now });
+        idle.push(Idle { link, since: self.base.clock.get() });
     }
 
     /// Closes idle connections that are too old or that the endpoint has closed. Called by the worker's sweep.

@@ -204,7 +204,7 @@ impl Relaying {
             return;
         }
         if let Some(link) = self.exchange.take().and_then(Exchange::into_reusable) {
-            self.attempt.peer.give_back(link, self.record.now());
+            self.attempt.peer.give_back(link);
         }
     }
 

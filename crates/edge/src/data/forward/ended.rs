@@ -40,7 +40,7 @@ impl UpstreamAnswer {
             if read_off(&mut exchange).await == Rest::Whole
                 && let Some(link) = exchange.into_reusable()
             {
-                peer.give_back(link, peer.now());
+                peer.give_back(link);
             }
         });
     }

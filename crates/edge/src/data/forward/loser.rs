@@ -146,6 +146,6 @@ async fn settle(attempt: Attempt, mut exchange: Exchange) {
     if rest == Rest::Whole
         && let Some(link) = exchange.into_reusable()
     {
-        peer.give_back(link, peer.now());
+        peer.give_back(link);
     }
 }

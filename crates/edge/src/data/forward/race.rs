@@ -157,7 +157,7 @@ impl ProxiedRequest {
             match result {
                 Ok(link) => {
                     peer.race_costs.take();
-                    peer.give_back(link, peer.now());
+                    peer.give_back(link);
                 }
                 Err(error) => {
                     // Counted first, so that the keeper reads it together with the failure.
