@@ -4,9 +4,10 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    axes::{Admin, Availability},
+    axes::Availability,
     fault::{Evidence, Fault},
     incident::Incident,
+    order::{Order, OrderEnd, OrderId},
     reason::Cause,
     slot::{EndpointId, EndpointKey},
     tally::Tally,
@@ -38,13 +39,12 @@ pub enum Event {
         /// The addresses, without port.
         addresses: Vec<IpAddr>,
     },
-    /// The operator gave an order for an endpoint.
-    Ordered {
-        /// The endpoint.
-        key: EndpointKey,
-        /// The order.
-        admin: Admin,
-    },
+    /// The operator gave an order. The caller has asked [`crate::World::judge_order`] whether it may be given.
+    Ordered(Order),
+    /// These orders stood when the process before this one ended. They come before the first config.
+    Restored(Vec<Order>),
+    /// The operator took an order back.
+    Cancelled(OrderId),
     /// A request failed at an endpoint, which is reported at once. The [`Tally`] that counts it comes first.
     Suspected {
         /// The endpoint.
@@ -128,6 +128,20 @@ pub enum Change {
     },
     /// A failure is over: no request has failed there for a while.
     Incident(Incident),
+    /// An order stands.
+    OrderGiven {
+        /// The order.
+        order: Order,
+        /// The order stood before this process.
+        restored: bool,
+    },
+    /// An order stands no longer.
+    OrderEnded {
+        /// The order.
+        order: Order,
+        /// Why it ended.
+        cause: OrderEnd,
+    },
     /// A name's addresses moved.
     Resolved {
         /// The name.

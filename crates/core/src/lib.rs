@@ -106,6 +106,7 @@ mod incident;
 mod layout;
 mod matching;
 mod names;
+mod order;
 mod outlier;
 mod reason;
 pub mod retry;
@@ -135,6 +136,7 @@ pub use health::Health;
 pub use incident::{Incident, Scope};
 pub use layout::{Layout, Place};
 pub use matching::Matcher;
+pub use order::{Action, DrainTarget, MAX_ORDERS, Moment, Order, OrderEnd, OrderId, OrderProblem};
 pub use reason::{Cause, Reason, Refusal};
 pub use roll::{mix, roll};
 pub use shares::{Segment, Shares, Stage};
@@ -148,5 +150,5 @@ pub use tick::{Tick, micros};
 pub use topology::{
     Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology,
 };
-pub use view::{EndpointView, PoolView, RoutePoolView, RouteView, Trickle};
+pub use view::{Drain, EndpointView, PoolView, RoutePoolView, RouteView, Trickle};
 pub use world::World;

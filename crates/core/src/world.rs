@@ -15,10 +15,12 @@ use crate::{
     slot::EndpointSlot,
     tally::Tally,
     tick::{Tick, micros},
+    topology::Topology,
 };
 
 mod adopt;
 mod checker;
+mod command;
 mod ejections;
 mod endpoints;
 mod incidents;
@@ -50,6 +52,8 @@ pub struct World {
     state: WorldState,
     generation: u64,
     revision: u64,
+    /// The config in force, without the operator's orders.
+    configured: Arc<Topology>,
     names: Names,
     orders: Orders,
     traffic: Traffic,
@@ -78,13 +82,9 @@ impl World {
                     self.probed(slot, result, now, &mut changes);
                 }
             }
-            Event::Ordered { key, admin } => {
-                let slot = self.state.endpoints.slot_of(&key);
-                self.orders.give(key, admin, slot.is_some());
-                if let Some(slot) = slot {
-                    self.observe(slot, Observation::Ordered(admin), now, &mut changes);
-                }
-            }
+            Event::Ordered(order) => self.give_orders(vec![order], false, now, &mut changes),
+            Event::Restored(orders) => self.give_orders(orders, true, now, &mut changes),
+            Event::Cancelled(id) => self.cancel_order(id, now, &mut changes),
             Event::Suspected { id, fault, started, at } => {
                 if let Some(slot) = self.state.endpoints.slot(id).filter(|_| fault != Fault::Local) {
                     self.failed(slot, FailedAttempt { fault, started, at }, now, &mut changes);
@@ -99,6 +99,7 @@ impl World {
                 self.release(now, &mut changes);
             }
             Event::Ticked => {
+                self.orders_due(now, &mut changes);
                 let due = self.state.routes.due(now);
                 self.state.update_routes(&due, now, &mut changes);
                 self.release(now, &mut changes);
@@ -108,11 +109,11 @@ impl World {
         changes
     }
 
-    /// When [`Event::Ticked`] is due next: a hold, a dwell, an ejection, a probation or an incident ends.
+    /// When [`Event::Ticked`] is due next: a hold, a dwell, an ejection, a probation, an incident or an order ends.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
         let routes = self.state.routes.next_deadline().into_iter();
-        routes.chain(self.release_due()).chain(self.incidents.due()).min()
+        routes.chain(self.release_due()).chain(self.incidents.due()).chain(self.orders.due()).min()
     }
 
     /// A probe ended. A timeout proves nothing while real requests are answered.

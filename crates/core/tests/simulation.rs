@@ -14,6 +14,8 @@
 mod evidence;
 #[path = "simulation/oracle.rs"]
 mod oracle;
+#[path = "simulation/orders.rs"]
+mod orders;
 #[path = "simulation/prng.rs"]
 mod prng;
 #[path = "simulation/records.rs"]

@@ -6,6 +6,7 @@ use super::World;
 use crate::{
     event::{Change, Changes, Publish},
     layout::{Layout, lay_out},
+    order::OrderEnd,
     tick::Tick,
     topology::Topology,
 };
@@ -38,10 +39,13 @@ impl World {
     ) {
         self.generation = generation;
         self.names.keep(&topology);
-        self.orders.keep(&topology);
+        changes.log.push(Change::Adopted { generation });
+        Self::tell_ended(self.orders.keep(&topology), OrderEnd::TargetGone, changes);
+        self.expire_orders(now, changes);
+        self.configured = topology;
+        let topology = self.orders.applied(&self.configured);
         self.state.routes.carry(&self.state.layout.topology, &topology);
         self.checker.adopted(now);
-        changes.log.push(Change::Adopted { generation });
         changes.publish = Publish::Now;
         self.relayout(topology, now, changes);
         // Rules that are off now hold no endpoint.
@@ -49,11 +53,11 @@ impl World {
     }
 
     /// Lays the endpoints out anew; what is known stays with its key.
-    fn relayout(&mut self, topology: Arc<Topology>, now: Tick, changes: &mut Changes) {
+    pub(super) fn relayout(&mut self, topology: Arc<Topology>, now: Tick, changes: &mut Changes) {
         let old = Arc::clone(&self.state.layout);
         let mut laid = lay_out(&topology, &self.names, |key| self.state.endpoints.id_of(key));
         let unasked = std::mem::take(&mut laid.unasked);
-        let order = |key: &_| self.orders.of(key);
+        let order = |place: &_| self.orders.admin(&topology, place);
         let relaid = self.state.endpoints.carry(&laid, &topology, &old.topology, order);
         self.traffic.carry(&relaid.from);
         self.ejections.carry(&relaid.from, self.state.endpoints.out());

@@ -103,7 +103,7 @@ impl Pools {
 }
 
 /// A pool's health in numbers.
-fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64) -> PoolView {
+pub(super) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64) -> PoolView {
     let mut view = PoolView::default();
     for health in members.filter(|health| health.admin == Admin::Enabled) {
         view.enabled += 1;

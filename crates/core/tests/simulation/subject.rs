@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use thalweg_core::{
-    Admin, Availability, Change, Changes, Decision, Ejection, EndpointId, Event, Facts, Fault, Loads,
-    Publish, Refusal, Snapshot, Tick, Topology, World, steer,
+    Action, Admin, Availability, Change, Changes, Decision, Ejection, EndpointId, Event, Facts, Fault, Loads,
+    OrderProblem, Publish, Refusal, Snapshot, Tick, Topology, World, steer,
 };
 
 /// One way to break the core.
@@ -19,6 +19,12 @@ pub(crate) enum Mutant {
     IgnoresDown,
     /// Steers to endpoints that the operator took out.
     IgnoresOrders,
+    /// Keeps orders whose time is over.
+    OrdersNeverExpire,
+    /// Lets an order take out the last that serves.
+    TakesOutTheLast,
+    /// Moves by latency and fails back in spite of a freeze.
+    IgnoresFreeze,
     /// Steers past the caps.
     IgnoresCaps,
     /// Loses all health with each reload.
@@ -73,10 +79,13 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken core.
-    pub(crate) const ALL: [Self; 28] = [
+    pub(crate) const ALL: [Self; 31] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
+        Self::OrdersNeverExpire,
+        Self::TakesOutTheLast,
+        Self::IgnoresFreeze,
         Self::IgnoresCaps,
         Self::ForgetsOnReload,
         Self::SkipsHold,
@@ -142,6 +151,12 @@ impl Subject {
             (Mutant::ClearsOnReload, Event::Adopted { .. }) => {
                 self.cleared = self.world.layout().endpoints.iter().map(|place| place.id).collect();
             }
+            (Mutant::OrdersNeverExpire, Event::Ordered(order)) => order.until = None,
+            (Mutant::IgnoresFreeze, Event::Ordered(order)) => {
+                if let Action::Freeze { route } = &mut order.action {
+                    *route = Some("none".into());
+                }
+            }
             (Mutant::ForgetsOnReload, Event::Adopted { generation, .. }) => {
                 let (topology, generation) = (Arc::new(Topology::default()), *generation);
                 self.world.apply(Event::Adopted { topology, generation }, now);
@@ -170,6 +185,11 @@ impl Subject {
                 incident.detected = incident.first_bad;
             }
         }
+    }
+
+    /// May this order be given?
+    pub(crate) fn judge_order(&self, action: &Action, force: bool) -> Result<(), OrderProblem> {
+        self.world.judge_order(action, force || self.mutant == Mutant::TakesOutTheLast)
     }
 
     /// The world's snapshot.
