@@ -6,6 +6,7 @@ mod exposition;
 mod process;
 mod reply;
 mod explain;
+mod orders;
 mod routes;
 mod status;
 
