@@ -29,6 +29,7 @@ use crate::{
         reload::{Rejection, Reloader},
         resolve,
         state::{self, Control, EdgePhase, ReloadRequest},
+        state_store,
         supervise::{Task, supervise},
         systemd, watch as file_watch,
         wiring::{self, Prepared},
@@ -110,6 +111,7 @@ async fn serve(start: Start) -> Result<(), RunError> {
     let senders = workers.iter().map(|worker| worker.commands.clone()).collect();
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
     let mut tasks = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
+    state_store::restore(&control).await;
     match reloader.apply(start.prepared).await {
         Ok(_) => {}
         Err(rejection) => {
@@ -165,6 +167,8 @@ fn assemble(
         last_success: Cell::new(None),
         restart_required: RefCell::default(),
         certificates: RefCell::default(),
+        last_order: Rc::default(),
+        store: Default::default(),
         unresolved: Default::default(),
         began: (Instant::now(), SystemTime::now()),
     };
@@ -199,7 +203,9 @@ fn start_tasks(
     let watch = supervise("watch", meters, move || file_watch::run(Rc::clone(&one), requests.clone()));
     let one = Rc::clone(control);
     let readiness = supervise("readiness", meters, move || state::watch_readiness(Rc::clone(&one)));
-    Ok(vec![admin, resolver, reloads, watch, readiness])
+    let one = Rc::clone(control);
+    let state = supervise("state", meters, move || state_store::run(Rc::clone(&one)));
+    Ok(vec![admin, resolver, reloads, watch, readiness, state])
 }
 
 struct Signals {

@@ -339,6 +339,8 @@ mod tests {
             last_success: Cell::new(None),
             restart_required: RefCell::default(),
             certificates: RefCell::default(),
+            last_order: Rc::default(),
+            store: Default::default(),
             unresolved: Default::default(),
             began: (Instant::now(), SystemTime::now()),
         });

@@ -12,7 +12,10 @@ use thalweg_core::Snapshot;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    control::{events::Events, keeper::KeeperLink, resolve::Unresolved, tls::ServingCertificate},
+    control::{
+        events::Events, keeper::KeeperLink, resolve::Unresolved, state_store::StateStore,
+        tls::ServingCertificate,
+    },
     shared::{Shared, meters::Meters},
 };
 
@@ -61,6 +64,10 @@ pub struct Control {
     pub restart_required: RefCell<Vec<&'static str>>,
     /// Server certificates in use.
     pub certificates: RefCell<Vec<ServingCertificate>>,
+    /// The number of the last order that was given.
+    pub last_order: Rc<Cell<u64>>,
+    /// Where orders outlive a restart.
+    pub store: StateStore,
     /// Names of endpoints without any address, with the reason.
     pub unresolved: Unresolved,
     /// When this process began to serve.

@@ -96,8 +96,8 @@ pub struct ClientConn {
     serving: Cell<u32>,
     /// Number of requests that have begun.
     begun: Cell<u32>,
-    /// Accepted from the queue of a socket that was already closing. The connection is told to close with its first
-    /// answer: closing at once would drop a first request that is still on its way.
+    /// Accepted from the queue of a socket that was already closing, or busy a moment before it was to end. The connection
+    /// is told to close with its next answer: closing at once would drop a request that is still on its way.
     pub accepted_while_closing: Cell<bool>,
     /// HTTP/1.1 uploads that are still on their way. The next request's upload may begin before the last piece of the
     /// previous one has been taken.
@@ -255,8 +255,7 @@ impl ClientConn {
         self.enter(ConnPhase::Tunnel);
     }
 
-    /// Whether the client has all its answers and will send no more, or was accepted while its listener closed and has
-    /// been silent since.
+    /// Whether the client has all its answers and will send no more, or is to leave and has been silent for a while.
     #[must_use]
     pub fn has_left(&self, quiet: Duration) -> bool {
         (self.ended.get() && self.flushed.get()) || (self.accepted_while_closing.get() && quiet >= FIRST_WORD)

@@ -249,6 +249,8 @@ impl ProxiedRequest {
         attempt.end(Outcome::Ok, self.local.now());
         let upgrade = head.headers.remove(header::UPGRADE);
         headers::strip_hop_by_hop(&mut head.headers, true);
+        let websocket =
+            upgrade.as_ref().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
         if let Some(protocol) = upgrade {
             head.headers.insert(header::UPGRADE, protocol);
         }
@@ -260,6 +262,7 @@ impl ProxiedRequest {
             record: self.record,
             in_use: link.in_use.take(),
             slot: InFlightSlot::new(&attempt.peer),
+            websocket,
         };
         handover.put(end);
         Response::from_parts(head, AnswerBody::own(bytes::Bytes::new()))

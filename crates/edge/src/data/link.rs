@@ -7,7 +7,7 @@ use hyper::client::conn::http1::SendRequest;
 use thalweg_core::Tick;
 
 use crate::{
-    data::{upload::UploadBody, upstream_io::Exit},
+    data::{leave::jittered, upload::UploadBody, upstream_io::Exit},
     shared::{kernel, meters::Cell as Count},
 };
 
@@ -31,6 +31,12 @@ pub struct Link {
 }
 
 impl Link {
+    /// Whether the connection is older than `age`, less a jitter of its own.
+    #[must_use]
+    pub fn is_aged(&self, age: Duration, now: Tick) -> bool {
+        now.since(self.opened) >= jittered(age, self.opened.0)
+    }
+
     /// Raises the kernel's limit to `idle` while the endpoint may hold back a body or a stream; restores it afterwards.
     pub fn set_user_timeout(&mut self, idle: Duration, held_back: bool) {
         if std::mem::replace(&mut self.patient, held_back) != held_back

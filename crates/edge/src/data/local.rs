@@ -19,6 +19,7 @@ use crate::{
     data::{
         conn::{ClientConn, ConnPhase, ConnSignal},
         deadline::Deadlines,
+        leave::Leaving,
         view::View,
         worker_base::WorkerBase,
     },
@@ -57,6 +58,7 @@ pub struct Local {
     next_conn: Cell<u64>,
     names: RefCell<Vec<Arc<str>>>,
     ending: Cell<bool>,
+    leaving: Leaving,
 }
 
 impl Local {
@@ -81,6 +83,7 @@ impl Local {
             next_conn: Cell::new(0),
             names: RefCell::default(),
             ending: Cell::new(false),
+            leaving: Leaving::default(),
             index,
             shared,
         }
@@ -240,9 +243,10 @@ impl Local {
     }
 
     /// Looks at every deadline. This costs plain loads over two lists.
-    pub fn sweep(&self, draining: bool) {
+    pub fn sweep(&self) {
         let now = self.now();
         self.deadlines.sweep(now);
+        self.leaving.tell(now);
         let limits = self.view.borrow().wiring.config.limits;
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
@@ -254,7 +258,7 @@ impl Local {
                 {
                     conn.signal(ConnSignal::Kill);
                 }
-                ConnPhase::Idle if draining || quiet >= limits.idle_timeout || conn.has_left(quiet) => {
+                ConnPhase::Idle if quiet >= limits.idle_timeout || conn.has_left(quiet) => {
                     conn.signal(ConnSignal::Graceful);
                 }
                 ConnPhase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.signal(ConnSignal::Park),
@@ -309,10 +313,16 @@ impl Local {
         }
     }
 
-    /// Tells the connections of a listener, or all of them, to end gracefully.
-    pub fn close_connections(&self, listener: Option<&str>) {
+    /// Begins to tell all connections to end gracefully, spread over the time that a drain has.
+    pub fn drain(&self) {
+        let timeout = self.view.borrow().wiring.config.edge.drain_timeout;
+        self.leaving.begin(self.conns.borrow().values(), self.now(), timeout);
+    }
+
+    /// Tells the connections of a listener to end gracefully.
+    pub fn close_connections(&self, listener: &str) {
         for conn in self.conns.borrow().values() {
-            if listener.is_none_or(|name| name == &*conn.listener) {
+            if listener == &*conn.listener {
                 conn.signal(ConnSignal::Graceful);
             }
         }

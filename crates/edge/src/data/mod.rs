@@ -23,6 +23,8 @@ pub mod local;
 pub mod outcome;
 pub mod peer;
 pub mod tunnel;
+pub mod websocket;
+pub mod leave;
 pub mod upload;
 pub mod upstream_io;
 pub mod view;

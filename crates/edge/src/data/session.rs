@@ -149,8 +149,11 @@ async fn talk(
             ConnSignal::Park if conn.phase.get() == ConnPhase::Idle => return Poll::Ready(End::Park),
             ConnSignal::Park => {}
             ConnSignal::Graceful => {
-                // A request that is already in the socket is still answered.
-                if let Poll::Ready(done) = poll((conn, handover), &mut http, cx) {
+                // A request that is already in the socket is still answered. One that is being served is told first: its
+                // answer may be there in this very poll, and must say that it is the last.
+                if conn.phase.get() != ConnPhase::Busy
+                    && let Poll::Ready(done) = poll((conn, handover), &mut http, cx)
+                {
                     return Poll::Ready(End::Done(done));
                 }
                 leaves = true;
