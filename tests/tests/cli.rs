@@ -322,9 +322,10 @@ fn a_bad_address_and_a_missing_token_file_exit_2() {
 
 #[test]
 fn every_command_that_prints_data_takes_a_format() {
-    for command in
-        ["check", "explain", "status", "reload", "failback", "drain", "undrain", "schema", "version"]
-    {
+    for command in [
+        "check", "explain", "status", "reload", "failback", "drain", "undrain", "dial", "weight", "evacuate",
+        "freeze", "orders", "cancel", "schema", "version",
+    ] {
         for format in ["human", "json"] {
             let done = thalweg(&[command, "--format", format, "--help"]);
             assert_eq!(done.code, 0, "{command} {format}: {}", done.stderr);
@@ -338,27 +339,6 @@ fn every_command_that_prints_data_takes_a_format() {
     };
     assert_eq!(json("version")["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json("schema")["$schema"], "https://json-schema.org/draft/2020-12/schema");
-}
-
-#[test]
-fn orders_that_are_not_served_yet_are_1_and_one_line() {
-    let endpoint = Endpoint::start("a");
-    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
-    let admin = edge.admin_url();
-    let cases = [
-        &["failback", "--route", "all"][..],
-        &["drain", "--pool", "p0", "--for", "30m", "--reason", "test"],
-        &["undrain", "--pool", "p0"],
-    ];
-    for args in cases {
-        let done = thalweg(&[args, &["--admin", &admin]].concat());
-        if edge.admin_post(&format!("/api/v1/{}", args[0]), "{}").status == 501 {
-            assert_eq!(done.code, 1, "{args:?}");
-            assert_eq!(done.stderr.trim().lines().count(), 1, "{args:?}: {}", done.stderr);
-        } else {
-            assert_eq!(done.code, 0, "{args:?}: {}", done.stderr);
-        }
-    }
 }
 
 #[test]

@@ -82,7 +82,20 @@ pub fn parse_str(text: &str, file_name: &str) -> Result<Config, ConfigErrors> {
 /// # Errors
 /// What is wrong with the text, and how to write it.
 pub fn duration(text: &str) -> Result<std::time::Duration, String> {
-    match units::millis(text, 1, 24 * 60 * 60 * 1000) {
+    within(text, 24)
+}
+
+/// A duration as [`duration`], up to a year (`8760h`): how long an order of the operator stands.
+///
+/// # Errors
+/// What is wrong with the text, and how to write it.
+pub fn long_duration(text: &str) -> Result<std::time::Duration, String> {
+    within(text, 365 * 24)
+}
+
+/// A duration from 1 ms to this many hours.
+fn within(text: &str, hours: u64) -> Result<std::time::Duration, String> {
+    match units::millis(text, 1, hours * 60 * 60 * 1000) {
         Ok(ms) => Ok(std::time::Duration::from_millis(ms)),
         Err(wrong) => Err(format!("{}: {}", wrong.problem, units::TIME_HINT)),
     }

@@ -64,6 +64,8 @@ pub struct Edge {
     pub drain_delay: Duration,
     /// Bound on in-flight requests after that.
     pub drain_timeout: Duration,
+    /// Where orders outlive a restart; `None` = nowhere.
+    pub state_dir: Option<PathBuf>,
 }
 
 /// The admin server.

@@ -4,9 +4,10 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use crate::{
-    axes::{Admin, Availability},
+    axes::Availability,
     fault::{Evidence, Fault},
     incident::Incident,
+    order::{Order, OrderEnd, OrderId},
     reason::Cause,
     slot::{EndpointId, EndpointKey},
     tally::Tally,
@@ -38,25 +39,16 @@ pub enum Event {
         /// The addresses, without port.
         addresses: Vec<IpAddr>,
     },
-    /// The operator gave an order for an endpoint.
-    Ordered {
-        /// The endpoint.
-        key: EndpointKey,
-        /// The order.
-        admin: Admin,
-    },
+    /// The operator gave an order. The caller has asked [`crate::World::judge_order`] whether it may be given.
+    Ordered(Order),
+    /// These orders stood when the process before this one ended. They come before the first config.
+    Restored(Vec<Order>),
+    /// The operator took an order back.
+    Cancelled(OrderId),
     /// The operator ends the waits of a route's pools: a latched failover, or a hold. An unknown route is ignored.
     FailbackOrdered {
         /// The route's name.
         route: Box<str>,
-    },
-    /// The operator forbids failback and moves between latencies on a route, or allows them again. Failover still
-    /// works. An unknown route is ignored.
-    Frozen {
-        /// The route's name.
-        route: Box<str>,
-        /// Forbidden.
-        on: bool,
     },
     /// A latched route had left a pool before a restart of this process: the pool waits for the operator again. Ignored
     /// where the config has no such route, pool or mode.
@@ -158,6 +150,20 @@ pub enum Change {
     },
     /// A failure is over: no request has failed there for a while.
     Incident(Incident),
+    /// An order stands.
+    OrderGiven {
+        /// The order.
+        order: Order,
+        /// The order stood before this process.
+        restored: bool,
+    },
+    /// An order stands no longer.
+    OrderEnded {
+        /// The order.
+        order: Order,
+        /// Why it ended.
+        cause: OrderEnd,
+    },
     /// A name's addresses moved.
     Resolved {
         /// The name.

@@ -107,6 +107,7 @@ mod incident;
 mod layout;
 mod matching;
 mod names;
+mod order;
 mod outlier;
 mod ramp;
 mod reason;
@@ -137,6 +138,7 @@ pub use health::Health;
 pub use incident::{Incident, Scope};
 pub use layout::{Layout, Place};
 pub use matching::Matcher;
+pub use order::{Action, DrainTarget, MAX_ORDERS, Moment, Order, OrderEnd, OrderId, OrderProblem};
 pub use reason::{Cause, Reason, Refusal};
 pub use roll::{mix, roll};
 pub use shares::{Segment, Shares, Stage};
@@ -151,5 +153,5 @@ pub use topology::{
     Band, EjectRules, EndpointSpec, Failback, Family, Pool, ProbeRules, RetryRules, Route, RoutePool,
     Timeouts, Topology,
 };
-pub use view::{EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
+pub use view::{Drain, EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
 pub use world::World;

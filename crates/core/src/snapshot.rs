@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     layout::{Layout, Place},
+    order::Order,
     shares::Stage,
     slot::{EndpointSlot, PoolSlot, RouteSlot, SlotVec, slots_in},
     topology::{Pool, Route},
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub pools: SlotVec<PoolSlot, PoolView>,
     /// The routes of the topology.
     pub routes: SlotVec<RouteSlot, RouteView>,
+    /// The operator's orders that stand, in the order of their numbers.
+    pub orders: Arc<Vec<Order>>,
     /// Most endpoints failed their probes at once: the checker is the first suspect.
     pub checker_suspected: bool,
 }

@@ -20,6 +20,8 @@ pub struct EndpointView {
     pub ejection: Ejection,
     /// When the present probation began. A good answer to a request from before proves nothing.
     pub probation_since: Option<Tick>,
+    /// The operator's drain, if one is under way or done.
+    pub drain: Option<Drain>,
     /// No process listens there, as far as is known.
     pub refusing: bool,
     /// The endpoint has returned, and its share of the pool grows.
@@ -28,6 +30,15 @@ pub struct EndpointView {
     pub p95_us: Option<u32>,
     /// Smoothed probe latency, microseconds.
     pub latency_us: Option<u32>,
+}
+
+/// An endpoint is taken out of service: it gets no new work. Long streams end between `since` and `deadline`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// When the drain began; 0 if it began before this process.
+    pub since: Tick,
+    /// When the last stream ends; `None` = streams may end in their own time.
+    pub deadline: Option<Tick>,
 }
 
 /// What steering and status read about a pool.

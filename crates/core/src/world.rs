@@ -16,11 +16,13 @@ use crate::{
     slot::EndpointSlot,
     tally::Tally,
     tick::{Tick, micros},
+    topology::Topology,
 };
 
 mod adopt;
 mod band;
 mod checker;
+mod command;
 mod ejections;
 mod endpoints;
 mod families;
@@ -55,6 +57,8 @@ pub struct World {
     state: WorldState,
     generation: u64,
     revision: u64,
+    /// The config in force, without the operator's orders.
+    configured: Arc<Topology>,
     names: Names,
     orders: Orders,
     traffic: Traffic,
@@ -83,21 +87,12 @@ impl World {
                     self.probed(slot, result, now, &mut changes);
                 }
             }
-            Event::Ordered { key, admin } => {
-                let slot = self.state.endpoints.slot_of(&key);
-                self.orders.give(key, admin, slot.is_some());
-                if let Some(slot) = slot {
-                    self.observe(slot, Observation::Ordered(admin), now, &mut changes);
-                }
-            }
+            Event::Ordered(order) => self.give_orders(vec![order], false, now, &mut changes),
+            Event::Restored(orders) => self.give_orders(orders, true, now, &mut changes),
+            Event::Cancelled(id) => self.cancel_order(id, now, &mut changes),
             Event::FailbackOrdered { route } => {
                 if let Some(slot) = self.route_slot(&route) {
                     self.state.end_waits(slot, now, &mut changes);
-                }
-            }
-            Event::Frozen { route, on } => {
-                if let Some(slot) = self.route_slot(&route) {
-                    self.state.freeze(slot, on, now, &mut changes);
                 }
             }
             Event::Latched { route, pool } => self.latch(&route, &pool, now, &mut changes),
@@ -116,6 +111,7 @@ impl World {
             }
             Event::Ticked => {
                 self.state.recover(now, &mut changes);
+                self.orders_due(now, &mut changes);
                 let due = self.state.routes.due(now);
                 self.state.update_routes(&due, now, &mut changes);
                 self.release(now, &mut changes);
@@ -125,11 +121,12 @@ impl World {
         changes
     }
 
-    /// When [`Event::Ticked`] is due next: a hold, a dwell, a ramp's next step, an ejection, a probation or an incident ends.
+    /// When [`Event::Ticked`] is due next: a hold, a dwell, a ramp's next step, an ejection, a probation, an incident or an
+    /// order ends.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
         let routes = self.state.routes.next_deadline().into_iter().chain(self.state.recoveries.due());
-        routes.chain(self.release_due()).chain(self.incidents.due()).min()
+        routes.chain(self.release_due()).chain(self.incidents.due()).chain(self.orders.due()).min()
     }
 
     /// A probe ended. A timeout proves nothing while real requests are answered.

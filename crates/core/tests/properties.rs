@@ -10,9 +10,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use thalweg_core::{
-    Admin, Availability, Band, Decision, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads,
-    Matcher, NoLoads, Pool, PoolSlot, ProbeRules, Reason, Refusal, Route, RoutePool, Slot, Snapshot, Stage,
-    Tick, Topology, Tried, World, explain, mix, roll, steer,
+    Action, Admin, Availability, Band, Decision, DrainTarget, EndpointKey, EndpointSlot, EndpointSpec, Event,
+    Evidence, Facts, Fault, Loads, Matcher, NoLoads, Order, OrderId, Pool, PoolSlot, ProbeRules, Reason,
+    Refusal, Route, RoutePool, Slot, Snapshot, Stage, Tick, Topology, Tried, World, explain, mix, roll,
+    steer,
 };
 
 /// What the world has learnt about an endpoint.
@@ -79,11 +80,18 @@ fn snapshot(members: &[UsedPool], policy: u8) -> Snapshot {
             Learnt::Up => Event::Probed { id, result: Ok(Duration::from_millis(10)) },
             Learnt::Dead => Event::Probed { id, result: failed(Fault::Timeout) },
             Learnt::Refusing => Event::Probed { id, result: failed(Fault::Refused) },
-            Learnt::Drained => Event::Ordered { key, admin: Admin::Draining },
+            Learnt::Drained => Event::Ordered(drained(u64::from(id.0), &key)),
         };
         world.apply(event, Tick(1));
     }
     world.snapshot()
+}
+
+fn drained(id: u64, key: &EndpointKey) -> Order {
+    let (pool, host, port) =
+        (key.pool.as_ref().into(), key.address.ip().to_string().into(), key.address.port());
+    let action = Action::Drain { target: DrainTarget::Endpoint { pool, host, port }, deadline: None };
+    Order::new(OrderId(id), action, Default::default())
 }
 
 fn heard() -> impl Strategy<Value = Learnt> {

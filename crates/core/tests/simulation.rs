@@ -16,6 +16,8 @@ mod common;
 mod evidence;
 #[path = "simulation/oracle.rs"]
 mod oracle;
+#[path = "simulation/orders.rs"]
+mod orders;
 #[path = "simulation/prng.rs"]
 mod prng;
 #[path = "simulation/records.rs"]

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -26,7 +26,15 @@ impl Loader<'_> {
             workers: table.small("workers"),
             drain_delay: table.time("drain_delay"),
             drain_timeout: table.time("drain_timeout"),
+            state_dir: self.state_dir(table),
         }
+    }
+
+    /// The folder that `state_dir` names, as seen from the file that names it.
+    fn state_dir(&self, table: View<'_>) -> Option<PathBuf> {
+        let node = table.given("state_dir").filter(|node| !node.text().is_empty())?;
+        let file = self.report.sources.get(node.at.file);
+        Some(file.map_or_else(PathBuf::new, |file| file.folder().to_owned()).join(node.text()))
     }
 
     /// The host name of this machine, reduced to the characters that a name may have.

@@ -104,7 +104,13 @@ pub(crate) const EDGE: Shape = Shape {
             "drain_timeout",
             (0, DAY),
             "25s",
-            "Then idle connections are closed at once and in-flight requests have this long.",
+            "Then idle connections are closed, many of them spread over half of this time, and in-flight requests have this long.",
+        ),
+        text(
+            "state_dir",
+            Text::Folder,
+            D::Text(""),
+            "Folder of the one small file in which orders outlive a restart; made when it is missing. Empty: a restart ends all orders.",
         ),
     ],
 };

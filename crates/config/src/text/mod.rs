@@ -39,6 +39,8 @@ pub(crate) enum Text {
     Codes,
     /// A path of a file.
     File,
+    /// A path of a folder, or nothing.
+    Folder,
     /// A path with `*` and `?` in its last part.
     Include,
     /// An HTTP token.
@@ -55,6 +57,9 @@ impl Text {
     /// Reads one string.
     pub(crate) fn read(self, text: &str) -> Result<Value, Diagnostic> {
         // A byte order mark is blank too, as it is to the regular expressions of the schema.
+        if self == Self::Folder && text.is_empty() {
+            return Ok(Value::Text(String::new()));
+        }
         if text.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}').is_empty() {
             return Err(Diagnostic::new("is blank").hint(format!("{}, or leave the key out", self.grammar())));
         }
@@ -78,7 +83,7 @@ impl Text {
             Self::Include => include(text),
             Self::HeaderName => header_name(text),
             Self::HeaderValue => header_value(text),
-            Self::File | Self::Member => Ok(Value::Text(text.to_owned())),
+            Self::File | Self::Folder | Self::Member => Ok(Value::Text(text.to_owned())),
         }
     }
 
@@ -97,6 +102,7 @@ impl Text {
             Self::Server => "a host name or IP address",
             Self::Codes => "\"204\", \"2xx\" or \"200-299\"",
             Self::File => "a path, relative to the file that names it",
+            Self::Folder => "a folder, relative to the file that names it, or \"\"",
             Self::Include => "a path; * and ? in its last part",
             Self::HeaderName => "letters, digits and !#$%&'*+-.^_`|~",
             Self::HeaderValue => "visible ASCII, spaces inside",
@@ -121,6 +127,7 @@ impl Text {
             Self::HeaderName => "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$",
             Self::HeaderValue => r"^[\t\x20-\x7e]+$",
             Self::File | Self::Include | Self::Member => r"\S",
+            Self::Folder => r"^$|\S",
         }
     }
 }

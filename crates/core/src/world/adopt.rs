@@ -6,6 +6,7 @@ use super::{World, recoveries::Carried};
 use crate::{
     event::{Change, Changes, Publish},
     layout::{Layout, Place, lay_out},
+    order::OrderEnd,
     slot::{self, EndpointSlot, PoolSlot},
     tick::Tick,
     topology::{Pool, Topology},
@@ -39,11 +40,16 @@ impl World {
     ) {
         self.generation = generation;
         self.names.keep(&topology);
-        self.orders.keep(&topology);
+        changes.log.push(Change::Adopted { generation });
+        Self::tell_ended(self.orders.keep(&topology), OrderEnd::TargetGone, changes);
+        self.expire_orders(now, changes);
+        self.configured = topology;
+        let topology = self.orders.applied(&self.configured);
         self.state.routes.carry(&self.state.layout.topology, &topology);
+        // A route's first conclusion obeys a freeze.
+        let _ = self.state.routes.freeze(&topology, |route| self.orders.freezes(route), now);
         self.checker.adopted(now);
         self.state.recoveries.adopt(&topology);
-        changes.log.push(Change::Adopted { generation });
         changes.publish = Publish::Now;
         self.relayout(topology, now, changes);
         // Rules that are off now hold no endpoint.
@@ -62,11 +68,11 @@ impl World {
     }
 
     /// Lays the endpoints out anew; what is known stays with its key.
-    fn relayout(&mut self, topology: Arc<Topology>, now: Tick, changes: &mut Changes) {
+    pub(super) fn relayout(&mut self, topology: Arc<Topology>, now: Tick, changes: &mut Changes) {
         let old = Arc::clone(&self.state.layout);
         let mut laid = lay_out(&topology, &self.names, |key| self.state.endpoints.id_of(key));
         let unasked = std::mem::take(&mut laid.unasked);
-        let order = |key: &_| self.orders.of(key);
+        let order = |place: &_| self.orders.admin(&topology, place);
         let relaid = self.state.endpoints.carry(&laid, &topology, &old.topology, order);
         let from = |(slot, place): (EndpointSlot, &Place)| Carried {
             pool: place.pool,

@@ -8,7 +8,7 @@ use crate::{
     event::{Change, Publish},
     fault::{Evidence, Fault},
     health::Health,
-    layout::Laid,
+    layout::{Laid, Place},
     slot::{EndpointId, EndpointKey, EndpointSlot, SlotVec},
     tick::Tick,
     topology::{ProbeRules, Topology},
@@ -65,10 +65,6 @@ pub(super) struct Endpoints {
 impl Endpoints {
     pub(super) fn slot(&self, id: EndpointId) -> Option<EndpointSlot> {
         self.slots.get(&id).copied()
-    }
-
-    pub(super) fn slot_of(&self, key: &EndpointKey) -> Option<EndpointSlot> {
-        self.ids.get(key).and_then(|id| self.slot(*id))
     }
 
     pub(super) fn state(&self, slot: EndpointSlot) -> Option<&EndpointState> {
@@ -156,6 +152,7 @@ impl Endpoints {
             slow_start,
             latency_us: state.shown_us,
             p95_us,
+            drain: None,
         })
     }
 
@@ -178,7 +175,7 @@ impl Endpoints {
         laid: &Laid,
         topology: &Topology,
         before: &Topology,
-        order: impl Fn(&EndpointKey) -> Admin,
+        order: impl Fn(&Place) -> Admin,
     ) -> Relaid {
         let was_probed: BTreeMap<&str, bool> =
             before.pools.iter().map(|pool| (&*pool.name, pool.probe.is_some())).collect();
@@ -197,7 +194,7 @@ impl Endpoints {
             let (slot, state) = old.remove(key).unzip();
             let shown_us = state.as_ref().and_then(|state| state.shown_us);
             let mut health = Health::inherited(state.map(|state| state.health), same_probing, is_probed);
-            health.admin = order(key);
+            health.admin = order(place);
             self.states.push(EndpointState { key: key.clone(), health, shown_us });
             from.push(slot);
         }

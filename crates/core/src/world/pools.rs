@@ -109,7 +109,7 @@ impl Pools {
 }
 
 /// A pool's health in numbers.
-fn pool_view<'a>(
+pub(super) fn pool_view<'a>(
     members: impl Iterator<Item = (&'a Health, Option<Ramp>)>,
     panic_threshold: f64,
 ) -> PoolView {

@@ -8,6 +8,7 @@ use crate::{
     eject::EjectionRecord,
     health::Health,
     layout::{Layout, Place},
+    order::Order,
     outlier::EndpointTraffic,
     slot::{self, EndpointId, EndpointKey, PoolSlot, RouteSlot},
     snapshot::Snapshot,
@@ -20,7 +21,13 @@ impl World {
         let endpoints = self.state.endpoints.slots().filter_map(|slot| {
             let p95_us = self.traffic.endpoint(slot).and_then(EndpointTraffic::p95_us);
             let since = self.ejections.record(slot).map(EjectionRecord::since);
-            self.state.endpoints.show(slot, p95_us, since, self.state.recoveries.slow_start(slot))
+            let start = self.state.recoveries.slow_start(slot);
+            let mut view = self.state.endpoints.show(slot, p95_us, since, start)?;
+            if view.admin != Admin::Enabled {
+                view.drain =
+                    self.orders.drain(&self.state.layout.topology, self.state.layout.endpoints.get(slot)?);
+            }
+            Some(view)
         });
         Snapshot {
             revision: self.revision,
@@ -29,6 +36,7 @@ impl World {
             endpoints: endpoints.collect(),
             pools: self.state.pools.views().clone(),
             routes: self.state.routes.views(self.ejections.trickles(&self.state)),
+            orders: Arc::clone(self.orders.standing()),
             checker_suspected: self.checker.on(),
         }
     }
@@ -43,6 +51,12 @@ impl World {
     #[must_use]
     pub fn key(&self, id: EndpointId) -> Option<&EndpointKey> {
         self.state.endpoints.state(self.state.endpoints.slot(id)?).map(|state| &state.key)
+    }
+
+    /// The orders that stand.
+    #[must_use]
+    pub fn orders(&self) -> &[Order] {
+        self.orders.standing()
     }
 
     /// The layout in force.

@@ -157,27 +157,17 @@ impl RouteState {
         self.conclude_all(route, pools, now, returned, changes);
     }
 
-    /// Forbids, or allows again, failback and moves between latencies. What was allowed meanwhile happens then.
-    pub(super) fn freeze(
-        &mut self,
-        on: bool,
-        route: &Route,
-        pools: &NamedPools<'_>,
-        now: Tick,
-        changes: &mut Changes,
-    ) {
-        match self.frozen {
-            Some(since) if !on => {
-                for member in &mut self.members {
-                    member.standing = member.standing.thawed(since, now);
-                }
-                self.frozen = None;
+    /// Forbids, or allows again, failback and moves between latencies; says whether that is new. What was allowed
+    /// meanwhile happens with the next conclusion.
+    pub(super) fn freeze(&mut self, on: bool, now: Tick) -> bool {
+        let was = self.frozen;
+        if let Some(since) = was.filter(|_| !on) {
+            for member in &mut self.members {
+                member.standing = member.standing.thawed(since, now);
             }
-            None if on => self.frozen = Some(now),
-            _ => return,
         }
-        changes.publish = changes.publish.max(Publish::Soon);
-        self.conclude_all(route, pools, now, Vec::new(), changes);
+        self.frozen = on.then(|| was.unwrap_or(now));
+        was.is_some() != on
     }
 
     /// Lets pools that were left before a restart wait for the operator, as far as the route is latched.

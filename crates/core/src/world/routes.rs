@@ -10,7 +10,7 @@ use super::{
 use crate::{
     event::Changes,
     layout::Layout,
-    slot::{PoolSlot, RouteSlot, SlotVec},
+    slot::{self, PoolSlot, RouteSlot, SlotVec},
     tick::Tick,
     topology::Topology,
     view::{RouteView, Trickle},
@@ -93,18 +93,23 @@ impl Routes {
         }
     }
 
-    /// Forbids, or allows again, failback and moves between latencies.
+    /// Forbids failback and moves between latencies on the routes for which `frozen` holds, and allows them on the others.
+    /// Returns the routes for which that is new: they conclude anew.
+    #[must_use]
     pub(super) fn freeze(
         &mut self,
-        slot: RouteSlot,
-        on: bool,
-        pools: &NamedPools<'_>,
+        topology: &Topology,
+        frozen: impl Fn(&str) -> bool,
         now: Tick,
-        changes: &mut Changes,
-    ) {
-        if let (Some(route), Some(state)) = (pools.topology.route(slot), self.states.get_mut(slot)) {
-            state.freeze(on, route, pools, now, changes);
+    ) -> Vec<RouteSlot> {
+        let mut moved = Vec::new();
+        for (slot, route) in slot::entries::<RouteSlot, _>(&topology.routes) {
+            let state = self.states.get_mut(slot);
+            if state.is_some_and(|state| state.freeze(frozen(&route.name), now)) {
+                moved.push(slot);
+            }
         }
+        moved
     }
 
     /// Lets a pool wait that was left before a restart.

@@ -64,12 +64,6 @@ impl WorldState {
         self.routes.end_waits(route, &pools, now, changes);
     }
 
-    /// Forbids, or allows again, failback and moves between latencies on a route.
-    pub(super) fn freeze(&mut self, route: RouteSlot, on: bool, now: Tick, changes: &mut Changes) {
-        let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools };
-        self.routes.freeze(route, on, &pools, now, changes);
-    }
-
     pub(super) fn is_up(&self, slot: EndpointSlot) -> bool {
         self.endpoints.is_up(slot)
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    axes::{Admin, Availability},
+    axes::Availability,
     facts::{Facts, NoLoads, Tried},
     shares::{Segment, Stage},
     slot::{EndpointId, PoolSlot},
@@ -138,6 +138,11 @@ fn told(log: &[Change]) -> Vec<String> {
         Change::Panic { on, .. } => Some(format!("panic {on}")),
         Change::Pool { pool, below_threshold, .. } => Some(format!("{pool} below {below_threshold}")),
         Change::Nearest { pools, .. } => Some(format!("near {}", pools.join("+"))),
+        Change::OrderGiven { order, restored } => {
+            let word = if *restored { "restored" } else { "order" };
+            Some(format!("{word} {}", order.id.0))
+        }
+        Change::OrderEnded { order, cause } => Some(format!("{} {}", cause.as_str(), order.id.0)),
         _ => None,
     };
     log.iter().filter_map(word).collect()
@@ -254,42 +259,6 @@ fn a_hold_goes_on_across_a_reload_and_follows_its_new_length() {
 }
 
 #[test]
-fn a_pool_that_the_operator_drains_is_not_lost_and_returns_at_once() {
-    let mut at = world(&[1, 1], failover(2));
-    at.play("a++ b++");
-    let key = at.world.key(at.ids("a")[0]).unwrap().clone();
-    for admin in [Admin::Draining, Admin::Disabled] {
-        at.world.apply(Event::Ordered { key: key.clone(), admin }, at.now);
-        at.check("", "b 100% failover");
-        at.world.apply(Event::Ordered { key: key.clone(), admin: Admin::Enabled }, at.now);
-        at.check("", "a 100% balanced");
-    }
-}
-
-#[test]
-fn an_order_outlives_reloads_and_dns_but_not_its_pool() {
-    let mut at = world(&[2, 1], failover(2));
-    at.play("a++ b++");
-    let key = at.world.key(at.ids("a1")[0]).unwrap().clone();
-    at.world.apply(Event::Ordered { key: key.clone(), admin: Admin::Draining }, at.now);
-    let topology = at.topology();
-    let mut less = topology.clone();
-    less.pools[0].endpoints.remove(0);
-    at.adopt(less);
-    at.adopt(topology.clone());
-    let admin = |at: &ScriptedWorld| {
-        let endpoints = &at.world.state.endpoints;
-        endpoints.health(endpoints.slot_of(&key).unwrap()).unwrap().admin
-    };
-    assert_eq!(admin(&at), Admin::Draining);
-    let mut renamed = topology.clone();
-    renamed.pools[0].name = "z".into();
-    at.adopt(renamed);
-    at.adopt(topology);
-    assert_eq!(admin(&at), Admin::Enabled);
-}
-
-#[test]
 fn panic_lasts_while_every_pool_is_below_its_threshold() {
     let mut at = world(&[4, 4], failover(2));
     at.check("a++ b++ a1-- a2--", "a 70% balanced, b 30% spill");
@@ -325,9 +294,7 @@ fn refusing_endpoints_are_skipped_in_panic_while_others_answer() {
 fn without_an_enabled_endpoint_there_is_no_panic_and_no_share() {
     let mut at = world(&[1], failover(1));
     at.play("a++");
-    let key = at.world.key(at.ids("a")[0]).unwrap().clone();
-    let log = at.world.apply(Event::Ordered { key, admin: Admin::Disabled }, at.now).log;
-    assert_eq!(told(&log), ["a below true"]);
+    assert_eq!(told(&at.order(1, orders::drain("a"))), ["order 1", "a below true"]);
     at.check("", "");
     assert_eq!(at.world.snapshot().routes[0].shares.stage, Stage::Up);
 }
@@ -596,6 +563,7 @@ fn retries_leave_tried_pools_and_follow_the_fallback_order() {
 
 mod ejections;
 mod failback;
-mod traffic;
+mod orders;
 mod outliers;
 mod shared;
+mod traffic;

@@ -77,11 +77,12 @@ impl Oracle {
 
     fn weigh_tally(&mut self, tally: &Tally, told: &mut Log<'_>, now: Tick) -> Checked {
         let Some(slot) = self.slot_by_id(tally.id) else { return Ok(()) };
-        let window = self.longest_window();
+        // What is read is accurate to a bucket.
+        let kept = self.longest_window() + (self.longest_window() / 600).max(Duration::from_millis(100));
         let record = &mut self.records[slot];
         let file = &mut record.file;
         if tally.counts.total() > 0 {
-            file.samples.retain(|(at, _)| now.since(*at) <= window);
+            file.samples.retain(|(at, _)| now.since(*at) <= kept);
             file.samples.push((now, tally.counts));
         }
         file.last_good = file.last_good.max(tally.last_good);

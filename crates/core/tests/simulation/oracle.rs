@@ -8,8 +8,8 @@ use std::{
 };
 
 use thalweg_core::{
-    Admin, Availability, Ejection, EndpointKey, Event, Fault, PoolSlot, Probe, Publish, Snapshot, Stage,
-    Tick, Topology,
+    Admin, Availability, Ejection, EndpointKey, Event, Fault, Order, PoolSlot, Probe, Publish, Snapshot,
+    Stage, Tick, Topology,
 };
 
 use crate::records::{Checked, ExpectedEndpoint, ExpectedPool, ExpectedStanding, Loss, availability, must};
@@ -20,7 +20,11 @@ pub(crate) struct Oracle {
     pub(crate) topology: Arc<Topology>,
     pub(crate) generation: u64,
     pub(crate) names: BTreeMap<Box<str>, BTreeSet<IpAddr>>,
-    orders: BTreeMap<EndpointKey, Admin>,
+    /// The config in force, without the orders; `topology` has them.
+    pub(crate) configured: Arc<Topology>,
+    pub(crate) orders: Vec<Order>,
+    /// Drain deadlines up to this tick have passed.
+    pub(crate) passed: Tick,
     /// The endpoints in layout order, each with the index of its pool and of its entry, and its weight.
     pub(crate) slots: Vec<(EndpointKey, (usize, usize, u32))>,
     pub(crate) records: Vec<ExpectedEndpoint>,
@@ -61,7 +65,11 @@ impl Oracle {
                 (self.generation, self.adopted) = (*generation, now);
                 self.served = Vec::new();
                 self.carry_standings(topology);
-                self.lay_out(Arc::clone(topology));
+                self.configured = Arc::clone(topology);
+                self.expire_orders(now);
+                self.drop_orphans();
+                self.freeze_routes(now);
+                self.lay_out(self.as_ordered());
                 self.expect_suspicion(now);
             }
             Event::Resolved { host, addresses } => {
@@ -82,14 +90,10 @@ impl Oracle {
                     self.hear_probe(slot, result.as_ref().err().map(|evidence| evidence.fault), now);
                 }
             }
-            Event::Ordered { key, admin } => {
-                let Some(slot) = slot else { return };
-                self.records[slot].admin = *admin;
-                self.orders.insert(key.clone(), *admin);
-            }
+            Event::Ordered(_) | Event::Restored(_) | Event::Cancelled(_) => self.hear_order(event, now),
             Event::FailbackOrdered { route } => self.end_waits(route, now),
-            Event::Frozen { route, on } => self.freeze(route, *on, now),
-            Event::Latched { .. } | Event::Ticked | Event::Tallied(_) | Event::Suspected { .. } => {}
+            Event::Ticked => self.let_orders_pass(now),
+            Event::Latched { .. } | Event::Tallied(_) | Event::Suspected { .. } => {}
         }
     }
 
@@ -125,11 +129,10 @@ impl Oracle {
         }
     }
 
-    fn lay_out(&mut self, topology: Arc<Topology>) {
+    pub(crate) fn lay_out(&mut self, topology: Arc<Topology>) {
         let hosts: BTreeSet<&str> =
             topology.pools.iter().flat_map(|pool| &pool.endpoints).map(|spec| &*spec.host).collect();
         self.names.retain(|host, _| hosts.contains(&**host));
-        self.orders.retain(|key, _| topology.pools.iter().any(|pool| *pool.name == *key.pool));
         let was_probed: BTreeMap<Box<str>, bool> =
             self.topology.pools.iter().map(|pool| (pool.name.clone(), pool.probe.is_some())).collect();
         let mut before: BTreeMap<EndpointKey, ExpectedEndpoint> =
@@ -161,7 +164,7 @@ impl Oracle {
                         Some(old) => ExpectedEndpoint { ejection: old.ejection, file: old.file, ..fresh },
                         None => fresh,
                     };
-                    record.admin = self.orders.get(&key).copied().unwrap_or_default();
+                    record.admin = self.admin(&topology.pools[nth], &spec.host, address);
                     self.slots.push((key, (nth, entry, spec.weight)));
                     self.records.push(record);
                 }
@@ -206,6 +209,7 @@ impl Oracle {
         self.tally();
         self.judge_endpoints(new)?;
         self.judge_slow_starts(new, now)?;
+        self.judge_orders(new, now)?;
         self.judge_twins(new, again)?;
         for route in 0..self.topology.routes.len() {
             self.judge_shares(new, route).map_err(|what| format!("route {route}: {what}"))?;
@@ -362,7 +366,7 @@ impl Oracle {
                 old.availability == Availability::Up && new.availability != Availability::Up
             });
         must(!lost || publish == Publish::Now, || "a loss is not published at once".into())?;
-        let changed = states(old) != states(new) || old.routes != new.routes;
+        let changed = states(old) != states(new) || old.routes != new.routes || old.orders != new.orders;
         must(!changed || publish > Publish::No, || "a change stays unpublished".into())
     }
 }

@@ -116,7 +116,7 @@ fn pool(rng: &mut Prng, nth: usize) -> Pool {
     Pool {
         name: format!("p{nth}").into(),
         cloud: "aws".into(),
-        region: "here".into(),
+        region: format!("region{}", nth % 3).into(),
         probe: probe(rng),
         endpoints: (0..3 + rng.below(2)).map(|host| spec(rng, nth, host)).collect(),
         max_in_flight: rng.pick(&[0, 0, 0, 2, 5]),

@@ -1,8 +1,8 @@
 //! Which pools a route may use: those that were left and must wait, those that are near, and the first probe round.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use thalweg_core::{PoolSlot, Route, RoutePool, Snapshot, Stage, Tick, Topology};
+use thalweg_core::{Action, Order, PoolSlot, Route, RoutePool, Snapshot, Stage, Tick, Topology};
 
 use crate::{
     oracle::Oracle,
@@ -183,17 +183,21 @@ impl Oracle {
         });
     }
 
-    /// The operator forbids failback on a route, or allows it again: ramps go on where they stood.
-    pub(crate) fn freeze(&mut self, route: &str, on: bool, now: Tick) {
-        if !self.topology.routes.iter().any(|known| *known.name == *route) {
-            return;
-        }
-        if on {
-            self.frozen.entry(route.into()).or_insert(now);
-        } else if let Some(from) = self.frozen.remove(route) {
-            for ((name, _), standing) in &mut self.standings {
-                if let (true, ExpectedStanding::Ramping(since)) = (**name == *route, standing) {
-                    *since = since.after(now.since(from));
+    /// Freezes the routes that an order freezes, and lets the others go on: ramps grow from where they stood.
+    pub(crate) fn freeze_routes(&mut self, now: Tick) {
+        let config = Arc::clone(&self.configured);
+        for route in config.routes.iter().map(|route| &route.name) {
+            let freezes = |order: &Order| match &order.action {
+                Action::Freeze { route: on } => on.as_ref().is_none_or(|on| on == route),
+                _ => false,
+            };
+            if self.orders.iter().any(freezes) {
+                self.frozen.entry(route.clone()).or_insert(now);
+            } else if let Some(from) = self.frozen.remove(route) {
+                for ((name, _), standing) in &mut self.standings {
+                    if let (true, ExpectedStanding::Ramping(since)) = (name == route, standing) {
+                        *since = since.after(now.since(from));
+                    }
                 }
             }
         }

@@ -3,8 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use thalweg_core::{
-    Admin, EndpointId, EndpointKey, Event, Evidence, Fault, Slot, Snapshot, Tick, Tried, mix, retry::Budget,
-    roll,
+    EndpointId, EndpointKey, Event, Evidence, Fault, Slot, Snapshot, Tick, Tried, mix, retry::Budget, roll,
 };
 
 use crate::{
@@ -18,7 +17,7 @@ use crate::{
 
 pub(crate) struct Story {
     pub(crate) rng: Prng,
-    subject: Subject,
+    pub(crate) subject: Subject,
     pub(crate) oracle: Oracle,
     pub(crate) now: Tick,
     generation: u64,
@@ -33,6 +32,7 @@ pub(crate) struct Story {
     /// Requests and retries by quarter of a second, from which the budget's plain definition follows.
     spent: Vec<(u64, bool)>,
     ratio: f64,
+    pub(crate) last_order: u64,
 }
 
 const FLOOR: f64 = 0.5;
@@ -60,6 +60,7 @@ pub(crate) fn play(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize
         budget: Budget::new(0.1, FLOOR),
         spent: Vec::new(),
         ratio: 0.1,
+        last_order: 0,
     };
     let topology = scene::topology(&mut story.rng);
     story.adopt(topology).map_err(|what| (0, what))?;
@@ -79,12 +80,12 @@ impl Story {
                 Ok(())
             }
             45..49 => {
-                let topology = scene::edited(&mut self.rng, &self.oracle.topology.clone());
+                let topology = scene::edited(&mut self.rng, &self.oracle.configured.clone());
                 self.adopt(topology)
             }
             49..53 => self.resolve(),
             53..55 => self.order(),
-            55..56 => self.order_route(),
+            55..56 => self.order_failback(),
             56..64 => self.traffic(),
             64..66 => self.late_news(),
             66..68 => self.tell_all(),
@@ -205,25 +206,15 @@ impl Story {
         self.apply(Event::Resolved { host: format!("n{nth}.test").into(), addresses }, None)
     }
 
-    fn order(&mut self) -> Result<(), String> {
-        let Some((_, key)) = self.any_endpoint() else { return Ok(()) };
-        let admin = self.rng.pick(&[Admin::Enabled, Admin::Enabled, Admin::Draining, Admin::Disabled]);
-        self.apply(Event::Ordered { key: key.clone(), admin }, Some(key))
-    }
-
-    /// The operator ends a route's waits, freezes the route, or lets it move again.
-    fn order_route(&mut self) -> Result<(), String> {
+    /// The operator ends a route's waits.
+    fn order_failback(&mut self) -> Result<(), String> {
         let routes = &self.oracle.topology.routes;
         let route = if self.rng.percent(5) {
             "nowhere".into()
         } else {
             routes[self.rng.below(routes.len())].name.clone()
         };
-        match self.rng.below(4) {
-            0 => self.apply(Event::Frozen { route, on: true }, None),
-            1 | 2 => self.apply(Event::Frozen { route, on: false }, None),
-            _ => self.apply(Event::FailbackOrdered { route }, None),
-        }
+        self.apply(Event::FailbackOrdered { route }, None)
     }
 
     /// One request with all its retries; the world may change in between.
@@ -263,7 +254,7 @@ impl Story {
                 0 => self.probe_one()?,
                 1 => self.resolve()?,
                 2 => {
-                    let topology = scene::edited(&mut self.rng, &self.oracle.topology.clone());
+                    let topology = scene::edited(&mut self.rng, &self.oracle.configured.clone());
                     self.adopt(topology)?;
                 }
                 _ => {}
@@ -302,9 +293,10 @@ fn name(event: &Event) -> &'static str {
         Event::Adopted { .. } => "adopted",
         Event::Probed { .. } => "probed",
         Event::Resolved { .. } => "resolved",
-        Event::Ordered { .. } => "ordered",
+        Event::Ordered(_) => "ordered",
+        Event::Restored(_) => "restored",
+        Event::Cancelled(_) => "cancelled",
         Event::FailbackOrdered { .. } => "failback ordered",
-        Event::Frozen { .. } => "frozen",
         Event::Latched { .. } => "latched",
         Event::Suspected { .. } => "suspected",
         Event::Tallied(_) => "tallied",

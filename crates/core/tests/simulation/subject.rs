@@ -4,8 +4,8 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use thalweg_core::{
-    Admin, Availability, Change, Changes, Decision, Ejection, EndpointId, Event, Facts, Fault, Loads,
-    Publish, Refusal, Snapshot, Tick, Topology, World, steer,
+    Action, Admin, Availability, Change, Changes, Decision, Ejection, EndpointId, Event, Facts, Fault, Loads,
+    OrderProblem, Publish, Refusal, Snapshot, Tick, Topology, World, steer,
 };
 
 /// One way to break the core.
@@ -19,6 +19,12 @@ pub(crate) enum Mutant {
     IgnoresDown,
     /// Steers to endpoints that the operator took out.
     IgnoresOrders,
+    /// Keeps orders whose time is over.
+    OrdersNeverExpire,
+    /// Lets an order take out the last that serves.
+    TakesOutTheLast,
+    /// Moves by latency and fails back in spite of a freeze.
+    IgnoresFreeze,
     /// Steers past the caps.
     IgnoresCaps,
     /// Loses all health with each reload.
@@ -31,8 +37,6 @@ pub(crate) enum Mutant {
     ForgetsLatch,
     /// Does not hear that the operator ends a wait.
     IgnoresFailback,
-    /// Does not hear that the operator freezes a route.
-    IgnoresFreeze,
     /// Panics at the first loss.
     PanicsEarly,
     /// Misses the ticks.
@@ -83,17 +87,19 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken core.
-    pub(crate) const ALL: [Self; 33] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
+        Self::OrdersNeverExpire,
+        Self::TakesOutTheLast,
+        Self::IgnoresFreeze,
         Self::IgnoresCaps,
         Self::ForgetsOnReload,
         Self::SkipsHold,
         Self::SkipsRamp,
         Self::ForgetsLatch,
         Self::IgnoresFailback,
-        Self::IgnoresFreeze,
         Self::PanicsEarly,
         Self::NeverTicks,
         Self::DwellsForever,
@@ -153,10 +159,15 @@ impl Subject {
         match (self.mutant, &mut event) {
             (Mutant::NeverTicks, Event::Ticked)
             | (Mutant::IgnoresNames, Event::Resolved { .. })
-            | (Mutant::IgnoresFailback, Event::FailbackOrdered { .. })
-            | (Mutant::IgnoresFreeze, Event::Frozen { .. }) => return Changes::default(),
+            | (Mutant::IgnoresFailback, Event::FailbackOrdered { .. }) => return Changes::default(),
             (Mutant::ClearsOnReload, Event::Adopted { .. }) => {
                 self.cleared = self.world.layout().endpoints.iter().map(|place| place.id).collect();
+            }
+            (Mutant::OrdersNeverExpire, Event::Ordered(order)) => order.until = None,
+            (Mutant::IgnoresFreeze, Event::Ordered(order)) => {
+                if let Action::Freeze { route } = &mut order.action {
+                    *route = Some("none".into());
+                }
             }
             (Mutant::ForgetsOnReload, Event::Adopted { generation, .. }) => {
                 let (topology, generation) = (Arc::new(Topology::default()), *generation);
@@ -209,6 +220,11 @@ impl Subject {
                 incident.detected = incident.first_bad;
             }
         }
+    }
+
+    /// May this order be given?
+    pub(crate) fn judge_order(&self, action: &Action, force: bool) -> Result<(), OrderProblem> {
+        self.world.judge_order(action, force || self.mutant == Mutant::TakesOutTheLast)
     }
 
     /// The world's snapshot.

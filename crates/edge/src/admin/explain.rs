@@ -2,7 +2,7 @@
 //! Decides nothing itself.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::{IpAddr, Ipv6Addr},
     sync::Arc,
     time::Duration,
@@ -16,7 +16,10 @@ use thalweg_core::{
 };
 
 use super::returns;
-use crate::shared::{host, path};
+use crate::{
+    control::order_json,
+    shared::{host, path},
+};
 
 /// A request as far as steering knows it.
 #[derive(Clone, Debug)]
@@ -78,6 +81,7 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, now: Ti
         "generation": snapshot.generation, "revision": snapshot.revision,
         "route": route, "stage": route.map(|_| stage_name(explained.stage)),
         "pools": pools(snapshot, &explained, now),
+        "orders": explained.route.map(|route| orders(snapshot, route)),
     });
     let decision = match explained.outcome {
         Ok(decision) => json!({ "decision": {
@@ -173,9 +177,26 @@ fn pools(snapshot: &Snapshot, explained: &Explained, now: Tick) -> Vec<Value> {
             "verdict": pool.entry.verdict.as_str(), "share": pool.share, "cap": pool.entry.cap,
             "hold": returns::hold(&memory, now), "ramp": returns::ramp(&memory, now),
             "left_out": snapshot.pools.get(pool.entry.pool).map(|view| view.left_out),
+            "orders": explained.route.map(|route| orders_of(snapshot, route, pool.entry.pool)),
         })
     };
     explained.pools.iter().map(one).collect()
+}
+
+/// The numbers of the orders that concern a pool on a route.
+pub(crate) fn orders_of(snapshot: &Snapshot, route: RouteSlot, pool: PoolSlot) -> Vec<u64> {
+    let (Some(route), Some(pool)) = (snapshot.route(route), snapshot.pool(pool)) else { return Vec::new() };
+    let concerned = snapshot.orders.iter().filter(|order| order.action.concerns(&route.name, pool));
+    concerned.map(|order| order.id.0).collect()
+}
+
+/// The orders that concern a route: what they are, whose, and why.
+fn orders(snapshot: &Snapshot, slot: RouteSlot) -> Vec<Value> {
+    let members = snapshot.route(slot).map(|route| route.pools.as_slice()).unwrap_or_default();
+    let numbers: BTreeSet<u64> =
+        members.iter().flat_map(|member| orders_of(snapshot, slot, member.pool)).collect();
+    let concerned = snapshot.orders.iter().filter(|order| numbers.contains(&order.id.0));
+    concerned.map(|order| Value::Object(order_json::fields(order))).collect()
 }
 
 fn pool_name(snapshot: &Snapshot, pool: PoolSlot) -> &str {

@@ -26,7 +26,7 @@ pub(super) async fn answer(control: &Control, order: &Bytes) -> Response<Body> {
         return refuse(StatusCode::NOT_FOUND, "unknown_route", &detail);
     };
     if before.frozen {
-        let detail = format!("{route} is frozen: end the freeze first");
+        let detail = format!("{route} is frozen: end the freeze first (`thalweg orders` says whose it is)");
         return refuse(StatusCode::CONFLICT, "frozen", &detail);
     }
     control.keeper.tell(Event::FailbackOrdered { route: route.into() }).await;

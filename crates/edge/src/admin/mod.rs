@@ -7,6 +7,7 @@ mod failback;
 mod process;
 mod reply;
 mod explain;
+mod orders;
 mod returns;
 mod routes;
 mod status;

@@ -11,11 +11,11 @@ use followed::Followed;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     auth::{self, AuthRules},
-    explain, exposition, failback,
+    explain, exposition, failback, orders,
     reply::{Body, json_reply, refuse, reply},
     status, stream,
 };
@@ -23,6 +23,8 @@ use crate::control::state::{Control, ReloadAnswer};
 
 /// Longest body of an order.
 const MAX_BODY: usize = 64 << 10;
+/// The name that goes with the one token of `admin.token_file`.
+const TOKEN_NAME: &str = "admin";
 /// Followers of the events at the same time.
 const FOLLOWERS: usize = 16;
 
@@ -36,13 +38,16 @@ pub(crate) async fn answer(
     let (head, body) = request.into_parts();
     let token = control.shared.live.load().wiring.config.admin.token.clone();
     let rules = AuthRules { bind, token: token.as_deref() };
-    if let Err(refused) = auth::check_origin(&head.headers, head.method == Method::POST, rules) {
+    let changes = [Method::POST, Method::DELETE].contains(&head.method);
+    if let Err(refused) = auth::check_origin(&head.headers, changes, rules) {
         return refuse(refused.status, refused.error, refused.detail);
     }
     let path = head.uri.path();
     let allowed = match path {
         "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events"
         | "/api/v1/stream" => "GET, HEAD",
+        "/api/v1/orders" => "GET, HEAD, POST",
+        _ if path.starts_with(orders::ONE) => "DELETE",
         "/api/v1/reload" | "/api/v1/drain" | "/api/v1/undrain" | "/api/v1/failback" => "POST",
         _ => return refuse(StatusCode::NOT_FOUND, "not_found", &format!("no such call: {path}")),
     };
@@ -51,7 +56,7 @@ pub(crate) async fn answer(
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
         return response;
     }
-    if head.method == Method::POST {
+    if changes {
         if let Err(refused) = auth::check_order(&head.headers, client.ip(), token.as_deref()) {
             let mut response = refuse(refused.status, refused.error, refused.detail);
             if refused.status == StatusCode::UNAUTHORIZED {
@@ -64,7 +69,10 @@ pub(crate) async fn answer(
             return too_large();
         }
         return match Limited::new(body, MAX_BODY).collect().await {
-            Ok(order) => obey(control, path, &order.to_bytes()).await,
+            Ok(order) => {
+                let named = token.as_ref().map(|_| TOKEN_NAME);
+                obey(control, path, named, &order.to_bytes()).await
+            }
             Err(_) => too_large(),
         };
     }
@@ -94,6 +102,7 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
                 json_reply(StatusCode::SERVICE_UNAVAILABLE, &body)
             }
         },
+        "/api/v1/orders" => json_reply(StatusCode::OK, &orders::list(control)),
         "/api/v1/status" => json_reply(StatusCode::OK, &status::of(control).await),
         "/api/v1/explain" => match explain::ExplainRequest::from_query(query) {
             Ok(asked) => {
@@ -124,20 +133,14 @@ fn events(control: &Control, query: &BTreeMap<String, String>) -> Response<Body>
     response
 }
 
-async fn obey(control: &Control, path: &str, order: &Bytes) -> Response<Body> {
-    if path == "/api/v1/failback" {
-        return failback::answer(control, order).await;
-    }
-    if path != "/api/v1/reload" {
-        if !order.is_empty() && serde_json::from_slice::<Value>(order).is_err() {
-            return refuse(StatusCode::BAD_REQUEST, "bad_request", "the body is no JSON");
+async fn obey(control: &Control, path: &str, caller: Option<&str>, order: &Bytes) -> Response<Body> {
+    match path {
+        "/api/v1/orders" | "/api/v1/drain" | "/api/v1/undrain" => {
+            return orders::give(control, path, caller, order).await;
         }
-        let word = path.rsplit('/').next().unwrap_or_default();
-        return refuse(
-            StatusCode::NOT_IMPLEMENTED,
-            "not_implemented",
-            &format!("this edge cannot {word} yet"),
-        );
+        "/api/v1/failback" => return failback::answer(control, order).await,
+        _ if path.starts_with(orders::ONE) => return orders::cancel(control, path).await,
+        _ => {}
     }
     match control.reload("api").await {
         ReloadAnswer::Applied(generation) => {

@@ -7,7 +7,7 @@ use thalweg_config::ConfigError;
 use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
 use super::{
-    explain::{shares, stage_name},
+    explain::{orders_of, shares, stage_name},
     returns,
 };
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     shared::{
         Live,
         meters::{self, Series, Total},
-        telemetry::IN_FLIGHT,
+        telemetry::{IN_FLIGHT, Metric},
     },
 };
 
@@ -54,8 +54,13 @@ pub(crate) async fn of(control: &Control) -> Value {
         layout.endpoints.iter().filter_map(|place| of(place.id)).collect()
     });
     let seen = seen.await.unwrap_or_default();
-    let endpoints =
-        Endpoints { live: &live, seen, in_flight: in_flight(control), control, now: control.shared.now() };
+    let endpoints = Endpoints {
+        live: &live,
+        seen,
+        in_flight: by_endpoint(control, &IN_FLIGHT),
+        control,
+        now: control.shared.now(),
+    };
     let config = &live.wiring.config;
     let unready = control.ready().err();
     json!({
@@ -72,6 +77,8 @@ pub(crate) async fn of(control: &Control) -> Value {
         "warnings": config.warnings.iter().map(ConfigError::to_json).collect::<Vec<_>>(),
         "restart_required": *control.restart_required.borrow(),
         "last_reload": last_reload(control),
+        "orders": super::orders::list(control),
+        "state": control.store.shown(control),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
         "routes": routes(&live, endpoints.now),
         "pools": (0..).zip(&config.topology.pools).map(|(slot, _)| endpoints.pool(PoolSlot(slot))).collect::<Vec<_>>(),
@@ -105,6 +112,7 @@ fn routes(live: &Live, now: Tick) -> Vec<Value> {
                     "tier": member.tier, "weight": member.weight, "dial": member.dial,
                     "share": share, "near": seen.near, "held": seen.held,
                     "hold": returns::hold(seen, now), "ramp": returns::ramp(seen, now),
+                    "orders": orders_of(snapshot, RouteSlot(slot), member.pool),
                 })
             })
             .collect();
@@ -117,12 +125,12 @@ fn routes(live: &Live, now: Tick) -> Vec<Value> {
     (0..).zip(topology.routes.iter().zip(&snapshot.routes)).map(route).collect()
 }
 
-/// Requests in flight by pool and endpoint, summed over the workers.
-fn in_flight(control: &Control) -> BTreeMap<(Arc<str>, Arc<str>), u64> {
+/// A gauge by pool and endpoint, summed over the workers.
+pub(super) fn by_endpoint(control: &Control, gauge: &Metric) -> BTreeMap<(Arc<str>, Arc<str>), u64> {
     let mut all = BTreeMap::new();
     for (series, total) in meters::totals(control.shared.meters.iter()) {
         if let (Series { metric, labels }, Total::Value(value)) = (&series, total)
-            && **metric == IN_FLIGHT
+            && **metric == *gauge
             && let [pool, endpoint] = labels.as_slice()
         {
             all.insert((Arc::clone(pool), Arc::clone(endpoint)), value);

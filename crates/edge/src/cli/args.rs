@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::order_args::{DialArgs, DrainArgs, EvacuateArgs, FreezeArgs, TargetArgs, WeightArgs};
 use crate::admin::ExplainRequest;
 
 /// Steers traffic to the best region that is alive.
@@ -53,25 +54,36 @@ pub(super) enum CommandArgs {
         #[command(flatten)]
         format: FormatArgs,
     },
-    /// Take a pool, a region or an endpoint out of service
-    Drain {
+    /// Take a pool, a region or an endpoint out of service: no new work, finish what is there
+    Drain(DrainArgs),
+    /// End the drains of a pool, a region or an endpoint
+    Undrain {
         #[command(flatten)]
         target: TargetArgs,
-        /// For how long (30m, 2h); default: until undrain
-        #[arg(long = "for", value_name = "DURATION")]
-        time: Option<String>,
-        /// Why, for the record
-        #[arg(long)]
-        reason: Option<String>,
         #[command(flatten)]
         admin: AdminArgs,
         #[command(flatten)]
         format: FormatArgs,
     },
-    /// Put it back into service
-    Undrain {
+    /// Set the percent of its share that a pool may take, on every route
+    Dial(DialArgs),
+    /// Set the weight of a pool on one route
+    Weight(WeightArgs),
+    /// Move all traffic out of a region; it serves only when nothing else can
+    Evacuate(EvacuateArgs),
+    /// Stop failback and moves by latency; failover still works
+    Freeze(FreezeArgs),
+    /// List the orders that stand
+    Orders {
         #[command(flatten)]
-        target: TargetArgs,
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// End an order
+    Cancel {
+        /// The number of the order
+        id: u64,
         #[command(flatten)]
         admin: AdminArgs,
         #[command(flatten)]
@@ -168,20 +180,6 @@ impl ExplainArgs {
     }
 }
 
-#[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
-pub(super) struct TargetArgs {
-    /// All endpoints of a pool
-    #[arg(long)]
-    pub(super) pool: Option<String>,
-    /// All endpoints of a region
-    #[arg(long)]
-    pub(super) region: Option<String>,
-    /// One endpoint
-    #[arg(long, value_name = "POOL/ADDRESS")]
-    pub(super) endpoint: Option<String>,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -205,7 +203,32 @@ mod tests {
         let CommandArgs::Explain(asked) = parse(&["--config", "x.toml"]).unwrap().command else { panic!() };
         assert!(asked.config.is_some());
         assert!(parse(&["--config", "x", "--admin", "http://a"]).is_err());
-        assert!(CommandLine::try_parse_from(["thalweg", "drain"]).is_err());
-        assert!(CommandLine::try_parse_from(["thalweg", "drain", "--pool", "a", "--region", "b"]).is_err());
+    }
+
+    #[test]
+    fn orders_are_checked_as_far_as_the_command_line_can() {
+        let parses = |line: &str| CommandLine::try_parse_from(line.split(' ')).is_ok();
+        for (line, expected) in [
+            ("thalweg drain", false),
+            ("thalweg drain --pool a --region b", false),
+            ("thalweg drain --pool a --for 30m --deadline 10s --reason x --owner y --force", true),
+            ("thalweg drain --pool a --for 0s", false),
+            ("thalweg drain --pool a --for 8761h", false),
+            ("thalweg undrain --endpoint p/127.0.0.1:80", true),
+            ("thalweg undrain --pool a --for 1s", false),
+            ("thalweg dial p 100", true),
+            ("thalweg dial p 101", false),
+            ("thalweg dial p", false),
+            ("thalweg weight r p 65535", true),
+            ("thalweg weight r p 65536", false),
+            ("thalweg evacuate eu --for 1h", true),
+            ("thalweg evacuate", false),
+            ("thalweg freeze", true),
+            ("thalweg freeze r", true),
+            ("thalweg cancel 1", true),
+            ("thalweg cancel x", false),
+        ] {
+            assert_eq!(parses(line), expected, "{line}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! The command line: which command does what. `args` declares what can be typed; the work of a command is in
-//! `offline` (it needs a file and no edge) or `online` (it calls a running edge through `client`); `gate` is the part of `status`
+//! `offline` (it needs a file and no edge), in `online` (it calls a running edge through `client`) or in `orders`; `gate` is the part of `status`
 //! that scripts wait for; `show` lays answers out, `manual` makes the manual page, `terminal` prints.
 
 mod args;
@@ -8,6 +8,8 @@ mod gate;
 mod manual;
 mod offline;
 mod online;
+mod order_args;
+mod orders;
 mod show;
 mod terminal;
 
@@ -45,16 +47,14 @@ pub fn main() -> ExitCode {
         CommandArgs::Failback { route, admin, format: _ } => {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))
         }
-        CommandArgs::Drain { target, time, reason, admin, format: _ } => {
-            let body = serde_json::json!({
-                "pool": target.pool, "region": target.region, "endpoint": target.endpoint, "for": time, "reason": reason,
-            });
-            online::order(&admin, "drain", &body)
-        }
-        CommandArgs::Undrain { target, admin, format: _ } => {
-            let body = serde_json::json!({ "pool": target.pool, "region": target.region, "endpoint": target.endpoint });
-            online::order(&admin, "undrain", &body)
-        }
+        CommandArgs::Drain(asked) => orders::drain(&asked),
+        CommandArgs::Undrain { target, admin, format } => orders::undrain(&target, &admin, format.format),
+        CommandArgs::Dial(asked) => orders::dial(&asked),
+        CommandArgs::Weight(asked) => orders::weight(&asked),
+        CommandArgs::Evacuate(asked) => orders::evacuate(&asked),
+        CommandArgs::Freeze(asked) => orders::freeze(&asked),
+        CommandArgs::Orders { admin, format } => orders::list(&admin, format.format),
+        CommandArgs::Cancel { id, admin, format } => orders::cancel(id, &admin, format.format),
         // A schema is JSON in both formats.
         CommandArgs::Schema(_) => print(&show::pretty(&thalweg_config::schema())),
         CommandArgs::Completions { shell } => {

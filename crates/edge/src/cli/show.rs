@@ -52,6 +52,9 @@ pub(super) fn status(status: &Value) -> String {
     for warning in list(&status["warnings"]) {
         let _ = writeln!(out, "warning: {}", placed(warning));
     }
+    if !list(&status["orders"]).is_empty() {
+        let _ = write!(out, "\n{}", orders(&status["orders"]));
+    }
     out.push('\n');
     out.push_str(&table(&["ROUTE", "POOL", "TIER", "WEIGHT", "DIAL", "SHARE", "STATE"], routes(status)));
     out.push('\n');
@@ -72,6 +75,58 @@ pub(super) fn status(status: &Value) -> String {
     out
 }
 
+/// `thalweg orders`.
+pub(super) fn orders(orders: &Value) -> String {
+    if list(orders).is_empty() {
+        return "no order stands\n".to_owned();
+    }
+    let left = |order: &Value| match order["left"]["requests"].as_u64() {
+        Some(requests) => format!("{requests} requests {} streams", order["left"]["streams"]),
+        None => "-".into(),
+    };
+    let row = |order: &Value| {
+        let by = ["id", "kind"].map(|field| plain(&order[field]));
+        let rest = ["until", "state", "owner", "reason"].map(|field| plain(&order[field]));
+        let [id, kind] = by;
+        let [until, state, owner, reason] = rest;
+        vec![id, kind, target(order), until, state, left(order), owner, reason]
+    };
+    let head = ["ORDER", "KIND", "TARGET", "UNTIL", "STATE", "LEFT", "OWNER", "REASON"];
+    table(&head, list(orders).iter().map(row).collect())
+}
+
+/// `order 3: drain pool p0 until 2026-01-02T03:04:05.678Z by ada: upgrade`.
+pub(super) fn sentence(order: &Value) -> String {
+    let part = |word: &str, field: &str| {
+        order[field].as_str().filter(|text| !text.is_empty()).map(|text| format!("{word}{text}"))
+    };
+    let parts = [
+        Some(format!("order {}: {} {}", order["id"], plain(&order["kind"]), target(order))),
+        part(" until ", "until"),
+        part(", streams end by ", "deadline"),
+        part(" by ", "owner"),
+        part(": ", "reason"),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// `(orders 3 4)`.
+fn order_numbers(pool: &Value) -> Option<String> {
+    let numbers: Vec<String> = list(&pool["orders"]).iter().map(ToString::to_string).collect();
+    let word = if numbers.len() == 1 { "order" } else { "orders" };
+    (!numbers.is_empty()).then(|| format!("({word} {})", numbers.join(" ")))
+}
+
+/// What an order is about, and the number that it sets: `pool p0 to 50`.
+pub(super) fn target(order: &Value) -> String {
+    let names: Vec<String> = match order["target"].as_object() {
+        Some(target) => target.iter().map(|(kind, name)| format!("{kind} {}", plain(name))).collect(),
+        None => vec!["all routes".into()],
+    };
+    let value = if order["value"].is_null() { String::new() } else { format!(" to {}", order["value"]) };
+    names.join(" ") + &value
+}
+
 fn routes(status: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for route in list(&status["routes"]) {
@@ -81,6 +136,7 @@ fn routes(status: &Value) -> Vec<Vec<String>> {
             state.extend((route["frozen"] == true).then(|| "frozen".to_owned()));
             state.extend(way_back(pool));
             state.extend((pool["near"] == true).then(|| "near".to_owned()));
+            state.extend(order_numbers(pool));
             rows.push(vec![
                 plain(&route["name"]),
                 plain(&pool["pool"]),
@@ -197,7 +253,11 @@ pub(super) fn explained(said: &Value) -> String {
                 plain(&pool["weight"]),
                 format!("{}%", pool["dial"]),
                 latency(&pool["latency_us"]),
-                plain(&pool["verdict"]),
+                [Some(plain(&pool["verdict"])), order_numbers(pool)]
+                    .into_iter()
+                    .flatten()
+                    .collect::<Vec<_>>()
+                    .join(" "),
                 percent(&pool["share"]),
                 way_back(pool).join(" "),
             ]);
@@ -207,6 +267,9 @@ pub(super) fn explained(said: &Value) -> String {
             let (count, name) = (&pool["left_out"], plain(&pool["pool"]));
             let _ =
                 writeln!(out, "note      {count} in {name} do not count: their address family never worked");
+        }
+        for order in list(&said["orders"]) {
+            let _ = writeln!(out, "{}", sentence(order));
         }
     }
     let decision = &said["decision"];
@@ -227,7 +290,7 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::String(text) => text.clone(),
@@ -289,6 +352,23 @@ mod tests {
     fn columns_are_aligned_and_lines_not_padded() {
         let rows = vec![vec!["a".into(), "bb".into()], vec!["long".into(), String::new()]];
         assert_eq!(table(&["X", "Y"], rows), "X     Y\na     bb\nlong\n");
+    }
+
+    #[test]
+    fn an_order_reads_as_a_sentence() {
+        let full = json!({
+            "id": 3, "kind": "drain", "target": { "pool": "p0" }, "value": null, "owner": "ada",
+            "reason": "upgrade", "until": "U", "deadline": "D",
+        });
+        assert_eq!(sentence(&full), "order 3: drain pool p0 until U, streams end by D by ada: upgrade");
+        let target = json!({ "route": "r", "pool": "p" });
+        let short =
+            json!({ "id": 4, "kind": "weight", "target": target, "value": 5, "owner": "ada", "reason": "" });
+        assert_eq!(sentence(&short), "order 4: weight pool p route r to 5 by ada");
+        let freeze = json!({ "id": 5, "kind": "freeze", "target": null, "value": null, "owner": "ada" });
+        assert_eq!(sentence(&freeze), "order 5: freeze all routes by ada");
+        assert_eq!(order_numbers(&json!({ "orders": [3, 4] })).unwrap(), "(orders 3 4)");
+        assert_eq!((orders(&json!([])), order_numbers(&json!({}))), ("no order stands\n".into(), None));
     }
 
     #[test]

@@ -10,10 +10,10 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use thalweg_core::{Change, Evidence, Incident, Tick, micros};
+use thalweg_core::{Change, Evidence, Incident, Order, Tick, micros};
 use tokio::sync::broadcast;
 
-use crate::control::wall_clock;
+use crate::control::{order_json, wall_clock};
 
 /// Entries kept.
 const KEPT: usize = 1024;
@@ -160,6 +160,15 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             ("checker_suspected", fields)
         }
         Change::Incident(incident) => ("incident", incident_fields(incident, now)),
+        Change::OrderGiven { order, restored } => {
+            let event = if *restored { "order_restored" } else { "order_given" };
+            (event, Value::Object(order_json::fields(order)))
+        }
+        Change::OrderEnded { order, cause } => {
+            let mut fields = order_json::fields(order);
+            fields.insert("cause".into(), cause.as_str().into());
+            ("order_ended", Value::Object(fields))
+        }
         Change::Resolved { host, addresses } => ("resolved", json!({ "host": host, "addresses": addresses })),
         Change::Pool { pool, below_threshold, available } => {
             ("pool", json!({ "pool": pool, "short": below_threshold, "available": available }))
@@ -250,6 +259,10 @@ pub fn log(change: &Change) {
                 "incident over"
             );
         }
+        Change::OrderGiven { order, restored } => {
+            log_order(order, if *restored { "restored" } else { "given" })
+        }
+        Change::OrderEnded { order, cause } => log_order(order, cause.as_str()),
         Change::Resolved { host, addresses } => tracing::info!(%host, addresses, "name resolved"),
         Change::Pool { pool, below_threshold: true, available } => {
             tracing::warn!(%pool, available, "pool is below its threshold")
@@ -271,6 +284,12 @@ pub fn log(change: &Change) {
         Change::Panic { route, on: false } => tracing::info!(%route, "panic ended"),
         Change::Nearest { route, pools } => tracing::info!(%route, pools = pools.join(" "), "nearest pools"),
     }
+}
+
+fn log_order(order: &Order, what: &str) {
+    let (id, kind, target) = (order.id.0, order.action.kind(), order_json::target(&order.action));
+    let (value, owner, reason) = (order_json::value(&order.action), &*order.owner, &*order.reason);
+    tracing::info!(id, kind, %target, %value, owner, reason, force = order.forced, "order {what}");
 }
 
 #[cfg(test)]

@@ -4,12 +4,13 @@
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
-    fmt,
     rc::Rc,
     sync::Arc,
     time::Duration,
 };
 
+pub use link::KeeperLink;
+use link::Message;
 use thalweg_core::{
     Change, EndpointId, Event, Evidence, Fault, PoolSlot, Publish, Route, Snapshot, Tick, Topology, World,
 };
@@ -30,6 +31,8 @@ use crate::{
     },
 };
 
+mod link;
+
 /// Capacity of the event queue.
 const QUEUE: usize = 4096;
 /// Events taken in before a publication: a burst of verdicts becomes one snapshot.
@@ -46,20 +49,6 @@ const FEW: usize = 8;
 const TALLY: Duration = Duration::from_millis(100);
 /// The statistics are at most this old before a failure is judged: it is compared with what the other endpoints did.
 const FRESH: Duration = Duration::from_millis(25);
-
-/// A message to the keeper.
-enum Message {
-    Event(Event),
-    Probed { id: EndpointId, result: Result<Duration, Evidence>, gap: oneshot::Sender<Option<Duration>> },
-    Adopt { wiring: Arc<Wiring>, topology: bool, done: oneshot::Sender<u64> },
-    Look(Box<dyn FnOnce(&World)>),
-}
-
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Message")
-    }
-}
 
 /// Wakes the probes of endpoints.
 #[derive(Clone, Debug, Default)]
@@ -80,43 +69,6 @@ impl ProbeWakers {
         if let Some(waker) = self.0.borrow().get(&id) {
             waker.notify_one();
         }
-    }
-}
-
-/// The sending side of the keeper's queue. Cheap to clone.
-#[derive(Clone, Debug)]
-pub struct KeeperLink(mpsc::Sender<Message>);
-
-impl KeeperLink {
-    /// Reports an event.
-    pub async fn tell(&self, event: Event) {
-        // The keeper is gone only when the process ends.
-        let _ = self.0.send(Message::Event(event)).await;
-    }
-
-    /// Reports the result of a probe. Returns the gap until the next probe, or `None` if there is to be none.
-    pub async fn probed(&self, id: EndpointId, result: Result<Duration, Evidence>) -> Option<Duration> {
-        let (gap, answer) = oneshot::channel();
-        self.0.send(Message::Probed { id, result, gap }).await.ok()?;
-        answer.await.ok().flatten()
-    }
-
-    /// Puts a wiring into force, with a changed topology as a new generation. Returns the generation in force.
-    pub async fn adopt(&self, wiring: Arc<Wiring>, topology: bool) -> Option<u64> {
-        let (done, answer) = oneshot::channel();
-        self.0.send(Message::Adopt { wiring, topology, done }).await.ok()?;
-        answer.await.ok()
-    }
-
-    /// Runs `read` on the world.
-    pub async fn look<T: 'static>(&self, read: impl FnOnce(&World) -> T + 'static) -> Option<T> {
-        let (seen, answer) = oneshot::channel();
-        let look = Box::new(move |world: &World| {
-            // The task that asked may have ended.
-            let _ = seen.send(read(world));
-        });
-        self.0.send(Message::Look(look)).await.ok()?;
-        answer.await.ok()
     }
 }
 
@@ -224,6 +176,16 @@ impl Keeper {
             }
             Message::Adopt { wiring, topology, done } => self.adopt(wiring, topology, done),
             Message::Look(look) => look(&self.world.borrow()),
+            Message::Decide(decide, done) => {
+                let events = decide(&self.world.borrow());
+                let changes = !events.is_empty();
+                events.into_iter().for_each(|event| self.apply(event));
+                if changes {
+                    self.publish();
+                }
+                // The task that asked may have ended.
+                let _ = done.send(());
+            }
         }
     }
 

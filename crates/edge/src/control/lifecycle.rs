@@ -29,6 +29,7 @@ use crate::{
         reload::{Rejection, Reloader},
         resolve,
         state::{self, Control, EdgePhase, ReloadRequest},
+        state_store,
         supervise::{Task, supervise},
         systemd, unreached, watch as file_watch,
         wiring::{self, Prepared},
@@ -110,6 +111,7 @@ async fn serve(start: Start) -> Result<(), RunError> {
     let senders = workers.iter().map(|worker| worker.commands.clone()).collect();
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
     let mut tasks = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
+    state_store::restore(&control).await;
     match reloader.apply(start.prepared).await {
         Ok(_) => {}
         Err(rejection) => {
@@ -168,6 +170,8 @@ fn assemble(
         certificates: RefCell::default(),
         names: Default::default(),
         failures: Default::default(),
+        last_order: Rc::default(),
+        store: Default::default(),
         began: (Instant::now(), SystemTime::now()),
     };
     (Rc::new(control), keeper, wakers, requests)
@@ -203,7 +207,9 @@ fn start_tasks(
     let watch = supervise("watch", meters, move || file_watch::run(Rc::clone(&one), requests.clone()));
     let one = Rc::clone(control);
     let readiness = supervise("readiness", meters, move || state::watch_readiness(Rc::clone(&one)));
-    Ok(vec![admin, resolver, unreached, reloads, watch, readiness])
+    let one = Rc::clone(control);
+    let state = supervise("state", meters, move || state_store::run(Rc::clone(&one)));
+    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state])
 }
 
 struct Signals {

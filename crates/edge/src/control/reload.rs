@@ -342,6 +342,8 @@ mod tests {
             certificates: RefCell::default(),
             names: Default::default(),
             failures: Default::default(),
+            last_order: Rc::default(),
+            store: Default::default(),
             began: (Instant::now(), SystemTime::now()),
         });
         let (worker, mut orders) = mpsc::channel(8);

@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     control::{
-        events::Events, feed::Feed, keeper::KeeperLink, resolve::KnownNames, tls::ServingCertificate,
-        unreached::LastFailures,
+        events::Events, feed::Feed, keeper::KeeperLink, resolve::KnownNames, state_store::StateStore,
+        tls::ServingCertificate, unreached::LastFailures,
     },
     shared::{Shared, meters::Meters},
 };
@@ -66,6 +66,10 @@ pub struct Control {
     pub restart_required: RefCell<Vec<&'static str>>,
     /// Server certificates in use.
     pub certificates: RefCell<Vec<ServingCertificate>>,
+    /// The number of the last order that was given.
+    pub last_order: Rc<Cell<u64>>,
+    /// Where orders outlive a restart.
+    pub store: StateStore,
     /// What DNS says of the names of endpoints.
     pub names: KnownNames,
     /// Why endpoints could last not be connected to.

@@ -84,8 +84,8 @@ pub struct ClientConn {
     /// Bytes from and to the client since HTTP ended.
     pub tunnelled: Cell<(u64, u64)>,
     serving: Cell<u32>,
-    /// Accepted from the queue of a socket that was already closing. The connection is told to close with its first
-    /// answer: closing at once would drop a first request that is still on its way.
+    /// Accepted from the queue of a socket that was already closing, or busy a moment before it was to end. The connection
+    /// is told to close with its next answer: closing at once would drop a request that is still on its way.
     pub accepted_while_closing: Cell<bool>,
     signal: Cell<ConnSignal>,
     waker: RefCell<Option<Waker>>,
@@ -175,7 +175,7 @@ impl ClientConn {
         self.enter(ConnPhase::Tunnel);
     }
 
-    /// Whether the client was accepted while its listener closed and has been silent since.
+    /// Whether the client was to leave and has been silent for a while.
     #[must_use]
     pub fn never_spoke(&self, quiet: Duration) -> bool {
         self.accepted_while_closing.get() && quiet >= FIRST_WORD

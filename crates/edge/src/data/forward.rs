@@ -10,7 +10,7 @@ use std::{
 };
 
 use thalweg_core::{Route, Tick, retry, roll};
-use thalweg_wire::RequestHead;
+use thalweg_wire::{FieldName, RequestHead};
 
 use crate::data::{
     answer::{Answer, refuse},
@@ -255,12 +255,15 @@ impl ProxiedRequest {
         self.local.take_back(self.head);
         if head.status() == 101 {
             attempt.end(Outcome::Ok, self.local.now());
+            let is_websocket = |name: &[u8]| name.eq_ignore_ascii_case(b"websocket");
+            let websocket = head.fields().all(FieldName::Upgrade).any(is_websocket);
             let end = UpstreamEnd {
                 link: exchange.into_link(),
                 idle: self.rules.timeouts.idle,
                 deadline: self.deadline,
                 record: self.record,
                 slot: InFlightSlot::new(&attempt.peer),
+                websocket,
             };
             return Answer::Switched { head, end: Box::new(end) };
         }

@@ -15,6 +15,7 @@ use thalweg_core::Tick;
 use crate::{
     data::{
         inbox::{Buffers, Inbox},
+        leave::jittered,
         upstream_io::UpstreamIo,
     },
     shared::{kernel, meters::Cell as Count},
@@ -57,6 +58,12 @@ impl Link {
             patient: false,
             in_use: Some(ActiveGuard::new(active)),
         }
+    }
+
+    /// Whether the connection is older than `age`, less a jitter of its own.
+    #[must_use]
+    pub fn is_aged(&self, age: Duration, now: Tick) -> bool {
+        now.since(self.opened) >= jittered(age, self.opened.0)
     }
 
     /// Raises the kernel's limit to `idle` while the endpoint may hold back a body or a stream; restores it afterwards.

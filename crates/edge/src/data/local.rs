@@ -21,6 +21,7 @@ use crate::{
         conn::{ClientConn, ConnPhase, ConnSignal},
         deadline::Deadlines,
         inbox::Buffers,
+        leave::Leaving,
         request_id::RequestId,
         view::View,
         worker_base::WorkerBase,
@@ -66,6 +67,7 @@ pub struct Local {
     date: RefCell<Option<(Tick, String)>>,
     heads: RefCell<Vec<RequestHead>>,
     answer_heads: RefCell<Vec<AnswerHead>>,
+    leaving: Leaving,
 }
 
 impl Local {
@@ -93,6 +95,7 @@ impl Local {
             date: RefCell::default(),
             heads: RefCell::default(),
             answer_heads: RefCell::default(),
+            leaving: Leaving::default(),
             index,
             shared,
         }
@@ -305,9 +308,10 @@ impl Local {
     }
 
     /// Looks at every deadline. This costs plain loads over two lists.
-    pub fn sweep(&self, draining: bool) {
+    pub fn sweep(&self) {
         let now = self.now();
         self.deadlines.sweep(now);
+        self.leaving.tell(now);
         let limits = self.limits();
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
@@ -320,7 +324,7 @@ impl Local {
                 {
                     conn.signal(ConnSignal::Kill);
                 }
-                ConnPhase::Idle if draining || quiet >= limits.idle_timeout || conn.never_spoke(quiet) => {
+                ConnPhase::Idle if quiet >= limits.idle_timeout || conn.never_spoke(quiet) => {
                     conn.signal(ConnSignal::Graceful);
                 }
                 ConnPhase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.signal(ConnSignal::Park),
@@ -367,10 +371,16 @@ impl Local {
         }
     }
 
-    /// Tells the connections of a listener, or all of them, to end gracefully.
-    pub fn close_connections(&self, listener: Option<&str>) {
+    /// Begins to tell all connections to end gracefully, spread over the time that a drain has.
+    pub fn drain(&self) {
+        let timeout = self.view.borrow().wiring.config.edge.drain_timeout;
+        self.leaving.begin(self.conns.borrow().values(), self.now(), timeout);
+    }
+
+    /// Tells the connections of a listener to end gracefully.
+    pub fn close_connections(&self, listener: &str) {
         for conn in self.conns.borrow().values() {
-            if listener.is_none_or(|name| name == &*conn.listener) {
+            if listener == &*conn.listener {
                 conn.signal(ConnSignal::Graceful);
             }
         }

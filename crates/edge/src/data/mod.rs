@@ -29,6 +29,8 @@ pub mod outcome;
 pub mod peer;
 pub mod request_id;
 pub mod tunnel;
+pub mod websocket;
+pub mod leave;
 pub mod upload;
 pub mod upstream_io;
 pub mod view;

@@ -16,6 +16,7 @@ use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 use crate::{
     data::{
         inbox::Buffers,
+        leave::Streams,
         link::{ActiveGuard, Link},
         outcome::Outcome,
         worker_base::WorkerBase,
@@ -54,6 +55,8 @@ pub struct Peer {
     pub latency_us: Cell<u32>,
     /// The endpoint's counters in this worker.
     pub meters: PeerMeters,
+    /// The upgraded streams to the endpoint.
+    pub streams: Streams,
     base: Rc<WorkerBase>,
     stats: OnceCell<Arc<EndpointStats>>,
     /// The other workers' statistics of this endpoint; opened if the endpoint has a cap or is in probation.
@@ -120,6 +123,7 @@ impl Peer {
             in_flight: Cell::new(0),
             latency_us: Cell::new(0),
             meters,
+            streams: Streams::default(),
             base: Rc::clone(base),
             stats: OnceCell::new(),
             elsewhere: OnceCell::new(),
@@ -165,6 +169,7 @@ impl Peer {
         self.set_down(view.availability == thalweg_core::Availability::Down);
         self.late_after.set(view.p95_us.map(late_after));
         self.probation_since.set(view.probation_since);
+        self.streams.follow(view.drain);
         if self.connect_us.get() == 0 {
             // A probe's answer takes longer than its connection.
             let most = u32::try_from(micros(PATIENCE / 3)).unwrap_or(u32::MAX);
@@ -262,7 +267,7 @@ impl Peer {
         let keepalive = self.settings.borrow().keepalive;
         while let Some(Idle { mut link, since }) = idle.pop() {
             self.meters.idle.drop_one();
-            let fresh = now.since(since) < keepalive.idle && now.since(link.opened) < keepalive.age;
+            let fresh = now.since(since) < keepalive.idle && !link.is_aged(keepalive.age, now);
             if fresh && link.is_usable() {
                 link.in_use = Some(ActiveGuard::new(&self.meters.active));
                 return Some(link);
@@ -289,9 +294,8 @@ impl Peer {
     pub fn expire_idle(&self, now: Tick) {
         let keepalive = self.settings.borrow().keepalive;
         self.idle.borrow_mut().retain_mut(|Idle { link, since }| {
-            let keep = now.since(*since) < keepalive.idle
-                && now.since(link.opened) < keepalive.age
-                && link.is_usable();
+            let keep =
+                now.since(*since) < keepalive.idle && !link.is_aged(keepalive.age, now) && link.is_usable();
             if !keep {
                 self.meters.idle.drop_one();
             }

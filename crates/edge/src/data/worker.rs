@@ -59,7 +59,7 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
     loop {
         tokio::select! {
             _ = sweep.tick() => {
-                local.sweep(draining);
+                local.sweep();
                 beats = beats.wrapping_add(1);
                 if beats.is_multiple_of(50) {
                     local.tend_peers();
@@ -83,11 +83,11 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
                 },
                 Some(Command::Unlisten { name }) => {
                     listen_sockets.remove(&name);
-                    local.close_connections(Some(&name));
+                    local.close_connections(&name);
                 }
                 Some(Command::Drain) => {
                     listen_sockets.clear();
-                    local.close_connections(None);
+                    local.drain();
                     (draining, beats) = (true, 0);
                 }
                 Some(Command::Abort) | None => {

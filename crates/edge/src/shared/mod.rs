@@ -186,8 +186,8 @@ pub enum Command {
         /// The listener.
         name: Arc<str>,
     },
-    /// Like `Unlisten` for all listeners. Idle connections close at once; the worker thread ends when no connection is
-    /// left.
+    /// Like `Unlisten` for all listeners, with the ends of connections spread over a part of `drain_timeout`. The worker
+    /// thread ends when no connection is left.
     Drain,
     /// End now.
     Abort,

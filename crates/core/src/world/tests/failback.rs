@@ -1,7 +1,7 @@
 //! Tables for the ways back: ramp, latch, order, freeze, and what a reload or a restart keeps of them.
 
-use super::*;
-use crate::slot::RouteSlot;
+use super::{orders::drain, *};
+use crate::{order::Action, slot::RouteSlot};
 
 const LATCHED: Failback = Failback { hold: None, ..Failback::IMMEDIATE };
 
@@ -26,7 +26,7 @@ impl ScriptedWorld {
 
     fn freeze(&mut self, on: bool) {
         let route = self.topology().routes[0].name.clone();
-        self.give(Event::Frozen { route, on });
+        _ = if on { self.order(1, Action::Freeze { route: Some(route) }) } else { self.cancel(1) };
     }
 
     /// The share of pool a, in percent.
@@ -228,10 +228,8 @@ fn a_pool_whose_endpoints_all_return_takes_its_share_as_slowly_as_they_do() {
 #[test]
 fn an_order_or_a_reload_is_no_loss() {
     let mut at = slowly();
-    let key = at.world.key(at.ids("a1")[0]).unwrap().clone();
-    for admin in [Admin::Disabled, Admin::Enabled] {
-        at.give(Event::Ordered { key: key.clone(), admin });
-    }
+    at.order(1, drain("a/10.0.0.1:8000"));
+    at.cancel(1);
     assert_eq!(starts(&mut at), [None; 3]);
     at.play("a1--");
     let topology = at.topology();

@@ -1,6 +1,6 @@
 //! What requests tell the world: bugs that the simulation found, each as the shortest script that shows it.
 
-use super::*;
+use super::{orders::drain, *};
 use crate::{tally::Counts, test_world::incidents};
 
 impl ScriptedWorld {
@@ -63,8 +63,7 @@ fn a_good_answer_ends_refusing_where_nothing_is_probed() {
 fn an_order_after_a_failed_probe_is_no_incident() {
     let mut at = world(&[2], failover(1));
     at.play("a++ a1-");
-    let key = at.world.key(at.ids("a1")[0]).unwrap().clone();
-    let mut log = at.world.apply(Event::Ordered { key, admin: Admin::Disabled }, at.now).log;
+    let mut log = at.order(1, drain("a/10.0.0.1:8000"));
     log.extend(at.pass(10_000));
     assert!(incidents(&log).is_empty(), "{log:?}");
     at.play("a2--");

@@ -1,0 +1,102 @@
+//! Commands that give, list and take back the operator's orders.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "reading a JSON value by name never panics: what is missing is null"
+)]
+
+use http::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{
+    args::{AdminArgs, Format},
+    client::{self, Problem},
+    order_args::{DialArgs, DrainArgs, EvacuateArgs, FreezeArgs, OrderArgs, TargetArgs, WeightArgs},
+    show,
+    terminal::{exit, print},
+};
+
+const ORDERS: &str = "/api/v1/orders";
+
+pub(super) fn drain(asked: &DrainArgs) -> u8 {
+    give(
+        &asked.order,
+        json!({ "kind": "drain", "target": target(&asked.target), "deadline": asked.deadline }),
+    )
+}
+
+pub(super) fn dial(asked: &DialArgs) -> u8 {
+    give(&asked.order, json!({ "kind": "dial", "target": { "pool": asked.pool }, "value": asked.percent }))
+}
+
+pub(super) fn weight(asked: &WeightArgs) -> u8 {
+    let target = json!({ "route": asked.route, "pool": asked.pool });
+    give(&asked.order, json!({ "kind": "weight", "target": target, "value": asked.weight }))
+}
+
+pub(super) fn evacuate(asked: &EvacuateArgs) -> u8 {
+    give(&asked.order, json!({ "kind": "evacuate", "target": { "region": asked.region } }))
+}
+
+pub(super) fn freeze(asked: &FreezeArgs) -> u8 {
+    let target = asked.route.as_ref().map(|route| json!({ "route": route }));
+    give(&asked.order, json!({ "kind": "freeze", "target": target }))
+}
+
+pub(super) fn undrain(asked: &TargetArgs, admin: &AdminArgs, format: Format) -> u8 {
+    let body = json!({ "kind": "undrain", "target": target(asked) }).to_string();
+    answer(client::ask(admin, Method::POST, ORDERS, &body), format, |said| {
+        let line = |word: &str, order: &Value| format!("{word} {}\n", show::sentence(order));
+        let ended = said["ended"].as_array().into_iter().flatten().map(|order| line("ended:", order));
+        let still = said["still"].as_array().into_iter().flatten();
+        let still = still.map(|order| line("still drained by", order));
+        let all: String = ended.chain(still).collect();
+        if all.is_empty() { "no drain of this target stood\n".to_owned() } else { all }
+    })
+}
+
+pub(super) fn list(admin: &AdminArgs, format: Format) -> u8 {
+    answer(client::ask(admin, Method::GET, ORDERS, ""), format, show::orders)
+}
+
+pub(super) fn cancel(id: u64, admin: &AdminArgs, format: Format) -> u8 {
+    let call = format!("{ORDERS}/{id}");
+    answer(client::ask(admin, Method::DELETE, &call, ""), format, |order| {
+        format!("ended: {}\n", show::sentence(order))
+    })
+}
+
+/// Sends an order with what every order may say.
+fn give(asked: &OrderArgs, mut body: Value) -> u8 {
+    // The edge knows the name of a token; without one, it is the user who asks.
+    let user = || std::env::var("USER").ok().filter(|_| asked.admin.token_file.is_none());
+    body["for"] = json!(asked.time);
+    body["reason"] = json!(asked.reason);
+    body["owner"] = json!(asked.owner.clone().or_else(user));
+    body["force"] = json!(asked.force);
+    answer(client::ask(&asked.admin, Method::POST, ORDERS, &body.to_string()), asked.format.format, |order| {
+        format!("{}\nto end it: thalweg cancel {}\n", show::sentence(order), order["id"])
+    })
+}
+
+fn answer(
+    said: Result<(StatusCode, Value), Problem>,
+    format: Format,
+    human: impl Fn(&Value) -> String,
+) -> u8 {
+    match said {
+        Ok((status, said)) if status.is_success() => print(&match format {
+            Format::Json => show::pretty(&said),
+            Format::Human => human(&said),
+        }),
+        Ok((status @ StatusCode::UNPROCESSABLE_ENTITY, said)) => {
+            Problem::answered(status, &said).tell().max(exit::CONFIG)
+        }
+        Ok((status, said)) => Problem::answered(status, &said).tell(),
+        Err(problem) => problem.tell(),
+    }
+}
+
+fn target(asked: &TargetArgs) -> Value {
+    json!({ "pool": asked.pool, "region": asked.region, "endpoint": asked.endpoint })
+}

@@ -1,0 +1,123 @@
+//! Orders on their way to the world: numbered, judged and given in one step of the keeper, so that no two orders take
+//! out the last that serves together.
+
+use std::{collections::BTreeSet, rc::Rc};
+
+use thalweg_core::{Action, DrainTarget, Event, Order, OrderId, OrderProblem, PoolSlot, Snapshot, World};
+
+use crate::control::{
+    order_json::moment_now,
+    order_request::{OrderRequest, Wish},
+    state::Control,
+    state_store,
+};
+
+/// Owner of an order for which no name is known.
+const NOBODY: &str = "unknown";
+
+/// How a request for an order ended.
+#[derive(Clone, Debug)]
+pub enum OrderAnswer {
+    /// The order stands.
+    Given(Order),
+    /// These drains have ended.
+    Undrained {
+        /// The drains that had this target.
+        ended: Vec<Order>,
+        /// Other drains that still cover a part of it.
+        still: Vec<Order>,
+    },
+}
+
+/// Gives an order, or ends drains. The answer comes when the snapshot that obeys is in force; `None` = the edge is ending.
+pub async fn ask(control: &Control, request: OrderRequest) -> Option<Result<OrderAnswer, OrderProblem>> {
+    match request.wish {
+        Wish::Give(ref action) => {
+            let action = action.clone();
+            give(control, action, request).await
+        }
+        Wish::Undrain(target) => undrain(control, target).await,
+    }
+}
+
+async fn give(
+    control: &Control,
+    action: Action,
+    request: OrderRequest,
+) -> Option<Result<OrderAnswer, OrderProblem>> {
+    let (last, now) = (Rc::clone(&control.last_order), moment_now(control.shared.now()));
+    let decide = move |world: &World| {
+        if let Err(problem) = world.judge_order(&action, request.force) {
+            return (Vec::new(), Err(problem));
+        }
+        last.set(last.get() + 1);
+        let order = Order {
+            owner: request.owner.unwrap_or_else(|| NOBODY.into()),
+            reason: request.reason,
+            until: request.until,
+            forced: request.force,
+            ..Order::new(OrderId(last.get()), action, now)
+        };
+        (vec![Event::Ordered(order.clone())], Ok(OrderAnswer::Given(order)))
+    };
+    ordered(control, decide).await
+}
+
+async fn undrain(control: &Control, target: DrainTarget) -> Option<Result<OrderAnswer, OrderProblem>> {
+    let decide = move |world: &World| {
+        let whole = Action::Drain { target: target.clone(), deadline: None };
+        if let Err(problem @ OrderProblem::UnknownTarget { .. }) = world.judge_order(&whole, true) {
+            return (Vec::new(), Err(problem));
+        }
+        let layout = world.layout();
+        let overlaps = |other: &DrainTarget| {
+            let covers = |target: &DrainTarget, place| target.covers(&layout.topology, place);
+            layout.endpoints.iter().any(|place| covers(&target, place) && covers(other, place))
+        };
+        let (mut ended, mut still) = (Vec::new(), Vec::new());
+        for order in world.orders() {
+            match &order.action {
+                Action::Drain { target: other, .. } if *other == target => ended.push(order.clone()),
+                Action::Drain { target: other, .. } if overlaps(other) => still.push(order.clone()),
+                _ => {}
+            }
+        }
+        let events = ended.iter().map(|order| Event::Cancelled(order.id)).collect();
+        (events, Ok(OrderAnswer::Undrained { ended, still }))
+    };
+    ordered(control, decide).await
+}
+
+/// Ends an order before its time; `None` = no such order stands.
+pub async fn cancel(control: &Control, id: OrderId) -> Option<Order> {
+    let decide = move |world: &World| {
+        let order = world.orders().iter().find(|order| order.id == id).cloned();
+        (order.iter().map(|order| Event::Cancelled(order.id)).collect(), order)
+    };
+    ordered(control, decide).await.flatten()
+}
+
+/// Lets the keeper decide, and stores the orders that stand then.
+async fn ordered<T: 'static>(
+    control: &Control,
+    decide: impl FnOnce(&World) -> (Vec<Event>, T) + 'static,
+) -> Option<T> {
+    let answer = control.keeper.decide(decide).await;
+    state_store::store(control).await;
+    answer
+}
+
+/// The pools, by name, of the endpoints that an order takes out or empties, each with the addresses concerned.
+#[must_use]
+pub fn emptied(snapshot: &Snapshot, action: &Action) -> BTreeSet<(Box<str>, String)> {
+    let topology = &snapshot.layout.topology;
+    let name = |pool: PoolSlot| topology.pool(pool).map(|pool| pool.name.clone()).unwrap_or_default();
+    let evacuated =
+        |pool: PoolSlot, region: &str| topology.pool(pool).is_some_and(|pool| *pool.region == *region);
+    let places = snapshot.layout.endpoints.iter().filter(|place| match action {
+        Action::Drain { target, .. } => target.covers(topology, place),
+        Action::Evacuate { region } => evacuated(place.pool, region),
+        Action::Dial { .. } | Action::Weight { .. } | Action::Freeze { .. } => false,
+    });
+    places.map(|place| (name(place.pool), place.address.to_string())).collect()
+}

@@ -1,0 +1,234 @@
+//! Where orders outlive a restart: one small file in `[edge] state_dir`, replaced as a whole (write, fsync, rename), so
+//! that a reader finds the old content or the new and never a half. Never trusts what it reads, and never deletes it: a
+//! file that cannot be used is kept aside.
+
+use std::{
+    cell::RefCell,
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use thalweg_core::{Event, Moment, Order};
+use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
+
+use crate::control::{
+    order_json::moment_now,
+    state::Control,
+    state_file::{self, SavedState},
+};
+
+/// The file's name.
+const NAME: &str = "state.json";
+/// Longest file that is read: 1,000 orders with the longest texts take about 3 MB.
+const MAX_BYTES: u64 = 16 << 20;
+/// The file is written again when it is this old, so that its age says for how long the edge was away.
+const REFRESH: Duration = Duration::from_secs(3600);
+
+/// What is stored, and how the last attempt went.
+#[derive(Debug, Default)]
+pub struct StateStore {
+    stored: RefCell<Option<Stored>>,
+    /// Why the last attempt failed.
+    error: RefCell<Option<String>>,
+    /// One write at a time.
+    turn: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    folder: PathBuf,
+    orders: Arc<Vec<Order>>,
+    at: Instant,
+}
+
+impl StateStore {
+    /// For the status: where state is stored, and what went wrong there; null without a `state_dir`.
+    #[must_use]
+    pub fn shown(&self, control: &Control) -> Value {
+        let Some(folder) = folder(control) else { return Value::Null };
+        json!({ "file": folder.join(NAME).display().to_string(), "error": *self.error.borrow() })
+    }
+
+    /// Whether the orders that stand are stored.
+    #[must_use]
+    pub fn keeps(&self, control: &Control) -> bool {
+        folder(control).is_some() && self.error.borrow().is_none()
+    }
+}
+
+fn folder(control: &Control) -> Option<PathBuf> {
+    control.shared.live.load().wiring.config.edge.state_dir.clone()
+}
+
+/// Gives the world the orders that stood when the last process ended. Called before the first config, so that they are
+/// in force before the first request.
+pub async fn restore(control: &Control) {
+    let Some(folder) = folder(control) else { return };
+    let edge = control.shared.live.load().wiring.config.edge.name.clone();
+    let now = moment_now(control.shared.now());
+    let read = spawn_blocking(move || load(&folder, &edge, now)).await;
+    match read.unwrap_or_else(|panicked| Err(panicked.to_string())) {
+        Ok(state) => {
+            control.last_order.set(state.last_order);
+            if !state.orders.is_empty() {
+                control.keeper.tell(Event::Restored(state.orders)).await;
+            }
+        }
+        Err(problem) => {
+            tracing::warn!(problem, "stored state not used: no order stands");
+            control.events.add("state_rejected", json!({ "problem": problem }));
+        }
+    }
+}
+
+/// Stores the orders that stand, unless that is done. Returns when they are on disk, or cannot be.
+pub async fn store(control: &Control) {
+    let store = &control.store;
+    let _turn = store.turn.lock().await;
+    let (folder, edge, orders) = {
+        let live = control.shared.live.load();
+        let edge = &live.wiring.config.edge;
+        (edge.state_dir.clone(), edge.name.clone(), Arc::clone(&live.snapshot.orders))
+    };
+    let Some(folder) = folder else { return };
+    let done = store.stored.borrow().as_ref().is_some_and(|stored| {
+        stored.folder == folder && Arc::ptr_eq(&stored.orders, &orders) && stored.at.elapsed() < REFRESH
+    });
+    if done {
+        return;
+    }
+    let state = SavedState { last_order: control.last_order.get(), orders: orders.to_vec() };
+    let text = state_file::encode(&edge, &state, moment_now(control.shared.now()));
+    let target = folder.clone();
+    let written = spawn_blocking(move || replace(&target, text.as_bytes())).await;
+    match written.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) {
+        Ok(()) => {
+            store.stored.replace(Some(Stored { folder, orders, at: Instant::now() }));
+            store.error.replace(None);
+        }
+        Err(error) => {
+            let error = error.to_string();
+            // Once per reason: the next attempt comes with the next change.
+            if store.error.borrow().as_ref() != Some(&error) {
+                tracing::error!(folder = %folder.display(), error, "orders cannot be stored: a restart ends them");
+            }
+            store.error.replace(Some(error));
+        }
+    }
+}
+
+/// Stores what changes without an operator: orders that expire or lose their target, and another `state_dir`.
+pub async fn run(control: Rc<Control>) {
+    let mut published = control.shared.published.subscribe();
+    loop {
+        store(&control).await;
+        if let Ok(Err(_)) = timeout(REFRESH, published.changed()).await {
+            return;
+        }
+    }
+}
+
+/// Reads the stored state of this edge. A file that cannot be used is renamed, so that nothing is written over it.
+fn load(folder: &Path, edge: &str, now: Moment) -> Result<SavedState, String> {
+    let path = folder.join(NAME);
+    let read = match read(&path) {
+        Ok(bytes) => state_file::decode(&bytes, edge, now),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SavedState::default()),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    };
+    read.map_err(|problem| {
+        let aside = folder.join(format!("{NAME}.rejected-{}", now.unix_ms));
+        let kept = match fs::rename(&path, &aside) {
+            Ok(()) => format!("kept as {}", aside.display()),
+            Err(error) => format!("cannot be kept aside: {error}"),
+        };
+        format!("{} {problem}; {kept}", path.display())
+    })
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // Without the flag, a pipe in the file's place would never open.
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other("it is too long"));
+    }
+    Ok(bytes)
+}
+
+/// Replaces the file as a whole.
+fn replace(folder: &Path, text: &[u8]) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let fresh = folder.join(format!("{NAME}.new"));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&fresh, folder.join(NAME))?;
+    // The rename itself is on disk when the folder is.
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use thalweg_core::{Action, OrderId};
+    use thalweg_testkit::Scratch;
+
+    use super::*;
+
+    const NOW: Moment = Moment { at: thalweg_core::Tick(1), unix_ms: 1_800_000_000_000 };
+
+    fn state() -> SavedState {
+        let order = Order::new(OrderId(4), Action::Freeze { route: None }, NOW);
+        SavedState { last_order: 4, orders: vec![order] }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn what_is_stored_is_loaded_and_an_empty_folder_is_empty_state() {
+        let scratch = Scratch::new();
+        let folder = scratch.join("a/b");
+        assert_eq!(load(&folder, "e", NOW), Ok(SavedState::default()));
+        for _ in 0..2 {
+            replace(&folder, state_file::encode("e", &state(), NOW).as_bytes()).unwrap();
+            assert_eq!(load(&folder, "e", NOW), Ok(state()));
+            assert_eq!(names(&folder), [NAME]);
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_kept_aside_and_the_next_start_is_clean() {
+        let scratch = Scratch::new();
+        let text = state_file::encode("other", &state(), NOW);
+        for (nth, content) in ["", "{", &text, &text[..40]].iter().enumerate() {
+            let folder = scratch.join(&format!("{nth}"));
+            replace(&folder, content.as_bytes()).unwrap();
+            let problem = load(&folder, "e", NOW).unwrap_err();
+            let aside = format!("{NAME}.rejected-{}", NOW.unix_ms);
+            assert!(problem.contains(&aside), "{problem}");
+            assert_eq!(fs::read(folder.join(&aside)).unwrap(), content.as_bytes(), "nothing is lost");
+            assert_eq!(load(&folder, "e", NOW), Ok(SavedState::default()));
+        }
+        let folder = scratch.join("folder");
+        fs::create_dir_all(folder.join(NAME)).unwrap();
+        assert!(load(&folder, "e", NOW).unwrap_err().contains("it is no file"));
+    }
+}
