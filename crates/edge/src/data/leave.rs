@@ -29,9 +29,9 @@ const JITTER: f64 = 0.1;
 
 /// The connections of a worker that are still to be told that the edge drains.
 #[derive(Debug, Default)]
-pub struct Leaving(RefCell<VecDeque<(Tick, Weak<ClientConn>)>>);
+pub struct Departures(RefCell<VecDeque<(Tick, Weak<ClientConn>)>>);
 
-impl Leaving {
+impl Departures {
     /// A drain of `timeout` begins: gives each connection its time.
     pub fn begin<'a>(&self, conns: impl Iterator<Item = &'a Rc<ClientConn>>, now: Tick, timeout: Duration) {
         let (streams, others): (Vec<_>, Vec<_>) =

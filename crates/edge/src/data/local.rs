@@ -21,7 +21,7 @@ use crate::{
         conn::{ClientConn, ConnPhase, ConnSignal},
         deadline::Deadlines,
         inbox::Buffers,
-        leave::Leaving,
+        leave::Departures,
         request_id::RequestId,
         view::View,
         worker_base::WorkerBase,
@@ -67,7 +67,7 @@ pub struct Local {
     date: RefCell<Option<(Tick, String)>>,
     heads: RefCell<Vec<RequestHead>>,
     answer_heads: RefCell<Vec<AnswerHead>>,
-    leaving: Leaving,
+    leaving: Departures,
 }
 
 impl Local {
@@ -95,7 +95,7 @@ impl Local {
             date: RefCell::default(),
             heads: RefCell::default(),
             answer_heads: RefCell::default(),
-            leaving: Leaving::default(),
+            leaving: Departures::default(),
             index,
             shared,
         }
