@@ -27,6 +27,7 @@ use crate::{
     axes::{Admin, Availability, PanicRank},
     facts::{Loads, Tried},
     roll::mix,
+    scale::Scale,
     shares::Stage,
     slot::{EndpointSlot, PoolSlot},
     snapshot::{PoolEndpoint, Snapshot},
@@ -94,8 +95,13 @@ impl<L: Loads> Draw<'_, L> {
         pool: PoolSlot,
         suits: &'b impl Fn(&PoolEndpoint<'_>) -> bool,
     ) -> impl Iterator<Item = Candidate> + 'b {
+        // In panic, what probes say does not count.
+        let panics = self.need.stage == Stage::Panic;
         self.snapshot.endpoints_of(pool).filter(move |endpoint| suits(endpoint)).map(
-            |PoolEndpoint { slot, place, .. }| Candidate { slot, weight: u64::from(place.weight.max(1)) },
+            move |PoolEndpoint { slot, place, view }| {
+                let scale = if panics { Scale::WHOLE } else { view.scale };
+                Candidate { slot, weight: scale.weigh(place.weight.max(1)) }
+            },
         )
     }
 

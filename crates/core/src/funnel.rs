@@ -111,7 +111,7 @@ pub(crate) fn sieve(
     for (entry, member) in slot::entries(&route.pools) {
         let view = view_of(member.pool);
         let memory = remembered.get(entry).copied().unwrap_or_default();
-        let (share, below_threshold) = availability(&view, stage);
+        let (takes, below_threshold) = availability(&view, route.overprovision, stage);
         let verdict = if !has_candidate(member.pool) {
             Verdict::Empty
         } else if below_threshold {
@@ -128,7 +128,7 @@ pub(crate) fn sieve(
             pool: member.pool,
             tier: member.tier,
             weight: member.weight.max(1),
-            cap: (share * route.overprovision).min(1.0) * f64::from(member.dial) / 100.0,
+            cap: takes * f64::from(member.dial) / 100.0,
             latency_us: view.latency_us,
             near: memory.near,
             verdict,
@@ -174,10 +174,10 @@ fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
     }
 }
 
-/// The available share of a pool as the stage counts it, and whether that is too little.
-fn availability(view: &PoolView, stage: Stage) -> (f64, bool) {
+/// What a pool may take of its share, as the stage counts it, and whether too little of it is available.
+fn availability(view: &PoolView, overprovision: f64, stage: Stage) -> (f64, bool) {
     match stage {
-        Stage::Up => (view.available, view.below_threshold),
+        Stage::Up => (view.takes(overprovision), view.below_threshold),
         // Nothing on the route is Up, so every endpoint counts that is not refuted; a pool of refuted endpoints is Empty.
         Stage::Unproven | Stage::Panic => (1.0, false),
     }

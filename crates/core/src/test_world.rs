@@ -58,6 +58,8 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         proving: 0,
         out: 0,
         available,
+        reduced: 0.0,
+        reduced_takes: 0.0,
         below_threshold: up == 0 || available < 0.5,
         latency_us: None,
     }

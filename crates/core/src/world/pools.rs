@@ -9,6 +9,7 @@ use crate::{
     event::{Change, Changes},
     health::Health,
     layout::Layout,
+    scale::Scale,
     slot::{PoolSlot, SlotVec},
     topology::Topology,
     view::PoolView,
@@ -114,6 +115,11 @@ fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64
         match health.availability() {
             Availability::Up => {
                 view.up += 1;
+                let scale = health.scale();
+                if scale < Scale::WHOLE {
+                    (view.reduced, view.reduced_takes) =
+                        (view.reduced + 1.0, view.reduced_takes + scale.as_f64());
+                }
                 let latency = health.latency.micros();
                 view.latency_us = view.latency_us.into_iter().chain(latency).min();
             }
@@ -122,7 +128,9 @@ fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64
         }
     }
     let proven = view.enabled - view.unproven;
-    view.available = if proven == 0 { 0.0 } else { f64::from(view.up) / f64::from(proven) };
+    let proven = f64::from(proven.max(1));
+    view.available = f64::from(view.up) / proven;
+    (view.reduced, view.reduced_takes) = (view.reduced / proven, view.reduced_takes / proven);
     view.below_threshold = view.up == 0 || view.available < panic_threshold;
     view
 }

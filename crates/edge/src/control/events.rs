@@ -4,7 +4,7 @@
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::SystemTime};
 
 use serde_json::{Map, Value, json};
-use thalweg_core::{Change, Evidence, Incident, Tick, micros};
+use thalweg_core::{Change, Evidence, Incident, ProbeCounts, Tick, micros};
 use tokio::sync::broadcast;
 
 use crate::control::wall_clock;
@@ -96,6 +96,13 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             });
             ("endpoint", fields)
         }
+        Change::Flapping { key, counts } => {
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "on": counts.is_some(),
+                "good": counts.map(|counts| counts.good), "of": counts.map(|counts| counts.of),
+            });
+            ("flapping", fields)
+        }
         Change::Ejected { key, cause, count, lasts, evidence: seen } => {
             let (fault, detail) = evidence(Some(seen));
             let fields = json!({
@@ -164,11 +171,7 @@ pub fn log(change: &Change) {
             let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
             tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
         }
-        Change::Spared { key, cause, evidence } => {
-            let (pool, endpoint, cause) = (&*key.pool, key.address, cause.as_str());
-            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
-            tracing::warn!(pool, %endpoint, cause, fault, detail, "endpoint not ejected: the others fail as often");
-        }
+        Change::Flapping { .. } | Change::Spared { .. } => log_judged(change),
         Change::CheckerSuspected { on: true, fallen, of, after_reload } => {
             tracing::error!(
                 fallen,
@@ -213,6 +216,24 @@ pub fn log(change: &Change) {
         Change::Panic { route, on: true } => tracing::error!(%route, "panic: health does not count"),
         Change::Panic { route, on: false } => tracing::info!(%route, "panic ended"),
         Change::Nearest { route, pools } => tracing::info!(%route, pools = pools.join(" "), "nearest pools"),
+    }
+}
+
+/// Writes a change that takes no endpoint out.
+fn log_judged(change: &Change) {
+    match change {
+        Change::Flapping { key, counts: Some(ProbeCounts { good, of }) } => {
+            tracing::warn!(pool = %key.pool, endpoint = %key.address, good, of, "probes contradict each other");
+        }
+        Change::Flapping { key, counts: None } => {
+            tracing::info!(pool = %key.pool, endpoint = %key.address, "probes agree again");
+        }
+        Change::Spared { key, cause, evidence } => {
+            let (pool, endpoint, cause) = (&*key.pool, key.address, cause.as_str());
+            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
+            tracing::warn!(pool, %endpoint, cause, fault, detail, "endpoint not ejected: the others fail as often");
+        }
+        _ => {}
     }
 }
 
