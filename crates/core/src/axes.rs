@@ -11,6 +11,8 @@ pub enum Probe {
     Unknown,
     /// The probes succeeded `rise` times in a row.
     Healthy,
+    /// The probes contradict each other: the endpoint is sick in part, and takes the part of its share that they confirm.
+    Flapping,
     /// The probes failed `fall` times in a row.
     Unhealthy,
 }
@@ -67,8 +69,8 @@ impl Availability {
             }
             (Admin::Draining, _, _) => Self::AffinityOnly,
             (Admin::Enabled, Probe::Unknown, _) => Self::Unproven,
-            (Admin::Enabled, Probe::Healthy, Ejection::Probation) => Self::Trickle,
-            (Admin::Enabled, Probe::Healthy, Ejection::Clear) => Self::Up,
+            (Admin::Enabled, Probe::Healthy | Probe::Flapping, Ejection::Probation) => Self::Trickle,
+            (Admin::Enabled, Probe::Healthy | Probe::Flapping, Ejection::Clear) => Self::Up,
         }
     }
 
@@ -86,12 +88,19 @@ impl Availability {
 }
 
 impl Probe {
+    /// Do the probes let the endpoint serve?
+    #[must_use]
+    pub fn serves(self) -> bool {
+        matches!(self, Self::Healthy | Self::Flapping)
+    }
+
     /// The spelling in log, metric and API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",
             Self::Healthy => "healthy",
+            Self::Flapping => "flapping",
             Self::Unhealthy => "unhealthy",
         }
     }
@@ -151,7 +160,7 @@ mod tests {
     fn every_combination_of_axes_has_one_availability() {
         use Availability as A;
         let ejected = Ejection::Ejected { until: Tick(1) };
-        for probe in [Probe::Unknown, Probe::Healthy, Probe::Unhealthy] {
+        for probe in [Probe::Unknown, Probe::Healthy, Probe::Flapping, Probe::Unhealthy] {
             for ejection in [Ejection::Clear, ejected, Ejection::Probation] {
                 assert_eq!(A::of(probe, Admin::Disabled, ejection), A::Down);
                 let dead = probe == Probe::Unhealthy || ejection == ejected;
@@ -160,6 +169,7 @@ mod tests {
             }
         }
         assert_eq!(A::of(Probe::Healthy, Admin::Enabled, Ejection::Clear), A::Up);
+        assert_eq!(A::of(Probe::Flapping, Admin::Enabled, Ejection::Clear), A::Up);
         assert_eq!(A::of(Probe::Unknown, Admin::Enabled, Ejection::Clear), A::Unproven);
         assert_eq!(A::of(Probe::Healthy, Admin::Enabled, Ejection::Probation), A::Trickle);
         assert_eq!(A::of(Probe::Healthy, Admin::Enabled, ejected), A::Down);

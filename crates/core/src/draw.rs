@@ -27,6 +27,7 @@ use crate::{
     axes::{Admin, Availability, PanicRank},
     facts::{Loads, Tried},
     roll::mix,
+    scale::Scale,
     shares::Stage,
     slot::{EndpointSlot, PoolSlot},
     snapshot::{PoolEndpoint, Snapshot},
@@ -41,16 +42,14 @@ pub(crate) struct Draw<'a, L> {
     pub(crate) tried: &'a [Tried],
 }
 
-/// An endpoint that may take the attempt. Its weight is scaled by [`WEIGHT_UNIT`] and by how far its slow start is.
+/// An endpoint that may take the attempt. Its weight is in thousandths, scaled by what the endpoint takes and by how far its
+/// slow start is.
 #[derive(Clone, Copy)]
 struct Candidate {
     slot: EndpointSlot,
     weight: u64,
     slow_start: Option<Ramp>,
 }
-
-/// The scaled weight of an endpoint of weight 1 that takes its whole share.
-const WEIGHT_UNIT: u64 = 1000;
 
 impl<L: Loads> Draw<'_, L> {
     /// Draws an endpoint by weight, and a second one that may take over.
@@ -98,9 +97,12 @@ impl<L: Loads> Draw<'_, L> {
         pool: PoolSlot,
         suits: &'b impl Fn(&PoolEndpoint<'_>) -> bool,
     ) -> impl Iterator<Item = Candidate> + 'b {
+        // In panic, what probes say does not count.
+        let panics = self.need.stage == Stage::Panic;
         self.snapshot.endpoints_of(pool).filter(move |endpoint| suits(endpoint)).map(
-            |PoolEndpoint { slot, place, view }| {
-                let whole = u64::from(place.weight.max(1)) * WEIGHT_UNIT;
+            move |PoolEndpoint { slot, place, view }| {
+                let scale = if panics { Scale::WHOLE } else { view.scale };
+                let whole = scale.weigh(place.weight.max(1));
                 let weight = view.slow_start.map_or(whole, |start| part_of(whole, start));
                 Candidate { slot, weight, slow_start: view.slow_start }
             },

@@ -9,6 +9,7 @@ use crate::{
     incident::Incident,
     order::{Order, OrderEnd, OrderId},
     reason::Cause,
+    series::ProbeCounts,
     slot::{EndpointId, EndpointKey},
     tally::Tally,
     tick::Tick,
@@ -114,6 +115,13 @@ pub enum Change {
         to: Availability,
         /// What was seen before the move.
         evidence: Option<Evidence>,
+    },
+    /// An endpoint's probes contradict each other, or no longer.
+    Flapping {
+        /// The endpoint.
+        key: EndpointKey,
+        /// How many of the last probes succeeded; `None`: they agree again.
+        counts: Option<ProbeCounts>,
     },
     /// Real traffic took an endpoint out.
     Ejected {

@@ -183,7 +183,7 @@ fn ability(route: &Route, view: &PoolView, stage: Stage) -> (f64, bool) {
         Stage::Up if slowly => {
             ((view.started * route.overprovision + view.starting).min(1.0), view.below_threshold)
         }
-        Stage::Up => ((view.available * route.overprovision).min(1.0), view.below_threshold),
+        Stage::Up => (view.takes(route.overprovision), view.below_threshold),
         // Nothing on the route is Up, so every endpoint counts that is not refuted; a pool of refuted endpoints is Empty.
         Stage::Unproven | Stage::Panic => (1.0, false),
     }

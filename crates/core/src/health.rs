@@ -8,6 +8,8 @@ use crate::{
     ewma::Ewma,
     fault::{Evidence, Fault},
     roll::mix,
+    scale::Scale,
+    series::{ProbeCounts, ProbeSeries},
     tick::Tick,
     topology::ProbeRules,
 };
@@ -25,6 +27,10 @@ pub struct Health {
     streak: u32,
     /// The last result was a success (meaningful while `streak` counts).
     streak_ok: bool,
+    /// When the first of the consecutive results came.
+    streak_began: Tick,
+    /// The last results, whether they agree or not.
+    series: ProbeSeries,
     /// The last news, by probe or by traffic, is that no process listens there.
     pub refusing: bool,
     /// A request failed there since the last probe: the next probe is due soon.
@@ -73,8 +79,32 @@ impl Health {
         self.admin == Admin::Enabled && self.ejection == Ejection::Clear
     }
 
-    /// Takes in the result of one probe.
-    pub fn probed(&mut self, result: Result<Duration, Evidence>, rules: &ProbeRules, now: Tick) {
+    /// Which part of its usual share the endpoint takes: the one place where everything meets that makes it take less.
+    #[must_use]
+    pub fn scale(&self) -> Scale {
+        let counts = self.flapping();
+        counts.map_or(Scale::WHOLE, |ProbeCounts { good, of }| Scale::of(good, of))
+    }
+
+    /// How many of the last probes succeeded, while they contradict each other.
+    #[must_use]
+    pub fn flapping(&self) -> Option<ProbeCounts> {
+        (self.probe == Probe::Flapping).then(|| self.series.counts())
+    }
+
+    /// Since when every probe has failed, if the last one did.
+    pub(crate) fn failing_since(&self) -> Option<Tick> {
+        (self.streak > 0 && !self.streak_ok).then_some(self.streak_began)
+    }
+
+    /// Takes in the result of one probe. `answers`: requests were answered well while the probes failed.
+    pub(crate) fn probed(
+        &mut self,
+        result: Result<Duration, Evidence>,
+        answers: bool,
+        rules: &ProbeRules,
+        now: Tick,
+    ) {
         let ok = result.is_ok();
         self.probed = true;
         self.suspect = false;
@@ -86,12 +116,21 @@ impl Health {
             Err(evidence) => self.refusing = evidence.fault == Fault::Refused,
         }
         self.last = Some((now, result));
-        self.streak = if self.streak_ok == ok { self.streak.saturating_add(1) } else { 1 };
+        if self.streak == 0 || self.streak_ok != ok {
+            (self.streak, self.streak_began) = (0, now);
+        }
+        self.streak = self.streak.saturating_add(1);
         self.streak_ok = ok;
+        self.series.add(ok, self.probe.serves(), rules.window(), now);
+        let rises = ok && self.streak >= rules.rise && self.series.acquits();
+        // What has not served yet is not spared for what it answers.
+        let answers = answers && self.probe.serves();
+        let falls = !ok && self.series.convicts(self.streak, rules.fall, answers);
         self.probe = match self.probe {
-            Probe::Unknown | Probe::Unhealthy if ok && self.streak >= rules.rise => Probe::Healthy,
-            Probe::Unknown | Probe::Healthy if !ok && self.streak >= rules.fall => Probe::Unhealthy,
-            same => same,
+            Probe::Unknown | Probe::Healthy | Probe::Flapping if falls => Probe::Unhealthy,
+            Probe::Unknown | Probe::Unhealthy if !rises => self.probe,
+            _ if self.series.contradicts() => Probe::Flapping,
+            _ => Probe::Healthy,
         };
     }
 
@@ -147,7 +186,7 @@ impl Health {
     fn disputed(&self) -> bool {
         match self.probe {
             Probe::Unknown => self.probed,
-            Probe::Healthy => self.probed && !self.streak_ok && self.streak > 0,
+            Probe::Healthy | Probe::Flapping => self.probed && !self.streak_ok && self.streak > 0,
             Probe::Unhealthy => self.streak_ok && self.streak > 0,
         }
     }
@@ -173,11 +212,13 @@ mod tests {
                 '+' => Ok(Duration::from_millis(1)),
                 _ => Err(Evidence { fault: Fault::Timeout, detail: "".into() }),
             };
-            health.probed(result, &RULES, Tick(nth as u64));
+            health.probed(result, false, &RULES, Tick(nth as u64));
             seen.push(match (health.probe, health.confirming()) {
                 (Probe::Unknown, _) => '?',
                 (Probe::Healthy, false) => 'H',
                 (Probe::Healthy, true) => 'h',
+                (Probe::Flapping, false) => 'F',
+                (Probe::Flapping, true) => 'f',
                 (Probe::Unhealthy, false) => 'U',
                 (Probe::Unhealthy, true) => 'u',
             });
@@ -190,7 +231,7 @@ mod tests {
         check("++", "?H");
         check("---", "??U");
         check("+-+-", "????");
-        check("++--+---", "?HhhHhhU");
+        check("++---", "?HhhU");
         check("---+-++", "??UuUuH");
     }
 }

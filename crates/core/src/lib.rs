@@ -86,8 +86,8 @@
 //!
 //! # Where to read on
 //!
-//! Files import from the floors below them only. Bottom up: `tick`, `roll`, `slot` (values) · `axes`, `fault`, `reason`
-//! (closed lists) · [`Topology`] · [`Health`] · `ring`, `baseline`, `chance`, `outlier`, `eject` (what traffic shows at
+//! Files import from the floors below them only. Bottom up: `tick`, `roll`, `scale`, `slot` (values) · `axes`, `fault`, `reason`
+//! (closed lists) · [`Topology`] · `series`, [`Health`] · `ring`, `baseline`, `chance`, `outlier`, `eject` (what traffic shows at
 //! one endpoint) · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
 #![forbid(unsafe_code)]
 
@@ -114,6 +114,8 @@ mod reason;
 pub mod retry;
 mod ring;
 mod roll;
+mod scale;
+mod series;
 mod shares;
 mod slot;
 mod snapshot;
@@ -141,6 +143,8 @@ pub use matching::Matcher;
 pub use order::{Action, DrainTarget, MAX_ORDERS, Moment, Order, OrderEnd, OrderId, OrderProblem};
 pub use reason::{Cause, Reason, Refusal};
 pub use roll::{mix, roll};
+pub use scale::Scale;
+pub use series::ProbeCounts;
 pub use shares::{Segment, Shares, Stage};
 pub use slot::{
     EndpointId, EndpointKey, EndpointSlot, EntrySlot, PoolSlot, RouteSlot, Slot, SlotVec, SpecSlot,

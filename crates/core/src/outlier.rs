@@ -156,7 +156,8 @@ impl EndpointTraffic {
 
     /// How often the endpoint failed before its last `failures` (0–1).
     pub(crate) fn rate_before(&self, failures: u32, rules: &EjectRules, now: Tick) -> f64 {
-        let counts = self.ring.as_ref().map(|ring| ring.last(rules.window, now)).unwrap_or_default();
+        let spans = self.ring.iter().flat_map(|ring| ring.spans(now));
+        let (_, counts) = spans.take_while(|(length, _)| *length <= rules.window).last().unwrap_or_default();
         let before = counts.total().saturating_sub(failures);
         f64::from(counts.bad(true).saturating_sub(failures))
             / f64::from(before.max(rules.min_requests).max(1))

@@ -59,6 +59,8 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         available,
         started: available,
         starting: 0.0,
+        reduced: 0.0,
+        reduced_takes: 0.0,
         below_threshold: up == 0 || available < 0.5,
         latency_us: None,
     }

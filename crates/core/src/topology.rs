@@ -169,6 +169,14 @@ pub struct ProbeRules {
     pub fall: u32,
 }
 
+impl ProbeRules {
+    /// How long a result counts beside later ones that contradict it.
+    #[must_use]
+    pub fn window(&self) -> Duration {
+        (self.interval * 10).max(self.confirm * 20)
+    }
+}
+
 impl Default for ProbeRules {
     fn default() -> Self {
         Self {

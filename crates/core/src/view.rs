@@ -2,6 +2,8 @@
 
 use crate::{
     axes::{Admin, Availability, Ejection, PanicRank, Probe},
+    scale::Scale,
+    series::ProbeCounts,
     shares::{Shares, Stage},
     slot::{EndpointSlot, EntrySlot, PoolSlot, SlotVec},
     tick::Tick,
@@ -14,6 +16,10 @@ pub struct EndpointView {
     pub availability: Availability,
     /// What the probes say.
     pub probe: Probe,
+    /// How many of the last probes succeeded, while they contradict each other.
+    pub flapping: Option<ProbeCounts>,
+    /// Which part of its usual share the endpoint takes.
+    pub scale: Scale,
     /// What the operator ordered.
     pub admin: Admin,
     /// What real traffic says.
@@ -61,10 +67,14 @@ pub struct PoolView {
     pub left_out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
-    /// The part of `available` that takes its whole share: without the endpoints that start slowly.
+    /// The part of `available` that takes its whole share: without the endpoints that start slowly or take less.
     pub started: f64,
-    /// What the endpoints that start slowly may take: the sum of their parts ÷ the same number of endpoints.
+    /// What the others may take: the sum of their parts ÷ the same number of endpoints.
     pub starting: f64,
+    /// The part of `available` whose endpoints take less than their share, 0–1,
+    pub reduced: f64,
+    /// and the sum of what those take of it, 0–1.
+    pub reduced_takes: f64,
     /// Nothing is Up, or `available` is under the panic threshold.
     pub below_threshold: bool,
     /// Its best Up endpoint's smoothed probe latency, microseconds.
@@ -134,6 +144,13 @@ impl PoolView {
             Stage::Unproven => self.up + self.unproven > 0,
             Stage::Panic => self.enabled > 0,
         }
+    }
+
+    /// The part (0–1) of its share that the pool may take. What takes its whole share stands in for what is lost, up to
+    /// `overprovision` times its own; what takes less takes that and no more.
+    #[must_use]
+    pub fn takes(&self, overprovision: f64) -> f64 {
+        ((self.available - self.reduced).max(0.0) * overprovision + self.reduced_takes).min(1.0)
     }
 
     /// The best panic rank of its endpoints.

@@ -10,6 +10,7 @@ use crate::{
     eject::EjectionRecord,
     event::{Change, Changes, Event, Publish},
     fault::{Evidence, Fault},
+    health::Health,
     names::Names,
     outlier::{EndpointTraffic, Finding, Outlier},
     reason::Cause,
@@ -145,7 +146,10 @@ impl World {
             Err(evidence) if evidence.fault == Fault::Timeout && answered => {
                 Observation::Contradicted(evidence)
             }
-            result => Observation::Probed(result, rules),
+            result => {
+                let answers = self.answers_while_probes_fail(slot, &result);
+                Observation::Probed(result, answers, rules)
+            }
         };
         let probe = |world: &Self| world.state.endpoints.health(slot).map(|health| health.probe);
         let before = probe(self);
@@ -155,6 +159,15 @@ impl World {
             let suspicion = self.checker.probed(moved, layout.topology.probe_round(), now);
             Self::tell_suspicion(suspicion, changes);
         }
+    }
+
+    /// A probe failed by what was answered, as others did before it: were requests answered well since the first of them?
+    fn answers_while_probes_fail(&self, slot: EndpointSlot, result: &Result<Duration, Evidence>) -> bool {
+        let answered = |seen: &Evidence| matches!(seen.fault, Fault::Status | Fault::Body);
+        let since = self.state.endpoints.health(slot).and_then(Health::failing_since);
+        let traffic = self.traffic.endpoint(slot);
+        result.as_ref().is_err_and(answered)
+            && since.zip(traffic).is_some_and(|(since, traffic)| traffic.good_since(since))
     }
 
     /// Logs that the checker is suspected now, or no longer.

@@ -26,6 +26,8 @@ mod records;
 mod request;
 #[path = "simulation/scene.rs"]
 mod scene;
+#[path = "simulation/series.rs"]
+mod series;
 #[path = "simulation/standings.rs"]
 mod standings;
 #[path = "simulation/story.rs"]

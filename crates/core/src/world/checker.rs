@@ -53,7 +53,7 @@ impl CheckerSuspicion {
         }
         self.falls.remove(&moved.id);
         // An endpoint that a new config could never reach speaks against the config.
-        let fell = moved.before == Probe::Healthy || self.is_fresh(round, now);
+        let fell = moved.before.serves() || self.is_fresh(round, now);
         if moved.after == Probe::Unhealthy && fell {
             self.falls.insert(moved.id, now);
         }
@@ -84,7 +84,7 @@ impl CheckerSuspicion {
     fn count(&mut self, probe: Probe) -> Option<&mut u32> {
         match probe {
             Probe::Unknown => None,
-            Probe::Healthy => Some(&mut self.healthy),
+            Probe::Healthy | Probe::Flapping => Some(&mut self.healthy),
             Probe::Unhealthy => Some(&mut self.unhealthy),
         }
     }

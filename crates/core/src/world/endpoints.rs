@@ -27,8 +27,8 @@ pub(super) struct EndpointState {
 /// Something that was seen at an endpoint, or ordered for it.
 #[derive(Clone, Debug)]
 pub(super) enum Observation<'a> {
-    /// A probe ended.
-    Probed(Result<Duration, Evidence>, &'a ProbeRules),
+    /// A probe ended. The flag: requests were answered well while the probes failed.
+    Probed(Result<Duration, Evidence>, bool, &'a ProbeRules),
     /// A probe timed out while real requests were answered: it proves nothing.
     Contradicted(Evidence),
     /// A request failed.
@@ -107,7 +107,8 @@ impl Endpoints {
     ) -> Observed {
         let mut observed = Observed::default();
         let Some(state) = self.states.get_mut(slot) else { return observed };
-        let read = |health: &Health| (health.probe, health.admin, health.ejection, health.refusing);
+        let read =
+            |health: &Health| (health.probe, health.admin, health.ejection, health.refusing, health.scale());
         let (before, was) = (state.health.availability(), read(&state.health));
         take_in(&mut state.health, seen, now);
         let (after, is) = (state.health.availability(), read(&state.health));
@@ -123,6 +124,9 @@ impl Endpoints {
             }
             let key = state.key.clone();
             observed.change = Some(Change::Endpoint { key, from: before, to: after, evidence });
+        } else if (was.0 == Probe::Flapping) != (is.0 == Probe::Flapping) {
+            let (key, counts) = (state.key.clone(), state.health.flapping());
+            observed.change = Some(Change::Flapping { key, counts });
         }
         if was != is || drifted(state.shown_us, state.health.latency.micros()) {
             observed.publish = observed.publish.max(Publish::Soon);
@@ -145,6 +149,8 @@ impl Endpoints {
         Some(EndpointView {
             availability: health.availability(),
             probe: health.probe,
+            flapping: health.flapping(),
+            scale: health.scale(),
             admin: health.admin,
             ejection: health.ejection,
             probation_since: probation_since.filter(|_| health.ejection == Ejection::Probation),
@@ -204,7 +210,7 @@ impl Endpoints {
 
 fn take_in(health: &mut Health, seen: Observation<'_>, now: Tick) {
     match seen {
-        Observation::Probed(result, rules) => health.probed(result, rules, now),
+        Observation::Probed(result, answers, rules) => health.probed(result, answers, rules, now),
         Observation::Contradicted(evidence) => health.contradicted(evidence, now),
         Observation::Failed(fault) => health.suspected(fault),
         Observation::Answered => health.refusing = false,

@@ -9,6 +9,7 @@ use crate::{
     event::{Change, Changes},
     health::Health,
     layout::Layout,
+    scale::Scale,
     slot::{PoolSlot, SlotVec, slots_in},
     topology::Topology,
     view::{PoolView, Ramp},
@@ -124,8 +125,15 @@ pub(super) fn pool_view<'a>(
         match health.availability() {
             Availability::Up => {
                 view.up += 1;
-                starting += u32::from(start.is_some());
-                parts += start.map_or(0.0, |start| start.part);
+                let scale = health.scale();
+                if scale < Scale::WHOLE {
+                    (view.reduced, view.reduced_takes) =
+                        (view.reduced + 1.0, view.reduced_takes + scale.as_f64());
+                }
+                if scale < Scale::WHOLE || start.is_some() {
+                    starting += 1;
+                    parts += scale.as_f64() * start.map_or(1.0, |start| start.part);
+                }
                 let latency = health.latency.micros();
                 view.latency_us = view.latency_us.into_iter().chain(latency).min();
             }
@@ -134,11 +142,11 @@ pub(super) fn pool_view<'a>(
         }
     }
     let proven = view.enabled - view.unproven;
-    if proven > 0 {
-        view.available = f64::from(view.up) / f64::from(proven);
-        view.started = f64::from(view.up - starting) / f64::from(proven);
-        view.starting = parts / f64::from(proven);
-    }
+    let proven = f64::from(proven.max(1));
+    view.available = f64::from(view.up) / proven;
+    (view.reduced, view.reduced_takes) = (view.reduced / proven, view.reduced_takes / proven);
+    view.started = f64::from(view.up - starting) / proven;
+    view.starting = parts / proven;
     view.below_threshold = view.up == 0 || view.available < panic_threshold;
     view
 }

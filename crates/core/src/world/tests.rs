@@ -564,6 +564,7 @@ fn retries_leave_tried_pools_and_follow_the_fallback_order() {
 mod ejections;
 mod failback;
 mod orders;
+mod flapping;
+mod traffic;
 mod outliers;
 mod shared;
-mod traffic;

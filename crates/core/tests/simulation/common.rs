@@ -122,8 +122,7 @@ impl Oracle {
 
     fn rate_before(&self, slot: usize, failures: u32, now: Tick) -> f64 {
         let rules = self.rules(slot);
-        let width = (self.longest_window().as_micros() as u64 / 600).max(100_000);
-        let spans = self.spans(&[slot], rules.window + Duration::from_micros(width), now);
+        let spans = self.spans(&[slot], rules.window, now);
         let counts = spans.last().map(|(_, counts)| *counts).unwrap_or_default();
         let before = counts.total().saturating_sub(failures).max(rules.min_requests).max(1);
         f64::from(bad(counts, true).saturating_sub(failures)) / f64::from(before)

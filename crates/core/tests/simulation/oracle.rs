@@ -109,18 +109,10 @@ impl Oracle {
         if fault == Some(Fault::Timeout) && record.file.last_good.is_some_and(|good| good >= sent) {
             return;
         }
-        let ok = fault.is_none();
-        record.measured |= ok;
-        record.refusing = fault == Some(Fault::Refused);
-        record.run = if record.run.0 == ok { (ok, record.run.1 + 1) } else { (ok, 1) };
-        if ok && record.run.1 >= rules.rise {
-            record.probe = Probe::Healthy;
-        } else if !ok && record.run.1 >= rules.fall {
-            record.probe = Probe::Unhealthy;
-        }
+        record.probe = record.next_probe(fault, &rules, now);
         let after = record.probe;
-        if before != after {
-            let counts = before == Probe::Healthy || now.since(self.adopted) <= round;
+        if before != after && (before.serves() != after.serves() || after == Probe::Unhealthy) {
+            let counts = before.serves() || now.since(self.adopted) <= round;
             record.fell = (after == Probe::Unhealthy && counts).then_some(now);
             if was == Availability::Up && after == Probe::Unhealthy {
                 self.lose(slot, now);
@@ -246,6 +238,8 @@ impl Oracle {
             must(view.availability == Availability::of(view.probe, view.admin, view.ejection), || {
                 format!("{key:?}: the axes and the availability disagree")
             })?;
+            let part = record.part();
+            must((view.scale.as_f64() - part).abs() <= 0.0006, || format!("{key:?}: {part}, not {view:?}"))?;
             let is = (view.probe, view.admin, view.refusing, view.availability);
             let should = (record.probe, record.admin, record.refusing, availability(record));
             must(view.ejection == record.ejection, || {

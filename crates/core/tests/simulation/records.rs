@@ -15,6 +15,12 @@ pub(crate) struct ExpectedEndpoint {
     pub(crate) measured: bool,
     /// The kind of the last results, and how many in a row.
     pub(crate) run: (bool, u32),
+    /// The last results of its probes, oldest first: when, whether good, and whether it ended a run of failures that did
+    /// not take the endpoint down.
+    pub(crate) results: Vec<(Tick, bool, bool)>,
+    pub(crate) contradicts: bool,
+    /// When the first of the last results in a row came.
+    pub(crate) run_began: Tick,
     /// When the endpoint fell, if it was Healthy before and is Unhealthy since.
     pub(crate) fell: Option<Tick>,
     /// The time of the last failure or probe.

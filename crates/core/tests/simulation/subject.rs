@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use thalweg_core::{
     Action, Admin, Availability, Change, Changes, Decision, Ejection, EndpointId, Event, Facts, Fault, Loads,
-    OrderProblem, Publish, Refusal, Snapshot, Tick, Topology, World, steer,
+    OrderProblem, Publish, Refusal, Scale, Snapshot, Tick, Topology, World, steer,
 };
 
 /// One way to break the core.
@@ -79,6 +79,8 @@ pub(crate) enum Mutant {
     ForgetsGood,
     /// Ejects for failures that the others share.
     BlamesShared,
+    /// Gives an endpoint whose probes contradict each other its whole share.
+    IgnoresFlapping,
     /// Never suspects the checker.
     NeverSuspectsChecker,
     /// Dates the loss in an incident to the first failure.
@@ -87,7 +89,7 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken core.
-    pub(crate) const ALL: [Self; 35] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
@@ -121,6 +123,7 @@ impl Mutant {
         Self::BlamesProbationForOld,
         Self::ForgetsGood,
         Self::BlamesShared,
+        Self::IgnoresFlapping,
         Self::NeverSuspectsChecker,
         Self::MisdatesIncidents,
     ];
@@ -238,6 +241,9 @@ impl Subject {
                 _ => {}
             }
             view.availability = Availability::of(view.probe, view.admin, view.ejection);
+            if self.mutant == Mutant::IgnoresFlapping {
+                view.scale = Scale::WHOLE;
+            }
         }
         snapshot
     }

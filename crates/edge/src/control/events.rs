@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use thalweg_core::{Change, Evidence, Incident, Order, Tick, micros};
+use thalweg_core::{Change, Evidence, Incident, Order, ProbeCounts, Tick, micros};
 use tokio::sync::broadcast;
 
 use crate::control::{order_json, wall_clock};
@@ -139,6 +139,13 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             });
             ("endpoint", fields)
         }
+        Change::Flapping { key, counts } => {
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "on": counts.is_some(),
+                "good": counts.map(|counts| counts.good), "of": counts.map(|counts| counts.of),
+            });
+            ("flapping", fields)
+        }
         Change::Ejected { key, cause, count, lasts, evidence: seen } => {
             let (fault, detail) = evidence(Some(seen));
             let fields = json!({
@@ -222,11 +229,7 @@ pub fn log(change: &Change) {
             let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
             tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
         }
-        Change::Spared { key, cause, evidence } => {
-            let (pool, endpoint, cause) = (&*key.pool, key.address, cause.as_str());
-            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
-            tracing::warn!(pool, %endpoint, cause, fault, detail, "endpoint not ejected: the others fail as often");
-        }
+        Change::Flapping { .. } | Change::Spared { .. } => log_judged(change),
         Change::CheckerSuspected { on: true, fallen, of, after_reload } => {
             tracing::error!(
                 fallen,
@@ -290,6 +293,24 @@ fn log_order(order: &Order, what: &str) {
     let (id, kind, target) = (order.id.0, order.action.kind(), order_json::target(&order.action));
     let (value, owner, reason) = (order_json::value(&order.action), &*order.owner, &*order.reason);
     tracing::info!(id, kind, %target, %value, owner, reason, force = order.forced, "order {what}");
+}
+
+/// Writes a change that takes no endpoint out.
+fn log_judged(change: &Change) {
+    match change {
+        Change::Flapping { key, counts: Some(ProbeCounts { good, of }) } => {
+            tracing::warn!(pool = %key.pool, endpoint = %key.address, good, of, "probes contradict each other");
+        }
+        Change::Flapping { key, counts: None } => {
+            tracing::info!(pool = %key.pool, endpoint = %key.address, "probes agree again");
+        }
+        Change::Spared { key, cause, evidence } => {
+            let (pool, endpoint, cause) = (&*key.pool, key.address, cause.as_str());
+            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
+            tracing::warn!(pool, %endpoint, cause, fault, detail, "endpoint not ejected: the others fail as often");
+        }
+        _ => {}
+    }
 }
 
 #[cfg(test)]
