@@ -93,6 +93,7 @@
 
 mod axes;
 mod baseline;
+mod damping;
 mod draw;
 mod eject;
 mod event;
@@ -126,6 +127,7 @@ mod world;
 
 pub use axes::{Admin, Availability, Ejection, PanicRank, Probe};
 pub use baseline::{TIME_BUCKETS, TimeHistogram, bucket_of, late_after};
+pub use damping::DampingRules;
 pub use event::{Change, Changes, Event, Publish};
 pub use ewma::Ewma;
 pub use explain::{Explained, ExplainedPool, explain};

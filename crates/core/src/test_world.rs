@@ -56,6 +56,7 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         proving: 0,
         out: 0,
         available,
+        damped: 0,
         started: available,
         starting: 0.0,
         below_threshold: up == 0 || available < 0.5,

@@ -22,12 +22,24 @@ pub struct EndpointView {
     pub probation_since: Option<Tick>,
     /// No process listens there, as far as is known.
     pub refusing: bool,
+    /// The endpoint flaps: it takes no request while the pool has another that is Up.
+    pub damped: bool,
+    /// Until when the endpoint is damped; also set while the pool has no other.
+    pub damped_until: Option<Tick>,
     /// The endpoint has returned, and its share of the pool grows.
     pub slow_start: Option<Ramp>,
     /// Usual time to the first byte (95th percentile), microseconds.
     pub p95_us: Option<u32>,
     /// Smoothed probe latency, microseconds.
     pub latency_us: Option<u32>,
+}
+
+/// What an endpoint's past losses mean now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct RecoveryView {
+    pub(crate) slow_start: Option<Ramp>,
+    pub(crate) damped: bool,
+    pub(crate) damped_until: Option<Tick>,
 }
 
 /// What steering and status read about a pool.
@@ -47,7 +59,9 @@ pub struct PoolView {
     pub out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
-    /// The part of `available` that takes its whole share: without the endpoints that start slowly.
+    /// Number of enabled endpoints that are Up and damped, while others are Up and are not.
+    pub damped: u32,
+    /// The part of `available` that takes its whole share: without the damped, and those that start slowly.
     pub started: f64,
     /// What the endpoints that start slowly may take: the sum of their parts ÷ the same number of endpoints.
     pub starting: f64,
@@ -91,6 +105,8 @@ pub struct RoutePoolView {
     pub held: bool,
     /// When the hold ends by itself; `None` if the pool does not wait, or waits for the operator.
     pub held_until: Option<Tick>,
+    /// The pool flaps, and is left alone until then unless no other can serve.
+    pub damped_until: Option<Tick>,
     /// The pool has returned, and its share grows.
     pub ramp: Option<Ramp>,
 }
@@ -120,6 +136,12 @@ impl PoolView {
             Stage::Unproven => self.up + self.unproven > 0,
             Stage::Panic => self.enabled > 0,
         }
+    }
+
+    /// The part (0–1) of its proven endpoints that is Up and takes new work: `available` without the damped.
+    pub(crate) fn ready(&self) -> f64 {
+        let up = self.up.saturating_sub(self.damped);
+        if self.up == 0 { 0.0 } else { self.available * f64::from(up) / f64::from(self.up) }
     }
 
     /// The best panic rank of its endpoints.

@@ -12,6 +12,8 @@
 
 #[path = "simulation/evidence.rs"]
 mod evidence;
+#[path = "simulation/flaps.rs"]
+mod flaps;
 #[path = "simulation/oracle.rs"]
 mod oracle;
 #[path = "simulation/prng.rs"]

@@ -40,7 +40,7 @@ impl World {
         self.generation = generation;
         self.names.keep(&topology);
         self.orders.keep(&topology);
-        self.state.routes.carry(&self.state.layout.topology, &topology);
+        self.state.routes.carry(&self.state.layout.topology, &topology, now);
         self.checker.adopted(now);
         self.state.recoveries.adopt(&topology);
         changes.log.push(Change::Adopted { generation });

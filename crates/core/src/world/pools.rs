@@ -9,9 +9,9 @@ use crate::{
     event::{Change, Changes},
     health::Health,
     layout::Layout,
-    slot::{PoolSlot, SlotVec, slots_in},
+    slot::{PoolSlot, SlotVec},
     topology::Topology,
-    view::{PoolView, Ramp},
+    view::{PoolView, RecoveryView},
 };
 
 /// The views of all pools of the topology.
@@ -58,7 +58,7 @@ impl Pools {
         let range = layout.members(slot);
         let members = endpoints.range(&range);
         let healths = members.iter().map(|state| &state.health);
-        let starts = slots_in(&range).map(|slot| recoveries.slow_start(slot));
+        let starts = recoveries.views(&range).iter().copied();
         let view = pool_view(healths.zip(starts), pool.panic_threshold);
         let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
         let round = asked && members.iter().all(|state| state.health.probed);
@@ -107,12 +107,15 @@ impl Pools {
 
 /// A pool's health in numbers.
 fn pool_view<'a>(
-    members: impl Iterator<Item = (&'a Health, Option<Ramp>)>,
+    members: impl Iterator<Item = (&'a Health, RecoveryView)> + Clone,
     panic_threshold: f64,
 ) -> PoolView {
     let mut view = PoolView::default();
+    let is_up = |health: &Health| health.availability() == Availability::Up;
+    // Where all that are Up flap, none is better than another: the pool's own damping decides.
+    let better = members.clone().any(|(health, recovery)| is_up(health) && !recovery.damped);
     let (mut starting, mut parts) = (0, 0.0);
-    for (health, start) in members.filter(|(health, _)| health.admin == Admin::Enabled) {
+    for (health, recovery) in members.filter(|(health, _)| health.admin == Admin::Enabled) {
         view.enabled += 1;
         let panic_rank = health.panic_rank();
         view.answering += u32::from(panic_rank == PanicRank::Answering);
@@ -121,6 +124,9 @@ fn pool_view<'a>(
         match health.availability() {
             Availability::Up => {
                 view.up += 1;
+                let steps_back = recovery.damped && better;
+                view.damped += u32::from(steps_back);
+                let start = recovery.slow_start.filter(|_| !steps_back);
                 starting += u32::from(start.is_some());
                 parts += start.map_or(0.0, |start| start.part);
                 let latency = health.latency.micros();
@@ -133,7 +139,7 @@ fn pool_view<'a>(
     let proven = view.enabled - view.unproven;
     if proven > 0 {
         view.available = f64::from(view.up) / f64::from(proven);
-        view.started = f64::from(view.up - starting) / f64::from(proven);
+        view.started = f64::from(view.up - view.damped - starting) / f64::from(proven);
         view.starting = parts / f64::from(proven);
     }
     view.below_threshold = view.up == 0 || view.available < panic_threshold;

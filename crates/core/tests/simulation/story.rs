@@ -8,7 +8,7 @@ use thalweg_core::{
 };
 
 use crate::{
-    oracle::Oracle,
+    oracle::{Heard, Oracle},
     prng::Prng,
     request::{Attempt, SeededLoads},
     scene,
@@ -84,8 +84,8 @@ impl Story {
             }
             49..53 => self.resolve(),
             53..55 => self.order(),
-            55..56 => self.order_route(),
-            56..64 => self.traffic(),
+            55..57 => self.order_route(),
+            57..64 => self.traffic(),
             64..66 => self.late_news(),
             66..68 => self.tell_all(),
             68..72 => self.apply(Event::Ticked, None),
@@ -118,8 +118,8 @@ impl Story {
         let weighed = self.oracle.weigh(&event, &changes, self.now);
         self.snapshot = self.subject.snapshot();
         let again = self.subject.snapshot();
-        let judged =
-            weighed.and_then(|()| self.oracle.judge(&self.snapshot, &again, (changes.publish, self.now)));
+        let heard = Heard { event: &event, changes: &changes, now: self.now };
+        let judged = weighed.and_then(|()| self.oracle.judge(&self.snapshot, &again, heard));
         judged.map_err(|what| format!("{}: {what}", name(&event)))
     }
 
@@ -219,7 +219,7 @@ impl Story {
         } else {
             routes[self.rng.below(routes.len())].name.clone()
         };
-        match self.rng.below(4) {
+        match self.rng.below(6) {
             0 => self.apply(Event::Frozen { route, on: true }, None),
             1 | 2 => self.apply(Event::Frozen { route, on: false }, None),
             _ => self.apply(Event::FailbackOrdered { route }, None),

@@ -172,6 +172,7 @@ fn pools(snapshot: &Snapshot, explained: &Explained, now: Tick) -> Vec<Value> {
             "latency_us": pool.entry.latency_us, "near": pool.entry.near,
             "verdict": pool.entry.verdict.as_str(), "share": pool.share, "cap": pool.entry.cap,
             "hold": returns::hold(&memory, now), "ramp": returns::ramp(&memory, now),
+            "damped": returns::damped(memory.damped_until, now),
         })
     };
     explained.pools.iter().map(one).collect()

@@ -95,6 +95,7 @@ fn routes(live: &Live, now: Tick) -> Vec<Value> {
                     "tier": member.tier, "weight": member.weight, "dial": member.dial,
                     "share": share, "near": seen.near, "held": seen.held,
                     "hold": returns::hold(seen, now), "ramp": returns::ramp(seen, now),
+                    "damped": returns::damped(seen.damped_until, now),
                 })
             })
             .collect();
@@ -141,14 +142,18 @@ impl Endpoints<'_> {
             .collect();
         let specs = pool.map(|pool| &*pool.endpoints).unwrap_or_default();
         endpoints.extend(specs.iter().filter_map(|spec| self.without_address(name, spec)));
-        json!({
+        let mut shown = json!({
             "name": name,
             "cloud": pool.map(|pool| &*pool.cloud), "region": pool.map(|pool| &*pool.region),
             "probe": settings.and_then(|settings| settings.probe.as_ref()).map(|probe| &*probe.name),
             "enabled": view.enabled, "up": view.up, "unproven": view.unproven,
             "available": view.available, "short": view.below_threshold, "latency_us": view.latency_us,
-            "endpoints": endpoints,
-        })
+            "capacity": pool.map(|pool| pool.capacity).filter(|capacity| *capacity > 0), "endpoints": endpoints,
+        });
+        if let Value::Object(shown) = &mut shown {
+            shown.extend(returns::of_pool(snapshot, slot, self.now));
+        }
+        shown
     }
 
     fn endpoint(&self, pool: &str, place: &thalweg_core::Place, view: &thalweg_core::EndpointView) -> Value {
@@ -167,6 +172,7 @@ impl Endpoints<'_> {
             "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
             "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": count, "refusing": view.refusing,
             "slow_start": returns::growing(view.slow_start, self.now),
+            "damped": returns::damped(view.damped_until, self.now),
             "latency_us": latency.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
             "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
@@ -180,7 +186,7 @@ impl Endpoints<'_> {
             "pool": pool, "address": format!("{}:{}", spec.host, spec.port), "host": &*spec.host,
             "weight": spec.weight, "availability": "down", "probe": "unknown", "admin": "enabled",
             "ejection": "clear", "ejected_until": null, "ejection_count": 0, "refusing": false,
-            "slow_start": null, "latency_us": null, "p95_us": null, "in_flight": 0,
+            "slow_start": null, "damped": null, "latency_us": null, "p95_us": null, "in_flight": 0,
             "last_probe": { "result": "unresolved", "time": null, "error": why },
         }))
     }

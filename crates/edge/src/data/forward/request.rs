@@ -67,6 +67,7 @@ impl ProxiedRequest {
             route.count_decision((pool, &peer.pool), reason, local.meters());
             record.steered = Some(Steered { route, pool, reason, peer: Rc::clone(peer) });
             record.attempts += 1;
+            view.take_room(pool);
             if reason == Reason::Probation {
                 peer.trickle();
             }
