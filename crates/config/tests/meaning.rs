@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use support::{MINIMAL, complaints, minimal, read, warnings};
 use thalweg_config::{AccessLog, Config, Level, TlsVersion};
-use thalweg_core::{Failback, PoolSlot, Route, RoutePool};
+use thalweg_core::{DampingRules, Failback, PoolSlot, Route, RoutePool};
 
 fn accepted(text: &str) -> Config {
     read(text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
@@ -233,7 +233,25 @@ fn zero_is_no_limit_for_uploads() {
 }
 
 #[test]
+fn damping_is_on_unless_it_is_turned_off() {
+    let damping = |keys: &str| route("failover", THREE, keys).damping;
+    assert_eq!(damping(""), Some(DampingRules::default()));
+    assert_eq!(damping("damping = { suppress = 0 }"), None);
+    let given =
+        damping("damping = { penalty = 2.0, suppress = 5, reuse = 0.5, half_life = \"1m\", max = \"1h\" }");
+    let (half_life, max) = (Duration::from_secs(60), Duration::from_secs(3600));
+    assert_eq!(given, Some(DampingRules { penalty: 2.0, suppress: 5.0, reuse: 0.5, half_life, max }));
+}
+
+#[test]
 fn what_does_not_act_yet_warns_only_when_it_differs_from_its_default() {
+    let queue = |size: u32| {
+        minimal(&format!(
+            "[pool.q]\nendpoints = [{{ address = \"q:1\" }}]\ncapacity = 7\nqueue = {{ size = {size} }}"
+        ))
+    };
+    assert_eq!((warnings(&queue(0)), warnings(&queue(9)).len()), (Vec::<String>::new(), 1));
+    assert_eq!(accepted(&queue(0)).topology.pools[1].capacity, 7);
     for (quiet, loud, path) in [
         ("affinity = { mode = \"none\" }", "affinity = { mode = \"client-ip\" }", "route.r.affinity.mode"),
         (

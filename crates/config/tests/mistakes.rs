@@ -370,6 +370,12 @@ fn some_lines_at_the_end() {
             &["t.toml:12:8 eject.base: `base` is longer than `max` (the first ejection within the longest)"],
         ),
         (
+            "[route.d]\nhosts = [\"d\"]\npolicy = \"failover\"\npools = [{ pool = \"a\" }]\ndamping = { suppress = 1.0 }",
+            &[
+                "t.toml:16:24 route.d.damping.suppress: `reuse` is not below `suppress` (a penalty must fall before a pool is used again)",
+            ],
+        ),
+        (
             "include = [\"x.toml\"]",
             &[
                 "t.toml:11:1 route.r.include: unknown key (`include` stands at the top of the file, before the first table)",

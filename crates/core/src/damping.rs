@@ -48,9 +48,10 @@ impl DampingRules {
         (self.suppress - self.penalty / 2.0).max(self.reuse)
     }
 
-    /// The highest penalty: it decays to `reuse` in `max`.
+    /// The highest penalty: it decays to `reuse` in `max`, but always reaches `suppress`.
     fn ceiling(&self) -> f64 {
-        self.reuse * (self.max.as_secs_f64() / self.half_life.as_secs_f64()).min(1000.0).exp2()
+        let halves = self.max.as_secs_f64() / self.half_life.as_secs_f64();
+        (self.reuse * halves.min(1000.0).exp2()).max(self.suppress)
     }
 
     /// The time in which this penalty decays to `reuse`.
@@ -145,11 +146,11 @@ mod tests {
         let rules = DampingRules::default();
         check(rules, &[0.0], None);
         check(rules, &[0.0, 1.0], None);
-        check(rules, &[0.0, 1.0, 2.0], Some((3, 46.5)));
-        check(rules, &[0.0, 8.0, 16.0], Some((3, 40.2)));
+        check(rules, &[0.0, 1.0, 2.0], Some((3, 46.6)));
+        check(rules, &[0.0, 8.0, 16.0], Some((3, 40.0)));
         check(rules, &[0.0, 10.0, 20.0], None);
         check(rules, &[0.0, 30.0, 60.0, 90.0, 120.0], None);
-        check(DampingRules { suppress: 2.0, ..rules }, &[0.0, 1.0], Some((2, 29.3)));
+        check(DampingRules { suppress: 2.0, ..rules }, &[0.0, 1.0], Some((2, 29.5)));
         check(DampingRules { penalty: 3.0, ..rules }, &[0.0], Some((1, 47.5)));
     }
 
@@ -158,6 +159,8 @@ mod tests {
         let rules = DampingRules { max: S(60.0), ..DampingRules::default() };
         let losses: Vec<f64> = (0..1000).map(|nth| f64::from(nth) * 0.1).collect();
         check(rules, &losses, Some((3, 60.0)));
+        let short = DampingRules { half_life: S(10.0), max: S(6.0), ..rules };
+        check(short, &[0.0, 1.0, 2.0], Some((3, 6.0)));
     }
 
     #[test]

@@ -54,6 +54,9 @@ struct Candidate {
 impl<L: Loads> Draw<'_, L> {
     /// Draws an endpoint by weight, and a second one that may take over.
     pub(crate) fn endpoint(&self, pool: PoolSlot, roll: u64) -> Option<EndpointSlot> {
+        if !has_room(self.snapshot, self.loads, pool) {
+            return None;
+        }
         let cap = self.cap(pool);
         // Endpoints of weight 0 serve only when the pool has no others.
         for reserve in [false, true] {
@@ -79,7 +82,8 @@ impl<L: Loads> Draw<'_, L> {
     /// Does [`Draw::endpoint`] find an endpoint?
     pub(crate) fn any(&self, pool: PoolSlot) -> bool {
         let cap = self.cap(pool);
-        self.snapshot.endpoints_of(pool).any(|endpoint| self.suits(cap, &endpoint))
+        has_room(self.snapshot, self.loads, pool)
+            && self.snapshot.endpoints_of(pool).any(|endpoint| self.suits(cap, &endpoint))
     }
 
     fn cap(&self, pool: PoolSlot) -> u32 {
@@ -88,6 +92,7 @@ impl<L: Loads> Draw<'_, L> {
 
     fn suits(&self, cap: u32, endpoint: &PoolEndpoint<'_>) -> bool {
         self.need.met_by(endpoint.view)
+            && (self.need.damped || !endpoint.view.damped)
             && !self.loads.is_full(endpoint.slot, cap)
             && !self.tried.iter().any(|tried| tried.endpoint == endpoint.place.id)
     }
@@ -176,22 +181,34 @@ pub(crate) struct Requirement {
     pub(crate) stage: Stage,
     /// The worst rank that will do.
     pub(crate) panic_rank: PanicRank,
+    /// An endpoint that flaps will do.
+    pub(crate) damped: bool,
 }
 
 impl Requirement {
+    /// What a request accepts at this stage. While health counts, what flaps steps back behind what does not.
+    pub(crate) fn at(stage: Stage, panic_rank: PanicRank) -> Self {
+        Self { stage, panic_rank, damped: stage != Stage::Up }
+    }
+
     /// What a request accepts, from strict to lax, when all endpoints that the route would choose were tried. The Up
     /// endpoints of pools below their threshold are better than the dead; those that refuse connections serve last.
     pub(crate) const FALLBACK_ORDER: [Self; 5] = [
-        Self { stage: Stage::Up, panic_rank: PanicRank::Answering },
-        Self { stage: Stage::Unproven, panic_rank: PanicRank::Answering },
-        Self { stage: Stage::Panic, panic_rank: PanicRank::Answering },
-        Self { stage: Stage::Panic, panic_rank: PanicRank::Proving },
-        Self { stage: Stage::Panic, panic_rank: PanicRank::Last },
+        Self { stage: Stage::Up, panic_rank: PanicRank::Answering, damped: true },
+        Self { stage: Stage::Unproven, panic_rank: PanicRank::Answering, damped: true },
+        Self { stage: Stage::Panic, panic_rank: PanicRank::Answering, damped: true },
+        Self { stage: Stage::Panic, panic_rank: PanicRank::Proving, damped: true },
+        Self { stage: Stage::Panic, panic_rank: PanicRank::Last, damped: true },
     ];
 
     fn met_by(self, view: &EndpointView) -> bool {
         view.panic_rank() <= self.panic_rank && accepts(view, self.stage)
     }
+}
+
+/// May the pool get one more request, by its declared capacity?
+pub(crate) fn has_room(snapshot: &Snapshot, loads: &impl Loads, pool: PoolSlot) -> bool {
+    snapshot.pool(pool).is_none_or(|rules| rules.capacity == 0 || loads.has_room(pool))
 }
 
 /// May the endpoint serve at this stage?

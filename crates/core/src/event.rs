@@ -1,7 +1,11 @@
 //! What can happen to the world and what comes of it, as plain values: shown, stored, replayed.
 //! Never decides anything.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use crate::{
     axes::Availability,
@@ -214,6 +218,19 @@ pub enum Change {
         to: Box<str>,
         /// How long its share grows; zero = it takes all of it at once.
         ramp: Duration,
+    },
+    /// A pool on a route, or an endpoint, was lost so often that it is left alone for a while; or no longer.
+    Damped {
+        /// The route; `None` for an endpoint.
+        route: Option<Box<str>>,
+        /// The pool.
+        pool: Box<str>,
+        /// The endpoint; `None` for a pool.
+        endpoint: Option<SocketAddr>,
+        /// The penalty, in units of `penalty` × losses.
+        penalty: f64,
+        /// How long it lasts if nothing more is lost; `None` = it has ended.
+        lasts: Option<Duration>,
     },
     /// Health stopped counting on a route, or counts again.
     Panic {

@@ -46,6 +46,10 @@ pub trait Loads {
     fn is_full(&self, slot: EndpointSlot, cap: u32) -> bool {
         cap > 0 && self.in_flight_everywhere(slot) >= cap
     }
+    /// May this worker send one more request to the pool, by its `capacity`? Asked only where that is declared.
+    fn has_room(&self, _pool: PoolSlot) -> bool {
+        true
+    }
     /// Smoothed time to an answer in microseconds, failures counted as slow answers; 0 = not known.
     fn latency_us(&self, slot: EndpointSlot) -> u32;
     /// Is a request of the endpoint's trickle due? A request that cannot be sent again is due less often.

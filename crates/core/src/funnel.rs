@@ -43,6 +43,8 @@ pub enum Verdict {
     BelowThreshold,
     /// The pool is back, but its failback hold has not ended, and another pool may take its load.
     Held,
+    /// The pool flaps, and another pool may take its load.
+    Damped,
     /// The pool has weight 0, or (in panic) none of its endpoints answers: it serves for want of others.
     Reserve,
 }
@@ -56,6 +58,7 @@ impl Verdict {
             Self::Empty => "empty",
             Self::BelowThreshold => "short",
             Self::Held => "held",
+            Self::Damped => "damped",
             Self::Reserve => "reserve",
         }
     }
@@ -118,6 +121,8 @@ pub(crate) fn sieve(
             Verdict::BelowThreshold
         } else if member.weight == 0 || (stage == Stage::Panic && view.panic_rank() > PanicRank::Answering) {
             Verdict::Reserve
+        } else if memory.damped_until.is_some() && stage != Stage::Panic {
+            Verdict::Damped
         } else if memory.held && stage != Stage::Panic {
             Verdict::Held
         } else {
@@ -139,7 +144,7 @@ pub(crate) fn sieve(
     // In panic, pools that hardly answer serve last, after the reserve.
     let rank = |entry: &Entry| match entry.verdict {
         Verdict::Open => Some(0),
-        Verdict::Held => Some(1),
+        Verdict::Held | Verdict::Damped => Some(1),
         Verdict::Reserve if stage == Stage::Panic => Some(2 + view_of(entry.pool).panic_rank() as u32),
         Verdict::Reserve => Some(2),
         Verdict::Empty | Verdict::BelowThreshold => None,
@@ -149,7 +154,7 @@ pub(crate) fn sieve(
     Funnel { shares: Shares { stage, segments: divide(route, chosen, stage) }, entries }
 }
 
-/// Opens the held pools that no other pool stands in for. A hold governs the return to a better tier or a nearer
+/// Opens the held and the damped pools that no other pool stands in for. A hold governs the return to a better tier or a nearer
 /// band, while another pool serves. Without an open pool that may take the whole load, a held pool is open: a dial
 /// counts for more than a hold. A hurt pool stands in nonetheless: it is available until it is below its threshold,
 /// and a pool that returns may fall again.
@@ -167,7 +172,9 @@ fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
     };
     // A pool that is dialled to zero would take nothing.
     let ends = |held: &Entry| {
-        held.verdict == Verdict::Held && dial(held) > 0 && !entries.iter().any(|other| stands_in(other, held))
+        matches!(held.verdict, Verdict::Held | Verdict::Damped)
+            && dial(held) > 0
+            && !entries.iter().any(|other| stands_in(other, held))
     };
     let ended: Vec<EntrySlot> = entries.iter().filter(|entry| ends(entry)).map(|entry| entry.entry).collect();
     for entry in entries.iter_mut().filter(|entry| ended.contains(&entry.entry)) {
@@ -355,6 +362,19 @@ mod tests {
     fn a_hurt_pool_keeps_what_it_can_carry_and_spills_the_rest() {
         check(&failover(2), &[view((2, 1, 0)), view(UP)], &[], "0 70% balanced, 1 30% spill");
         check(&failover(1), &[view((2, 1, 0))], &[], "0 100% balanced");
+    }
+
+    #[test]
+    fn what_a_tier_may_not_take_spills_to_any_depth() {
+        let (hurt, worse) = (view((2, 1, 0)), view((5, 3, 0)));
+        check(
+            &failover(4),
+            &[hurt, hurt, view(UP), view(UP)],
+            &[],
+            "0 70% balanced, 1 21% spill, 2 9% spill",
+        );
+        let expected = "0 70% balanced, 1 25% spill, 2 3% spill, 3 1% spill";
+        check(&failover(4), &[hurt, worse, hurt, view(UP)], &[], expected);
     }
 
     #[test]

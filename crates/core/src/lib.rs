@@ -94,6 +94,7 @@
 mod axes;
 mod baseline;
 mod chance;
+mod damping;
 mod draw;
 mod eject;
 mod event;
@@ -130,6 +131,7 @@ mod world;
 
 pub use axes::{Admin, Availability, Ejection, PanicRank, Probe};
 pub use baseline::{TIME_BUCKETS, TimeHistogram, bucket_of, late_after};
+pub use damping::DampingRules;
 pub use event::{Change, Changes, Event, Publish};
 pub use ewma::Ewma;
 pub use explain::{Explained, ExplainedPool, explain};

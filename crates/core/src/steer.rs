@@ -3,13 +3,13 @@
 
 use crate::{
     axes::PanicRank,
-    draw::{Draw, Requirement, accepts},
+    draw::{Draw, Requirement, accepts, has_room},
     facts::{Decision, Facts, Loads, Tried},
     funnel::sieve,
     layout::Place,
     reason::{Reason, Refusal},
     shares::{Segment, Stage},
-    slot::{EntrySlot, PoolSlot, RouteSlot},
+    slot::{PoolSlot, RouteSlot},
     snapshot::Snapshot,
     view::{PoolView, Trickle},
 };
@@ -51,7 +51,7 @@ pub fn steer_on(
     if !leave && let Some(segment) = pick(&shares.segments, roll) {
         let best = snapshot.pools.get(segment.pool).map_or(PanicRank::Last, PoolView::panic_rank);
         let panic_rank = if shares.stage == Stage::Panic { best } else { PanicRank::Last };
-        let need = Requirement { stage: shares.stage, panic_rank };
+        let need = Requirement::at(shares.stage, panic_rank);
         let draw = Draw { snapshot, loads, need, tried: facts.tried };
         if let Some(endpoint) = draw.endpoint(segment.pool, roll) {
             return Ok(Decision { route, pool: segment.pool, endpoint, reason: segment.reason });
@@ -69,7 +69,9 @@ fn trickle(
 ) -> Option<Trickle> {
     trickles.iter().copied().find(|Trickle { pool, endpoint }| {
         let cap = snapshot.pool(*pool).map_or(0, |pool| pool.max_in_flight);
-        !loads.is_full(*endpoint, cap) && loads.trickle_due(*endpoint, facts.replayable)
+        !loads.is_full(*endpoint, cap)
+            && has_room(snapshot, loads, *pool)
+            && loads.trickle_due(*endpoint, facts.replayable)
     })
 }
 
@@ -88,7 +90,11 @@ impl<L: Loads> Fallback<'_, L> {
         let stage = self.snapshot.routes.get(self.route).ok_or(Refusal::NoRoute)?.shares.stage;
         let mut skipped = 2;
         if stage != Stage::Panic {
-            if let Some(decision) = self.attempt(stage, Requirement { stage, panic_rank: PanicRank::Last }) {
+            let strict = Requirement::at(stage, PanicRank::Last);
+            let found = self.attempt(stage, strict);
+            // What flaps is better than a refusal.
+            let lax = || self.attempt(stage, Requirement { damped: true, ..strict });
+            if let Some(decision) = found.or_else(|| if self.any_damped() { lax() } else { None }) {
                 return Ok(decision);
             }
             // Panic is for when health is not to be believed, not for when the healthy are busy.
@@ -118,7 +124,8 @@ impl<L: Loads> Fallback<'_, L> {
             if let Some(segment) = pick(&found.segments, self.roll)
                 && let Some(endpoint) = draw.endpoint(segment.pool, self.roll)
             {
-                let reason = if self.overflows(segment) { Reason::Spill } else { segment.reason };
+                let spills = stage != Stage::Panic && self.overflows(segment);
+                let reason = if spills { Reason::Spill } else { segment.reason };
                 return Some(Decision { route: self.route, pool: segment.pool, endpoint, reason });
             }
             if avoided.is_empty() {
@@ -138,31 +145,32 @@ impl<L: Loads> Fallback<'_, L> {
         self.snapshot.layout.endpoints.iter().find(is).map_or(tried.pool, |place| place.pool)
     }
 
-    /// Is a better tier alive, but with all its endpoints at their caps? That is a spill, no failover.
+    /// Would the shares send a first attempt to another pool? That pool is at its capacity, or all its endpoints are at
+    /// their caps: a spill, whatever else would be the reason.
     fn overflows(&self, segment: &Segment) -> bool {
-        let tier = |entry: EntrySlot| {
-            let route = self.snapshot.route(self.route)?;
-            route.pools.get(entry.index()).map(|member| member.tier)
-        };
         let view = self.snapshot.routes.get(self.route);
-        segment.reason == Reason::Failover
-            && self.facts.tried.is_empty()
-            && view.is_some_and(|view| {
-                view.shares.segments.iter().any(|usual| tier(usual.entry) < tier(segment.entry))
-            })
+        let usual = view.and_then(|view| pick(&view.shares.segments, self.roll));
+        self.facts.tried.is_empty() && usual.is_some_and(|usual| usual.pool != segment.pool)
     }
 
-    /// Is some untried endpoint that the stage accepts at its pool's `max_in_flight`?
+    /// Does some endpoint of the route step back because it flaps?
+    fn any_damped(&self) -> bool {
+        let pools = self.snapshot.route(self.route).map(|route| route.pools.as_slice()).unwrap_or_default();
+        pools.iter().any(|member| self.snapshot.pools.get(member.pool).is_some_and(|view| view.damped > 0))
+    }
+
+    /// Is some untried endpoint that the stage accepts at its pool's `max_in_flight`, or its pool at its `capacity`?
     fn at_capacity(&self, stage: Stage) -> bool {
         let snapshot = self.snapshot;
         let pools = snapshot.route(self.route).map(|route| route.pools.as_slice()).unwrap_or_default();
         pools.iter().any(|member| {
             let cap = snapshot.pool(member.pool).map_or(0, |pool| pool.max_in_flight);
-            cap > 0
+            let room = has_room(snapshot, self.loads, member.pool);
+            (cap > 0 || !room)
                 && snapshot.endpoints_of(member.pool).any(|endpoint| {
                     accepts(endpoint.view, stage)
                         && !self.facts.tried.iter().any(|tried| tried.endpoint == endpoint.place.id)
-                        && self.loads.is_full(endpoint.slot, cap)
+                        && (!room || self.loads.is_full(endpoint.slot, cap))
                 })
         })
     }
@@ -261,6 +269,56 @@ mod tests {
         check("uuuu", &[2, 2, 0, 2], &["2 spill", "overloaded"]);
         check("uuuu", &[2, 2, 2, 2], &["overloaded"]);
         check("dduu", &[0, 0, 2, 0], &["3 failover", "overloaded"]);
+    }
+
+    /// No room in these pools.
+    struct Closed(Vec<u32>);
+
+    impl Loads for Closed {
+        fn in_flight(&self, _: EndpointSlot) -> u32 {
+            0
+        }
+        fn latency_us(&self, _: EndpointSlot) -> u32 {
+            0
+        }
+        fn trickle_due(&self, _: EndpointSlot, _: bool) -> bool {
+            true
+        }
+        fn has_room(&self, pool: PoolSlot) -> bool {
+            !self.0.contains(&pool.0)
+        }
+    }
+
+    #[test]
+    fn a_pool_at_its_capacity_spills_to_the_next_and_when_all_are_the_request_is_refused() {
+        let facts = Facts { host: "h", path: "/", client: [1, 1, 1, 1].into(), tried: &[], replayable: true };
+        let ask = |health: &str, route: Route, capacity: u32, closed: &[u32]| {
+            let snapshot = snapshot_of(health, route, |pool| pool.capacity = capacity);
+            let answer = steer(&snapshot, &Closed(closed.to_vec()), &facts, roll(1, 3));
+            answer.map_or_else(
+                |refusal| refusal.as_str().to_owned(),
+                |decision| format!("{} {}", decision.pool.0, decision.reason.as_str()),
+            )
+        };
+        for (health, capacity, closed, expected) in [
+            ("uuuu", 0, &[0, 1][..], "0 balanced"),
+            ("uuuu", 9, &[], "0 balanced"),
+            ("uuuu", 9, &[1], "0 balanced"),
+            ("uuuu", 9, &[0], "1 spill"),
+            ("uuuu", 9, &[0, 1], "overloaded"),
+            ("dduu", 9, &[0], "1 failover"),
+            ("dduu", 9, &[1], "overloaded"),
+            ("dddd", 9, &[0], "1 panic"),
+            ("dddd", 9, &[0, 1], "overloaded"),
+        ] {
+            assert_eq!(
+                ask(health, failover(2), capacity, closed),
+                expected,
+                "{health} {capacity} {closed:?}"
+            );
+        }
+        assert_eq!(ask("uuuu", weighted(&[(1, 100), (1, 100)]), 9, &[1]), "0 spill");
+        assert_eq!(ask("uuuu", weighted(&[(1, 100), (1, 100)]), 9, &[0]), "1 balanced");
     }
 
     #[test]

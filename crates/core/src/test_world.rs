@@ -57,6 +57,7 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         out: 0,
         left_out: 0,
         available,
+        damped: 0,
         started: available,
         starting: 0.0,
         reduced: 0.0,

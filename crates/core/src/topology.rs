@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
-use crate::slot::{PoolSlot, RouteSlot};
+use crate::{
+    damping::DampingRules,
+    slot::{PoolSlot, RouteSlot},
+};
 
 /// Everything that can be steered to. Names are unique per kind; slots are positions in these lists.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -55,6 +58,8 @@ pub struct Pool {
     pub endpoints: Vec<EndpointSpec>,
     /// Requests in flight per endpoint; 0 = no cap.
     pub max_in_flight: u32,
+    /// Requests per second that the pool is meant to take; 0 = not declared.
+    pub capacity: u32,
     /// Available share (0–1) under which the pool is below its threshold.
     pub panic_threshold: f64,
     /// When real traffic takes an endpoint out.
@@ -70,6 +75,7 @@ impl Default for Pool {
             probe: None,
             endpoints: Vec::new(),
             max_in_flight: 0,
+            capacity: 0,
             panic_threshold: 0.5,
             eject: EjectRules::default(),
         }
@@ -206,6 +212,8 @@ pub struct Route {
     pub share_leftover: bool,
     /// How a pool returns that was left because it was down.
     pub failback: Failback,
+    /// When a pool, or an endpoint of it, that flaps is left alone; `None` = never.
+    pub damping: Option<DampingRules>,
     /// A pool takes min(1, available share × this) of its share; ≥ 1.
     pub overprovision: f64,
     /// Time limits on the stages of a request.
@@ -224,6 +232,7 @@ impl Default for Route {
             band: None,
             share_leftover: false,
             failback: Failback::default(),
+            damping: Some(DampingRules::default()),
             overprovision: 1.4,
             timeouts: Timeouts::default(),
             retry: RetryRules::default(),

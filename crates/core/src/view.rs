@@ -30,6 +30,10 @@ pub struct EndpointView {
     pub drain: Option<Drain>,
     /// No process listens there, as far as is known.
     pub refusing: bool,
+    /// The endpoint flaps: it takes no request while the pool has another that is Up.
+    pub damped: bool,
+    /// Until when the endpoint is damped; also set while the pool has no other.
+    pub damped_until: Option<Tick>,
     /// The endpoint has returned, and its share of the pool grows.
     pub slow_start: Option<Ramp>,
     /// Usual time to the first byte (95th percentile), microseconds.
@@ -45,6 +49,14 @@ pub struct Drain {
     pub since: Tick,
     /// When the last stream ends; `None` = streams may end in their own time.
     pub deadline: Option<Tick>,
+}
+
+/// What an endpoint's past losses mean now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct RecoveryView {
+    pub(crate) slow_start: Option<Ramp>,
+    pub(crate) damped: bool,
+    pub(crate) damped_until: Option<Tick>,
 }
 
 /// What steering and status read about a pool.
@@ -67,7 +79,10 @@ pub struct PoolView {
     pub left_out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
-    /// The part of `available` that takes its whole share: without the endpoints that start slowly or take less.
+    /// Number of enabled endpoints that are Up and damped, while others are Up and are not.
+    pub damped: u32,
+    /// The part of `available` that takes its whole share: without the damped, those that start slowly and those that
+    /// take less.
     pub started: f64,
     /// What the others may take: the sum of their parts ÷ the same number of endpoints.
     pub starting: f64,
@@ -115,6 +130,8 @@ pub struct RoutePoolView {
     pub held: bool,
     /// When the hold ends by itself; `None` if the pool does not wait, or waits for the operator.
     pub held_until: Option<Tick>,
+    /// The pool flaps, and is left alone until then unless no other can serve.
+    pub damped_until: Option<Tick>,
     /// The pool has returned, and its share grows.
     pub ramp: Option<Ramp>,
 }
@@ -150,7 +167,13 @@ impl PoolView {
     /// `overprovision` times its own; what takes less takes that and no more.
     #[must_use]
     pub fn takes(&self, overprovision: f64) -> f64 {
-        ((self.available - self.reduced).max(0.0) * overprovision + self.reduced_takes).min(1.0)
+        ((self.ready() - self.reduced).max(0.0) * overprovision + self.reduced_takes).min(1.0)
+    }
+
+    /// The part (0–1) of its proven endpoints that is Up and takes new work: `available` without the damped.
+    pub(crate) fn ready(&self) -> f64 {
+        let up = self.up.saturating_sub(self.damped);
+        if self.up == 0 { 0.0 } else { self.available * f64::from(up) / f64::from(self.up) }
     }
 
     /// The best panic rank of its endpoints.

@@ -14,6 +14,8 @@
 mod common;
 #[path = "simulation/evidence.rs"]
 mod evidence;
+#[path = "simulation/flaps.rs"]
+mod flaps;
 #[path = "simulation/oracle.rs"]
 mod oracle;
 #[path = "simulation/orders.rs"]

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use thalweg_core::{Band, Failback, Pool, RetryRules, Route, RoutePool, Slot, Timeouts};
+use thalweg_core::{Band, DampingRules, Failback, Pool, RetryRules, Route, RoutePool, Slot, Timeouts};
 
 use crate::{
     RouteSettings,
@@ -42,6 +42,7 @@ impl Loader<'_> {
         let weighted = policy == "weighted";
         self.lint(table, &path, &policy, &pools);
         self.affinity(table.table("affinity"), &path);
+        let damping = self.damping(table.table("damping"), &path);
         let near = table.table("latency");
         let band = (policy == "latency").then(|| Band {
             width: near.time("band"),
@@ -56,6 +57,7 @@ impl Loader<'_> {
             band,
             share_leftover: weighted,
             failback: failback(table.table("failback"), weighted),
+            damping,
             overprovision: table.num("overprovision"),
             timeouts: timeouts(table.table("timeouts")),
             retry: retry(table.table("retry")),
@@ -157,6 +159,27 @@ impl Loader<'_> {
                 Diagnostic::new("`connect` is longer than `total`").hint("`total` ends the request first");
             self.report.warn(node.at, format!("{path}.timeouts.connect"), diagnostic);
         }
+    }
+
+    /// `suppress = 0` turns damping off.
+    fn damping(&mut self, table: View<'_>, path: &str) -> Option<DampingRules> {
+        let rules = DampingRules {
+            penalty: table.num("penalty"),
+            suppress: table.num("suppress"),
+            reuse: table.num("reuse"),
+            half_life: table.time("half_life"),
+            max: table.time("max"),
+        };
+        if rules.suppress == 0.0 {
+            return None;
+        }
+        if rules.reuse >= rules.suppress {
+            let (at, key) = table.first_given(["reuse", "suppress"]);
+            let diagnostic = Diagnostic::new("`reuse` is not below `suppress`");
+            let diagnostic = diagnostic.hint("a penalty must fall before a pool is used again");
+            self.report.error(at, format!("{path}.damping.{key}"), diagnostic);
+        }
+        Some(rules)
     }
 
     fn affinity(&mut self, table: View<'_>, path: &str) {

@@ -6,8 +6,8 @@
 mod pool;
 mod route;
 
-pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE};
-pub(crate) use route::{AFFINITY, FAILBACK, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
+pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
+pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
 use crate::{
     table::{DAY, Default as D, KIB, Kind, MIB, Shape, choice, int, list, size, table, text, time},
@@ -271,12 +271,14 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &ENDPOINT,
     &ENDPOINT_TLS,
     &KEEPALIVE,
+    &QUEUE,
     &ROUTE,
     &ROUTE_POOL,
     &LATENCY,
     &TIMEOUTS,
     &RETRY,
     &FAILBACK,
+    &DAMPING,
     &AFFINITY,
     &EJECT,
     &LIMITS,

@@ -64,6 +64,13 @@ pub(crate) const POOL: Shape = Shape {
             "Where requests go; at most 100,000 over all pools.",
         ),
         int("max_in_flight", (0, 1_000_000), D::Int(0), "Requests in flight per endpoint; 0 = no cap."),
+        int(
+            "capacity",
+            (0, 10_000_000),
+            D::Int(0),
+            "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, and is refused (503 `overloaded`) when all are at their capacity. 0 = not declared.",
+        ),
+        table("queue", &QUEUE, D::Table, "Waiting while every endpoint is at `max_in_flight`."),
         table("keepalive", &KEEPALIVE, D::Table, "Idle connections to endpoints."),
         text(
             "host",
@@ -132,6 +139,15 @@ pub(crate) const KEEPALIVE: Shape = Shape {
         time("idle", (1, DAY), "4s", "Longest idle time; stays under the endpoint's own (uvicorn: 5 s)."),
         int("max_idle", (0, 65_536), D::Int(64), "Most idle connections; 0 = none is kept."),
         time("age", (1, DAY), "10m", "Longest life of a connection."),
+    ],
+};
+
+pub(crate) const QUEUE: Shape = Shape {
+    title: "[pool.NAME] queue",
+    doc: "Waiting while every endpoint is at `max_in_flight`.",
+    keys: &[
+        int("size", (0, 100_000), D::Int(0), "Requests that may wait, per worker; 0 = none.").not_yet(),
+        time("timeout", (1, DAY), "1s", "Longest wait.").not_yet(),
     ],
 };
 

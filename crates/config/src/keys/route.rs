@@ -36,6 +36,7 @@ pub(crate) const ROUTE: Shape = Shape {
         table("timeouts", &TIMEOUTS, D::Table, "Bounds on the stages of a request."),
         table("retry", &RETRY, D::Table, "When another attempt may be made."),
         table("failback", &FAILBACK, D::Table, "The return to a pool that was left because it was down."),
+        table("damping", &DAMPING, D::Table, "When a pool, or an endpoint, that flaps is left alone."),
         table("affinity", &AFFINITY, D::Table, "Keeping a client on an endpoint."),
         num("overprovision", (1.0, 100.0), 1.4, "A pool takes min(1, available share × this) of its share."),
         size("body_bytes", (0, TIB), "10MiB", "Longest upload; \"0\" = no limit."),
@@ -123,6 +124,23 @@ pub(crate) const FAILBACK: Shape = Shape {
         ),
         time("hold", (0, DAY), "10s", "Up for this long without a break before it serves again."),
         time("ramp", (0, DAY), "30s", "Then its share grows over this long (mode \"ramp\")."),
+    ],
+};
+
+pub(crate) const DAMPING: Shape = Shape {
+    title: "[route.NAME] damping",
+    doc: "Each loss of a pool or an endpoint adds a penalty that decays; what has too much of it is left alone while others serve (RFC 2439).",
+    keys: &[
+        num("penalty", (0.01, 1_000.0), 1.0, "What one loss adds."),
+        num(
+            "suppress",
+            (0.0, 1_000_000.0),
+            3.0,
+            "Damped from this penalty on, to the nearest whole loss; 0 = off.",
+        ),
+        num("reuse", (0.01, 1_000_000.0), 1.0, "Used again below this penalty; less than `suppress`."),
+        time("half_life", (1, DAY), "30s", "The time in which a penalty halves."),
+        time("max", (1, DAY), "5m", "Longest damping after the last loss."),
     ],
 };
 

@@ -45,7 +45,7 @@ impl World {
         self.expire_orders(now, changes);
         self.configured = topology;
         let topology = self.orders.applied(&self.configured);
-        self.state.routes.carry(&self.state.layout.topology, &topology);
+        self.state.routes.carry(&self.state.layout.topology, &topology, now);
         // A route's first conclusion obeys a freeze.
         let _ = self.state.routes.freeze(&topology, |route| self.orders.freezes(route), now);
         self.checker.adopted(now);

@@ -14,7 +14,7 @@ use crate::{
     slot::{self, PoolSlot, RouteSlot, SlotVec, slots_in},
     tick::Tick,
     topology::{Pool, Route, RoutePool, Topology},
-    view::PoolView,
+    view::{PoolView, RecoveryView},
 };
 
 impl World {
@@ -128,8 +128,9 @@ impl Outlook {
                 Some(as_ordered(orders, &effective, place, health))
             });
             let members: Vec<Health> = members.collect();
-            // An endpoint that starts slowly serves.
-            pool_view(members.iter().map(|health| (health, None)), pool.panic_threshold)
+            // An endpoint that starts slowly or is damped serves.
+            let members = members.iter().map(|health| (health, RecoveryView::default()));
+            pool_view(members, pool.panic_threshold)
         };
         let views = slot::entries(&world.configured.pools).map(view).collect();
         Self { effective, views }

@@ -12,7 +12,7 @@ use crate::{
     slot::{EndpointId, EndpointKey, EndpointSlot, SlotVec},
     tick::Tick,
     topology::{ProbeRules, Topology},
-    view::{EndpointView, Ramp},
+    view::{EndpointView, RecoveryView},
 };
 
 /// One endpoint that exists: its identity and its health.
@@ -141,7 +141,7 @@ impl Endpoints {
         slot: EndpointSlot,
         p95_us: Option<u32>,
         probation_since: Option<Tick>,
-        slow_start: Option<Ramp>,
+        recovery: RecoveryView,
     ) -> Option<EndpointView> {
         let state = self.states.get_mut(slot)?;
         let health = &state.health;
@@ -155,7 +155,9 @@ impl Endpoints {
             ejection: health.ejection,
             probation_since: probation_since.filter(|_| health.ejection == Ejection::Probation),
             refusing: health.refusing,
-            slow_start,
+            slow_start: recovery.slow_start,
+            damped: recovery.damped,
+            damped_until: recovery.damped_until,
             latency_us: state.shown_us,
             p95_us,
             drain: None,

@@ -10,9 +10,9 @@ use crate::{
     health::Health,
     layout::Layout,
     scale::Scale,
-    slot::{PoolSlot, SlotVec, slots_in},
+    slot::{PoolSlot, SlotVec},
     topology::Topology,
-    view::{PoolView, Ramp},
+    view::{PoolView, RecoveryView},
 };
 
 /// The views of all pools of the topology.
@@ -60,8 +60,8 @@ impl Pools {
         let members = endpoints.range(&range);
         let left_out = families::left_out(layout.endpoints.range(&range), members);
         let healths = members.iter().map(|state| &state.health);
-        let starts = slots_in(&range).map(|slot| recoveries.slow_start(slot));
-        let counted = healths.zip(starts).zip(&left_out).filter(|(_, left_out)| !**left_out);
+        let recoveries = recoveries.views(&range).iter().copied();
+        let counted = healths.zip(recoveries).zip(&left_out).filter(|(_, left_out)| !**left_out);
         let mut view = pool_view(counted.map(|(member, _)| member), pool.panic_threshold);
         view.left_out = left_out.iter().map(|left_out| u32::from(*left_out)).sum();
         let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
@@ -111,12 +111,15 @@ impl Pools {
 
 /// A pool's health in numbers.
 pub(super) fn pool_view<'a>(
-    members: impl Iterator<Item = (&'a Health, Option<Ramp>)>,
+    members: impl Iterator<Item = (&'a Health, RecoveryView)> + Clone,
     panic_threshold: f64,
 ) -> PoolView {
     let mut view = PoolView::default();
+    let is_up = |health: &Health| health.availability() == Availability::Up;
+    // Where all that are Up flap, none is better than another: the pool's own damping decides.
+    let better = members.clone().any(|(health, recovery)| is_up(health) && !recovery.damped);
     let (mut starting, mut parts) = (0, 0.0);
-    for (health, start) in members.filter(|(health, _)| health.admin == Admin::Enabled) {
+    for (health, recovery) in members.filter(|(health, _)| health.admin == Admin::Enabled) {
         view.enabled += 1;
         let panic_rank = health.panic_rank();
         view.answering += u32::from(panic_rank == PanicRank::Answering);
@@ -125,12 +128,14 @@ pub(super) fn pool_view<'a>(
         match health.availability() {
             Availability::Up => {
                 view.up += 1;
-                let scale = health.scale();
-                if scale < Scale::WHOLE {
+                let steps_back = recovery.damped && better;
+                view.damped += u32::from(steps_back);
+                let (start, scale) = (recovery.slow_start, health.scale());
+                if !steps_back && scale < Scale::WHOLE {
                     (view.reduced, view.reduced_takes) =
                         (view.reduced + 1.0, view.reduced_takes + scale.as_f64());
                 }
-                if scale < Scale::WHOLE || start.is_some() {
+                if !steps_back && (scale < Scale::WHOLE || start.is_some()) {
                     starting += 1;
                     parts += scale.as_f64() * start.map_or(1.0, |start| start.part);
                 }
@@ -145,7 +150,7 @@ pub(super) fn pool_view<'a>(
     let proven = f64::from(proven.max(1));
     view.available = f64::from(view.up) / proven;
     (view.reduced, view.reduced_takes) = (view.reduced / proven, view.reduced_takes / proven);
-    view.started = f64::from(view.up - starting) / proven;
+    view.started = f64::from(view.up - view.damped - starting) / proven;
     view.starting = parts / proven;
     view.below_threshold = view.up == 0 || view.available < panic_threshold;
     view

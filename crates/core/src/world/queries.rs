@@ -12,17 +12,19 @@ use crate::{
     outlier::EndpointTraffic,
     slot::{self, EndpointId, EndpointKey, PoolSlot, RouteSlot},
     snapshot::Snapshot,
+    view::RecoveryView,
 };
 
 impl World {
     /// An immutable snapshot, with the next revision number.
     pub fn snapshot(&mut self) -> Snapshot {
         self.revision += 1;
-        let endpoints = self.state.endpoints.slots().filter_map(|slot| {
+        let recoveries: Vec<RecoveryView> =
+            self.state.endpoints.slots().map(|slot| self.state.recovery(slot)).collect();
+        let endpoints = self.state.endpoints.slots().zip(recoveries).filter_map(|(slot, recovery)| {
             let p95_us = self.traffic.endpoint(slot).and_then(EndpointTraffic::p95_us);
             let since = self.ejections.record(slot).map(EjectionRecord::since);
-            let start = self.state.recoveries.slow_start(slot);
-            let mut view = self.state.endpoints.show(slot, p95_us, since, start)?;
+            let mut view = self.state.endpoints.show(slot, p95_us, since, recovery)?;
             if view.admin != Admin::Enabled {
                 view.drain =
                     self.orders.drain(&self.state.layout.topology, self.state.layout.endpoints.get(slot)?);

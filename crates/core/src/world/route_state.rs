@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     band::{Equal, Nearness, rejudge},
+    member::Member,
     pools::Pools,
     standing::{PoolTurn, ReturnRules, Standing},
 };
@@ -18,11 +19,12 @@ use crate::{
     view::{RoutePoolView, RouteView, Trickle},
 };
 
-/// The pools' views, and the names for the event log.
+/// The pools' views at a moment, and the names for the event log.
 #[derive(Clone, Copy)]
 pub(super) struct NamedPools<'a> {
     pub(super) topology: &'a Topology,
     pub(super) pools: &'a Pools,
+    pub(super) now: Tick,
 }
 
 impl NamedPools<'_> {
@@ -38,20 +40,8 @@ struct Moves {
     lost: Vec<PoolSlot>,
     waiting: Vec<PoolSlot>,
     returned: Vec<PoolSlot>,
-}
-
-/// One pool, on behalf of one route.
-#[derive(Clone, Copy, Debug)]
-struct Member {
-    pool: PoolSlot,
-    standing: Standing,
-    nearness: Nearness,
-}
-
-impl Member {
-    fn new(pool: PoolSlot) -> Self {
-        Self { pool, standing: Standing::Free, nearness: Nearness::default() }
-    }
+    /// Those whose damping has begun (`true`) or ended.
+    damped: Vec<(PoolSlot, bool)>,
 }
 
 /// What the world remembers on behalf of a route.
@@ -71,7 +61,12 @@ impl RouteState {
     /// The state of a route in a new topology. What was remembered under the same name about the same pools stays. A
     /// pool that is down at that moment is no longer "left", unless the route is latched: its first Up after a reload is
     /// no return.
-    pub(super) fn carried(route: &Route, topology: &Topology, before: Option<(&Self, &Topology)>) -> Self {
+    pub(super) fn carried(
+        route: &Route,
+        topology: &Topology,
+        before: Option<(&Self, &Topology)>,
+        now: Tick,
+    ) -> Self {
         let Some((before, old)) = before else {
             let members = route.pools.iter().map(|entry| Member::new(entry.pool)).collect();
             return Self { members, ..Self::default() };
@@ -83,15 +78,8 @@ impl RouteState {
             .collect();
         let member = |pool: PoolSlot| {
             let name = topology.pool(pool).map(|pool| &*pool.name);
-            let known =
-                name.and_then(|name| known.get(name)).map_or_else(|| Member::new(pool), |known| **known);
-            let stays = match known.standing {
-                Standing::Held(_) | Standing::Ramping(_) => true,
-                Standing::Left => route.failback.is_latched(),
-                Standing::Free | Standing::Renewed => false,
-            };
-            let standing = if stays { known.standing } else { Standing::Free };
-            Member { pool, standing, ..known }
+            let known = name.and_then(|name| known.get(name));
+            known.map_or_else(|| Member::new(pool), |known| known.carried(pool, route, now))
         };
         Self {
             members: route.pools.iter().map(|entry| member(entry.pool)).collect(),
@@ -131,30 +119,26 @@ impl RouteState {
     }
 
     fn rules<'a>(&self, route: &'a Route, now: Tick) -> ReturnRules<'a> {
-        ReturnRules { failback: &route.failback, frozen: self.frozen, now }
+        ReturnRules { failback: &route.failback, frozen: self.frozen, damped_until: None, now }
     }
 
     /// Concludes from the pools' new views.
-    pub(super) fn update(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick, changes: &mut Changes) {
-        self.conclude_all(route, pools, now, Vec::new(), changes);
+    pub(super) fn update(&mut self, route: &Route, pools: &NamedPools<'_>, changes: &mut Changes) {
+        self.conclude_all(route, pools, Vec::new(), changes);
     }
 
     /// Ends the wait of every pool that is up again: the operator's order.
-    pub(super) fn end_waits(
-        &mut self,
-        route: &Route,
-        pools: &NamedPools<'_>,
-        now: Tick,
-        changes: &mut Changes,
-    ) {
-        let rules = self.rules(route, now);
-        let waiting = self.members.iter_mut().filter(|member| member.standing.is_held());
-        let returned = waiting.map(|member| {
-            member.standing = rules.returned();
-            member.pool
+    pub(super) fn end_waits(&mut self, route: &Route, pools: &NamedPools<'_>, changes: &mut Changes) {
+        let rules = self.rules(route, pools.now);
+        let waiting = self.members.iter_mut().filter(|member| member.waits());
+        let returned = waiting.filter_map(|member| {
+            member.forgive();
+            let held = member.standing.is_held();
+            member.standing = if held { rules.returned() } else { member.standing };
+            held.then_some(member.pool)
         });
         let returned = returned.collect();
-        self.conclude_all(route, pools, now, returned, changes);
+        self.conclude_all(route, pools, returned, changes);
     }
 
     /// Forbids, or allows again, failback and moves between latencies; says whether that is new. What was allowed
@@ -190,18 +174,17 @@ impl RouteState {
         &mut self,
         route: &Route,
         pools: &NamedPools<'_>,
-        now: Tick,
         ordered: Vec<PoolSlot>,
         changes: &mut Changes,
     ) {
         let was = self.view(Box::default());
         self.first_round_done |= self.members.iter().all(|member| pools.pools.first_round_done(member.pool));
-        let mut moves = self.update_standings(route, pools, now);
+        let mut moves = self.update_standings(route, pools);
         moves.returned.extend(ordered);
-        let mut moved = self.conclude(route, pools, now, &moves.returned);
+        let mut moved = self.conclude(route, pools, &moves.returned);
         // Each pool that returns early may move the band, and with it the turn of the next.
         while let Some(called) = self.call_in() {
-            moved |= self.conclude(route, pools, now, &called);
+            moved |= self.conclude(route, pools, &called);
             moves.returned.extend(called);
         }
         if moved {
@@ -212,13 +195,8 @@ impl RouteState {
                 .map(|member| pools.name(member.pool));
             changes.log.push(Change::Nearest { route: route.name.clone(), pools: near.collect() });
         }
-        let rules = self.rules(route, now);
-        let deadline = |member: &Member| {
-            let dwell =
-                route.band.filter(|_| self.frozen.is_none()).and_then(|band| member.nearness.deadline(&band));
-            member.standing.deadline(&rules).into_iter().chain(dwell).min()
-        };
-        self.deadline = self.members.iter().filter_map(deadline).min();
+        let rules = self.rules(route, pools.now);
+        self.deadline = self.members.iter().filter_map(|member| member.deadline(route, rules)).min();
         self.tell(route, pools, &was, moves, changes);
     }
 
@@ -236,11 +214,14 @@ impl RouteState {
         if panicked != self.panics() {
             changes.log.push(Change::Panic { route: name(), on: self.panics() });
         }
-        let Moves { lost, waiting, returned } = moves;
+        let Moves { lost, waiting, returned, damped } = moves;
         let to = largest(&self.shares);
         for (from, to) in lost.iter().filter_map(|from| Some((*from, to?))).filter(|(from, to)| from != to) {
             let (from, to) = (pools.name(from), pools.name(to));
             changes.log.push(Change::Failover { route: name(), from, to });
+        }
+        for (pool, on) in damped {
+            changes.log.extend(self.tell_damping(route, pools, pool, on));
         }
         for pool in waiting.into_iter().filter(|pool| !returned.contains(pool)) {
             changes.log.push(Change::Held {
@@ -266,26 +247,39 @@ impl RouteState {
         changes.publish = changes.publish.max(publish);
     }
 
+    /// That a pool's damping has begun, or ended.
+    fn tell_damping(
+        &self,
+        route: &Route,
+        pools: &NamedPools<'_>,
+        pool: PoolSlot,
+        on: bool,
+    ) -> Option<Change> {
+        let member = self.members.iter().find(|member| member.pool == pool)?;
+        let (penalty, lasts) = member.damping(route, pools.now);
+        let (route, pool) = (Some(route.name.clone()), pools.name(pool));
+        Some(Change::Damped { route, pool, endpoint: None, penalty, lasts: lasts.filter(|_| on) })
+    }
+
     /// Concludes which pools are near and which share each takes. Says whether the near pools changed.
-    fn conclude(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick, returned: &[PoolSlot]) -> bool {
-        let moved = self.update_band(route, pools, now, returned);
-        let rules = self.rules(route, now);
-        self.pools =
-            self.members.iter().map(|member| member.standing.view(member.nearness.near, &rules)).collect();
+    fn conclude(&mut self, route: &Route, pools: &NamedPools<'_>, returned: &[PoolSlot]) -> bool {
+        let moved = self.update_band(route, pools, returned);
+        let rules = self.rules(route, pools.now);
+        self.pools = self.members.iter().map(|member| member.view(rules)).collect();
         let accepts = |pool, stage| pools.pools.view(pool).can_serve(stage);
         self.shares = funnel(route, &self.pools, pools.pools.views(), &accepts).shares;
         moved
     }
 
     /// Finds the pools that were lost, those that wait, and those that returned.
-    fn update_standings(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick) -> Moves {
+    fn update_standings(&mut self, route: &Route, pools: &NamedPools<'_>) -> Moves {
         let mut moves = Moves::default();
-        let rules = self.rules(route, now);
+        let rules = self.rules(route, pools.now);
         for member in &mut self.members {
             let served = self.shares.stage == Stage::Up && serves(&self.shares, member.pool);
-            let (next, turn) = member.standing.next(&pools.pools.view(member.pool), served, &rules);
-            member.standing = next;
-            match turn {
+            let turn = member.update(&pools.pools.view(member.pool), served, route, rules);
+            moves.damped.extend(turn.damping.map(|on| (member.pool, on)));
+            match turn.pool {
                 Some(PoolTurn::Lost) => moves.lost.push(member.pool),
                 Some(PoolTurn::Waits) => moves.waiting.push(member.pool),
                 Some(PoolTurn::Returned) => moves.returned.push(member.pool),
@@ -305,25 +299,26 @@ impl RouteState {
             return None;
         }
         for member in &mut self.members {
-            let alone = || self.shares.segments.iter().all(|segment| segment.pool == member.pool);
-            match member.standing {
-                Standing::Held(_) if serves(&self.shares, member.pool) => returned.push(member.pool),
-                Standing::Ramping(_) if alone() && serves(&self.shares, member.pool) => ended = true,
-                _ => continue,
+            if !serves(&self.shares, member.pool) {
+                continue;
             }
-            member.standing = Standing::Free;
+            let alone = self.shares.segments.iter().all(|segment| segment.pool == member.pool);
+            let held = member.standing.is_held();
+            let ramped = alone && matches!(member.standing, Standing::Ramping(_));
+            if held {
+                returned.push(member.pool);
+            }
+            if held || ramped {
+                member.standing = Standing::Free;
+            }
+            ended |= ramped || member.waits();
+            member.end_damping();
         }
         (ended || !returned.is_empty()).then_some(returned)
     }
 
     /// Concludes which pools count as near, tier by tier. Says whether any moved.
-    fn update_band(
-        &mut self,
-        route: &Route,
-        pools: &NamedPools<'_>,
-        now: Tick,
-        returned: &[PoolSlot],
-    ) -> bool {
+    fn update_band(&mut self, route: &Route, pools: &NamedPools<'_>, returned: &[PoolSlot]) -> bool {
         let Some(band) = route.band else {
             for member in &mut self.members {
                 member.nearness = Nearness::default();
@@ -344,7 +339,7 @@ impl RouteState {
                     Equal { pool: member.pool, nearness: &mut member.nearness, latency }
                 })
                 .collect();
-            moved |= rejudge(&mut equals, &band, now, returned, self.frozen.is_some());
+            moved |= rejudge(&mut equals, &band, pools.now, returned, self.frozen.is_some());
         }
         moved
     }

@@ -66,30 +66,18 @@ impl Routes {
     }
 
     /// Lets routes conclude from the pools' views.
-    pub(super) fn update(
-        &mut self,
-        routes: &[RouteSlot],
-        pools: &NamedPools<'_>,
-        now: Tick,
-        changes: &mut Changes,
-    ) {
+    pub(super) fn update(&mut self, routes: &[RouteSlot], pools: &NamedPools<'_>, changes: &mut Changes) {
         for slot in routes {
             if let (Some(route), Some(state)) = (pools.topology.route(*slot), self.states.get_mut(*slot)) {
-                state.update(route, pools, now, changes);
+                state.update(route, pools, changes);
             }
         }
     }
 
     /// Ends the waits of a route's pools: the operator's order.
-    pub(super) fn end_waits(
-        &mut self,
-        slot: RouteSlot,
-        pools: &NamedPools<'_>,
-        now: Tick,
-        changes: &mut Changes,
-    ) {
+    pub(super) fn end_waits(&mut self, slot: RouteSlot, pools: &NamedPools<'_>, changes: &mut Changes) {
         if let (Some(route), Some(state)) = (pools.topology.route(slot), self.states.get_mut(slot)) {
-            state.end_waits(route, pools, now, changes);
+            state.end_waits(route, pools, changes);
         }
     }
 
@@ -125,12 +113,12 @@ impl Routes {
     }
 
     /// Takes what is remembered about routes and pools that keep their names into a new topology.
-    pub(super) fn carry(&mut self, old: &Topology, new: &Topology) {
+    pub(super) fn carry(&mut self, old: &Topology, new: &Topology, now: Tick) {
         let names = old.routes.iter().map(|route| &*route.name);
         let states: BTreeMap<&str, &RouteState> = names.zip(&self.states).collect();
         let carried = new.routes.iter().map(|route| {
             let before = states.get(&*route.name).map(|state| (*state, old));
-            RouteState::carried(route, new, before)
+            RouteState::carried(route, new, before, now)
         });
         self.states = carried.collect();
     }

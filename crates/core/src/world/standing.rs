@@ -44,13 +44,16 @@ pub(super) struct ReturnRules<'a> {
     pub(super) failback: &'a Failback,
     /// Since when the operator allows no failback.
     pub(super) frozen: Option<Tick>,
+    /// Until when the pool is damped.
+    pub(super) damped_until: Option<Tick>,
     pub(super) now: Tick,
 }
 
 impl ReturnRules<'_> {
     /// Has a pool waited long enough that is up since this tick?
     fn ends_hold(&self, since: Tick) -> bool {
-        self.frozen.is_none() && self.failback.hold.is_some_and(|hold| since.after(hold) <= self.now)
+        let free = self.frozen.is_none() && self.damped_until.is_none();
+        free && self.failback.hold.is_some_and(|hold| since.after(hold) <= self.now)
     }
 
     /// The time by which ramps go: it stands still while the route is frozen.
@@ -113,7 +116,8 @@ impl Standing {
     pub(super) fn deadline(self, rules: &ReturnRules<'_>) -> Option<Tick> {
         match self {
             Self::Held(since) => {
-                rules.failback.hold.filter(|_| rules.frozen.is_none()).map(|hold| since.after(hold))
+                let hold = rules.failback.hold.filter(|_| rules.frozen.is_none())?;
+                Some(since.after(hold).max(rules.damped_until.unwrap_or_default()))
             }
             Self::Ramping(since) if rules.frozen.is_none() => {
                 Some(ramp::next_step(since, rules.failback.ramp, rules.now))
@@ -132,6 +136,6 @@ impl Standing {
             _ => None,
         };
         let held_until = if self.is_held() { self.deadline(rules) } else { None };
-        RoutePoolView { near, held: self.is_held(), held_until, ramp }
+        RoutePoolView { near, held: self.is_held(), held_until, damped_until: rules.damped_until, ramp }
     }
 }

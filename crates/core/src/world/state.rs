@@ -5,17 +5,18 @@ use std::{collections::BTreeSet, sync::Arc};
 use super::{
     endpoints::Endpoints,
     pools::{PoolMove, Pools},
-    recoveries::Recoveries,
+    recoveries::{DampingMove, Recoveries},
     route_state::NamedPools,
     routes::Routes,
 };
 use crate::{
     axes::Availability,
-    event::{Changes, Publish},
+    event::{Change, Changes, Publish},
     layout::{Layout, Place},
     slot::{EndpointSlot, PoolSlot, RouteSlot, slots_in},
     tick::Tick,
     topology::RoutePool,
+    view::RecoveryView,
 };
 
 /// The layout, and the states of endpoints, pools and routes. The world alone changes them; the other owners read.
@@ -34,10 +35,30 @@ impl WorldState {
         self.pools.recount(pool, &self.layout, (&self.endpoints, &self.recoveries), changes)
     }
 
+    /// What an endpoint's past losses mean: one that flaps steps back only while its pool has a better one.
+    pub(super) fn recovery(&self, slot: EndpointSlot) -> RecoveryView {
+        let recovery = self.recoveries.view(slot);
+        let pool = self.layout.endpoints.get(slot).map(|place| self.pools.view(place.pool));
+        let better = pool.is_some_and(|pool| pool.damped > 0);
+        RecoveryView { damped: recovery.damped && better && self.is_up(slot), ..recovery }
+    }
+
+    /// That an endpoint's damping has begun, or ended.
+    pub(super) fn tell_damping(&self, slot: EndpointSlot, damping: DampingMove) -> Option<Change> {
+        let DampingMove { penalty, lasts } = damping;
+        let key = &self.endpoints.state(slot)?.key;
+        let (pool, endpoint) = (Box::from(&*key.pool), Some(key.address));
+        Some(Change::Damped { route: None, pool, endpoint, penalty, lasts })
+    }
+
     /// Lets endpoints recover, and the pools and routes that they concern conclude.
     pub(super) fn recover(&mut self, now: Tick, changes: &mut Changes) {
         let moved = self.recoveries.advance(now);
-        let pools = moved.iter().filter_map(|slot| self.layout.endpoints.get(*slot)).map(|place| place.pool);
+        for (slot, damping) in &moved {
+            changes.log.extend(damping.and_then(|damping| self.tell_damping(*slot, damping)));
+        }
+        let places = moved.iter().filter_map(|(slot, _)| self.layout.endpoints.get(*slot));
+        let pools = places.map(|place| place.pool);
         let pools: BTreeSet<PoolSlot> = pools.collect();
         for pool in pools {
             changes.publish = changes.publish.max(Publish::Soon);
@@ -54,14 +75,14 @@ impl WorldState {
 
     /// Lets routes conclude from the pools' views.
     pub(super) fn update_routes(&mut self, routes: &[RouteSlot], now: Tick, changes: &mut Changes) {
-        let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools };
-        self.routes.update(routes, &pools, now, changes);
+        let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools, now };
+        self.routes.update(routes, &pools, changes);
     }
 
     /// Ends the waits of a route's pools.
     pub(super) fn end_waits(&mut self, route: RouteSlot, now: Tick, changes: &mut Changes) {
-        let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools };
-        self.routes.end_waits(route, &pools, now, changes);
+        let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools, now };
+        self.routes.end_waits(route, &pools, changes);
     }
 
     pub(super) fn is_up(&self, slot: EndpointSlot) -> bool {

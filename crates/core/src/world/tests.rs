@@ -561,6 +561,7 @@ fn retries_leave_tried_pools_and_follow_the_fallback_order() {
     assert_eq!(seen, ["a balanced", "a balanced", "b failover", "b panic", "no_endpoint"]);
 }
 
+mod damping;
 mod ejections;
 mod failback;
 mod orders;

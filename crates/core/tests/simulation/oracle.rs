@@ -8,11 +8,20 @@ use std::{
 };
 
 use thalweg_core::{
-    Admin, Availability, Ejection, EndpointKey, Event, Fault, Order, PoolSlot, Probe, Publish, Snapshot,
-    Stage, Tick, Topology,
+    Admin, Availability, Changes, Ejection, EndpointKey, Event, Fault, Order, PoolSlot, Probe, Publish,
+    Snapshot, Stage, Tick, Topology,
 };
 
+use crate::flaps::Used;
 use crate::records::{Checked, ExpectedEndpoint, ExpectedPool, ExpectedStanding, Loss, availability, must};
+
+/// An event that the world has heard, and what it told.
+#[derive(Clone, Copy)]
+pub(crate) struct Heard<'a> {
+    pub(crate) event: &'a Event,
+    pub(crate) changes: &'a Changes,
+    pub(crate) now: Tick,
+}
 
 /// The world as it should be.
 #[derive(Default)]
@@ -30,6 +39,10 @@ pub(crate) struct Oracle {
     pub(crate) records: Vec<ExpectedEndpoint>,
     pub(crate) tallies: Vec<ExpectedPool>,
     pub(crate) standings: BTreeMap<(Box<str>, Box<str>), ExpectedStanding>,
+    /// A lower bound of the penalty of each pool on a route, and when it was that.
+    pub(crate) losses: BTreeMap<Used, (f64, Tick)>,
+    /// The pools that the last event made flap.
+    pub(crate) flapping: Vec<Used>,
     /// Since when routes are frozen.
     pub(crate) frozen: BTreeMap<Box<str>, Tick>,
     /// The pools of each route that had a share at stage Up after the last event.
@@ -195,10 +208,11 @@ impl Oracle {
     }
 
     /// Compares the world's snapshot with what should be.
-    pub(crate) fn judge(&mut self, new: &Snapshot, again: &Snapshot, heard: (Publish, Tick)) -> Checked {
-        let (publish, now) = heard;
+    pub(crate) fn judge(&mut self, new: &Snapshot, again: &Snapshot, heard: Heard<'_>) -> Checked {
+        let Heard { event, changes, now } = heard;
         self.accept_clear(new, now);
         self.tally();
+        self.hear_losses(event, &changes.log, now)?;
         self.judge_endpoints(new)?;
         self.judge_slow_starts(new, now)?;
         self.judge_orders(new, now)?;
@@ -206,10 +220,12 @@ impl Oracle {
         for route in 0..self.topology.routes.len() {
             self.judge_shares(new, route).map_err(|what| format!("route {route}: {what}"))?;
             self.judge_held(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
+            self.judge_damping(new, route, now, matches!(event, Event::Ticked))
+                .map_err(|what| format!("route {route}: {what}"))?;
             self.judge_round(new, route).map_err(|what| format!("route {route}: {what}"))?;
             self.judge_near(new, route, now).map_err(|what| format!("route {route}: {what}"))?;
         }
-        self.judge_publish(new, publish)?;
+        self.judge_publish(new, changes.publish)?;
         self.served = new
             .routes
             .iter()

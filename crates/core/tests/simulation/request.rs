@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use thalweg_core::{
-    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, PanicRank, Reason, Refusal, Slot,
-    Snapshot, Stage, Tried, explain, mix,
+    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, PanicRank, PoolSlot, Reason,
+    Refusal, Slot, Snapshot, Stage, Tried, explain, mix,
 };
 
 use crate::{oracle::Oracle, records::availability, subject::Subject};
@@ -21,6 +21,9 @@ impl Loads for SeededLoads {
     }
     fn latency_us(&self, slot: EndpointSlot) -> u32 {
         (mix(!self.seed ^ u64::from(slot.0)) % 50_000) as u32
+    }
+    fn has_room(&self, pool: PoolSlot) -> bool {
+        !mix(self.seed ^ u64::from(pool.0) << 11).is_multiple_of(3)
     }
     fn trickle_due(&self, slot: EndpointSlot, _: bool) -> bool {
         mix(self.seed ^ u64::from(slot.0) << 7).is_multiple_of(3)
@@ -49,6 +52,7 @@ struct Seen {
     weight: u32,
     tried: bool,
     full: bool,
+    damped: bool,
 }
 
 impl Attempt<'_> {
@@ -102,7 +106,10 @@ impl Attempt<'_> {
                     },
                     weight: *weight,
                     tried: self.tried.iter().any(|tried| tried.endpoint == id),
-                    full: cap > 0 && self.busy.in_flight(EndpointSlot::at(slot)) >= cap,
+                    damped: self.snapshot.endpoints[slot].damped,
+                    full: (cap > 0 && self.busy.in_flight(EndpointSlot::at(slot)) >= cap)
+                        || (self.oracle.topology.pools[*pool].capacity > 0
+                            && !self.busy.has_room(Slot::at(*pool))),
                 }
             })
             .collect()
@@ -128,6 +135,7 @@ impl Attempt<'_> {
         let same_kind = |seen: &&Seen| {
             seen.pool == chosen.pool
                 && free(seen)
+                && (panics || seen.damped <= chosen.damped)
                 && (panics || seen.up == chosen.up || (unproven && seen.up == Availability::Unproven))
         };
         let check = [
@@ -152,6 +160,18 @@ impl Attempt<'_> {
                 panics || chosen.weight > 0 || !seen.iter().any(|seen| same_kind(&seen) && seen.weight > 0),
                 "a reserve endpoint, while the pool has others",
             ),
+            (
+                panics
+                    || !chosen.damped
+                    || self.tried.len() > 1
+                    || !seen.iter().any(|seen| {
+                        fit(&seen)
+                            && !seen.damped
+                            && seen.pool == chosen.pool
+                            && (seen.weight > 0) >= (chosen.weight > 0)
+                    }),
+                "what flaps serves before what does not",
+            ),
             (panics || self.is_in_turn(chosen, &seen), "held or in reserve, while another is open"),
             (panics || self.leaves_pools(chosen, &seen), "a later retry stays in a pool that failed"),
         ];
@@ -173,18 +193,19 @@ impl Attempt<'_> {
         let Some((own, memory)) = member(chosen.pool) else { return true };
         let before = |pool: usize| {
             member(pool).is_some_and(|(other, memory)| {
-                let open = other.weight > 0 && !memory.held;
+                let open = other.weight > 0 && !memory.held && memory.damped_until.is_none();
                 open && (own.weight == 0 || self.oracle.stands_in(self.snapshot, self.route, own, other))
             })
         };
         let open = seen.iter().any(|seen| {
             !seen.tried
+                && (chosen.damped || !seen.damped)
                 && !seen.full
                 && seen.up == Availability::Up
                 && !self.oracle.tallies[seen.pool].below_threshold
                 && before(seen.pool)
         });
-        (own.weight > 0 && !memory.held) || !open
+        (own.weight > 0 && !memory.held && memory.damped_until.is_none()) || !open
     }
 
     fn leaves_pools(&self, chosen: &Seen, seen: &[Seen]) -> bool {
@@ -199,6 +220,7 @@ impl Attempt<'_> {
         };
         let fresh = seen.iter().any(|seen| {
             !failed(seen.pool)
+                && (chosen.damped || !seen.damped)
                 && !seen.full
                 && seen.up == Availability::Up
                 && !self.oracle.tallies[seen.pool].below_threshold

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use thalweg_core::{
-    Band, EjectRules, EndpointSpec, Failback, Pool, PoolSlot, ProbeRules, RetryRules, Route, RoutePool, Slot,
-    Timeouts, Topology,
+    Band, DampingRules, EjectRules, EndpointSpec, Failback, Pool, PoolSlot, ProbeRules, RetryRules, Route,
+    RoutePool, Slot, Timeouts, Topology,
 };
 
 use crate::prng::Prng;
@@ -120,6 +120,7 @@ fn pool(rng: &mut Prng, nth: usize) -> Pool {
         probe: probe(rng),
         endpoints: (0..3 + rng.below(2)).map(|host| spec(rng, nth, host)).collect(),
         max_in_flight: rng.pick(&[0, 0, 0, 2, 5]),
+        capacity: rng.pick(&[0, 0, 0, 100]),
         panic_threshold: rng.pick(&[0.5, 0.5, 0.3, 0.0, 1.0]),
         eject: eject(rng),
     }
@@ -162,6 +163,7 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
         band: (policy == 2).then_some(band),
         share_leftover: policy == 1,
         failback: failback(rng, policy == 1),
+        damping: damping(rng),
         overprovision: rng.pick(&[1.0, 1.4, 2.0]),
         retry: RetryRules {
             attempts: rng.below(5) as u32,
@@ -170,6 +172,18 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
         },
         timeouts: Timeouts::default(),
     }
+}
+
+fn damping(rng: &mut Prng) -> Option<DampingRules> {
+    let seconds = Duration::from_secs;
+    let quick = DampingRules {
+        suppress: 2.0,
+        reuse: 0.5,
+        half_life: seconds(5),
+        max: seconds(20),
+        ..Default::default()
+    };
+    rng.pick(&[None, Some(DampingRules::default()), Some(DampingRules::default()), Some(quick)])
 }
 
 fn failback(rng: &mut Prng, weighted: bool) -> Failback {

@@ -1,13 +1,22 @@
 //! Which pools a route may use: those that were left and must wait, those that are near, and the first probe round.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
-use thalweg_core::{Action, Order, PoolSlot, Route, RoutePool, Snapshot, Stage, Tick, Topology};
+use thalweg_core::{
+    Action, Order, PoolSlot, Route, RoutePool, RoutePoolView, Snapshot, Stage, Tick, Topology,
+};
 
 use crate::{
     oracle::Oracle,
     records::{Checked, ExpectedStanding, must},
 };
+
+/// Until when a pool is damped on a route of this snapshot.
+fn damped_until(snapshot: Option<&Snapshot>, nth: usize, pool: PoolSlot) -> Option<Tick> {
+    let route = snapshot?.layout.topology.routes.get(nth)?;
+    let mut members = route.pools.iter().zip(&snapshot?.routes.iter().nth(nth)?.pools);
+    members.find(|(member, _)| member.pool == pool)?.1.damped_until
+}
 
 impl Oracle {
     /// Checks which pools of a route are held.
@@ -18,6 +27,15 @@ impl Oracle {
         let name = |pool: PoolSlot| (route.name.clone(), self.topology.pools[pool.index()].name.clone());
         let (latched, ramp) = (route.failback.hold.is_none(), route.failback.ramp);
         let frozen = self.frozen.get(&route.name).copied();
+        // What serves for want of others was damped until then.
+        let damped = |pool: PoolSlot| {
+            let old = self.last.as_ref().filter(|last| Arc::ptr_eq(&last.layout, &new.layout));
+            damped_until(old, nth, pool).is_some_and(|until| until > now)
+                || damped_until(Some(new), nth, pool).is_some()
+        };
+        let damped: BTreeSet<PoolSlot> =
+            route.pools.iter().map(|member| member.pool).filter(|pool| damped(*pool)).collect();
+        let damped = |pool: PoolSlot| damped.contains(&pool);
         for member in &route.pools {
             let tally = self.tallies[member.pool.index()];
             let served = self.served.get(nth).is_some_and(|served| served.contains(&member.pool));
@@ -41,7 +59,7 @@ impl Oracle {
             };
             let is = match (is, route.failback.hold) {
                 (Some(ExpectedStanding::Held(since)), Some(hold))
-                    if since.after(hold) <= now && frozen.is_none() =>
+                    if since.after(hold) <= now && frozen.is_none() && !damped(member.pool) =>
                 {
                     (!ramp.is_zero()).then_some(ExpectedStanding::Ramping(now))
                 }
@@ -66,7 +84,10 @@ impl Oracle {
             }
         }
         if view.shares.stage == Stage::Up {
-            let waits = |member: &RoutePool| held(self, member.pool) && self.must_wait(new, nth, member);
+            let held_back = |this: &Self, pool: PoolSlot| {
+                held(this, pool) || damped_until(Some(new), nth, pool).is_some()
+            };
+            let waits = |member: &RoutePool| held_back(self, member.pool) && self.must_wait(new, nth, member);
             let early = route.pools.iter().find(|member| waits(member) && has_share(member.pool));
             must(early.is_none(), || format!("a held pool serves beside others: {early:?}"))?;
             for member in route.pools.iter().filter(|member| has_share(member.pool)) {
@@ -76,8 +97,8 @@ impl Oracle {
             }
             let left_out = |member: &&RoutePool| {
                 let up = !self.tallies[member.pool.index()].below_threshold;
-                let wanted = up && member.weight > 0 && member.dial > 0 && held(self, member.pool);
-                wanted && !self.open(nth).any(|other| other.dial == 100)
+                let wanted = up && member.weight > 0 && member.dial > 0 && held_back(self, member.pool);
+                wanted && !self.open(new, nth).any(|other| other.dial == 100)
             };
             let idle = route.pools.iter().find(left_out);
             must(idle.is_none(), || format!("held, though no pool takes all: {idle:?}"))?;
@@ -136,7 +157,7 @@ impl Oracle {
             members.clone().any(|(member, memory)| member.pool == pool && memory.ramp.is_some())
         };
         let behind = |other: &&RoutePool| other.tier > ramping.tier && other.dial == 100 && unhurt(other);
-        let takes_rest = self.open(nth).any(|other| behind(&other) && !ramps(other.pool));
+        let takes_rest = self.open(new, nth).any(|other| behind(&other) && !ramps(other.pool));
         if shares.stage != Stage::Up || route.share_leftover || !takes_rest {
             return Ok(());
         }
@@ -225,17 +246,18 @@ impl Oracle {
     }
 
     /// The pools of a route that are open: above their threshold, no reserve, not held.
-    fn open(&self, nth: usize) -> impl Iterator<Item = &RoutePool> {
+    fn open(&self, new: &Snapshot, nth: usize) -> impl Iterator<Item = &RoutePool> {
         let route = &self.topology.routes[nth];
-        route.pools.iter().filter(|member| {
+        route.pools.iter().filter(move |member| {
             let key = (route.name.clone(), self.topology.pools[member.pool.index()].name.clone());
             let held = matches!(self.standings.get(&key), Some(ExpectedStanding::Held(_)));
-            !self.tallies[member.pool.index()].below_threshold && member.weight > 0 && !held
+            let damped = damped_until(Some(new), nth, member.pool).is_some();
+            !self.tallies[member.pool.index()].below_threshold && member.weight > 0 && !held && !damped
         })
     }
 
     fn must_wait(&self, new: &Snapshot, nth: usize, held: &RoutePool) -> bool {
-        self.open(nth).any(|other| self.stands_in(new, nth, held, other))
+        self.open(new, nth).any(|other| self.stands_in(new, nth, held, other))
     }
 
     /// A hold is for a return to a better place: meanwhile another pool serves, which is no better placed and may take
@@ -260,6 +282,7 @@ impl Oracle {
             return Ok(());
         }
         let members = || route.pools.iter().zip(&new.routes[nth].pools);
+        let waits = |memory: &RoutePoolView| memory.held || memory.damped_until.is_some();
         let latency = |member: &RoutePool, held: bool| {
             let view = new.pools[member.pool.index()];
             let open = !view.below_threshold && !held && member.weight > 0 && route.band.is_some();
@@ -268,8 +291,9 @@ impl Oracle {
         for (member, memory) in members() {
             let name = (route.name.clone(), self.topology.pools[member.pool.index()].name.clone());
             let peers = members().filter(|(peer, _)| peer.tier == member.tier);
-            let best = peers.filter_map(|(peer, memory)| latency(peer, memory.held)).min_by(f64::total_cmp);
-            let (Some(band), Some(own), Some(best)) = (route.band, latency(member, memory.held), best) else {
+            let best = peers.filter_map(|(peer, memory)| latency(peer, waits(memory))).min_by(f64::total_cmp);
+            let (Some(band), Some(own), Some(best)) = (route.band, latency(member, waits(memory)), best)
+            else {
                 self.wrong.remove(&name);
                 continue;
             };

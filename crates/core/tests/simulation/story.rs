@@ -7,7 +7,7 @@ use thalweg_core::{
 };
 
 use crate::{
-    oracle::Oracle,
+    oracle::{Heard, Oracle},
     prng::Prng,
     request::{Attempt, SeededLoads},
     scene,
@@ -119,8 +119,8 @@ impl Story {
         let weighed = self.oracle.weigh(&event, &changes, self.now);
         self.snapshot = self.subject.snapshot();
         let again = self.subject.snapshot();
-        let judged =
-            weighed.and_then(|()| self.oracle.judge(&self.snapshot, &again, (changes.publish, self.now)));
+        let heard = Heard { event: &event, changes: &changes, now: self.now };
+        let judged = weighed.and_then(|()| self.oracle.judge(&self.snapshot, &again, heard));
         judged.map_err(|what| format!("{}: {what}", name(&event)))
     }
 

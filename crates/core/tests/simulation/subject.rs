@@ -27,6 +27,8 @@ pub(crate) enum Mutant {
     IgnoresFreeze,
     /// Steers past the caps.
     IgnoresCaps,
+    /// Steers past the pools' capacities.
+    IgnoresCapacity,
     /// Loses all health with each reload.
     ForgetsOnReload,
     /// Returns to a pool that was left without waiting.
@@ -37,6 +39,12 @@ pub(crate) enum Mutant {
     ForgetsLatch,
     /// Does not hear that the operator ends a wait.
     IgnoresFailback,
+    /// Follows what flaps for ever.
+    NeverDamps,
+    /// Damps what was lost once.
+    DampsEarly,
+    /// Damps for a day.
+    DampsForever,
     /// Panics at the first loss.
     PanicsEarly,
     /// Misses the ticks.
@@ -89,7 +97,7 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken core.
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 40] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
@@ -97,11 +105,15 @@ impl Mutant {
         Self::TakesOutTheLast,
         Self::IgnoresFreeze,
         Self::IgnoresCaps,
+        Self::IgnoresCapacity,
         Self::ForgetsOnReload,
         Self::SkipsHold,
         Self::SkipsRamp,
         Self::ForgetsLatch,
         Self::IgnoresFailback,
+        Self::NeverDamps,
+        Self::DampsEarly,
+        Self::DampsForever,
         Self::PanicsEarly,
         Self::NeverTicks,
         Self::DwellsForever,
@@ -143,6 +155,9 @@ struct UncappedLoads<'a, L>(&'a L);
 impl<L: Loads> Loads for UncappedLoads<'_, L> {
     fn in_flight(&self, _: thalweg_core::EndpointSlot) -> u32 {
         0
+    }
+    fn has_room(&self, pool: thalweg_core::PoolSlot) -> bool {
+        self.0.has_room(pool)
     }
     fn latency_us(&self, slot: thalweg_core::EndpointSlot) -> u32 {
         self.0.latency_us(slot)
@@ -301,6 +316,11 @@ fn misread(mutant: Mutant, topology: &mut Topology) {
         match mutant {
             Mutant::SkipsHold => route.failback.hold = route.failback.hold.map(|_| Duration::ZERO),
             Mutant::SkipsRamp => route.failback.ramp = Duration::ZERO,
+            Mutant::NeverDamps => route.damping = None,
+            Mutant::DampsEarly => route.damping.iter_mut().for_each(|rules| rules.suppress = 0.1),
+            Mutant::DampsForever => {
+                route.damping.iter_mut().for_each(|rules| (rules.half_life, rules.max) = (day, day));
+            }
             Mutant::ForgetsLatch => _ = route.failback.hold.get_or_insert(Duration::from_secs(10)),
             Mutant::DwellsForever => route.band.iter_mut().for_each(|band| band.dwell = day),
             _ => {}
@@ -308,6 +328,7 @@ fn misread(mutant: Mutant, topology: &mut Topology) {
     }
     for pool in &mut topology.pools {
         match mutant {
+            Mutant::IgnoresCapacity => pool.capacity = 0,
             Mutant::PanicsEarly => pool.panic_threshold = 1.0,
             Mutant::EjectsPastShare => pool.eject.max_share = 1.0,
             Mutant::EjectsEarly => pool.eject.failure_ratio /= 2.0,

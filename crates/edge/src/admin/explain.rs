@@ -178,6 +178,7 @@ fn pools(snapshot: &Snapshot, explained: &Explained, now: Tick) -> Vec<Value> {
             "hold": returns::hold(&memory, now), "ramp": returns::ramp(&memory, now),
             "left_out": snapshot.pools.get(pool.entry.pool).map(|view| view.left_out),
             "orders": explained.route.map(|route| orders_of(snapshot, route, pool.entry.pool)),
+            "damped": returns::damped(memory.damped_until, now),
         })
     };
     explained.pools.iter().map(one).collect()

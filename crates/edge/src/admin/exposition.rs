@@ -87,16 +87,26 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
 fn of_snapshot(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64)) {
     let topology = &live.snapshot.layout.topology;
     for (slot, pool) in (0..).map(PoolSlot).zip(&topology.pools) {
+        if pool.capacity > 0 {
+            state(&telemetry::POOL_CAPACITY, &[&pool.name], f64::from(pool.capacity));
+        }
         state(&telemetry::POOL_INFO, &[&pool.name, &pool.region, &pool.cloud], 1.0);
         for PoolEndpoint { place, view, .. } in live.snapshot.endpoints_of(slot) {
             let up = view.availability == Availability::Up;
             let address = place.address.to_string();
             state(&telemetry::AVAILABLE, &[&pool.name, &address], f64::from(u8::from(up)));
+            state(&telemetry::ENDPOINT_DAMPED, &[&pool.name, &address], f64::from(u8::from(view.damped)));
         }
     }
     state(&telemetry::CHECKER_SUSPECTED, &[], f64::from(u8::from(live.snapshot.checker_suspected)));
     for (slot, route) in (0..).map(RouteSlot).zip(&topology.routes) {
         state(&telemetry::PANIC, &[&route.name], f64::from(u8::from(live.snapshot.in_panic(slot))));
+        let members = live.snapshot.routes.get(slot).into_iter().flat_map(|view| &view.pools);
+        for (member, memory) in route.pools.iter().zip(members) {
+            let Some(pool) = topology.pool(member.pool) else { continue };
+            let damped = memory.damped_until.is_some();
+            state(&telemetry::DAMPED, &[&route.name, &pool.name], f64::from(u8::from(damped)));
+        }
     }
 }
 

@@ -1,9 +1,9 @@
-//! How a pool's way back to a route is shown, in status and `explain` alike: `hold`, `ramp`. Pure.
+//! How the way back of a pool or an endpoint is shown, in status and `explain` alike: `hold`, `ramp`, `damped`. Pure.
 
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
-use thalweg_core::{Ramp, RoutePoolView, Tick};
+use serde_json::{Map, Value, json};
+use thalweg_core::{PoolSlot, Ramp, RoutePoolView, Snapshot, Tick};
 
 use crate::control::wall_clock;
 
@@ -25,6 +25,28 @@ pub(super) fn hold(view: &RoutePoolView, now: Tick) -> Value {
 /// How far a pool that has returned is on its way to its full share.
 pub(super) fn ramp(view: &RoutePoolView, now: Tick) -> Value {
     growing(view.ramp, now)
+}
+
+/// What keeps a pool from its share on the first route where something does.
+pub(super) fn of_pool(snapshot: &Snapshot, pool: PoolSlot, now: Tick) -> Map<String, Value> {
+    let routes = snapshot.layout.topology.routes.iter().zip(&snapshot.routes);
+    let members = routes.flat_map(|(route, view)| route.pools.iter().zip(&view.pools));
+    let views: Vec<&RoutePoolView> =
+        members.filter(|(member, _)| member.pool == pool).map(|(_, view)| view).collect();
+    let first = |of: &dyn Fn(&RoutePoolView) -> Value| {
+        views.iter().map(|view| of(view)).find(|value| !value.is_null()).unwrap_or_default()
+    };
+    let shown = [
+        ("hold", first(&|view| hold(view, now))),
+        ("ramp", first(&|view| ramp(view, now))),
+        ("damped", first(&|view| damped(view.damped_until, now))),
+    ];
+    shown.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// Until when something that flaps is left alone.
+pub(super) fn damped(until: Option<Tick>, now: Tick) -> Value {
+    until.map_or(Value::Null, |until| json!({ "until": wall(until, now) }))
 }
 
 /// How far a share that grows is.

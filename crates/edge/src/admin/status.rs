@@ -113,6 +113,7 @@ fn routes(live: &Live, now: Tick) -> Vec<Value> {
                     "share": share, "near": seen.near, "held": seen.held,
                     "hold": returns::hold(seen, now), "ramp": returns::ramp(seen, now),
                     "orders": orders_of(snapshot, RouteSlot(slot), member.pool),
+                    "damped": returns::damped(seen.damped_until, now),
                 })
             })
             .collect();
@@ -162,14 +163,19 @@ impl Endpoints<'_> {
             |nth: usize| snapshot.endpoints_of(slot).any(|member| member.place.spec.index() == nth);
         let without = specs.iter().enumerate().filter(|(nth, _)| !has_place(*nth));
         endpoints.extend(without.filter_map(|(_, spec)| self.without_address(name, spec)));
-        json!({
+        let mut shown = json!({
             "name": name,
             "cloud": pool.map(|pool| &*pool.cloud), "region": pool.map(|pool| &*pool.region),
             "probe": settings.and_then(|settings| settings.probe.as_ref()).map(|probe| &*probe.name),
             "enabled": view.enabled, "up": view.up, "unproven": view.unproven,
-            "available": view.available, "left_out": view.left_out, "short": view.below_threshold, "latency_us": view.latency_us,
-            "endpoints": endpoints,
-        })
+            "available": view.available, "left_out": view.left_out, "short": view.below_threshold,
+            "latency_us": view.latency_us,
+            "capacity": pool.map(|pool| pool.capacity).filter(|capacity| *capacity > 0), "endpoints": endpoints,
+        });
+        if let Value::Object(shown) = &mut shown {
+            shown.extend(returns::of_pool(snapshot, slot, self.now));
+        }
+        shown
     }
 
     fn endpoint(&self, pool: &str, place: &thalweg_core::Place, view: &thalweg_core::EndpointView) -> Value {
@@ -188,6 +194,7 @@ impl Endpoints<'_> {
             "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
             "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": known.ejections,
             "refusing": view.refusing, "slow_start": returns::growing(view.slow_start, self.now),
+            "damped": returns::damped(view.damped_until, self.now),
             "latency_us": known.latency_us.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
             "left_out": known.left_out, "left_dns": spec.is_some_and(|spec| self.left_dns(spec, place)),
@@ -215,8 +222,8 @@ impl Endpoints<'_> {
             "pool": pool, "address": format!("{}:{}", spec.host, spec.port), "host": &*spec.host,
             "weight": spec.weight, "availability": "down", "probe": "unknown", "admin": "enabled",
             "ejection": "clear", "ejected_until": null, "ejection_count": 0, "refusing": false,
-            "slow_start": null, "latency_us": null, "p95_us": null, "in_flight": 0, "left_out": false,
-            "left_dns": false, "last_unreached": null,
+            "slow_start": null, "damped": null, "latency_us": null, "p95_us": null, "in_flight": 0,
+            "left_out": false, "left_dns": false, "last_unreached": null,
             "last_probe": { "result": "unresolved", "time": null, "error": why },
         }))
     }

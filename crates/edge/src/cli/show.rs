@@ -160,6 +160,7 @@ fn way_back(pool: &Value) -> Vec<String> {
         None if !hold.is_null() => words.push("latched".to_owned()),
         None => {}
     }
+    words.extend(time_of(&pool["damped"]["until"]).map(|time| format!("damped until {time}")));
     if let Some(part) = ramp["part"].as_f64() {
         let until = time_of(&ramp["until"]).map(|time| format!(" until {time}")).unwrap_or_default();
         words.push(format!("ramp {:.0}%{until}", part * 100.0));
@@ -167,11 +168,12 @@ fn way_back(pool: &Value) -> Vec<String> {
     words
 }
 
-/// `up`, or `up 26%` while an endpoint starts slowly.
+/// `up`, `up 26%` while an endpoint starts slowly, `up damped until 03:04:05.678Z` while one that flaps steps back.
 fn availability(endpoint: &Value) -> String {
     let part = endpoint["slow_start"]["part"].as_f64();
     let part = part.map(|part| format!(" {:.0}%", part * 100.0)).unwrap_or_default();
-    plain(&endpoint["availability"]) + &part
+    let damped = time_of(&endpoint["damped"]["until"]).map(|time| format!(" damped until {time}"));
+    plain(&endpoint["availability"]) + &part + &damped.unwrap_or_default()
 }
 
 /// The time of day of a moment: an operator compares it with the clock on the wall.

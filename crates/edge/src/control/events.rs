@@ -190,6 +190,13 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
         Change::Failback { route, to, ramp } => {
             ("failback", json!({ "route": route, "to": to, "ramp_ms": ramp.as_millis() }))
         }
+        Change::Damped { route, pool, endpoint, penalty, lasts } => {
+            let fields = json!({
+                "route": route, "pool": pool, "endpoint": endpoint.map(|at| at.to_string()), "on": lasts.is_some(),
+                "penalty": (penalty * 100.0).round() / 100.0, "lasts_ms": lasts.map(|lasts| lasts.as_millis()),
+            });
+            ("damped", fields)
+        }
         Change::Panic { route, on } => ("panic", json!({ "route": route, "on": on })),
         Change::Nearest { route, pools } => ("nearest", json!({ "route": route, "pools": pools })),
     }
@@ -282,6 +289,15 @@ pub fn log(change: &Change) {
         }
         Change::Failback { route, to, ramp } => {
             tracing::info!(%route, %to, ramp_ms = ramp.as_millis(), "failback");
+        }
+        Change::Damped { route, pool, endpoint, penalty, lasts } => {
+            let (route, endpoint) = (route.as_deref(), endpoint.map(|at| at.to_string()));
+            match lasts.map(|lasts| lasts.as_millis()) {
+                Some(lasts_ms) => {
+                    tracing::warn!(route, %pool, endpoint, penalty, lasts_ms, "flaps, and is damped")
+                }
+                None => tracing::info!(route, %pool, endpoint, penalty, "no longer damped"),
+            }
         }
         Change::Panic { route, on: true } => tracing::error!(%route, "panic: health does not count"),
         Change::Panic { route, on: false } => tracing::info!(%route, "panic ended"),

@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     control::{
         events::{self, Events},
+        rooms::RoomKeeper,
         tally,
     },
     shared::{
@@ -90,6 +91,7 @@ pub struct Keeper {
     tallied: Cell<Tick>,
     /// The number of the layout whose series are kept.
     kept: Cell<u64>,
+    rooms: RoomKeeper,
 }
 
 impl Keeper {
@@ -119,6 +121,7 @@ impl Keeper {
             rolls,
             tallied: Cell::new(Tick(0)),
             kept: Cell::new(0),
+            rooms: RoomKeeper::default(),
         };
         (Rc::new(keeper), KeeperLink(sender))
     }
@@ -211,6 +214,7 @@ impl Keeper {
             return;
         }
         self.tallied.set(now);
+        self.rooms.share_out(&self.world.borrow().layout().topology, &self.shared);
         let tallies = tally::all(&self.shared.stats);
         if !tallies.is_empty() {
             self.apply(Event::Tallied(tallies));
@@ -225,6 +229,7 @@ impl Keeper {
             let topology: Arc<Topology> = Arc::new(wiring.config.topology.clone());
             self.apply(Event::Adopted { topology: Arc::clone(&topology), generation });
             self.begin(&topology);
+            self.rooms.share_out(&topology, &self.shared);
         }
         self.publish();
         let _ = done.send(generation);

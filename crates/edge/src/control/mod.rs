@@ -4,6 +4,7 @@
 pub mod lifecycle;
 pub mod keeper;
 pub mod tally;
+pub mod rooms;
 pub mod probe;
 pub mod resolve;
 pub mod unreached;

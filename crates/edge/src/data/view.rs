@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use thalweg_core::{EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, RouteSlot};
+use thalweg_core::{EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, RouteSlot, Tick};
 
 use crate::{
     data::{
@@ -20,6 +20,7 @@ use crate::{
         budget::{Budgets, WorkerBudget},
         host::endpoint_authority,
         meters::{Cell as Count, Histogram, Meters, Series},
+        room::PoolRoom,
         telemetry,
     },
 };
@@ -32,6 +33,9 @@ pub struct View {
     /// The shell's part of the config.
     pub wiring: Arc<Wiring>,
     peers: Vec<Rc<Peer>>,
+    /// By pool; `None` for those that declare no capacity.
+    rooms: Vec<Option<Arc<PoolRoom>>>,
+    clock: Rc<Cell<Tick>>,
     routes: Vec<Rc<RouteStats>>,
     /// The statistics of requests that match no route.
     pub unmatched: Rc<RouteStats>,
@@ -180,6 +184,8 @@ impl View {
             wiring: Arc::clone(&live.wiring),
             routes: routes(layout, before, budgets, meters),
             unmatched: Rc::new(unmatched(before, budgets, meters)),
+            rooms: rooms(layout, base),
+            clock: Rc::clone(&base.clock),
             peers,
         };
         view.follow(live);
@@ -204,6 +210,13 @@ impl View {
     #[must_use]
     pub fn peer(&self, slot: EndpointSlot) -> Option<&Rc<Peer>> {
         self.peers.get(slot.index())
+    }
+
+    /// Counts a request that goes to a pool.
+    pub fn take_room(&self, pool: PoolSlot) {
+        if let Some(room) = self.rooms.get(pool.index()).and_then(Option::as_ref) {
+            room.take();
+        }
     }
 
     /// All peers.
@@ -255,12 +268,24 @@ impl Loads for View {
     fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.in_flight_everywhere())
     }
+    fn has_room(&self, pool: PoolSlot) -> bool {
+        let room = self.rooms.get(pool.index()).and_then(Option::as_ref);
+        room.is_none_or(|room| room.has_room(self.clock.get()))
+    }
     fn latency_us(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.latency_us.get())
     }
     fn trickle_due(&self, slot: EndpointSlot, replayable: bool) -> bool {
         self.peer(slot).is_some_and(|peer| peer.trickle_due(replayable))
     }
+}
+
+/// This worker's room in each pool that declares a capacity.
+fn rooms(layout: &Layout, base: &WorkerBase) -> Vec<Option<Arc<PoolRoom>>> {
+    let table = base.shared.rooms.get(base.worker);
+    let room =
+        |pool: &thalweg_core::Pool| table.filter(|_| pool.capacity > 0).map(|table| table.open(&pool.name));
+    layout.topology.pools.iter().map(room).collect()
 }
 
 /// Made anew for each view, as all route statistics are: the old ones may count on series that were retired.

@@ -10,6 +10,7 @@ pub mod host;
 pub mod kernel;
 pub mod meters;
 pub mod path;
+pub mod room;
 pub mod telemetry;
 
 use std::{
@@ -27,6 +28,7 @@ use crate::shared::{
     access_log::LogSink,
     budget::Budgets,
     meters::{Cell, Meters},
+    room::RoomTable,
     stats::StatsTable,
 };
 
@@ -97,6 +99,8 @@ pub struct Shared {
     pub meters: Vec<Meters>,
     /// What requests did at each endpoint, by worker.
     pub stats: Vec<StatsTable>,
+    /// What each worker may send to pools that declare a capacity.
+    pub rooms: Vec<RoomTable>,
     /// The retry and hedge budgets of the routes.
     pub budgets: Budgets,
     /// Open client connections, by worker: each worker sets its own.
@@ -125,6 +129,7 @@ impl Shared {
             unreached: broadcast::Sender::new(UNREACHED),
             meters: std::iter::repeat_with(Default::default).take(workers).collect(),
             stats: std::iter::repeat_with(Default::default).take(workers).collect(),
+            rooms: std::iter::repeat_with(Default::default).take(workers).collect(),
             budgets: Default::default(),
             connections: std::iter::repeat_with(Default::default).take(workers).collect(),
             log,

@@ -57,6 +57,8 @@ metrics! {
         "Probes by result.";
     POOL_INFO = Gauge "thalweg_pool_info" ["pool", "region", "cloud"]
         "Always 1: where a pool is.";
+    POOL_CAPACITY = Gauge "thalweg_pool_capacity" ["pool"]
+        "Requests per second that a pool declares; pools that declare none are left out.";
     DECISIONS = Counter "thalweg_decisions_total" ["route", "pool", "reason"]
         "Steering decisions, retries included.";
     REFUSALS = Counter "thalweg_refusals_total" ["route", "refusal"]
@@ -81,6 +83,10 @@ metrics! {
         "From the first failed request or probe of an incident to the last request that failed there.";
     CHECKER_SUSPECTED = Gauge "thalweg_checker_suspected" []
         "1 while most endpoints fail their probes at once: the checker is the first suspect.";
+    DAMPED = Gauge "thalweg_damped" ["route", "pool"]
+        "1 while a pool that flaps is left alone on a route.";
+    ENDPOINT_DAMPED = Gauge "thalweg_endpoint_damped" ["pool", "endpoint"]
+        "1 while an endpoint that flaps steps back behind the others of its pool.";
     CONNECTIONS = Gauge "thalweg_connections" ["listener"]
         "Client connections.";
     UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]

@@ -86,6 +86,7 @@ impl ProxiedRequest {
         let Steered { route, pool, reason, peer } = steered;
         route.count_decision((*pool, &peer.pool), *reason, self.local.meters());
         self.record.attempts += 1;
+        self.local.view().take_room(*pool);
         if *reason == Reason::Probation {
             peer.trickle();
         }

@@ -1,0 +1,95 @@
+//! A pool never gets more than its declared capacity: the rest goes to the next pool, and what exceeds all of them is
+//! refused at once.
+
+mod common;
+
+use std::{
+    collections::BTreeMap,
+    thread,
+    time::{Duration, Instant},
+};
+
+use common::{alone, assert_ours};
+use thalweg_testkit::{Client, Conf, Edge, Endpoint, get};
+
+/// Asks `threads` × 100 times a second for `span`; who answered, or with which status, how often.
+fn ask(edge: &Edge, threads: usize, span: Duration) -> (BTreeMap<String, u32>, Duration) {
+    let began = Instant::now();
+    let asking: Vec<_> = (0..threads)
+        .map(|_| {
+            let addr = edge.web();
+            thread::spawn(move || {
+                let mut client = Client::connect(addr);
+                let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+                while began.elapsed() < span {
+                    let reply = client.get("/");
+                    let by =
+                        reply.header("x-endpoint").map_or_else(|| reply.status.to_string(), str::to_owned);
+                    *counts.entry(by).or_default() += 1;
+                    thread::sleep(Duration::from_millis(10));
+                }
+                counts
+            })
+        })
+        .collect();
+    let mut sum = BTreeMap::new();
+    for thread in asking {
+        for (by, count) in thread.join().expect("every request is answered") {
+            *sum.entry(by).or_default() += count;
+        }
+    }
+    (sum, began.elapsed())
+}
+
+#[test]
+fn what_a_pool_is_not_meant_to_take_goes_to_the_next_and_what_none_is_meant_to_is_refused() {
+    let _alone = alone();
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("near", &[first.addr()], "capacity = 60")
+        .pool("far", &[second.addr()], "capacity = 60")
+        .route("all", "failover", &["near", "far"], "");
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    assert_eq!(edge.metric("thalweg_pool_capacity", &[("pool", "near")]), 60.0);
+    let (counts, span) = ask(&edge, 4, Duration::from_secs(5));
+    let of = |by: &str| f64::from(counts.get(by).copied().unwrap_or(0));
+    let most = 60.0 * (span.as_secs_f64() + 1.0);
+    assert!(of("a") <= most && of("b") <= most, "{counts:?} in {span:?}");
+    let asked: f64 = counts.values().copied().map(f64::from).sum();
+    if asked > 3.0 * 60.0 * span.as_secs_f64() {
+        let used = (of("a") + of("b")) / (120.0 * span.as_secs_f64());
+        assert!(used > 0.8 && of("503") > 0.0, "{counts:?} in {span:?}");
+    }
+    assert!(of("a") > 0.0 && of("b") > 0.0, "{counts:?}");
+    let spilt =
+        edge.metric("thalweg_decisions_total", &[("route", "all"), ("pool", "far"), ("reason", "spill")]);
+    assert_eq!(spilt, of("b"));
+    let mut refused = get(edge.web(), "/");
+    for _ in 0..1000 {
+        if refused.status == 503 {
+            break;
+        }
+        refused = get(edge.web(), "/");
+    }
+    if refused.status == 503 {
+        assert_ours(&refused, 503, "overloaded");
+        assert!(refused.header("retry-after").is_some(), "{:?}", refused.head);
+    }
+}
+
+#[test]
+fn a_capacity_that_is_not_reached_changes_nothing() {
+    let _alone = alone();
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("near", &[first.addr()], "capacity = 5000")
+        .pool("far", &[second.addr()], "")
+        .route("all", "failover", &["near", "far"], "");
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    let (counts, _) = ask(&edge, 2, Duration::from_secs(2));
+    assert_eq!(counts.keys().collect::<Vec<_>>(), ["a"], "{counts:?}");
+}
