@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -83,6 +83,8 @@ pub struct ClientConn {
     pub parked: Cell<bool>,
     /// The client has closed its sending side while it waits for an answer.
     pub ended: Cell<bool>,
+    /// The connection was told to make room for others.
+    pub shed: Cell<bool>,
     /// The last request's upload has not been read to its end, so the client may still be sending when the edge closes.
     pub lingers: Cell<bool>,
     /// The last read did not end with an empty line, so hyper may hold the beginning of another head.
@@ -137,6 +139,7 @@ impl ClientConn {
             progress: Cell::new(now),
             flushed: Cell::new(true),
             parked: Cell::new(false),
+            shed: Cell::new(false),
             lingers: Cell::new(false),
             ended: Cell::new(false),
             trails: Cell::new(false),
@@ -173,6 +176,27 @@ impl ClientConn {
             none => *none = Some(cx.waker().clone()),
         }
         self.signal.take()
+    }
+
+    /// Ready when the connection was told to close now. Other signals stay.
+    pub fn poll_killed(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.take_signal(cx) {
+            ConnSignal::Kill => Poll::Ready(()),
+            other => {
+                self.signal.set(other);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether the client has yet to send a complete head: its first, or one of which a part has arrived.
+    #[must_use]
+    pub fn is_headless(&self) -> bool {
+        match self.phase.get() {
+            ConnPhase::Head => !self.is_behind(),
+            ConnPhase::Idle => self.begun.get() == 0,
+            ConnPhase::Busy | ConnPhase::Tunnel => false,
+        }
     }
 
     /// A request reached the service.
