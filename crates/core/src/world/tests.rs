@@ -597,3 +597,4 @@ fn retries_leave_tried_pools_and_follow_the_fallback_order() {
 mod ejections;
 mod traffic;
 mod outliers;
+mod families;
