@@ -159,6 +159,24 @@ fn an_unknown_name_is_no_endpoint_until_it_resolves() {
 }
 
 #[test]
+fn a_name_that_has_no_answer_yet_is_a_row_of_the_status() {
+    let dns = Dns::start();
+    dns.set("api.test", Records::Silence);
+    let conf = Conf::new()
+        .listener("web", "")
+        .raw(&format!("[resolver]\nnameservers = [\"{}\"]\n", dns.addr()))
+        .raw("[pool.p]\nprobe = \"fast\"\nendpoints = [{ address = \"api.test:80\" }]\n")
+        .route("all", "failover", &["p"], "");
+    let edge = Edge::launch(&conf);
+    // Its own start may come after that of the admin page.
+    eventually("the pool is there", SOON, || !edge.status()["pools"][0].is_null());
+    let row = edge.status()["pools"][0]["endpoints"][0].clone();
+    assert_eq!((&row["address"], &row["availability"]), (&"api.test:80".into(), &"down".into()), "{row}");
+    assert_eq!(row["last_probe"]["result"], "unresolved", "{row}");
+    assert!(row["last_probe"]["error"].as_str().is_some_and(|why| !why.is_empty()), "{row}");
+}
+
+#[test]
 fn no_more_addresses_are_kept_than_allowed() {
     let (_endpoints, port) = on_one_port(&[four(1)]);
     let dns = Dns::start();

@@ -200,6 +200,8 @@ pub struct RouteSettings {
 pub struct Limits {
     /// Client connections; 0 = 40 % of the file limit.
     pub max_connections: usize,
+    /// Client connections of one IPv4 address or IPv6 network of 64 bits; 0 = no cap.
+    pub per_client: usize,
     /// Request head, bytes.
     pub header_bytes: usize,
     /// Request header lines.

@@ -151,6 +151,7 @@ impl Loader<'_> {
 fn limits(table: View<'_>) -> Limits {
     Limits {
         max_connections: table.small("max_connections"),
+        per_client: table.small("per_client"),
         header_bytes: table.small("header_bytes"),
         header_count: table.small("header_count"),
         answer_fields: table.small("answer_fields"),

@@ -213,6 +213,12 @@ pub(crate) const LIMITS: Shape = Shape {
     doc: "Bounds on clients.",
     keys: &[
         int("max_connections", (0, 10_000_000), D::Int(0), "Client connections; 0 = 40 % of the file limit."),
+        int(
+            "per_client",
+            (0, 10_000_000),
+            D::Int(0),
+            "Connections of one client, an IPv4 address or an IPv6 /64; further ones are closed at once; 0 = no cap.",
+        ),
         size("header_bytes", (KIB, MIB), "16KiB", "Request head."),
         int("header_count", (1, 10_000), D::Int(100), "Request header lines."),
         int(

@@ -569,3 +569,4 @@ mod flapping;
 mod traffic;
 mod outliers;
 mod shared;
+mod families;

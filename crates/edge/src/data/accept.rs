@@ -1,7 +1,9 @@
 //! Room 1, ACCEPT: sockets to connections. TLS, the choice of protocol, and the limit on connections. Never reads a
 //! request.
 
-use std::{cell::RefCell, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell, future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
+};
 
 use tokio::{
     io::AsyncWriteExt,
@@ -25,6 +27,9 @@ use crate::{
 
 /// Connections above the limit that are still answered with 503; further connections are closed at once.
 const SURPLUS: u64 = 256;
+
+/// Time that a connection has for a complete head when there is little room: enough for a TLS handshake over a long way.
+const HEADLESS: Duration = Duration::from_secs(1);
 
 /// Pause after the kernel could not give a socket for want of descriptors or memory.
 const BREATH: Duration = Duration::from_millis(50);
@@ -120,13 +125,28 @@ fn admit(
     let tls = wiring.listener_tls.get(position).cloned().flatten();
     let view = local.view();
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
+    let shed = |cause: &str, count: u64| {
+        let series = Series::new(&telemetry::SHED, &[&listen_socket.name.1, &Arc::from(cause)]);
+        local.meters().cell(series).add(count);
+    };
+    let per_client = local.limits().per_client;
+    let place = (per_client > 0).then(|| local.place_of(client_addr.ip(), per_client));
+    if let Some(None) = place {
+        shed("per_client", 1);
+        return None;
+    }
+    let made_room = make_room(local, now_open, limit);
+    if made_room > 0 {
+        shed("headless", made_room);
+    }
     if now_open >= limit + SURPLUS.min(limit) {
         return None;
     }
     // Small answers must not wait for an acknowledgement. If the option cannot be set, the socket is already dead.
     stream.set_nodelay(true).ok()?;
-    let conn = ClientConn::new(listen_socket.name.clone(), client_addr, now_open >= limit, local.clock());
-    let guard = ConnectionGuard::enter(&conn, open);
+    let surplus = now_open >= limit && made_room == 0;
+    let conn = ClientConn::new(listen_socket.name.clone(), client_addr, surplus, local.clock());
+    let guard = (ConnectionGuard::enter(&conn, open), place);
     let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
     tokio::task::spawn_local(async move {
         let _guard = guard;
@@ -134,10 +154,13 @@ fn admit(
             // This arm does not wait for anything, so the future of a silent connection stays small.
             None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
             // Boxed, so that the futures of other connections do not hold room for it.
-            None => Box::pin(told_apart(&conn, stream, local.limits().header_timeout)).await,
+            None => {
+                let told = told_apart(&conn, stream, local.limits().header_timeout);
+                Box::pin(unless_killed(&conn, told)).await
+            }
             Some(config) => {
-                let handshake = timeout(local.limits().header_timeout, secure(&conn, stream, config));
-                Box::pin(handshake).await.ok().flatten()
+                let secured = timeout(local.limits().header_timeout, secure(&conn, stream, config));
+                Box::pin(unless_killed(&conn, async { secured.await.ok().flatten() })).await
             }
         };
         match opened {
@@ -151,6 +174,15 @@ fn admit(
     Some(admitted)
 }
 
+/// From nine tenths of the limit on, lets the oldest connections without a complete head go, so that one client with
+/// many slow heads does not keep the others out. Below the limit they have [`HEADLESS`] at least. Returns how many go.
+fn make_room(local: &Local, now_open: u64, limit: u64) -> u64 {
+    if now_open < limit - limit / 10 {
+        return 0;
+    }
+    local.shed_headless(if now_open < limit { HEADLESS } else { Duration::ZERO }) as u64
+}
+
 /// Tells HTTP/1.1 and HTTP/2 with prior knowledge apart by the HTTP/2 preface. `None`: the connection was told to
 /// close, or the client sent too little for too long.
 async fn told_apart(
@@ -162,6 +194,16 @@ async fn told_apart(
     session::first_byte(conn, &io).await?;
     let is_http2 = timeout(header_timeout, io.begins_with(b"PRI ")).await.ok()??;
     Some((io, is_http2))
+}
+
+/// Waits for the opening of a connection; `None` when the connection is told to close first.
+async fn unless_killed<T>(conn: &ClientConn, opening: impl Future<Output = Option<T>>) -> Option<T> {
+    let mut opening = pin!(opening);
+    poll_fn(|cx| match conn.poll_killed(cx) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => opening.as_mut().poll(cx),
+    })
+    .await
 }
 
 async fn secure(

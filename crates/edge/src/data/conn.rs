@@ -81,6 +81,10 @@ pub struct ClientConn {
     /// The client has closed its sending side while it waits for an answer. The sweep wakes the session, which looks
     /// whether the client has closed the other side too.
     pub half_closed: Cell<bool>,
+    /// The connection was told to make room for others.
+    pub shed: Cell<bool>,
+    /// A request has begun on it.
+    has_begun: Cell<bool>,
     /// Bytes from and to the client since HTTP ended.
     pub tunnelled: Cell<(u64, u64)>,
     serving: Cell<u32>,
@@ -117,6 +121,8 @@ impl ClientConn {
             behind: Cell::new(false),
             parked: Cell::new(false),
             half_closed: Cell::new(false),
+            shed: Cell::new(false),
+            has_begun: Cell::new(false),
             tunnelled: Cell::new((0, 0)),
             serving: Cell::new(0),
             accepted_while_closing: Cell::new(false),
@@ -146,6 +152,27 @@ impl ClientConn {
         self.signal.take()
     }
 
+    /// Ready when the connection was told to close now. Other signals stay.
+    pub fn poll_killed(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.take_signal(cx) {
+            ConnSignal::Kill => Poll::Ready(()),
+            other => {
+                self.signal.set(other);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whether the client has yet to send a complete head: its first, or one of which a part has arrived.
+    #[must_use]
+    pub fn is_headless(&self) -> bool {
+        match self.phase.get() {
+            ConnPhase::Head => !self.behind.get(),
+            ConnPhase::Idle => !self.has_begun.get(),
+            ConnPhase::Busy | ConnPhase::Tunnel => false,
+        }
+    }
+
     /// A part of a request's head has arrived.
     pub fn head_begins(&self) {
         self.enter(ConnPhase::Head);
@@ -154,6 +181,7 @@ impl ClientConn {
     /// A request's head was read.
     pub fn begin(&self) {
         self.serving.set(self.serving.get() + 1);
+        self.has_begun.set(true);
         self.enter(ConnPhase::Busy);
         if self.accepted_while_closing.get() {
             self.signal(ConnSignal::Graceful);

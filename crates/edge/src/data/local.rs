@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     fmt::Display,
     hash::{BuildHasher, RandomState},
+    net::IpAddr,
     rc::Rc,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -28,6 +29,7 @@ use crate::{
     },
     shared::{
         Live, Shared, Unreached, access_log,
+        clients::ClientPlace,
         meters::{Cell as Count, Meters, Series},
         telemetry,
     },
@@ -46,6 +48,8 @@ const DATE_AGE: Duration = Duration::from_millis(500);
 /// How many heads, of at most how many bytes, a worker keeps for later.
 const HEADS: usize = 64;
 const HEAD_BYTES: usize = 16 * 1024;
+/// The part of a worker's connections that goes at once when there is little room: one in so many, and one at least.
+const SHED_PART: usize = 32;
 
 /// Everything that belongs to one worker.
 #[derive(Debug)]
@@ -268,6 +272,34 @@ impl Local {
     #[must_use]
     pub fn client_connections(&self) -> u64 {
         self.shared.connections.iter().map(|count| count.get()).sum()
+    }
+
+    /// Counts a connection of a client; `None` if the client has `cap` already.
+    #[must_use]
+    pub fn place_of(&self, client: IpAddr, cap: usize) -> Option<ClientPlace> {
+        self.shared.clients.enter(client, cap)
+    }
+
+    /// Tells the connections that have waited longest for a complete head, at least `age`, to go: one of
+    /// [`SHED_PART`], so that a storm costs few walks over the list. Returns how many.
+    #[must_use]
+    pub fn shed_headless(&self, age: Duration) -> usize {
+        let now = self.clock.get();
+        let conns = self.conns.borrow();
+        let mut headless: Vec<&Rc<ClientConn>> = conns
+            .values()
+            .filter(|conn| !conn.shed.get() && conn.is_headless() && now.since(conn.since.get()) >= age)
+            .collect();
+        let count = headless.len().min(1 + conns.len() / SHED_PART);
+        if let Some(last) = count.checked_sub(1) {
+            headless.select_nth_unstable_by_key(last, |conn| conn.since.get());
+        }
+        for conn in headless.iter().take(count) {
+            conn.shed.set(true);
+            // An answer would be followed by a wait for the client, which keeps its place.
+            conn.signal(ConnSignal::Kill);
+        }
+        count
     }
 
     /// Adds a connection to this worker's list; returns its number there.

@@ -5,6 +5,7 @@ pub mod access_log;
 pub mod stats;
 pub mod budget;
 pub mod calendar;
+pub mod clients;
 pub mod fault;
 pub mod host;
 pub mod kernel;
@@ -27,6 +28,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use crate::shared::{
     access_log::LogSink,
     budget::Budgets,
+    clients::ClientCounts,
     meters::{Cell, Meters},
     room::RoomTable,
     stats::StatsTable,
@@ -105,6 +107,8 @@ pub struct Shared {
     pub budgets: Budgets,
     /// Open client connections, by worker: each worker sets its own.
     pub connections: Vec<Cell>,
+    /// Open client connections, by client.
+    pub clients: ClientCounts,
     /// The queue to the access log's writer.
     pub log: LogSink,
     /// The moment of tick 0.
@@ -132,6 +136,7 @@ impl Shared {
             rooms: std::iter::repeat_with(Default::default).take(workers).collect(),
             budgets: Default::default(),
             connections: std::iter::repeat_with(Default::default).take(workers).collect(),
+            clients: Default::default(),
             log,
             origin: Instant::now(),
         };

@@ -89,6 +89,8 @@ metrics! {
         "1 while an endpoint that flaps steps back behind the others of its pool.";
     CONNECTIONS = Gauge "thalweg_connections" ["listener"]
         "Client connections.";
+    SHED = Counter "thalweg_connections_shed_total" ["listener", "cause"]
+        "Client connections closed to make room (headless), or over the cap of their client (per_client).";
     UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]
         "Connections to endpoints, idle or active.";
     CERTIFICATE_NOT_BEFORE = Gauge "thalweg_certificate_not_before_timestamp_seconds" ["listener", "name"]
