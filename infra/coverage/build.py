@@ -31,7 +31,6 @@ mutants, wrong meanings that they must catch: `infra/tests/mutants`. Made by `in
 | `app/tests/test_x.py::test_y` | `.venv/bin/python -m pytest -c app/pyproject.toml --rootdir app app/tests/test_x.py::test_y`, after `scripts/setup.sh` |
 | `cargo test …` | as it stands, after `cargo build -p thalweg-edge`; it must say `1 passed`, because cargo calls a run of no test a success |
 | document only | nothing here can prove it; the document says what to do |
-| later | not here yet |
 """
 
 
@@ -70,7 +69,7 @@ def rows() -> list[Row]:
 
 def shown(row: Row) -> str:
     files = ", ".join(f"`{file}`" for file in row.files) or "–"
-    prose = row.check.startswith(("document only", "later"))
+    prose = row.check.startswith("document only")
     return f"{row.what} | {files} | {row.check if prose else f'`{row.check}`'} |"
 
 

@@ -5,6 +5,7 @@
 #
 # A line is FROM UNTIL REASON, both in UTC as 2026-12-18T16:00Z; `#` begins a comment. DELIVERY_OVERRIDE=REASON goes on all
 # the same, and prints the reason: a security fix does not wait. A file that cannot be read is a freeze.
+# Exit status: 0 no freeze, or gone on; 2 frozen.
 set -euo pipefail
 # shellcheck source=infra/scripts/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"

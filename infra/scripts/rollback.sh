@@ -21,7 +21,8 @@ revert() { # SHA
         die 2 "$1 changes more than what runs; revert it by a pull request"
     fi
     git -C "$ROOT" revert --no-edit "$1" >&2 || {
-        git -C "$ROOT" revert --abort
+        # Of a commit that was reverted before there is nothing to abort.
+        git -C "$ROOT" revert --abort 2>/dev/null || true
         die 1 "$1 was changed again since: pin the image that is wanted with infra/gitops/pin-image.sh"
     }
     git -C "$ROOT" rev-parse HEAD

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Refuses an image that this repository's own workflow on main did not sign, or whose provenance is missing. The same
-# identity is asked for at admission: infra/policy/admission.
+# Refuses an image that this repository's own workflow on main did not sign, or whose bill of materials is missing.
+# Google's clusters ask once more, at admission: infra/terraform/modules/gcp/artifact-registry/attestation.tf.
 #
 #   verify-image.sh REPOSITORY@sha256:DIGEST
 #

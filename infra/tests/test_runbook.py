@@ -29,6 +29,7 @@ SITUATIONS = (
     "Certificate",
     "Rejected reload",
     "Cold region",
+    "A store is lost",
     "Drill: lose a region",
     "Checker suspected",
 )

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import k8s
+import parliament
 import pytest
 import yaml
 from terraform import (
@@ -230,6 +231,37 @@ def test_rights_are_narrow(folder, counted) -> None:
         if kind == "aws_iam_role":
             assert ":policy/" in values["permissions_boundary"] or address.startswith("module.bootstrap"), address
     counted("statements", seen)
+
+
+# What parliament says that is judged elsewhere or harmless: a star is test_rights_are_narrow's; a list of actions of which some read
+# other kinds of resource; an ARN compared as text.
+JUDGED_ELSEWHERE = {"RESOURCE_STAR", "RESOURCE_MISMATCH", "MISMATCHED_TYPE_BUT_USABLE"}
+
+
+def misspelt(policy: str) -> list[str]:
+    """What parliament finds in a policy: actions, conditions and resources that AWS does not have."""
+    findings = parliament.analyze_policy_string(policy).findings
+    return [f"{one.issue}: {one.detail}" for one in findings if one.issue not in JUDGED_ELSEWHERE]
+
+
+def test_a_misspelt_action_is_found() -> None:
+    """parliament names an action that AWS does not have, and lets one pass that it has"""
+    policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:%s","Resource":"arn:aws:s3:::b/*"}]}'
+    assert misspelt(policy % "GetObjekt") and not misspelt(policy % "GetObject")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", APPLIED, ids=name)
+def test_rights_exist(folder, counted) -> None:
+    """after an apply: every action, resource and condition of a role's policies is one that AWS has, by parliament"""
+    providers = [provider for provider in ("aws", "archive") if provider == "aws" or "secrets" in name(folder)]
+    wrong, seen = [], 0
+    for address, kind, values in applied(folder, *providers).resources:
+        if kind in ("aws_iam_role_policy", "aws_iam_policy") and (values.get("policy") or "").startswith("{"):
+            seen += 1
+            wrong += [f"{address}: {said}" for said in misspelt(values["policy"])]
+    assert not wrong, "\n".join(wrong)
+    counted("policies", seen)
 
 
 @pytest.mark.slow

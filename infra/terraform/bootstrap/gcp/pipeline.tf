@@ -52,8 +52,9 @@ locals {
       environment = environment
       stage       = stage
       project_id  = of.project_id
-      github      = stage == "apply" ? environment : "${environment}-${stage}"
-      title       = { plan = "terraform-plan", apply = "terraform-provisioner", release = "image-release" }[stage]
+      # The same GitHub environments as in the other clouds: the job that pushes images pushes to all of them.
+      github = { plan = "${environment}-plan", apply = environment, release = "${environment}-publish" }[stage]
+      title  = { plan = "terraform-plan", apply = "terraform-provisioner", release = "image-release" }[stage]
     }
   }]...)
 }

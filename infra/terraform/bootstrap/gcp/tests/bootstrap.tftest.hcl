@@ -30,7 +30,7 @@ run "identities_are_bound_to_repository_and_environment" {
 
   assert {
     condition = { for key, binding in google_service_account_iam_member.github : key => binding.member } == {
-      for key, environment in { development-plan = "development-plan", development-apply = "development", development-release = "development-release", production-plan = "production-plan", production-apply = "production", production-release = "production-release" } :
+      for key, environment in { development-plan = "development-plan", development-apply = "development", development-release = "development-publish", production-plan = "production-plan", production-apply = "production", production-release = "production-publish" } :
       key => "principalSet://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/github/attribute.grant/123456789:${environment}"
     }
     error_message = "An identity answers to another repository or environment than its own."
