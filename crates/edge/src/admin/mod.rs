@@ -6,6 +6,7 @@ mod exposition;
 mod process;
 mod reply;
 mod explain;
+mod page;
 mod routes;
 mod status;
 mod stream;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     auth::{self, AuthRules},
-    explain, exposition,
+    explain, exposition, page,
     reply::{Body, json_reply, refuse, reply},
     status, stream,
 };
@@ -41,7 +41,7 @@ pub(crate) async fn answer(
     }
     let path = head.uri.path();
     let allowed = match path {
-        "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events"
+        "/" | "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events"
         | "/api/v1/stream" => "GET, HEAD",
         "/api/v1/reload" | "/api/v1/drain" | "/api/v1/undrain" | "/api/v1/failback" => "POST",
         _ => return refuse(StatusCode::NOT_FOUND, "not_found", &format!("no such call: {path}")),
@@ -78,6 +78,7 @@ pub(crate) async fn answer(
 
 async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String>) -> Response<Body> {
     match path {
+        "/" => page::page(),
         "/metrics" => {
             reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", exposition::of(control))
         }
