@@ -14,6 +14,7 @@ main() {
     exec 9<"$ROOT"
     flock 9
     virtual_environment
+    browser_driver
 }
 
 # Prints the Debian packages that are missing. aws-lc-sys builds with the C compiler alone: no cmake.
@@ -35,6 +36,9 @@ missing_optional() {
     [[ -n $(find /usr/lib/postgresql -name initdb -print -quit 2>/dev/null) ]] || echo postgresql
     command -v setpriv >/dev/null || echo util-linux
     command -v man >/dev/null || echo man-db
+    command -v chromium >/dev/null || echo chromium
+    command -v node >/dev/null || echo nodejs
+    command -v npm >/dev/null || echo npm
 }
 
 packages() {
@@ -89,6 +93,20 @@ virtual_environment() {
         -r "$ROOT/app/requirements.txt" -r "$ROOT/app/requirements-dev.txt" >&2 ||
         die "the Python packages of app/requirements*.txt could not be installed"
     printf '%s\n' "$stamp" >"$ROOT/.venv/.stamp"
+}
+
+# What drives Chromium in the scenarios of the admin page. Without it they are skipped, and said so.
+browser_driver() {
+    local folder=$ROOT/tests/cockpit stamp
+    command -v npm >/dev/null || return 0
+    stamp=$(sha256sum <"$folder/package-lock.json")
+    [[ $(cat "$folder/node_modules/.stamp" 2>/dev/null) != "$stamp" ]] || return 0
+    say "setup: tests/cockpit/node_modules from tests/cockpit/package-lock.json"
+    if npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund >&2; then
+        printf '%s\n' "$stamp" >"$folder/node_modules/.stamp"
+    else
+        say "setup: going on without playwright-core and axe-core"
+    fi
 }
 
 main

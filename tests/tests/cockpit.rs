@@ -1,6 +1,10 @@
-//! The live stream of the admin API, as a page reads it.
+//! The live stream of the admin API, as a page reads it; the page itself is in `cockpit/page.rs`.
 
+#[path = "cockpit/browser.rs"]
+mod browser;
 mod common;
+#[path = "cockpit/page.rs"]
+mod page;
 
 use std::time::{Duration, Instant};
 

@@ -9,6 +9,7 @@ mod reply;
 mod explain;
 mod orders;
 mod returns;
+mod page;
 mod routes;
 mod status;
 mod stream;

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     auth::{self, AuthRules},
-    explain, exposition, failback, orders,
+    explain, exposition, failback, orders, page,
     reply::{Body, json_reply, refuse, reply},
     status, stream,
 };
@@ -44,7 +44,7 @@ pub(crate) async fn answer(
     }
     let path = head.uri.path();
     let allowed = match path {
-        "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events"
+        "/" | "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events"
         | "/api/v1/stream" => "GET, HEAD",
         "/api/v1/orders" => "GET, HEAD, POST",
         _ if path.starts_with(orders::ONE) => "DELETE",
@@ -86,6 +86,7 @@ pub(crate) async fn answer(
 
 async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String>) -> Response<Body> {
     match path {
+        "/" => page::page(),
         "/metrics" => {
             reply(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", exposition::of(control))
         }
