@@ -165,11 +165,12 @@ def version(name: str, settings: Settings) -> str:
 
 
 def build_of(binary: pathlib.Path, settings: Settings) -> str:
-    """Plain or trained. `make release` writes the plain build where it cannot train, so contents count, not names."""
+    """Plain or trained. `make release` ships the plain build where it cannot train, and notes beside it which it is."""
+    noted = settings.trained_bin.with_name(settings.trained_bin.name + ".build")
+    if same(binary, settings.trained_bin) and noted.exists():
+        return "trained build" if noted.read_text().strip() == "trained" else "plain build: NOT trained, see `make release`"
     if same(binary, settings.plain_bin):
-        return "plain build" if binary != settings.trained_bin else "plain build: this one was NOT trained, see `make release`"
-    if same(binary, settings.trained_bin):
-        return "trained build"
+        return "plain build" if binary != settings.trained_bin else "plain build: NOT trained, see `make release`"
     return f"build not known: {binary}"
 
 

@@ -7,7 +7,7 @@ import pathlib
 from dataclasses import asdict
 
 from .scenarios import FOREIGN_LIMIT, Sample
-from .settings import BENCH, OUT, Settings
+from .settings import BENCH, OUT, TRAINED, Settings
 from .targets import Verdict, good, highest_held, median, ratios, values
 
 TITLES = {
@@ -134,6 +134,8 @@ def warnings(samples: list[Sample], missing: dict[str, str], not_measured: dict[
     found += disturbances(samples, settings)
     if settings.trained_bin.exists() and settings.subject == "thalweg":
         found.append("the trained build took no part (BENCH_TRAINED, PEERS)")
+    if settings.subject == TRAINED and older(settings.trained_bin, settings.plain_bin):
+        found.append("the trained build is older than the plain one: perhaps not of the same source (make release)")
     ciphers = {(s.peer, s.detail.get("Cipher"), s.detail.get("Server Temp Key")) for s in samples if "Cipher" in s.detail}
     if len({one[1:] for one in ciphers}) > 1:
         found.append("the peers negotiated different TLS: " + "; ".join(f"{p}: {c}, {k}" for p, c, k in sorted(ciphers, key=str)))
@@ -144,6 +146,10 @@ def warnings(samples: list[Sample], missing: dict[str, str], not_measured: dict[
     if settings.quick or settings.rounds < 5:
         found.append(f"{settings.rounds} round(s) of {settings.duration_s:g} s: a sanity run, not a result")
     return found
+
+
+def older(one: pathlib.Path, other: pathlib.Path) -> bool:
+    return one.exists() and other.exists() and one.stat().st_mtime < other.stat().st_mtime
 
 
 def disturbances(samples: list[Sample], settings: Settings) -> list[str]:

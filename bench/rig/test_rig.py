@@ -80,16 +80,22 @@ class Settings(unittest.TestCase):
         for env, subject in (({}, "thalweg"), ({"BENCH_TRAINED": "1"}, TRAINED), ({"BENCH_TRAINED": "0"}, "thalweg"), ({"PEERS": TRAINED}, TRAINED)):
             self.assertEqual(configured(**env).subject, subject)
 
-    def test_a_build_is_named_by_its_contents(self):
+    def test_a_build_is_named_by_its_contents_and_by_what_the_release_noted(self):
         with tempfile.TemporaryDirectory() as folder:
             plain, trained, other = (pathlib.Path(folder, name) for name in ("plain", "trained", "other"))
             chosen = dataclasses.replace(configured(), plain_bin=plain, trained_bin=trained)
+            noted = pathlib.Path(folder, "trained.build")
             plain.write_text("a"), trained.write_text("b"), other.write_text("c")
-            self.assertEqual([peers.build_of(one, chosen) for one in (plain, trained)], ["plain build", "trained build"])
+            self.assertEqual(peers.build_of(plain, chosen), "plain build")
+            self.assertIn("not known", peers.build_of(trained, chosen))
+            noted.write_text("trained\n")
+            self.assertEqual(peers.build_of(trained, chosen), "trained build")
             self.assertIn("not known", peers.build_of(other, chosen))
             other.write_text("b")
             self.assertEqual(peers.build_of(other, chosen), "trained build")
-            trained.write_text("a")  # what `make release` writes where it cannot train
+            noted.write_text("plain\n")  # what `make release` notes where it cannot train
+            self.assertIn("NOT trained", peers.build_of(trained, chosen))
+            noted.unlink(), trained.write_text("a")
             self.assertIn("NOT trained", peers.build_of(trained, chosen))
 
 
