@@ -29,7 +29,7 @@ chaos: ## every fault under every policy, measured (about 55 minutes, root for d
 chaos-compare: ## the same faults against nginx, HAProxy and Envoy (about 25 minutes); writes docs/failover.md
 	@exec scripts/chaos-compare.sh $(ONLY)
 
-bench: ## thalweg beside nginx, HAProxy and Envoy, then the micro-benches (about 40 minutes)
+bench: ## thalweg beside nginx, HAProxy and Envoy, then the micro-benches (an hour and more)
 	@bench/run.sh $(BENCH_ARGS) && exec cargo bench --locked -p thalweg-bench
 
 release: ## the binary that is shipped: trained on the load of the bench (profile-guided optimisation); prints its path

@@ -8,6 +8,8 @@ cd "$(dirname "$0")"
 if [ "${BENCH_BUILD:-1}" != 0 ]; then
     cargo build --release -p thalweg-bench --bins
     [ -n "${THALWEG_BIN:-}" ] || cargo build --release -p thalweg-edge
+    # The trained build as well, if it is asked for; one that is there already is measured as it is.
+    case "${BENCH_TRAINED:-0}" in 0 | '') ;; *) [ -n "${TRAINED_BIN:-}" ] || ../scripts/release.sh ;; esac
 fi
 
 python=.venv/bin/python

@@ -25,12 +25,18 @@ profdata() {
     command -v "llvm-profdata-$llvm"
 }
 
+# ship BINARY HOW: puts it where it is looked for; the bench reads from the file beside it how it was built.
+ship() {
+    mkdir -p "$target/trained"
+    cp -- "$1" "$shipped"
+    printf '%s\n' "$2" >"$shipped.build"
+    printf '%s\n' "$shipped"
+}
+
 plain() {
     printf '!! release: NOT TRAINED: %s; this is the plain build\n' "$1" >&2
     cargo build --release --locked -p thalweg-edge >&2
-    mkdir -p "$target/trained"
-    cp -- "$target/release/thalweg" "$shipped"
-    printf '%s\n' "$shipped"
+    ship "$target/release/thalweg" plain
     exit 0
 }
 
@@ -143,6 +149,4 @@ wait "$edge" || plain "the instrumented edge failed: $(tail -3 "$work/edge.log")
 "$tool" merge -o "$work/trained.profdata" "$work/raw"
 printf 'release: trained build …\n' >&2
 build "-Cprofile-use=$work/trained.profdata"
-mkdir -p "$target/trained"
-cp -- "$target/pgo/$host/release/thalweg" "$shipped"
-printf '%s\n' "$shipped"
+ship "$target/pgo/$host/release/thalweg" trained

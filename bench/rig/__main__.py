@@ -29,19 +29,19 @@ def main(arguments: list[str]) -> int:
     versions = {name: peers.version(name, chosen) for name in chosen.peers}
     machine = measure.machine()
     for name, version in versions.items():
-        print(f"{name:9} {version}")
+        print(f"{name:15} {version}")
     started = time.monotonic()
-    samples, missing = run(chosen)
+    samples, missing, not_measured = run(chosen)
 
-    rows = report.summarise(samples, chosen.peers)
-    verdicts = targets.judge(samples)
-    text = report.table(rows) + "\n" + report.verdict_table(verdicts)
-    notes = report.warnings(samples, missing, chosen)
+    rows = report.summarise(samples, chosen.peers, chosen.subject)
+    verdicts = targets.judge(samples, chosen.subject)
+    text = report.table(rows, chosen.subject) + "\n" + report.verdict_table(verdicts, versions.get(chosen.subject, ""))
+    notes = report.warnings(samples, missing, not_measured, chosen)
     text += "".join(f"\n!! {note}" for note in notes)
     print("\n" + text)
     path = report.write_json(
         {"machine": machine, "versions": versions, "rounds": chosen.rounds, "duration_s": chosen.duration_s,
-         "took_s": round(time.monotonic() - started), "missing": missing, "warnings": notes,
+         "took_s": round(time.monotonic() - started), "missing": missing, "not_measured": not_measured, "subject": chosen.subject, "warnings": notes,
          "open_level_judged": targets.highest_held(samples), "rows": rows,
          "verdicts": [verdict.as_json() for verdict in verdicts]},
         samples,
@@ -52,7 +52,8 @@ def main(arguments: list[str]) -> int:
     return 1 if missing or any(sample.failure for sample in samples) else 0
 
 
-def run(chosen: settings.Settings) -> tuple[list[Sample], dict[str, str]]:
+def run(chosen: settings.Settings) -> tuple[list[Sample], dict[str, str], dict[str, str]]:
+    """All samples, the peers that took no part, and the scenarios that this machine cannot run; both with reasons."""
     samples: list[Sample] = []
     with load.Endpoint(chosen) as endpoint:
         rig = Rig(chosen, endpoint)
@@ -65,12 +66,17 @@ def run(chosen: settings.Settings) -> tuple[list[Sample], dict[str, str]]:
         finally:
             rig.stop_all()
             load.kill_leftovers()
-    return samples, missing
+    return samples, missing, rig.not_measured
 
 
 def scenario(rig: Rig, name: str, samples: list[Sample]):
     if name in scenarios.CLOSED:
-        return scenarios.closed(rig, name)
+        many = scenarios.CLOSED[name].workers > 1
+        return (scenarios.two_workers if many else scenarios.closed)(rig, name)
+    if name.startswith("handshake-"):
+        return scenarios.handshakes(rig, name)
+    if name == "endpoints":
+        return scenarios.endpoints(rig, name)
     if name == "open":
         return scenarios.open_loop(rig, peak(rig, samples))
     return {"idle": scenarios.idle, "reload": scenarios.reload}[name](rig)
@@ -87,7 +93,8 @@ def peak(rig: Rig, samples: list[Sample]) -> float:
 
 def progress(sample: Sample) -> None:
     figures = " ".join(f"{name}={value:.1f}" for name, value in sample.figures.items())
-    print(f"  {sample.scenario:9} {sample.peer:8} round {sample.round + 1}  {figures or 'FAILED'}", flush=True)
+    verdict = " DISTURBED, not counted" if sample.disturbed else ""
+    print(f"  {sample.scenario:17} {sample.peer:15} round {sample.round + 1}  {figures or 'FAILED'}{verdict}", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ import os
 import pathlib
 import re
 import subprocess
+import sys
 from dataclasses import dataclass
 
-from . import peers
-from .settings import OUT, Settings
+from . import handshakes, peers
+from .settings import BENCH, OUT, Settings
 
 HOST = "bench.example"
 
@@ -26,6 +27,9 @@ class Report:
     detail: dict[str, object]
 
 
+SIZES = {"/1k": 1024, "/16k": 16 * 1024, "/64k": 64 * 1024, "/1m": 1024 * 1024}
+
+
 class Endpoint:
     """Three regions: one process, three ports."""
 
@@ -37,7 +41,14 @@ class Endpoint:
     def __enter__(self) -> Endpoint:
         ports = ",".join(map(str, self.ports))
         self.process = spawn(self.settings, [str(self.settings.tools_dir / "bench-endpoint"), "--ports", ports])
-        peers.wait_until(self.answers, 5, lambda: self.process.poll() is not None)
+        try:
+            peers.wait_until(self.answers, 15, lambda: self.process.poll() is not None)
+            wrong = [path for path, size in SIZES.items() if len(peers.get(self.ports[0], path)[2]) != size]
+            if wrong:
+                raise SystemExit(f"bench-endpoint knows no {', '.join(wrong)}: build it again (BENCH_BUILD=1)")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -52,7 +63,7 @@ class Endpoint:
 
 
 def spawn(settings: Settings, command: list[str], **kwargs) -> subprocess.Popen:
-    command = ["taskset", "-c", str(settings.load_core), *command]
+    command = ["taskset", "-c", peers.cpu_list(settings.load_cores), *command]
     usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
     quiet = os.environ | {"RUST_BACKTRACE": "0"}
     process = subprocess.Popen(command, start_new_session=True, env=quiet, **usual | kwargs)
@@ -125,12 +136,35 @@ def parse_h2load(out: str, log: pathlib.Path) -> Report:
     done, succeeded, *bad = map(int, counts.groups())
     if not succeeded or any(bad) or any(map(int, codes.groups()[1:])):
         raise LoadFailed(f"h2load: {counts[0]}; {codes[0]}")
-    latencies = sorted(int(line.rsplit("\t", 1)[1]) for line in log.open())
+    latencies = sorted(int(line.rsplit("\t", 1)[1]) for line in log.read_text().splitlines())
     tls = {key: m[1] for key in ("TLS Protocol", "Cipher", "Server Temp Key", "Application protocol")
            if (m := re.search(rf"^{key}: (.*)$", out, re.M))}  # fmt: skip
     if tls.get("Application protocol") != "h2":
         raise LoadFailed(f"negotiated {tls.get('Application protocol')!r}, not h2")
     return Report(quantile(latencies, 0.5), quantile(latencies, 0.99), {"load_requests": done, **tls})
+
+
+def start_handshakes(settings: Settings, port: int, mode: str, seconds: float) -> subprocess.Popen:
+    words = [sys.executable, "-m", "rig.handshakes", str(port), mode, f"{seconds:g}"]
+    return spawn(settings, words, cwd=BENCH, stderr=subprocess.STDOUT)
+
+
+def finish_handshakes(process: subprocess.Popen, timeout_s: float) -> dict:
+    out, _ = communicate(process, timeout_s)
+    return parse_handshakes(out)
+
+
+def parse_handshakes(out: str) -> dict:
+    """The client's counts, if it did what its mode says: the first connection of a thread has nothing to resume."""
+    try:
+        report = json.loads(out.strip().splitlines()[-1])
+    except (IndexError, ValueError):
+        raise LoadFailed(f"the handshake client reported nothing: {out.strip()[-200:]!r}") from None
+    first = handshakes.THREADS if report["mode"] == "resumed" else 0
+    wanted, other = (report["resumed"], report["full"] - first) if first else (report["full"], report["resumed"])
+    if report["errors"] or not wanted or other > 0.01 * wanted:
+        raise LoadFailed(f"handshakes, {report['mode']}: {report}; {out.strip().splitlines()[0][:120]}")
+    return report
 
 
 def open_loop(settings: Settings, port: int, rate: float, duration_s: float, seed: int, **flags) -> dict:

@@ -19,7 +19,8 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 @dataclass(frozen=True)
 class Reading:
     at_s: float
-    cpu_s: float
+    user_s: float
+    system_s: float
     core_busy_s: float
     requests: int
 
@@ -28,27 +29,33 @@ class Reading:
 class Window:
     seconds: float
     requests: int
-    cpu_us_per_request: float
+    user_us: float  # per request, as the two below
+    system_us: float
+    cpu_us: float  # both together
     rps: float
-    proxy_share: float  # of its core
-    foreign_share: float  # of the proxy's core, used by something else: above a few percent the figures are noise
+    proxy_share: float  # of its cores
+    foreign_share: float  # of the proxy's cores, used by something else: above a few percent the figures are noise
 
 
-def read(pids: list[int], core: int, endpoint_port: int) -> Reading:
+def read(pids: list[int], cores: tuple[int, ...], endpoint_port: int) -> Reading:
     requests = served(endpoint_port)
-    return Reading(time.monotonic(), cpu_seconds(pids), core_busy_seconds(core), requests)
+    user, system = cpu_seconds(pids)
+    return Reading(time.monotonic(), user, system, core_busy_seconds(cores), requests)
 
 
-def window(first: Reading, last: Reading) -> Window:
+def window(first: Reading, last: Reading, cores: int = 1) -> Window:
     seconds, requests = last.at_s - first.at_s, last.requests - first.requests
-    cpu, busy = last.cpu_s - first.cpu_s, last.core_busy_s - first.core_busy_s
+    user, system = last.user_s - first.user_s, last.system_s - first.system_s
+    busy, each = last.core_busy_s - first.core_busy_s, 1e6 / requests if requests else float("nan")
     return Window(
         seconds=seconds,
         requests=requests,
-        cpu_us_per_request=cpu / requests * 1e6 if requests else float("nan"),
+        user_us=user * each,
+        system_us=system * each,
+        cpu_us=(user + system) * each,
         rps=requests / seconds,
-        proxy_share=cpu / seconds,
-        foreign_share=max(0.0, busy - cpu) / seconds,
+        proxy_share=(user + system) / seconds / cores,
+        foreign_share=max(0.0, busy - user - system) / seconds / cores,
     )
 
 
@@ -56,21 +63,25 @@ def served(endpoint_port: int) -> int:
     return json.loads(peers.get(endpoint_port, "/stats", timeout=5)[2])["requests"]
 
 
-def cpu_seconds(pids: list[int]) -> float:
-    ticks = 0
+def cpu_seconds(pids: list[int]) -> tuple[float, float]:
+    """User and system time of the processes since they started."""
+    user = system = 0
     for pid in pids:
         # The command name may hold spaces and brackets: count fields from the last bracket.
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks * TICK_S
+        user += int(fields[11])
+        system += int(fields[12])
+    return user * TICK_S, system * TICK_S
 
 
-def core_busy_seconds(core: int) -> float:
+def core_busy_seconds(cores: tuple[int, ...]) -> float:
+    names, busy = {f"cpu{core}" for core in cores}, 0
     for line in pathlib.Path("/proc/stat").read_text().splitlines():
-        if line.startswith(f"cpu{core} "):
-            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, line.split()[1:])
-            return (user + nice + system + irq + softirq + steal) * TICK_S
-    return 0.0
+        name, *fields = line.split()
+        if name in names:
+            user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(int, fields)
+            busy += user + nice + system + irq + softirq + steal
+    return busy * TICK_S
 
 
 def rss_bytes(pids: list[int]) -> int:

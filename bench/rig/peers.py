@@ -1,10 +1,11 @@
-"""Starts and stops the proxies, each from its template, one worker on the proxy core. Never measures.
+"""Starts and stops the proxies, each from its template, one worker per proxy core. Never measures.
 
 A peer that is not installed or does not come up is reported and left out; the others go on.
 """
 
 from __future__ import annotations
 
+import filecmp
 import getpass
 import http.client
 import json
@@ -17,7 +18,7 @@ import ssl
 import subprocess
 import time
 
-from .settings import BENCH, OUT, Settings
+from .settings import BENCH, OUT, TRAINED, Settings
 
 # The fields that every proxy must send to the endpoint and to the client; otherwise the comparison is unfair.
 FORWARDED = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "via")
@@ -29,16 +30,24 @@ class PeerFailed(Exception):
 
 
 class Peer:
-    def __init__(self, name: str, settings: Settings, endpoint_ports: list[int]):
+    """One proxy. `variant` keeps its files apart from those of the same proxy set up in another way."""
+
+    def __init__(self, name: str, settings: Settings, endpoint_ports: list[int], workers: int = 1, variant: str = ""):
         self.name = name
+        self.kind = name.partition("-")[0]
         self.settings = settings
+        self.workers = workers
+        self.cores = settings.proxy_cores[:workers]
         self.ports = dict(zip(("HTTP", "HTTPS", "ADMIN"), free_ports(3)))
-        self.config = OUT / f"{name}{CONFIG_SUFFIX[name]}"
-        self.log = OUT / f"{name}.log"
+        stem = name + variant
+        self.config = OUT / f"{stem}{CONFIG_SUFFIX[self.kind]}"
+        self.log = OUT / f"{stem}.log"
         self.process: subprocess.Popen | None = None
-        values = {"OUT": OUT, "USER": getpass.getuser(), **self.ports}
+        values = {"OUT": OUT, "USER": getpass.getuser(), "STEM": stem, "WORKERS": workers, **self.ports}
+        # Several nginx workers share connections evenly only with a listening socket each.
+        values["REUSEPORT"] = " reuseport" if workers > 1 else ""
         values |= {f"EP{n + 1}": port for n, port in enumerate(endpoint_ports)}
-        self.config.write_text(render(BENCH / "peers" / f"{self.config.name}.tmpl", values))
+        self.config.write_text(render(BENCH / "peers" / f"{self.kind}{CONFIG_SUFFIX[self.kind]}.tmpl", values))
 
     @property
     def http(self) -> int:
@@ -53,7 +62,7 @@ class Peer:
         return self.ports["ADMIN"]
 
     def start(self) -> None:
-        command = ["taskset", "-c", str(self.settings.proxy_core), *self.command()]
+        command = ["taskset", "-c", cpu_list(self.cores), *self.command()]
         with self.log.open("ab") as log:
             streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             self.process = subprocess.Popen(command, cwd=OUT, start_new_session=True, **streams)
@@ -77,7 +86,7 @@ class Peer:
             process.wait()
 
     def pids(self) -> list[int]:
-        """The proxy's processes: nginx is a master and a worker, the others are one."""
+        """The proxy's processes: nginx is a master and its workers, the others are one."""
         if self.process is None or self.process.poll() is not None:
             raise PeerFailed(f"{self.name} is not running")
         pids = [self.process.pid]
@@ -94,16 +103,18 @@ class Peer:
         if self.name == "haproxy":
             return [need("haproxy"), "-db", "-f", config]
         if self.name == "envoy":
-            flags = ["--concurrency", "1", "--disable-hot-restart", "--log-level", "error"]
+            flags = ["--concurrency", str(self.workers), "--disable-hot-restart", "--log-level", "error"]
             return [envoy_binary(), "-c", config, *flags]
-        if not os.access(self.settings.thalweg_bin, os.X_OK):
-            raise PeerFailed(f"no binary at {self.settings.thalweg_bin.name} (build it, or set THALWEG_BIN)")
-        return [str(self.settings.thalweg_bin), "run", "--config", config]
+        binary = self.settings.binary(self.name)
+        if not os.access(binary, os.X_OK):
+            way = "make release, or set TRAINED_BIN" if self.name == TRAINED else "build it, or set THALWEG_BIN"
+            raise PeerFailed(f"no binary at {binary} ({way})")
+        return [str(binary), "run", "--config", config]
 
     def answers(self) -> bool:
         """Ready, and every endpoint known to be well: a request goes through and stays good for a moment."""
         try:
-            if self.name == "thalweg" and get(self.admin, "/readyz")[0] != 200:
+            if self.kind == "thalweg" and get(self.admin, "/readyz")[0] != 200:
                 return False
             return get(self.http, "/")[0] == 200 and get(self.https, "/", tls=True)[0] == 200
         except (OSError, http.client.HTTPException):
@@ -140,16 +151,35 @@ def envoy_binary() -> str:
 def version(name: str, settings: Settings) -> str:
     try:
         flags = {"nginx": ("nginx", "-v"), "haproxy": ("haproxy", "-v"), "envoy": (None, "--version")}
-        if name == "thalweg":
-            command = [str(settings.thalweg_bin), "version"]
+        if name.startswith("thalweg"):
+            command = [str(settings.binary(name)), "version"]
         else:
             binary, flag = flags[name]
             command = [need(binary) if binary else envoy_binary(), flag]
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
         line = (done.stdout + done.stderr).strip().splitlines()[0]
-        return line.split("version:")[-1].strip()
+        build = f" ({build_of(settings.binary(name), settings)})" if name.startswith("thalweg") else ""
+        return line.split("version:")[-1].strip() + build
     except (PeerFailed, OSError, IndexError, subprocess.SubprocessError) as why:
         return f"missing ({why})"
+
+
+def build_of(binary: pathlib.Path, settings: Settings) -> str:
+    """Plain or trained. `make release` ships the plain build where it cannot train, and notes beside it which it is."""
+    noted = settings.trained_bin.with_name(settings.trained_bin.name + ".build")
+    if same(binary, settings.trained_bin) and noted.exists():
+        return "trained build" if noted.read_text().strip() == "trained" else "plain build: NOT trained, see `make release`"
+    if same(binary, settings.plain_bin):
+        return "plain build" if binary != settings.trained_bin else "plain build: NOT trained, see `make release`"
+    return f"build not known: {binary}"
+
+
+def same(one: pathlib.Path, other: pathlib.Path) -> bool:
+    return one == other or (one.exists() and other.exists() and filecmp.cmp(one, other, shallow=False))
+
+
+def cpu_list(cores: tuple[int, ...]) -> str:
+    return ",".join(map(str, cores))
 
 
 def render(template: pathlib.Path, values: dict[str, object]) -> str:

@@ -6,22 +6,31 @@ import json
 import pathlib
 from dataclasses import asdict
 
-from .scenarios import CLOSED, Sample
-from .settings import BENCH, OUT, Settings
+from .scenarios import FOREIGN_LIMIT, Sample
+from .settings import BENCH, OUT, TRAINED, Settings
 from .targets import Verdict, good, highest_held, median, ratios, values
 
 TITLES = {
-    "h1": "HTTP/1.1 keep-alive",
-    "tls-h1": "TLS + HTTP/1.1",
-    "tls-h2": "TLS + HTTP/2",
-    "body-64k": "64 KiB bodies",
-    "body-1m": "1 MiB bodies",
+    "h1": "HTTP/1.1, 100 B",
+    "h1-1k": "HTTP/1.1, 1 KiB",
+    "h1-16k": "HTTP/1.1, 16 KiB",
+    "tls-h1": "TLS + HTTP/1.1, 100 B",
+    "tls-h1-1k": "TLS + HTTP/1.1, 1 KiB",
+    "tls-h1-16k": "TLS + HTTP/1.1, 16 KiB",
+    "tls-h2": "TLS + HTTP/2, 100 B",
+    "tls-h2-1k": "TLS + HTTP/2, 1 KiB",
+    "tls-h2-16k": "TLS + HTTP/2, 16 KiB",
+    "body-64k": "HTTP/1.1, 64 KiB",
+    "body-1m": "HTTP/1.1, 1 MiB",
+    "h1-2w": "HTTP/1.1, 100 B, 2 workers",
+    "handshake-full": "TLS 1.3, full",
+    "handshake-resumed": "TLS 1.3, resumed",
 }
 COMPARED = ("cpu_us", "rps", "p99_us", "rss_mib")
 
 
-def summarise(samples: list[Sample], peers: tuple[str, ...]) -> list[dict[str, object]]:
-    """One row per scenario and peer: medians over the good rounds, and thalweg ÷ peer."""
+def summarise(samples: list[Sample], peers: tuple[str, ...], subject: str) -> list[dict[str, object]]:
+    """One row per scenario and peer: medians over the good rounds, and subject ÷ peer."""
     rows = []
     for scenario in dict.fromkeys(s.scenario for s in samples):
         for peer in peers:
@@ -31,48 +40,82 @@ def summarise(samples: list[Sample], peers: tuple[str, ...]) -> list[dict[str, o
             names = dict.fromkeys(name for s in every for name in s.figures)
             row: dict[str, object] = {"scenario": scenario, "peer": peer, "rounds": len(good(samples, scenario, peer)),
                                       "failed_rounds": sum(s.failure is not None for s in every),
+                                      "disturbed_rounds": sum(s.disturbed for s in every),
                                       "not_held": sum(s.detail.get("held") is False for s in every)}  # fmt: skip
             for name in names:
                 found = values(samples, scenario, peer, name)
                 row[name] = median(found)
                 row[f"{name}_spread"] = [min(found), max(found)] if found else None
-                if peer != "thalweg" and scenario != "reload":
-                    row[f"{name}_ratio"] = median(ratios(samples, scenario, name, peer))
+                if peer != subject:
+                    row[f"{name}_ratio"] = median(ratios(samples, scenario, name, peer, subject))
             rows.append(row)
     return rows
 
 
-def table(rows: list[dict[str, object]]) -> str:
-    head = ("scenario", "peer", "CPU µs/req", "req/s", "p50 ms", "p99 ms", "RSS MiB", "thalweg ÷ peer: CPU", "req/s", "p99", "RSS", "rounds")
+def table(rows: list[dict[str, object]], subject: str) -> str:
+    """The requests, then a table each for handshakes and idle memory, then a line each for many endpoints and the reload."""
+    of = {kind: [row for row in rows if row["scenario"].startswith(kind)] for kind in ("handshake", "idle", "endpoints", "reload")}
+    apart = [row for rows_of_kind in of.values() for row in rows_of_kind]
+    parts = [
+        requests_table([row for row in rows if row not in apart], subject),
+        handshake_table(of["handshake"], subject),
+        idle_table(of["idle"], subject),
+        *(endpoints_line(row) for row in of["endpoints"] if row.get("cpu_ratio") is not None),
+        *(reload_line(row) for row in of["reload"] if row.get("reload_ms") is not None),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def requests_table(rows: list[dict[str, object]], subject: str) -> str:
+    head = ("scenario", "peer", "CPU µs/req", "user", "system", "req/s", "p50 ms", "p99 ms", "RSS MiB",
+            f"{subject} ÷ peer: CPU", "req/s", "p99", "RSS", "rounds")  # fmt: skip
     lines = []
     for row in rows:
-        if "cpu_us" not in row and row["scenario"] in ("idle", "reload"):
-            continue
         times = [None if row.get(key) is None else row[key] / 1000 for key in ("p50_us", "p99_us")]
         lines.append((
-            title(row["scenario"]), row["peer"], number(row.get("cpu_us"), 1), number(row.get("rps"), 0),
-            *(number(time, 2) for time in times), number(row.get("rss_mib"), 1),
+            title(row["scenario"]), row["peer"], *(number(row.get(key), 1) for key in ("cpu_us", "user_us", "system_us")),
+            number(row.get("rps"), 0), *(number(time, 2) for time in times), number(row.get("rss_mib"), 1),
             *(number(row.get(f"{key}_ratio"), 2) for key in COMPARED), rounds(row),
         ))  # fmt: skip
-    text = grid(head, lines) if lines else ""
-    idle = [row for row in rows if row["scenario"] == "idle"]
-    if idle:
-        head = ("idle memory", "RSS MiB, three pools", "B per silent connection", "B per connection used once", "thalweg ÷ peer: RSS", "silent", "used", "rounds")
-        keys = ("idle_rss_mib", "silent_bytes", "used_bytes")
-        text += "\n" + grid(head, [
-            (row["peer"], number(row.get(keys[0]), 1), number(row.get(keys[1]), 0), number(row.get(keys[2]), 0),
-             *(number(row.get(f"{key}_ratio"), 2) for key in keys), rounds(row)) for row in idle
-        ])  # fmt: skip
-    for row in rows:
-        if row["scenario"] == "reload" and row.get("reload_ms") is not None:
-            text += (f"\nreload, 1,000 pools × 10 endpoints: median {row['reload_ms']:.0f} ms, worst {row['reload_ms_spread'][1]:.0f} ms of {rounds(row)}; "
-                     f"failed requests {row['failed']:.0f}; p99 {row['p99_us'] / 1000:.2f} ms; RSS {row['rss_mib']:.1f} MiB\n")  # fmt: skip
-    return text
+    return grid(head, lines) if lines else ""
 
 
-def verdict_table(verdicts: list[Verdict]) -> str:
+def handshake_table(rows: list[dict[str, object]], subject: str) -> str:
+    head = ("handshakes, with one request each", "peer", "per second of CPU", "CPU µs", "user", "system", f"{subject} ÷ peer: CPU", "rounds")
+    lines = [
+        (title(row["scenario"]), row["peer"], number(row.get("per_cpu_s"), 0),
+         *(number(row.get(key), 1) for key in ("cpu_us", "user_us", "system_us")), number(row.get("cpu_us_ratio"), 2), rounds(row))
+        for row in rows
+    ]  # fmt: skip
+    return grid(head, lines) if lines else ""
+
+
+def idle_table(rows: list[dict[str, object]], subject: str) -> str:
+    head = ("idle memory", "RSS MiB, three pools", "B per silent connection", "B per connection used once",
+            f"{subject} ÷ peer: RSS", "silent", "used", "rounds")  # fmt: skip
+    keys = ("idle_rss_mib", "silent_bytes", "used_bytes")
+    lines = [
+        (row["peer"], *(number(row.get(key), places) for key, places in zip(keys, (1, 0, 0))),
+         *(number(row.get(f"{key}_ratio"), 2) for key in keys), rounds(row))
+        for row in rows
+    ]  # fmt: skip
+    return grid(head, lines, left=frozenset({0})) if lines else ""
+
+
+def endpoints_line(row: dict[str, object]) -> str:
+    return (f"10,000 endpoints in 100 pools beside 3 endpoints, HTTP/1.1, 100 B: {row['many_cpu_us']:.1f} and {row['few_cpu_us']:.1f} µs of CPU per request, "
+            f"{row['cpu_ratio']:.2f} ×; RSS {row['many_rss_mib']:.1f} and {row['few_rss_mib']:.1f} MiB; rounds {rounds(row)}\n")  # fmt: skip
+
+
+def reload_line(row: dict[str, object]) -> str:
+    return (f"reload, 1,000 pools × 10 endpoints: median {row['reload_ms']:.0f} ms, worst {row['reload_ms_spread'][1]:.0f} ms of {rounds(row)}; "
+            f"failed requests {row['failed']:.0f}; p99 {row['p99_us'] / 1000:.2f} ms; RSS {row['rss_mib']:.1f} MiB\n")  # fmt: skip
+
+
+def verdict_table(verdicts: list[Verdict], build: str) -> str:
+    """`build`: version and build of the binary that is judged."""
     head = ("target", "limit", "measured", "verdict", "rounds")
-    return grid(head, [
+    return f"judged: {build}\n" + grid(head, [
         (v.target.what, f"≤ {v.target.limit:g} {v.target.unit}".strip(), measured(v), v.verdict, str(v.rounds)) for v in verdicts
     ])  # fmt: skip
 
@@ -84,23 +127,45 @@ def measured(verdict: Verdict) -> str:
     return f"{verdict.value:.{places}f} {verdict.target.unit}".strip()
 
 
-def warnings(samples: list[Sample], missing: dict[str, str], settings: Settings) -> list[str]:
+def warnings(samples: list[Sample], missing: dict[str, str], not_measured: dict[str, str], settings: Settings) -> list[str]:
     found = [f"{name} took no part: {why}" for name, why in missing.items()]
+    found += [f"{title(name)} ({name}) was not measured: {why}" for name, why in not_measured.items()]
     found += [f"{s.scenario} {s.peer} round {s.round + 1} failed and is not counted: {s.failure}" for s in samples if s.failure]
-    foreign = [s.detail["foreign_share"] for s in samples if "foreign_share" in s.detail]
-    noisy = sum(share > 0.05 for share in foreign)
-    if noisy:
-        found.append(f"in {noisy} of {len(foreign)} windows something else used more than 5 % of the proxy core: "
-                     "these figures are not worth quoting")  # fmt: skip
+    found += disturbances(samples, settings)
+    if settings.trained_bin.exists() and settings.subject == "thalweg":
+        found.append("the trained build took no part (BENCH_TRAINED, PEERS)")
+    if settings.subject == TRAINED and older(settings.trained_bin, settings.plain_bin):
+        found.append("the trained build is older than the plain one: perhaps not of the same source (make release)")
     ciphers = {(s.peer, s.detail.get("Cipher"), s.detail.get("Server Temp Key")) for s in samples if "Cipher" in s.detail}
     if len({one[1:] for one in ciphers}) > 1:
         found.append("the peers negotiated different TLS: " + "; ".join(f"{p}: {c}, {k}" for p, c, k in sorted(ciphers, key=str)))
     if any(s.scenario.startswith("open-") for s in samples) and not highest_held(samples):
         found.append("no open-loop level was held: the p99 target cannot be judged")
-    if settings.proxy_core == settings.load_core:
+    if set(settings.proxy_cores) & set(settings.load_cores):
         found.append("proxy and load share one core: rates and latencies mean nothing")
     if settings.quick or settings.rounds < 5:
         found.append(f"{settings.rounds} round(s) of {settings.duration_s:g} s: a sanity run, not a result")
+    return found
+
+
+def older(one: pathlib.Path, other: pathlib.Path) -> bool:
+    return one.exists() and other.exists() and one.stat().st_mtime < other.stat().st_mtime
+
+
+def disturbances(samples: list[Sample], settings: Settings) -> list[str]:
+    """What other processes did to the windows: measured again, given up, or (in a quick run) only noted."""
+    windows = [s for s in samples if "foreign_share" in s.detail]
+    given_up = [s for s in windows if s.disturbed]
+    again = sum(len(s.detail.get("disturbed_shares", ())) for s in windows)
+    noted = sum(s.detail["foreign_share"] > FOREIGN_LIMIT and not s.disturbed for s in windows)
+    limit, found = f"more than {FOREIGN_LIMIT:.0%} of the proxy's cores", []
+    if noted:
+        found.append(f"in {noted} of {len(windows)} windows something else used {limit}: these figures are not worth quoting")
+    if again:
+        found.append(f"{again} windows were thrown away because something else used {limit}")
+    if given_up:
+        rows = sorted({f"{s.scenario} {s.peer}" for s in given_up})
+        found.append(f"{len(given_up)} rounds were disturbed {settings.repeats + 1} times and are not counted: {', '.join(rows)}")
     return found
 
 
@@ -124,7 +189,7 @@ def write_markdown(text: str, machine: dict[str, object], versions: dict[str, st
 def title(scenario: str) -> str:
     if scenario.startswith("open-"):
         return f"open loop, {scenario[5:]} % of nginx's peak"
-    return TITLES[scenario] if scenario in CLOSED else scenario
+    return TITLES.get(scenario, scenario)
 
 
 def number(value: float | None, places: int) -> str:
@@ -135,14 +200,15 @@ def rounds(row: dict[str, object]) -> str:
     text = str(row["rounds"])
     if row["not_held"]:
         text += f" ({row['not_held']} not held)"
+    if row["disturbed_rounds"]:
+        text += f" ({row['disturbed_rounds']} DISTURBED)"
     if row["failed_rounds"]:
         text += f" ({row['failed_rounds']} FAILED)"
     return text
 
 
-def grid(head: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
+def grid(head: tuple[str, ...], lines: list[tuple[str, ...]], left: frozenset[int] = frozenset({0, 1})) -> str:
     widths = [max(len(line[n]) for line in [head, *lines]) for n in range(len(head))]
-    left = {0, 1}
 
     def row(cells: tuple[str, ...]) -> str:
         return "  ".join(c.ljust(w) if n in left else c.rjust(w) for n, (c, w) in enumerate(zip(cells, widths))).rstrip()

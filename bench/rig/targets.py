@@ -15,18 +15,28 @@ class Target:
     figure: str
     limit: float
     unit: str
-    against: str | None = None  # a peer: the figure is a ratio; None: thalweg's own figure
+    against: str | None = None  # a peer: the figure is a ratio; None: Thalweg's own figure
 
 
+CPU = (
+    ("HTTP/1.1, 100 B", "h1", {"nginx": 0.75, "HAProxy": 0.75, "Envoy": 0.20}),
+    ("TLS + HTTP/1.1, 100 B", "tls-h1", {"nginx": 0.80, "HAProxy": 0.80, "Envoy": 0.20}),
+    ("TLS + HTTP/2, 100 B", "tls-h2", {"HAProxy": 1.0, "Envoy": 0.20}),
+    ("TLS + HTTP/2, 16 KiB", "tls-h2-16k", {"HAProxy": 0.9, "Envoy": 0.20}),
+    ("HTTP/1.1, 64 KiB", "body-64k", {"nginx": 0.85, "Envoy": 0.20}),
+    ("HTTP/1.1, 1 MiB", "body-1m", {"nginx": 0.85, "Envoy": 0.20}),
+)
 TARGETS = (
-    Target("CPU per request, HTTP/1.1, to nginx", "h1", "cpu_us", 1.05, "×", "nginx"),
-    Target("CPU per request, HTTP/1.1, to Envoy", "h1", "cpu_us", 0.45, "×", "envoy"),
-    Target("CPU per request, TLS + HTTP/2, to HAProxy", "tls-h2", "cpu_us", 1.15, "×", "haproxy"),
-    Target("CPU per request, TLS + HTTP/2, to Envoy", "tls-h2", "cpu_us", 0.45, "×", "envoy"),
-    Target("p99 at the highest level held open-loop, to nginx", "open", "p99_us", 1.10, "×", "nginx"),
-    Target("RSS idle with three pools", "idle", "idle_rss_mib", 16, "MiB"),
-    Target("RSS per silent plaintext connection", "idle", "silent_bytes", 8000, "B"),
-    Target("RSS per connection after one request on it", "idle", "used_bytes", 12000, "B"),
+    *(
+        Target(f"CPU per request, {what}, to {peer}", scenario, "cpu_us", limit, "×", peer.lower())
+        for what, scenario, limits in CPU
+        for peer, limit in limits.items()
+    ),
+    Target("p99 at the highest level held open-loop, to nginx", "open", "p99_us", 1.0, "×", "nginx"),
+    Target("CPU per request, 10,000 endpoints beside 3", "endpoints", "cpu_ratio", 1.1, "×"),
+    Target("RSS idle with three pools", "idle", "idle_rss_mib", 10, "MiB"),
+    Target("RSS per silent plaintext connection", "idle", "silent_bytes", 614, "B"),
+    Target("RSS per connection after one request on it", "idle", "used_bytes", 1024, "B"),
     Target("reload of 1,000 pools × 10 endpoints, POST to answer", "reload", "reload_ms", 250, "ms"),
     Target("failed requests during the reloads", "reload", "failed", 0, ""),
 )
@@ -44,7 +54,7 @@ class Verdict:
 
 
 def good(samples: list[Sample], scenario: str, peer: str) -> list[Sample]:
-    return [s for s in samples if s.scenario == scenario and s.peer == peer and s.failure is None]
+    return [s for s in samples if s.scenario == scenario and s.peer == peer and s.failure is None and not s.disturbed]
 
 
 def values(samples: list[Sample], scenario: str, peer: str, figure: str) -> list[float]:
@@ -55,10 +65,10 @@ def median(numbers: list[float]) -> float | None:
     return statistics.median(numbers) if numbers else None
 
 
-def ratios(samples: list[Sample], scenario: str, figure: str, peer: str) -> list[float]:
-    """Thalweg ÷ peer, round by round: what drifts between rounds drifts for both."""
+def ratios(samples: list[Sample], scenario: str, figure: str, peer: str, subject: str) -> list[float]:
+    """Subject ÷ peer, round by round: what drifts between rounds drifts for both."""
     theirs = {s.round: s.figures.get(figure) for s in good(samples, scenario, peer)}
-    ours = {s.round: s.figures.get(figure) for s in good(samples, scenario, "thalweg")}
+    ours = {s.round: s.figures.get(figure) for s in good(samples, scenario, subject)}
     return [ours[n] / theirs[n] for n in ours if theirs.get(n) and ours[n] is not None]
 
 
@@ -72,16 +82,17 @@ def highest_held(samples: list[Sample]) -> str | None:
     return best
 
 
-def judge(samples: list[Sample]) -> list[Verdict]:
-    return [judge_one(samples, target) for target in TARGETS]
+def judge(samples: list[Sample], subject: str = "thalweg") -> list[Verdict]:
+    """One verdict per target, about `subject`: the plain or the trained Thalweg."""
+    return [judge_one(samples, target, subject) for target in TARGETS]
 
 
-def judge_one(samples: list[Sample], target: Target) -> Verdict:
+def judge_one(samples: list[Sample], target: Target, subject: str) -> Verdict:
     scenario = highest_held(samples) if target.scenario == "open" else target.scenario
     if target.against:
-        found = ratios(samples, scenario, target.figure, target.against) if scenario else []
+        found = ratios(samples, scenario, target.figure, target.against, subject) if scenario else []
     else:
-        found = values(samples, scenario, "thalweg", target.figure)
+        found = values(samples, scenario, subject, target.figure)
     value = median(found)
     if value is None:
         return Verdict(target, None, "not measured", 0)

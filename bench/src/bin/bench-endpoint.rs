@@ -75,8 +75,10 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
     let path = request.uri().path();
     let body = match path {
         "/health" => Bytes::from_static(br#"{"status":"ok"}"#),
-        "/64k" => Bytes::from_static(BLOCK.split_at(64 * 1024).0),
-        "/1m" => Bytes::from_static(&BLOCK),
+        "/1k" => block(1024),
+        "/16k" => block(16 * 1024),
+        "/64k" => block(64 * 1024),
+        "/1m" => block(BLOCK.len()),
         "/stats" => stats(served),
         "/echo" => echo(request),
         _ => Bytes::from_static(SMALL.as_bytes()),
@@ -89,6 +91,11 @@ fn answer(request: &Request<Incoming>, served: &Served) -> Response<Full<Bytes>>
     let mut answer = Response::new(Full::new(body));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
+}
+
+/// The first `length` bytes of `BLOCK` (at most all of them); nothing is copied.
+fn block(length: usize) -> Bytes {
+    Bytes::from_static(BLOCK.get(..length).unwrap_or(&BLOCK))
 }
 
 fn stats(served: &Served) -> Bytes {
