@@ -44,6 +44,12 @@ struct Moves {
     damped: Vec<(PoolSlot, bool)>,
 }
 
+/// What a route was before an update, and what has moved with it.
+struct RouteTurn {
+    was: RouteView,
+    moves: Moves,
+}
+
 /// What the world remembers on behalf of a route.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RouteState {
@@ -197,18 +203,12 @@ impl RouteState {
         }
         let rules = self.rules(route, pools.now);
         self.deadline = self.members.iter().filter_map(|member| member.deadline(route, rules)).min();
-        self.tell(route, pools, &was, moves, changes);
+        self.tell(route, pools, &RouteTurn { was, moves }, changes);
     }
 
     /// Logs what became of the route, and says how urgent it is.
-    fn tell(
-        &self,
-        route: &Route,
-        pools: &NamedPools<'_>,
-        was: &RouteView,
-        moves: Moves,
-        changes: &mut Changes,
-    ) {
+    fn tell(&self, route: &Route, pools: &NamedPools<'_>, turn: &RouteTurn, changes: &mut Changes) {
+        let RouteTurn { was, moves } = turn;
         let name = || route.name.clone();
         let panicked = was.shares.stage == Stage::Panic;
         if panicked != self.panics() {
@@ -221,16 +221,16 @@ impl RouteState {
             changes.log.push(Change::Failover { route: name(), from, to });
         }
         for (pool, on) in damped {
-            changes.log.extend(self.tell_damping(route, pools, pool, on));
+            changes.log.extend(self.tell_damping(route, pools, *pool, *on));
         }
-        for pool in waiting.into_iter().filter(|pool| !returned.contains(pool)) {
+        for pool in waiting.iter().copied().filter(|pool| !returned.contains(pool)) {
             changes.log.push(Change::Held {
                 route: name(),
                 pool: pools.name(pool),
                 hold: route.failback.hold,
             });
         }
-        for pool in returned.into_iter().filter(|pool| serves(&self.shares, *pool)) {
+        for pool in returned.iter().copied().filter(|pool| serves(&self.shares, *pool)) {
             let ramping =
                 |member: &Member| member.pool == pool && matches!(member.standing, Standing::Ramping(_));
             let ramp =

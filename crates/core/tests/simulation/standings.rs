@@ -7,6 +7,7 @@ use thalweg_core::{
 };
 
 use crate::{
+    flaps::Used,
     oracle::Oracle,
     records::{Checked, ExpectedStanding, must},
 };
@@ -124,9 +125,11 @@ impl Oracle {
                 Some(ExpectedStanding::Ramping(since)) => Some(*since),
                 _ => None,
             };
+            // Whether a reload, or the want of others after it, ended a damping is not told.
+            let loose = self.moved > 1 || self.was_damped(&key, now);
             match (since, memory.ramp) {
-                (Some(_), None) if alone || self.moved > 1 => _ = self.standings.remove(&key),
-                (None, Some(_)) if self.moved > 1 => {
+                (Some(_), None) if alone || loose => _ = self.standings.remove(&key),
+                (None, Some(_)) if loose => {
                     self.standings.insert(key, ExpectedStanding::Ramping(now));
                 }
                 (None, None) => {}
@@ -142,6 +145,17 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// The pool was damped on the route before the last event, and its time was not over.
+    fn was_damped(&self, (route, pool): &Used, now: Tick) -> bool {
+        let Some(last) = &self.last else { return false };
+        let topology = &last.layout.topology;
+        let routes = topology.routes.iter().zip(&last.routes).filter(|(known, _)| known.name == *route);
+        routes.flat_map(|(known, view)| known.pools.iter().zip(&view.pools)).any(|(member, memory)| {
+            let same = topology.pool(member.pool).is_some_and(|known| known.name == *pool);
+            same && memory.damped_until.is_some_and(|until| until > now)
+        })
     }
 
     /// A pool on a ramp takes no more than the ramp allows while the pools behind it may take all the rest.

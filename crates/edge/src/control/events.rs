@@ -281,6 +281,16 @@ pub fn log(change: &Change) {
             tracing::info!(%pool, available, "pool is back")
         }
         Change::Failover { route, from, to } => tracing::warn!(%route, %from, %to, "failover"),
+        Change::Held { .. } | Change::Failback { .. } | Change::Damped { .. } => log_return(change),
+        Change::Panic { route, on: true } => tracing::error!(%route, "panic: health does not count"),
+        Change::Panic { route, on: false } => tracing::info!(%route, "panic ended"),
+        Change::Nearest { route, pools } => tracing::info!(%route, pools = pools.join(" "), "nearest pools"),
+    }
+}
+
+/// How a pool or an endpoint finds its way back.
+fn log_return(change: &Change) {
+    match change {
         Change::Held { route, pool, hold: Some(hold) } => {
             tracing::info!(%route, %pool, hold_ms = hold.as_millis(), "pool is back and held");
         }
@@ -299,9 +309,7 @@ pub fn log(change: &Change) {
                 None => tracing::info!(route, %pool, endpoint, penalty, "no longer damped"),
             }
         }
-        Change::Panic { route, on: true } => tracing::error!(%route, "panic: health does not count"),
-        Change::Panic { route, on: false } => tracing::info!(%route, "panic ended"),
-        Change::Nearest { route, pools } => tracing::info!(%route, pools = pools.join(" "), "nearest pools"),
+        _ => {}
     }
 }
 
