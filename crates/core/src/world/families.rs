@@ -17,15 +17,17 @@ pub(super) fn left_out(places: &[Place], states: &[EndpointState]) -> Vec<bool> 
         return vec![false; places.len()];
     }
     let members = || places.iter().zip(states);
-    let worked: BTreeSet<(SpecSlot, bool)> = members()
-        .filter(|(_, state)| state.health.worked)
-        .map(|(place, _)| (place.spec, is_v6(place)))
-        .collect();
+    let is_up = |state: &EndpointState| state.health.availability() == Availability::Up;
+    let having = |fits: &dyn Fn(&EndpointState) -> bool| -> BTreeSet<(SpecSlot, bool)> {
+        members().filter(|(_, state)| fits(state)).map(|(place, _)| (place.spec, is_v6(place))).collect()
+    };
+    let worked = having(&|state| state.health.worked);
+    // Without a probe an endpoint is Up before it has worked; it would never get a request if its pool were short.
+    let serves = having(&|state| state.health.worked || is_up(state));
     members()
         .map(|(place, state)| {
             let (own, other) = ((place.spec, is_v6(place)), (place.spec, !is_v6(place)));
-            let serves = state.health.availability() == Availability::Up;
-            !serves && !worked.contains(&own) && worked.contains(&other)
+            !is_up(state) && !worked.contains(&own) && serves.contains(&other)
         })
         .collect()
 }
