@@ -128,6 +128,14 @@ pub fn evidence(evidence: Option<&Evidence>) -> (Value, Value) {
     }
 }
 
+fn order_fields(order: &Order, cause: Option<&str>) -> Value {
+    let mut fields = order_json::fields(order);
+    if let Some(cause) = cause {
+        fields.insert("cause".into(), cause.into());
+    }
+    Value::Object(fields)
+}
+
 fn described(change: &Change, now: Tick) -> (&'static str, Value) {
     match change {
         Change::Adopted { generation } => ("config_adopted", json!({ "generation": generation })),
@@ -167,15 +175,9 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             ("checker_suspected", fields)
         }
         Change::Incident(incident) => ("incident", incident_fields(incident, now)),
-        Change::OrderGiven { order, restored } => {
-            let event = if *restored { "order_restored" } else { "order_given" };
-            (event, Value::Object(order_json::fields(order)))
-        }
-        Change::OrderEnded { order, cause } => {
-            let mut fields = order_json::fields(order);
-            fields.insert("cause".into(), cause.as_str().into());
-            ("order_ended", Value::Object(fields))
-        }
+        Change::OrderGiven { order, restored: true } => ("order_restored", order_fields(order, None)),
+        Change::OrderGiven { order, restored: false } => ("order_given", order_fields(order, None)),
+        Change::OrderEnded { order, cause } => ("order_ended", order_fields(order, Some(cause.as_str()))),
         Change::Resolved { host, addresses } => ("resolved", json!({ "host": host, "addresses": addresses })),
         Change::Pool { pool, below_threshold, available } => {
             ("pool", json!({ "pool": pool, "short": below_threshold, "available": available }))

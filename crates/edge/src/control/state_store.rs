@@ -219,7 +219,7 @@ mod tests {
         let scratch = Scratch::new();
         let text = state_file::encode("other", &state(), NOW);
         for (nth, content) in ["", "{", &text, &text[..40]].iter().enumerate() {
-            let folder = scratch.join(&format!("{nth}"));
+            let folder = scratch.join(format!("{nth}"));
             replace(&folder, content.as_bytes()).unwrap();
             let problem = load(&folder, "e", NOW).unwrap_err();
             let aside = format!("{NAME}.rejected-{}", NOW.unix_ms);

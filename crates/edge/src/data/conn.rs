@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use thalweg_config::Limits;
 use thalweg_core::Tick;
 
 mod io;
@@ -18,6 +19,9 @@ pub use io::ClientIo;
 
 /// Idle limit for connections accepted while their listener closes.
 const FIRST_WORD: Duration = Duration::from_secs(1);
+
+/// An HTTP/1.1 connection that has been idle this long gives its buffers back.
+const PARK_AFTER: Duration = Duration::from_millis(100);
 
 /// Longest HTTP/2 write that counts as acknowledgements and window updates only.
 const HOUSEKEEPING: usize = 256;
@@ -213,6 +217,34 @@ impl ClientConn {
     #[must_use]
     pub fn can_park(&self) -> bool {
         !self.http2.get() && !self.parked.get() && !self.behind.get()
+    }
+
+    /// What the connection's time says: the signal that is due, if any.
+    #[must_use]
+    pub fn due(&self, now: Tick, limits: &Limits) -> Option<ConnSignal> {
+        let (quiet, still) = (now.since(self.since.get()), now.since(self.progress.get()));
+        let waits_for_client = self.behind.get() && !self.http2.get();
+        match self.phase.get() {
+            // A client that does not answer the edge's goodbye, or does not read its answer.
+            ConnPhase::Idle
+                if quiet >= limits.idle_timeout + limits.header_timeout
+                    && (self.http2.get() || still >= limits.header_timeout) =>
+            {
+                Some(ConnSignal::Kill)
+            }
+            ConnPhase::Idle if quiet >= limits.idle_timeout || self.never_spoke(quiet) => {
+                Some(ConnSignal::Graceful)
+            }
+            ConnPhase::Idle => (quiet >= PARK_AFTER && self.can_park()).then_some(ConnSignal::Park),
+            // The end of an answer waits for the client. Later requests are not read before the client takes it.
+            ConnPhase::Head | ConnPhase::Busy if waits_for_client => {
+                (still >= limits.idle_timeout).then_some(ConnSignal::Kill)
+            }
+            // No signal, but the session looks.
+            ConnPhase::Busy => self.half_closed.get().then_some(ConnSignal::None),
+            ConnPhase::Head => (quiet >= limits.header_timeout).then_some(ConnSignal::HeaderTimeout),
+            ConnPhase::Tunnel => None,
+        }
     }
 
     fn enter(&self, phase: ConnPhase) {

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::{
     data::{
-        conn::{ClientConn, ConnPhase, ConnSignal},
+        conn::{ClientConn, ConnSignal},
         deadline::Deadlines,
         inbox::Buffers,
         leave::Departures,
@@ -38,9 +38,6 @@ use crate::{
 /// A worker hands a batch of access log lines over at this size, or after [`LOG_AGE`].
 const LOG_BATCH: usize = 32 * 1024;
 const LOG_AGE: Duration = Duration::from_millis(100);
-
-/// An HTTP/1.1 connection that has been idle this long gives its buffers back.
-const PARK_AFTER: Duration = Duration::from_millis(100);
 
 /// How long a `Date` is used again.
 const DATE_AGE: Duration = Duration::from_millis(500);
@@ -346,30 +343,8 @@ impl Local {
         self.leaving.tell(now);
         let limits = self.limits();
         for conn in self.conns.borrow().values() {
-            let quiet = now.since(conn.since.get());
-            let waits_for_client = conn.behind.get() && !conn.http2.get();
-            match conn.phase.get() {
-                // A client that does not answer the edge's goodbye, or does not read its answer.
-                ConnPhase::Idle
-                    if quiet >= limits.idle_timeout + limits.header_timeout
-                        && (conn.http2.get() || now.since(conn.progress.get()) >= limits.header_timeout) =>
-                {
-                    conn.signal(ConnSignal::Kill);
-                }
-                ConnPhase::Idle if quiet >= limits.idle_timeout || conn.never_spoke(quiet) => {
-                    conn.signal(ConnSignal::Graceful);
-                }
-                ConnPhase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.signal(ConnSignal::Park),
-                // The end of an answer waits for the client. Later requests are not read before the client takes it.
-                ConnPhase::Head | ConnPhase::Busy
-                    if waits_for_client && now.since(conn.progress.get()) >= limits.idle_timeout =>
-                {
-                    conn.signal(ConnSignal::Kill);
-                }
-                _ if waits_for_client => {}
-                ConnPhase::Busy if conn.half_closed.get() => conn.signal(ConnSignal::None),
-                ConnPhase::Head if quiet >= limits.header_timeout => conn.signal(ConnSignal::HeaderTimeout),
-                _ => {}
+            if let Some(signal) = conn.due(now, &limits) {
+                conn.signal(signal);
             }
         }
         let mut log = self.log.borrow_mut();

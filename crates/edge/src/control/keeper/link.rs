@@ -7,13 +7,16 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::shared::Wiring;
 
+/// What looks at the world and says which events follow.
+pub(super) type Decision = Box<dyn FnOnce(&World) -> Vec<Event>>;
+
 /// A message to the keeper.
 pub(super) enum Message {
     Event(Event),
     Probed { id: EndpointId, result: Result<Duration, Evidence>, gap: oneshot::Sender<Option<Duration>> },
     Adopt { wiring: Arc<Wiring>, topology: bool, done: oneshot::Sender<u64> },
     Look(Box<dyn FnOnce(&World)>),
-    Decide(Box<dyn FnOnce(&World) -> Vec<Event>>, oneshot::Sender<()>),
+    Decide(Decision, oneshot::Sender<()>),
 }
 
 impl fmt::Debug for Message {
