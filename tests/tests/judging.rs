@@ -24,7 +24,7 @@ fn ask(client: &mut Client, count: u32, turn: &mut u32) -> [u32; 2] {
     let mut by = [0, 0];
     for _ in 0..count {
         *turn = turn.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        let path = if (*turn >> 16) % 5 == 0 { "/status/500" } else { "/" };
+        let path = if (*turn >> 16).is_multiple_of(5) { "/status/500" } else { "/" };
         let reply = client.ask("POST", path, "", b"x").expect("an answer");
         by[usize::from(reply.endpoint() == "b")] += 1;
     }
