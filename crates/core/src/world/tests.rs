@@ -598,4 +598,5 @@ mod ejections;
 mod flapping;
 mod traffic;
 mod outliers;
+mod said;
 mod shared;

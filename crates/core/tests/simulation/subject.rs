@@ -8,6 +8,8 @@ use thalweg_core::{
     Publish, Refusal, Scale, Snapshot, Tick, Topology, World, steer,
 };
 
+use crate::records::shown;
+
 /// One way to break the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutant {
@@ -211,7 +213,7 @@ impl Subject {
                 _ if self.cleared.contains(&place.id) => view.ejection = Ejection::Clear,
                 _ => {}
             }
-            view.availability = Availability::of(view.probe, view.admin, view.ejection);
+            view.availability = shown(view);
             if self.mutant == Mutant::IgnoresFlapping {
                 view.scale = Scale::WHOLE;
             }
@@ -245,7 +247,8 @@ impl Subject {
             Mutant::EjectedServe => {
                 let lie = lie(|view| {
                     if matches!(view.ejection, Ejection::Ejected { .. }) {
-                        view.availability = Availability::of(view.probe, view.admin, Ejection::Clear);
+                        view.ejection = Ejection::Clear;
+                        view.availability = shown(view);
                     }
                 });
                 steer(&lie, loads, facts, roll)
@@ -256,7 +259,7 @@ impl Subject {
             Mutant::IgnoresOrders => {
                 let lie = lie(|view| {
                     view.admin = Admin::Enabled;
-                    view.availability = Availability::of(view.probe, view.admin, view.ejection);
+                    view.availability = shown(view);
                 });
                 steer(&lie, loads, facts, roll)
             }

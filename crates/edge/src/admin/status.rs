@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use thalweg_config::ConfigError;
 use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
-use super::explain::{shares, stage_name};
+use super::explain::{flapping, shares, stage_name};
 use crate::{
     control::{
         state::{Control, EdgePhase},
@@ -20,8 +20,9 @@ use crate::{
 };
 
 /// What the keeper knows of an endpoint beside its snapshot: smoothed latency, ejections in a row, the last probe
-/// result.
-type ProbeSummary = (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>);
+/// result, and what was wrong with its weight.
+type ProbeSummary =
+    (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>, Option<Box<str>>);
 type Seen = BTreeMap<EndpointId, ProbeSummary>;
 
 pub(crate) async fn of(control: &Control) -> Value {
@@ -30,7 +31,8 @@ pub(crate) async fn of(control: &Control) -> Value {
     let seen = control.keeper.look(move |world| -> Seen {
         let of = |id: EndpointId| {
             let health = world.health(id)?;
-            Some((id, (health.latency.micros(), world.ejection_count(id), health.last.clone())))
+            let note = health.said.as_ref().and_then(|said| said.trouble.clone());
+            Some((id, (health.latency.micros(), world.ejection_count(id), health.last.clone(), note)))
         };
         layout.endpoints.iter().filter_map(|place| of(place.id)).collect()
     });
@@ -152,7 +154,7 @@ impl Endpoints<'_> {
         let key = (Arc::from(pool), Arc::from(&*address));
         let spec =
             self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec.index()));
-        let (latency, count, last) = self.seen.get(&place.id).cloned().unwrap_or_default();
+        let (latency, count, last, note) = self.seen.get(&place.id).cloned().unwrap_or_default();
         let until = match view.ejection {
             Ejection::Ejected { until } => SystemTime::now().checked_add(until.since(self.now)),
             Ejection::Clear | Ejection::Probation => None,
@@ -160,11 +162,12 @@ impl Endpoints<'_> {
         json!({
             "pool": pool, "address": address, "host": spec.map(|spec| &*spec.host), "weight": place.weight,
             "availability": view.availability.as_str(), "probe": view.probe.as_str(),
+            "flapping": flapping(view), "scale": view.scale.as_f64(), "weight_from_body": view.said_percent,
             "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
             "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": count, "refusing": view.refusing,
             "latency_us": latency.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
-            "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
+            "last_probe": last.map(|(at, result)| self.last_probe(at, &result, note.as_deref())),
         })
     }
 
@@ -174,17 +177,25 @@ impl Endpoints<'_> {
         Some(json!({
             "pool": pool, "address": format!("{}:{}", spec.host, spec.port), "host": &*spec.host,
             "weight": spec.weight, "availability": "down", "probe": "unknown", "admin": "enabled",
+            "flapping": null, "scale": 1.0, "weight_from_body": null,
             "ejection": "clear", "ejected_until": null, "ejection_count": 0, "refusing": false,
             "latency_us": null, "p95_us": null, "in_flight": 0,
             "last_probe": { "result": "unresolved", "time": null, "error": why },
         }))
     }
 
-    fn last_probe(&self, at: Tick, result: &Result<std::time::Duration, Evidence>) -> Value {
+    /// `note`: what was wrong with a good answer.
+    fn last_probe(
+        &self,
+        at: Tick,
+        result: &Result<std::time::Duration, Evidence>,
+        note: Option<&str>,
+    ) -> Value {
         let time = SystemTime::now().checked_sub(self.now.since(at)).map(wall_clock::rfc3339);
         match result {
             Ok(latency) => json!({
                 "result": "ok", "time": time, "latency_us": thalweg_core::micros(*latency), "error": null,
+                "note": note,
             }),
             Err(seen) => json!({ "result": seen.fault.as_str(), "time": time, "error": &*seen.detail }),
         }

@@ -62,6 +62,7 @@ pub(super) fn status(status: &Value) -> String {
         "PROBE",
         "ADMIN",
         "EJECTION",
+        "SCALE",
         "LATENCY",
         "P95",
         "FLIGHT",
@@ -99,7 +100,7 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
     for pool in list(&status["pools"]) {
         for endpoint in list(&pool["endpoints"]) {
             let last = &endpoint["last_probe"];
-            let said = match last["error"].as_str() {
+            let said = match last["error"].as_str().or(last["note"].as_str()) {
                 Some(error) => format!("{}: {error}", plain(&last["result"])),
                 None => plain(&last["result"]),
             };
@@ -107,9 +108,10 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
                 plain(&pool["name"]),
                 plain(&endpoint["address"]),
                 plain(&endpoint["availability"]),
-                plain(&endpoint["probe"]),
+                probe(endpoint),
                 plain(&endpoint["admin"]),
                 ejection(endpoint),
+                scale(endpoint),
                 latency(&endpoint["latency_us"]),
                 latency(&endpoint["p95_us"]),
                 plain(&endpoint["in_flight"]),
@@ -156,6 +158,7 @@ pub(super) fn explained(said: &Value) -> String {
             ]);
         }
         out.push_str(&table(&["POOL", "TIER", "WEIGHT", "DIAL", "LATENCY", "VERDICT", "SHARE"], rows));
+        out.push_str(&reduced(said));
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {
@@ -189,6 +192,45 @@ fn percent(value: &Value) -> String {
 
 fn latency(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |us| format!("{:.1}ms", us / 1000.0))
+}
+
+/// `flapping 8 of 12`: how many of the last probes succeeded.
+fn probe(endpoint: &Value) -> String {
+    let flapping = &endpoint["flapping"];
+    let counts = flapping.is_object().then(|| format!(" {} of {}", flapping["good"], flapping["of"]));
+    format!("{}{}", plain(&endpoint["probe"]), counts.unwrap_or_default())
+}
+
+/// The part of its share that an endpoint takes; `-` for all of it.
+fn scale(endpoint: &Value) -> String {
+    match endpoint["scale"].as_f64() {
+        Some(part) if part < 1.0 => percent(&endpoint["scale"]),
+        _ => "-".into(),
+    }
+}
+
+/// The endpoints that take less than their share, one line each.
+fn reduced(said: &Value) -> String {
+    let mut out = String::new();
+    for pool in list(&said["pools"]) {
+        for endpoint in list(&pool["reduced"]) {
+            let mut why = Vec::new();
+            why.extend(endpoint["flapping"].is_object().then(|| {
+                let flapping = &endpoint["flapping"];
+                format!("flapping probe, {} of {} good", flapping["good"], flapping["of"])
+            }));
+            let asked = endpoint["weight_from_body"].as_u64().filter(|asked| *asked < 100);
+            why.extend(asked.map(|asked| format!("its health answer says weight {asked}")));
+            let (address, part) = (plain(&endpoint["endpoint"]), percent(&endpoint["scale"]));
+            let _ = writeln!(
+                out,
+                "reduced   {address} in {} to {part}: {}",
+                plain(&pool["pool"]),
+                why.join("; ")
+            );
+        }
+    }
+    out
 }
 
 /// `ejected #2 until 03:04:05.678Z`: the operator compares the time of day with the clock on the wall.
@@ -252,6 +294,22 @@ mod tests {
         assert_eq!(ejection(&ejected), "ejected #2 until 03:04:05Z");
         assert_eq!(ejection(&json!({ "ejection": "probation", "ejection_count": 1 })), "probation #1");
         assert_eq!(ejection(&json!({ "ejection": "clear", "ejection_count": 1 })), "clear");
+    }
+
+    #[test]
+    fn an_endpoint_that_takes_less_than_its_share_says_why() {
+        let flapping = json!({ "probe": "flapping", "flapping": { "good": 8, "of": 12 }, "scale": 0.667 });
+        assert_eq!((probe(&flapping).as_str(), scale(&flapping).as_str()), ("flapping 8 of 12", "66.7%"));
+        let steady = json!({ "probe": "healthy", "flapping": null, "scale": 1.0 });
+        assert_eq!((probe(&steady).as_str(), scale(&steady).as_str()), ("healthy", "-"));
+        let endpoint = json!({
+            "endpoint": "10.0.0.1:80", "scale": 0.334, "flapping": { "good": 8, "of": 12 }, "weight_from_body": 50,
+        });
+        let said = json!({ "pools": [{ "pool": "a", "reduced": [endpoint] }] });
+        assert_eq!(
+            reduced(&said),
+            "reduced   10.0.0.1:80 in a to 33.4%: flapping probe, 8 of 12 good; its health answer says weight 50\n"
+        );
     }
 
     #[test]
