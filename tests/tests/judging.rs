@@ -7,11 +7,15 @@ use std::{
     fmt::Write as _,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use bytes::Bytes;
-use common::{assert_ours, regions};
+use common::{assert_ours, hammer, regions};
 use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -45,7 +49,8 @@ fn errors_that_both_regions_answer_keep_neither_out() {
     assert!(by.iter().all(|by| *by >= 250), "both serve: {by:?} {:?}", edge.events_of("ejected"));
     eventually("it is told", SOON, || {
         ask(&mut client, 20, &mut turn);
-        !edge.events_of("spared").is_empty()
+        let told = edge.events_of("spared");
+        told.iter().any(|event| event["detail"].as_str().is_some_and(|text| text.contains("fail as often")))
     });
     let told = edge.events_of("spared").remove(0);
     assert!(told["detail"].as_str().is_some_and(|detail| detail.contains("others fail as ")), "{told}");
@@ -80,6 +85,150 @@ fn an_answer_with_too_many_fields_has_its_own_name_and_ejects_no_endpoint() {
         assert_eq!((endpoints[0].hits(), endpoints[1].hits()), (nth, 0), "not tried again");
     }
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
+}
+
+/// An endpoint whose answers are made from the request's head.
+fn scripted(answer: impl Fn(&str) -> String + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("an address");
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || {
+                while let Some(head) = read_head(&mut client) {
+                    if client.write_all(answer(&head).as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    addr
+}
+
+/// The next head on a connection; nothing at its end.
+fn read_head(client: &mut TcpStream) -> Option<String> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        match client.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return None,
+        }
+    }
+    Some(String::from_utf8_lossy(&head).into_owned())
+}
+
+fn answer(status: &str, body: &str) -> String {
+    format!("HTTP/1.1 {status}\r\nx-endpoint: a\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+}
+
+/// Two weighted pools, the second of them an ordinary endpoint; probes every 100 ms, with these keys besides.
+fn beside(first: SocketAddr, policy: &str, keys: &str) -> (Edge, Endpoint) {
+    let other = Endpoint::start("b");
+    let probe =
+        format!("[probe.quick]\ninterval = \"100ms\"\ntimeout = \"100ms\"\nconfirm = \"50ms\"\n{keys}\n");
+    let conf = Conf::new()
+        .raw(&probe)
+        .listener("web", "")
+        .pool("pa", &[first], "probe = \"quick\"")
+        .pool("pb", &[other.addr()], "probe = \"quick\"")
+        .route("all", policy, &["pa", "pb"], "failback = { mode = \"immediate\" }");
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    (edge, other)
+}
+
+fn downs(edge: &Edge, addr: SocketAddr) -> usize {
+    let addr = addr.to_string();
+    edge.events_of("endpoint")
+        .iter()
+        .filter(|event| event["to"] == "down" && event["endpoint"] == addr)
+        .count()
+}
+
+#[test]
+fn an_address_with_one_sick_instance_of_three_keeps_a_part_of_its_share() {
+    static SICK: AtomicU64 = AtomicU64::new(0);
+    let asked = AtomicU64::new(0);
+    let behind = move |head: &str| {
+        if !head.contains(" /health ") {
+            return answer("200 OK", "");
+        }
+        // 0: all three are well; 1: one is sick; 3: all are.
+        let nth = asked.fetch_add(1, Ordering::SeqCst) % 3;
+        let sick = nth < SICK.load(Ordering::SeqCst);
+        if sick { answer("503 Sick", "") } else { answer("200 OK", "") }
+    };
+    let addr = scripted(behind);
+    let (edge, _other) = beside(addr, "weighted", "");
+    SICK.store(1, Ordering::SeqCst);
+    eventually("its probes contradict each other", SOON, || edge.endpoint(addr)["probe"] == "flapping");
+    let told = edge.events_of("flapping");
+    assert!(told.iter().any(|event| event["on"] == true && event["of"].as_u64() > Some(0)), "{told:?}");
+    eventually("its share is scaled", SOON, || {
+        let seen = edge.endpoint(addr);
+        let (good, of) = (seen["flapping"]["good"].as_u64(), seen["flapping"]["of"].as_u64());
+        let part = seen["scale"].as_f64().unwrap_or(1.0);
+        good.zip(of).is_some_and(|(good, of)| of >= 8 && good < of) && (0.5..0.9).contains(&part)
+    });
+    let said = edge.explain("host=api.test&path=/");
+    let reduced = &said["pools"][0]["reduced"][0];
+    assert_eq!(
+        (&reduced["endpoint"], &reduced["probe"]),
+        (&addr.to_string().into(), &"flapping".into()),
+        "{said}"
+    );
+    assert!(said["pools"][0]["share"].as_f64().is_some_and(|share| (0.2..0.49).contains(&share)), "{said}");
+    let by = hammer(edge.web(), 2, 200);
+    assert!(by["a"] > 80 && by["a"] < by["b"], "{by:?}");
+    assert_eq!(downs(&edge, addr), 0, "{:?}", edge.events_of("endpoint"));
+    SICK.store(3, Ordering::SeqCst);
+    eventually("it is dead", SOON, || !edge.is_up(addr));
+    SICK.store(0, Ordering::SeqCst);
+    eventually("it is well", SOON, || edge.is_up(addr) && edge.endpoint(addr)["probe"] == "healthy");
+}
+
+#[test]
+fn a_health_answer_scales_the_share_of_its_endpoint() {
+    static BODY: Mutex<&str> = Mutex::new(r#"{"status":"ok"}"#);
+    let say = |body: &'static str| *BODY.lock().expect("the body") = body;
+    let addr = scripted(|head: &str| {
+        let health = head.contains(" /health ");
+        answer("200 OK", if health { *BODY.lock().expect("the body") } else { "" })
+    });
+    let (edge, _other) = beside(addr, "failover", "weight_from_body = true");
+    let share = || edge.explain("host=api.test&path=/")["pools"][0]["share"].as_f64().unwrap_or(-1.0);
+    let takes = |part: f64| (share() - part).abs() < 0.001;
+    eventually("all", SOON, || takes(1.0));
+    for (body, part, weight) in [
+        (r#"{"status":"degraded"}"#, 0.5, 50),
+        (r#"{"status":"degraded","weight":20}"#, 0.2, 20),
+        (r#"{"status":"ok","weight":70}"#, 0.7, 70),
+        (r#"{"status":"degraded","weight":0}"#, 0.0, 0),
+        (r#"{"status":"degraded","weight":-5}"#, 1.0, 100),
+        (r#"{"status":"degraded","weight":40}"#, 0.4, 40),
+        (r#"{"status":"degraded","weight":"40"}"#, 1.0, 100),
+        ("fine", 1.0, 100),
+    ] {
+        say(body);
+        eventually(&format!("{body} is {part}"), SOON, || {
+            takes(part) && edge.endpoint(addr)["weight_from_body"] == weight
+        });
+        assert_eq!(downs(&edge, addr), 0, "{body}");
+    }
+    for trouble in ["`weight` is -5", r#"`weight` is "40""#, "no JSON"] {
+        let tells =
+            |event: &serde_json::Value| event["trouble"].as_str().is_some_and(|text| text.contains(trouble));
+        eventually(&format!("told: {trouble}"), SOON, || edge.events_of("weighed").iter().any(tells));
+    }
+    let note = edge.endpoint(addr)["last_probe"]["note"].clone();
+    assert!(note.as_str().is_some_and(|note| note.contains("no JSON")), "{note}");
+    say(r#"{"weight":0}"#);
+    eventually("it drains", SOON, || edge.endpoint(addr)["availability"] == "affinity_only");
+    assert_eq!(hammer(edge.web(), 1, 20)["b"], 20);
+    say(r#"{}"#);
+    eventually("it serves again", SOON, || takes(1.0));
 }
 
 /// An endpoint that answers a POST with 413 as soon as it has read the head, and closes with the upload unread: the kernel

@@ -292,6 +292,10 @@ fn some_lines_at_the_end() {
             &["t.toml:13:15 probe.x.expect_json: an answer to HEAD has no body (method = \"GET\")"],
         ),
         (
+            "[probe.x]\nmethod = \"HEAD\"\nweight_from_body = true",
+            &["t.toml:13:20 probe.x.weight_from_body: an answer to HEAD has no body (method = \"GET\")"],
+        ),
+        (
             "[probe.x]\nexpect_json = { a = { b = 1 } }",
             &[
                 "t.toml:12:21 probe.x.expect_json.a: must be a string, number or boolean, not a table (a string, number or boolean, or a list of such)",

@@ -13,6 +13,7 @@ use crate::{
     incident::Incident,
     order::{Order, OrderEnd, OrderId},
     reason::Cause,
+    said::SaidWeight,
     series::ProbeCounts,
     slot::{EndpointId, EndpointKey},
     tally::Tally,
@@ -36,6 +37,13 @@ pub enum Event {
         id: EndpointId,
         /// The time that it took, or what went wrong.
         result: Result<Duration, Evidence>,
+    },
+    /// A probe's good answer said something about the endpoint. Comes before the [`Event::Probed`] of that answer.
+    Said {
+        /// The endpoint.
+        id: EndpointId,
+        /// What it said.
+        said: SaidWeight,
     },
     /// A name resolved; to no address if it never did. The caller sends no failures, so the last good answer stays.
     Resolved {
@@ -126,6 +134,13 @@ pub enum Change {
         key: EndpointKey,
         /// How many of the last probes succeeded; `None`: they agree again.
         counts: Option<ProbeCounts>,
+    },
+    /// An endpoint asks for another part of its share, or its answer could not be read.
+    Weighed {
+        /// The endpoint.
+        key: EndpointKey,
+        /// What it said.
+        said: SaidWeight,
     },
     /// Real traffic took an endpoint out.
     Ejected {

@@ -8,6 +8,7 @@ use crate::{
     ewma::Ewma,
     fault::{Evidence, Fault},
     roll::mix,
+    said::SaidWeight,
     scale::Scale,
     series::{ProbeCounts, ProbeSeries},
     tick::Tick,
@@ -41,6 +42,8 @@ pub struct Health {
     pub worked: bool,
     /// Smoothed probe latency.
     pub latency: Ewma,
+    /// What the endpoint last said about itself.
+    pub said: Option<SaidWeight>,
     /// The last probe's result and when it came.
     pub last: Option<(Tick, Result<Duration, Evidence>)>,
 }
@@ -53,20 +56,23 @@ impl Health {
     }
 
     /// What an endpoint starts a layout with. Old probe results count only while the pool is probed as it was before;
-    /// an operator's order and an ejection outlive a change of probes.
-    pub(crate) fn inherited(before: Option<Self>, same_probing: bool, is_probed: bool) -> Self {
-        let fresh = if is_probed { Self::default() } else { Self::trusted() };
+    /// an operator's order and an ejection outlive a change of probes. `rules` are the pool's.
+    pub(crate) fn inherited(before: Option<Self>, same_probing: bool, rules: Option<&ProbeRules>) -> Self {
+        let fresh = if rules.is_some() { Self::default() } else { Self::trusted() };
+        let weighs = rules.is_some_and(|rules| rules.weight_from_body);
         match before {
-            Some(before) if same_probing => before,
+            Some(before) if same_probing => Self { said: before.said.filter(|_| weighs), ..before },
             Some(before) => Self { admin: before.admin, ejection: before.ejection, ..fresh },
             None => fresh,
         }
     }
 
-    /// The three axes as one answer.
+    /// The three axes as one answer. An endpoint that asks for nothing counts as draining.
     #[must_use]
     pub fn availability(&self) -> Availability {
-        Availability::of(self.probe, self.admin, self.ejection)
+        let drains = self.admin == Admin::Enabled && self.said.as_ref().is_some_and(|said| said.percent == 0);
+        let admin = if drains { Admin::Draining } else { self.admin };
+        Availability::of(self.probe, admin, self.ejection)
     }
 
     /// In which order the endpoint serves where probes do not count.
@@ -82,8 +88,9 @@ impl Health {
     /// Which part of its usual share the endpoint takes: the one place where everything meets that makes it take less.
     #[must_use]
     pub fn scale(&self) -> Scale {
-        let counts = self.flapping();
-        counts.map_or(Scale::WHOLE, |ProbeCounts { good, of }| Scale::of(good, of))
+        let confirmed = self.flapping().map(|ProbeCounts { good, of }| Scale::of(good, of));
+        let asked = self.said.as_ref().map(|said| Scale::of(said.percent.into(), 100));
+        confirmed.unwrap_or(Scale::WHOLE).times(asked.unwrap_or(Scale::WHOLE))
     }
 
     /// How many of the last probes succeeded, while they contradict each other.
@@ -202,6 +209,7 @@ mod tests {
         timeout: Duration::from_millis(300),
         rise: 2,
         fall: 3,
+        weight_from_body: false,
     };
 
     fn check(results: &str, expected: &str) {

@@ -87,7 +87,7 @@
 //! # Where to read on
 //!
 //! Files import from the floors below them only. Bottom up: `tick`, `roll`, `scale`, `slot` (values) · `axes`, `fault`, `reason`
-//! (closed lists) · [`Topology`] · `series`, [`Health`] · `ring`, `baseline`, `chance`, `outlier`, `eject` (what traffic shows at
+//! (closed lists) · [`Topology`] · `series`, `said`, [`Health`] · `ring`, `baseline`, `chance`, `outlier`, `eject` (what traffic shows at
 //! one endpoint) · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
 #![forbid(unsafe_code)]
 
@@ -115,6 +115,7 @@ mod reason;
 pub mod retry;
 mod ring;
 mod roll;
+mod said;
 mod scale;
 mod series;
 mod shares;
@@ -145,6 +146,7 @@ pub use matching::Matcher;
 pub use order::{Action, DrainTarget, MAX_ORDERS, Moment, Order, OrderEnd, OrderId, OrderProblem};
 pub use reason::{Cause, Reason, Refusal};
 pub use roll::{mix, roll};
+pub use said::SaidWeight;
 pub use scale::Scale;
 pub use series::ProbeCounts;
 pub use shares::{Segment, Shares, Stage};

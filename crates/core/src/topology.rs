@@ -173,6 +173,8 @@ pub struct ProbeRules {
     pub rise: u32,
     /// Failures in a row that make an endpoint Unhealthy; ≥ 1.
     pub fall: u32,
+    /// The body of a good answer may ask for a part of the endpoint's share.
+    pub weight_from_body: bool,
 }
 
 impl ProbeRules {
@@ -191,6 +193,7 @@ impl Default for ProbeRules {
             timeout: Duration::from_millis(300),
             rise: 2,
             fall: 2,
+            weight_from_body: false,
         }
     }
 }

@@ -18,6 +18,8 @@ pub struct EndpointView {
     pub probe: Probe,
     /// How many of the last probes succeeded, while they contradict each other.
     pub flapping: Option<ProbeCounts>,
+    /// The percent of its share that the endpoint asks for in its answers to probes, if it does.
+    pub said_percent: Option<u8>,
     /// Which part of its usual share the endpoint takes.
     pub scale: Scale,
     /// What the operator ordered.

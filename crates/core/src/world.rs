@@ -89,6 +89,16 @@ impl World {
                     self.probed(slot, result, now, &mut changes);
                 }
             }
+            Event::Said { id, said } => {
+                let slot = self.state.endpoints.slot(id);
+                let weighs = |slot: &EndpointSlot| {
+                    let rules = self.state.layout.pool_of(*slot).and_then(|pool| pool.probe.as_ref());
+                    rules.is_some_and(|rules| rules.weight_from_body)
+                };
+                if let Some(slot) = slot.filter(weighs) {
+                    self.observe(slot, Observation::Said(said), now, &mut changes);
+                }
+            }
             Event::Ordered(order) => self.give_orders(vec![order], false, now, &mut changes),
             Event::Restored(orders) => self.give_orders(orders, true, now, &mut changes),
             Event::Cancelled(id) => self.cancel_order(id, now, &mut changes),
@@ -249,7 +259,7 @@ impl World {
         let observed = self.state.endpoints.observe(slot, seen, ejected_for, now);
         let damping = self.state.recoveries.observe(slot, &observed, now);
         changes.publish = changes.publish.max(observed.publish);
-        changes.log.extend(observed.change);
+        changes.log.extend(observed.changes);
         changes.log.extend(damping.and_then(|damping| self.state.tell_damping(slot, damping)));
         let moved = self.state.recount_pool(pool, changes);
         let concerned = self.state.concerned(pool, moved);
@@ -293,10 +303,11 @@ impl World {
         let shared = others.map(|others| format!("; {others}")).unwrap_or_default();
         let detail = format!("a request of its probation failed: {}{shared}", fault.as_str()).into();
         let outlier = Outlier { cause: Cause::Probation, evidence: Evidence { fault, detail } };
-        if others.is_some() {
-            changes.log.extend(self.ejections.spare(slot, outlier, &self.state, now));
-        } else {
-            self.eject(slot, outlier, now, changes);
+        match others {
+            None => self.eject(slot, outlier, now, changes),
+            // Too little is known of the others: that is no news yet.
+            Some(others) if others.is_vague() => {}
+            Some(_) => changes.log.extend(self.ejections.spare(slot, outlier, &self.state, now)),
         }
     }
 

@@ -71,6 +71,7 @@ fn plan(address: std::net::SocketAddr) -> Plan {
             timeout: Duration::from_millis(300),
             rise: 2,
             fall: 2,
+            weight_from_body: false,
         },
         probe: thalweg_config::Probe {
             name: "p".into(),

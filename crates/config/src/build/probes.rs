@@ -50,6 +50,7 @@ impl Loader<'_> {
             timeout: table.time("timeout"),
             rise: table.small("rise"),
             fall: table.small("fall"),
+            weight_from_body: table.flag("weight_from_body"),
         };
         if rules.timeout > rules.interval {
             let (at, key) = table.first_given(["timeout", "interval"]);
@@ -62,12 +63,12 @@ impl Loader<'_> {
         }
         let expect_json = expected_members(table);
         let method = table.text("method");
-        if method == "HEAD"
-            && !expect_json.is_empty()
-            && let Some(node) = table.given("expect_json")
-        {
-            let diagnostic = Diagnostic::new("an answer to HEAD has no body").hint("method = \"GET\"");
-            self.report.error(node.at, format!("{path}.expect_json"), diagnostic);
+        let reads = [("expect_json", !expect_json.is_empty()), ("weight_from_body", rules.weight_from_body)];
+        for (key, _) in reads.into_iter().filter(|(_, reads)| *reads && method == "HEAD") {
+            if let Some(node) = table.given(key) {
+                let diagnostic = Diagnostic::new("an answer to HEAD has no body").hint("method = \"GET\"");
+                self.report.error(node.at, format!("{path}.{key}"), diagnostic);
+            }
         }
         let probe = Probe {
             name: entry.name.clone(),

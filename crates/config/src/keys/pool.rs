@@ -39,6 +39,11 @@ pub(crate) const PROBE: Shape = Shape {
             D::Absent("the body is not read"),
             "Top-level members of a JSON body and the value, or list of values, that each must have.",
         ),
+        boolean(
+            "weight_from_body",
+            false,
+            "A good answer may be a JSON object with `weight` (0 to 100): the percent of its share that the endpoint takes. Without `weight`: 50 if `status` is \"degraded\", else 100. 0 = no new clients.",
+        ),
         text("host", Text::Authority, D::Absent("the pool's, else the endpoint's address"), "Host header."),
         int("port", (1, 65_535), D::Absent("the traffic's"), "Port."),
         list(

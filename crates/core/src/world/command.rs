@@ -95,7 +95,7 @@ impl World {
                 let observed = self.state.endpoints.observe(slot, Observation::Ordered(admin), None, now);
                 self.state.recoveries.observe(slot, &observed, now);
                 changes.publish = changes.publish.max(observed.publish);
-                changes.log.extend(observed.change);
+                changes.log.extend(observed.changes);
                 pools.insert(place.pool);
             }
         }

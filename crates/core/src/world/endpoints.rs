@@ -9,6 +9,7 @@ use crate::{
     fault::{Evidence, Fault},
     health::Health,
     layout::{Laid, Place},
+    said::SaidWeight,
     slot::{EndpointId, EndpointKey, EndpointSlot, SlotVec},
     tick::Tick,
     topology::{ProbeRules, Topology},
@@ -31,6 +32,8 @@ pub(super) enum Observation<'a> {
     Probed(Result<Duration, Evidence>, bool, &'a ProbeRules),
     /// A probe timed out while real requests were answered: it proves nothing.
     Contradicted(Evidence),
+    /// A good probe answer said something about the endpoint.
+    Said(SaidWeight),
     /// A request failed.
     Failed(Fault),
     /// A request was answered after connections had been refused.
@@ -47,8 +50,8 @@ pub(super) enum Observation<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     pub(super) publish: Publish,
-    /// The availability moved.
-    pub(super) change: Option<Change>,
+    /// The availability moved, or what it rests on.
+    pub(super) changes: Vec<Change>,
     /// The endpoint was Up and is Down, by this fault.
     pub(super) lost: Option<Fault>,
 }
@@ -110,6 +113,7 @@ impl Endpoints {
         let read =
             |health: &Health| (health.probe, health.admin, health.ejection, health.refusing, health.scale());
         let (before, was) = (state.health.availability(), read(&state.health));
+        let said = state.health.said.clone();
         take_in(&mut state.health, seen, now);
         let (after, is) = (state.health.availability(), read(&state.health));
         if before != after {
@@ -123,11 +127,13 @@ impl Endpoints {
                 observed.lost = evidence.as_ref().map(|seen| seen.fault);
             }
             let key = state.key.clone();
-            observed.change = Some(Change::Endpoint { key, from: before, to: after, evidence });
+            observed.changes.push(Change::Endpoint { key, from: before, to: after, evidence });
         } else if (was.0 == Probe::Flapping) != (is.0 == Probe::Flapping) {
             let (key, counts) = (state.key.clone(), state.health.flapping());
-            observed.change = Some(Change::Flapping { key, counts });
+            observed.changes.push(Change::Flapping { key, counts });
         }
+        let news = state.health.said.clone().filter(|now| *now != said.unwrap_or_default());
+        observed.changes.extend(news.map(|said| Change::Weighed { key: state.key.clone(), said }));
         if was != is || drifted(state.shown_us, state.health.latency.micros()) {
             observed.publish = observed.publish.max(Publish::Soon);
         }
@@ -150,6 +156,7 @@ impl Endpoints {
             availability: health.availability(),
             probe: health.probe,
             flapping: health.flapping(),
+            said_percent: health.said.as_ref().map(|said| said.percent),
             scale: health.scale(),
             admin: health.admin,
             ejection: health.ejection,
@@ -197,11 +204,11 @@ impl Endpoints {
         self.ids = laid.keys.iter().cloned().zip(laid.places.iter().map(|place| place.id)).collect();
         self.slots = laid.places.entries().map(|(slot, place)| (place.id, slot)).collect();
         for (key, place) in laid.keys.iter().zip(&laid.places) {
-            let is_probed = topology.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
-            let same_probing = was_probed.get(&*key.pool) == Some(&is_probed);
+            let rules = topology.pool(place.pool).and_then(|pool| pool.probe.as_ref());
+            let same_probing = was_probed.get(&*key.pool) == Some(&rules.is_some());
             let (slot, state) = old.remove(key).unzip();
             let shown_us = state.as_ref().and_then(|state| state.shown_us);
-            let mut health = Health::inherited(state.map(|state| state.health), same_probing, is_probed);
+            let mut health = Health::inherited(state.map(|state| state.health), same_probing, rules);
             health.admin = order(place);
             self.states.push(EndpointState { key: key.clone(), health, shown_us });
             from.push(slot);
@@ -214,6 +221,7 @@ fn take_in(health: &mut Health, seen: Observation<'_>, now: Tick) {
     match seen {
         Observation::Probed(result, answers, rules) => health.probed(result, answers, rules, now),
         Observation::Contradicted(evidence) => health.contradicted(evidence, now),
+        Observation::Said(said) => health.said = Some(said),
         Observation::Failed(fault) => health.suspected(fault),
         Observation::Answered => health.refusing = false,
         Observation::Worked => health.worked = true,

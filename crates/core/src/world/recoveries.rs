@@ -83,7 +83,10 @@ impl Recoveries {
         now: Tick,
     ) -> Option<DampingMove> {
         let (pool, recovery) = self.states.get_mut(slot)?;
-        let Some(Change::Endpoint { to, .. }) = &observed.change else { return None };
+        let to = observed.changes.iter().find_map(|change| match change {
+            Change::Endpoint { to, .. } => Some(to),
+            _ => None,
+        })?;
         let rules = self.rules.get(*pool).copied().unwrap_or_default();
         let mut began = None;
         if *to == Availability::Up {

@@ -568,5 +568,6 @@ mod orders;
 mod flapping;
 mod traffic;
 mod outliers;
+mod said;
 mod shared;
 mod families;

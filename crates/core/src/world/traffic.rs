@@ -160,6 +160,7 @@ impl Traffic {
             let own = OwnFailures { own: streak.share(), began: streak.began, odds: Odds::SERVING };
             match self.in_common(slot, own, layout, now) {
                 None => return Some(Finding::Outlier(outlier(Cause::Consecutive, detail))),
+                Some(others) if others.is_vague() => {}
                 Some(others) => shared = Some(outlier(Cause::Consecutive, format!("{detail}; {others}"))),
             }
         }
@@ -170,8 +171,10 @@ impl Traffic {
             match traffic.ratio(rules, &others, late, now) {
                 Some((true, detail)) => return Some(Finding::Outlier(outlier(Cause::Ratio, detail))),
                 Some((false, detail)) => {
-                    let others = others.rate(rules, late, now);
-                    shared.get_or_insert_with(|| outlier(Cause::Ratio, format!("{detail}; {others}")));
+                    // What is spared because too little is known of the others is no news yet.
+                    let others = Some(others.rate(rules, late, now)).filter(|others| others.rate > 0.0);
+                    let told = others.map(|others| outlier(Cause::Ratio, format!("{detail}; {others}")));
+                    shared = shared.or(told);
                 }
                 None => {}
             }

@@ -13,7 +13,9 @@ use thalweg_core::{
 };
 
 use crate::flaps::Used;
-use crate::records::{Checked, ExpectedEndpoint, ExpectedPool, ExpectedStanding, Loss, availability, must};
+use crate::records::{
+    Checked, ExpectedEndpoint, ExpectedPool, ExpectedStanding, Loss, availability, must, shown as follows,
+};
 
 /// An event that the world has heard, and what it told.
 #[derive(Clone, Copy)]
@@ -103,6 +105,15 @@ impl Oracle {
                     self.hear_probe(slot, result.as_ref().err().map(|evidence| evidence.fault), now);
                 }
             }
+            Event::Said { said, .. } => {
+                let weighs = |slot: &usize| {
+                    let rules = self.topology.pools[self.slots[*slot].1.0].probe.as_ref();
+                    rules.is_some_and(|rules| rules.weight_from_body)
+                };
+                if let Some(slot) = slot.filter(weighs) {
+                    self.records[slot].said = Some(said.percent);
+                }
+            }
             Event::Ordered(_) | Event::Restored(_) | Event::Cancelled(_) => self.hear_order(event, now),
             Event::FailbackOrdered { route } => self.end_waits(route, now),
             Event::Ticked => self.let_orders_pass(now),
@@ -169,6 +180,8 @@ impl Oracle {
                         Some(old) => ExpectedEndpoint { ejection: old.ejection, file: old.file, ..fresh },
                         None => fresh,
                     };
+                    let weighs = pool.probe.as_ref().is_some_and(|rules| rules.weight_from_body);
+                    record.said = record.said.filter(|_| weighs);
                     record.admin = self.admin(&topology.pools[nth], &spec.host, address);
                     self.slots.push((key, (nth, entry, spec.weight)));
                     self.records.push(record);
@@ -251,11 +264,11 @@ impl Oracle {
         for ((place, view), ((key, at), record)) in shown.zip(self.slots.iter().zip(&self.records)) {
             let where_to = (place.pool.index(), place.spec.index(), place.weight);
             must(place.address == key.address && where_to == *at, || format!("{key:?} is misplaced"))?;
-            must(view.availability == Availability::of(view.probe, view.admin, view.ejection), || {
+            must(view.availability == follows(view), || {
                 format!("{key:?}: the axes and the availability disagree")
             })?;
             let part = record.part();
-            must((view.scale.as_f64() - part).abs() <= 0.0006, || format!("{key:?}: {part}, not {view:?}"))?;
+            must((view.scale.as_f64() - part).abs() <= 0.001, || format!("{key:?}: {part}, not {view:?}"))?;
             let is = (view.probe, view.admin, view.refusing, view.availability);
             let should = (record.probe, record.admin, record.refusing, availability(record));
             must(view.ejection == record.ejection, || {

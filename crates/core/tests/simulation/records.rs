@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use thalweg_core::{Admin, Availability, Counts, Ejection, Probe, Tick};
+use thalweg_core::{Admin, Availability, Counts, Ejection, EndpointView, Probe, Tick};
 
 /// What should be known about one endpoint.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct ExpectedEndpoint {
     pub(crate) measured: bool,
     /// The kind of the last results, and how many in a row.
     pub(crate) run: (bool, u32),
+    /// The percent of its share that the endpoint asked for last.
+    pub(crate) said: Option<u8>,
     /// The last results of its probes, oldest first: when, whether good, and whether it ended a run of failures that did
     /// not take the endpoint down.
     pub(crate) results: Vec<(Tick, bool, bool)>,
@@ -102,5 +104,14 @@ pub(crate) fn must(holds: bool, what: impl FnOnce() -> String) -> Checked {
 }
 
 pub(crate) fn availability(record: &ExpectedEndpoint) -> Availability {
-    Availability::of(record.probe, record.admin, record.ejection)
+    let drains = record.said == Some(0) && record.admin == Admin::Enabled;
+    let admin = if drains { Admin::Draining } else { record.admin };
+    Availability::of(record.probe, admin, record.ejection)
+}
+
+/// The availability that follows from what a snapshot shows.
+pub(crate) fn shown(view: &EndpointView) -> Availability {
+    let drains = view.said_percent == Some(0) && view.admin == Admin::Enabled;
+    let admin = if drains { Admin::Draining } else { view.admin };
+    Availability::of(view.probe, admin, view.ejection)
 }

@@ -108,7 +108,7 @@ fn spec(rng: &mut Prng, pool: usize, nth: usize) -> EndpointSpec {
 
 fn probe(rng: &mut Prng) -> Option<ProbeRules> {
     let (rise, fall) = (rng.pick(&[1, 2, 3]), rng.pick(&[1, 2, 3]));
-    let rules = ProbeRules { rise, fall, ..ProbeRules::default() };
+    let rules = ProbeRules { rise, fall, weight_from_body: rng.percent(40), ..ProbeRules::default() };
     if rng.percent(8) { None } else { Some(rules) }
 }
 

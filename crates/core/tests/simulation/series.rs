@@ -58,9 +58,11 @@ impl ExpectedEndpoint {
 
     /// The part of its share that the endpoint takes.
     pub(crate) fn part(&self) -> f64 {
+        let asked = f64::from(self.said.unwrap_or(100)) / 100.0;
         if self.probe != Probe::Flapping {
-            return 1.0;
+            return asked;
         }
-        self.results.iter().filter(|result| result.1).count() as f64 / self.results.len().max(1) as f64
+        asked * self.results.iter().filter(|result| result.1).count() as f64
+            / self.results.len().max(1) as f64
     }
 }

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use thalweg_core::{
-    EndpointId, EndpointKey, Event, Evidence, Fault, Slot, Snapshot, Tick, Tried, mix, retry::Budget, roll,
+    EndpointId, EndpointKey, Event, Evidence, Fault, SaidWeight, Slot, Snapshot, Tick, Tried, mix,
+    retry::Budget, roll,
 };
 
 use crate::{
@@ -151,6 +152,11 @@ impl Story {
             Some(fault) => Err(Evidence { fault, detail: "seen".into() }),
             None => Ok(Duration::from_millis(ms)),
         };
+        if result.is_ok() && self.rng.percent(10) {
+            let said =
+                SaidWeight { percent: self.rng.pick(&[0, 1, 50, 99, 100, 100]), ..SaidWeight::default() };
+            self.apply(Event::Said { id, said }, Some(key.clone()))?;
+        }
         self.apply(Event::Probed { id, result }, Some(key))
     }
 
@@ -292,6 +298,7 @@ fn name(event: &Event) -> &'static str {
     match event {
         Event::Adopted { .. } => "adopted",
         Event::Probed { .. } => "probed",
+        Event::Said { .. } => "said",
         Event::Resolved { .. } => "resolved",
         Event::Ordered(_) => "ordered",
         Event::Restored(_) => "restored",

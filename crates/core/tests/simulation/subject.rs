@@ -8,6 +8,8 @@ use thalweg_core::{
     OrderProblem, Publish, Refusal, Scale, Snapshot, Tick, Topology, World, steer,
 };
 
+use crate::records::shown;
+
 /// One way to break the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mutant {
@@ -255,7 +257,7 @@ impl Subject {
                 _ if self.cleared.contains(&place.id) => view.ejection = Ejection::Clear,
                 _ => {}
             }
-            view.availability = Availability::of(view.probe, view.admin, view.ejection);
+            view.availability = shown(view);
             if self.mutant == Mutant::IgnoresFlapping {
                 view.scale = Scale::WHOLE;
             }
@@ -289,7 +291,8 @@ impl Subject {
             Mutant::EjectedServe => {
                 let lie = lie(|view| {
                     if matches!(view.ejection, Ejection::Ejected { .. }) {
-                        view.availability = Availability::of(view.probe, view.admin, Ejection::Clear);
+                        view.ejection = Ejection::Clear;
+                        view.availability = shown(view);
                     }
                 });
                 steer(&lie, loads, facts, roll)
@@ -300,7 +303,7 @@ impl Subject {
             Mutant::IgnoresOrders => {
                 let lie = lie(|view| {
                     view.admin = Admin::Enabled;
-                    view.availability = Availability::of(view.probe, view.admin, view.ejection);
+                    view.availability = shown(view);
                 });
                 steer(&lie, loads, facts, roll)
             }

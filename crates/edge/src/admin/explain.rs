@@ -11,8 +11,8 @@ use std::{
 use serde_json::{Value, json};
 use thalweg_config::Config;
 use thalweg_core::{
-    EndpointSlot, Event, Explained, Facts, NoLoads, PoolSlot, RouteSlot, Snapshot, Stage, Tick, World,
-    explain,
+    EndpointSlot, EndpointView, Event, Explained, Facts, NoLoads, PoolEndpoint, PoolSlot, ProbeCounts,
+    RouteSlot, Scale, Snapshot, Stage, Tick, World, explain,
 };
 
 use super::returns;
@@ -139,6 +139,24 @@ fn is_nowhere(ip: IpAddr) -> bool {
     matches!(ip, IpAddr::V6(ip) if ip.to_bits() >> 64 == NOWHERE.to_bits() >> 64)
 }
 
+/// How many of an endpoint's last probes succeeded, while they contradict each other.
+pub(crate) fn flapping(view: &EndpointView) -> Value {
+    view.flapping.map_or(Value::Null, |ProbeCounts { good, of }| json!({ "good": good, "of": of }))
+}
+
+/// The endpoints of a pool that take less than their share, and why.
+fn reduced(snapshot: &Snapshot, pool: PoolSlot) -> Vec<Value> {
+    let members = snapshot.endpoints_of(pool).filter(|member| member.view.scale < Scale::WHOLE);
+    let entry = |member: PoolEndpoint<'_>| {
+        json!({
+            "endpoint": address(snapshot, member.slot), "scale": member.view.scale.as_f64(),
+            "probe": member.view.probe.as_str(), "flapping": flapping(member.view),
+            "weight_from_body": member.view.said_percent,
+        })
+    };
+    members.map(entry).collect()
+}
+
 /// The spelling of a stage.
 pub(crate) fn stage_name(stage: Stage) -> &'static str {
     match stage {
@@ -179,6 +197,7 @@ fn pools(snapshot: &Snapshot, explained: &Explained, now: Tick) -> Vec<Value> {
             "left_out": snapshot.pools.get(pool.entry.pool).map(|view| view.left_out),
             "orders": explained.route.map(|route| orders_of(snapshot, route, pool.entry.pool)),
             "damped": returns::damped(memory.damped_until, now),
+            "reduced": reduced(snapshot, pool.entry.pool),
         })
     };
     explained.pools.iter().map(one).collect()

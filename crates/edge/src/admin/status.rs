@@ -7,7 +7,7 @@ use thalweg_config::ConfigError;
 use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
 use super::{
-    explain::{orders_of, shares, stage_name},
+    explain::{flapping, orders_of, shares, stage_name},
     returns,
 };
 use crate::{
@@ -32,6 +32,8 @@ struct Known {
     last_probe: Option<(Tick, Result<std::time::Duration, Evidence>)>,
     /// The endpoint does not count in its pool.
     left_out: bool,
+    /// What was wrong with the weight in its health answer.
+    note: Option<Box<str>>,
 }
 
 type Seen = BTreeMap<EndpointId, Known>;
@@ -48,6 +50,7 @@ pub(crate) async fn of(control: &Control) -> Value {
                 ejections: world.ejection_count(id),
                 last_probe: health.last.clone(),
                 left_out: left_out.contains(&id),
+                note: health.said.as_ref().and_then(|said| said.trouble.clone()),
             };
             Some((id, known))
         };
@@ -191,6 +194,7 @@ impl Endpoints<'_> {
         json!({
             "pool": pool, "address": address, "host": spec.map(|spec| &*spec.host), "weight": place.weight,
             "availability": view.availability.as_str(), "probe": view.probe.as_str(),
+            "flapping": flapping(view), "scale": view.scale.as_f64(), "weight_from_body": view.said_percent,
             "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
             "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": known.ejections,
             "refusing": view.refusing, "slow_start": returns::growing(view.slow_start, self.now),
@@ -198,7 +202,7 @@ impl Endpoints<'_> {
             "latency_us": known.latency_us.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
             "left_out": known.left_out, "left_dns": spec.is_some_and(|spec| self.left_dns(spec, place)),
-            "last_probe": known.last_probe.map(|(at, result)| self.last_probe(at, &result)),
+            "last_probe": known.last_probe.map(|(at, result)| self.last_probe(at, &result, known.note.as_deref())),
             "last_unreached": self.last_unreached(place.id),
         })
     }
@@ -221,6 +225,7 @@ impl Endpoints<'_> {
         Some(json!({
             "pool": pool, "address": format!("{}:{}", spec.host, spec.port), "host": &*spec.host,
             "weight": spec.weight, "availability": "down", "probe": "unknown", "admin": "enabled",
+            "flapping": null, "scale": 1.0, "weight_from_body": null,
             "ejection": "clear", "ejected_until": null, "ejection_count": 0, "refusing": false,
             "slow_start": null, "damped": null, "latency_us": null, "p95_us": null, "in_flight": 0,
             "left_out": false, "left_dns": false, "last_unreached": null,
@@ -228,11 +233,18 @@ impl Endpoints<'_> {
         }))
     }
 
-    fn last_probe(&self, at: Tick, result: &Result<std::time::Duration, Evidence>) -> Value {
+    /// `note`: what was wrong with a good answer.
+    fn last_probe(
+        &self,
+        at: Tick,
+        result: &Result<std::time::Duration, Evidence>,
+        note: Option<&str>,
+    ) -> Value {
         let time = SystemTime::now().checked_sub(self.now.since(at)).map(wall_clock::rfc3339);
         match result {
             Ok(latency) => json!({
                 "result": "ok", "time": time, "latency_us": thalweg_core::micros(*latency), "error": null,
+                "note": note,
             }),
             Err(seen) => json!({ "result": seen.fault.as_str(), "time": time, "error": &*seen.detail }),
         }

@@ -65,6 +65,7 @@ pub(super) fn status(status: &Value) -> String {
         "PROBE",
         "ADMIN",
         "EJECTION",
+        "SCALE",
         "LATENCY",
         "P95",
         "FLIGHT",
@@ -189,9 +190,10 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
                 plain(&pool["name"]),
                 plain(&endpoint["address"]),
                 availability(endpoint),
-                plain(&endpoint["probe"]),
+                probe(endpoint),
                 plain(&endpoint["admin"]),
                 ejection(endpoint),
+                scale(endpoint),
                 latency(&endpoint["latency_us"]),
                 latency(&endpoint["p95_us"]),
                 plain(&endpoint["in_flight"]),
@@ -205,7 +207,7 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
 
 /// The result of the last probe; without one, why requests could not connect. Then what is special about the endpoint.
 fn last_probe(endpoint: &Value) -> String {
-    let said = |last: &Value| match last["error"].as_str() {
+    let said = |last: &Value| match last["error"].as_str().or(last["note"].as_str()) {
         Some(error) => format!("{}: {error}", plain(&last["result"])),
         None => plain(&last["result"]),
     };
@@ -273,6 +275,7 @@ pub(super) fn explained(said: &Value) -> String {
         for order in list(&said["orders"]) {
             let _ = writeln!(out, "{}", sentence(order));
         }
+        out.push_str(&reduced(said));
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {
@@ -306,6 +309,45 @@ fn percent(value: &Value) -> String {
 
 fn latency(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |us| format!("{:.1}ms", us / 1000.0))
+}
+
+/// `flapping 8 of 12`: how many of the last probes succeeded.
+fn probe(endpoint: &Value) -> String {
+    let flapping = &endpoint["flapping"];
+    let counts = flapping.is_object().then(|| format!(" {} of {}", flapping["good"], flapping["of"]));
+    format!("{}{}", plain(&endpoint["probe"]), counts.unwrap_or_default())
+}
+
+/// The part of its share that an endpoint takes; `-` for all of it.
+fn scale(endpoint: &Value) -> String {
+    match endpoint["scale"].as_f64() {
+        Some(part) if part < 1.0 => percent(&endpoint["scale"]),
+        _ => "-".into(),
+    }
+}
+
+/// The endpoints that take less than their share, one line each.
+fn reduced(said: &Value) -> String {
+    let mut out = String::new();
+    for pool in list(&said["pools"]) {
+        for endpoint in list(&pool["reduced"]) {
+            let mut why = Vec::new();
+            why.extend(endpoint["flapping"].is_object().then(|| {
+                let flapping = &endpoint["flapping"];
+                format!("flapping probe, {} of {} good", flapping["good"], flapping["of"])
+            }));
+            let asked = endpoint["weight_from_body"].as_u64().filter(|asked| *asked < 100);
+            why.extend(asked.map(|asked| format!("its health answer says weight {asked}")));
+            let (address, part) = (plain(&endpoint["endpoint"]), percent(&endpoint["scale"]));
+            let _ = writeln!(
+                out,
+                "reduced   {address} in {} to {part}: {}",
+                plain(&pool["pool"]),
+                why.join("; ")
+            );
+        }
+    }
+    out
 }
 
 /// `ejected #2 until 03:04:05.678Z`.
@@ -396,6 +438,22 @@ mod tests {
         assert_eq!(words(until, Value::Null), "held until 03:04:05Z");
         let ramp = json!({ "part": 0.255, "until": "2026-01-02T03:04:05Z" });
         assert_eq!(words(Value::Null, ramp), "ramp 26% until 03:04:05Z");
+    }
+
+    #[test]
+    fn an_endpoint_that_takes_less_than_its_share_says_why() {
+        let flapping = json!({ "probe": "flapping", "flapping": { "good": 8, "of": 12 }, "scale": 0.667 });
+        assert_eq!((probe(&flapping).as_str(), scale(&flapping).as_str()), ("flapping 8 of 12", "66.7%"));
+        let steady = json!({ "probe": "healthy", "flapping": null, "scale": 1.0 });
+        assert_eq!((probe(&steady).as_str(), scale(&steady).as_str()), ("healthy", "-"));
+        let endpoint = json!({
+            "endpoint": "10.0.0.1:80", "scale": 0.334, "flapping": { "good": 8, "of": 12 }, "weight_from_body": 50,
+        });
+        let said = json!({ "pools": [{ "pool": "a", "reduced": [endpoint] }] });
+        assert_eq!(
+            reduced(&said),
+            "reduced   10.0.0.1:80 in a to 33.4%: flapping probe, 8 of 12 good; its health answer says weight 50\n"
+        );
     }
 
     #[test]

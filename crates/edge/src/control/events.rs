@@ -10,7 +10,7 @@ use std::{
 };
 
 use serde_json::{Map, Value, json};
-use thalweg_core::{Change, Evidence, Incident, Order, ProbeCounts, Tick, micros};
+use thalweg_core::{Change, Evidence, Incident, Order, ProbeCounts, SaidWeight, Tick, micros};
 use tokio::sync::broadcast;
 
 use crate::control::{order_json, wall_clock};
@@ -154,6 +154,13 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             });
             ("flapping", fields)
         }
+        Change::Weighed { key, said } => {
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "weight": said.percent,
+                "degraded": said.degraded, "trouble": said.trouble,
+            });
+            ("weighed", fields)
+        }
         Change::Ejected { key, cause, count, lasts, evidence: seen } => {
             let (fault, detail) = evidence(Some(seen));
             let fields = json!({
@@ -238,7 +245,7 @@ pub fn log(change: &Change) {
             let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
             tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
         }
-        Change::Flapping { .. } | Change::Spared { .. } => log_judged(change),
+        Change::Flapping { .. } | Change::Weighed { .. } | Change::Spared { .. } => log_judged(change),
         Change::CheckerSuspected { on: true, fallen, of, after_reload } => {
             tracing::error!(
                 fallen,
@@ -330,6 +337,14 @@ fn log_judged(change: &Change) {
         Change::Flapping { key, counts: None } => {
             tracing::info!(pool = %key.pool, endpoint = %key.address, "probes agree again");
         }
+        Change::Weighed { key, said: SaidWeight { percent, degraded, trouble } } => match trouble {
+            Some(trouble) => tracing::warn!(
+                pool = %key.pool, endpoint = %key.address, %trouble, "weight in the answer to a probe not understood"
+            ),
+            None => {
+                tracing::info!(pool = %key.pool, endpoint = %key.address, percent, degraded, "endpoint weighs itself");
+            }
+        },
         Change::Spared { key, cause, evidence } => {
             let (pool, endpoint, cause) = (&*key.pool, key.address, cause.as_str());
             let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);

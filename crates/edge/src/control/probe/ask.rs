@@ -13,7 +13,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use thalweg_config::Probe;
-use thalweg_core::{Evidence, Fault, Place, ProbeRules};
+use thalweg_core::{Evidence, Fault, Place, ProbeRules, SaidWeight};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
@@ -21,7 +21,7 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::expect::{body_fits, evidence, status_fits, wrong_status};
+use super::expect::{body_fits, evidence, said_weight, status_fits, wrong_status};
 use crate::{
     control::supervise::Task,
     shared::fault::{fault_of, is_own, is_short, tls_fault},
@@ -104,6 +104,8 @@ impl Plan {
 #[derive(Debug, Default)]
 pub struct Prober {
     warm: Option<Warm>,
+    /// What the last answer said about the endpoint, if it was good and may say something.
+    pub said: Option<SaidWeight>,
 }
 
 #[derive(Debug)]
@@ -137,6 +139,7 @@ enum ProbeFailure {
 impl Prober {
     /// Runs one probe, all of it within the plan's timeout. `None`: this machine could not ask.
     pub async fn ask(&mut self, plan: &Plan) -> Option<Result<Duration, Evidence>> {
+        self.said = None;
         let deadline = Instant::now() + plan.rules.timeout;
         let going = Going { plan, deadline, stage: Cell::new("connecting") };
         let outcome = timeout_at(deadline, self.ask_twice(&going)).await;
@@ -187,7 +190,8 @@ impl Prober {
         let response = warm.sender.send_request(request).await.map_err(|error| stale_or(&error))?;
         let latency = sent.elapsed();
         going.stage.set("reading the body of the answer");
-        let (verdict, clean) = judge(going.plan, response, going.deadline).await;
+        let Judged { verdict, clean, said } = judge(going.plan, response, going.deadline).await;
+        self.said = said;
         if clean && !going.plan.idle.is_zero() {
             warm.used = Instant::now();
             self.warm = Some(warm);
@@ -208,12 +212,18 @@ impl Warm {
     }
 }
 
-/// Compares an answer with the expectations. The flag: nothing of the answer is left on the connection.
-async fn judge(
-    plan: &Plan,
-    response: Response<Incoming>,
-    deadline: Instant,
-) -> (Result<(), ProbeFailure>, bool) {
+/// An answer beside the expectations.
+struct Judged {
+    verdict: Result<(), ProbeFailure>,
+    /// Nothing of the answer is left on the connection.
+    clean: bool,
+    said: Option<SaidWeight>,
+}
+
+/// Compares an answer with the expectations, and reads what it says about the endpoint.
+async fn judge(plan: &Plan, response: Response<Incoming>, deadline: Instant) -> Judged {
+    let weighs = plan.rules.weight_from_body;
+    let judged = |verdict, clean| Judged { verdict, clean, said: None };
     let (head, body) = response.into_parts();
     let keep_alive = head.headers.get(header::CONNECTION).is_none_or(|value| value != "close");
     if !status_fits(&plan.probe, head.status) {
@@ -222,16 +232,21 @@ async fn judge(
             _ => (Bytes::new(), false),
         };
         let seen = wrong_status(&plan.probe, head.status, &said);
-        return (Err(ProbeFailure::Theirs(seen)), clean && keep_alive);
+        return judged(Err(ProbeFailure::Theirs(seen)), clean && keep_alive);
     }
-    if plan.probe.expect_json.is_empty() {
+    if plan.probe.expect_json.is_empty() && !weighs {
         let drained = timeout_at(deadline.min(Instant::now() + DRAIN), read(body)).await;
-        return (Ok(()), keep_alive && matches!(drained, Ok(Ok((_, true)))));
+        return judged(Ok(()), keep_alive && matches!(drained, Ok(Ok((_, true)))));
     }
     match read(body).await {
-        Ok((_, false)) => (Err(theirs(Fault::Body, "longer than 64 KiB")), false),
-        Ok((said, true)) => (body_fits(&plan.probe, &said).map_err(ProbeFailure::Theirs), keep_alive),
-        Err(error) => (Err(of_hyper(&error)), false),
+        Ok((_, false)) => judged(Err(theirs(Fault::Body, "longer than 64 KiB")), false),
+        Ok((body, true)) => {
+            let wanted = !plan.probe.expect_json.is_empty();
+            let verdict = if wanted { body_fits(&plan.probe, &body) } else { Ok(()) };
+            let said = (weighs && verdict.is_ok()).then(|| said_weight(&body));
+            Judged { verdict: verdict.map_err(ProbeFailure::Theirs), clean: keep_alive, said }
+        }
+        Err(error) => judged(Err(of_hyper(&error)), false),
     }
 }
 

@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::Value;
 use thalweg_config::Probe;
-use thalweg_core::{Evidence, Fault};
+use thalweg_core::{Evidence, Fault, SaidWeight};
 
 /// Longest detail of an evidence in bytes.
 const DETAIL: usize = 200;
@@ -53,6 +53,36 @@ pub fn body_fits(probe: &Probe, body: &[u8]) -> Result<(), Evidence> {
         }
     }
     Ok(())
+}
+
+/// What a good answer says about its endpoint. A weight that cannot be read changes no share: the endpoint is told so.
+pub(crate) fn said_weight(body: &[u8]) -> SaidWeight {
+    let trouble = |what: String| SaidWeight {
+        trouble: Some(evidence(Fault::Body, &printable(&what)).detail),
+        ..SaidWeight::default()
+    };
+    let members = match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) => return trouble(format!("no JSON object: {}", snippet(body))),
+        Err(error) => return trouble(format!("no JSON ({error}): {}", snippet(body))),
+    };
+    let degraded = members.get("status").is_some_and(|status| status == "degraded");
+    let percent = match members.get("weight") {
+        None => Some(if degraded { 50 } else { 100 }),
+        Some(weight) => {
+            weight.as_u64().and_then(|weight| u8::try_from(weight).ok()).filter(|weight| *weight <= 100)
+        }
+    };
+    match (percent, members.get("weight")) {
+        (Some(percent), _) => SaidWeight { percent, degraded, trouble: None },
+        (None, weight) => {
+            let weight = weight.map(Value::to_string).unwrap_or_default();
+            SaidWeight {
+                degraded,
+                ..trouble(format!("`weight` is {weight}, not a whole number from 0 to 100"))
+            }
+        }
+    }
 }
 
 /// Equality in which 1 and 1.0 are the same number.
@@ -122,6 +152,31 @@ mod tests {
         let seen = wrong_status(&probe(), StatusCode::SERVICE_UNAVAILABLE, b"{\"status\":\"unhealthy\"}");
         assert_eq!(&*seen.detail, "status 503, expected 200 300-399: {\"status\":\"unhealthy\"}");
         assert_eq!(seen.fault, Fault::Status);
+    }
+
+    #[test]
+    fn a_good_answer_may_ask_for_a_part_of_the_share() {
+        let check = |body: &str, percent: u8, degraded: bool, trouble: &str| {
+            let said = said_weight(body.as_bytes());
+            let seen = (said.percent, said.degraded, said.trouble.as_deref().unwrap_or_default());
+            assert_eq!(seen, (percent, degraded, trouble), "{body}");
+        };
+        check(r#"{"status":"ok"}"#, 100, false, "");
+        check(r#"{"status":"degraded"}"#, 50, true, "");
+        check(r#"{"status":"degraded","weight":30}"#, 30, true, "");
+        check(r#"{"status":"ok","weight":70}"#, 70, false, "");
+        check(r#"{"weight":0}"#, 0, false, "");
+        check(r#"{"weight":100}"#, 100, false, "");
+        for weight in
+            ["-1", "101", "1e9", "50.0", "50.5", "\"50\"", "null", "true", "[50]", "18446744073709551616"]
+        {
+            let body = format!(r#"{{"status":"degraded","weight":{weight}}}"#);
+            let said = said_weight(body.as_bytes());
+            assert_eq!((said.percent, said.degraded), (100, true), "{body}");
+            assert!(said.trouble.is_some_and(|said| said.starts_with("`weight` is ")), "{body}");
+        }
+        check("[]", 100, false, "no JSON object: []");
+        assert!(said_weight(b"fine").trouble.is_some_and(|said| said.starts_with("no JSON (")));
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod expect;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
-use thalweg_core::{EndpointId, Place};
+use thalweg_core::{EndpointId, Event, Place};
 use tokio::{
     sync::{Notify, Semaphore, watch},
     time::{Instant, sleep, sleep_until},
@@ -117,6 +117,9 @@ async fn probe_forever(id: EndpointId, orders: Rc<ProbeOrders>, keeper: KeeperLi
             let _permit = permits.acquire().await;
             prober.ask(&plan).await
         };
+        if let Some(said) = prober.said.take() {
+            keeper.tell(Event::Said { id, said }).await;
+        }
         let mut gap = match result {
             Some(result) => match keeper.probed(id, result).await {
                 Some(gap) => gap,
