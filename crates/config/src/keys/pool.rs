@@ -73,7 +73,7 @@ pub(crate) const POOL: Shape = Shape {
             "capacity",
             (0, 10_000_000),
             D::Int(0),
-            "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, and is refused (503 `overloaded`) when all are at their capacity. 0 = not declared.",
+            "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, and is refused (503 `overloaded`) when all are at their capacity. An evacuation is refused when the rest declares too little. 0 = not declared.",
         ),
         table("queue", &QUEUE, D::Table, "Waiting while every endpoint is at `max_in_flight`."),
         table("keepalive", &KEEPALIVE, D::Table, "Idle connections to endpoints."),

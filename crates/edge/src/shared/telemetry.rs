@@ -87,6 +87,8 @@ metrics! {
         "1 while a pool that flaps is left alone on a route.";
     ENDPOINT_DAMPED = Gauge "thalweg_endpoint_damped" ["pool", "endpoint"]
         "1 while an endpoint that flaps steps back behind the others of its pool.";
+    ORDERS = Gauge "thalweg_orders" ["kind"]
+        "Orders of the operator that stand.";
     CONNECTIONS = Gauge "thalweg_connections" ["listener"]
         "Client connections.";
     SHED = Counter "thalweg_connections_shed_total" ["listener", "cause"]
