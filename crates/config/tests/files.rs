@@ -44,6 +44,22 @@ fn included_files_are_sorted_and_their_paths_are_their_own() {
 }
 
 #[test]
+fn the_state_folder_is_relative_to_its_file_and_may_be_none() {
+    for (written, expected) in [
+        ("", None),
+        ("state_dir = \"\"", None),
+        ("state_dir = \"state\"", Some("etc/state")),
+        ("state_dir = \"/var/lib/thalweg\"", Some("/var/lib/thalweg")),
+    ] {
+        let files = split().with("etc/main.toml", format!("{MAIN}[edge]\n{written}\n"));
+        let folder = load_memory(&files).unwrap().edge.state_dir;
+        assert_eq!(folder.as_deref().and_then(Path::to_str), expected, "{written}");
+    }
+    let blank = split().with("etc/main.toml", format!("{MAIN}[edge]\nstate_dir = \" \"\n"));
+    assert!(lines(&blank)[0].contains("edge.state_dir: is blank"), "{:?}", lines(&blank));
+}
+
+#[test]
 fn duplicates_over_files_name_both_places() {
     let files = split()
         .with("etc/conf.d/30.toml", POOL)

@@ -129,6 +129,13 @@ pub enum OrderProblem {
         /// The route's name.
         route: Box<str>,
     },
+    /// The rest declares less capacity than it would have to take, in requests per second.
+    TooLittleCapacity {
+        /// What the region declares, or what its routes carry now if that is more.
+        needed: u64,
+        /// What the rest declares.
+        declared: u64,
+    },
     /// As many orders stand as may stand.
     TooMany,
 }

@@ -41,6 +41,11 @@ impl Grid {
         Self { width_us, buckets: usize::try_from(window.div_ceil(width_us)).unwrap_or(600) + 1 }
     }
 
+    /// The longest span that is counted whole.
+    pub(crate) fn span(self) -> Duration {
+        Duration::from_micros(self.width_us * (self.buckets as u64 - 1))
+    }
+
     fn number(self, at: Tick) -> u64 {
         at.0 / self.width_us
     }

@@ -55,6 +55,8 @@ pub struct Pool {
     pub endpoints: Vec<EndpointSpec>,
     /// Requests in flight per endpoint; 0 = no cap.
     pub max_in_flight: u32,
+    /// Requests per second that the pool is meant to take, over all its endpoints; 0 = not declared.
+    pub capacity: u32,
     /// Available share (0–1) under which the pool is below its threshold.
     pub panic_threshold: f64,
     /// When real traffic takes an endpoint out.
@@ -70,6 +72,7 @@ impl Default for Pool {
             probe: None,
             endpoints: Vec::new(),
             max_in_flight: 0,
+            capacity: 0,
             panic_threshold: 0.5,
             eject: EjectRules::default(),
         }

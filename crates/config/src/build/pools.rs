@@ -60,6 +60,7 @@ impl Loader<'_> {
             probe: plan.map(|plan| plan.rules.clone()),
             endpoints,
             max_in_flight: table.small("max_in_flight"),
+            capacity: table.small("capacity"),
             panic_threshold: either(own, everywhere, "panic_threshold").num("panic_threshold"),
             eject,
         };

@@ -64,6 +64,12 @@ pub(crate) const POOL: Shape = Shape {
             "Where requests go; at most 100,000 over all pools.",
         ),
         int("max_in_flight", (0, 1_000_000), D::Int(0), "Requests in flight per endpoint; 0 = no cap."),
+        int(
+            "capacity",
+            (0, 1_000_000_000),
+            D::Int(0),
+            "Requests per second that the pool is meant to take, over all its endpoints; 0 = not declared. An evacuation is refused when the rest declares too little.",
+        ),
         table("keepalive", &KEEPALIVE, D::Table, "Idle connections to endpoints."),
         text(
             "host",

@@ -22,12 +22,16 @@ impl World {
     ///
     /// # Errors
     /// What speaks against the order.
-    pub fn judge_order(&self, action: &Action, force: bool) -> Result<(), OrderProblem> {
+    pub fn judge_order(&self, action: &Action, force: bool, now: Tick) -> Result<(), OrderProblem> {
         action.find_target(&self.configured)?;
         if self.orders.standing().len() >= MAX_ORDERS {
             return Err(OrderProblem::TooMany);
         }
-        if force { Ok(()) } else { self.leaves_a_server(action) }
+        if force {
+            return Ok(());
+        }
+        self.leaves_a_server(action)?;
+        if let Action::Evacuate { region } = action { self.rest_is_enough(region, now) } else { Ok(()) }
     }
 
     /// An order may not take out the last that serves a route: with it, each route must be as well off as without it
@@ -42,6 +46,38 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The pools that would take a region's load must declare enough: what the region declares, and what flows on its
+    /// routes now. Nothing can be said while one of them declares nothing.
+    fn rest_is_enough(&self, region: &str, now: Tick) -> Result<(), OrderProblem> {
+        let (mut from, mut to) = (BTreeSet::new(), BTreeSet::new());
+        let is_there =
+            |slot: PoolSlot| self.configured.pool(slot).is_some_and(|pool| *pool.region == *region);
+        let effective = &self.state.layout.topology;
+        for route in &effective.routes {
+            if route.pools.iter().any(|member| is_there(member.pool)) {
+                from.extend(route.pools.iter().map(|member| member.pool).filter(|pool| is_there(*pool)));
+                let serves = |member: &&RoutePool| {
+                    !is_there(member.pool) && member.dial > 0 && self.state.pools.view(member.pool).up > 0
+                };
+                to.extend(route.pools.iter().filter(serves).map(|member| member.pool));
+            }
+        }
+        let capacity = |slot: &PoolSlot| effective.pool(*slot).map_or(0, |pool| u64::from(pool.capacity));
+        // Without any rest, the last to serve is the question, and that has been answered.
+        if to.is_empty() || to.iter().any(|slot| capacity(slot) == 0) {
+            return Ok(());
+        }
+        let carried: f64 = from.union(&to).map(|slot| self.traffic.rate(*slot, now)).sum();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate is a small number"
+        )]
+        let needed = from.iter().map(capacity).sum::<u64>().max(carried.round() as u64);
+        let declared = to.iter().map(capacity).sum();
+        if declared < needed { Err(OrderProblem::TooLittleCapacity { needed, declared }) } else { Ok(()) }
     }
 
     /// Takes in orders that were given, or (`restored`) that stood before this process.

@@ -19,6 +19,9 @@ use crate::{
 /// The span over which an endpoint's lateness is compared with that of the others.
 const LATELY: Duration = Duration::from_secs(2);
 
+/// The span over which a pool's load is measured.
+const LOAD: Duration = Duration::from_secs(5);
+
 /// What real traffic shows, by endpoint and summed by pool and route.
 #[derive(Debug)]
 pub(super) struct Traffic {
@@ -59,6 +62,13 @@ impl Traffic {
         let was_calm = traffic.was_calm();
         traffic.count(tally, self.grid, now);
         was_calm
+    }
+
+    /// Requests per second at a pool's endpoints lately, retries included.
+    pub(super) fn rate(&self, pool: PoolSlot, now: Tick) -> f64 {
+        let span = LOAD.min(self.grid.span());
+        let counts = self.pools.get(pool).and_then(Option::as_ref).map(|ring| ring.last(span, now));
+        counts.map_or(0.0, |counts| f64::from(counts.total()) / span.as_secs_f64())
     }
 
     /// Takes in times to the first byte at an endpoint that is Clear. Says whether what is usual there moved visibly.

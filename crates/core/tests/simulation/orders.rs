@@ -27,7 +27,7 @@ impl Story {
         let Some(action) = self.action() else { return Ok(()) };
         let forced = self.rng.percent(30);
         let before = self.oracle.well_off();
-        match self.subject.judge_order(&action, forced) {
+        match self.subject.judge_order(&action, forced, self.now) {
             Ok(()) => {}
             Err(OrderProblem::LastToServe { .. }) => return Ok(()),
             Err(problem) => return Err(format!("an order is refused: {problem:?}")),

@@ -119,6 +119,7 @@ fn pool(rng: &mut Prng, nth: usize) -> Pool {
         probe: probe(rng),
         endpoints: (0..3 + rng.below(2)).map(|host| spec(rng, nth, host)).collect(),
         max_in_flight: rng.pick(&[0, 0, 0, 2, 5]),
+        capacity: 0,
         panic_threshold: rng.pick(&[0.5, 0.5, 0.3, 0.0, 1.0]),
         eject: eject(rng),
     }

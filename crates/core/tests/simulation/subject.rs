@@ -188,8 +188,8 @@ impl Subject {
     }
 
     /// May this order be given?
-    pub(crate) fn judge_order(&self, action: &Action, force: bool) -> Result<(), OrderProblem> {
-        self.world.judge_order(action, force || self.mutant == Mutant::TakesOutTheLast)
+    pub(crate) fn judge_order(&self, action: &Action, force: bool, now: Tick) -> Result<(), OrderProblem> {
+        self.world.judge_order(action, force || self.mutant == Mutant::TakesOutTheLast, now)
     }
 
     /// The world's snapshot.

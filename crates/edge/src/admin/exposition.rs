@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::{LabelSet, formatting};
-use thalweg_core::{Availability, PoolEndpoint, PoolSlot, RouteSlot};
+use thalweg_core::{Action, Availability, PoolEndpoint, PoolSlot, RouteSlot};
 
 use super::process;
 use crate::{
@@ -95,6 +95,11 @@ fn of_snapshot(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64
         }
     }
     state(&telemetry::CHECKER_SUSPECTED, &[], f64::from(u8::from(live.snapshot.checker_suspected)));
+    for kind in Action::KINDS {
+        let standing = live.snapshot.orders.iter().filter(|order| order.action.kind() == kind).count();
+        #[expect(clippy::cast_precision_loss, reason = "at most a thousand orders")]
+        state(&telemetry::ORDERS, &[kind], standing as f64);
+    }
     for (slot, route) in (0..).map(RouteSlot).zip(&topology.routes) {
         state(&telemetry::PANIC, &[&route.name], f64::from(u8::from(live.snapshot.in_panic(slot))));
     }

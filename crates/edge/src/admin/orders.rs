@@ -105,6 +105,12 @@ fn refused(problem: &OrderProblem) -> Response<Body> {
             );
             refuse(StatusCode::CONFLICT, "last_to_serve", &detail)
         }
+        OrderProblem::TooLittleCapacity { needed, declared } => {
+            let detail = format!(
+                "the rest declares {declared} requests/s, and would have to take {needed}; `force` does it all the same"
+            );
+            refuse(StatusCode::CONFLICT, "too_little_capacity", &detail)
+        }
         OrderProblem::TooMany => {
             let detail = format!("{} orders stand: end some first", thalweg_core::MAX_ORDERS);
             refuse(StatusCode::CONFLICT, "too_many_orders", &detail)

@@ -1,6 +1,7 @@
-//! The command line: which command does what. `args` declares what can be typed; the work of a command is in
-//! `offline` (it needs a file and no edge), in `online` (it calls a running edge through `client`) or in `orders`; `gate` is the part of `status`
-//! that scripts wait for; `show` lays answers out, `manual` makes the manual page, `terminal` prints.
+//! The command line: which command does what. `args` declares what can be typed (`order_args`: for orders); the work of
+//! a command is in `offline` (it needs a file and no edge), `online` or `orders` (they call a running edge through
+//! `client`); `gate` is the part of `status` that scripts wait for; `show` lays answers out, `manual` makes the manual
+//! page, `terminal` prints.
 
 mod args;
 mod client;

@@ -47,7 +47,7 @@ async fn give(
 ) -> Option<Result<OrderAnswer, OrderProblem>> {
     let (last, now) = (Rc::clone(&control.last_order), moment_now(control.shared.now()));
     let decide = move |world: &World| {
-        if let Err(problem) = world.judge_order(&action, request.force) {
+        if let Err(problem) = world.judge_order(&action, request.force, now.at) {
             return (Vec::new(), Err(problem));
         }
         last.set(last.get() + 1);
@@ -64,9 +64,10 @@ async fn give(
 }
 
 async fn undrain(control: &Control, target: DrainTarget) -> Option<Result<OrderAnswer, OrderProblem>> {
+    let now = control.shared.now();
     let decide = move |world: &World| {
         let whole = Action::Drain { target: target.clone(), deadline: None };
-        if let Err(problem @ OrderProblem::UnknownTarget { .. }) = world.judge_order(&whole, true) {
+        if let Err(problem @ OrderProblem::UnknownTarget { .. }) = world.judge_order(&whole, true, now) {
             return (Vec::new(), Err(problem));
         }
         let layout = world.layout();

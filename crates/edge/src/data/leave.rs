@@ -8,13 +8,17 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     rc::{Rc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
 use thalweg_core::{Drain, Tick, mix};
 use tokio::{sync::Notify, time::sleep};
 
-use crate::data::conn::{ClientConn, ConnPhase, ConnSignal};
+use crate::{
+    data::conn::{ClientConn, ConnPhase, ConnSignal},
+    shared::meters::Cell as Count,
+};
 
 /// A drain ends at most one connection per this time in each worker, as long as it has that much time.
 const GAP: Duration = Duration::from_millis(20);
@@ -63,14 +67,21 @@ impl Leaving {
 }
 
 /// The upgraded streams of one endpoint in one worker, and what the operator's drain means for them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Streams {
+    open: Arc<Count>,
     begun: Cell<u32>,
     drain: Cell<Option<Drain>>,
     changed: Notify,
 }
 
 impl Streams {
+    /// No stream yet; `open` is the gauge of those that are open.
+    #[must_use]
+    pub fn new(open: Arc<Count>) -> Self {
+        Self { open, begun: Cell::new(0), drain: Cell::new(None), changed: Notify::new() }
+    }
+
     /// Takes in what the snapshot says about the endpoint's drain.
     pub fn follow(&self, drain: Option<Drain>) {
         if self.drain.replace(drain) != drain {
@@ -78,12 +89,18 @@ impl Streams {
         }
     }
 
-    /// The number of a new stream.
+    /// A stream begins; returns its number.
     #[must_use]
     pub fn begin(&self) -> u32 {
+        self.open.bump();
         let nth = self.begun.get();
         self.begun.set(nth.wrapping_add(1));
         nth
+    }
+
+    /// A stream has ended.
+    pub fn end(&self) {
+        self.open.drop_one();
     }
 
     /// Waits until a drain with a deadline ends stream `nth`.

@@ -16,7 +16,6 @@ use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     data::{
-        leave::Streams,
         link::{ActiveGuard, Link},
         outcome::Outcome,
         worker_base::WorkerBase,
@@ -57,8 +56,6 @@ pub struct Peer {
     pub latency_us: Cell<u32>,
     /// The endpoint's counters in this worker.
     pub meters: PeerMeters,
-    /// The upgraded streams to the endpoint.
-    pub streams: Streams,
     base: Rc<WorkerBase>,
     stats: OnceCell<Arc<EndpointStats>>,
     /// The other workers' statistics of this endpoint; opened if the endpoint has a cap or is in probation.
@@ -125,7 +122,6 @@ impl Peer {
             in_flight: Cell::new(0),
             latency_us: Cell::new(0),
             meters,
-            streams: Streams::default(),
             base: Rc::clone(base),
             stats: OnceCell::new(),
             elsewhere: OnceCell::new(),
@@ -171,7 +167,7 @@ impl Peer {
         self.set_down(view.availability == thalweg_core::Availability::Down);
         self.late_after.set(view.p95_us.map(late_after));
         self.probation_since.set(view.probation_since);
-        self.streams.follow(view.drain);
+        self.meters.streams.follow(view.drain);
         if self.connect_us.get() == 0 {
             // A probe's answer takes longer than its connection.
             let most = u32::try_from(micros(PATIENCE / 3)).unwrap_or(u32::MAX);

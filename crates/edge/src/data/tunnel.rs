@@ -85,21 +85,20 @@ impl InFlightSlot {
     #[must_use]
     pub fn new(peer: &Rc<Peer>) -> Self {
         peer.enter();
-        peer.meters.streams.bump();
-        Self { nth: peer.streams.begin(), peer: Rc::clone(peer) }
+        Self { nth: peer.meters.streams.begin(), peer: Rc::clone(peer) }
     }
 }
 
 impl InFlightSlot {
     /// Waits until the operator's drain of the endpoint ends the stream.
     async fn told(&self, conn: &ClientConn) {
-        self.peer.streams.told(self.nth, &conn.clock).await;
+        self.peer.meters.streams.told(self.nth, &conn.clock).await;
     }
 }
 
 impl Drop for InFlightSlot {
     fn drop(&mut self) {
-        self.peer.meters.streams.drop_one();
+        self.peer.meters.streams.end();
         self.peer.exit();
     }
 }

@@ -81,6 +81,8 @@ metrics! {
         "From the first failed request or probe of an incident to the last request that failed there.";
     CHECKER_SUSPECTED = Gauge "thalweg_checker_suspected" []
         "1 while most endpoints fail their probes at once: the checker is the first suspect.";
+    ORDERS = Gauge "thalweg_orders" ["kind"]
+        "Orders of the operator that stand.";
     CONNECTIONS = Gauge "thalweg_connections" ["listener"]
         "Client connections.";
     UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]

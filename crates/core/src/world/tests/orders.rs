@@ -269,10 +269,11 @@ fn restored_orders_are_in_force_with_the_first_config() {
 
 /// What speaks against an order, in a word.
 fn judged(at: &ScriptedWorld, action: &Action, force: bool) -> String {
-    match at.world.judge_order(action, force) {
+    match at.world.judge_order(action, force, at.now) {
         Ok(()) => "fine".into(),
         Err(OrderProblem::UnknownTarget { kind, name }) => format!("no {kind} {name}"),
         Err(OrderProblem::LastToServe { route }) => format!("last of {route}"),
+        Err(OrderProblem::TooLittleCapacity { needed, declared }) => format!("{declared} of {needed}"),
         Err(OrderProblem::TooMany) => "too many".into(),
     }
 }
@@ -335,6 +336,38 @@ fn no_order_takes_out_the_last_that_serves_without_force() {
         assert_eq!(judged(&at, action, false), *expected, "{script} {standing:?} {action:?}");
         assert_eq!(judged(&at, action, true), "fine");
     }
+}
+
+#[test]
+fn an_evacuation_needs_a_rest_that_declares_enough() {
+    // What a, b and c declare, the requests per second at a and b, and what speaks against evacuating a.
+    for (capacity, rates, expected) in [
+        ([0, 0, 0], [90, 90], "fine"),
+        ([100, 0, 100], [90, 90], "fine"),
+        ([60, 60, 60], [40, 40], "fine"),
+        ([60, 60, 60], [0, 0], "fine"),
+        ([60, 60, 60], [70, 70], "120 of 140"),
+        ([100, 20, 30], [0, 0], "50 of 100"),
+        ([0, 20, 30], [40, 20], "50 of 60"),
+        ([0, 20, 30], [10, 10], "fine"),
+    ] {
+        let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
+        let mut topology = at.topology();
+        for (pool, capacity) in topology.pools.iter_mut().zip(capacity) {
+            pool.capacity = capacity;
+        }
+        at.adopt(topology);
+        at.play("a++ b++ c++ ~6000");
+        for (target, rate) in ["a1", "b1"].into_iter().zip(rates) {
+            at.requests(target, rate * 5, 0);
+        }
+        assert_eq!(judged(&at, &evacuate("a"), false), expected, "{capacity:?} {rates:?}");
+        assert_eq!(judged(&at, &evacuate("a"), true), "fine");
+        assert_eq!(judged(&at, &drain("a"), false), "fine");
+    }
+    let mut at = world(&[1, 1], failover(2));
+    at.play("a-- b--");
+    assert_eq!(judged(&at, &evacuate("a"), false), "fine", "where nothing serves, nothing is lost");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{tally::Counts, test_world::incidents};
 
 impl ScriptedWorld {
     /// `good` and `failed` requests that end now are counted; the failures are reported too.
-    fn requests(&mut self, target: &str, good: u32, failed: u32) -> Vec<Change> {
+    pub(super) fn requests(&mut self, target: &str, good: u32, failed: u32) -> Vec<Change> {
         let (id, now) = (self.ids(target)[0], self.now);
         let counts = Counts { good, failed, late: 0 };
         let last_good = (good > 0).then_some(now);

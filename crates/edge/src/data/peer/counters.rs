@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    data::outcome::Outcome,
+    data::{leave::Streams, outcome::Outcome},
     shared::{
         meters::{Cell as Count, Histogram, Meters, Series},
         telemetry,
@@ -15,8 +15,8 @@ use crate::{
 pub struct PeerMeters {
     /// Requests in flight.
     pub in_flight: Arc<Count>,
-    /// Upgraded streams among them.
-    pub streams: Arc<Count>,
+    /// Upgraded streams among them, and when they end.
+    pub streams: Streams,
     /// Attempts by [`Outcome`].
     pub outcomes: [Arc<Count>; Outcome::ALL.len()],
     /// Time to the first byte, by pool.
@@ -37,7 +37,7 @@ impl PeerMeters {
         let upstream = |state: &str| meters.cell(Series::new(&telemetry::UPSTREAM, &[pool, &state.into()]));
         Self {
             in_flight: meters.cell(Series::new(&telemetry::IN_FLIGHT, &[pool, label])),
-            streams: meters.cell(Series::new(&telemetry::STREAMS, &[pool, label])),
+            streams: Streams::new(meters.cell(Series::new(&telemetry::STREAMS, &[pool, label]))),
             outcomes: Outcome::ALL.map(outcome),
             first_byte: meters.histogram(Series::new(&telemetry::FIRST_BYTE, &[pool])),
             idle: upstream("idle"),
