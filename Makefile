@@ -1,6 +1,6 @@
 # The verbs of the repository. Each is a script, so that each can be read and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-server test test-long test-infra chaos chaos-compare bench fmt lint generate
+.PHONY: help setup run run-server test test-long test-infra chaos chaos-compare bench release fmt lint generate
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -31,6 +31,9 @@ chaos-compare: ## the same faults against nginx, HAProxy and Envoy (about 25 min
 
 bench: ## thalweg beside nginx, HAProxy and Envoy, then the micro-benches (about 40 minutes)
 	@bench/run.sh $(BENCH_ARGS) && exec cargo bench --locked -p thalweg-bench
+
+release: ## the binary that is shipped: trained on the load of the bench (profile-guided optimisation); prints its path
+	@exec scripts/release.sh
 
 fmt: ## format Rust and Python in place
 	@exec scripts/fmt.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the bench compares with and measures with. Idempotent; starts no service.
-# A peer that cannot be had is skipped loudly, never silently: the run then reports it as missing.
+# A peer that cannot be installed is skipped with a message, and the run reports it as missing.
 set -u
 cd "$(dirname "$0")" || exit 1
 

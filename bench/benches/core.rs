@@ -6,8 +6,8 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use thalweg_core::{
-    EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Fault, Loads, Pool, ProbeRules, Route,
-    RoutePool, Slot, Tick, Topology, Tried, World, roll, steer,
+    EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Failback, Fault, Loads, Pool, ProbeRules,
+    Route, RoutePool, Slot, Tick, Topology, Tried, World, roll, steer,
 };
 
 fn pool(nth: usize, endpoints: usize) -> Pool {
@@ -15,6 +15,7 @@ fn pool(nth: usize, endpoints: usize) -> Pool {
         host: format!("10.{}.{}.{}", nth / 256, nth % 256, host + 1).into(),
         port: 8000,
         weight: 1,
+        family: Default::default(),
     };
     Pool {
         name: format!("pool-{nth}").into(),
@@ -34,7 +35,7 @@ fn route(name: &str, pools: std::ops::Range<usize>) -> Route {
         path_prefix: "/api".into(),
         pools: pools.map(member).collect(),
         share_leftover: true,
-        failback_hold: Duration::ZERO,
+        failback: Failback::IMMEDIATE,
         ..Route::default()
     }
 }
@@ -44,7 +45,7 @@ fn topology(pools: usize, endpoints: usize, routes: Vec<Route>) -> Event {
     Event::Adopted { topology: Arc::new(Topology { pools, routes }), generation: 1 }
 }
 
-/// Everything is Up.
+/// Every endpoint is Up.
 fn world(topology: Event) -> World {
     let mut world = World::default();
     world.apply(topology, Tick(0));

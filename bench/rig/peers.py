@@ -19,7 +19,7 @@ import time
 
 from .settings import BENCH, OUT, Settings
 
-# What every proxy must tell the endpoint, and the client: else the comparison is not one.
+# The fields that every proxy must send to the endpoint and to the client; otherwise the comparison is unfair.
 FORWARDED = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "via")
 SYSTEM_PATH = os.environ.get("PATH", "") + ":/usr/sbin"
 

@@ -1,4 +1,4 @@
-//! `--key value` arguments, for tools whose only caller is a script. Never guesses: what is unknown is an error.
+//! `--key value` arguments, for tools whose only caller is a script. An unknown argument is an error.
 
 use std::collections::HashMap;
 use std::str::FromStr;

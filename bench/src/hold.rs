@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// What to hold.
+/// The connections to hold.
 pub struct HoldPlan {
     pub address: SocketAddr,
     pub host: String,

@@ -157,7 +157,7 @@ fn connector(h2: bool) -> Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// Accepts every certificate: the rig's are self-signed, and what is measured is the proxy.
+/// Accepts every certificate, because the rig's certificates are self-signed and only the proxy is measured.
 #[derive(Debug)]
 struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
 

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 
 use crate::lane::{Lane, Target};
 
-/// What to offer.
+/// The load to offer.
 pub struct Plan {
     pub rate: f64,
     pub warmup: Duration,
@@ -28,7 +28,7 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// What came of it. Counts are of the whole run; latencies of what was due after the warm-up.
+/// The results. Counts cover the whole run; latencies cover the requests that were due after the warm-up.
 #[derive(Serialize)]
 pub struct Summary {
     pub offered_rps: f64,
@@ -87,7 +87,7 @@ pub async fn run(target: Target, plan: Plan) -> Result<Summary> {
         .map(|lane| tokio::spawn(serve(lane, target.clone(), Arc::clone(&shared))))
         .collect();
     let lag = pace(&shared).await?;
-    // What is still queued gets a second; then it counts as unsent and the level was not held.
+    // Queued requests get one more second; after that they count as unsent, and the level was not held.
     let grace = Instant::now() + Duration::from_secs(1);
     while finished(&shared) < shared.due.len() as u64 && Instant::now() < grace {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -163,10 +163,11 @@ pub fn access_log(bytes: &[u8]) {
         generation: 1,
         revision: 2,
         roll: 3,
-        version: http::Version::HTTP_11,
+        version: thalweg_wire::Version::Http11,
         tls: None,
         refusal: None,
         error: None,
+        rule: None,
     };
     let mut line = Vec::new();
     access_line::write(&mut line, AccessLog::Common, &record);

@@ -43,7 +43,7 @@ certificates = [{{ cert = "site.crt", key = "site.key" }}]
 [probe.fastapi]
 path = "/health"
 interval = "500ms"
-expect_json = {{ status = ["ok"] }}
+expect_json = {{ status = ["ok", "degraded"] }}
 {pools}
 [route.all]
 policy = "failover"

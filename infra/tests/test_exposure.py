@@ -6,11 +6,13 @@ import ipaddress
 import json
 
 from conftest import INFRA, ROOT
-from k8s import CLOUDS, HELM, INGRESSES, SERVICES, Manifest, of_kind, one, render, rendered, values_of
+from k8s import CLOUDS, HELM, INGRESSES, SERVICES, STAGES, Manifest, of_kind, one, render, rendered, values_of
 
 EXPOSED = ("fastapi-app", "api-gateway")
 GATEWAYS = [f"{release}.{cloud}.prod" for release in EXPOSED for cloud in CLOUDS]
 BY_INGRESS = [f"fastapi-app.{way}.prod" for way in INGRESSES]
+# Whoever has copied production's data into staging relies on its balancer, too.
+BALANCERS = GATEWAYS + BY_INGRESS + [f"fastapi-app.{cloud}.{stage}" for cloud in CLOUDS for stage in STAGES if stage != "prod"]
 CLASSES = {"aws": "alb", "gcp": "gke-l7-regional-external-managed", "azure": "approuting-istio"}
 
 
@@ -110,7 +112,7 @@ def allowed(manifests: list[Manifest], cloud: str) -> set[str]:
 
 def test_strangers_are_refused_at_the_balancer(counted) -> None:
     """Every regional balancer lets in single addresses of edges, or a Cloud Armor policy does; never a network"""
-    for title in GATEWAYS + BY_INGRESS:
+    for title in BALANCERS:
         cloud = title.split(".")[1].split("-")[0]
         peers = allowed(rendered()[title], cloud)
         if cloud == "gcp":
@@ -121,7 +123,7 @@ def test_strangers_are_refused_at_the_balancer(counted) -> None:
             assert ipaddress.ip_network(peer).num_addresses == 1, (title, peer)
     same = {frozenset(allowed(rendered()[f"fastapi-app.{cloud}.prod"], cloud)) for cloud in ("aws", "azure")}
     assert len(same) == 1, "the edges are the same for every cloud"
-    counted("balancers", len(GATEWAYS + BY_INGRESS))
+    counted("balancers", len(BALANCERS))
 
 
 # Named policies that agree on nothing older than TLS 1.2. On Google Cloud the name is Terraform's.
@@ -146,7 +148,7 @@ def tls_policy(manifests: list[Manifest], cloud: str) -> str:
 
 def test_no_balancer_takes_old_tls(counted) -> None:
     """Every regional balancer has a named TLS policy of 1.2 or newer; Azure's by suites that older TLS has not"""
-    for title in GATEWAYS + BY_INGRESS:
+    for title in BALANCERS:
         cloud = title.split(".")[1].split("-")[0]
         if cloud != "azure":
             assert tls_policy(rendered()[title], cloud) in TLS_POLICIES, title
@@ -155,7 +157,7 @@ def test_no_balancer_takes_old_tls(counted) -> None:
             suites = listener["tls"]["options"]["gateway.istio.io/tls-cipher-suites"].split(",")
             # Authenticated encryption came with TLS 1.2, an ephemeral key keeps what was recorded secret.
             assert suites and all(s.startswith("ECDHE-") and "-GCM-" in s for s in suites), suites
-    counted("balancers", len(GATEWAYS + BY_INGRESS))
+    counted("balancers", len(BALANCERS))
 
 
 def test_client_certificates_have_room() -> None:
@@ -235,9 +237,9 @@ def test_an_application_lets_in_its_balancer_and_no_network_at_large(counted) ->
         exposed = of_kind(manifests, "Gateway") + of_kind(manifests, "Ingress")
         assert exposed or not blocks, f"{title} is not exposed and lets a network in"
         number += 1
-    pods = {peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in
-            one(rendered()["fastapi-app.azure.prod"], "NetworkPolicy", "fastapi-app")["spec"]["ingress"][0]["from"]}
-    assert pods == {"edges", "gateways"}
+    callers = one(rendered()["fastapi-app.azure.prod"], "NetworkPolicy", "fastapi-app")["spec"]["ingress"][0]["from"]
+    wanted = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}} for name in ("edges", "gateways")]
+    assert callers == wanted, "Azure: pods of the edges and of the gateways, and no network"
     counted("value sets", number)
 
 
@@ -287,6 +289,9 @@ def test_the_gateways_own_pods_have_their_ways() -> None:
             ways[port["port"]] = rule["to"]
     assert set(ways) == {53, 15012, 8000}
     assert ways[8000][0]["podSelector"]["matchLabels"].items() <= labels.items()
-    assert 443 in [port["port"] for port in policy["spec"]["ingress"][0]["ports"]]
+    # Everybody: requests, and the balancer's question whether it is ready. Metrics are for Prometheus alone.
+    prometheus = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    came = [(port["port"], rule.get("from")) for rule in policy["spec"]["ingress"] for port in rule["ports"]]
+    assert came == [(443, None), (15021, None), (15020, prometheus)], came
     certificate = one(manifests, "Certificate")
     assert certificate["metadata"]["namespace"] == gateway["namespace"]

@@ -81,7 +81,7 @@ def test_objects_are_valid(counted):
     groups |= {f"flux-{name}": read(f"flux/{name}.yaml") for name in ("source", "waves", "clusters")}
     groups |= {f"flux-{cloud}": cloud_releases(cloud) for cloud in CLOUDS}
     groups |= {f"namespaces-{which}": namespaces(which) for which in ("all", "azure")}
-    assert all(groups.values()) and len(groups) == 8 + 2 + 3 + 3 + 2
+    assert all(groups.values()) and len(groups) == 9 + 2 + 3 + 3 + 2
     counted("objects", validate(groups))
 
 
@@ -129,6 +129,10 @@ def controller() -> tuple[Manifest, dict[str, Any]]:
     return spec, chart
 
 
+# What the controller cannot find out by itself.
+REGION = ROOT / "infra/terraform/modules/aws/region/outputs.tf"
+
+
 def test_balancer_controller_on_aws():
     """AWS: the controller that makes ALBs: v3, pinned, with a role and a project of its own."""
     project = one(read("argocd/platform.yaml"), "AppProject")
@@ -137,7 +141,12 @@ def test_balancer_controller_on_aws():
     assert {source["repoURL"] for source in spec["sources"]} == set(project["spec"]["sourceRepos"])
     assert spec["destination"] in project["spec"]["destinations"]
     assert re.fullmatch(r"3\.\d+\.\d+", chart["targetRevision"])
-    account = chart["helm"]["valuesObject"]["serviceAccount"]
+    values = chart["helm"]["valuesObject"]
+    told = re.search(r'output "controller_values".*?yamlencode\((.*?)\n  }\)', REGION.read_text(), re.DOTALL)[1]
+    terraforms = set(re.findall(r"^    (\w+) +=", told, re.MULTILINE))
+    assert {"clusterName", "region", "vpcId"} < terraforms <= set(values), "Terraform tells more than is set here"
+    assert re.fullmatch(r"vpc-[0-9a-f]{17}", values["vpcId"]), values["vpcId"]
+    account = values["serviceAccount"]
     assert account["annotations"]["eks.amazonaws.com/role-arn"].startswith("arn:aws:iam::")
     hub = generated(one(read("argocd/regions.yaml"), "ApplicationSet"))
     assert spec["destination"]["name"] in [app["spec"]["destination"]["name"] for app in hub]

@@ -66,7 +66,7 @@ def test_no_volume_is_waited_for(tmp_path: pathlib.Path, counted) -> None:
     for part in ("kustomize/monitoring", "monitoring"):
         shutil.copytree(INFRA / part, copy / part)
     file = copy / "kustomize/monitoring/kustomization.yaml"
-    file.write_text(file.read_text().replace("# components:", "components:"))
+    file.write_text(file.read_text().replace("# - volume", "- volume"))
     built = run(find_tool("kubectl"), "kustomize", copy / "kustomize/monitoring")
     assert built.returncode == 0, built.stderr
     manifests = parsed(built.stdout)
@@ -143,26 +143,10 @@ def test_services_are_found(counted) -> None:
     counted("ways", len(found))
 
 
-COMPONENT = "../../monitoring/kube-state-metrics"
-
-
-def with_component(folder: pathlib.Path) -> list[Manifest]:
-    """The overlay with the component of infra/monitoring that has kube-state-metrics tell of nodes and autoscalers."""
-    for part in ("kustomize/monitoring", "monitoring"):
-        shutil.copytree(INFRA / part, folder / part)
-    file = folder / "kustomize/monitoring/kustomization.yaml"
-    told = yaml.safe_load(file.read_text())
-    told["components"] = sorted({*told.get("components", []), COMPONENT})
-    file.write_text(yaml.safe_dump(told))
-    built = run(find_tool("kubectl"), "kustomize", file.parent)
-    assert built.returncode == 0, built.stderr
-    return parsed(built.stdout)
-
-
-def test_kube_state_metrics_tells_what_is_asked(tmp_path: pathlib.Path, counted) -> None:
-    """With its component kube-state-metrics lists the kinds whose metrics the rules use, and may list no other"""
+def test_kube_state_metrics_tells_what_is_asked(counted) -> None:
+    """kube-state-metrics lists the kinds whose metrics the rules use, and may list no other"""
     used = {f"{name.split('_')[1]}s" for name in load(MONITORING / "kube-metrics.yml") if name.startswith("kube_")}
-    manifests = with_component(tmp_path)
+    manifests = overlay("monitoring")
     deployment = one(manifests, "Deployment", "kube-state-metrics")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     (resources,) = container["args"]
@@ -170,15 +154,13 @@ def test_kube_state_metrics_tells_what_is_asked(tmp_path: pathlib.Path, counted)
     rules = one(manifests, "ClusterRole", "kube-state-metrics-reader")["rules"]
     assert {name for rule in rules for name in rule["resources"]} == used
     assert {verb for rule in rules for verb in rule["verbs"]} == {"list", "watch"}
-    document = (INFRA.parent / "docs/monitoring.md").read_text()
-    assert f"`components: [{COMPONENT}]`" in document
-    counted("manifests", validate({"component": manifests}))
+    counted("manifests", validate({"monitoring": manifests}))
 
 
 def test_what_kubeadm_lacks_is_said() -> None:
     """The page says what a kubeadm cluster needs first: kubelets with certificates of its CA, metrics-server for the autoscalers"""
     document = (INFRA.parent / "docs/monitoring.md").read_text()
     section = document.split("\n## On a plain cluster\n")[1].split("\n## ")[0]
-    for needed in ("serverTLSBootstrap: true", "kubectl certificate approve", "insecure_skip_verify", "metrics-server", "components: [volume]"):
+    for needed in ("serverTLSBootstrap: true", "kubectl certificate approve", "insecure_skip_verify", "metrics-server", "component `volume`"):
         assert needed in section, needed
     assert (KUSTOMIZE / "monitoring/volume/kustomization.yaml").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import ipaddress
 import itertools
 import json
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import yaml
-from conftest import find_tool, run
+from conftest import ROOT, find_kit, find_tool, run
 from terraform import (
     ADDRESSES,
     TERRAFORM,
@@ -175,13 +176,30 @@ def test_no_addresses_overlap(counted) -> None:
 # --- validity --------------------------------------------------------------------------------------------------------
 
 
+# What was valid last: validating everything takes half a minute, and what has not changed is still valid.
+VALID = ROOT / ".venv-infra" / "terraform-valid"
+
+
+def fingerprint() -> str:
+    """Of what decides over validity: every file, the tool, and the kit's providers."""
+    judges = run(find_kit() / "terraform" / "tf-offline-init", "--list").stdout + run(find_tool("terraform"), "version").stdout
+    digest = hashlib.sha256(judges.encode())
+    for file in sorted(file for file in TERRAFORM.rglob("*") if file.is_file() and ".terraform" not in file.parts):
+        digest.update(f"\n{name(file)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
 def test_examples_are_valid(counted) -> None:
     """all examples, and with them all modules, are valid by the providers' own schemas"""
-    with copied() as copy:
-        root = together(copy, examples())
-        terraform(root, "init", "-backend=false")
-        assert "Success" in terraform(root, "validate")
-    counted("examples", len(examples()))
+    judged = VALID.read_text() if VALID.exists() else ""
+    now = fingerprint()
+    if judged != now:
+        with copied() as copy:
+            root = together(copy, examples())
+            terraform(root, "init", "-backend=false")
+            assert "Success" in terraform(root, "validate")
+        VALID.write_text(now)
+    counted("examples, as judged before" if judged == now else "examples", len(examples()))
 
 
 @pytest.mark.slow

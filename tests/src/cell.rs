@@ -1,8 +1,8 @@
-//! One experiment: who steers over what, which faults strike when, and what must hold. Plain data; `table` is the list.
+//! One experiment: its proxy and regions, the faults and their times, and its goals. Plain data; `table` is the list.
 
 use crate::{goal::Goal, mood::Mood};
 
-/// The word that the config has for it.
+/// The policy, as the config names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
     /// In order.
@@ -24,7 +24,7 @@ impl Policy {
     }
 }
 
-/// What clients speak.
+/// The protocol of the clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wire {
     /// HTTP/1.1 without TLS.
@@ -33,12 +33,12 @@ pub enum Wire {
     H2,
 }
 
-/// What stands there before anything goes wrong: three regions, an edge, load.
+/// The state before any fault: three regions, an edge, load.
 #[derive(Clone, Debug)]
 pub struct Scene {
     /// How the edge steers.
     pub policy: Policy,
-    /// What clients speak.
+    /// The protocol of the clients.
     pub wire: Wire,
     /// Requests per second.
     pub rate: f64,
@@ -52,9 +52,9 @@ pub struct Scene {
     pub distances_ms: [u64; 3],
     /// Whether slow requests are sent twice.
     pub hedge: bool,
-    /// How long a region that returns must have been well.
+    /// How long a returning region must be up before it serves.
     pub hold_s: u64,
-    /// Each region in a network namespace, where packets can be dropped.
+    /// Whether each region has a network namespace, where packets can be dropped.
     pub apart: bool,
     /// The first region is a name, with a spare site that the name can move to.
     pub named: bool,
@@ -79,7 +79,7 @@ impl Scene {
         }
     }
 
-    /// What a return may take beyond its ten seconds: weighted pools return at once.
+    /// How long a return may take after the hold of ten seconds; weighted pools return at once.
     pub fn hold_ms(&self) -> u64 {
         if self.policy == Policy::Weighted { 0 } else { self.hold_s * 1000 }
     }
@@ -90,7 +90,7 @@ impl Scene {
 pub enum Act {
     /// `kill -9`.
     Kill(usize),
-    /// `kill -9` of the one that answers most just then.
+    /// `kill -9` of the site that answers most requests at that moment.
     KillCarrier,
     /// The region that was killed last starts again on the same address.
     ReviveKilled,
@@ -104,9 +104,9 @@ pub enum Act {
     Thaw(usize),
     /// Packets to it are dropped, or not.
     CutOff(usize, bool),
-    /// It behaves like this from now on.
+    /// The site behaves like this from now on.
     Tell(usize, Mood),
-    /// The name of the first region means this site from now on.
+    /// The name of the first region resolves to this site from now on.
     Resolve(usize),
 }
 
@@ -117,11 +117,11 @@ pub struct Cell {
     pub name: String,
     /// The scene.
     pub scene: Scene,
-    /// What happens, and when (milliseconds from the start of the load), in order.
+    /// The faults and their times (milliseconds from the start of the load), in order.
     pub script: Vec<(u64, Act)>,
     /// When the load ends.
     pub end_ms: u64,
-    /// What must hold beside the invariants.
+    /// The goals, in addition to the invariants.
     pub goals: Vec<Goal>,
 }
 

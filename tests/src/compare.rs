@@ -1,5 +1,5 @@
-//! The same faults, load and endpoints against nginx, HAProxy and Envoy: plays what is asked, keeps every run as JSON
-//! with the commit it was made with, and writes `docs/failover.md` with its drawings from all runs that are kept.
+//! The same faults, load and endpoints against nginx, HAProxy and Envoy: plays the chosen faults, keeps every run as JSON
+//! with its commit, and writes `docs/failover.md` and its drawings from all runs that are kept.
 
 use std::{
     fmt::Write as _,
@@ -22,7 +22,7 @@ use crate::{
     table::{self, Fault, Form},
 };
 
-/// The faults of the comparison, with what they are in words.
+/// The faults of the comparison, with their descriptions.
 const FAULTS: [(Fault, &str); 11] = [
     (Fault::Kill, "`kill -9`, eight times in turn over all regions, each back after 0.4 s"),
     (Fault::Stop, "SIGTERM, back after 4 s"),
@@ -37,17 +37,17 @@ const FAULTS: [(Fault, &str); 11] = [
     (Fault::Outage, "every region answers 503 for 30 s"),
 ];
 
-/// What stood in the repository when a run was made.
+/// The state of the repository when a run was made.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 struct Build {
     /// The commit, shortened.
     commit: String,
-    /// Whether nothing tracked differed from it; `docs` apart, where pages like this one are written.
+    /// Whether all tracked files were as in the commit, except those in `docs`, where this page is written.
     clean: bool,
 }
 
 impl Build {
-    /// Nothing outside of a checkout. Asked before the first run: what is played was built just then.
+    /// `None` outside of a checkout. Read before the first run, because the binary was built just before.
     fn now() -> Option<Self> {
         let git = |words: &[&str]| {
             let said = Command::new("git").arg("-C").arg(repository()).args(words).output().ok()?;
@@ -68,7 +68,7 @@ impl Build {
     }
 }
 
-/// A run as it is kept; those that were kept before builds were have none.
+/// A run as it is kept; older runs have no build.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Kept {
     #[serde(default)]
@@ -77,7 +77,7 @@ struct Kept {
     verdict: Verdict,
 }
 
-/// A fault, what it is in words, and the runs of all proxies that are kept.
+/// A fault, its description, and the runs of all proxies that are kept.
 type Section = (Fault, &'static str, Vec<Kept>);
 
 /// Plays the faults that have one of these words in their name, or all, and writes the page.
@@ -112,7 +112,7 @@ pub fn run(words: &[&str]) -> ExitCode {
     if missing == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Equal weights, because that is what all of them can do; hedges on, because one config serves all faults.
+/// Equal weights, because all proxies support them; hedges on, because one config serves all faults.
 fn cell(fault: Fault) -> Cell {
     let mut cell = table::cell(fault, Policy::Weighted, Wire::H1, Form::Short);
     cell.scene.hedge = true;
@@ -149,7 +149,7 @@ fn write_page() {
     fs::write(docs.join("failover.md"), page(&all)).expect("the page can be written");
 }
 
-/// A part of the faults can be played again alone, so that the page says which commit every row is from.
+/// Faults can be played again one at a time, so the page names the commit of each row.
 fn page(all: &[Section]) -> String {
     let mut page = HEAD.to_owned();
     let runs: Vec<&Kept> = all.iter().flat_map(|(_, _, runs)| runs).collect();
@@ -164,7 +164,7 @@ fn page(all: &[Section]) -> String {
     page
 }
 
-/// The commits of these runs; which proxies', when there are several.
+/// The commits of these runs, each with its proxies when there are several.
 fn made_with(runs: &[&Kept]) -> String {
     let mut builds: Vec<(Option<&Build>, Vec<&str>)> = Vec::new();
     for run in runs {
@@ -227,7 +227,7 @@ fn section(page: &mut String, word: &str, words: &str, kept: &[Kept], told: bool
             .map(|name| run.figures.iter().find(|figure| figure.what == *name).map_or("–".to_owned(), value))
             .map(|value| format!(" {value} |"))
             .collect();
-        // Zero cannot be measured: that run was kept before the figure was, and before disturbed runs were played again.
+        // Zero means an old run from before this figure existed and before disturbed runs were played again.
         let late = if run.late_ms > 0.0 { format!("{:.1}", run.late_ms) } else { "–".to_owned() };
         let _infallible = writeln!(
             page,

@@ -1,4 +1,4 @@
-//! Plays one cell: sets the scene, starts the load, strikes when the script says, and gathers what both ends wrote.
+//! Plays one cell: starts the regions, the proxy and the load, applies the faults, and collects the logs of both ends.
 
 use std::{
     collections::HashMap,
@@ -19,7 +19,7 @@ use crate::{
     site::{Arrival, Site},
 };
 
-/// A void run is played again until there have been this many: the last one counts, whatever the machine did.
+/// The most runs of one cell: a void run is played again, and the last run counts in any case.
 const PLAYS: usize = 3;
 
 /// Plays this cell with the edge and judges it.
@@ -27,12 +27,12 @@ pub fn judge(cell: &Cell, version: &str) -> Verdict {
     until_it_counts(cell, Kind::Thalweg, version, |verdict| verdict.void().inspect(|_| drop(verdict.save())))
 }
 
-/// Plays this cell with this proxy until its times are those of the proxy, not of the machine.
+/// Plays this cell with this proxy until a run is not void.
 pub fn compare(cell: &Cell, kind: Kind) -> Verdict {
     until_it_counts(cell, kind, &kind.version(), Verdict::disturbed)
 }
 
-/// Every run but the one that counts is shown as what it is.
+/// Runs that do not count are shown as void.
 fn until_it_counts(
     cell: &Cell,
     kind: Kind,
@@ -71,7 +71,7 @@ pub fn play(cell: &Cell, kind: Kind) -> Record {
     wait_until(began, cell.end_ms);
     let end_ms = since();
     let stolen = Ticks::now().stolen_since(ticks);
-    // A site that still stands still would keep its requests until they time out.
+    // A site that is still stopped would keep its requests until they time out.
     stage.sites.iter().for_each(Site::thaw);
     let report = load.stop();
     let book = match &stage.proxy {
@@ -103,7 +103,7 @@ fn wait_until(began: Instant, at_ms: u64) {
     thread::sleep((began + Duration::from_millis(at_ms)).saturating_duration_since(Instant::now()));
 }
 
-/// Who answered most of the last requests.
+/// The site that answered most of the last requests.
 fn carrier(load: &Running, sites: &[Site]) -> usize {
     const LAST: usize = 100;
     let last = load.last(LAST);
@@ -126,7 +126,7 @@ fn apply(act: &Act, killed: Option<&(f64, usize)>, stage: &mut Stage) {
     }
 }
 
-/// What arrived, once nothing more does: the last copies of a request may have been on their way for long.
+/// All arrivals, read once no more come: the last copies of a request may arrive late.
 fn arrivals(sites: &[Site]) -> Vec<Vec<Arrival>> {
     const SILENT: Duration = Duration::from_secs(1);
     let (mut written, mut since) = (0, Instant::now());
@@ -140,7 +140,7 @@ fn arrivals(sites: &[Site]) -> Vec<Vec<Arrival>> {
     sites.iter().map(Site::arrivals).collect()
 }
 
-/// What the edge wrote down, once the last line is out.
+/// The edge's access log and metrics, read once the last line is written.
 fn book(edge: &Edge, sent: usize) -> Book {
     let mut logged: HashMap<String, Vec<_>> = HashMap::new();
     eventually("every request is logged", Duration::from_secs(5), || {

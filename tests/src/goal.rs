@@ -1,5 +1,5 @@
-//! What a cell must reach. Every goal gives figures: the value as it was, the goal, and the limit that a run is failed
-//! by. Counts must be met exactly; times may take three times as long before a run fails, because machines are noisy;
+//! The goals of cells. Every goal gives figures: the measured value, the goal, and the limit above which a run
+//! fails. Counts must be met exactly; times may be three times as long before a run fails, because machines are noisy;
 //! the report says either way whether the goal itself was reached.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ pub enum Goal {
     NoneCut,
     /// 99.9 % of the GETs under the fault take at most this much longer than those before it.
     AddedP999(f64),
-    /// The same of the GETs that were due within half a second of a kill, each less the ways it went.
+    /// As above, for the GETs that were due within half a second of a kill, each without its network round trips.
     AddedByKills(f64),
     /// Every kill strikes a site that answered at least this share of what was due just before (percent).
     Strikes(f64),
@@ -51,7 +51,7 @@ pub enum Goal {
     Turns {
         /// The region.
         region: &'static str,
-        /// How often.
+        /// The largest number of changes.
         at_most: usize,
     },
     /// Of the first three spans of this length its share in each is no larger than in the one before; what one probation
@@ -62,14 +62,14 @@ pub enum Goal {
         /// The length of a span in milliseconds.
         span_ms: f64,
     },
-    /// What arrived under the fault, per request that was due.
+    /// Arrivals during the fault per request that was due.
     Attempts(f64),
     /// From so many milliseconds after the cure on no request fails.
     Healed(f64),
     /// Connections that were new in the five seconds after the cure, per connection opened before the fault. What the
     /// generator sent at once, because it came late, needs one each: as many are not counted.
     Fresh(f64),
-    /// All requests are answered by this region so long after the first attempt that failed.
+    /// This region answers all requests this long after the first failed attempt.
     Moves {
         /// The region.
         to: &'static str,
@@ -81,18 +81,18 @@ pub enum Goal {
 /// One measured value beside what it should be.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Figure {
-    /// What was measured, with its unit.
+    /// The name of the value, with its unit.
     pub what: String,
-    /// What it was.
+    /// The measured value.
     pub value: f64,
-    /// What it should be at most.
+    /// The goal: the largest value that reaches it.
     pub goal: f64,
-    /// What fails a run.
+    /// The limit: a larger value fails the run.
     pub limit: f64,
-    /// It depends on the machine, which may void it: a time, or what a pause makes more of.
+    /// Whether it depends on the machine, which may void it: a time, or a count that a pause increases.
     #[serde(default)]
     pub timed: bool,
-    /// What it was made of, where the value alone says too little.
+    /// The parts of the value, where the value alone says too little.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
 }
@@ -168,10 +168,10 @@ impl Goal {
     }
 }
 
-/// Of the edge, in every cell.
+/// The goals of the edge in every cell.
 const WORKERS: usize = 2;
 
-/// What is due before this is not judged: connections are being opened.
+/// Requests due before this are not judged, because connections are being opened.
 const WARM_MS: f64 = 1000.0;
 
 /// What GETs took beside the way, that were due within half a second of a kill or under way then; sorted.
@@ -308,7 +308,7 @@ fn fresh(record: &Record, goal: f64) -> Figure {
     figure.noted(format!("{new} new, {steady} steady, {at_once} for what came late and at once"))
 }
 
-/// The most requests that the generator began in one millisecond of this span.
+/// The largest number of requests that the generator started in one millisecond of this span.
 fn at_once(record: &Record, from_ms: f64, to_ms: f64) -> usize {
     let began = record.shots.iter().map(|shot| shot.due_us + shot.late_us);
     let mut began: Vec<u64> =
@@ -332,7 +332,7 @@ mod tests {
     use super::*;
     use crate::{made::run, record::Book};
 
-    /// What this goal measures there.
+    /// The measured value of this goal in that record.
     fn value(goal: &Goal, record: &Record) -> f64 {
         goal.figure(record).value
     }
@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kill_of_somebody_idle_is_no_strike_and_slow_answers_near_kills_show() {
+    fn a_kill_of_an_idle_site_is_no_strike_and_slow_answers_near_kills_show() {
         let mut record = run(10, (2000.0, 9000.0), |ms| usize::from(ms >= 5000.0));
         record.kills = vec![(4000.0, 0), (7000.0, 0)];
         assert_eq!(value(&Goal::Strikes(50.0), &record), 1.0);
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_generator_sent_at_once_excuses_new_connections() {
+    fn only_a_burst_of_the_generator_excuses_new_connections() {
         let mut record = run(10, (2000.0, 4000.0), |_| 0);
         record
             .hits
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_got_no_200_has_failed_and_a_second_after_the_cure_nobody_may() {
+    fn a_request_without_a_200_has_failed_and_none_may_a_second_after_the_cure() {
         let mut record = run(10, (2000.0, 4000.0), |_| 0);
         record.shots[2100].outcome = Outcome::Status(404);
         record.shots[2600].outcome = Outcome::Status(404);

@@ -7,7 +7,7 @@ use thalweg_testkit::{Outcome, Shot};
 
 use crate::{cell::Scene, record::Record};
 
-/// Everything that is broken, in words; empty when all hold.
+/// A description of each broken invariant; empty when all hold.
 pub fn broken(record: &Record, scene: &Scene) -> Vec<String> {
     let mut broken = Vec::new();
     answered_once(record, &mut broken);

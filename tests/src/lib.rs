@@ -1,4 +1,4 @@
-//! The chaos suite: regions as processes of their own, faults by script, a book at both ends, goals, figures. Scenarios
+//! The chaos suite: regions as separate processes, faults by script, a ledger at both ends, goals, figures. Scenarios
 //! live in `tests/tests`; `tests/tests/chaos.rs` runs the short form of what is here, the binary `chaos` all of it.
 //!
 //! Reading order: a [`cell::Cell`] is a scene, a script and goals; [`drive`] plays it into a [`record::Record`];

@@ -1,11 +1,11 @@
-//! What the machine itself did to a run. Where CPU time is stolen or the generator comes late, everything is late, and a
-//! time that was missed says nothing: such a run is void and is played again. Counts are judged whatever the machine did.
+//! Disturbances of a run by the machine. When CPU time is stolen or the generator is late, all times are late, and a
+//! missed time proves nothing: such a run is void and is played again. Counts are judged in every run.
 
 use std::fs;
 
-/// Stolen by other guests of the host; more than this share of all CPU time voids.
+/// CPU time that other guests of the host took; more than this share of all CPU time voids a run.
 const STOLEN: f64 = 0.01;
-/// The generator was late by more than this, in milliseconds.
+/// A generator that was later than this, in milliseconds, voids a run.
 const LATE_MS: f64 = 25.0;
 
 /// CPU time of the whole machine since it started, in ticks.
@@ -35,7 +35,7 @@ impl Ticks {
     }
 }
 
-/// Why the times of a run say nothing, if so.
+/// Why the times of a run prove nothing; `None` if they are valid.
 pub fn disturbed(stolen: f64, late_ms: f64) -> Option<String> {
     if stolen > STOLEN {
         return Some(format!("{:.1} % of the CPU was stolen", stolen * 100.0));

@@ -1,4 +1,4 @@
-//! Records made by hand, for tests of what judges them.
+//! Records made by hand, for tests of goals and invariants.
 
 use thalweg_testkit::{Outcome, Shot};
 

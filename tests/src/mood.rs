@@ -11,7 +11,7 @@ pub enum Health {
     Ok,
     /// With 503.
     Fail,
-    /// The answer never comes.
+    /// No answer.
     Hang,
 }
 

@@ -27,7 +27,7 @@ impl Namespace {
         Ok(())
     }
 
-    /// Makes one.
+    /// Creates one.
     pub fn new() -> Self {
         static NEXT: AtomicU8 = AtomicU8::new(0);
         let nth = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Namespace {
         made
     }
 
-    /// Where a process inside listens.
+    /// The address at which a process inside listens.
     pub fn addr(&self) -> SocketAddr {
         SocketAddr::new(IpAddr::V4(self.ip(2)), 8000)
     }

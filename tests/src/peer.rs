@@ -63,7 +63,7 @@ impl Kind {
         }
     }
 
-    /// What it says its version is, in one line.
+    /// Its version line.
     pub fn version(self) -> String {
         let Some(program) = self.program() else { return "not installed".to_owned() };
         let flag = match self {
@@ -93,7 +93,7 @@ impl Peer {
             .unwrap_or_else(|log| panic!("{} ended: {log}", kind.name()))
     }
 
-    /// What it wrote when it ended instead of serving.
+    /// Its output, if it ended instead of serving.
     fn try_on(port: u16, kind: Kind, endpoints: &[SocketAddr], scratch: &Scratch) -> Result<Self, String> {
         let program = kind.program().unwrap_or_else(|| panic!("{} is not installed", kind.name()));
         let config = config(port, kind, endpoints, scratch);
@@ -106,7 +106,7 @@ impl Peer {
         let what = format!("{} answers, see {}", kind.name(), scratch.join("peer.log").display());
         eventually(&what, START, || peer.ended() || peer.answers());
         std::thread::sleep(SETTLE);
-        // Whoever has the port may have answered in its place.
+        // Another process with this port may have answered in its place.
         if peer.ended() { Err(log_of(scratch)) } else { Ok(peer) }
     }
 
@@ -136,7 +136,7 @@ const TRIES: usize = 5;
 impl Drop for Peer {
     /// nginx takes its worker along only when it is asked to stop.
     fn drop(&mut self) {
-        // Its number may be somebody else's by now.
+        // The process id may belong to another process by now.
         if self.ended() {
             return;
         }
@@ -203,7 +203,7 @@ fn on_one_of<T>(
     Err(log)
 }
 
-/// All of them say it in the words of the system.
+/// All of them print the system's error text.
 fn clashed(log: &str) -> bool {
     log.to_lowercase().contains("address already in use")
 }

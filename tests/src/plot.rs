@@ -12,7 +12,7 @@ const TOP: f64 = 34.0;
 const PANEL: f64 = 130.0;
 const GAP: f64 = 30.0;
 
-/// Apart for eyes that do not see red or green.
+/// Colours that are distinct for colour-blind readers, too.
 const COLOURS: [&str; 5] = ["#0072b2", "#009e73", "#e69f00", "#d55e00", "#cc79a7"];
 
 /// A panel: its title, its scale, one value per row.

@@ -1,5 +1,5 @@
-//! What happened in one cell, from both ends: the load generator's book, the sites' files, the edge's own log and
-//! counters. Times are milliseconds from the start of the load. Facts only; judging them is for goals and invariants.
+//! What happened in one cell, from both ends: the load generator's ledger, the sites' files, the edge's own log and
+//! counters. Times are milliseconds from the start of the load. Facts only; goals and invariants judge them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use thalweg_testkit::{Metrics, Outcome, Shot};
 
 use crate::site::Arrival;
 
-/// What the edge says about itself.
+/// The edge's own account of a run.
 #[derive(Clone, Debug)]
 pub struct Book {
     /// The lines of its access log, by request id.
@@ -17,7 +17,7 @@ pub struct Book {
 }
 
 impl Book {
-    /// How many attempts the edge made for this request, by its own account.
+    /// The number of attempts for this request, according to the edge's log.
     pub fn attempts(&self, id: &str) -> usize {
         let line = self.logged.get(id).and_then(|lines| lines.first());
         line.and_then(|line| line["attempts"].as_u64()).map_or(0, |count| count as usize)
@@ -46,7 +46,7 @@ pub struct Hit {
 pub struct Record {
     /// The cell's name.
     pub cell: String,
-    /// Who steered.
+    /// The proxy that steered.
     pub proxy: String,
     /// Every request sent, in order of its end.
     pub shots: Vec<Shot>,
@@ -56,11 +56,11 @@ pub struct Record {
     pub distances_ms: Vec<u64>,
     /// Everything that arrived.
     pub hits: Vec<Hit>,
-    /// Arrivals of requests that nobody sent.
+    /// Arrivals of requests that the load generator did not send.
     pub strangers: usize,
     /// When which site was killed.
     pub kills: Vec<(f64, usize)>,
-    /// When the first act struck and when the last one was over, as it really was.
+    /// When the first fault began and when the last one ended, as measured.
     pub fault_ms: f64,
     /// See `fault_ms`.
     pub cure_ms: f64,
@@ -77,7 +77,8 @@ pub struct Record {
 }
 
 impl Record {
-    /// Joins the sites' files with the load's book; the number is of those under the load that the book does not know.
+    /// Joins the sites' files with the ledger of the load; the number counts arrivals during the load that the ledger
+    /// does not have.
     pub fn hits(shots: &[Shot], sites: &[Vec<Arrival>], began_us: i64) -> (Vec<Hit>, usize) {
         let due: HashMap<&str, f64> = shots.iter().map(|shot| (shot.id.as_str(), due_ms(shot))).collect();
         let of = |(site, arrivals): (usize, &Vec<Arrival>)| {
@@ -96,7 +97,7 @@ impl Record {
                 .collect::<Vec<_>>()
         };
         let hits: Vec<Hit> = sites.iter().enumerate().flat_map(of).collect();
-        // What came before the load looked whether all is well.
+        // Arrivals from before the load are readiness checks.
         let during = sites.iter().flatten().filter(|arrival| arrival.at_us >= began_us).count();
         let strangers = during.saturating_sub(hits.len());
         (hits, strangers)
@@ -159,7 +160,7 @@ impl Record {
             .collect()
     }
 
-    /// When the requests were due that the edge sent somewhere without an arrival anywhere, once for each such attempt;
+    /// The due times of requests that the edge sent and that no site saw, once per such attempt;
     /// empty for peers, who do not tell.
     pub fn vanished(&self) -> Vec<f64> {
         let Some(book) = &self.book else { return Vec::new() };
@@ -217,7 +218,7 @@ mod tests {
     use crate::made::run;
 
     #[test]
-    fn an_arrival_that_nobody_sent_is_a_stranger_but_not_one_from_before_the_load() {
+    fn an_arrival_without_a_sender_is_counted_unless_it_came_before_the_load() {
         let shots = run(1, (0.0, 0.0), |_| 0).shots;
         let arrival = |at_us, id: &str| Arrival { at_us, connection: (0, 0), post: false, id: id.to_owned() };
         let arrivals =

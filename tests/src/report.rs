@@ -16,12 +16,12 @@ use crate::{
 /// How wide a row is.
 pub const ROW_MS: f64 = 100.0;
 
-/// What one cell gave.
+/// The result of one cell.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Verdict {
     /// The cell's name.
     pub cell: String,
-    /// Who steered.
+    /// The proxy that steered.
     pub proxy: String,
     /// Its version.
     pub version: String,
@@ -91,9 +91,9 @@ pub struct Row {
     pub p50_ms: f64,
     /// The slowest GET.
     pub max_ms: f64,
-    /// Connections to regions on which the first request arrived then.
+    /// Connections to regions whose first request arrived in these 100 ms.
     pub opened: usize,
-    /// Who answered how many.
+    /// The number of answers per region.
     pub by: BTreeMap<String, usize>,
 }
 
@@ -130,7 +130,7 @@ impl Verdict {
         self.broken.is_empty() && self.figures.iter().all(Figure::holds)
     }
 
-    /// Why this run says nothing: it fails by nothing but what depends on the machine, and that was disturbed.
+    /// Why this run is void: only figures that depend on the machine failed, and the machine was disturbed.
     pub fn void(&self) -> Option<String> {
         let by_the_machine = self.figures.iter().filter(|figure| !figure.holds()).all(|figure| figure.timed);
         if self.passes() || !self.broken.is_empty() || !by_the_machine {
@@ -139,7 +139,7 @@ impl Verdict {
         self.disturbed()
     }
 
-    /// Why the times of this run say nothing, whether it passes or not.
+    /// Why the times of this run prove nothing, whether it passes or not.
     pub fn disturbed(&self) -> Option<String> {
         machine::disturbed(self.stolen, self.late_ms)
     }
@@ -197,7 +197,7 @@ impl Verdict {
         if self.passes() {
             return path;
         }
-        // The next run would write over it.
+        // The next run would overwrite it.
         let path = dir.join(format!("failed-{name}-{}.json", clock::now_us()));
         fs::write(&path, text).expect("a report can be written");
         path

@@ -27,11 +27,11 @@ const HOST: &str = "api.test";
 pub enum Proxy {
     /// The edge under test.
     Thalweg(Box<Edge>),
-    /// Somebody else.
+    /// Another proxy.
     Peer(Peer),
 }
 
-/// A scene that stands.
+/// A running scene.
 #[derive(Debug)]
 pub struct Stage {
     /// Region by region, the spare last.
@@ -45,7 +45,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Sets the scene for this proxy and waits until all of it is well.
+    /// Starts the scene with this proxy and waits until every part is healthy.
     pub fn set(scene: &Scene, kind: Kind) -> Self {
         let scratch = Scratch::new();
         let sites = sites(scene, &scratch);
@@ -80,7 +80,7 @@ impl Stage {
         }
     }
 
-    /// Lets the name of the first region mean this site alone.
+    /// Makes the name of the first region resolve to this site alone.
     pub fn resolve(&self, site: usize) {
         if let Some(dns) = &self.dns {
             dns.set(HOST, Records::Addresses(vec![self.sites[site].addr().ip()], 1));

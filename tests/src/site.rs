@@ -114,17 +114,17 @@ impl Site {
         self.end();
     }
 
-    /// Asks it to stop; it finishes what it answers and ends by itself.
+    /// Sends SIGTERM; the process finishes its answers and ends.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);
     }
 
-    /// Stops it in its tracks: the kernel still accepts, nobody answers.
+    /// Sends SIGSTOP: the kernel still accepts, no process answers.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Sends SIGCONT.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
@@ -137,14 +137,14 @@ impl Site {
         }
     }
 
-    /// Changes how it behaves.
+    /// Sets its behaviour.
     pub fn tell(&mut self, mood: &Mood) {
         if let Some(stdin) = self.child.as_mut().and_then(|child| child.stdin.as_mut()) {
             writeln!(stdin, "{mood}").and_then(|()| stdin.flush()).expect("a living region can be told");
         }
     }
 
-    /// Everything that arrived, in every life.
+    /// All arrivals since the first start.
     pub fn arrivals(&self) -> Vec<Arrival> {
         (0..self.lives).flat_map(|life| read(&self.log(life), life)).collect()
     }
@@ -178,7 +178,7 @@ impl Drop for Site {
     }
 }
 
-/// The last line may be half written when its process was killed: then it is no line.
+/// A kill may cut the last line: such a line is ignored.
 fn read(path: &Path, life: usize) -> Vec<Arrival> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().filter_map(|line| parse(line, life)).collect()

@@ -7,12 +7,12 @@ use crate::{
     mood::{Health, Mood},
 };
 
-/// How long the longer ones are.
+/// The length of the long cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// Minutes, for every run of the tests.
+    /// Short, for every run of the tests.
     Short,
-    /// As the goals are written.
+    /// Full, as the goals are written.
     Whole,
 }
 
@@ -107,10 +107,10 @@ impl Fault {
         }
     }
 
-    /// What it needs beside the usual scene.
+    /// The changes to the usual scene that it needs.
     fn scene(self, policy: Policy, wire: Wire) -> Scene {
         let scene = Scene::new(policy, wire);
-        // Where connections are counted, no region shall need many more of them than another.
+        // Where connections are counted, all regions need about the same number of them.
         let even = policy == Policy::Latency && matches!(self, Self::Outage | Self::Blackout);
         Scene {
             distances_ms: if even { [40, 52, 64] } else { scene.distances_ms },
@@ -177,19 +177,19 @@ impl Fault {
         )
     }
 
-    /// What must hold beside the invariants.
+    /// The goals, in addition to the invariants.
     fn goals(self, scene: &Scene, form: Form) -> Vec<Goal> {
         let region = FIRST;
         let back = Goal::Returns { region, within_ms: (10_000 + scene.hold_ms()) as f64 };
         let brownout = [Goal::Leaves { region, within_ms: 2000.0, share: 5.0 }, back.clone()];
         match self {
             Self::Kill => {
-                // A third at least, whoever carries most: traffic may just be moving.
+                // At least a third, because traffic may be moving when the site is chosen.
                 let share = if scene.policy == Policy::Weighted { 20.0 } else { 34.0 };
                 vec![Goal::NoGetFailed, Goal::AddedByKills(20.0), Goal::Strikes(share)]
             }
             Self::Stop => {
-                // Nobody can answer sooner than the next region is away.
+                // No answer can come sooner than one round trip to the next region.
                 let farther = scene.distances_ms[1] - scene.distances_ms[0];
                 vec![Goal::NoGetFailed, Goal::AddedP999(20.0 + farther as f64)]
             }
@@ -209,7 +209,7 @@ impl Fault {
                 vec![Goal::NoGetFailed, Goal::Shrinks { region, span_ms }]
             }
             Self::Outage => vec![Goal::Attempts(1.13), Goal::Healed(1000.0), Goal::Fresh(2.0)],
-            // Killed, all pools are empty and all three sites are asked again: three times what one site needs.
+            // After a kill, the connection pools are empty: three sites need three times the connections of one.
             Self::Blackout => vec![Goal::Healed(1000.0), Goal::Fresh(3.0)],
             Self::RegionLost if scene.policy == Policy::Weighted => vec![Goal::NoGetFailed, back],
             Self::RegionLost => vec![Goal::NoGetFailed, Goal::Moves { to: SECOND, within_ms: 500.0 }, back],

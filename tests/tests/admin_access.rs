@@ -1,4 +1,4 @@
-//! Who may give orders to the admin listener, and what everyone else is told.
+//! Which requests the admin listener accepts, and what it answers to all others.
 
 mod common;
 
@@ -51,7 +51,7 @@ fn a_foreign_origin_is_refused_whatever_it_asks() {
 }
 
 #[test]
-fn a_name_that_points_here_does_not_make_a_page_our_own() {
+fn dns_rebinding_does_not_make_a_page_same_origin() {
     let endpoint = Endpoint::start("a");
     let conf = Conf::simple("failover", &[endpoint.addr()]);
     let bare = Edge::start(&conf.clone());
@@ -89,7 +89,7 @@ fn a_name_that_points_here_does_not_make_a_page_our_own() {
 }
 
 #[test]
-fn a_token_is_asked_for_when_there_is_one() {
+fn a_configured_token_is_required() {
     let endpoint = Endpoint::start("a");
     let conf = Conf::simple("failover", &[endpoint.addr()])
         .admin("token_file = \"admin.token\"")
@@ -104,7 +104,7 @@ fn a_token_is_asked_for_when_there_is_one() {
 }
 
 #[test]
-fn unknown_admin_paths_and_methods_are_told_so() {
+fn unknown_admin_paths_are_404_and_wrong_methods_405() {
     let (edge, _endpoint) = one();
     assert_eq!(edge.admin_get("/nowhere").status, 404);
     assert_eq!(edge.admin_post("/metrics", "").status, 405);

@@ -1,4 +1,4 @@
-//! `/health` answers that no probe should believe, and none may be harmed by.
+//! `/health` answers that a probe must not believe, and that must not harm the edge.
 
 mod common;
 
@@ -9,7 +9,7 @@ use thalweg_testkit::{Behaviour, Conf, Edge, Endpoint, Health, eventually, get, 
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Two endpoints, the first one first, with a probe that wants `{"status": "ok"}` (or `degraded`).
+/// Two endpoints in failover order, with a probe that expects `{"status": "ok"}` (or `degraded`).
 fn choosy() -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let probe = "[probe.choosy]\npath = \"/health\"\ninterval = \"100ms\"\ntimeout = \"200ms\"\nconfirm = \"50ms\"\nexpect_status = [\"200\"]\nexpect_json = { status = [\"ok\", \"degraded\"] }\n";

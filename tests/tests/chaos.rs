@@ -11,7 +11,7 @@ use thalweg_tests::{
     table::{self, Fault, Form},
 };
 
-/// Plays one cell. Its line says what was measured, also when all is well (`--nocapture`).
+/// Plays one cell and prints its measured values, also when it passes (`--nocapture`).
 fn survives(fault: Fault, policy: Policy, wire: Wire) {
     let cell = table::cell(fault, policy, wire, Form::Short);
     if let (true, Err(why)) = (cell.scene.apart, Namespace::possible()) {

@@ -39,7 +39,7 @@ fn detail(edge: &Edge) -> (u16, bool) {
 }
 
 #[test]
-fn when_every_health_check_breaks_at_once_the_checker_is_suspected_and_nobody_fails() {
+fn when_every_health_check_breaks_at_once_the_checker_is_suspected_and_no_request_fails() {
     let endpoints = six();
     let edge = Edge::start(&world(&endpoints, "/health"));
     edge.until_up(6);
@@ -77,7 +77,7 @@ fn a_minority_that_fails_its_checks_is_simply_down() {
 }
 
 #[test]
-fn failures_that_come_one_after_the_other_are_no_reason_to_doubt() {
+fn failures_spread_over_time_raise_no_suspicion() {
     let endpoints = six();
     let edge = Edge::start(&world(&endpoints, "/health"));
     edge.until_up(6);
@@ -112,7 +112,7 @@ fn a_reload_that_asks_for_the_wrong_path_is_named_as_the_likely_cause() {
 }
 
 #[test]
-fn a_start_with_the_wrong_path_is_doubted_and_real_requests_still_find_the_region_that_fails() {
+fn a_start_with_the_wrong_path_is_suspected_and_real_requests_still_find_the_failing_region() {
     let endpoints = six();
     let edge = Edge::start(&world(&endpoints, "/status/404"));
     eventually("the checker is suspected", SOON, || suspected(&edge));

@@ -7,7 +7,7 @@ use std::{net::TcpListener, time::Duration};
 use serde_json::Value;
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, Scratch, binary, thalweg, thalweg_with};
 
-/// A config that is fine, without anything behind it.
+/// A valid config whose endpoint does not exist.
 fn fine() -> Conf {
     Conf::simple("failover", &["127.0.0.1:9".parse().expect("an address")])
 }
@@ -19,7 +19,7 @@ fn written(text: &str) -> (Scratch, String) {
 }
 
 #[test]
-fn check_is_0_for_a_good_config_and_starts_nothing() {
+fn check_exits_0_for_a_good_config_and_starts_nothing() {
     let (_scratch, path) = written(&fine().text());
     for format in ["human", "json"] {
         let done = thalweg(&["check", "--config", &path, "--format", format]);
@@ -28,7 +28,7 @@ fn check_is_0_for_a_good_config_and_starts_nothing() {
 }
 
 #[test]
-fn check_is_2_and_places_every_error() {
+fn check_exits_2_and_places_every_error() {
     let text = fine().text().replace("policy = \"failover\"", "policy = \"fastest\"") + "\n[limit]\nx = 1\n";
     let (_scratch, path) = written(&text);
     let done = thalweg(&["check", "--config", &path]);
@@ -44,7 +44,7 @@ fn check_is_2_and_places_every_error() {
 }
 
 #[test]
-fn check_tells_warnings_beside_errors() {
+fn check_prints_warnings_beside_errors() {
     let conf = Conf::simple_with(
         "failover",
         &["127.0.0.1:9".parse().expect("an address")],
@@ -103,7 +103,7 @@ fn check_and_explain_read_a_config_from_a_pipe() {
 }
 
 #[test]
-fn a_missing_or_unreadable_file_is_2() {
+fn a_missing_or_unreadable_file_exits_2() {
     for args in [["check", "--config", "/nonexistent/t.toml"], ["run", "--config", "/nonexistent/t.toml"]] {
         let done = thalweg(&args);
         assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{}", done.stderr);
@@ -119,7 +119,7 @@ fn a_missing_or_unreadable_file_is_2() {
 }
 
 #[test]
-fn a_key_that_is_no_key_is_2() {
+fn an_invalid_private_key_exits_2() {
     let authority = thalweg_testkit::Authority::new("root");
     let leaf = authority.leaf(&["a.test"]);
     let tls = "[listener.tls]\ncertificates = [{ cert = \"a.crt\", key = \"a.key\" }]";
@@ -143,7 +143,7 @@ fn the_config_is_found_by_flag_then_variable() {
 }
 
 #[test]
-fn wrong_usage_is_2() {
+fn wrong_usage_exits_2() {
     for args in [&["frobnicate"][..], &["run", "--frobnicate"], &[], &["explain", "--path", "/"]] {
         let done = thalweg(args);
         assert_eq!(done.code, 2, "{args:?}: {}", done.stderr);
@@ -152,7 +152,7 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
-fn a_taken_port_is_3_and_one_line() {
+fn a_taken_port_exits_3_with_one_line() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = taken.local_addr().expect("an address").port();
     let one = |from: &str, name: &str| {
@@ -284,7 +284,7 @@ fn status_and_reload_ask_a_running_edge() {
 }
 
 #[test]
-fn an_edge_that_is_not_there_is_1_and_one_line() {
+fn an_unreachable_edge_exits_1_with_one_line() {
     let admin = format!("http://127.0.0.1:{}", thalweg_testkit::free_port());
     for command in ["status", "reload"] {
         let done = thalweg(&[command, "--admin", &admin]);
@@ -294,7 +294,7 @@ fn an_edge_that_is_not_there_is_1_and_one_line() {
 }
 
 #[test]
-fn an_address_that_is_none_and_a_token_file_that_is_not_there_are_2() {
+fn a_bad_address_and_a_missing_token_file_exit_2() {
     let endpoint = Endpoint::start("a");
     let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
     let (url, scratch) = (edge.admin_url(), Scratch::new());
@@ -339,20 +339,6 @@ fn every_command_that_prints_data_takes_a_format() {
     };
     assert_eq!(json("version")["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json("schema")["$schema"], "https://json-schema.org/draft/2020-12/schema");
-}
-
-#[test]
-fn a_call_that_is_not_served_yet_is_1_and_one_line() {
-    let endpoint = Endpoint::start("a");
-    let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
-    let admin = edge.admin_url();
-    let done = thalweg(&["failback", "--route", "all", "--admin", &admin]);
-    if edge.admin_post("/api/v1/failback", "{}").status == 501 {
-        assert_eq!(done.code, 1);
-        assert_eq!(done.stderr.trim().lines().count(), 1, "{}", done.stderr);
-    } else {
-        assert_eq!(done.code, 0, "{}", done.stderr);
-    }
 }
 
 #[test]

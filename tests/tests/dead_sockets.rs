@@ -1,5 +1,5 @@
-//! A machine that is gone without a word: no reset, no answer, no acknowledgement. What becomes of requests that
-//! wait on its connections, of the connections themselves, and of those who would connect anew.
+//! A host that disappears silently: no reset, no answer, no acknowledgement. What happens to the requests that
+//! wait on its connections, to the connections themselves, and to new connects.
 
 mod common;
 
@@ -12,10 +12,10 @@ use common::{PATIENT, alone};
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, Island, eventually, skip};
 
 const SOON: Duration = Duration::from_secs(10);
-/// Waiting threads, each with a connection of its own through the edge.
+/// Client threads that wait for answers, each with its own connection through the edge.
 const CLIENTS: usize = 6;
 
-/// An endpoint on an island, and one here that takes over; nobody is probed.
+/// An endpoint on an island, and a local one that takes over; neither has a probe.
 struct Scene {
     edge: Edge,
     island: Island,
@@ -42,7 +42,7 @@ impl Scene {
         Some(Self { edge: Edge::start(&conf), island, far, near })
     }
 
-    /// Clients that have been answered from the island, so that as many connections wait in the pool.
+    /// Clients that got an answer from the island, so that the same number of idle connections is in the pool.
     fn warm(&self) -> Vec<Client> {
         self.far.behave(thalweg_testkit::Behaviour::Slow(Duration::from_millis(100)));
         let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(self.edge.web())).collect();
@@ -100,8 +100,8 @@ fn a_post_that_waits_on_a_dead_connection_is_not_sent_again() {
 }
 
 #[test]
-fn who_would_connect_there_is_outrun_whatever_the_method() {
-    let name = "who_would_connect_there_is_outrun_whatever_the_method";
+fn connects_to_a_dead_host_lose_their_race_for_every_method() {
+    let name = "connects_to_a_dead_host_lose_their_race_for_every_method";
     let Some(scene) = Scene::new(name, "connect = \"5s\"") else { return };
     scene.island.cut_off();
     let mut client = Client::connect(scene.edge.web());

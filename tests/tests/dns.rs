@@ -16,7 +16,7 @@ fn four(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))
 }
 
-/// An edge whose one pool is `api.test:PORT`, asked from this server.
+/// An edge with one pool, `api.test:PORT`, which it resolves at this server.
 fn edge_for(dns: &Dns, port: u16, lines: &str) -> Edge {
     let conf = Conf::new()
         .listener("web", "")
@@ -139,7 +139,7 @@ fn an_address_that_vanishes_ends_its_requests_first() {
 }
 
 #[test]
-fn a_name_nobody_knows_is_no_endpoint_until_it_is_known() {
+fn an_unknown_name_is_no_endpoint_until_it_resolves() {
     let (_endpoints, port) = on_one_port(&[four(1)]);
     let dns = Dns::start();
     let conf = Conf::new()

@@ -1,4 +1,4 @@
-//! What real traffic does to an endpoint's freedom: when it is ejected and when not, how long, and how it comes back.
+//! Ejection by real traffic: when an endpoint is ejected and when not, for how long, and how it returns.
 
 mod common;
 
@@ -119,7 +119,7 @@ fn of_three_lone_endpoints_only_one_is_ever_out() {
     endpoints[1].behave(Behaviour::Status(500));
     let load = Load::to(edge.web()).rate(200.0).posts(0.5).start();
     eventually("one is out", SOON, || edge.metric("thalweg_ejections_total", &[]) >= 1.0);
-    // Longer than the second in which velocity is counted: then the share alone must hold.
+    // Longer than the second over which the rate of ejections is counted: from here on, `max_share` alone limits them.
     stays("one out", Duration::from_millis(2500), || edge.metric("thalweg_ejections_total", &[]) == 1.0);
     load.stop();
     assert_eq!(edge.ejection(endpoints[2].addr()), "clear");
@@ -139,7 +139,7 @@ fn probation_is_a_trickle_and_ends_after_a_second_and_five_answers() {
     eventually("clear again", SOON, || edge.ejection(endpoints[0].addr()) == "clear");
     eventually("and back at work", SOON, || load.last(20).iter().all(|shot| shot.by == "a"));
     load.stop().assert_none_failed("an ejection and a probation");
-    // The first second since the first request of the trickle; two workers may each begin at once.
+    // The first second after the first request of the probation; two workers may both begin at once.
     let seen = endpoints[0].requests();
     let first = seen[0].at;
     let trickle = seen.iter().filter(|seen| seen.at - first < Duration::from_millis(950)).count();
@@ -154,7 +154,7 @@ fn probation_is_a_trickle_and_ends_after_a_second_and_five_answers() {
 }
 
 #[test]
-fn a_failed_probation_makes_the_next_sentence_longer() {
+fn a_failed_probation_makes_the_next_ejection_longer() {
     let (edge, endpoints) = regions(2, "failover", AT_ONCE, "[eject]\nbase = \"300ms\"");
     endpoints[0].behave(Behaviour::Status(500));
     let load = Load::to(edge.web()).rate(100.0).start();
@@ -263,13 +263,13 @@ fn a_flapper_whose_errors_are_quicker_than_the_others_answers_is_ejected() {
         .raw(FOR_GOOD);
     let edge = Edge::start(&conf);
     edge.until_up(2);
-    // Were it not for that, the draw inside the pool would hardly ask the flapper again.
+    // Without the slow answers of the others, the draw inside the pool would rarely choose the flapper again.
     good.behave(Behaviour::Slow(Duration::from_millis(800)));
     bad.behave(Behaviour::EveryNth(2, 500));
     let load = Load::to(edge.web()).rate(60.0).start();
     assert_eq!(until_ejected(&edge, &bad)["cause"], "failure_ratio");
     load.stop().assert_none_failed("GETs beside a flapper");
-    // Now that one is out, the other must stay, whatever it does.
+    // One endpoint is ejected now, so the other must stay, whatever it answers.
     good.behave(Behaviour::Status(500));
     Load::to(edge.web()).rate(200.0).count(100).posts(1.0).run();
     assert_eq!(edge.ejection(good.addr()), "clear");
@@ -293,7 +293,7 @@ fn a_503_that_says_when_to_come_back_is_not_tried_again_in_its_pool() {
     assert_eq!(hammer(edge.web(), 2, 20).get("b"), Some(&40));
     assert_eq!(endpoints[0].hits() + endpoints[1].hits(), 40, "one try each in the pool that asked for time");
     assert_eq!(edge.metric("thalweg_retries_total", &[("cause", "5xx")]), 40.0);
-    // The same pool without that word may be asked twice, so the scenario can tell the difference.
+    // Control: without `Retry-After`, the same pool is tried a second time.
     endpoints.iter().for_each(Endpoint::forget);
     endpoints[..2].iter().for_each(|endpoint| endpoint.behave(Behaviour::Status(503)));
     hammer(edge.web(), 2, 20);
@@ -301,7 +301,7 @@ fn a_503_that_says_when_to_come_back_is_not_tried_again_in_its_pool() {
 }
 
 #[test]
-fn a_health_check_that_fails_and_comes_back_ends_no_sentence() {
+fn a_probe_that_fails_and_recovers_ends_no_ejection() {
     let (edge, endpoints) = regions(2, "failover", AT_ONCE, FOR_GOOD);
     endpoints[0].behave(Behaviour::Status(500));
     hammer(edge.web(), 1, 5);

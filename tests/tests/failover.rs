@@ -1,16 +1,20 @@
-//! What happens to requests when endpoints fail: which are tried elsewhere, which never are, and how soon traffic moves.
-//! Long for a list: each scenario is one way to fail, short, and stands alone. Where traffic goes otherwise: `steering`.
+//! Failing endpoints: which requests are retried, which never are, and how soon traffic moves.
+//! Where traffic goes while all is well: `steering`.
 
 mod common;
+#[path = "failover/overload.rs"]
+mod overload;
+#[path = "failover/pooled.rs"]
+mod pooled;
 
-use std::{thread, time::Duration};
+use std::time::Duration;
 
 use common::{AT_ONCE, PATIENT, acts, alone, assert_ours, one_with, two_with};
 use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Health, Load, eventually, get};
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Unprobed pools, one endpoint each, in failover order.
+/// Pools without a probe, one endpoint each, in failover order.
 fn unprobed(endpoints: &[&Endpoint], route: &str) -> Edge {
     unprobed_first(endpoints, "", route)
 }
@@ -149,7 +153,7 @@ fn no_endpoint_is_tried_twice_for_one_request() {
 }
 
 #[test]
-fn timeouts_answer_in_time_with_their_own_word() {
+fn each_timeout_answers_in_time_and_is_named() {
     let (hang, hole) = (Endpoint::start("a"), Blackhole::start());
     hang.behave(Behaviour::Hang);
     let edge = unprobed(&[&hang], "timeouts = { first_byte = \"300ms\", total = \"10s\" }");
@@ -221,65 +225,6 @@ fn the_retry_budget_bounds_retries() {
 }
 
 #[test]
-fn a_full_endpoint_is_overloaded_and_says_when_to_come_back() {
-    let endpoint = Endpoint::start("a");
-    let conf = Conf::new()
-        .edge("workers = 1")
-        .listener("web", "")
-        .pool("p", &[endpoint.addr()], "max_in_flight = 2")
-        .route("all", "failover", &["p"], "");
-    let edge = Edge::start(&conf);
-    edge.until_up(1);
-    endpoint.behave(Behaviour::Slow(Duration::from_millis(800)));
-    let asked: Vec<_> = (0..6)
-        .map(|_| {
-            let addr = edge.web();
-            thread::spawn(move || get(addr, "/"))
-        })
-        .collect();
-    let replies: Vec<_> = asked.into_iter().map(|thread| thread.join().expect("an answer")).collect();
-    let refused: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
-    assert_eq!(refused.len(), 4, "two fit");
-    for reply in refused {
-        assert_ours(reply, 503, "overloaded");
-        assert!(reply.header("retry-after").is_some_and(|after| after.parse::<u32>().is_ok()));
-    }
-    assert_eq!(edge.metric("thalweg_refusals_total", &[("route", "all"), ("refusal", "overloaded")]), 4.0);
-}
-
-#[test]
-fn a_cap_holds_over_all_workers_and_counts_upgraded_streams() {
-    let endpoint = Endpoint::start("a");
-    let conf = Conf::new()
-        .edge("workers = 4")
-        .listener("web", "")
-        .pool("p", &[endpoint.addr()], "max_in_flight = 3")
-        .route("all", "failover", &["p"], "");
-    let edge = Edge::start(&conf);
-    edge.until_up(1);
-    let mut upgraded = Client::connect(edge.web());
-    upgraded.send("GET /ws HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
-    assert!(upgraded.head().expect("a head").line.contains("101"));
-    endpoint.behave(Behaviour::Hang);
-    let mut held: Vec<Client> = (1..3)
-        .map(|nth| {
-            let mut client = Client::connect(edge.web());
-            client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
-            eventually("it is under way", SOON, || endpoint.hits() == 1 + nth);
-            client
-        })
-        .collect();
-    for _ in 0..20 {
-        assert_ours(&get(edge.web(), "/"), 503, "overloaded");
-    }
-    assert_eq!(endpoint.hits(), 3);
-    // Each that ends makes room again, in whatever worker.
-    endpoint.behave(Behaviour::Serve);
-    held.pop().expect("two are held").reset();
-    eventually("there is room again", SOON, || get(edge.web(), "/").status == 200);
-}
-
-#[test]
 fn a_retry_that_has_nowhere_to_go_costs_no_budget() {
     let endpoint = Endpoint::start("a");
     let edge = Edge::start(
@@ -297,7 +242,7 @@ fn a_retry_that_has_nowhere_to_go_costs_no_budget() {
 }
 
 #[test]
-fn clients_that_break_their_uploads_off_convict_nobody() {
+fn aborted_uploads_eject_no_endpoint() {
     let endpoint = Endpoint::start("a");
     let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
     edge.until_up(1);
@@ -325,7 +270,7 @@ fn clients_that_break_their_uploads_off_convict_nobody() {
 }
 
 #[test]
-fn when_every_health_check_is_broken_nobody_notices() {
+fn when_every_health_check_is_broken_no_request_fails() {
     let (edge, first, second) = two_with("");
     for endpoint in [&first, &second] {
         endpoint.health(Health::status(500));
@@ -408,7 +353,7 @@ fn an_endpoint_that_answers_only_errors_is_ejected_and_returns_after_probation()
 }
 
 #[test]
-fn one_endpoint_may_always_stay_whatever_traffic_says() {
+fn no_more_than_max_share_of_a_pool_is_ever_ejected() {
     let endpoints: Vec<Endpoint> = ["a", "b", "c", "d"].iter().map(|name| Endpoint::start(name)).collect();
     let addrs: Vec<_> = endpoints.iter().map(Endpoint::addr).collect();
     let conf = Conf::new().listener("web", "").pool("p", &addrs, "").route("all", "failover", &["p"], "");
@@ -435,58 +380,4 @@ fn a_cold_start_serves_once_the_first_round_has_ended() {
     assert_eq!(edge.ready(), 503, "before the first round");
     assert_eq!(get(edge.web(), "/").status, 200, "the unproven serve when nobody is up");
     eventually("ready after the first round", SOON, || edge.ready() == 200);
-}
-
-#[test]
-fn a_pooled_connection_that_died_idle_costs_no_request_and_doubles_no_post() {
-    let endpoint = Endpoint::start("a");
-    let edge = unprobed(&[&endpoint], "");
-    let mut client = Client::connect(edge.web());
-    for nth in 0..30 {
-        let die = || {
-            endpoint.cut();
-            eventually("the pooled connection is dead", SOON, || endpoint.open_connections() == 0);
-        };
-        assert_eq!(client.get("/").status, 200, "{nth}");
-        die();
-        let reply =
-            client.ask("POST", "/upload", &format!("x-request-id: p{nth}\r\n"), b"x").expect("an answer");
-        // A close that crosses the request cannot be told from a request that was read: then 502, never a second try.
-        assert!([200, 502].contains(&reply.status), "{}", reply.head.line);
-        die();
-        assert_eq!(client.get("/").status, 200, "{nth}: a connection that died idle is no reason to fail");
-    }
-    let seen = endpoint.ids();
-    let twice: Vec<_> = seen.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(twice.is_empty(), "arrived twice: {twice:?}");
-    let lost = (0..30).filter(|nth| !seen.contains_key(&format!("p{nth}"))).count();
-    assert!(lost <= 2, "{lost} of 30 POSTs were given up though the connection had died before them");
-}
-
-#[test]
-fn a_request_whose_pooled_connection_died_with_its_endpoint_goes_elsewhere_as_it_was() {
-    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
-    let edge = unprobed_first(&[&first, &second], "host = \"inner.test\"", "");
-    for (nth, method) in ["POST", "PATCH", "PUT", "DELETE"].iter().enumerate() {
-        first.revive();
-        let mut client = Client::connect(edge.web());
-        assert_eq!(client.get("/warm").endpoint(), "a", "a pooled connection of this worker");
-        second.forget();
-        // While the edge stands still, the request comes first and the death of its connection right behind it: the
-        // edge hands the request to a connection that it then finds dead, and a new one is refused.
-        edge.freeze();
-        let head =
-            format!("{method} /upload?n={nth} HTTP/1.1\r\nhost: api.test\r\nx-request-id: both{nth}\r\n");
-        client.send(format!("{head}content-length: 4\r\n\r\nbody"));
-        first.die();
-        eventually("its connections are gone", SOON, || first.open_connections() == 0);
-        edge.thaw();
-        let reply = client.reply(method).expect("an answer");
-        assert_eq!((reply.status, reply.endpoint()), (200, "b"), "{method}");
-        let seen = second.only();
-        assert_eq!(seen.head.all("host"), ["api.test"], "{method}: the first pool's host is its own");
-        assert_eq!((seen.method(), seen.target()), (*method, format!("/upload?n={nth}").as_str()));
-        assert_eq!(seen.header("x-request-id"), Some(&*format!("both{nth}")));
-        assert_eq!((seen.body_len, seen.body_hash), (4, Endpoint::hash(b"body")), "{method}");
-    }
 }

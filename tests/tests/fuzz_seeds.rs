@@ -1,5 +1,5 @@
-//! The seeds of every fuzz target, run as ordinary tests: they need no nightly compiler, and an input that once broke a
-//! promise stays here for good. `make test-long` goes on from these seeds with libFuzzer.
+//! The seeds of every fuzz target as ordinary tests: no nightly compiler is needed, and an input that once broke a
+//! promise stays covered. `make test-long` continues from these seeds with libFuzzer.
 
 #[path = "../../fuzz/src/checks.rs"]
 mod checks;

@@ -1,4 +1,4 @@
-//! `thalweg status` as a gate of roll-outs: what it demands, what it says, and how long it waits.
+//! `thalweg status` as a gate in roll-outs: its conditions, its messages, and how long it waits.
 
 use std::{thread, time::Duration};
 

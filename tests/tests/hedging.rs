@@ -1,17 +1,19 @@
-//! Races: a late first byte where the route hedges, a late connect everywhere. Who may race, who wins, what it costs.
-//! Long for a list: each scenario is one race, short, and stands alone; all share the few helpers below.
+//! Races: for a late first byte on routes that hedge, for a late connect on all routes. Which requests race,
+//! which endpoint wins, and what a race costs.
 
 mod common;
+#[path = "hedging/connects.rs"]
+mod connects;
 
 use std::time::{Duration, Instant};
 
-use common::{FOR_GOOD, Far, PATIENT, alone, hammer, until_ejected, until_known};
-use thalweg_testkit::{Behaviour, Blackhole, Client, Conf, Edge, Endpoint, Load, Reply, Weather, eventually};
+use common::{FOR_GOOD, PATIENT, alone, hammer, until_ejected, until_known};
+use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Load, Reply, eventually};
 
 const SOON: Duration = Duration::from_secs(10);
 const HEDGE: &str = "retry = { hedge = true }";
 
-/// Region `a`, then region `b`; what is usual at `a` is known.
+/// Region `a`, then region `b`; the edge has a latency baseline for `a`.
 fn two(route: &str, eject: &str) -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let conf = Conf::simple_with("failover", &[first.addr(), second.addr()], route).raw(eject);
@@ -40,7 +42,7 @@ fn idle(edge: &Edge, endpoint: &Endpoint) {
 }
 
 #[test]
-fn a_wedged_endpoint_costs_a_get_little_more_than_the_time_that_is_late() {
+fn a_hung_endpoint_costs_a_get_little_more_than_its_late_limit() {
     let _alone = alone();
     let (edge, first, second) = two(HEDGE, PATIENT);
     first.behave(Behaviour::Hang);
@@ -79,7 +81,7 @@ fn lost_races_are_evidence_although_no_client_saw_a_failure() {
     assert!(hedges(&edge, "won") >= 3.0);
 }
 
-/// As [`two`], but nothing is known, and a request that is raced is waited for no longer than two seconds.
+/// As [`two`], but without a baseline, and with a `first_byte` of two seconds.
 fn two_unknown() -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let route = "retry = { hedge = true }\ntimeouts = { first_byte = \"2s\" }";
@@ -105,7 +107,7 @@ fn a_slow_report_beside_a_fast_region_keeps_its_place_although_it_loses_every_ra
 }
 
 #[test]
-fn a_hole_of_which_nothing_is_known_is_ejected_although_its_probes_are_fine() {
+fn a_black_hole_without_a_baseline_is_ejected_although_its_probes_pass() {
     let (edge, first, second) = two_unknown();
     first.behave(Behaviour::Hang);
     let report = Load::to(edge.web()).rate(20.0).count(10).run();
@@ -130,7 +132,7 @@ fn a_post_is_never_raced() {
 
 #[test]
 fn a_route_that_does_not_hedge_waits() {
-    // Long enough for whoever would take its silence for a dead connection: its kernel has acknowledged everything.
+    // Longer than a dead connection is waited for; this one lives: the endpoint's kernel has acknowledged all data.
     let (edge, first, second) = two("timeouts = { first_byte = \"1500ms\" }", PATIENT);
     first.behave(Behaviour::Hang);
     assert_eq!(ask(&mut Client::connect(edge.web()), "GET", "/", b"").0.status, 504);
@@ -151,7 +153,7 @@ fn hedges_keep_to_their_budget() {
     // 5 % of all requests, and a burst of 20.
     let most = 20.0 + 0.05 * (before + 600.0) + 2.0;
     assert!((20.0..=most).contains(&raced), "{raced} races, {most} at most");
-    // One that the budget refused may be raced a little later.
+    // A request that the budget refused may race a little later.
     assert!(raced + hedges(&edge, "over_budget") >= 600.0, "each of them was late");
     assert_eq!(edge.metric("thalweg_retry_budget_exhausted_total", &[]), 0.0, "that is another budget");
 }
@@ -198,7 +200,7 @@ fn a_rival_that_was_not_needed_keeps_its_share_of_the_pool() {
     let edge = Edge::start(&conf);
     edge.until_up(2);
     until_known(&edge, &endpoints);
-    // Both: who leads has begun earlier, and wins.
+    // Both answer after 300 ms: the leader began earlier, so it wins.
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(300))));
     let (reply, _) = ask(&mut Client::connect(edge.web()), "GET", "/", b"");
     assert_eq!((reply.status, hedges(&edge, "lost")), (200, 1.0));
@@ -266,95 +268,6 @@ fn a_request_for_an_upgrade_is_not_raced() {
     assert_eq!(edge.metric("thalweg_hedges_total", &[]), 0.0);
 }
 
-/// A region where no connect ends, then region `b`; connects may take five seconds.
-fn beside_a_hole(eject: &str) -> (Edge, Blackhole, Endpoint) {
-    beside_a_hole_with("", eject)
-}
-
-fn beside_a_hole_with(route: &str, eject: &str) -> (Edge, Blackhole, Endpoint) {
-    let (hole, second) = (Blackhole::start(), Endpoint::start("b"));
-    let conf = Conf::new()
-        .listener("web", "")
-        .pool("p0", &[hole.addr()], "# no probe")
-        .pool("p1", &[second.addr()], "# no probe")
-        .route("all", "failover", &["p0", "p1"], &format!("timeouts = {{ connect = \"5s\" }}\n{route}"))
-        .raw(eject);
-    (Edge::start(&conf), hole, second)
-}
-
-#[test]
-fn a_connect_that_hangs_is_outrun_on_a_route_without_retries_too() {
-    let _alone = alone();
-    let (edge, _hole, second) = beside_a_hole_with("retry = { attempts = 0, on = [] }", PATIENT);
-    let mut client = Client::connect(edge.web());
-    for method in ["GET", "POST"] {
-        let (reply, span) = ask(&mut client, method, "/upload", b"x");
-        assert_eq!((reply.status, reply.endpoint()), (200, "b"), "{method}");
-        assert!(span < Duration::from_secs(4), "{method} waited for the connect timeout: {span:?}");
-        let id = reply.header("x-request-id").expect("an id").to_owned();
-        assert_eq!(edge.logged(&id)["attempts"], 2, "{method}");
-    }
-    assert_eq!(second.hits(), 2, "each arrived once");
-    assert_eq!(hedges(&edge, "connect_won"), 2.0);
-    assert_eq!(edge.metric("thalweg_retries_total", &[]), 0.0);
-}
-
-#[test]
-fn a_connect_that_hangs_is_outrun_for_every_method_and_counts_in_no_budget() {
-    let _alone = alone();
-    let (edge, _hole, second) = beside_a_hole(PATIENT);
-    let mut client = Client::connect(edge.web());
-    let mut took = Vec::new();
-    for nth in 0..40 {
-        let method = ["GET", "POST"][nth % 2];
-        let (reply, span) = ask(&mut client, method, "/upload", b"x");
-        assert_eq!((reply.status, reply.endpoint()), (200, "b"), "{method}");
-        took.push(span);
-    }
-    took.sort();
-    println!("answered after {:?} to {:?}, median {:?}", took[0], took[39], took[20]);
-    assert!(took[20] < Duration::from_millis(1000), "{took:?}");
-    assert!(took[39] < Duration::from_secs(4), "one waited for the connect timeout: {took:?}");
-    assert_eq!(hedges(&edge, "connect_won"), 40.0);
-    assert_eq!(second.hits(), 40, "each arrived once");
-    for name in ["thalweg_retries_total", "thalweg_retry_budget_exhausted_total"] {
-        assert_eq!(edge.metric(name, &[]), 0.0, "{name}");
-    }
-    assert_eq!(hedges(&edge, "over_budget"), 0.0);
-}
-
-#[test]
-fn connects_that_hang_eject_an_endpoint_that_nobody_probes() {
-    let (edge, hole, second) = beside_a_hole(FOR_GOOD);
-    let report = Load::to(edge.web()).rate(50.0).count(100).posts(0.5).run();
-    report.assert_none_failed("a hole");
-    eventually("ejected", SOON, || edge.ejection(hole.addr()) == "ejected");
-    assert_eq!(second.hits(), 100);
-    assert!(hedges(&edge, "connect_won") >= 3.0);
-}
-
-#[test]
-fn an_endpoint_whose_handshake_takes_long_serves_and_convicts_nobody() {
-    let far = Far::behind(Weather { connect: Duration::from_millis(300), ..Weather::default() });
-    let near = Endpoint::start("near");
-    let conf = Conf::new()
-        .listener("web", "")
-        .raw(&far.pool("# no probe"))
-        .pool("p1", &[near.addr()], "# no probe")
-        .route("all", "weighted", &["p0", "p1"], "timeouts = { connect = \"5s\" }")
-        .raw(FOR_GOOD);
-    let edge = Edge::start(&conf);
-    let load = Load::to(edge.web()).rate(50.0).start();
-    eventually("both serve", SOON, || {
-        let by = |name: &str| load.last(50).iter().filter(|shot| shot.by == name).count();
-        by("far") >= 15 && by("near") >= 15
-    });
-    load.stop().assert_none_failed("a slow handshake");
-    assert!(hedges(&edge, "connect_won") >= 1.0, "the first connect was outrun");
-    assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    assert_eq!(edge.ejection(far.addr), "clear");
-}
-
 #[test]
 fn silence_is_not_tried_again_although_a_rival_was_silent_too() {
     let (edge, first, second) =
@@ -368,7 +281,7 @@ fn silence_is_not_tried_again_although_a_rival_was_silent_too() {
 }
 
 #[test]
-fn an_endpoint_that_fails_while_its_rival_is_asked_is_counted_as_what_it_did() {
+fn a_leader_that_fails_during_a_race_is_counted_by_its_own_outcome() {
     let (edge, first, second) = two(HEDGE, PATIENT);
     first.behave(Behaviour::Hang);
     second.behave(Behaviour::Slow(Duration::from_millis(600)));
@@ -383,20 +296,4 @@ fn an_endpoint_that_fails_while_its_rival_is_asked_is_counted_as_what_it_did() {
         edge.metric("thalweg_endpoint_requests_total", &labels)
     };
     assert_eq!((ended("reset"), ended("cancelled")), (1.0, 0.0));
-}
-
-#[test]
-fn a_deadline_that_passes_while_connecting_is_a_timeout() {
-    let (first, second) = (Blackhole::start(), Blackhole::start());
-    let route = "timeouts = { connect = \"2s\", total = \"1s\" }";
-    let conf = Conf::new()
-        .listener("web", "")
-        .pool("p0", &[first.addr()], "# no probe")
-        .pool("p1", &[second.addr()], "# no probe")
-        .route("all", "failover", &["p0", "p1"], route)
-        .raw(PATIENT);
-    let edge = Edge::start(&conf);
-    let mut client = Client::connect(edge.web());
-    let (reply, took) = ask(&mut client, "GET", "/", b"");
-    assert_eq!(reply.status, 504, "after {took:?}");
 }

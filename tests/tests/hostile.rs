@@ -10,7 +10,7 @@ use thalweg_testkit::{Behaviour, Client, Endpoint, eventually, get};
 const SOON: Duration = Duration::from_secs(5);
 
 #[test]
-fn an_answer_too_many_never_reaches_another_client() {
+fn an_unrequested_answer_never_reaches_another_client() {
     let (edge, endpoint) = one();
     let twice = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirstHTTP/1.1 200 OK\r\nx-evil: 1\r\ncontent-length: 4\r\n\r\nevil";
     for _ in 0..10 {
@@ -76,7 +76,7 @@ fn an_answer_with_two_framings_is_not_passed_on_with_two() {
 }
 
 #[test]
-fn an_upgrade_nobody_asked_for_is_no_tunnel() {
+fn an_unrequested_upgrade_opens_no_tunnel() {
     let (edge, endpoint) = one();
     let evil =
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nraw bytes";
@@ -143,7 +143,7 @@ fn a_declared_body_that_never_comes_whole_is_never_whole_at_the_endpoint() {
 }
 
 #[test]
-fn names_of_ours_cannot_be_forged_with_other_spellings() {
+fn fields_of_the_edge_cannot_be_forged_with_other_spellings() {
     let (edge, endpoint) = one();
     let mut client = Client::connect(edge.web());
     let fields = "X_Forwarded_For: 6.6.6.6\r\nx-forwarded-for : 6.6.6.6\r\n";
@@ -156,7 +156,7 @@ fn names_of_ours_cannot_be_forged_with_other_spellings() {
 }
 
 #[test]
-fn methods_and_targets_that_are_no_tokens_are_refused() {
+fn invalid_methods_and_targets_are_refused() {
     let (edge, endpoint) = one();
     for line in [
         "GE T / HTTP/1.1",
@@ -205,10 +205,10 @@ fn options_star_and_odd_methods_pass_or_are_refused_but_never_break() {
 }
 
 #[test]
-fn a_thousand_odd_beginnings_leave_the_edge_well() {
+fn a_thousand_malformed_openings_leave_the_edge_healthy() {
     let (edge, endpoint) = one_with("timeouts = { idle = \"2s\" }");
     let good = "POST /upload HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
-    // Seeded: the same thousand every time.
+    // A fixed seed: the same thousand inputs on every run.
     let mut state = 0x5eed_u64;
     let mut next = move |below: usize| {
         state ^= state << 13;

@@ -1,4 +1,4 @@
-//! The stopwatch: a failure becomes one record, and what it says is what the clients and the endpoints saw.
+//! Incident records: one failure is one record, and its figures equal what the clients and the endpoints saw.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn world(pools: &[(&str, &str, &[SocketAddr])]) -> Conf {
     conf.route("all", "failover", &names, "")
 }
 
-/// Kills this endpoint under load, waits for the record, and gives it with the load's book.
+/// Kills this endpoint under load, waits for the record, and returns it with the load's ledger.
 fn killed(edge: &Edge, load: Load, victim: &Endpoint) -> (Value, Report) {
     let load = load.start();
     eventually("it serves", SOON, || load.done() > 50 && victim.hits() > 20);
@@ -38,7 +38,7 @@ fn killed(edge: &Edge, load: Load, victim: &Endpoint) -> (Value, Report) {
     (told.remove(0), report)
 }
 
-/// What the record says was felt is what the log, the counters and the book say.
+/// Checks that the record's counts of affected requests equal the log, the counters and the ledger.
 fn assert_true(edge: &Edge, told: &Value, report: &Report) {
     let number = |key: &str| told[key].as_u64().unwrap_or_else(|| panic!("no {key}: {told}"));
     let failed = report.failed().len() + report.cut();
@@ -82,7 +82,7 @@ fn a_killed_region_is_one_incident_and_its_counts_are_true() {
     assert_eq!(told["endpoints"], Value::from(vec![first.addr().to_string()]));
     assert!(["refused", "reset"].contains(&told["cause"].as_str().unwrap_or_default()), "{told}");
     assert!(told["requests_retried"].as_u64() > Some(0), "{told}");
-    // Each request at b came there after a failure at a, or after traffic had moved.
+    // Each request reached b after a failure at a, or after traffic had moved.
     let moved: Vec<Value> = edge.access_log().into_iter().filter(|line| line["attempts"] == 2).collect();
     assert!(moved.iter().all(|line| line["pool"] == "p1"), "{moved:?}");
     assert!(before.elapsed().expect("time goes on") < Duration::from_secs(60));
@@ -93,7 +93,7 @@ fn posts_that_failed_are_in_the_record_too() {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let edge = Edge::start(&world(&[("p0", "r0", &[first.addr()]), ("p1", "r1", &[second.addr()])]));
     edge.until_up(2);
-    // Errors, not a death: POSTs that were read and failed are given up, GETs go elsewhere.
+    // Errors instead of a kill: a POST that was read and failed is not retried, a GET is.
     let load = Load::to(edge.web()).rate(200.0).posts(0.5).start();
     eventually("it serves", SOON, || load.done() > 50);
     first.behave(Behaviour::ResetBeforeHead);
@@ -120,7 +120,7 @@ fn answers_that_were_cut_are_requests_that_failed() {
 }
 
 #[test]
-fn requests_whose_connects_were_outrun_are_in_the_record() {
+fn requests_whose_connects_lost_a_race_are_in_the_record() {
     let (hole, second) = (Blackhole::start(), Endpoint::start("b"));
     let conf = Conf::new()
         .listener("web", "")
@@ -129,7 +129,7 @@ fn requests_whose_connects_were_outrun_are_in_the_record() {
         .pool("p1", &[second.addr()], "# no probe")
         .route("all", "failover", &["p0", "p1"], "timeouts = { connect = \"1s\" }");
     let edge = Edge::start(&conf);
-    // More at once than connects go on.
+    // More requests at once than connects that may run.
     let report = Load::to(edge.web()).rate(100.0).count(200).run();
     report.assert_none_failed("a hole");
     let told = eventually_some("the record is complete", SOON, || edge.events_of("incident").pop());
@@ -169,7 +169,7 @@ fn a_lost_pool_whose_region_has_another_is_an_incident_of_the_pool() {
 }
 
 #[test]
-fn failures_that_took_nobody_out_are_no_incident() {
+fn failures_that_take_no_endpoint_out_are_no_incident() {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let edge = Edge::start(&world(&[("p0", "r0", &[first.addr()]), ("p1", "r1", &[second.addr()])]));
     edge.until_up(2);
@@ -177,7 +177,7 @@ fn failures_that_took_nobody_out_are_no_incident() {
     let load = Load::to(edge.web()).rate(200.0).start();
     eventually("failures", SOON, || edge.metric("thalweg_retries_total", &[("cause", "5xx")]) >= 10.0);
     first.behave(Behaviour::Serve);
-    // Longer than the calm after which a record is complete.
+    // Longer than the time without failures that completes a record.
     let done = load.done();
     eventually("three calm seconds", SOON, || load.done() > done + 600);
     load.stop().assert_none_failed("one error in twenty");

@@ -1,172 +1,175 @@
-//! How streams and connections end when an endpoint, or the edge itself, is drained: told properly, one after the other.
+//! Clients and endpoints that leave before the other side is done: who is told, how it is counted, and that no answer is
+//! lost for it.
 
 mod common;
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::TcpStream,
-    thread,
-    time::{Duration, Instant},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    time::Duration,
 };
 
-use serde_json::json;
-use thalweg_testkit::{Client, Conf, Edge, Endpoint, Signal, eventually};
+use bytes::Bytes;
+use common::{one, one_with};
+use thalweg_testkit::{Behaviour, Client, Conf, Edge, eventually, stays};
 
-const SOON: Duration = Duration::from_secs(15);
-const UPGRADE: &str = "host: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n";
-/// A Close frame of a server: 1012, service restart.
-const RESTART: [u8; 4] = [0x88, 0x02, 0x03, 0xf4];
-/// A text frame of a client, masked with zeros.
-const HELLO: [u8; 11] = [0x81, 0x85, 0, 0, 0, 0, b'h', b'e', b'l', b'l', b'o'];
+const SOON: Duration = Duration::from_secs(5);
 
-fn two(edge: &str) -> (Edge, Endpoint, Endpoint) {
-    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
-    let edge = Edge::start(&Conf::simple("failover", &[first.addr(), second.addr()]).edge(edge));
-    edge.until_up(2);
-    (edge, first, second)
-}
-
-/// An open WebSocket, through which a frame has passed both ways.
-fn websocket(edge: &Edge) -> Client {
-    let mut client = Client::connect(edge.web());
-    client.patience(SOON);
-    client.send(format!("GET /ws HTTP/1.1\r\n{UPGRADE}\r\n"));
-    assert_eq!(client.head().expect("a head").word(1), "101");
-    client.send(HELLO);
-    client.until(&HELLO);
-    client
-}
-
-fn order(edge: &Edge, body: &str) -> serde_json::Value {
-    let reply = edge.admin_post("/api/v1/drain", body);
-    assert_eq!(reply.status, 201, "{}", reply.text());
-    reply.json()
-}
-
-#[test]
-fn a_drain_closes_websockets_by_its_deadline_spread_over_it_and_tells_them() {
-    let (edge, _first, _second) = two("");
-    let clients: Vec<Client> = (0..40).map(|_| websocket(&edge)).collect();
-    let began = Instant::now();
-    let drained = order(&edge, r#"{"pool":"p0","deadline":"3s"}"#);
-    assert_eq!(drained["left"], json!({ "requests": 0, "streams": 40 }), "{drained}");
-    let waiting: Vec<_> = clients
-        .into_iter()
-        .map(|mut client| {
-            thread::spawn(move || {
-                client.until(&RESTART);
-                let at = began.elapsed();
-                client.send([0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf4]);
-                assert!(client.ends(SOON), "the edge closes after the client's own Close frame");
-                at
-            })
-        })
-        .collect();
-    let mut at: Vec<Duration> = waiting.into_iter().map(|thread| thread.join().expect("told")).collect();
-    at.sort_unstable();
-    // The times are spread; how late a loaded machine notes each is another matter.
-    assert!(at[39] - at[0] > Duration::from_millis(1500), "{at:?}");
-    assert!(at[20] < at[39] && at[0] < at[20], "{at:?}");
-    eventually("nothing is left", SOON, || edge.status()["orders"][0]["state"] == "drained");
-    assert_eq!(edge.metric("thalweg_endpoint_streams", &[("pool", "p0")]), 0.0);
-}
-
-#[test]
-fn without_a_deadline_a_stream_stays_and_a_new_one_goes_elsewhere() {
-    let (edge, first, second) = two("");
-    let mut kept = websocket(&edge);
-    order(&edge, r#"{"pool":"p0"}"#);
-    let _new = websocket(&edge);
-    kept.send(HELLO);
-    kept.until(&HELLO);
-    let streams = |endpoint: &Endpoint| {
-        edge.metric("thalweg_endpoint_streams", &[("endpoint", &endpoint.addr().to_string())])
-    };
-    assert_eq!((streams(&first), streams(&second)), (1.0, 1.0));
-    order(&edge, r#"{"pool":"p0","deadline":"100ms"}"#);
-    kept.until(&RESTART);
-}
-
-#[test]
-fn a_close_frame_is_never_put_inside_another_frame() {
-    let (edge, _first, _second) = two("");
-    let mut client = websocket(&edge);
-    // The head of a frame of 5 bytes and 2 of them come back at once, the rest later.
-    client.send(&HELLO[..8]);
-    client.until(&HELLO[..8]);
-    order(&edge, r#"{"pool":"p0","deadline":"50ms"}"#);
-    thread::sleep(Duration::from_millis(300));
-    client.send(&HELLO[8..]);
-    let rest = client.until(&RESTART);
-    assert_eq!(rest[..3], HELLO[8..], "{rest:?}");
-}
-
-#[test]
-fn an_ending_edge_closes_idle_connections_one_after_the_other_and_fails_no_busy_one() {
-    let (edge, _first, _second) = two("drain_timeout = \"12s\"");
-    let mut idle: Vec<TcpStream> = (0..300).map(|_| kept(&edge)).collect();
-    let busy: Vec<_> = (0..10)
-        .map(|_| {
-            let mut client = Client::connect(edge.web());
-            thread::spawn(move || {
-                loop {
-                    let reply = client.get("/");
-                    assert_eq!(reply.status, 200);
-                    let last = reply.header("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
-                    if last {
-                        return;
-                    }
-                }
-            })
-        })
-        .collect();
-    edge.signal(Signal::TERM);
-    let began = Instant::now();
-    let mut closed: Vec<u128> = Vec::new();
-    while !idle.is_empty() {
-        assert!(began.elapsed() < SOON, "{} are still open", idle.len());
-        idle.retain_mut(|stream| match stream.read(&mut [0; 64]) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => true,
-            _ => {
-                closed.push(began.elapsed().as_millis() / 100);
-                false
-            }
-        });
-        thread::sleep(Duration::from_millis(5));
-    }
-    for thread in busy {
-        thread.join().expect("no request fails");
-    }
-    let most = closed.iter().map(|slot| closed.iter().filter(|other| *other == slot).count()).max();
-    assert!(closed[299] - closed[0] >= 10, "spread over a second at least: {closed:?}");
-    assert!(most < Some(100), "never a third at once: {closed:?}");
-    assert_eq!(edge.exit_code(SOON), 0);
-}
-
-#[test]
-fn an_ending_edge_tells_its_websockets() {
-    let (edge, _first, _second) = two("drain_timeout = \"4s\"");
-    let mut clients: Vec<Client> = (0..6).map(|_| websocket(&edge)).collect();
-    edge.signal(Signal::TERM);
-    for client in &mut clients {
-        client.until(&RESTART);
-    }
-    drop(clients);
-    assert_eq!(edge.exit_code(SOON), 0);
-}
-
-/// A kept connection with one request behind it.
-fn kept(edge: &Edge) -> TcpStream {
-    let mut stream = TcpStream::connect(edge.web()).expect("it accepts");
-    stream.write_all(b"GET /bytes/1 HTTP/1.1\r\nhost: x\r\n\r\n").expect("it can be sent");
-    let mut seen = Vec::new();
-    // The head, its empty line, and the one byte of the body.
-    while seen.windows(4).position(|four| four == b"\r\n\r\n").is_none_or(|at| seen.len() < at + 5) {
-        let mut some = [0; 4096];
-        let count = stream.read(&mut some).expect("an answer");
-        assert!(count > 0, "closed");
-        seen.extend_from_slice(&some[..count]);
-    }
-    stream.set_nonblocking(true).expect("a socket");
+/// A connection that waits at most ten seconds for anything.
+fn connect(web: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(web).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
     stream
+}
+
+fn gone(edge: &Edge) -> f64 {
+    edge.metric("thalweg_requests_total", &[("code_class", "client_gone")])
+}
+
+#[test]
+fn a_client_that_hangs_up_while_it_waits_ends_its_attempt() {
+    let (edge, endpoint) = one();
+    endpoint.behave(Behaviour::Hang);
+    for nth in 1..=10 {
+        let mut client = connect(edge.web());
+        client.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
+        eventually("it is under way", SOON, || endpoint.hits() >= nth);
+        drop(client);
+        eventually("it is counted", SOON, || gone(&edge) == nth as f64);
+    }
+    assert_eq!(edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]), 0.0);
+    assert_eq!(edge.metric("thalweg_endpoint_requests_total", &[("outcome", "client_gone")]), 10.0);
+    let line = edge.access_log().pop().expect("a line");
+    assert_eq!((line["status"].as_u64(), line["client_gone"].as_bool()), (Some(0), Some(true)), "{line}");
+}
+
+#[test]
+fn a_client_that_closes_its_sending_side_is_asked_once_and_gets_its_answer() {
+    let (edge, endpoint) = one();
+    endpoint.behave(Behaviour::Slow(Duration::from_millis(1500)));
+    for (version, interim) in [("1.1", true), ("1.0", false)] {
+        let mut client = connect(edge.web());
+        write!(client, "GET / HTTP/{version}\r\nHost: a\r\n\r\n").expect("sent");
+        client.shutdown(Shutdown::Write).expect("half closed");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("an answer");
+        let asked = answer.strip_prefix("HTTP/1.1 100 Continue\r\n\r\n");
+        assert_eq!(asked.is_some(), interim, "{answer}");
+        assert!(asked.unwrap_or(&answer).starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    assert_eq!(gone(&edge), 0.0);
+}
+
+#[test]
+fn a_delivered_answer_is_counted_as_delivered_however_the_client_closes() {
+    let (edge, _endpoint) = one();
+    for (nth, request) in [
+        "GET /bytes/1000 HTTP/1.0\r\n\r\n",
+        "GET /bytes/1000 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "GET /bytes/1000 HTTP/1.1\r\nHost: a\r\n\r\n",
+        "OPTIONS / HTTP/1.0\r\n\r\n",
+    ]
+    .iter()
+    .cycle()
+    .take(48)
+    .enumerate()
+    {
+        let mut client = connect(edge.web());
+        client.write_all(request.as_bytes()).expect("sent");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).expect("a head");
+            head.push(byte[0]);
+        }
+        if request.starts_with("GET") {
+            client.read_exact(&mut [0; 1000]).expect("the body");
+        }
+        drop(client);
+        eventually("it is logged", SOON, || edge.access_log().len() > nth);
+    }
+    let lines = edge.access_log();
+    assert!(lines.iter().all(|line| line["status"].as_u64() > Some(0)), "{lines:#?}");
+    assert_eq!(gone(&edge), 0.0);
+}
+
+#[test]
+fn a_cut_answer_that_only_its_end_delimits_ends_with_a_reset() {
+    let (edge, endpoint) = one_with("retry = { attempts = 0 }");
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (rest, whole) in
+        [("5\r\nhello\r\n0\r\n\r\n", true), ("5\r\nhello\r\n", false), ("5\r\nhello\r\nx", false)]
+    {
+        endpoint.behave(Behaviour::RawAndClose(Bytes::from(format!("{head}{rest}"))));
+        let mut client = connect(edge.web());
+        client.write_all(b"GET / HTTP/1.0\r\nHost: a\r\n\r\n").expect("sent");
+        let mut answer = Vec::new();
+        let ended = client.read_to_end(&mut answer).map_err(|error| error.kind());
+        let expected = if whole { Ok(()) } else { Err(ErrorKind::ConnectionReset) };
+        assert_eq!(ended.map(|_| ()), expected, "{rest:?}");
+    }
+}
+
+/// Sends a whole upload before it reads, as Python's `http.client` does; the status of the answer.
+fn write_then_read(web: SocketAddr, host: &str, length: usize) -> std::io::Result<String> {
+    let mut client = connect(web);
+    write!(client, "POST /upload HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n")?;
+    for piece in vec![b'x'; length].chunks(64 * 1024) {
+        client.write_all(piece)?;
+    }
+    let mut answer = Vec::new();
+    let mut piece = [0; 4096];
+    while !answer.windows(4).any(|end| end == b"\r\n\r\n") {
+        match client.read(&mut piece)? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            read => answer.extend_from_slice(&piece[..read]),
+        }
+    }
+    Ok(String::from_utf8_lossy(answer.get(9..12).unwrap_or_default()).into_owned())
+}
+
+#[test]
+fn a_refusal_of_the_edge_is_read_by_clients_that_write_before_they_read() {
+    let endpoint = thalweg_testkit::Endpoint::start("a");
+    let route = "hosts = [\"a\"]\nbody_bytes = \"1MiB\"";
+    let edge = Edge::start(&Conf::simple_with("failover", &[endpoint.addr()], route));
+    edge.until_up(1);
+    for (host, status) in [("a", "413"), ("b", "404")].into_iter().cycle().take(20) {
+        assert_eq!(write_then_read(edge.web(), host, 5_000_000).expect("an answer"), status);
+    }
+    assert_eq!(
+        Client::connect(edge.web()).ask("GET", "/", "host: a\r\n", b"").expect("an answer").status,
+        200
+    );
+}
+
+/// Answers a POST with 413 as soon as it has read the head, and closes with the upload unread, which resets.
+fn slamming() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let _ = client.read(&mut [0; 4096]);
+                let _ =
+                    client.write_all(b"HTTP/1.1 413 No\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn an_endpoint_that_refuses_an_upload_and_resets_is_heard() {
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("p0", &[slamming()], "")
+        .raw("[pool.p0.eject]\nmin_requests = 10\n");
+    let conf = conf.route("all", "failover", &["p0"], "body_bytes = \"64MiB\"\nretry = { attempts = 0 }");
+    let edge = Edge::start(&conf);
+    let statuses: Vec<_> = (0..40).map(|_| write_then_read(edge.web(), "a", 5_000_000)).collect();
+    let lost =
+        statuses.iter().filter(|status| status.as_ref().ok().map(String::as_str) != Some("413")).count();
+    assert_eq!(lost, 0, "{statuses:?}");
+    stays("nothing is ejected", Duration::from_millis(200), || edge.events_of("ejected").is_empty());
 }

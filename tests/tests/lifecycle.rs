@@ -1,4 +1,4 @@
-//! Starting and stopping: nothing is lost on the way out, and nobody else's port is stolen on the way in.
+//! Start and stop: a stop loses no request, and a start takes no port that another process holds.
 
 mod common;
 
@@ -133,7 +133,7 @@ fn new_connections_are_refused_once_the_delay_is_over() {
     stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
     eventually("it is under way", SOON, || endpoint.hits() == 1);
     edge.signal(Signal::TERM);
-    // Who goes on coming does not hold the door open.
+    // New connections do not prolong the drain.
     eventually("nobody accepts", SOON, || {
         (0..50).any(|_| {
             Client::try_connect(edge.web())
@@ -182,16 +182,16 @@ fn a_rolling_restart_behind_readiness_loses_nothing() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_does_not_stop_traffic() {
+fn a_log_without_a_reader_does_not_stop_traffic() {
     let (edge, _endpoint) = one();
-    // A file never blocks; that the writer is apart from the workers shows in the counter that would count drops.
+    // A write to a file never blocks; the counter of dropped lines shows that the writer is separate from the workers.
     let report = thalweg_testkit::Load::to(edge.web()).rate(500.0).count(500).run();
     report.assert_none_failed("logging");
     assert_eq!(edge.metric("thalweg_log_dropped_total", &[]), 0.0);
 }
 
 #[test]
-fn lines_that_cannot_be_written_are_counted_and_told_once() {
+fn lines_that_cannot_be_written_are_counted_and_reported_once() {
     let endpoint = Endpoint::start("a");
     let scratch = Scratch::new();
     std::os::unix::fs::symlink("/dev/full", scratch.path().join("edge.out")).expect("a link");

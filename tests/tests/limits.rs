@@ -1,4 +1,4 @@
-//! Nothing is unbounded: connections, idle sockets, streams, and what a reload leaves behind.
+//! Bounds of connections, idle sockets and streams, and of what a reload leaves behind.
 
 mod common;
 
@@ -13,7 +13,7 @@ use thalweg_testkit::{
 const SOON: Duration = Duration::from_secs(8);
 
 #[test]
-fn connections_above_the_limit_are_told_overloaded() {
+fn connections_above_the_limit_are_answered_overloaded() {
     let endpoint = Endpoint::start("a");
     let conf = Conf::simple("failover", &[endpoint.addr()]).raw("[limits]\nmax_connections = 10");
     let edge = Edge::start(&conf);
@@ -30,7 +30,7 @@ fn connections_above_the_limit_are_told_overloaded() {
 }
 
 #[test]
-fn idle_connections_to_endpoints_are_closed_before_the_endpoint_would() {
+fn idle_connections_are_closed_before_their_endpoint_closes_them() {
     let endpoint = Endpoint::start("a");
     let conf = Conf::new()
         .listener("web", "")
@@ -49,7 +49,7 @@ fn idle_connections_to_endpoints_are_closed_before_the_endpoint_would() {
         })
         .collect();
     asked.into_iter().for_each(|thread| assert_eq!(thread.join().expect("an answer"), 200));
-    // Two workers keep at most four each.
+    // Each of the two workers keeps at most four.
     eventually("few stay", SOON, || endpoint.open_connections() <= 8);
     eventually("none stays", SOON, || endpoint.open_connections() == 0);
     assert_eq!(get(edge.web(), "/").status, 200);
@@ -106,7 +106,7 @@ fn a_listener_that_moves_is_bound_anew() {
 }
 
 #[test]
-fn what_leaves_the_config_leaves_the_metrics_and_its_connections() {
+fn a_listener_or_pool_that_leaves_the_config_leaves_the_metrics_too() {
     let (gone, kept) = (Endpoint::start("gone"), Endpoint::start("kept"));
     let both = Conf::new()
         .listener("web", "")
@@ -220,7 +220,7 @@ fn two_thousand_idle_connections_cost_little() {
 }
 
 #[test]
-fn a_storm_of_connections_that_say_nothing_stops_nobody() {
+fn a_storm_of_silent_connections_stops_no_other_client() {
     let _alone = alone();
     let (edge, _endpoint) = one();
     let load = Load::to(edge.web()).rate(100.0).fresh(0.5).start();
@@ -230,4 +230,60 @@ fn a_storm_of_connections_that_say_nothing_stops_nobody() {
     }
     eventually("traffic flows", SOON, || load.done() > 100);
     load.stop().assert_none_failed("beside a storm");
+}
+
+#[test]
+fn uploads_that_stand_still_do_not_stop_another_on_their_connection() {
+    // The kernel accepts, and nobody reads.
+    let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let fine = Endpoint::start("a");
+    let conf = Conf::new()
+        .listener("web", "protocols = [\"h2c\"]")
+        .pool("deaf", &[deaf.local_addr().expect("an address")], "# no probe")
+        .pool("fine", &[fine.addr()], "")
+        .route("stuck", "failover", &["deaf"], "path_prefix = \"/stuck\"\nbody_bytes = \"64MiB\"")
+        .route("fine", "failover", &["fine"], "");
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    let client = H2::connect_clear(edge.web()).expect("a connection");
+    for nth in 0..5 {
+        let client = client.clone();
+        // Ends with the edge.
+        thread::spawn(move || client.post(&format!("http://a/stuck/{nth}"), vec![b'x'; 24 << 20]));
+    }
+    let in_flight = || edge.metric("thalweg_endpoint_in_flight", &[("pool", "deaf")]);
+    eventually("all are under way", SOON, || in_flight() == 5.0);
+    // What the sockets towards the deaf endpoint take, they have taken.
+    let mut before = edge.metric("process_cpu_seconds_total", &[]);
+    eventually("they stand still", SOON, || {
+        thread::sleep(Duration::from_millis(300));
+        let now = edge.metric("process_cpu_seconds_total", &[]);
+        now - std::mem::replace(&mut before, now) < 0.02
+    });
+    for _ in 0..10 {
+        let reply = client.post("http://a/", vec![b'x'; 100_000]).expect("an answer");
+        assert_eq!(reply.status, 200);
+    }
+    assert_eq!(in_flight(), 5.0);
+}
+
+#[test]
+fn clients_that_read_slowly_cost_one_buffer_each() {
+    let _alone = alone();
+    let (edge, _endpoint) = one();
+    edge.until_up(1);
+    let before = edge.rss();
+    let clients: Vec<Client> = (0..200)
+        .map(|_| {
+            let mut client = Client::connect(edge.web());
+            client.send("GET /bytes/8000000 HTTP/1.1\r\nhost: a\r\n\r\n");
+            client
+        })
+        .collect();
+    let in_flight = || edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]);
+    eventually("all are under way", SOON, || in_flight() == 200.0);
+    thread::sleep(Duration::from_millis(500));
+    let each = edge.rss().saturating_sub(before) / 200;
+    assert!(each <= 80 * 1024, "{each} bytes each");
+    drop(clients);
 }

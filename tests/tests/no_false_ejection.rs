@@ -12,10 +12,10 @@ use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Load, Weather, ev
 const SOON: Duration = Duration::from_secs(10);
 
 #[test]
-fn when_everyone_became_slow_nobody_is_ejected() {
+fn a_slowdown_of_all_endpoints_ejects_none() {
     let (edge, endpoints) = regions(3, "weighted", "", FOR_GOOD);
     until_known(&edge, &endpoints);
-    // At once for all: the requests that are under way when it happens are asked at a standstill.
+    // All endpoints become slow at the same moment, while no request is in flight.
     edge.freeze();
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(300))));
     edge.thaw();
@@ -36,7 +36,7 @@ fn distance_alone_is_never_late() {
 }
 
 #[test]
-fn clients_that_go_away_convict_nobody() {
+fn clients_that_disconnect_eject_no_endpoint() {
     let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
     endpoints[0].behave(Behaviour::Slow(Duration::from_millis(150)));
     for nth in 1..=20 {
@@ -53,7 +53,7 @@ fn clients_that_go_away_convict_nobody() {
 }
 
 #[test]
-fn a_client_that_is_slow_to_upload_makes_nobody_late() {
+fn a_slow_upload_makes_no_endpoint_late() {
     let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
     until_known(&edge, &endpoints[..1]);
     endpoints[0].forget();
@@ -72,7 +72,7 @@ fn a_client_that_is_slow_to_upload_makes_nobody_late() {
 }
 
 #[test]
-fn an_edge_that_stood_still_blames_itself() {
+fn an_edge_that_was_stopped_ejects_no_endpoint() {
     let (edge, endpoints) = regions(2, "failover", "", FOR_GOOD);
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Slow(Duration::from_millis(30))));
     until_known(&edge, &endpoints[..1]);
@@ -93,7 +93,7 @@ fn an_edge_that_stood_still_blames_itself() {
 }
 
 #[test]
-fn connects_that_ran_out_of_time_while_the_edge_stood_still_convict_nobody() {
+fn connect_timeouts_while_the_edge_was_stopped_eject_no_endpoint() {
     let far = Far::behind(Weather { connect: Duration::from_millis(100), ..Weather::default() });
     far.endpoint.behave(Behaviour::CloseAfterEach);
     let near = Endpoint::start("near");
@@ -118,7 +118,7 @@ fn connects_that_ran_out_of_time_while_the_edge_stood_still_convict_nobody() {
 }
 
 #[test]
-fn clients_that_stall_their_uploads_under_an_early_answer_convict_nobody() {
+fn stalled_uploads_after_an_early_answer_eject_no_endpoint() {
     let idle = "timeouts = { idle = \"1s\" }";
     let (edge, endpoints) = regions(2, "failover", idle, "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
     let stalled: Vec<Client> = (0..3)
@@ -135,7 +135,7 @@ fn clients_that_stall_their_uploads_under_an_early_answer_convict_nobody() {
     assert_eq!((ended("client_gone"), ended("timeout")), (3.0, 0.0));
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     drop(stalled);
-    // Silence in the middle of an answer whose request is complete is the endpoint's.
+    // Control: silence in the middle of an answer whose request is complete counts against the endpoint.
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc";
     endpoints[0].behave(Behaviour::Raw(Bytes::from(half)));
     Client::connect(edge.web()).ask("POST", "/echo", "", b"x").expect_err("a cut answer");
@@ -160,7 +160,7 @@ fn a_far_endpoint_is_not_late_for_connecting_anew() {
         hammer(edge.web(), 2, 20);
         !edge.endpoint(addr)["p95_us"].is_null()
     });
-    // Going down closes its idle connections: the requests of its probation have to connect.
+    // A killed endpoint loses its idle connections, so the requests of its probation must connect.
     far.endpoint.behave(Behaviour::Status(500));
     hammer(edge.web(), 1, 5);
     eventually("it is ejected", SOON, || !edge.events_of("ejected").is_empty());
@@ -173,14 +173,14 @@ fn a_far_endpoint_is_not_late_for_connecting_anew() {
 }
 
 #[test]
-fn an_edge_without_descriptors_blames_itself() {
+fn an_edge_without_descriptors_ejects_no_endpoint() {
     use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
     let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::CloseAfterEach));
     let mut client = Client::connect(edge.web());
     assert_eq!(client.get("/").status, 200);
     let pid = Pid::from_raw(edge.pid()).expect("a process id");
-    // The child has our own hard limit.
+    // The child inherits the hard limit of this process.
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = |current| prlimit(Some(pid), Resource::Nofile, Rlimit { current, maximum });
     let before = limit(Some(3)).expect("the limit of our own child can be set");

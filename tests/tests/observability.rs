@@ -1,4 +1,4 @@
-//! What the edge says about itself is true: counters equal the client's own book, and every line can be read.
+//! What the edge reports is true: counters equal the client's own ledger, and every log line can be parsed.
 
 mod common;
 
@@ -11,7 +11,7 @@ use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Health, Load, eve
 const SOON: Duration = Duration::from_secs(8);
 
 #[test]
-fn counters_and_log_equal_the_clients_book() {
+fn counters_and_log_equal_the_ledger_of_the_clients() {
     let _alone = alone();
     let (edge, first, second) = two_with("");
     first.behave(Behaviour::EveryNth(7, 404));
@@ -169,7 +169,7 @@ fn the_access_log_has_every_field_and_no_secret() {
 }
 
 #[test]
-fn what_is_refused_at_intake_is_logged_with_its_host_and_path() {
+fn requests_refused_at_intake_are_logged_with_host_and_path() {
     let (edge, _endpoint) = one();
     let via = "via: 1.1 thalweg, 1.1 thalweg, 1.1 thalweg\r\n";
     let long = "/%2f".to_owned() + &"x".repeat(9_000);
@@ -332,7 +332,7 @@ fn the_log_formats_are_common_and_off() {
         let Some(line) = of_it() else { continue };
         let (client, rest) = line.split_once(" - - [").expect("a client");
         let (time, rest) = rest.split_once("] ").expect("a time");
-        // Digits and letters by their place: 21/Nov/2026:10:17:19 +0000.
+        // The places of digits and letters in 21/Nov/2026:10:17:19 +0000.
         let shape: String = time
             .chars()
             .map(|letter| match letter {

@@ -1,4 +1,4 @@
-//! Real FastAPI regions under real load, killed with `kill -9`: nobody's GET fails, nobody's POST happens twice.
+//! Real FastAPI regions under real load, killed with `kill -9`: no GET fails and no POST is executed twice.
 
 mod common;
 
@@ -28,7 +28,8 @@ fn edge_over(regions: &[Region], policy: &str, lines: &str) -> Edge {
     edge
 }
 
-/// Kills and revives the regions in turn, this often, under load; each answer takes this long, so that a kill hits some.
+/// Kills and revives the regions in turn, this many times, under load. Each answer takes this long, so that some
+/// kills hit answers.
 fn killing(times: usize, rate: f64, slow: Option<&str>) {
     let _alone = alone();
     let Some(python) = python("killing regions under load") else { return };

@@ -1,4 +1,4 @@
-//! Which pool a request goes to while all is well, and as pools lose and regain endpoints: weight, dial, tier, latency.
+//! Which pool a request goes to, with all pools up and as they lose and regain endpoints: weight, dial, tier, latency.
 
 mod common;
 
@@ -82,7 +82,7 @@ fn a_pool_that_is_half_down_spills_what_its_rest_cannot_take() {
     endpoints[0].health(Health::status(503));
     endpoints[1].health(Health::status(503));
     edge.until_up(3);
-    // Half of it is left, times 1.4.
+    // Half of its endpoints times 1.4.
     let spilled = hammer(edge.web(), 2, 500).get("b").copied().unwrap_or(0);
     assert!((270..=330).contains(&spilled), "{spilled} of 1000 instead of 300");
     assert!(edge.metric("thalweg_decisions_total", &[("reason", "spill"), ("pool", "p1")]) >= 270.0);

@@ -12,7 +12,7 @@ use thalweg_testkit::{Client, Conf, Edge, Endpoint, eventually, release_binary};
 
 const MIB: u64 = 1024 * 1024;
 
-/// An edge without a limit on bodies; the release build if there is one, and which it is.
+/// An edge without a limit on bodies: the release build if there is one. Returns which build it is, too.
 fn unlimited(endpoint: &Endpoint) -> (Edge, &'static str) {
     let conf = Conf::simple_with(
         "failover",
@@ -74,7 +74,7 @@ fn a_slow_reader_holds_the_endpoint_back_and_not_in_our_memory() {
             client
         })
         .collect();
-    // Nobody reads: what the kernel does not hold must stay at the endpoint.
+    // The client does not read: what the kernel cannot hold must stay at the endpoint.
     let mut last = 0;
     eventually("memory settles", Duration::from_secs(10), || {
         thread::yield_now();
@@ -96,7 +96,7 @@ fn an_endpoint_that_reads_nothing_for_twelve_seconds_gets_its_upload_all_the_sam
     let endpoint = thread::spawn(move || {
         let (mut conn, _) = listener.accept().expect("a connection");
         conn.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
-        // Longer than the kernel's own limit on what is not acknowledged: for it, a full buffer is the same.
+        // Longer than `TCP_USER_TIMEOUT`: the kernel applies that limit to a full receive buffer, too.
         let began = Instant::now();
         eventually("twelve seconds", Duration::from_secs(30), || began.elapsed() > Duration::from_secs(12));
         let (mut got, mut block) = (0, vec![0; 256 * 1024]);
@@ -124,7 +124,7 @@ fn an_endpoint_that_reads_nothing_for_twelve_seconds_gets_its_upload_all_the_sam
 #[test]
 fn a_stuck_endpoint_holds_the_upload_back_and_not_in_our_memory() {
     let _alone = alone();
-    // The kernel accepts and fills its buffers; nobody ever reads.
+    // The kernel accepts and fills its buffers; no process reads.
     let stuck = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = stuck.local_addr().expect("an address");
     let conf = Conf::new().listener("web", "").pool("p", &[addr], "# no probe").route(

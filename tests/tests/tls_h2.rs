@@ -1,4 +1,4 @@
-//! TLS and HTTP/2: which certificate, which version, which protocol; towards endpoints, which trust.
+//! TLS and HTTP/2 towards clients (certificate, version, protocol), and TLS towards endpoints (trust).
 
 mod common;
 
@@ -20,7 +20,7 @@ fn secured(leaves: &[Leaf], lines: &str) -> (Edge, Endpoint) {
     speaking("\"h2\", \"http/1.1\"", leaves, lines)
 }
 
-/// The same, with these protocols.
+/// As above, with these ALPN protocols.
 fn speaking(protocols: &str, leaves: &[Leaf], lines: &str) -> (Edge, Endpoint) {
     let endpoint = Endpoint::start("a");
     let mut pairs = Vec::new();
@@ -137,7 +137,7 @@ fn h2_requests_pass_with_bodies_both_ways() {
 }
 
 #[test]
-fn h2_answers_of_our_own_say_why() {
+fn h2_answers_made_by_the_edge_say_why() {
     let authority = Authority::new("root");
     let (edge, endpoint) = secured(&[authority.leaf(&["a.test"])], "");
     let config = client_config(&authority, &["h2"], &[]);
@@ -205,7 +205,7 @@ fn cookies_that_http_2_splits_count_as_the_one_field_that_they_become() {
 }
 
 #[test]
-fn a_silent_connection_lives_as_long_as_idle_says_and_h2_is_told_goodbye() {
+fn an_idle_connection_lives_as_long_as_idle_and_h2_gets_a_goaway() {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     let endpoint = Endpoint::start("a");
     let conf = Conf::simple("failover", &[endpoint.addr()])
@@ -213,7 +213,7 @@ fn a_silent_connection_lives_as_long_as_idle_says_and_h2_is_told_goodbye() {
         .raw("[limits]\nheader_timeout = \"500ms\"\nidle_timeout = \"3s\"");
     let edge = Edge::start(&conf);
     let (mut mute, mut idle) = (Client::connect(edge.addr("clear")), Client::connect(edge.addr("clear")));
-    // A preface in two segments is one still.
+    // A preface that arrives in two segments is still one preface.
     idle.send("PR");
     std::thread::sleep(Duration::from_millis(30));
     idle.send("I * HTTP/2.0\r\n\r\nSM\r\n\r\n");
@@ -314,7 +314,7 @@ fn the_expiry_of_a_certificate_is_a_metric() {
 }
 
 #[test]
-fn plain_bytes_on_a_tls_port_harm_nobody() {
+fn plain_bytes_on_a_tls_port_harm_no_other_client() {
     let authority = Authority::new("root");
     let (edge, _endpoint) = secured(&[authority.leaf(&["a.test"])], "");
     for junk in [&b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"[..], b"\x16\x03\x01\xff\xff", b"\0\0\0\0\0\0\0\0"] {

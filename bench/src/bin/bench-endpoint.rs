@@ -20,7 +20,7 @@ static BLOCK: [u8; 1024 * 1024] = [b'x'; 1024 * 1024];
 const SMALL: &str =
     r#"{"message":"hello from a bench endpoint","cloud":"aws","region":"us-east-1","instance":"bench-1"}"#;
 
-/// What was served, apart from `/stats` itself.
+/// The requests served, except those to `/stats`.
 #[derive(Default)]
 struct Served {
     requests: Cell<u64>,
@@ -50,7 +50,7 @@ fn main() -> Result<()> {
 
 async fn accept(listener: TcpListener, served: Rc<Served>) {
     loop {
-        // Out of descriptors: leave those that wait in the queue and try again.
+        // Out of descriptors: leave the waiting connections in the queue and try again.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
             continue;
@@ -62,7 +62,7 @@ async fn accept(listener: TcpListener, served: Rc<Served>) {
                 let answer = answer(&request, &served);
                 async move { Ok::<_, Infallible>(answer) }
             });
-            // An error here is a peer that went away: the proxy's business, and seen by the load.
+            // An error here means that the proxy closed the connection; the load generator sees the consequences.
             let _ = hyper::server::conn::http1::Builder::new()
                 .max_buf_size(16 * 1024)
                 .serve_connection(TokioIo::new(stream), service)

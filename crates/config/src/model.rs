@@ -204,10 +204,27 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Request header lines.
     pub header_count: usize,
+    /// Header lines of an endpoint's answer.
+    pub answer_fields: usize,
     /// From a request's first byte to its last header byte.
     pub header_timeout: Duration,
     /// A client connection with no request on it.
     pub idle_timeout: Duration,
+    /// What happens to request fields whose names look like framing.
+    pub look_alikes: LookAlikes,
+    /// Bytes of a body that are held for a side that takes none.
+    pub stream_buffer: usize,
+}
+
+/// What happens to request fields that some servers take for framing (`Content_Length`, `Transfer.Encoding`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookAlikes {
+    /// The request is refused.
+    Refuse,
+    /// The field stays here.
+    Drop,
+    /// The field goes on.
+    Pass,
 }
 
 /// What is logged and how: the table `[log]`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use support::{MINIMAL, complaints, minimal, read, warnings};
 use thalweg_config::{AccessLog, Config, Level, TlsVersion};
-use thalweg_core::{PoolSlot, Route, RoutePool};
+use thalweg_core::{Failback, PoolSlot, Route, RoutePool};
 
 fn accepted(text: &str) -> Config {
     read(text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
@@ -38,6 +38,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!(config.admin.token, None);
     assert_eq!(config.resolver.ttl_max, Duration::from_secs(300));
     assert_eq!((config.limits.header_bytes, config.limits.header_count), (16 << 10, 100));
+    assert_eq!(config.limits.answer_fields, 200);
     assert_eq!((config.log.access, config.log.level), (AccessLog::Json, Level::Info));
     let listener = &config.listeners[0];
     assert_eq!((listener.http1, listener.http2, &listener.tls), (true, false, &None));
@@ -84,22 +85,25 @@ fn a_policy_is_a_band_and_a_way_for_leftovers() {
 }
 
 #[test]
-fn failback_is_a_hold() {
-    let hold = |policy, mode| {
-        route(policy, THREE, &format!("failback = {{ mode = \"{mode}\", hold = \"7s\" }}")).failback_hold
-    };
-    let seven = Duration::from_secs(7);
+fn a_failback_mode_is_a_hold_a_ramp_or_a_slow_start() {
+    let seconds = Duration::from_secs;
+    let held = Failback::after(seconds(7));
+    let latched = Failback { hold: None, ..Failback::IMMEDIATE };
     for (policy, mode, expected) in [
-        ("failover", "immediate", Duration::ZERO),
-        ("failover", "hold", seven),
-        ("failover", "ramp", seven),
-        ("latency", "latched", seven),
-        ("weighted", "hold", Duration::ZERO),
-        ("weighted", "immediate", Duration::ZERO),
+        ("failover", "immediate", Failback::IMMEDIATE),
+        ("failover", "hold", held),
+        ("failover", "ramp", Failback { ramp: seconds(9), ..held }),
+        ("latency", "latched", latched),
+        ("weighted", "hold", Failback::IMMEDIATE),
+        ("weighted", "immediate", Failback::IMMEDIATE),
+        ("weighted", "ramp", Failback { slow_start: seconds(9), ..Failback::IMMEDIATE }),
+        ("weighted", "latched", latched),
     ] {
-        assert_eq!(hold(policy, mode), expected, "{policy} {mode}");
+        let keys = format!("failback = {{ mode = \"{mode}\", hold = \"7s\", ramp = \"9s\" }}");
+        assert_eq!(route(policy, THREE, &keys).failback, expected, "{policy} {mode}");
+        assert_eq!(warnings(&format!("{MINIMAL}{keys}\n")), [""; 0], "{keys}");
     }
-    assert_eq!(route("failover", THREE, "").failback_hold, Duration::from_secs(10));
+    assert_eq!(route("failover", THREE, "").failback, Failback::after(seconds(10)));
 }
 
 #[test]
@@ -231,9 +235,6 @@ fn zero_is_no_limit_for_uploads() {
 #[test]
 fn what_does_not_act_yet_warns_only_when_it_differs_from_its_default() {
     for (quiet, loud, path) in [
-        ("failback = { ramp = \"30s\" }", "failback = { ramp = \"31s\" }", "route.r.failback.ramp"),
-        ("failback = { mode = \"immediate\" }", "failback = { mode = \"ramp\" }", "route.r.failback.mode"),
-        ("failback = { mode = \"hold\" }", "failback = { mode = \"latched\" }", "route.r.failback.mode"),
         ("affinity = { mode = \"none\" }", "affinity = { mode = \"client-ip\" }", "route.r.affinity.mode"),
         (
             "affinity = { cookie = \"thalweg\" }",

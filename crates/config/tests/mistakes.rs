@@ -95,6 +95,13 @@ fn one_edit_of_the_least_config() {
             ],
         ),
         (
+            "{ address = \"10.0.0.1:8000\" }",
+            "{ address = \"10.0.0.1:8000\", family = \"ipv6\" }",
+            &[
+                "t.toml:6:52 pool.a.endpoints[0].family: 10.0.0.1 has another family (an IP address needs no `family`)",
+            ],
+        ),
+        (
             "[{ pool = \"a\" }]",
             "[\"a\"]",
             &["t.toml:9:10 route.r.pools[0]: must be a table, not a string ({ pool = \"a\" })"],

@@ -30,7 +30,7 @@ use crate::{
     shares::Stage,
     slot::{EndpointSlot, PoolSlot},
     snapshot::{PoolEndpoint, Snapshot},
-    view::EndpointView,
+    view::{EndpointView, Ramp},
 };
 
 /// The draw inside one pool.
@@ -41,12 +41,16 @@ pub(crate) struct Draw<'a, L> {
     pub(crate) tried: &'a [Tried],
 }
 
-/// An endpoint that may take the attempt.
+/// An endpoint that may take the attempt. Its weight is scaled by [`WEIGHT_UNIT`] and by how far its slow start is.
 #[derive(Clone, Copy)]
 struct Candidate {
     slot: EndpointSlot,
     weight: u64,
+    slow_start: Option<Ramp>,
 }
+
+/// The scaled weight of an endpoint of weight 1 that takes its whole share.
+const WEIGHT_UNIT: u64 = 1000;
 
 impl<L: Loads> Draw<'_, L> {
     /// Draws an endpoint by weight, and a second one that may take over.
@@ -95,7 +99,11 @@ impl<L: Loads> Draw<'_, L> {
         suits: &'b impl Fn(&PoolEndpoint<'_>) -> bool,
     ) -> impl Iterator<Item = Candidate> + 'b {
         self.snapshot.endpoints_of(pool).filter(move |endpoint| suits(endpoint)).map(
-            |PoolEndpoint { slot, place, .. }| Candidate { slot, weight: u64::from(place.weight.max(1)) },
+            |PoolEndpoint { slot, place, view }| {
+                let whole = u64::from(place.weight.max(1)) * WEIGHT_UNIT;
+                let weight = view.slow_start.map_or(whole, |start| part_of(whole, start));
+                Candidate { slot, weight, slow_start: view.slow_start }
+            },
         )
     }
 
@@ -120,17 +128,18 @@ impl<L: Loads> Draw<'_, L> {
         // Weights count relative to each other: 100 and 100 are as equal as 1 and 1.
         let mean = (first.weight + second.weight) as f64 / 2.0;
         let (cost, rival) = (self.cost(first, mean), self.cost(second, mean));
-        let (first, second) = (first.slot, second.slot);
         if rival >= cost {
-            return first;
+            return first.slot;
         }
         let ratio = rival / cost;
         let chance = (hash >> 32) as f64 / 4_294_967_296.0;
-        if chance < 1.0 - ratio * ratio { second } else { first }
+        // Idle because it starts slowly is not idle because it is fast.
+        let part = second.slow_start.map_or(1.0, |start| start.part);
+        if chance < (1.0 - ratio * ratio) * part { second.slot } else { first.slot }
     }
 
     /// Expected wait: the smoothed time to an answer × what is already queued there per unit of weight.
-    fn cost(&self, Candidate { slot, weight }: Candidate, mean: f64) -> f64 {
+    fn cost(&self, Candidate { slot, weight, .. }: Candidate, mean: f64) -> f64 {
         let known = self.loads.latency_us(slot);
         let latency = if known > 0 {
             known
@@ -141,6 +150,17 @@ impl<L: Loads> Draw<'_, L> {
         // 200 µs of slack: differences below that are the scheduler's, not the endpoint's.
         (f64::from(latency) + 200.0) * (1.0 + queued)
     }
+}
+
+/// The weight of an endpoint that starts slowly; never nothing.
+fn part_of(whole: u64, start: Ramp) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a part of a weight, at least 1"
+    )]
+    let part = (whole as f64 * start.part).max(1.0) as u64;
+    part
 }
 
 /// `hash` as a number below `total`, by multiplication: a remainder would cost a 64-bit division (Lemire 2019).

@@ -13,7 +13,7 @@
 //! Envoy's ejected host gets its whole share back when its time is over, and if it still fails, some requests pay for the
 //! news. A circuit breaker is half-open first: linkerd lets single requests through after a backoff. Here a trickle goes
 //! there, of requests that can be sent again where possible. Five good answers and a second end it; the first failure
-//! ejects again, with a higher count. Only a failed probation makes the next ejection longer: a new outlier in the first
+//! ejects again, with a higher count, unless the others fail as often. Only a failed probation makes the next ejection longer: a new outlier in the first
 //! minute after the last one is the same trouble, not a worse one.
 //!
 //! # Why the defaults are short
@@ -24,7 +24,7 @@
 use std::time::Duration;
 
 use crate::{
-    fault::Evidence, outlier::Outlier, reason::Cause, roll::mix, slot::EndpointId, tick::Tick,
+    chance::Share, fault::Evidence, outlier::Outlier, reason::Cause, roll::mix, slot::EndpointId, tick::Tick,
     topology::EjectRules,
 };
 
@@ -34,6 +34,8 @@ const PROBATION: Duration = Duration::from_secs(1);
 const PROOF: u32 = 5;
 /// After this long Clear, an endpoint's next ejection counts as its first.
 const GRACE: Duration = Duration::from_secs(60);
+/// How long an endpoint that is spared is not told of again.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// What is remembered about one endpoint's ejections.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +46,10 @@ pub(crate) struct EjectionRecord {
     since: Tick,
     /// Good answers to requests of this probation.
     proof: u32,
+    /// Failures of requests of this probation.
+    failed: u32,
+    /// When it was last told that the endpoint is spared.
+    spared: Option<Tick>,
     /// What led to the last ejection.
     evidence: Option<Evidence>,
 }
@@ -82,12 +88,27 @@ impl EjectionRecord {
 
     /// Begins the probation.
     pub(crate) fn begin_probation(&mut self, now: Tick) {
-        (self.since, self.proof) = (now, 0);
+        (self.since, self.proof, self.failed) = (now, 0, 0);
     }
 
     /// Counts good answers to requests that began in this probation.
     pub(crate) fn prove(&mut self, answers: u32) {
         self.proof = self.proof.saturating_add(answers);
+    }
+
+    /// Counts a failure of a request that began in this probation. Says how much of the probation has failed.
+    pub(crate) fn fail(&mut self) -> Share {
+        self.failed = self.failed.saturating_add(1);
+        Share { bad: self.failed, total: self.failed.saturating_add(self.proof) }
+    }
+
+    /// The endpoint is spared, because the others fail as often. Says whether that is news.
+    pub(crate) fn spare(&mut self, now: Tick) -> bool {
+        let news = self.spared.is_none_or(|told| now.since(told) >= QUIET);
+        if news {
+            self.spared = Some(now);
+        }
+        news
     }
 
     /// Did a request that began at `started` begin in this probation?

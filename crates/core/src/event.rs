@@ -45,6 +45,19 @@ pub enum Event {
     Restored(Vec<Order>),
     /// The operator took an order back.
     Cancelled(OrderId),
+    /// The operator ends the waits of a route's pools: a latched failover, or a hold. An unknown route is ignored.
+    FailbackOrdered {
+        /// The route's name.
+        route: Box<str>,
+    },
+    /// A latched route had left a pool before a restart of this process: the pool waits for the operator again. Ignored
+    /// where the config has no such route, pool or mode.
+    Latched {
+        /// The route's name.
+        route: Box<str>,
+        /// The pool's name.
+        pool: Box<str>,
+    },
     /// A request failed at an endpoint, which is reported at once. The [`Tally`] that counts it comes first.
     Suspected {
         /// The endpoint.
@@ -115,6 +128,15 @@ pub enum Change {
         /// What was seen.
         evidence: Evidence,
     },
+    /// An endpoint fails often enough for an ejection, but the others fail as often: none is to blame. Told once a minute.
+    Spared {
+        /// The endpoint.
+        key: EndpointKey,
+        /// Why the endpoint would have been ejected.
+        cause: Cause,
+        /// What was seen, and how often the others fail.
+        evidence: Evidence,
+    },
     /// The checker is suspected, because most endpoints failed their probes within one round; or no longer.
     CheckerSuspected {
         /// The checker is suspected.
@@ -167,12 +189,23 @@ pub enum Change {
         /// The pool that has the largest share now.
         to: Box<str>,
     },
+    /// A pool that had been left is up again, and waits to return.
+    Held {
+        /// The route.
+        route: Box<str>,
+        /// The pool.
+        pool: Box<str>,
+        /// How long the pool waits; `None` = for the operator.
+        hold: Option<Duration>,
+    },
     /// Traffic returned to a pool that had been left.
     Failback {
         /// The route.
         route: Box<str>,
         /// The pool that serves again.
         to: Box<str>,
+        /// How long its share grows; zero = it takes all of it at once.
+        ramp: Duration,
     },
     /// Health stopped counting on a route, or counts again.
     Panic {

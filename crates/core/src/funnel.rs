@@ -22,7 +22,7 @@ pub struct Entry {
     pub tier: u32,
     /// Share among its equals; 1 for a pool of weight 0 that serves for want of others.
     pub weight: u32,
-    /// The part (0–1) of its share that the pool may take: dial × overprovisioned availability.
+    /// The part (0–1) of its share that the pool may take: dial × overprovisioned availability × how far it has ramped.
     pub cap: f64,
     /// Smoothed latency, microseconds.
     pub latency_us: Option<u32>,
@@ -111,7 +111,7 @@ pub(crate) fn sieve(
     for (entry, member) in slot::entries(&route.pools) {
         let view = view_of(member.pool);
         let memory = remembered.get(entry).copied().unwrap_or_default();
-        let (share, below_threshold) = availability(&view, stage);
+        let (able, below_threshold) = ability(route, &view, stage);
         let verdict = if !has_candidate(member.pool) {
             Verdict::Empty
         } else if below_threshold {
@@ -123,12 +123,13 @@ pub(crate) fn sieve(
         } else {
             Verdict::Open
         };
+        let ramped = memory.ramp.filter(|_| stage == Stage::Up).map_or(1.0, |ramp| ramp.part);
         entries.push(Entry {
             entry,
             pool: member.pool,
             tier: member.tier,
             weight: member.weight.max(1),
-            cap: (share * route.overprovision).min(1.0) * f64::from(member.dial) / 100.0,
+            cap: able * f64::from(member.dial) / 100.0 * ramped,
             latency_us: view.latency_us,
             near: memory.near,
             verdict,
@@ -174,10 +175,15 @@ fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
     }
 }
 
-/// The available share of a pool as the stage counts it, and whether that is too little.
-fn availability(view: &PoolView, stage: Stage) -> (f64, bool) {
+/// The part (0–1) of its share that a pool is able to take at this stage, and whether too few of its endpoints are
+/// available. Endpoints that start slowly add what they may take, and no overprovision: it is what they cannot do yet.
+fn ability(route: &Route, view: &PoolView, stage: Stage) -> (f64, bool) {
+    let slowly = !route.failback.slow_start.is_zero();
     match stage {
-        Stage::Up => (view.available, view.below_threshold),
+        Stage::Up if slowly => {
+            ((view.started * route.overprovision + view.starting).min(1.0), view.below_threshold)
+        }
+        Stage::Up => ((view.available * route.overprovision).min(1.0), view.below_threshold),
         // Nothing on the route is Up, so every endpoint counts that is not refuted; a pool of refuted endpoints is Empty.
         Stage::Unproven | Stage::Panic => (1.0, false),
     }
@@ -402,13 +408,13 @@ mod tests {
 
     #[test]
     fn a_held_pool_waits_unless_nothing_else_is_available() {
-        let held = [RoutePoolView { held: true, near: false }, RoutePoolView::default()];
+        let held = [RoutePoolView { held: true, ..RoutePoolView::default() }, RoutePoolView::default()];
         check(&failover(2), &[view(UP), view(UP)], &held, "1 100% failover");
         check(&failover(2), &[view(UP), view(DEAD)], &held, "0 100% balanced");
     }
 
     fn held(which: &[bool]) -> Vec<RoutePoolView> {
-        which.iter().map(|held| RoutePoolView { held: *held, near: false }).collect()
+        which.iter().map(|held| RoutePoolView { held: *held, ..RoutePoolView::default() }).collect()
     }
 
     #[test]
@@ -478,7 +484,7 @@ mod tests {
     fn the_nearest_serve_and_what_they_cannot_take_goes_to_the_next() {
         let at = |ms: u32, of| PoolView { latency_us: Some(ms * 1000), ..view(of) };
         let near = |which: &[bool]| -> Vec<_> {
-            which.iter().map(|near| RoutePoolView { near: *near, held: false }).collect()
+            which.iter().map(|near| RoutePoolView { near: *near, ..RoutePoolView::default() }).collect()
         };
         let route = latency(3);
         let memory = near(&[true, false, false]);

@@ -31,6 +31,8 @@ pub struct Health {
     suspect: bool,
     /// At least one probe has ended.
     pub probed: bool,
+    /// A probe has succeeded, or a request was answered well.
+    pub worked: bool,
     /// Smoothed probe latency.
     pub latency: Ewma,
     /// The last probe's result and when it came.
@@ -78,7 +80,7 @@ impl Health {
         self.suspect = false;
         match &result {
             Ok(latency) => {
-                self.refusing = false;
+                (self.refusing, self.worked) = (false, true);
                 self.latency.add(*latency, now);
             }
             Err(evidence) => self.refusing = evidence.fault == Fault::Refused,
@@ -103,7 +105,7 @@ impl Health {
     pub(crate) fn suspected(&mut self, fault: Fault) {
         self.refusing = fault == Fault::Refused;
         // An endpoint that answers, if only with errors, can wait for its next probe.
-        self.suspect |= fault != Fault::Status;
+        self.suspect |= !matches!(fault, Fault::Status | Fault::AnswerFields);
     }
 
     /// How the last probe failed, if it did.

@@ -139,15 +139,15 @@ fn literal(host: &str) -> Option<IpAddr> {
     host.parse().ok()
 }
 
-/// The addresses of a pool, each with the configured endpoint that it comes from. A name stands for the addresses
-/// that it resolved to.
+/// The addresses of a pool, each with the configured endpoint that it comes from. A name stands for the addresses of
+/// its families that it resolved to.
 fn addresses_of<'a>(pool: &'a Pool, names: &'a Names) -> impl Iterator<Item = (SpecSlot, SocketAddr)> + 'a {
     entries(&pool.endpoints).flat_map(move |(slot, spec)| {
         let literal = literal(&spec.host);
         let resolved = if literal.is_some() { None } else { names.addresses(&spec.host) };
         literal
             .into_iter()
-            .chain(resolved.into_iter().flatten().copied())
+            .chain(resolved.into_iter().flatten().copied().filter(|ip| spec.family.accepts(*ip)))
             .map(move |ip| (slot, SocketAddr::new(ip, spec.port)))
     })
 }

@@ -38,7 +38,7 @@
 //! let pool = |name: &str, host: &str| Pool {
 //!     name: name.into(),
 //!     probe: Some(ProbeRules { rise: 1, fall: 1, ..ProbeRules::default() }),
-//!     endpoints: vec![EndpointSpec { host: host.into(), port: 8000, weight: 1 }],
+//!     endpoints: vec![EndpointSpec { host: host.into(), port: 8000, weight: 1, family: Default::default() }],
 //!     ..Pool::default()
 //! };
 //! let route = Route {
@@ -87,12 +87,13 @@
 //! # Where to read on
 //!
 //! Files import from the floors below them only. Bottom up: `tick`, `roll`, `slot` (values) · `axes`, `fault`, `reason`
-//! (closed lists) · [`Topology`] · [`Health`] · `ring`, `baseline`, `outlier`, `eject` (what traffic shows at one endpoint)
-//! · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
+//! (closed lists) · [`Topology`] · [`Health`] · `ring`, `baseline`, `chance`, `outlier`, `eject` (what traffic shows at
+//! one endpoint) · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
 #![forbid(unsafe_code)]
 
 mod axes;
 mod baseline;
+mod chance;
 mod draw;
 mod eject;
 mod event;
@@ -108,6 +109,7 @@ mod matching;
 mod names;
 mod order;
 mod outlier;
+mod ramp;
 mod reason;
 pub mod retry;
 mod ring;
@@ -148,7 +150,8 @@ pub use steer::{steer, steer_on};
 pub use tally::{Counts, FailureCost, Tally};
 pub use tick::{Tick, micros};
 pub use topology::{
-    Band, EjectRules, EndpointSpec, Pool, ProbeRules, RetryRules, Route, RoutePool, Timeouts, Topology,
+    Band, EjectRules, EndpointSpec, Failback, Family, Pool, ProbeRules, RetryRules, Route, RoutePool,
+    Timeouts, Topology,
 };
-pub use view::{Drain, EndpointView, PoolView, RoutePoolView, RouteView, Trickle};
+pub use view::{Drain, EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
 pub use world::World;

@@ -37,6 +37,8 @@ pub enum Failure {
     ServerError,
     /// No first byte came in time.
     Timeout,
+    /// Every other endpoint would fail alike: its answer is larger than this edge passes on.
+    Common,
 }
 
 impl Failure {
@@ -48,6 +50,7 @@ impl Failure {
             Self::Reset => "reset",
             Self::ServerError => "5xx",
             Self::Timeout => "timeout",
+            Self::Common => "common",
         }
     }
 }
@@ -91,7 +94,7 @@ pub fn verdict(rules: &RetryRules, situation: &Situation, budget: &mut Budget, n
             Failure::Connect => rules.on_connect && situation.replayable,
             Failure::Reset => rules.on_reset && situation.idempotent && situation.replayable,
             Failure::ServerError => rules.on_5xx && situation.idempotent && situation.replayable,
-            Failure::Timeout => false,
+            Failure::Timeout | Failure::Common => false,
         };
     if !allowed {
         RetryVerdict::Forbidden

@@ -1,12 +1,10 @@
 //! Small topologies for the tests beside the code.
 
-use std::time::Duration;
-
 use crate::{
     event::Change,
     incident::Incident,
     slot::Slot,
-    topology::{Band, EndpointSpec, Pool, ProbeRules, Route, RoutePool},
+    topology::{Band, EndpointSpec, Failback, Pool, ProbeRules, Route, RoutePool},
     view::PoolView,
 };
 
@@ -28,7 +26,7 @@ pub(crate) fn weighted(pools: &[(u32, u8)]) -> Route {
         dial: *dial,
     };
     let members: Vec<_> = pools.iter().enumerate().map(member).collect();
-    Route { share_leftover: true, failback_hold: Duration::ZERO, ..route("weighted", &members) }
+    Route { share_leftover: true, failback: Failback::IMMEDIATE, ..route("weighted", &members) }
 }
 
 pub(crate) fn latency(pools: usize) -> Route {
@@ -57,14 +55,22 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         answering: enabled,
         proving: 0,
         out: 0,
+        left_out: 0,
         available,
+        started: available,
+        starting: 0.0,
         below_threshold: up == 0 || available < 0.5,
         latency_us: None,
     }
 }
 
 pub(crate) fn pool(name: &str, endpoints: &[&str]) -> Pool {
-    let spec = |host: &&str| EndpointSpec { host: (*host).into(), port: 8000, weight: 1 };
+    let spec = |host: &&str| EndpointSpec {
+        host: (*host).into(),
+        port: 8000,
+        weight: 1,
+        family: Default::default(),
+    };
     Pool {
         name: name.into(),
         cloud: "aws".into(),

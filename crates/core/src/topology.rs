@@ -1,7 +1,7 @@
 //! What the operator wrote, as plain data: pools, routes and the rules that steering reads.
 //! Policies are already numbers here; the defaults are those of the config. Never holds anything learnt at run time, nor sockets, files or keys.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::slot::{PoolSlot, RouteSlot};
 
@@ -129,6 +129,32 @@ pub struct EndpointSpec {
     pub port: u16,
     /// Share inside the pool; each resolved address has it. 0 = only when the pool has nothing else.
     pub weight: u32,
+    /// Which addresses of a name are endpoints; an IP literal is one in any case.
+    pub family: Family,
+}
+
+/// The address families of a name that are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Family {
+    /// Both; one that has never worked does not count while the other has.
+    #[default]
+    Auto,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
+impl Family {
+    /// Whether an address belongs to it.
+    #[must_use]
+    pub fn accepts(self, ip: IpAddr) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::V4 => ip.is_ipv4(),
+            Self::V6 => ip.is_ipv6(),
+        }
+    }
 }
 
 /// How an endpoint is probed, as far as health and the gap between probes depend on it.
@@ -173,8 +199,8 @@ pub struct Route {
     pub band: Option<Band>,
     /// What a pool may not take goes to the others of its tier by weight (policy "weighted"), else on to the next tier.
     pub share_leftover: bool,
-    /// A pool that was left because it was down returns after being up this long; zero = at once.
-    pub failback_hold: Duration,
+    /// How a pool returns that was left because it was down.
+    pub failback: Failback,
     /// A pool takes min(1, available share × this) of its share; ≥ 1.
     pub overprovision: f64,
     /// Time limits on the stages of a request.
@@ -192,11 +218,47 @@ impl Default for Route {
             pools: Vec::new(),
             band: None,
             share_leftover: false,
-            failback_hold: Duration::from_secs(10),
+            failback: Failback::default(),
             overprovision: 1.4,
             timeouts: Timeouts::default(),
             retry: RetryRules::default(),
         }
+    }
+}
+
+/// How a pool returns to a route that left it because it was down.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Failback {
+    /// The pool is Up this long without a break before it serves again; zero = at once, `None` = it waits for the
+    /// operator (mode `latched`).
+    pub hold: Option<Duration>,
+    /// Then its share grows from nothing over this long; zero = at once.
+    pub ramp: Duration,
+    /// An endpoint that was down takes its share of its pool over this long (policy "weighted"); zero = at once.
+    pub slow_start: Duration,
+}
+
+impl Failback {
+    /// A pool returns with its first Up.
+    pub const IMMEDIATE: Self =
+        Self { hold: Some(Duration::ZERO), ramp: Duration::ZERO, slow_start: Duration::ZERO };
+
+    /// A pool returns when it has been Up this long.
+    #[must_use]
+    pub const fn after(hold: Duration) -> Self {
+        Self { hold: Some(hold), ..Self::IMMEDIATE }
+    }
+
+    /// A pool waits for the operator.
+    #[must_use]
+    pub fn is_latched(&self) -> bool {
+        self.hold.is_none()
+    }
+}
+
+impl Default for Failback {
+    fn default() -> Self {
+        Self::after(Duration::from_secs(10))
     }
 }
 

@@ -24,6 +24,8 @@ pub struct EndpointView {
     pub drain: Option<Drain>,
     /// No process listens there, as far as is known.
     pub refusing: bool,
+    /// The endpoint has returned, and its share of the pool grows.
+    pub slow_start: Option<Ramp>,
     /// Usual time to the first byte (95th percentile), microseconds.
     pub p95_us: Option<u32>,
     /// Smoothed probe latency, microseconds.
@@ -54,8 +56,15 @@ pub struct PoolView {
     pub proving: u32,
     /// Number of enabled endpoints that real traffic took out: Ejected, or in Probation.
     pub out: u32,
+    /// Number of endpoints that do not count, in none of these numbers: no endpoint of their name and address family
+    /// has ever worked, and one of the other family has.
+    pub left_out: u32,
     /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
     pub available: f64,
+    /// The part of `available` that takes its whole share: without the endpoints that start slowly.
+    pub started: f64,
+    /// What the endpoints that start slowly may take: the sum of their parts ÷ the same number of endpoints.
+    pub starting: f64,
     /// Nothing is Up, or `available` is under the panic threshold.
     pub below_threshold: bool,
     /// Its best Up endpoint's smoothed probe latency, microseconds.
@@ -74,6 +83,8 @@ pub struct RouteView {
     pub first_round_done: bool,
     /// Endpoints in Probation: they get a trickle of first attempts.
     pub trickles: Box<[Trickle]>,
+    /// The operator allows no failback, and no move between latencies.
+    pub frozen: bool,
 }
 
 /// An endpoint in Probation that gets a trickle of requests.
@@ -90,8 +101,21 @@ pub struct Trickle {
 pub struct RoutePoolView {
     /// The pool counts as one of the nearest (in routes with a band).
     pub near: bool,
-    /// The pool is back, but its failback hold has not ended.
+    /// The pool is back, but waits to return: for its failback hold, or for the operator.
     pub held: bool,
+    /// When the hold ends by itself; `None` if the pool does not wait, or waits for the operator.
+    pub held_until: Option<Tick>,
+    /// The pool has returned, and its share grows.
+    pub ramp: Option<Ramp>,
+}
+
+/// How far a pool is on its way back to its full share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ramp {
+    /// The part (0–1) of its share that it may take.
+    pub part: f64,
+    /// When it may take all of it; `None` while the route is frozen.
+    pub until: Option<Tick>,
 }
 
 impl EndpointView {

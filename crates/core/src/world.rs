@@ -6,11 +6,12 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     axes::Ejection,
+    chance::Odds,
     eject::EjectionRecord,
     event::{Change, Changes, Event, Publish},
     fault::{Evidence, Fault},
     names::Names,
-    outlier::{EndpointTraffic, Outlier},
+    outlier::{EndpointTraffic, Finding, Outlier},
     reason::Cause,
     slot::EndpointSlot,
     tally::Tally,
@@ -19,16 +20,20 @@ use crate::{
 };
 
 mod adopt;
+mod band;
 mod checker;
 mod command;
 mod ejections;
 mod endpoints;
+mod families;
 mod incidents;
 mod orders;
 mod pools;
 mod queries;
+mod recoveries;
 mod route_state;
 mod routes;
+mod standing;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -40,7 +45,7 @@ use endpoints::Observation;
 use incidents::{FailureSign, Incidents};
 use orders::Orders;
 use state::WorldState;
-use traffic::Traffic;
+use traffic::{OwnFailures, Traffic};
 
 /// The mutable truth. Starts empty; a start is an [`Event::Adopted`].
 ///
@@ -85,6 +90,12 @@ impl World {
             Event::Ordered(order) => self.give_orders(vec![order], false, now, &mut changes),
             Event::Restored(orders) => self.give_orders(orders, true, now, &mut changes),
             Event::Cancelled(id) => self.cancel_order(id, now, &mut changes),
+            Event::FailbackOrdered { route } => {
+                if let Some(slot) = self.route_slot(&route) {
+                    self.state.end_waits(slot, now, &mut changes);
+                }
+            }
+            Event::Latched { route, pool } => self.latch(&route, &pool, now, &mut changes),
             Event::Suspected { id, fault, started, at } => {
                 if let Some(slot) = self.state.endpoints.slot(id).filter(|_| fault != Fault::Local) {
                     self.failed(slot, FailedAttempt { fault, started, at }, now, &mut changes);
@@ -100,6 +111,7 @@ impl World {
             }
             Event::Ticked => {
                 self.orders_due(now, &mut changes);
+                self.state.recover(now, &mut changes);
                 let due = self.state.routes.due(now);
                 self.state.update_routes(&due, now, &mut changes);
                 self.release(now, &mut changes);
@@ -109,10 +121,11 @@ impl World {
         changes
     }
 
-    /// When [`Event::Ticked`] is due next: a hold, a dwell, an ejection, a probation, an incident or an order ends.
+    /// When [`Event::Ticked`] is due next: a hold, a dwell, a ramp's next step, an ejection, a probation, an incident or
+    /// an order ends.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        let routes = self.state.routes.next_deadline().into_iter();
+        let routes = self.state.routes.next_deadline().into_iter().chain(self.state.recoveries.due());
         routes.chain(self.release_due()).chain(self.incidents.due()).chain(self.orders.due()).min()
     }
 
@@ -156,6 +169,9 @@ impl World {
     fn failed(&mut self, slot: EndpointSlot, failure: FailedAttempt, now: Tick, changes: &mut Changes) {
         let FailedAttempt { fault, started, at } = failure;
         self.observe(slot, Observation::Failed(fault), now, changes);
+        if !fault.is_evidence() {
+            return;
+        }
         let late = fault == Fault::Late;
         let excused = late && !self.traffic.is_alone_late(slot, started, &self.state.layout, now);
         let Some(traffic) = self.traffic.endpoint_mut(slot) else { return };
@@ -189,6 +205,9 @@ impl World {
         if tally.counts.good > 0 && self.answers_again(slot) {
             self.observe(slot, Observation::Answered, now, changes);
         }
+        if tally.counts.good > 0 && self.state.endpoints.health(slot).is_some_and(|health| !health.worked) {
+            self.observe(slot, Observation::Worked, now, changes);
+        }
         let Some(key) = self.state.endpoints.state(slot).map(|state| &state.key) else { return };
         let bad = tally.counts.bad(true) > 0;
         if bad {
@@ -214,6 +233,7 @@ impl World {
         let Some(pool) = self.state.layout.endpoints.get(slot).map(|place| place.pool) else { return };
         let ejected_for = self.ejections.record(slot).and_then(EjectionRecord::evidence);
         let observed = self.state.endpoints.observe(slot, seen, ejected_for, now);
+        self.state.recoveries.observe(slot, &observed, now);
         changes.publish = changes.publish.max(observed.publish);
         changes.log.extend(observed.change);
         let moved = self.state.recount_pool(pool, changes);
@@ -227,15 +247,23 @@ impl World {
     /// Does what is known speak against an endpoint that serves, and may it be taken out?
     fn judge(&mut self, slot: EndpointSlot, now: Tick, changes: &mut Changes) {
         let Some(rules) = self.state.layout.pool_of(slot).map(|pool| &pool.eject) else { return };
-        if self.state.serves(slot)
-            && let Some(outlier) = self.traffic.outlier(slot, rules, &self.state.layout, now)
-            && self.ejections.may_eject(slot, rules.max_share, &self.state, now)
-        {
-            self.eject(slot, outlier, now, changes);
+        if !self.state.serves(slot) {
+            return;
+        }
+        let Some(finding) = self.traffic.finding(slot, rules, &self.state, now) else { return };
+        if !self.ejections.may_eject(slot, rules.max_share, &self.state, now) {
+            return;
+        }
+        match finding {
+            Finding::Outlier(outlier) => self.eject(slot, outlier, now, changes),
+            Finding::Shared(outlier) => {
+                changes.log.extend(self.ejections.spare(slot, outlier, &self.state, now))
+            }
         }
     }
 
-    /// A request failed at an endpoint in probation: only one that began in the probation ends it.
+    /// A request failed at an endpoint in probation: only one that began in the probation ends it, and only if the
+    /// others do not fail as often.
     fn fail_probation(
         &mut self,
         slot: EndpointSlot,
@@ -244,9 +272,15 @@ impl World {
         changes: &mut Changes,
     ) {
         let FailedAttempt { fault, started, .. } = failure;
-        if self.ejections.record(slot).is_some_and(|record| record.is_of_probation(started)) {
-            let detail = format!("a request of its probation failed: {}", fault.as_str()).into();
-            let outlier = Outlier { cause: Cause::Probation, evidence: Evidence { fault, detail } };
+        let Some((own, began)) = self.ejections.fail_probation(slot, started) else { return };
+        let failures = OwnFailures { own, began, odds: Odds::PROBATION };
+        let others = self.traffic.in_common(slot, failures, &self.state.layout, now);
+        let shared = others.map(|others| format!("; {others}")).unwrap_or_default();
+        let detail = format!("a request of its probation failed: {}{shared}", fault.as_str()).into();
+        let outlier = Outlier { cause: Cause::Probation, evidence: Evidence { fault, detail } };
+        if others.is_some() {
+            changes.log.extend(self.ejections.spare(slot, outlier, &self.state, now));
+        } else {
             self.eject(slot, outlier, now, changes);
         }
     }
@@ -257,9 +291,7 @@ impl World {
         let Some(Ejected { ejection, change }) = self.ejections.eject(slot, outlier, &self.state, now) else {
             return;
         };
-        if let Some(traffic) = self.traffic.endpoint_mut(slot) {
-            traffic.ejected(now);
-        }
+        self.traffic.ejected(slot, &self.state.layout, now);
         changes.log.push(change);
         // In panic the availability of an endpoint does not show that it was taken out.
         changes.publish = Publish::Now;

@@ -5,12 +5,11 @@ use std::{
     cell::Cell,
     net::IpAddr,
     sync::Arc,
-    time::Duration,
 };
 
 use thalweg_core::{
-    EndpointSpec, Event, Facts, NoLoads, Pool, PoolSlot, Route, RoutePool, Tick, Topology, Tried, World,
-    roll, steer,
+    EndpointSpec, Event, Facts, Failback, NoLoads, Pool, PoolSlot, Route, RoutePool, Tick, Topology, Tried,
+    World, roll, steer,
 };
 
 /// Counts what the asking thread allocates.
@@ -46,7 +45,12 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
     let pool = |nth: usize| Pool {
         name: format!("p{nth}").into(),
         endpoints: (1..=3)
-            .map(|host| EndpointSpec { host: format!("10.{nth}.0.{host}").into(), port: 80, weight: 1 })
+            .map(|host| EndpointSpec {
+                host: format!("10.{nth}.0.{host}").into(),
+                port: 80,
+                weight: 1,
+                family: Default::default(),
+            })
             .collect(),
         max_in_flight: 8,
         ..Pool::default()
@@ -57,7 +61,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
         path_prefix: "/api".into(),
         pools: (0..3).map(|pool| RoutePool::new(PoolSlot(pool))).collect(),
         share_leftover: true,
-        failback_hold: Duration::ZERO,
+        failback: Failback::IMMEDIATE,
         ..Route::default()
     };
     let mut world = World::default();

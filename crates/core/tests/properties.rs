@@ -52,6 +52,7 @@ fn snapshot(members: &[UsedPool], policy: u8) -> Snapshot {
                 host: format!("10.{nth}.0.{host}").into(),
                 port: 80,
                 weight: *weight,
+                family: Default::default(),
             })
             .collect(),
         max_in_flight: 3,

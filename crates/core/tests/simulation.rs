@@ -10,6 +10,8 @@
     reason = "a test: whatever is not there is a failure"
 )]
 
+#[path = "simulation/common.rs"]
+mod common;
 #[path = "simulation/evidence.rs"]
 mod evidence;
 #[path = "simulation/oracle.rs"]

@@ -35,7 +35,7 @@ fn known_calls_answer_and_unknown_calls_are_404() {
         assert_eq!(edge.get(target).0, expected, "{target}");
     }
     assert_eq!(edge.post("/metrics").0, 405);
-    assert_eq!(edge.post("/api/v1/failback").0, 501);
+    assert_eq!(edge.post("/api/v1/failback").0, 400);
     assert_eq!(edge.post("/api/v1/drain").0, 422);
     assert_eq!(
         ask(edge.admin, "POST", "/api/v1/reload", "origin: http://evil.test\r\ncontent-length: 0\r\n").0,

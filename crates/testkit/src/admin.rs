@@ -1,4 +1,4 @@
-//! What a scenario asks the admin page of a running edge.
+//! Calls of the admin API of a running edge, as scenarios use them.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Edge {
         client.reply("POST").unwrap_or_else(|gone| panic!("POST {path} on the admin page: {gone}"))
     }
 
-    /// The status of `/readyz`; 0 when nobody answers.
+    /// The status of `/readyz`; 0 when there is no answer.
     pub fn ready(&self) -> u16 {
         self.admin_try("/readyz").map_or(0, |reply| reply.status)
     }
@@ -52,7 +52,7 @@ impl Edge {
         self.events().into_iter().filter(|event| event["event"] == kind).collect()
     }
 
-    /// What `/api/v1/status` says about this endpoint.
+    /// This endpoint's row of `/api/v1/status`.
     pub fn endpoint(&self, addr: std::net::SocketAddr) -> Value {
         let status = self.status();
         let pools = status["pools"].as_array().into_iter().flatten();

@@ -1,4 +1,4 @@
-//! What a fake endpoint can be told to do. A closed list: a scenario names a behaviour, it never scripts one.
+//! The behaviours of a fake endpoint. A closed list: a scenario names a behaviour, it never scripts one.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub enum Behaviour {
     /// By path: see [`crate::Endpoint`].
     #[default]
     Serve,
-    /// As [`Behaviour::Serve`], this much later.
+    /// As [`Behaviour::Serve`], after this delay.
     Slow(Duration),
     /// Reads the request and never answers.
     Hang,
@@ -18,9 +18,9 @@ pub enum Behaviour {
     ResetOnAccept,
     /// Reads the request, then resets.
     ResetBeforeHead,
-    /// Reads the request, then closes in order.
+    /// Reads the request, then closes with FIN.
     CloseBeforeHead,
-    /// Sends a head that promises 1000 bytes and 10 of them, then resets.
+    /// Sends a head that announces 1000 bytes, then 10 bytes, then resets.
     ResetAfterHead,
     /// Answers this status with a small body.
     Status(u16),

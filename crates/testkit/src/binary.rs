@@ -1,4 +1,4 @@
-//! Where the binary under test is: what `THALWEG_BIN` names, else the workspace's own, built first so that it is never stale.
+//! Finds the binary under test: `THALWEG_BIN`, else the workspace's own, built first so that it is never stale.
 
 use std::{
     path::{Path, PathBuf},
@@ -24,13 +24,13 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// A release build, if somebody made one: measurements of memory say more with it.
+/// A release build, if there is one: measurements of memory are more accurate with it.
 pub fn release_binary() -> Option<PathBuf> {
     let path = target().join("release/thalweg");
     path.is_file().then_some(path)
 }
 
-/// Builds the debug binary; a fresh one costs a moment, a stale one would test yesterday's code.
+/// Builds the debug binary, because a stale binary would test old code. An up-to-date build takes a moment.
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = Command::new(cargo)

@@ -1,4 +1,4 @@
-//! A blocking HTTP/1.1 client that shows the wire: it sends the bytes it is given, and tells an answer, a close, a
+//! A blocking HTTP/1.1 client at the level of bytes: it sends exactly what it is given, and tells an answer, a close, a
 //! reset and a silence apart.
 
 use std::{
@@ -22,9 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Gone {
     /// `UnexpectedEof` = closed in order, `ConnectionReset`, `TimedOut`, …
     pub kind: io::ErrorKind,
-    /// The head, when that much came.
+    /// The head, if a whole one arrived.
     pub head: Option<Head>,
-    /// The part of the body that came.
+    /// The part of the body that arrived.
     pub body: Vec<u8>,
 }
 
@@ -61,7 +61,7 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Fields after the last chunk.
     pub trailers: Vec<(String, String)>,
-    /// 1xx answers that came first.
+    /// The 1xx answers before it.
     pub informational: Vec<Head>,
 }
 
@@ -105,7 +105,7 @@ impl Client {
         Self::try_connect(addr).unwrap_or_else(|gone| panic!("{addr}: {gone}"))
     }
 
-    /// Connects, or says why not.
+    /// Connects, or returns the error.
     pub fn try_connect(addr: SocketAddr) -> Result<Self, Gone> {
         let tcp = TcpStream::connect_timeout(&addr, PATIENCE).map_err(|error| Gone::new(&error))?;
         let ours = prepared(&tcp).map_err(|error| Gone::new(&error))?;
@@ -137,7 +137,7 @@ impl Client {
         self.tcp.set_write_timeout(Some(span)).expect("a timeout can be set");
     }
 
-    /// Sends these bytes; that the other side has gone shows when the answer is read.
+    /// Sends these bytes. A closed connection shows later, when the answer is read.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) {
         let _shows_at_the_read = self.try_send(bytes);
     }
@@ -199,7 +199,7 @@ impl Client {
         }
     }
 
-    /// Reads and throws away this many bytes, however they are framed; fewer if it ends before.
+    /// Reads and discards this many bytes, whatever their framing; fewer if the stream ends before.
     pub fn discard(&mut self, count: u64) -> u64 {
         let mut left = count.saturating_sub(std::mem::take(&mut self.buf).len() as u64);
         let mut block = vec![0_u8; 256 * 1024];
@@ -213,7 +213,7 @@ impl Client {
         count - left
     }
 
-    /// Whatever comes next, as bytes.
+    /// The next bytes, whatever they are.
     pub fn some(&mut self) -> Result<Vec<u8>, Gone> {
         if self.buf.is_empty() {
             self.more().map_err(|error| Gone::new(&error))?;
@@ -221,7 +221,7 @@ impl Client {
         Ok(std::mem::take(&mut self.buf))
     }
 
-    /// Reads until these bytes have come.
+    /// Reads until these bytes have arrived.
     pub fn until(&mut self, wanted: &[u8]) -> Vec<u8> {
         while !self.buf.windows(wanted.len()).any(|window| window == wanted) {
             self.more()
@@ -230,7 +230,7 @@ impl Client {
         std::mem::take(&mut self.buf)
     }
 
-    /// Whether the other side ends the connection within this time; what it still sends is thrown away.
+    /// Whether the other side ends the connection within this time; bytes that still arrive are discarded.
     pub fn ends(&mut self, within: Duration) -> bool {
         let began = Instant::now();
         while let Some(left) = within.checked_sub(began.elapsed()).filter(|left| !left.is_zero()) {
@@ -246,18 +246,18 @@ impl Client {
         false
     }
 
-    /// Says that nothing more will be sent, and goes on reading.
+    /// Closes the sending half and keeps the receiving half.
     pub fn half_close(&self) {
         self.tcp.shutdown(Shutdown::Write).expect("a connected socket can be half closed");
     }
 
-    /// Leaves with a reset: a mere close looks like a half-close to the other side, a reset is beyond doubt.
+    /// Closes with a reset: a plain close looks like a half-close to the other side, a reset does not.
     pub fn reset(self) {
         rustix::net::sockopt::set_socket_linger(&self.tcp, Some(Duration::ZERO))
             .expect("SO_LINGER can be set");
     }
 
-    /// Our own port, to find this connection elsewhere.
+    /// The local port of this connection, to find it in the edge's log.
     pub fn local(&self) -> SocketAddr {
         self.tcp.local_addr().expect("a connected socket has an address")
     }

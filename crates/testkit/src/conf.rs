@@ -1,11 +1,11 @@
-//! Builds the config of a scenario: a scenario says only what matters to it. Ports are left open as `@NAME@` until an
-//! edge is launched, so that a clash is answered by other ports.
+//! Builds the config of a scenario, which names only what matters to it. Ports are placeholders `@NAME@` until an
+//! edge starts, so that after a clash it starts again on other ports.
 
 use std::{collections::BTreeMap, fmt::Write as _, net::SocketAddr};
 
 use crate::free_port;
 
-/// A config in the making, with the files it names.
+/// A config under construction, with the files that it names.
 #[derive(Clone, Debug, Default)]
 pub struct Conf {
     edge: String,
@@ -30,7 +30,7 @@ impl Conf {
         Self::simple_with(policy, endpoints, "")
     }
 
-    /// The same, with these lines in the route.
+    /// As above, with these lines in the route.
     pub fn simple_with(policy: &str, endpoints: &[SocketAddr], route: &str) -> Self {
         let names: Vec<String> = (0..endpoints.len()).map(|nth| format!("p{nth}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -118,7 +118,7 @@ impl Conf {
         self
     }
 
-    /// Every port it needs, free a moment ago; those that are known keep their number.
+    /// Every port that the config needs, free a moment ago; known ports keep their number.
     pub(crate) fn ports(&self, known: &BTreeMap<String, u16>) -> BTreeMap<String, u16> {
         let names = self.listeners.iter().map(|(name, _)| name.as_str()).chain(["admin"]);
         names.map(|name| (name.to_owned(), known.get(name).copied().unwrap_or_else(free_port))).collect()

@@ -1,4 +1,4 @@
-//! A name server of our own over UDP: A and AAAA, with answers that a scenario switches.
+//! A fake name server over UDP: A and AAAA, with answers that a scenario switches.
 
 use std::{
     collections::BTreeMap,
@@ -13,10 +13,10 @@ use tokio::{net::UdpSocket, task::AbortHandle};
 
 use crate::{lock, runtime};
 
-/// What is said about one name.
+/// The answer for one name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Records {
-    /// These addresses, to be kept for this many seconds; none of a family = the name exists without such records.
+    /// These addresses, with this TTL in seconds; no address of a family = the name exists without such records.
     Addresses(Vec<IpAddr>, u32),
     /// The name does not exist.
     NxDomain,
@@ -24,7 +24,7 @@ pub enum Records {
     ServFail,
     /// No answer at all.
     Silence,
-    /// One thing about A, another about AAAA.
+    /// One answer for A, another for AAAA.
     Split(Box<Records>, Box<Records>),
 }
 
@@ -64,12 +64,12 @@ impl Dns {
         self.addr
     }
 
-    /// Says this about the name from now on.
+    /// Sets the answer for this name from now on.
     pub fn set(&self, name: &str, records: Records) {
         lock(&self.zone).insert(name.trim_end_matches('.').to_lowercase(), records);
     }
 
-    /// How many questions came.
+    /// The number of questions that arrived.
     pub fn queries(&self) -> u64 {
         self.queries.load(Ordering::SeqCst)
     }
@@ -81,7 +81,7 @@ impl Drop for Dns {
     }
 }
 
-/// The reply to one packet, if there is to be one.
+/// The reply to one packet, or none.
 fn answer(packet: &[u8], zone: &BTreeMap<String, Records>) -> Option<Vec<u8>> {
     let (name, end) = question(packet)?;
     let kind = u16::from_be_bytes([*packet.get(end)?, *packet.get(end + 1)?]);

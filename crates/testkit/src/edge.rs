@@ -93,7 +93,7 @@ impl Edge {
         edge
     }
 
-    /// One try in this directory; an edge that ends at once is given back as what it said.
+    /// One try in this directory; if the edge ends at once, returns what it wrote.
     pub fn spawn(conf: &Conf, scratch: Scratch, path: &Path) -> Result<Self, Finished> {
         let ports = conf.ports(&BTreeMap::new());
         for (name, content) in &conf.files {
@@ -173,7 +173,7 @@ impl Edge {
         rustix::process::kill_process(self.pid, signal).expect("our own child can be signalled");
     }
 
-    /// Stops it where it stands, and waits until every thread does.
+    /// Sends SIGSTOP, and waits until every thread has stopped.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
         let tasks = format!("/proc/{}/task", self.pid());
@@ -184,7 +184,7 @@ impl Edge {
         });
     }
 
-    /// Lets it go on.
+    /// Sends SIGCONT.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
@@ -269,12 +269,12 @@ fn end(child: &mut Child) {
     let _ended_already_is_fine = child.wait();
 }
 
-/// Most that is read of a log.
+/// The largest part of a log that is read.
 const MOST: u64 = 256 * 1024 * 1024;
 
 fn read(path: &Path) -> String {
     let mut bytes = Vec::new();
-    // A scenario may have put a device there that never ends.
+    // A scenario may have put an endless device there.
     let read = File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes));
     read.map(|_| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }

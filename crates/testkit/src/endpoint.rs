@@ -1,4 +1,4 @@
-//! A fake HTTP/1.1 endpoint in this process: its behaviour is switched while it runs, and it remembers what it saw.
+//! A fake HTTP/1.1 endpoint in this process: its behaviour is switched while it runs, and it records what arrives.
 
 use std::{
     collections::BTreeMap,
@@ -76,7 +76,7 @@ impl Endpoint {
         hasher.finish()
     }
 
-    /// Its address; the same through refusals and returns.
+    /// Its address, which never changes.
     pub fn addr(&self) -> SocketAddr {
         self.reserved.addr()
     }
@@ -112,7 +112,7 @@ impl Endpoint {
         });
     }
 
-    /// As a killed process: no listener, and every connection gone.
+    /// Like a killed process: no listener, and every connection is reset.
     pub fn die(&self) {
         self.refuse();
         self.cut();
@@ -180,7 +180,7 @@ impl Endpoint {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    /// How many the other side closed while an answer was due.
+    /// The number of connections that the other side closed while an answer was due.
     pub fn abandoned(&self) -> u64 {
         self.shared.abandoned.load(Ordering::SeqCst)
     }
@@ -219,7 +219,7 @@ fn accepted(shared: &Arc<EndpointState>, tcp: TcpStream) {
     let _bare_is_fine = tcp.set_nodelay(true);
     let ours = Arc::clone(shared);
     let tls = lock(&shared.tls).clone();
-    // Held while the task is put on the list, so that it cannot leave the list before it is on it.
+    // Locked while the task is added, so that the task cannot remove itself before that.
     let mut connections = lock(&shared.connections);
     let task = runtime().spawn(async move {
         let _open = Open::new(Arc::clone(&ours), nth);
@@ -255,7 +255,7 @@ impl Drop for Open {
     }
 }
 
-/// An address where a connect neither succeeds nor fails: its accept queue is full and nobody accepts.
+/// An address where a connect neither succeeds nor fails: its accept queue is full and no process accepts.
 #[derive(Debug)]
 pub struct Blackhole {
     addr: SocketAddr,

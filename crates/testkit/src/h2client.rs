@@ -29,7 +29,7 @@ pub struct H2 {
     sender: SendRequest<BoxBody<Bytes, Infallible>>,
 }
 
-/// A body that does not say how long it is.
+/// A body of undeclared length.
 struct Undeclared(Full<Bytes>);
 
 impl Body for Undeclared {
@@ -90,7 +90,7 @@ impl H2 {
         runtime().block_on(self.clone().ask_async(request))
     }
 
-    /// The same, without a word on how long its body is.
+    /// As above, with a body of undeclared length.
     pub fn ask_undeclared(&self, request: Request<Full<Bytes>>) -> io::Result<H2Reply> {
         runtime().block_on(self.clone().whole(request.map(|body| Undeclared(body).boxed())))
     }

@@ -1,5 +1,5 @@
-//! A network of its own for endpoints: reached over a virtual cable whose packets can be dropped, as when a machine
-//! or its network is gone without a word. Needs root, `ip` and `nft`; says what is missing otherwise.
+//! A separate network for endpoints, reached over a virtual cable whose packets can be dropped, as when a machine
+//! or its network disappears silently. Needs root, `ip` and `nft`; otherwise the error names what is missing.
 
 use std::{
     fs::File,
@@ -21,7 +21,7 @@ pub struct Island {
 }
 
 impl Island {
-    /// Makes one, or says why that cannot be done here.
+    /// Creates one, or says why this machine cannot.
     pub fn new() -> Result<Self, String> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
         let (pid, nth) = (std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed));
@@ -49,7 +49,7 @@ impl Island {
     pub fn endpoint(&self, name: &str) -> Endpoint {
         let space = File::open(format!("/run/netns/{}", self.name)).expect("the namespace is there");
         let addr = SocketAddr::new(IpAddr::V4(self.ip), 0);
-        // A socket belongs for good to the namespace of the thread that opened it; that thread ends here.
+        // A socket stays in the namespace of the thread that opened it; that thread ends here.
         let opening = move || {
             move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
                 .expect("root may enter its own namespace");
@@ -58,12 +58,12 @@ impl Island {
         std::thread::scope(|scope| scope.spawn(opening).join().expect("the endpoint starts"))
     }
 
-    /// Every packet that arrives there vanishes from now on: no answer, no reset, no acknowledgement.
+    /// Drops every packet that arrives there from now on: no answer, no reset, no acknowledgement.
     pub fn cut_off(&self) {
         self.run(&["nft", "add rule inet cut in drop"]).expect("a rule can be added");
     }
 
-    /// Packets arrive again.
+    /// Lets packets through again.
     pub fn reconnect(&self) {
         self.run(&["nft", "flush chain inet cut in"]).expect("rules can be removed");
     }

@@ -1,15 +1,15 @@
-//! The load generator's book: every request id and how it ended. This is the ground truth counters are held against.
+//! The load generator's ledger: every request id and how it ended. Scenarios compare the edge's counters with it.
 
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
-/// How one request ended, as its client saw it.
+/// How one request ended for its client.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// A whole answer.
     Status(u16),
-    /// The head came, the body did not come whole: no proxy can heal this.
+    /// The head arrived, the body is incomplete: no proxy can repair this.
     CutAfterHead(u16),
     /// No answer: `refused`, `reset`, `closed`, `timeout`, or what the library says.
     Failed(String),
@@ -26,16 +26,16 @@ pub struct Shot {
     pub outcome: Outcome,
     /// From the moment it was due to the end of its answer.
     pub latency_us: u64,
-    /// Who answered: `X-Endpoint`, else the `region` in the body, else empty.
+    /// The endpoint that answered: `X-Endpoint`, else the `region` in the body, else empty.
     pub by: String,
     /// When it was due, from the start of the load.
     pub due_us: u64,
-    /// How much later than that the generator itself began it.
+    /// How much later than that the generator itself started it.
     pub late_us: u64,
 }
 
 impl Shot {
-    /// Whether its client has reason to complain: no answer, or a 5xx.
+    /// Whether it failed for its client: no answer, or a 5xx.
     pub fn failed(&self) -> bool {
         match &self.outcome {
             Outcome::Status(status) => *status >= 500,
@@ -45,7 +45,7 @@ impl Shot {
     }
 }
 
-/// Everything one load did.
+/// All results of one load.
 #[derive(Clone, Debug)]
 pub struct Report {
     /// Every request, in order of its end.
@@ -54,9 +54,9 @@ pub struct Report {
     pub latency: Histogram<u64>,
     /// Requests that were sent; as many must have ended.
     pub sent: u64,
-    /// The most that the generator itself was late: if this is large, the machine was measured too.
+    /// The largest delay of the generator itself: if it is large, the figures include the machine's own pauses.
     pub late_us: u64,
-    /// Connections that the other side closed although we meant to keep them.
+    /// Kept connections that the other side closed.
     pub closed: u64,
 }
 

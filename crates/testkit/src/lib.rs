@@ -1,11 +1,11 @@
-//! What every scenario stands on: fake endpoints, a launcher for the real binary and for real FastAPI regions,
-//! clients that see the wire, an open-loop load generator, a fake name server. Never a dependency of the product.
+//! What scenarios are built from: fake endpoints, a launcher for the real binary and for real FastAPI regions,
+//! clients at the level of bytes, an open-loop load generator, a fake name server. Never a dependency of the product.
 //!
 //! | what | files |
 //! |---|---|
 //! | a fake endpoint | `endpoint`, `endpoint_state`, `behaviour`, `serve`, `message`, `wire` |
 //! | disturbances on the way | `relay` delays and cuts, `island` is a network namespace |
-//! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls` makes certificates |
+//! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls` and `self_signed` make certificates |
 //! | what the edge says | `admin` asks its API, `metrics` reads its counters |
 //! | clients | `client` shows HTTP/1.1 on the wire, `h2client` speaks HTTP/2, `load` sends at a fixed rate, `ledger` books each request |
 //! | small things | `port` reserves, `scratch` cleans up, `wait` waits for a condition |
@@ -32,6 +32,7 @@ mod conf;
 mod edge;
 mod metrics;
 mod regions;
+mod self_signed;
 mod tls;
 
 mod client;
@@ -58,7 +59,7 @@ pub use port::{Reserved, free_port};
 pub use regions::{Region, python, skip};
 pub use relay::{Relay, Weather};
 pub use scratch::Scratch;
-pub use tls::{Authority, Leaf, client_config, server_config, server_config_with};
+pub use tls::{Authority, Leaf, client_config, server_config, server_config_of, server_config_with};
 pub use wait::{eventually, eventually_some, stays};
 
 /// The runtime behind every fake and every client: made once, never dropped.

@@ -1,6 +1,6 @@
-//! Open-loop load: requests are sent when they are due, whatever became of the earlier ones, so that a stall shows in
-//! every latency it touched. Every request carries its own `X-Request-Id`; an answer whose `X-For` names another one
-//! is a failure. The connections are in `sender`.
+//! Open-loop load: requests are sent when they are due, whether or not earlier ones have ended, so that a stall shows in
+//! the latency of each request that it delayed. Every request has its own `X-Request-Id`; an answer with another one
+//! in `X-For` is a failure. The connections are in `sender`.
 
 use std::{
     net::SocketAddr,
@@ -170,7 +170,7 @@ impl Load {
 pub struct Running {
     shared: Arc<LoadState>,
     task: JoinHandle<()>,
-    /// What every `due_us` counts from.
+    /// The start of every `due_us`.
     pub began: Instant,
 }
 
@@ -180,13 +180,13 @@ impl Running {
         lock(&self.shared.shots).len()
     }
 
-    /// Who answered lately: the answers of the last so many requests.
+    /// How often each endpoint answered among this many last requests.
     pub fn last(&self, count: usize) -> Vec<Shot> {
         let shots = lock(&self.shared.shots);
         shots[shots.len().saturating_sub(count)..].to_vec()
     }
 
-    /// Sends nothing more, waits for what is under way, and reports.
+    /// Stops sending, waits for the requests in flight, and reports.
     pub fn stop(self) -> Report {
         self.shared.stop.store(true, Ordering::SeqCst);
         self.join()

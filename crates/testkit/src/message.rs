@@ -1,5 +1,5 @@
-//! Reading HTTP/1.1 on the endpoint's side: heads as they came, bodies piece by piece. Lenient on purpose: it shows
-//! what the edge sent, it does not judge it.
+//! Reads HTTP/1.1 on the endpoint's side: heads as received, bodies piece by piece. Lenient on purpose: it shows
+//! what the edge sent and does not validate it.
 
 use std::io;
 
@@ -62,7 +62,7 @@ pub(crate) fn head_end(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// How the rest of a message is delimited, and how much is left.
+/// The framing of the rest of a message, and how many bytes are left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// This many bytes are left.
@@ -72,7 +72,7 @@ pub(crate) enum Framing {
 }
 
 impl Framing {
-    /// As a request says it.
+    /// The framing that a request head declares.
     pub(crate) fn of(head: &Head) -> Self {
         let chunked =
             head.header("transfer-encoding").is_some_and(|value| value.to_lowercase().contains("chunked"));
@@ -84,7 +84,7 @@ impl Framing {
     }
 }
 
-/// One connection with what was read and not yet used.
+/// One connection, and the bytes that were read and not yet used.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) wire: Wire,
@@ -161,7 +161,7 @@ impl Conn {
         }
     }
 
-    /// Whatever comes next, for streams that are no HTTP any more.
+    /// The next bytes, for streams that are no longer HTTP.
     pub(crate) async fn any(&mut self) -> io::Result<Bytes> {
         if self.buf.is_empty() {
             self.more().await?;
@@ -170,7 +170,7 @@ impl Conn {
         Ok(self.buf.split_to(have).freeze())
     }
 
-    /// Waits, but gives up when the other side closes.
+    /// Waits for this span, or until the other side closes.
     pub(crate) async fn pause(&mut self, span: std::time::Duration) -> io::Result<()> {
         let sleep = tokio::time::sleep(span);
         tokio::pin!(sleep);

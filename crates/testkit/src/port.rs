@@ -1,4 +1,4 @@
-//! Ports: asked from the kernel, never fixed.
+//! Ports that the kernel chooses; no port is fixed.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +10,7 @@ use tokio::net::TcpSocket;
 
 /// A port that was free a moment ago, for a process that binds it itself; never the same one twice in this process.
 ///
-/// Between the answer and the bind somebody may take it, so launchers try again on a clash.
+/// Another process may take it before it is bound, so launchers try again after a clash.
 pub fn free_port() -> u16 {
     static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
@@ -23,7 +23,7 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// A port that stays ours while nobody listens on it: a connect is refused, and a listener can come and go.
+/// A port that stays reserved without a listener: a connect is refused, and a listener can come and go.
 ///
 /// The socket is bound but never listens; `SO_REUSEADDR` on both sides lets the real listener bind beside it.
 #[derive(Debug)]
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reserved_port_refuses_until_somebody_listens() {
+    fn a_reserved_port_refuses_until_a_listener_opens() {
         let port = Reserved::new();
         let refused = std::net::TcpStream::connect(port.addr()).expect_err("nobody listens");
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);

@@ -33,10 +33,10 @@ pub fn python(scenario: &str) -> Option<PathBuf> {
     None
 }
 
-/// Says loudly that a scenario cannot run here: on stderr, and in the list that `THALWEG_SKIPS` names.
+/// Reports that a scenario cannot run here: on stderr, and in the file that `THALWEG_SKIPS` names.
 ///
 /// # Panics
-/// When `CI=true` and nobody keeps that list: what is skipped unseen is not tested.
+/// When `CI=true` and that file is not named, because a skipped test that is not reported would be missed.
 pub fn skip(scenario: &str, reason: &str) {
     eprintln!("SKIPPED: {scenario}: {reason}");
     if let Some(list) = std::env::var_os("THALWEG_SKIPS") {
@@ -121,12 +121,12 @@ impl Region {
         }
     }
 
-    /// Stops it in its tracks: TCP answers, HTTP does not.
+    /// Sends SIGSTOP: the kernel still accepts connections, the application does not answer.
     pub fn freeze(&self) {
         self.signal(Signal::STOP);
     }
 
-    /// Lets it go on.
+    /// Sends SIGCONT.
     pub fn thaw(&self) {
         self.signal(Signal::CONT);
     }
@@ -136,7 +136,7 @@ impl Region {
         self.switch("fail", yes.then_some(""));
     }
 
-    /// Makes it slow by what this says, or quick again.
+    /// Delays its answers by this, or ends the delay.
     pub fn slow(&self, how: Option<&str>) {
         self.switch("slow", how);
     }

@@ -1,5 +1,5 @@
-//! A TCP relay with weather: delay, jitter, loss, a rate, resets, a standstill. It stands in for the distance to a
-//! region where the kernel has no netem. Works on bytes alone; it never looks at HTTP.
+//! A TCP relay with delay, jitter, loss, a rate limit, resets and standstills. It simulates the distance to a
+//! region where the kernel has no netem. It works on bytes alone and never reads HTTP.
 
 use std::{
     io,
@@ -23,32 +23,32 @@ use tokio::{
 
 use crate::{lock, runtime};
 
-/// What a lost segment costs: the kernel's smallest retransmission timeout.
+/// The delay of a lost segment: the kernel's smallest retransmission timeout.
 const RETRANSMIT: Duration = Duration::from_millis(200);
 
-/// How often a standstill is looked at again.
+/// How often a relay checks whether its standstill is over.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// The state of the way between the two ends; applies to what is read from now on.
+/// The conditions between the two ends, for all bytes that are read from now on.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weather {
     /// One way.
     pub delay: Duration,
-    /// What a new connection waits first: its handshake, which the kernel in between answers at once.
+    /// The delay of a new connection: its handshake, which the kernel in between answers at once.
     pub connect: Duration,
-    /// Up to this much more, evenly spread; the order of bytes stays.
+    /// A random extra delay of up to this much; the order of bytes stays.
     pub jitter: Duration,
-    /// This share of pieces is lost once: it comes a retransmission later, as TCP has it.
+    /// This share of pieces is lost once and arrives one retransmission later, as over TCP.
     pub loss: f64,
     /// Bytes per second, each way and connection.
     pub rate: Option<u64>,
     /// A connection is reset once this many bytes of answers went through; 0 = at once.
     pub reset_after: Option<u64>,
-    /// Nothing moves, nothing is lost.
+    /// No byte moves and none is lost.
     pub still: bool,
 }
 
-/// The way to one endpoint. Connections made through it live as long as its runtime.
+/// The relay to one endpoint. Connections through it live as long as its runtime.
 #[derive(Clone, Debug)]
 pub struct Relay {
     to: SocketAddr,
@@ -57,17 +57,17 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A way to this address, in good weather.
+    /// A relay to this address, without any disturbance.
     pub fn to(to: SocketAddr) -> Self {
         Self { to, weather: Arc::default(), seed: Arc::new(AtomicU64::new(1)) }
     }
 
-    /// Changes the weather; a `reset_after` ends connections that are past it.
+    /// Changes the conditions; a `reset_after` ends connections that are past it.
     pub fn weather(&self, weather: Weather) {
         *lock(&self.weather) = weather;
     }
 
-    /// Carries from an address of its own for as long as this process lives; returns the address.
+    /// Relays from a new address for as long as this process lives; returns the address.
     pub fn open(&self) -> SocketAddr {
         let listener =
             runtime().block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port can be bound");
@@ -77,7 +77,7 @@ impl Relay {
         addr
     }
 
-    /// Carries what this listener accepts, until the listener fails or the task is dropped.
+    /// Relays the connections that this listener accepts, until the listener fails or the task is dropped.
     pub async fn carry(&self, listener: TcpListener) {
         loop {
             match listener.accept().await {
@@ -140,7 +140,7 @@ impl Relay {
         }
     }
 
-    /// When a piece that is sent now is there.
+    /// The arrival time of a piece that is sent now.
     fn arrival(&self, now: Instant, length: usize) -> Instant {
         let weather = lock(&self.weather).clone();
         let lost = if self.roll() < weather.loss { RETRANSMIT } else { Duration::ZERO };
@@ -159,7 +159,7 @@ impl Relay {
     ) -> bool {
         let mut through = 0_u64;
         while let Some((due, piece)) = pieces.recv().await {
-            // The timer is good to a millisecond only: what is due at once does not touch it.
+            // The timer's resolution is a millisecond, so a piece that is due at once does not use it.
             if due > Instant::now() {
                 tokio::time::sleep_until(due).await;
             }
@@ -180,7 +180,7 @@ impl Relay {
         false
     }
 
-    /// The next of a seeded row of numbers in 0..1 (SplitMix64).
+    /// The next number of a seeded sequence in 0..1 (SplitMix64).
     fn roll(&self) -> f64 {
         let mut z = self.seed.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! What happens on one connection of a fake endpoint: read a request, remember it, answer as told.
+//! One connection of a fake endpoint: read a request, record it, answer as the behaviour says.
 
 use std::{
     hash::Hasher,
@@ -138,7 +138,7 @@ async fn request(shared: &Arc<EndpointState>, conn: &mut Conn, head: &Head, nth:
     by_path(shared, conn, head, path, upload.hash()).await
 }
 
-/// A small answer of any status; those that must not have a body have none.
+/// A small answer of any status, without a body where the status forbids one.
 fn small(name: &str, status: u16, head: &Head, extra: &str) -> Vec<u8> {
     let body = format!("{{\"endpoint\":\"{name}\",\"status\":{status}}}");
     if status == 204 || status == 304 {

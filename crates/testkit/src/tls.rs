@@ -1,9 +1,12 @@
-//! Certificates made on the spot: one authority, leaves for names. aws-lc-rs is the only provider.
+//! Certificates for tests: one authority, and leaves for names. aws-lc-rs is the only provider.
 
 use std::{path::PathBuf, sync::Arc};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
-use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use crate::Scratch;
@@ -26,7 +29,7 @@ pub struct Leaf {
 }
 
 impl Authority {
-    /// Makes one.
+    /// Creates one.
     pub fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
@@ -65,16 +68,26 @@ pub fn server_config(leaf: &Leaf) -> Arc<ServerConfig> {
 
 /// The same, offering these ALPN protocols.
 pub fn server_config_with(leaf: &Leaf, alpn: &[&str]) -> Arc<ServerConfig> {
+    server_config_of(leaf, alpn, &[])
+}
+
+/// The same, with these versions (none = all). The certificate is not checked: odd ones are presented as well.
+pub fn server_config_of(
+    leaf: &Leaf,
+    alpn: &[&str],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
     let certs: Vec<_> = CertificateDer::pem_slice_iter(leaf.cert_pem.as_bytes())
         .collect::<Result<_, _>>()
         .expect("our own certificate parses");
     let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("our own key parses");
+    let key = provider().key_provider.load_private_key(key).expect("our own key can sign");
+    let versions = if versions.is_empty() { rustls::ALL_VERSIONS } else { versions };
     let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .expect("the provider has the default versions")
+        .with_protocol_versions(versions)
+        .expect("the provider has these versions")
         .with_no_client_auth()
-        .with_single_cert(certs, key)
-        .expect("the key fits the certificate");
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(certs, key))));
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Arc::new(config)
 }

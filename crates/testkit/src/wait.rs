@@ -1,11 +1,11 @@
-//! Deadlines instead of sleeps. A scenario says what must become true and by when; it never waits blindly.
+//! Deadlines instead of sleeps. A scenario names a condition and a deadline; it never waits for a fixed time.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// How often a condition is looked at.
+/// How often a condition is checked.
 const POLL: Duration = Duration::from_millis(10);
 
 /// Waits until `done` is true; panics with `what` after `within`. Returns how long it took.

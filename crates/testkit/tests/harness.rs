@@ -1,4 +1,4 @@
-//! The harness against itself: fakes behave as they say, and the generator's book is true. No edge is involved.
+//! Tests of the harness itself: fakes behave as configured, and the generator's ledger is true. No edge is involved.
 
 use std::{io::ErrorKind, time::Duration};
 
@@ -36,7 +36,7 @@ fn an_endpoint_misbehaves_as_told() {
     let endpoint = Endpoint::start("a");
     let ask = |behaviour| {
         endpoint.behave(behaviour);
-        // One that resets what it accepts may be faster than the connect.
+        // A reset may arrive before the client's connect returns.
         let mut client = Client::try_connect(endpoint.addr())?;
         client.patience(Duration::from_secs(1));
         client.ask("GET", "/", "", b"")
@@ -103,7 +103,7 @@ fn a_tls_endpoint_proves_its_name() {
 }
 
 #[test]
-fn the_generator_books_every_request() {
+fn the_ledger_has_every_request() {
     let endpoint = Endpoint::start("a");
     let report = Load::to(endpoint.addr()).rate(1000.0).count(1000).posts(0.25).fresh(0.1).run();
     assert_eq!(report.outcomes().get(&Outcome::Status(200)), Some(&1000), "{:?}", report.outcomes());

@@ -140,6 +140,12 @@ impl Fields {
         self.bytes.capacity() + self.table.capacity() * size_of::<Field>()
     }
 
+    /// Bytes of the head that these fields came with: a bound for the size of a copy.
+    #[must_use]
+    pub const fn byte_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Forgets the fields and keeps the memory for the next ones.
     pub fn clear(&mut self) {
         self.bytes.clear();

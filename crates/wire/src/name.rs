@@ -24,6 +24,14 @@ macro_rules! field_names {
                 match self { $(Self::$name => $spelling,)+ Self::LookAlike | Self::Other => "" }
             }
 
+            /// The usual spelling with the colon and the space behind it.
+            pub(crate) const fn line_start(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($spelling, ": "),)+
+                    Self::LookAlike | Self::Other => "",
+                }
+            }
+
             #[cfg(test)]
             const KNOWN: &[Self] = &[$(Self::$name,)+];
         }

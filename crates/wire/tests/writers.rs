@@ -252,3 +252,27 @@ fn what_a_head_says_about_its_connection() {
     assert!(!plain.has_unexpected_content() && !plain.has_look_alike());
     assert_eq!(plain.fields().get(FieldName::XRequestId), Some(&b"7"[..]));
 }
+
+#[test]
+fn a_forwarded_head_is_what_was_read_with_known_fields_behind_it() {
+    let head = request("POST /a?b HTTP/1.1\r\nX-a: 1\r\nHost: h:1\r\nContent-Length: 2\r\nx-A: 3\r\n\r\n");
+    let forward = |target: Option<&str>, host: Option<&str>| {
+        let mut out = Vec::new();
+        let mut writer = HeadWriter::forward(&mut out, &head, target, host);
+        writer.fields(head.fields(), |_| true).known(FieldName::Via, "1.1 x");
+        writer.finish().map(|_| String::from_utf8_lossy(&out).into_owned())
+    };
+    let rest = "X-a: 1\r\nContent-Length: 2\r\nx-A: 3\r\nVia: 1.1 x\r\n\r\n";
+    assert_eq!(forward(None, None), Ok(format!("POST /a?b HTTP/1.1\r\nHost: h:1\r\n{rest}")));
+    assert_eq!(forward(Some("/c"), Some("b")), Ok(format!("POST /c HTTP/1.1\r\nHost: b\r\n{rest}")));
+    assert_eq!(forward(Some("/a b"), None), Err(Unwritable::Target));
+    assert_eq!(forward(None, Some("a b")), Err(Unwritable::Host));
+    let anonymous = request("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(HeadWriter::forward(&mut Vec::new(), &anonymous, None, None).finish(), Err(Unwritable::Host));
+    for own in [FieldName::Host, FieldName::ContentLength, FieldName::TransferEncoding, FieldName::Other] {
+        let mut out = Vec::new();
+        let mut writer = HeadWriter::answer(&mut out, 200, b"OK", Framing::None);
+        writer.known(own, "x");
+        assert_eq!(writer.finish(), Err(Unwritable::FieldName), "{own:?}");
+    }
+}

@@ -37,7 +37,7 @@ use tokio::{
     time::Sleep,
 };
 
-/// How long a stopping endpoint waits for what it still answers.
+/// How long a stopping endpoint waits for its answers in flight.
 const GRACE: Duration = Duration::from_secs(3);
 
 struct Args {
@@ -47,7 +47,7 @@ struct Args {
     distance: Duration,
 }
 
-/// What all connections share.
+/// The state that all connections share.
 struct Region {
     name: String,
     log: RefCell<File>,
@@ -108,7 +108,7 @@ async fn serve(args: Args) -> Result<()> {
     while region.open.get() > 0 && began.elapsed() < GRACE {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // What was written last is still on its way through the relay.
+    // The last bytes are still on their way through the relay.
     tokio::time::sleep(args.distance * 2 + Duration::from_millis(20)).await;
     Ok(())
 }
@@ -145,7 +145,7 @@ async fn accept(listener: TcpListener, region: Rc<Region>, stopped: watch::Recei
         let (region, mut stopped) = (Rc::clone(&region), stopped.clone());
         spawn_local(async move {
             let ours = Rc::clone(&region);
-            // Noted before there is a future that a client who left could drop: what arrived has arrived.
+            // Recorded before the future exists that a disconnect could drop, so that each arrival is in the file.
             let service = service_fn(move |request| {
                 note(&ours, &request, nth);
                 answer(Rc::clone(&ours), request)

@@ -1,4 +1,4 @@
-//! What several themes share: the usual edge, and how an answer of the edge's own must look.
+//! Helpers of several themes: the usual edge, and the form of answers that the edge makes itself.
 
 #![allow(dead_code, reason = "every theme uses another part")]
 
@@ -14,7 +14,7 @@ use thalweg_testkit::{
     Authority, Client, Conf, Edge, Endpoint, Gone, Relay, Reply, Weather, eventually, server_config,
 };
 
-/// Held by scenarios that measure time or memory: two of them on two cores would measure each other.
+/// A lock for scenarios that measure time or memory: two at once on two cores would disturb each other.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -25,7 +25,7 @@ pub fn one() -> (Edge, Endpoint) {
     one_with("")
 }
 
-/// The same, with these lines in the route.
+/// As above, with these lines in the route.
 pub fn one_with(route: &str) -> (Edge, Endpoint) {
     let endpoint = Endpoint::start("a");
     let edge = Edge::start(&Conf::simple_with("failover", &[endpoint.addr()], route));
@@ -41,7 +41,7 @@ pub fn two_with(route: &str) -> (Edge, Endpoint, Endpoint) {
     (edge, first, second)
 }
 
-/// An answer that the edge made itself: the status, `Proxy-Status` with our word in `details`, the JSON body.
+/// Checks an answer that the edge made itself: the status, the reason in `details` of `Proxy-Status`, the JSON body.
 pub fn assert_ours(reply: &Reply, status: u16, word: &str) {
     assert_eq!(reply.status, status, "{} {}", reply.head.line, reply.text());
     let proxy_status =
@@ -57,8 +57,8 @@ pub fn assert_ours(reply: &Reply, status: u16, word: &str) {
     assert_eq!(body["request_id"], id);
 }
 
-/// Refused with this status, or (answers that the HTTP parser makes itself may be bare) at least with this status,
-/// and the connection ends.
+/// Checks that the request is refused with this status (answers of the HTTP parser have no fields of the edge),
+/// and that the connection ends.
 pub fn assert_refused(answer: Result<Reply, Gone>, allowed: &[u16], what: &str) {
     match answer {
         Ok(reply) => assert!(allowed.contains(&reply.status), "{what}: {} {}", reply.head.line, reply.text()),
@@ -66,13 +66,13 @@ pub fn assert_refused(answer: Result<Reply, Gone>, allowed: &[u16], what: &str) 
     }
 }
 
-/// Why a logged request was refused or failed: one of the two fields says it.
+/// Why a logged request was refused or failed: the value of `refusal`, else of `error`.
 pub fn why(line: &Value) -> &str {
     line["refusal"].as_str().or_else(|| line["error"].as_str()).unwrap_or("-")
 }
 
-/// Whether the machinery behind this key acts yet; if not, the edge itself says so, and the scenario waits
-/// until it does. Then it runs without anybody having to remember it.
+/// Whether this key acts yet. If it does not, the edge says so in `status.warnings` and the scenario is skipped;
+/// once the key acts, the scenario runs without a change to it.
 pub fn acts(edge: &Edge, key: &str, scenario: &str) -> bool {
     let waits = edge.status()["warnings"].to_string().contains(key);
     if waits {
@@ -81,8 +81,8 @@ pub fn acts(edge: &Edge, key: &str, scenario: &str) -> bool {
     !waits
 }
 
-/// Asks this often over kept connections, from a few threads at once; gives who answered how often, or the status of
-/// an answer without a name. Panics when a request gets no answer.
+/// Sends this many requests over kept connections, from a few threads at once. Returns how often each endpoint answered,
+/// or each status of an answer without a name. Panics when a request gets no answer.
 pub fn hammer(addr: SocketAddr, threads: usize, each: usize) -> BTreeMap<String, usize> {
     let asking: Vec<_> = (0..threads)
         .map(|_| {
@@ -108,7 +108,7 @@ pub fn hammer(addr: SocketAddr, threads: usize, each: usize) -> BTreeMap<String,
     sum
 }
 
-/// Endpoints with one port on these addresses, named by them.
+/// Endpoints with one port on these addresses, each named by its address.
 pub fn on_one_port(ips: &[IpAddr]) -> (Vec<Endpoint>, u16) {
     for _ in 0..50 {
         let first = Endpoint::start_on(&ips[0].to_string(), ips[0]);
@@ -132,13 +132,13 @@ pub fn sentences(edge: &Edge, endpoint: &Endpoint) -> Vec<Value> {
     edge.events_of("ejected").into_iter().filter(|event| event["endpoint"] == addr).collect()
 }
 
-/// Waits for the first of them.
+/// Waits for the first ejection of this endpoint.
 pub fn until_ejected(edge: &Edge, endpoint: &Endpoint) -> Value {
     eventually("it is ejected", Duration::from_secs(10), || !sentences(edge, endpoint).is_empty());
     sentences(edge, endpoint).remove(0)
 }
 
-/// Enough answers from each that the edge knows what is usual there.
+/// Sends enough requests that the edge has a latency baseline for each endpoint.
 pub fn until_known(edge: &Edge, endpoints: &[Endpoint]) {
     eventually("the usual time of each is known", Duration::from_secs(20), || {
         hammer(edge.web(), 2, 50);
@@ -186,14 +186,14 @@ const REGISTERED: [&str; 36] = [
     "http_request_timeout",
 ];
 
-/// No ejection but by an unreasonable number of failures: for scenarios about single requests.
+/// Ejection only after a very large number of failures: for scenarios about single requests.
 pub const PATIENT: &str =
     "[eject]\nconsecutive_failures = 10000\nfailure_ratio = 1.0\nmin_requests = 100000\n";
 
-/// Nothing that is ejected comes back within a scenario.
+/// An ejection lasts longer than any scenario.
 pub const FOR_GOOD: &str = "[eject]\nbase = \"60s\"";
 
-/// Returns within a scenario; held pools would hide it.
+/// An ejection ends within a scenario, and no hold hides the return.
 pub const AT_ONCE: &str = "failback = { mode = \"immediate\" }";
 
 /// Endpoints named `a`, `b`, `c`… in one pool each, `p0`, `p1`, `p2`…
@@ -209,7 +209,7 @@ pub fn regions(count: usize, policy: &str, route: &str, eject: &str) -> (Edge, V
 /// A TLS endpoint `far` at the end of a relay.
 pub struct Far {
     pub endpoint: Endpoint,
-    /// Where the relay begins.
+    /// The address of the relay.
     pub addr: SocketAddr,
     _way: Relay,
 }
@@ -223,7 +223,7 @@ impl Far {
         Self { addr: way.open(), endpoint, _way: way }
     }
 
-    /// Its pool `p0`, which checks no certificate and has these keys besides.
+    /// The pool `p0` of this endpoint, without certificate verification and with these further keys.
     pub fn pool(&self, keys: &str) -> String {
         let tls = "{ sni = \"api.test\", verify = false }";
         format!("[pool.p0]\n{keys}\nendpoints = [{{ address = \"{}\", tls = {tls} }}]", self.addr)

@@ -1,10 +1,10 @@
-//! The check of commit subjects, tried on repositories made for it. `make lint` runs it on this one.
+//! Tests of the check for commit subjects, on temporary repositories. `make lint` runs that check on this repository.
 
 use std::{path::Path, process::Command};
 
 use thalweg_testkit::{Scratch, repository};
 
-/// Runs git in this folder, as an author who has no configuration.
+/// Runs git in this folder without any user configuration.
 fn git(folder: &Path, args: &[&str]) {
     let identity = ["-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "commit.gpgsign=false"];
     let done = Command::new("git").args(identity).args(args).current_dir(folder).output().expect("git runs");
@@ -15,7 +15,7 @@ fn commit(folder: &Path, subject: &str) {
     git(folder, &["commit", "--quiet", "--allow-empty", "--message", subject]);
 }
 
-/// The exit code of the check, and what it says.
+/// The exit code of the check, and its output.
 fn check(folder: &Path) -> (Option<i32>, String) {
     let script = repository().join("scripts/commit-subjects.sh");
     let done = Command::new(script).arg(folder).output().expect("the check runs");
@@ -26,7 +26,7 @@ fn check(folder: &Path) -> (Option<i32>, String) {
 fn a_commit_subject_of_more_than_72_characters_is_found() {
     let scratch = Scratch::new();
     let folder = scratch.path();
-    // A temporary folder inside a repository is no repository of its own.
+    // Without `git init`, a temporary folder inside a repository would belong to that repository.
     git(folder, &["init", "--quiet"]);
     commit(folder, &format!("history may have {}", "x".repeat(72)));
     let (code, said) = check(folder);

@@ -60,7 +60,7 @@ fn paths_that_documents_name_exist() {
             ];
             let source = word.ends_with(".rs");
             let below = word.contains('/') && ours.contains(&top) && !word.starts_with('/');
-            // Generated, or of one's own: not in the repository.
+            // Generated or local files: not in the repository.
             let made = ["bench/out", "app/.venv"].iter().any(|made| word.starts_with(made));
             if plain && (source || below) && !made && !exists(&word) {
                 missing.push(format!("{}: `{word}`", path.display()));
@@ -123,7 +123,7 @@ fn metrics(content: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, _) in content.match_indices("thalweg_") {
         let before = content[..at].chars().next_back();
-        // A colon is for the names of recording rules.
+        // Names with a colon are recording rules.
         if before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == ':') {
             continue;
         }
@@ -221,7 +221,7 @@ fn every_example_config_loads() {
     assert_none("examples that do not load", &wrong);
 }
 
-/// Puts something real where an example names a certificate, a key or a token.
+/// Replaces the certificates, keys and tokens that an example names by real files.
 fn stand_ins(block: &str, scratch: &thalweg_testkit::Scratch) {
     let authority = thalweg_testkit::Authority::new("example");
     let leaf = authority.leaf(&["example.com"]);

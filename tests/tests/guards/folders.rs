@@ -12,7 +12,7 @@ use crate::{
 const ALLOWED: &[(&str, &[&str])] = &[
     ("shared", &[]),
     ("data", &["shared"]),
-    // The control side starts the workers and hands them what they share. The rooms it leaves alone.
+    // The control side starts the workers and gives them their shared state. It does not import the rooms.
     ("control", &["shared", "data/worker.rs"]),
     ("admin", &["control", "shared"]),
     ("cli", &["admin", "control", "data", "shared"]),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::repository::{assert_none, files, text, with_extension};
 
-/// Lines of a Rust file before its tests.
-fn product_lines(content: &str) -> usize {
+/// Lines of a Rust file before the module of its own tests.
+fn lines_before_tests(content: &str) -> usize {
     content.lines().take_while(|line| line.trim() != "#[cfg(test)]").count()
 }
 
@@ -17,18 +17,13 @@ fn every_rust_file_says_what_it_is_for_and_is_short() {
         if !content.starts_with("//!") {
             wrong.push(format!("{}: no `//!` head", path.display()));
         }
-        let folder = path.components().any(|part| part.as_os_str() == "tests");
-        let test = path.ends_with("tests.rs") || (folder && !path.starts_with("tests/src"));
-        let lines = product_lines(&content);
-        if !test && lines > 400 {
-            wrong.push(format!("{}: {lines} lines that are not tests", path.display()));
+        let lines = lines_before_tests(&content);
+        if lines > 400 && !path.ends_with("tests.rs") {
+            wrong.push(format!("{}: {lines} lines without its inner tests", path.display()));
         }
     }
     assert_none("files against the house style", &wrong);
 }
-
-/// Source files that no page names yet. The list may only shrink.
-const KNOWN_UNNAMED: &[&str] = &[];
 
 /// The `//!` lines at the top of a file.
 fn head(content: &str) -> String {
@@ -79,11 +74,7 @@ fn every_source_file_is_named_by_the_architecture_or_by_its_folder() {
     assert!(sources.len() > 100, "the sources were not found");
     let unnamed = unnamed(&sources, &text(Path::new("ARCHITECTURE.md")), &text);
     let unnamed: Vec<String> = unnamed.iter().map(|path| path.display().to_string()).collect();
-    let mut wrong: Vec<String> =
-        unnamed.iter().filter(|path| !KNOWN_UNNAMED.contains(&path.as_str())).cloned().collect();
-    let stale = KNOWN_UNNAMED.iter().filter(|known| !unnamed.iter().any(|path| path == *known));
-    wrong.extend(stale.map(|known| format!("{known} is named or gone: take it out of the list")));
-    assert_none("files that neither ARCHITECTURE.md nor the head of their folder's module names", &wrong);
+    assert_none("files that neither ARCHITECTURE.md nor the head of their folder's module names", &unnamed);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use sha2::Digest;
 use thalweg_core::{EjectRules, Topology};
 
 use crate::{
-    AccessLog, Config, ConfigError, ConfigErrors, Level, Limits, Log, Placed, Rejected, Resolver,
+    AccessLog, Config, ConfigError, ConfigErrors, Level, Limits, Log, LookAlikes, Placed, Rejected, Resolver,
     diagnostic::Diagnostic,
     files::cannot_read,
     keys::ROOT,
@@ -153,8 +153,15 @@ fn limits(table: View<'_>) -> Limits {
         max_connections: table.small("max_connections"),
         header_bytes: table.small("header_bytes"),
         header_count: table.small("header_count"),
+        answer_fields: table.small("answer_fields"),
         header_timeout: table.time("header_timeout"),
         idle_timeout: table.time("idle_timeout"),
+        look_alikes: match table.text("lookalike_fields").as_str() {
+            "drop" => LookAlikes::Drop,
+            "pass" => LookAlikes::Pass,
+            _ => LookAlikes::Refuse,
+        },
+        stream_buffer: table.small("stream_buffer"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! `[pool.NAME]`: endpoints, their probe, TLS towards them. Never resolves a name.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
-use thalweg_core::{EjectRules, EndpointSpec, Pool};
+use thalweg_core::{EjectRules, EndpointSpec, Family, Pool};
 
 use super::probes::Probes;
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
 
 impl Loader<'_> {
     pub(crate) fn pools(&mut self, root: View<'_>, probes: &Probes) -> (Vec<Pool>, Vec<PoolSettings>) {
-        let everywhere = root.table("eject");
+        let everywhere = Everywhere { eject: root.table("eject"), resolver: root.table("resolver") };
         let (mut pools, mut settings) = (Vec::new(), Vec::new());
         let mut endpoints = 0;
         for entry in root.named("pool") {
@@ -35,7 +35,7 @@ impl Loader<'_> {
         (pools, settings)
     }
 
-    fn pool(&mut self, entry: &Entry, probes: &Probes, everywhere: View<'_>) -> (Pool, PoolSettings) {
+    fn pool(&mut self, entry: &Entry, probes: &Probes, everywhere: Everywhere<'_>) -> (Pool, PoolSettings) {
         let table = View::new(&POOL, &entry.node);
         let path = format!("pool.{}", key_text(&entry.name));
         let plan = table.given("probe").and_then(|node| {
@@ -48,11 +48,11 @@ impl Loader<'_> {
             found
         });
         let own = table.table("eject");
-        let eject = eject_rules(own, everywhere);
+        let eject = eject_rules(own, everywhere.eject);
         if table.has("eject") {
             self.ejection(&eject, own, &format!("{path}.eject"));
         }
-        let (endpoints, tls) = self.endpoints(table, &path);
+        let (endpoints, tls) = self.endpoints(table, everywhere.resolver, &path);
         let pool = Pool {
             name: entry.name.as_str().into(),
             cloud: table.text("cloud").into(),
@@ -61,7 +61,7 @@ impl Loader<'_> {
             endpoints,
             max_in_flight: table.small("max_in_flight"),
             capacity: table.small("capacity"),
-            panic_threshold: either(own, everywhere, "panic_threshold").num("panic_threshold"),
+            panic_threshold: either(own, everywhere.eject, "panic_threshold").num("panic_threshold"),
             eject,
         };
         let keep = table.table("keepalive");
@@ -93,7 +93,12 @@ impl Loader<'_> {
         )
     }
 
-    fn endpoints(&mut self, table: View<'_>, path: &str) -> (Vec<EndpointSpec>, Vec<Option<EndpointTls>>) {
+    fn endpoints(
+        &mut self,
+        table: View<'_>,
+        resolver: View<'_>,
+        path: &str,
+    ) -> (Vec<EndpointSpec>, Vec<Option<EndpointTls>>) {
         let nodes = table.items("endpoints");
         let mut seen: HashMap<(String, u16), At> = HashMap::with_capacity(nodes.len());
         let (mut endpoints, mut all_tls) = (Vec::with_capacity(nodes.len()), Vec::with_capacity(nodes.len()));
@@ -109,7 +114,15 @@ impl Loader<'_> {
             }
             let weight = table.small("weight");
             all_tls.push(self.endpoint_tls(table, host, || format!("{path}.endpoints[{nth}].tls")));
-            endpoints.push(EndpointSpec { host: host.as_str().into(), port: *port, weight });
+            let family = family(either(table, resolver, "family"));
+            if let (Some(given), Ok(ip)) = (table.given("family"), host.parse::<IpAddr>())
+                && !family.accepts(ip)
+            {
+                let diagnostic = Diagnostic::new(format!("{ip} has another family"));
+                let diagnostic = diagnostic.hint("an IP address needs no `family`");
+                self.report.error(given.at, format!("{path}.endpoints[{nth}].family"), diagnostic);
+            }
+            endpoints.push(EndpointSpec { host: host.as_str().into(), port: *port, weight, family });
         }
         (endpoints, all_tls)
     }
@@ -134,6 +147,21 @@ impl Loader<'_> {
             verify,
             ca: ca.map(|(file, _)| file),
         })
+    }
+}
+
+/// The tables that hold for all pools.
+#[derive(Clone, Copy)]
+struct Everywhere<'v> {
+    eject: View<'v>,
+    resolver: View<'v>,
+}
+
+fn family(table: View<'_>) -> Family {
+    match table.text("family").as_str() {
+        "ipv4" => Family::V4,
+        "ipv6" => Family::V6,
+        _ => Family::Auto,
     }
 }
 

@@ -1,16 +1,13 @@
 //! `[route.NAME]`: policies become numbers (tier, weight, dial, band), so that no code behind this file knows a policy
 //! by name. Never chooses anything.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::collections::{BTreeMap, HashMap};
 
-use thalweg_core::{Band, Pool, RetryRules, Route, RoutePool, Slot, Timeouts};
+use thalweg_core::{Band, Failback, Pool, RetryRules, Route, RoutePool, Slot, Timeouts};
 
 use crate::{
     RouteSettings,
-    decode::{key_text, not_yet},
+    decode::key_text,
     diagnostic::{Diagnostic, quoted},
     keys::{ROUTE, ROUTE_POOL},
     loader::Loader,
@@ -51,12 +48,6 @@ impl Loader<'_> {
             hysteresis: near.num("hysteresis"),
             dwell: near.time("dwell"),
         });
-        let failback = table.table("failback");
-        let at_once = match failback.text("mode").as_str() {
-            "immediate" => true,
-            // The edge has no slow start per endpoint yet, so weighted returns at once in every mode.
-            _ => weighted,
-        };
         Route {
             name: entry.name.as_str().into(),
             hosts: table.texts("hosts").into_iter().map(Into::into).collect(),
@@ -64,7 +55,7 @@ impl Loader<'_> {
             pools,
             band,
             share_leftover: weighted,
-            failback_hold: if at_once { Duration::ZERO } else { failback.time("hold") },
+            failback: failback(table.table("failback"), weighted),
             overprovision: table.num("overprovision"),
             timeouts: timeouts(table.table("timeouts")),
             retry: retry(table.table("retry")),
@@ -160,16 +151,6 @@ impl Loader<'_> {
                 Diagnostic::new("every weight is 0").hint("weight 0 means: only when nothing else is left");
             self.report.warn(node.at, format!("{path}.pools"), diagnostic);
         }
-        let failback = table.table("failback");
-        let mode = failback.text("mode");
-        if let (Some(node), "ramp" | "latched") = (failback.given("mode"), mode.as_str()) {
-            let path = format!("{path}.failback.mode");
-            self.report.warn(
-                node.at,
-                path,
-                Diagnostic { hint: Some(format!("\"{mode}\" acts as \"hold\"")), ..not_yet() },
-            );
-        }
         let times = table.table("timeouts");
         if let Some(node) = times.given("connect").filter(|_| times.time("connect") > times.time("total")) {
             let diagnostic =
@@ -188,6 +169,18 @@ impl Loader<'_> {
                 Diagnostic::new("\"cookie\" needs `key_file`").hint("key_file = \"affinity.key\"");
             self.report.error(at, format!("{path}.affinity.mode"), diagnostic);
         }
+    }
+}
+
+/// Under "weighted" a pool returns at once, unless it is latched; a ramp is a slow start of each endpoint.
+fn failback(table: View<'_>, weighted: bool) -> Failback {
+    let (hold, ramp) = (table.time("hold"), table.time("ramp"));
+    match (table.text("mode").as_str(), weighted) {
+        ("latched", _) => Failback { hold: None, ..Failback::IMMEDIATE },
+        ("ramp", true) => Failback { slow_start: ramp, ..Failback::IMMEDIATE },
+        ("ramp", false) => Failback { ramp, ..Failback::after(hold) },
+        ("hold", false) => Failback::after(hold),
+        _ => Failback::IMMEDIATE,
     }
 }
 

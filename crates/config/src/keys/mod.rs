@@ -134,6 +134,9 @@ pub(crate) const ADMIN: Shape = Shape {
     ],
 };
 
+/// The spellings of [`thalweg_core::Family`].
+pub(crate) const FAMILIES: &[&str] = &["auto", "ipv4", "ipv6"];
+
 pub(crate) const RESOLVER: Shape = Shape {
     title: "[resolver]",
     doc: "How names become addresses.",
@@ -152,6 +155,12 @@ pub(crate) const RESOLVER: Shape = Shape {
         ),
         time("ttl_max", (1, DAY), "5m", "Ceiling over the TTL of an answer."),
         int("max_addresses", (1, 1_024), D::Int(64), "Addresses kept per name."),
+        choice(
+            "family",
+            FAMILIES,
+            D::Text("auto"),
+            "Addresses of names that are used. \"auto\": both families; one that never worked does not count.",
+        ),
     ],
 };
 
@@ -206,8 +215,26 @@ pub(crate) const LIMITS: Shape = Shape {
         int("max_connections", (0, 10_000_000), D::Int(0), "Client connections; 0 = 40 % of the file limit."),
         size("header_bytes", (KIB, MIB), "16KiB", "Request head."),
         int("header_count", (1, 10_000), D::Int(100), "Request header lines."),
+        int(
+            "answer_fields",
+            (1, 10_000),
+            D::Int(200),
+            "Header lines of an endpoint's answer. One with more is a 502 `answer_fields`; it is not retried, and ejects no endpoint.",
+        ),
         time("header_timeout", (1, DAY), "10s", "From a request's first byte to its last header byte."),
         time("idle_timeout", (1, DAY), "60s", "A client connection with no request on it."),
+        choice(
+            "lookalike_fields",
+            &["refuse", "drop", "pass"],
+            D::Text("refuse"),
+            "Request fields that some endpoints take for framing, such as `Content_Length`.",
+        ),
+        size(
+            "stream_buffer",
+            (4 * KIB, MIB),
+            "64KiB",
+            "Body bytes held for a client or endpoint that takes none.",
+        ),
     ],
 };
 
@@ -225,7 +252,7 @@ pub(crate) const LOG: Shape = Shape {
             "level",
             &["error", "warn", "info", "debug", "trace"],
             D::Text("info"),
-            "Least severe level of the event log.",
+            "Least severe level of the event log. It sets the lines of this program; of the libraries in it, errors alone are written.",
         ),
     ],
 };

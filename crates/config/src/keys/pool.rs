@@ -1,6 +1,6 @@
 //! The keys of probes, pools, their endpoints, and ejection.
 
-use super::{MANY, WEIGHT};
+use super::{FAMILIES, MANY, WEIGHT};
 use crate::{
     table::{DAY, Default as D, Kind, Shape, boolean, choice, int, list, num, table, text, time},
     text::Text,
@@ -97,6 +97,7 @@ pub(crate) const ENDPOINT: Shape = Shape {
             D::Int(1),
             "Share inside the pool; each resolved address has it; 0 = only when the pool has nothing else.",
         ),
+        choice("family", FAMILIES, D::Absent("as `[resolver] family`"), "Addresses of a name that are used."),
         table(
             "tls",
             &ENDPOINT_TLS,
@@ -116,12 +117,16 @@ pub(crate) const ENDPOINT_TLS: Shape = Shape {
             D::Absent("the host of `address`"),
             "Server name that is sent and verified.",
         ),
-        boolean("verify", true, "Verify the certificate."),
+        boolean(
+            "verify",
+            true,
+            "Verify the certificate: issuer, name, validity. Without it only the proof of its key counts.",
+        ),
         text(
             "ca",
             Text::File,
             D::Absent("the system's roots"),
-            "PEM bundle of the authorities that are trusted instead of the system's.",
+            "PEM bundle of what is trusted instead of the system's: authorities, or the endpoint's own certificate.",
         ),
     ],
 };
@@ -162,6 +167,11 @@ pub(crate) const EJECT: Shape = Shape {
             0.5,
             "Largest ejected share of all enabled endpoints that serve a route.",
         ),
-        num("panic_threshold", (0.0, 1.0), 0.5, "Available share under which a pool is short."),
+        num(
+            "panic_threshold",
+            (0.0, 1.0),
+            0.5,
+            "A pool whose available share is under this is below threshold.",
+        ),
     ],
 };

@@ -119,10 +119,10 @@ pub(crate) const FAILBACK: Shape = Shape {
             "mode",
             &["immediate", "hold", "ramp", "latched"],
             D::Text("hold"),
-            "`ramp` and `latched` do not act yet: they act as `hold`.",
+            "\"immediate\": with its first Up; \"hold\": when it has been Up for `hold`; \"ramp\": then its share grows over `ramp`; \"latched\": when the operator says so. Under \"weighted\" \"hold\" returns at once, and \"ramp\" is a slow start of each endpoint.",
         ),
         time("hold", (0, DAY), "10s", "Up for this long without a break before it serves again."),
-        time("ramp", (0, DAY), "30s", "Then its share grows over this long.").not_yet(),
+        time("ramp", (0, DAY), "30s", "Then its share grows over this long (mode \"ramp\")."),
     ],
 };
 

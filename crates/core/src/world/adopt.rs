@@ -2,13 +2,14 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::World;
+use super::{World, recoveries::Carried};
 use crate::{
     event::{Change, Changes, Publish},
-    layout::{Layout, lay_out},
+    layout::{Layout, Place, lay_out},
     order::OrderEnd,
+    slot::{self, EndpointSlot, PoolSlot},
     tick::Tick,
-    topology::Topology,
+    topology::{Pool, Topology},
 };
 
 impl World {
@@ -46,10 +47,23 @@ impl World {
         let topology = self.orders.applied(&self.configured);
         self.state.routes.carry(&self.state.layout.topology, &topology);
         self.checker.adopted(now);
+        self.state.recoveries.adopt(&topology);
         changes.publish = Publish::Now;
         self.relayout(topology, now, changes);
+        self.follow_freezes(now, changes);
         // Rules that are off now hold no endpoint.
         self.release(now, changes);
+    }
+
+    /// Lets a pool wait for the operator that a latched route had left before a restart.
+    pub(super) fn latch(&mut self, route: &str, pool: &str, now: Tick, changes: &mut Changes) {
+        let topology = Arc::clone(&self.state.layout.topology);
+        let named = |(_, candidate): &(PoolSlot, &Pool)| &*candidate.name == pool;
+        let pool = slot::entries(&topology.pools).find(named).map(|(slot, _)| slot);
+        if let (Some(route), Some(pool)) = (self.route_slot(route), pool) {
+            self.state.routes.latch(route, pool, &topology, now);
+            self.state.update_routes(&[route], now, changes);
+        }
     }
 
     /// Lays the endpoints out anew; what is known stays with its key.
@@ -59,6 +73,12 @@ impl World {
         let unasked = std::mem::take(&mut laid.unasked);
         let order = |place: &_| self.orders.admin(&topology, place);
         let relaid = self.state.endpoints.carry(&laid, &topology, &old.topology, order);
+        let from = |(slot, place): (EndpointSlot, &Place)| Carried {
+            pool: place.pool,
+            from: relaid.from.get(slot).copied().flatten(),
+            up: self.state.endpoints.is_up(slot),
+        };
+        self.state.recoveries.carry(laid.places.entries().map(from), now);
         self.traffic.carry(&relaid.from);
         self.ejections.carry(&relaid.from, self.state.endpoints.out());
         let new_pools = self.state.pools.carry(&old.topology, &topology, unasked);

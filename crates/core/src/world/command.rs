@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{World, endpoints::Observation, orders::Orders, pools::pool_view};
+use super::{World, endpoints::Observation, families::left_out, orders::Orders, pools::pool_view};
 use crate::{
     event::{Change, Changes, Publish},
     funnel::funnel,
@@ -14,7 +14,7 @@ use crate::{
     slot::{self, PoolSlot, RouteSlot, SlotVec, slots_in},
     tick::Tick,
     topology::{Pool, Route, RoutePool, Topology},
-    view::PoolView,
+    view::{PoolView, Ramp},
 };
 
 impl World {
@@ -129,6 +129,7 @@ impl World {
             let admin = self.orders.admin(&layout.topology, place);
             if self.state.endpoints.health(slot).is_some_and(|health| health.admin != admin) {
                 let observed = self.state.endpoints.observe(slot, Observation::Ordered(admin), None, now);
+                self.state.recoveries.observe(slot, &observed, now);
                 changes.publish = changes.publish.max(observed.publish);
                 changes.log.extend(observed.change);
                 pools.insert(place.pool);
@@ -136,7 +137,8 @@ impl World {
         }
         let topology = self.orders.applied(&self.configured);
         if topology != layout.topology {
-            return self.relayout(topology, now, changes);
+            self.relayout(topology, now, changes);
+            return self.follow_freezes(now, changes);
         }
         let mut concerned = BTreeSet::new();
         for pool in pools {
@@ -144,6 +146,14 @@ impl World {
             concerned.extend(self.state.concerned(pool, moved));
         }
         self.state.update_routes(&concerned.into_iter().collect::<Vec<_>>(), now, changes);
+        self.follow_freezes(now, changes);
+    }
+
+    /// Freezes the routes that an order freezes, and lets the others move.
+    pub(super) fn follow_freezes(&mut self, now: Tick, changes: &mut Changes) {
+        for (slot, route) in slot::entries(&Arc::clone(&self.configured).routes) {
+            self.state.freeze(slot, self.orders.freeze(&route.name), now, changes);
+        }
     }
 }
 
@@ -157,11 +167,17 @@ impl Outlook {
     fn of(world: &World, orders: &Orders) -> Self {
         let (layout, effective) = (&world.state.layout, orders.applied(&world.configured));
         let view = |(slot, pool): (PoolSlot, &Pool)| {
-            let members = slots_in(&layout.members(slot)).filter_map(|slot| {
+            let range = layout.members(slot);
+            let places = layout.endpoints.range(&range);
+            let left_out = left_out(places, world.state.endpoints.range(&range));
+            let counted = slots_in(&range).zip(left_out).filter(|(_, left_out)| !left_out);
+            let members = counted.filter_map(|(slot, _)| {
                 let (place, health) = (layout.endpoints.get(slot)?, world.state.endpoints.health(slot)?);
-                Some(as_ordered(orders, &effective, place, health))
+                let start = world.state.recoveries.slow_start(slot);
+                Some((as_ordered(orders, &effective, place, health), start))
             });
-            pool_view(members.collect::<Vec<_>>().iter(), pool.panic_threshold)
+            let members: Vec<(Health, Option<Ramp>)> = members.collect();
+            pool_view(members.iter().map(|(health, start)| (health, *start)), pool.panic_threshold)
         };
         let views = slot::entries(&world.configured.pools).map(view).collect();
         Self { effective, views }

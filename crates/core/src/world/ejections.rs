@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::state::WorldState;
 use crate::{
     axes::{Admin, Availability, Ejection, PanicRank},
+    chance::Share,
     eject::EjectionRecord,
     event::Change,
     outlier::Outlier,
@@ -107,6 +108,26 @@ impl Ejections {
         self.out.insert(id);
         let change = Change::Ejected { key, cause, count: record.count(), lasts: until.since(now), evidence };
         Some(Ejected { ejection: Ejection::Ejected { until }, change })
+    }
+
+    /// Notes that an endpoint is spared, because the others fail as often; told once in a while.
+    pub(super) fn spare(
+        &mut self,
+        slot: EndpointSlot,
+        outlier: Outlier,
+        state: &WorldState,
+        now: Tick,
+    ) -> Option<Change> {
+        let key = state.endpoints.state(slot)?.key.clone();
+        let Outlier { cause, evidence } = outlier;
+        self.records.get_mut(slot)?.spare(now).then_some(Change::Spared { key, cause, evidence })
+    }
+
+    /// Counts a failed request of an endpoint's probation; `None` if it began before. Says how much of the probation
+    /// failed so far, and when it began.
+    pub(super) fn fail_probation(&mut self, slot: EndpointSlot, started: Tick) -> Option<(Share, Tick)> {
+        let record = self.records.get_mut(slot).filter(|record| record.is_of_probation(started))?;
+        Some((record.fail(), record.since()))
     }
 
     /// Counts good answers to requests that began in the endpoint's probation.

@@ -12,7 +12,7 @@ use crate::{
     slot::{EndpointId, EndpointKey, EndpointSlot, SlotVec},
     tick::Tick,
     topology::{ProbeRules, Topology},
-    view::EndpointView,
+    view::{EndpointView, Ramp},
 };
 
 /// One endpoint that exists: its identity and its health.
@@ -35,6 +35,8 @@ pub(super) enum Observation<'a> {
     Failed(Fault),
     /// A request was answered after connections had been refused.
     Answered,
+    /// A request was answered well for the first time.
+    Worked,
     /// The operator ordered.
     Ordered(Admin),
     /// The traffic axis moved.
@@ -71,6 +73,10 @@ impl Endpoints {
 
     pub(super) fn health(&self, slot: EndpointSlot) -> Option<&Health> {
         self.states.get(slot).map(|state| &state.health)
+    }
+
+    pub(super) fn is_up(&self, slot: EndpointSlot) -> bool {
+        self.health(slot).is_some_and(|health| health.availability() == Availability::Up)
     }
 
     /// The states of a range of endpoints: those of one pool.
@@ -131,6 +137,7 @@ impl Endpoints {
         slot: EndpointSlot,
         p95_us: Option<u32>,
         probation_since: Option<Tick>,
+        slow_start: Option<Ramp>,
     ) -> Option<EndpointView> {
         let state = self.states.get_mut(slot)?;
         let health = &state.health;
@@ -142,6 +149,7 @@ impl Endpoints {
             ejection: health.ejection,
             probation_since: probation_since.filter(|_| health.ejection == Ejection::Probation),
             refusing: health.refusing,
+            slow_start,
             latency_us: state.shown_us,
             p95_us,
             drain: None,
@@ -200,6 +208,7 @@ fn take_in(health: &mut Health, seen: Observation<'_>, now: Tick) {
         Observation::Contradicted(evidence) => health.contradicted(evidence, now),
         Observation::Failed(fault) => health.suspected(fault),
         Observation::Answered => health.refusing = false,
+        Observation::Worked => health.worked = true,
         Observation::Ordered(admin) => health.admin = admin,
         Observation::Ejection(ejection) => health.ejection = ejection,
     }

@@ -1,7 +1,7 @@
 //! Owner of the operator's standing orders: which stand, when the next one ends, and what they make of the config.
 //! An order outlives a reload, and an endpoint that DNS drops for a while; it ends when its target leaves the config.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use crate::{
     axes::Admin,
@@ -11,9 +11,6 @@ use crate::{
     topology::{Pool, Topology},
     view::Drain,
 };
-
-/// Longer than any process runs: a hold or dwell of this length does not end.
-const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The orders that stand, in the order of their numbers.
 #[derive(Clone, Debug, Default)]
@@ -97,7 +94,15 @@ impl Orders {
         })
     }
 
-    /// What the orders make of a config: dials, weights, and holds that do not end. Of two orders for the same thing,
+    /// Is the route with this name frozen?
+    pub(super) fn freeze(&self, name: &str) -> bool {
+        self.standing.iter().any(|order| match &order.action {
+            Action::Freeze { route } => route.as_deref().is_none_or(|route| route == name),
+            _ => false,
+        })
+    }
+
+    /// What the orders make of a config: dials and weights. Of two orders for the same thing,
     /// the later one counts; an evacuation counts for more than a dial.
     pub(super) fn applied(&self, configured: &Arc<Topology>) -> Arc<Topology> {
         let mut topology = Arc::clone(configured);
@@ -112,7 +117,7 @@ impl Orders {
 
 fn apply(action: &Action, topology: &mut Arc<Topology>) {
     match action {
-        Action::Drain { .. } => {}
+        Action::Drain { .. } | Action::Freeze { .. } => {}
         Action::Dial { pool, percent } => dial(topology, *percent, |one| one.name == *pool),
         Action::Evacuate { region } => dial(topology, 0, |one| one.region == *region),
         Action::Weight { route, pool, weight } => {
@@ -124,13 +129,6 @@ fn apply(action: &Action, topology: &mut Arc<Topology>) {
                 for member in route.pools.iter_mut().filter(|member| is(member)) {
                     member.weight = *weight;
                 }
-            }
-        }
-        Action::Freeze { route } => {
-            let is = |name: &str| route.as_deref().is_none_or(|route| route == name);
-            for route in Arc::make_mut(topology).routes.iter_mut().filter(|route| is(&route.name)) {
-                route.failback_hold = NEVER;
-                route.band.iter_mut().for_each(|band| band.dwell = NEVER);
             }
         }
     }

@@ -3,15 +3,15 @@
 
 use std::{collections::BTreeMap, mem};
 
-use super::endpoints::Endpoints;
+use super::{endpoints::Endpoints, families, recoveries::Recoveries};
 use crate::{
     axes::{Admin, Availability, Ejection, PanicRank},
     event::{Change, Changes},
     health::Health,
     layout::Layout,
-    slot::{PoolSlot, SlotVec},
+    slot::{PoolSlot, SlotVec, slots_in},
     topology::Topology,
-    view::PoolView,
+    view::{PoolView, Ramp},
 };
 
 /// The views of all pools of the topology.
@@ -51,12 +51,18 @@ impl Pools {
         &mut self,
         slot: PoolSlot,
         layout: &Layout,
-        endpoints: &Endpoints,
+        (endpoints, recoveries): (&Endpoints, &Recoveries),
         changes: &mut Changes,
     ) -> PoolMove {
         let Some(pool) = layout.topology.pool(slot) else { return PoolMove::Nothing };
-        let members = endpoints.range(&layout.members(slot));
-        let view = pool_view(members.iter().map(|state| &state.health), pool.panic_threshold);
+        let range = layout.members(slot);
+        let members = endpoints.range(&range);
+        let left_out = families::left_out(layout.endpoints.range(&range), members);
+        let healths = members.iter().map(|state| &state.health);
+        let starts = slots_in(&range).map(|slot| recoveries.slow_start(slot));
+        let counted = healths.zip(starts).zip(&left_out).filter(|(_, left_out)| !**left_out);
+        let mut view = pool_view(counted.map(|(member, _)| member), pool.panic_threshold);
+        view.left_out = left_out.iter().map(|left_out| u32::from(*left_out)).sum();
         let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
         let round = asked && members.iter().all(|state| state.health.probed);
         let (Some(current), Some(done)) = (self.views.get_mut(slot), self.rounds.get_mut(slot)) else {
@@ -103,9 +109,13 @@ impl Pools {
 }
 
 /// A pool's health in numbers.
-pub(super) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_threshold: f64) -> PoolView {
+pub(super) fn pool_view<'a>(
+    members: impl Iterator<Item = (&'a Health, Option<Ramp>)>,
+    panic_threshold: f64,
+) -> PoolView {
     let mut view = PoolView::default();
-    for health in members.filter(|health| health.admin == Admin::Enabled) {
+    let (mut starting, mut parts) = (0, 0.0);
+    for (health, start) in members.filter(|(health, _)| health.admin == Admin::Enabled) {
         view.enabled += 1;
         let panic_rank = health.panic_rank();
         view.answering += u32::from(panic_rank == PanicRank::Answering);
@@ -114,6 +124,8 @@ pub(super) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_thr
         match health.availability() {
             Availability::Up => {
                 view.up += 1;
+                starting += u32::from(start.is_some());
+                parts += start.map_or(0.0, |start| start.part);
                 let latency = health.latency.micros();
                 view.latency_us = view.latency_us.into_iter().chain(latency).min();
             }
@@ -122,7 +134,11 @@ pub(super) fn pool_view<'a>(members: impl Iterator<Item = &'a Health>, panic_thr
         }
     }
     let proven = view.enabled - view.unproven;
-    view.available = if proven == 0 { 0.0 } else { f64::from(view.up) / f64::from(proven) };
+    if proven > 0 {
+        view.available = f64::from(view.up) / f64::from(proven);
+        view.started = f64::from(view.up - starting) / f64::from(proven);
+        view.starting = parts / f64::from(proven);
+    }
     view.below_threshold = view.up == 0 || view.available < panic_threshold;
     view
 }

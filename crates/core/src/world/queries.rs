@@ -1,8 +1,8 @@
 //! What the keeper, the admin page and the tests may ask of the world. Changes nothing but the number of the snapshot.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::World;
+use super::{World, families};
 use crate::{
     axes::{Admin, Ejection},
     eject::EjectionRecord,
@@ -10,7 +10,7 @@ use crate::{
     layout::{Layout, Place},
     order::Order,
     outlier::EndpointTraffic,
-    slot::{self, EndpointId, EndpointKey, RouteSlot},
+    slot::{self, EndpointId, EndpointKey, PoolSlot, RouteSlot},
     snapshot::Snapshot,
 };
 
@@ -21,7 +21,8 @@ impl World {
         let endpoints = self.state.endpoints.slots().filter_map(|slot| {
             let p95_us = self.traffic.endpoint(slot).and_then(EndpointTraffic::p95_us);
             let since = self.ejections.record(slot).map(EjectionRecord::since);
-            let mut view = self.state.endpoints.show(slot, p95_us, since)?;
+            let slow_start = self.state.recoveries.slow_start(slot);
+            let mut view = self.state.endpoints.show(slot, p95_us, since, slow_start)?;
             if view.admin != Admin::Enabled {
                 view.drain =
                     self.orders.drain(&self.state.layout.topology, self.state.layout.endpoints.get(slot)?);
@@ -79,12 +80,44 @@ impl World {
         routes.find(|(_, route)| &*route.name == name).map(|(slot, _)| slot)
     }
 
+    /// The pools that a route has left because they were down, and that have not returned: by name, each with whether it
+    /// is up again and waits.
+    #[must_use]
+    pub fn left_pools(&self, route: RouteSlot) -> Vec<(Box<str>, bool)> {
+        let topology = &self.state.layout.topology;
+        let pools = &self.state.pools;
+        let left = self.state.routes.left(route);
+        left.filter_map(|pool| Some((topology.pool(pool)?.name.clone(), !pools.view(pool).below_threshold)))
+            .collect()
+    }
+
+    /// Does the operator forbid failback and moves between latencies on a route?
+    #[must_use]
+    pub fn is_frozen(&self, route: RouteSlot) -> bool {
+        self.state.routes.is_frozen(route)
+    }
+
     /// Every endpoint that needs a probe, in layout order.
     pub fn probed_endpoints(&self) -> impl Iterator<Item = &Place> {
         let topology = &self.state.layout.topology;
         let is_probed =
             move |place: &&Place| topology.pool(place.pool).is_some_and(|pool| pool.probe.is_some());
         self.state.layout.endpoints.iter().filter(is_probed)
+    }
+
+    /// The endpoints that do not count in their pools, because nothing of their address family has ever worked.
+    #[must_use]
+    pub fn left_out(&self) -> BTreeSet<EndpointId> {
+        let (layout, mut ids) = (&self.state.layout, BTreeSet::new());
+        for (pool, _) in slot::entries::<PoolSlot, _>(&layout.topology.pools) {
+            let members = layout.members(pool);
+            let places = layout.endpoints.range(&members);
+            let left_out = families::left_out(places, self.state.endpoints.range(&members));
+            ids.extend(
+                places.iter().zip(left_out).filter(|(_, left_out)| *left_out).map(|(place, _)| place.id),
+            );
+        }
+        ids
     }
 
     /// Ejections in a row of an endpoint, for the status page.

@@ -1,16 +1,20 @@
-//! What one route remembers about its pools: which it has left, which are held, which count as near.
+//! What one route remembers about its pools: which it has left, which wait to return, which count as near.
 //! Never touches health; reads the pools' views and concludes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::pools::Pools;
+use super::{
+    band::{Equal, Nearness, rejudge},
+    pools::Pools,
+    standing::{PoolTurn, ReturnRules, Standing},
+};
 use crate::{
     event::{Change, Changes, Publish},
     funnel::funnel,
     shares::{Shares, Stage},
     slot::{EntrySlot, PoolSlot, SlotVec},
-    tick::{Tick, micros},
-    topology::{Band, Route, Topology},
+    tick::Tick,
+    topology::{Route, Topology},
     view::{RoutePoolView, RouteView, Trickle},
 };
 
@@ -27,24 +31,13 @@ impl NamedPools<'_> {
     }
 }
 
-/// The pools that a route has left because they went down, and those that have returned to it.
+/// The pools that a route has left because they went down, those that are up again and wait, and those that have
+/// returned.
+#[derive(Default)]
 struct Moves {
     lost: Vec<PoolSlot>,
+    waiting: Vec<PoolSlot>,
     returned: Vec<PoolSlot>,
-}
-
-/// What became of a pool that this route uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Standing {
-    /// The pool serves whenever it can.
-    #[default]
-    Free,
-    /// The pool served when new addresses replaced all that were known: nothing there is known to be down yet.
-    Renewed,
-    /// The pool served when it went down.
-    Left,
-    /// The pool is up again since this tick.
-    Held(Tick),
 }
 
 /// One pool, on behalf of one route.
@@ -52,16 +45,12 @@ enum Standing {
 struct Member {
     pool: PoolSlot,
     standing: Standing,
-    near: bool,
-    /// The pool's latency counted when the band was last looked at.
-    measured: bool,
-    /// Since when the latencies contradict `near`.
-    disputed: Option<Tick>,
+    nearness: Nearness,
 }
 
 impl Member {
     fn new(pool: PoolSlot) -> Self {
-        Self { pool, standing: Standing::Free, near: false, measured: false, disputed: None }
+        Self { pool, standing: Standing::Free, nearness: Nearness::default() }
     }
 }
 
@@ -69,14 +58,19 @@ impl Member {
 #[derive(Clone, Debug, Default)]
 pub(super) struct RouteState {
     members: Vec<Member>,
+    /// What a snapshot says of the members.
+    pools: SlotVec<EntrySlot, RoutePoolView>,
     shares: Shares,
     deadline: Option<Tick>,
     first_round_done: bool,
+    /// Since when the operator allows no failback and no move between latencies.
+    frozen: Option<Tick>,
 }
 
 impl RouteState {
     /// The state of a route in a new topology. What was remembered under the same name about the same pools stays. A
-    /// pool that is down at that moment is no longer "left": its first Up after a reload is no return.
+    /// pool that is down at that moment is no longer "left", unless the route is latched: its first Up after a reload is
+    /// no return.
     pub(super) fn carried(route: &Route, topology: &Topology, before: Option<(&Self, &Topology)>) -> Self {
         let Some((before, old)) = before else {
             let members = route.pools.iter().map(|entry| Member::new(entry.pool)).collect();
@@ -91,15 +85,21 @@ impl RouteState {
             let name = topology.pool(pool).map(|pool| &*pool.name);
             let known =
                 name.and_then(|name| known.get(name)).map_or_else(|| Member::new(pool), |known| **known);
-            let held = matches!(known.standing, Standing::Held(_));
-            let standing = if held { known.standing } else { Standing::Free };
+            let stays = match known.standing {
+                Standing::Held(_) | Standing::Ramping(_) => true,
+                Standing::Left => route.failback.is_latched(),
+                Standing::Free | Standing::Renewed => false,
+            };
+            let standing = if stays { known.standing } else { Standing::Free };
             Member { pool, standing, ..known }
         };
         Self {
             members: route.pools.iter().map(|entry| member(entry.pool)).collect(),
+            pools: SlotVec::default(),
             shares: Shares { stage: before.shares.stage, segments: Vec::new() },
             deadline: None,
             first_round_done: before.first_round_done,
+            frozen: before.frozen,
         }
     }
 
@@ -109,10 +109,11 @@ impl RouteState {
 
     pub(super) fn view(&self, trickles: Box<[Trickle]>) -> RouteView {
         RouteView {
-            pools: self.remembered(),
+            pools: self.pools.clone(),
             shares: self.shares.clone(),
             first_round_done: self.first_round_done,
             trickles,
+            frozen: self.frozen.is_some(),
         }
     }
 
@@ -125,49 +126,149 @@ impl RouteState {
         self.shares.stage == Stage::Panic
     }
 
-    fn remembered(&self) -> SlotVec<EntrySlot, RoutePoolView> {
-        let view = |member: &Member| RoutePoolView {
-            near: member.near,
-            held: matches!(member.standing, Standing::Held(_)),
-        };
-        self.members.iter().map(view).collect()
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    fn rules<'a>(&self, route: &'a Route, now: Tick) -> ReturnRules<'a> {
+        ReturnRules { failback: &route.failback, frozen: self.frozen, now }
     }
 
     /// Concludes from the pools' new views.
     pub(super) fn update(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick, changes: &mut Changes) {
+        self.conclude_all(route, pools, now, Vec::new(), changes);
+    }
+
+    /// Ends the wait of every pool that is up again: the operator's order.
+    pub(super) fn end_waits(
+        &mut self,
+        route: &Route,
+        pools: &NamedPools<'_>,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        let rules = self.rules(route, now);
+        let waiting = self.members.iter_mut().filter(|member| member.standing.is_held());
+        let returned = waiting.map(|member| {
+            member.standing = rules.returned();
+            member.pool
+        });
+        let returned = returned.collect();
+        self.conclude_all(route, pools, now, returned, changes);
+    }
+
+    /// Forbids, or allows again, failback and moves between latencies. What was allowed meanwhile happens then.
+    pub(super) fn freeze(
+        &mut self,
+        on: bool,
+        route: &Route,
+        pools: &NamedPools<'_>,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        match self.frozen {
+            Some(since) if !on => {
+                for member in &mut self.members {
+                    member.standing = member.standing.thawed(since, now);
+                }
+                self.frozen = None;
+            }
+            None if on => self.frozen = Some(now),
+            _ => return,
+        }
+        changes.publish = changes.publish.max(Publish::Soon);
+        self.conclude_all(route, pools, now, Vec::new(), changes);
+    }
+
+    /// Lets pools that were left before a restart wait for the operator, as far as the route is latched.
+    pub(super) fn latch(&mut self, pool: PoolSlot, route: &Route, now: Tick) {
+        for member in
+            self.members.iter_mut().filter(|member| member.pool == pool && route.failback.is_latched())
+        {
+            member.standing = Standing::Held(now);
+        }
+    }
+
+    /// The pools that were left and have not returned.
+    pub(super) fn left(&self) -> impl Iterator<Item = PoolSlot> + '_ {
+        let left = |member: &&Member| matches!(member.standing, Standing::Left | Standing::Held(_));
+        self.members.iter().filter(left).map(|member| member.pool)
+    }
+
+    /// Concludes who serves. `ordered` are the pools that return by order.
+    fn conclude_all(
+        &mut self,
+        route: &Route,
+        pools: &NamedPools<'_>,
+        now: Tick,
+        ordered: Vec<PoolSlot>,
+        changes: &mut Changes,
+    ) {
         let was = self.view(Box::default());
         self.first_round_done |= self.members.iter().all(|member| pools.pools.first_round_done(member.pool));
-        let Moves { lost, mut returned } = self.update_standings(route, pools, now);
-        let mut moved = self.conclude(route, pools, now, &returned);
+        let mut moves = self.update_standings(route, pools, now);
+        moves.returned.extend(ordered);
+        let mut moved = self.conclude(route, pools, now, &moves.returned);
         // Each pool that returns early may move the band, and with it the turn of the next.
-        loop {
-            let called = self.call_in();
-            if called.is_empty() {
-                break;
-            }
+        while let Some(called) = self.call_in() {
             moved |= self.conclude(route, pools, now, &called);
-            returned.extend(called);
+            moves.returned.extend(called);
         }
         if moved {
-            let near = self.members.iter().filter(|member| member.near).map(|member| pools.name(member.pool));
+            let near = self
+                .members
+                .iter()
+                .filter(|member| member.nearness.near)
+                .map(|member| pools.name(member.pool));
             changes.log.push(Change::Nearest { route: route.name.clone(), pools: near.collect() });
         }
-        self.deadline = self.members.iter().filter_map(|member| member.deadline(route)).min();
+        let rules = self.rules(route, now);
+        let deadline = |member: &Member| {
+            let dwell =
+                route.band.filter(|_| self.frozen.is_none()).and_then(|band| member.nearness.deadline(&band));
+            member.standing.deadline(&rules).into_iter().chain(dwell).min()
+        };
+        self.deadline = self.members.iter().filter_map(deadline).min();
+        self.tell(route, pools, &was, moves, changes);
+    }
+
+    /// Logs what became of the route, and says how urgent it is.
+    fn tell(
+        &self,
+        route: &Route,
+        pools: &NamedPools<'_>,
+        was: &RouteView,
+        moves: Moves,
+        changes: &mut Changes,
+    ) {
+        let name = || route.name.clone();
         let panicked = was.shares.stage == Stage::Panic;
         if panicked != self.panics() {
-            changes.log.push(Change::Panic { route: route.name.clone(), on: self.panics() });
+            changes.log.push(Change::Panic { route: name(), on: self.panics() });
         }
+        let Moves { lost, waiting, returned } = moves;
         let to = largest(&self.shares);
         for (from, to) in lost.iter().filter_map(|from| Some((*from, to?))).filter(|(from, to)| from != to) {
             let (from, to) = (pools.name(from), pools.name(to));
-            changes.log.push(Change::Failover { route: route.name.clone(), from, to });
+            changes.log.push(Change::Failover { route: name(), from, to });
+        }
+        for pool in waiting.into_iter().filter(|pool| !returned.contains(pool)) {
+            changes.log.push(Change::Held {
+                route: name(),
+                pool: pools.name(pool),
+                hold: route.failback.hold,
+            });
         }
         for pool in returned.into_iter().filter(|pool| serves(&self.shares, *pool)) {
-            changes.log.push(Change::Failback { route: route.name.clone(), to: pools.name(pool) });
+            let ramping =
+                |member: &Member| member.pool == pool && matches!(member.standing, Standing::Ramping(_));
+            let ramp =
+                if self.members.iter().any(ramping) { route.failback.ramp } else { Default::default() };
+            changes.log.push(Change::Failback { route: name(), to: pools.name(pool), ramp });
         }
         let publish = if !lost.is_empty() || (!panicked && self.panics()) {
             Publish::Now
-        } else if was != self.view(Box::default()) {
+        } else if *was != self.view(Box::default()) {
             Publish::Soon
         } else {
             Publish::No
@@ -178,55 +279,51 @@ impl RouteState {
     /// Concludes which pools are near and which share each takes. Says whether the near pools changed.
     fn conclude(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick, returned: &[PoolSlot]) -> bool {
         let moved = self.update_band(route, pools, now, returned);
+        let rules = self.rules(route, now);
+        self.pools =
+            self.members.iter().map(|member| member.standing.view(member.nearness.near, &rules)).collect();
         let accepts = |pool, stage| pools.pools.view(pool).can_serve(stage);
-        self.shares = funnel(route, &self.remembered(), pools.pools.views(), &accepts).shares;
+        self.shares = funnel(route, &self.pools, pools.pools.views(), &accepts).shares;
         moved
     }
 
-    /// Finds the pools that were lost and those that returned. A pool without an enabled endpoint was drained, not
-    /// lost: its return waits for nothing. A pool whose endpoints are all unproven is lost only when all are refuted.
+    /// Finds the pools that were lost, those that wait, and those that returned.
     fn update_standings(&mut self, route: &Route, pools: &NamedPools<'_>, now: Tick) -> Moves {
-        let (mut lost, mut returned) = (Vec::new(), Vec::new());
+        let mut moves = Moves::default();
+        let rules = self.rules(route, now);
         for member in &mut self.members {
-            let view = pools.pools.view(member.pool);
             let served = self.shares.stage == Stage::Up && serves(&self.shares, member.pool);
-            member.standing = match member.standing {
-                Standing::Free if view.below_threshold && view.enabled > view.unproven && served => {
-                    lost.push(member.pool);
-                    Standing::Left
-                }
-                Standing::Free if view.below_threshold && view.enabled > 0 && served => Standing::Renewed,
-                Standing::Renewed if !view.below_threshold || view.enabled == 0 => Standing::Free,
-                Standing::Renewed if view.unproven == 0 => {
-                    lost.push(member.pool);
-                    Standing::Left
-                }
-                Standing::Held(_) if view.below_threshold => Standing::Left,
-                Standing::Left if !view.below_threshold => Standing::Held(now),
-                same => same,
-            };
-            if let Standing::Held(since) = member.standing
-                && since.after(route.failback_hold) <= now
-            {
-                member.standing = Standing::Free;
-                returned.push(member.pool);
+            let (next, turn) = member.standing.next(&pools.pools.view(member.pool), served, &rules);
+            member.standing = next;
+            match turn {
+                Some(PoolTurn::Lost) => moves.lost.push(member.pool),
+                Some(PoolTurn::Waits) => moves.waiting.push(member.pool),
+                Some(PoolTurn::Returned) => moves.returned.push(member.pool),
+                None => {}
             }
         }
-        Moves { lost, returned }
+        moves
     }
 
-    /// Ends the hold of pools that serve because no other takes their load. To send their clients away again, for the
-    /// rest of the hold, would move them twice more for nothing.
-    fn call_in(&mut self) -> Vec<PoolSlot> {
+    /// Ends the wait of pools that serve because no other takes their load, and the ramp of a pool that serves alone. To
+    /// send their clients away again, for the rest of the hold, would move them twice more for nothing. Returns the
+    /// pools whose wait ended; `None` if nothing has.
+    fn call_in(&mut self) -> Option<Vec<PoolSlot>> {
         let mut returned = Vec::new();
-        for member in &mut self.members {
-            let calm = self.shares.stage == Stage::Up;
-            if calm && matches!(member.standing, Standing::Held(_)) && serves(&self.shares, member.pool) {
-                member.standing = Standing::Free;
-                returned.push(member.pool);
-            }
+        let mut ended = false;
+        if self.shares.stage != Stage::Up {
+            return None;
         }
-        returned
+        for member in &mut self.members {
+            let alone = || self.shares.segments.iter().all(|segment| segment.pool == member.pool);
+            match member.standing {
+                Standing::Held(_) if serves(&self.shares, member.pool) => returned.push(member.pool),
+                Standing::Ramping(_) if alone() && serves(&self.shares, member.pool) => ended = true,
+                _ => continue,
+            }
+            member.standing = Standing::Free;
+        }
+        (ended || !returned.is_empty()).then_some(returned)
     }
 
     /// Concludes which pools count as near, tier by tier. Says whether any moved.
@@ -239,7 +336,7 @@ impl RouteState {
     ) -> bool {
         let Some(band) = route.band else {
             for member in &mut self.members {
-                (member.near, member.measured, member.disputed) = (false, false, None);
+                member.nearness = Nearness::default();
             }
             return false;
         };
@@ -252,66 +349,15 @@ impl RouteState {
                 .map(|(entry, member)| {
                     let view = pools.pools.view(member.pool);
                     // A pool of weight 0 serves for want of others only: it draws no band around itself.
-                    let open = !view.below_threshold
-                        && !matches!(member.standing, Standing::Held(_))
-                        && entry.weight > 0;
-                    Equal { member, latency: if open { view.latency_us.map(f64::from) } else { None } }
+                    let open = !view.below_threshold && !member.standing.is_held() && entry.weight > 0;
+                    let latency = view.latency_us.filter(|_| open).map(f64::from);
+                    Equal { pool: member.pool, nearness: &mut member.nearness, latency }
                 })
                 .collect();
-            moved |= rejudge(&mut equals, &band, now, returned);
+            moved |= rejudge(&mut equals, &band, now, returned, self.frozen.is_some());
         }
         moved
     }
-}
-
-impl Member {
-    /// When the pool's hold or dwell ends.
-    fn deadline(&self, route: &Route) -> Option<Tick> {
-        let held = match self.standing {
-            Standing::Held(since) => Some(since.after(route.failback_hold)),
-            _ => None,
-        };
-        let dwell = self.disputed.zip(route.band).map(|(since, band)| since.after(band.dwell));
-        held.into_iter().chain(dwell).min()
-    }
-}
-
-/// A pool among those of its tier, and its latency in microseconds if that counts.
-struct Equal<'a> {
-    member: &'a mut Member,
-    latency: Option<f64>,
-}
-
-/// Concludes which pools of one tier count as near. The answer changes at once where no pool counts (those that did
-/// are gone), and where a pool has come that is near: its coming is no move between latencies. Otherwise a pool joins
-/// when it has been within the band for `dwell`, and leaves when it has been out of it by more than `hysteresis` for
-/// `dwell`.
-fn rejudge(equals: &mut [Equal<'_>], band: &Band, now: Tick, returned: &[PoolSlot]) -> bool {
-    let best = equals.iter().filter_map(|equal| equal.latency).min_by(f64::total_cmp);
-    #[expect(clippy::cast_precision_loss, reason = "microseconds of a band stay far below 2^53")]
-    let limit = best.unwrap_or_default() + micros(band.width) as f64;
-    let settled = equals.iter().any(|equal| equal.member.near && equal.latency.is_some());
-    let arrived = equals.iter().any(|Equal { member, latency }| {
-        let new = !member.measured || returned.contains(&member.pool);
-        new && latency.is_some_and(|latency| latency <= limit)
-    });
-    let mut moved = false;
-    for Equal { member, latency } in equals {
-        member.measured = latency.is_some();
-        let wants = latency.is_some_and(|latency| latency <= limit);
-        let clear = !member.near || latency.is_none_or(|latency| latency > limit * (1.0 + band.hysteresis));
-        if wants == member.near || !clear {
-            member.disputed = None;
-            continue;
-        }
-        let since = *member.disputed.get_or_insert(now);
-        if latency.is_none() || !settled || arrived || since.after(band.dwell) <= now {
-            member.near = wants;
-            member.disputed = None;
-            moved = true;
-        }
-    }
-    moved
 }
 
 /// Does the pool have a share?

@@ -33,6 +33,11 @@ impl Routes {
         self.states.get(route).is_some_and(|state| state.sends_to(pool))
     }
 
+    /// The operator allows no failback and no move between latencies on this route.
+    pub(super) fn is_frozen(&self, route: RouteSlot) -> bool {
+        self.states.get(route).is_some_and(RouteState::is_frozen)
+    }
+
     /// When the next hold or dwell ends.
     pub(super) fn next_deadline(&self) -> Option<Tick> {
         self.states.iter().filter_map(RouteState::next_deadline).min()
@@ -73,6 +78,45 @@ impl Routes {
                 state.update(route, pools, now, changes);
             }
         }
+    }
+
+    /// Ends the waits of a route's pools: the operator's order.
+    pub(super) fn end_waits(
+        &mut self,
+        slot: RouteSlot,
+        pools: &NamedPools<'_>,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        if let (Some(route), Some(state)) = (pools.topology.route(slot), self.states.get_mut(slot)) {
+            state.end_waits(route, pools, now, changes);
+        }
+    }
+
+    /// Forbids, or allows again, failback and moves between latencies.
+    pub(super) fn freeze(
+        &mut self,
+        slot: RouteSlot,
+        on: bool,
+        pools: &NamedPools<'_>,
+        now: Tick,
+        changes: &mut Changes,
+    ) {
+        if let (Some(route), Some(state)) = (pools.topology.route(slot), self.states.get_mut(slot)) {
+            state.freeze(on, route, pools, now, changes);
+        }
+    }
+
+    /// Lets a pool wait that was left before a restart.
+    pub(super) fn latch(&mut self, slot: RouteSlot, pool: PoolSlot, topology: &Topology, now: Tick) {
+        if let (Some(route), Some(state)) = (topology.route(slot), self.states.get_mut(slot)) {
+            state.latch(pool, route, now);
+        }
+    }
+
+    /// The pools that a route has left and that have not returned.
+    pub(super) fn left(&self, slot: RouteSlot) -> impl Iterator<Item = PoolSlot> + '_ {
+        self.states.get(slot).into_iter().flat_map(RouteState::left)
     }
 
     /// Takes what is remembered about routes and pools that keep their names into a new topology.

@@ -1,18 +1,19 @@
 //! What is in force: layout, endpoints, pools and routes, as the other owners may read it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     endpoints::Endpoints,
     pools::{PoolMove, Pools},
+    recoveries::Recoveries,
     route_state::NamedPools,
     routes::Routes,
 };
 use crate::{
     axes::Availability,
-    event::Changes,
+    event::{Changes, Publish},
     layout::{Layout, Place},
-    slot::{EndpointSlot, PoolSlot, RouteSlot},
+    slot::{EndpointSlot, PoolSlot, RouteSlot, slots_in},
     tick::Tick,
     topology::RoutePool,
 };
@@ -22,6 +23,7 @@ use crate::{
 pub(super) struct WorldState {
     pub(super) layout: Arc<Layout>,
     pub(super) endpoints: Endpoints,
+    pub(super) recoveries: Recoveries,
     pub(super) pools: Pools,
     pub(super) routes: Routes,
 }
@@ -29,7 +31,20 @@ pub(super) struct WorldState {
 impl WorldState {
     /// Counts a pool's endpoints again; says what moved.
     pub(super) fn recount_pool(&mut self, pool: PoolSlot, changes: &mut Changes) -> PoolMove {
-        self.pools.recount(pool, &self.layout, &self.endpoints, changes)
+        self.pools.recount(pool, &self.layout, (&self.endpoints, &self.recoveries), changes)
+    }
+
+    /// Lets endpoints recover, and the pools and routes that they concern conclude.
+    pub(super) fn recover(&mut self, now: Tick, changes: &mut Changes) {
+        let moved = self.recoveries.advance(now);
+        let pools = moved.iter().filter_map(|slot| self.layout.endpoints.get(*slot)).map(|place| place.pool);
+        let pools: BTreeSet<PoolSlot> = pools.collect();
+        for pool in pools {
+            changes.publish = changes.publish.max(Publish::Soon);
+            let moved = self.recount_pool(pool, changes);
+            let concerned = self.concerned(pool, moved);
+            self.update_routes(&concerned, now, changes);
+        }
     }
 
     /// The routes that a move of this pool concerns.
@@ -43,8 +58,20 @@ impl WorldState {
         self.routes.update(routes, &pools, now, changes);
     }
 
+    /// Ends the waits of a route's pools.
+    pub(super) fn end_waits(&mut self, route: RouteSlot, now: Tick, changes: &mut Changes) {
+        let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools };
+        self.routes.end_waits(route, &pools, now, changes);
+    }
+
+    /// Forbids, or allows again, failback and moves between latencies on a route.
+    pub(super) fn freeze(&mut self, route: RouteSlot, on: bool, now: Tick, changes: &mut Changes) {
+        let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools };
+        self.routes.freeze(route, on, &pools, now, changes);
+    }
+
     pub(super) fn is_up(&self, slot: EndpointSlot) -> bool {
-        self.endpoints.health(slot).is_some_and(|health| health.availability() == Availability::Up)
+        self.endpoints.is_up(slot)
     }
 
     /// Does an endpoint serve, so that an ejection would take something away? In panic probes say nothing: there
@@ -69,6 +96,19 @@ impl WorldState {
                 given || self.routes.sends_to(*route, place.pool)
             })
         })
+    }
+
+    /// Does a route send requests to the endpoints that this one is compared with: those of its other pools; where it has
+    /// only one, the pool's other endpoints?
+    pub(super) fn asks_others(&self, slot: EndpointSlot, route: RouteSlot) -> bool {
+        let Some(own) = self.layout.endpoints.get(slot).map(|place| place.pool) else { return false };
+        let members = self.layout.topology.route(route).map(|route| &*route.pools).unwrap_or_default();
+        if members.len() > 1 {
+            return members
+                .iter()
+                .any(|member| member.pool != own && self.routes.sends_to(route, member.pool));
+        }
+        slots_in(&self.layout.members(own)).any(|other| other != slot && self.is_up(other))
     }
 
     /// No endpoint of this one's pool is Up that has a weight.

@@ -11,7 +11,7 @@ use crate::{
     slot::{EndpointId, PoolSlot},
     steer::steer,
     test_world::{failover, latency, pool, route, weighted},
-    topology::{Pool, Route, RoutePool, Topology},
+    topology::{Failback, Pool, Route, RoutePool, Topology},
 };
 
 /// A world with pools `a`, `b`, … (`sizes` endpoints each) and one route; nothing probed yet.
@@ -166,7 +166,7 @@ fn failover_holds_before_it_fails_back_and_a_break_starts_the_hold_anew() {
 
 #[test]
 fn an_immediate_failback_returns_with_the_first_up() {
-    let mut at = world(&[1, 1], Route { failback_hold: Duration::ZERO, ..failover(2) });
+    let mut at = world(&[1, 1], Route { failback: Failback::IMMEDIATE, ..failover(2) });
     at.check("a++ b++ a--", "b 100% failover");
     assert_eq!(told(&at.play("a++")), ["a below false", "back a"]);
     at.check("", "a 100% balanced");
@@ -252,7 +252,7 @@ fn a_hold_goes_on_across_a_reload_and_follows_its_new_length() {
         let mut at = world(&[1, 1], failover(2));
         at.check("a++ b++ a-- a++ ~6000", "b 100% failover");
         let mut topology = at.topology();
-        topology.routes[0].failback_hold = Duration::from_secs(hold);
+        topology.routes[0].failback = Failback::after(Duration::from_secs(hold));
         at.adopt(topology);
         at.check("", expected);
     }
@@ -562,6 +562,8 @@ fn retries_leave_tried_pools_and_follow_the_fallback_order() {
 }
 
 mod ejections;
+mod failback;
 mod orders;
 mod outliers;
+mod shared;
 mod traffic;

@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use super::state::WorldState;
 use crate::{
     baseline,
+    chance::{Odds, Share, is_beyond_chance, is_worse},
     fault::Evidence,
     layout::Layout,
-    outlier::{Comparison, EndpointTraffic, Outlier, Share, worse},
+    outlier::{CommonRate, Comparison, EndpointTraffic, Finding, Outlier},
     reason::Cause,
     ring::{Grid, Ring},
     slot::{EndpointSlot, PoolSlot, RouteSlot, SlotVec, slots_in},
@@ -22,7 +24,8 @@ const LATELY: Duration = Duration::from_secs(2);
 /// The span over which a pool's load is measured.
 const LOAD: Duration = Duration::from_secs(5);
 
-/// What real traffic shows, by endpoint and summed by pool and route.
+/// What real traffic shows, by endpoint and summed by pool and route. The sums leave out the endpoints that are ejected or
+/// in probation: an endpoint is compared with those that nothing speaks against.
 #[derive(Debug)]
 pub(super) struct Traffic {
     grid: Grid,
@@ -31,6 +34,16 @@ pub(super) struct Traffic {
     routes: SlotVec<RouteSlot, Option<Ring>>,
     /// When the baselines age next; `None` before there is one.
     age_at: Option<Tick>,
+}
+
+/// Failures that may be an endpoint's own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnFailures {
+    pub(super) own: Share,
+    /// When they began.
+    pub(super) began: Tick,
+    /// How improbable they must be.
+    pub(super) odds: Odds,
 }
 
 impl Default for Traffic {
@@ -57,7 +70,10 @@ impl Traffic {
 
     /// Takes in what requests did at one endpoint. Says whether the endpoint was calm before.
     pub(super) fn count(&mut self, slot: EndpointSlot, tally: &Tally, layout: &Layout, now: Tick) -> bool {
-        self.count_sums(slot, tally.counts, layout, now);
+        let Some(traffic) = self.endpoints.get_mut(slot) else { return false };
+        if !traffic.is_out() {
+            self.count_sums(slot, tally.counts, layout, now);
+        }
         let Some(traffic) = self.endpoints.get_mut(slot) else { return false };
         let was_calm = traffic.was_calm();
         traffic.count(tally, self.grid, now);
@@ -95,7 +111,15 @@ impl Traffic {
         }
     }
 
-    /// Sums pools and routes up again: after a new layout, or when an endpoint's counts are no evidence any more.
+    /// An endpoint was ejected.
+    pub(super) fn ejected(&mut self, slot: EndpointSlot, layout: &Layout, now: Tick) {
+        if let Some(traffic) = self.endpoints.get_mut(slot) {
+            traffic.ejected(now);
+        }
+        self.sum_up(layout);
+    }
+
+    /// Sums pools and routes up again: after a new layout, or when an endpoint begins or ceases to count there.
     pub(super) fn sum_up(&mut self, layout: &Layout) {
         let topology = &layout.topology;
         let windows = topology.pools.iter().map(|pool| pool.eject.window);
@@ -105,7 +129,8 @@ impl Traffic {
         let mut of_pools: SlotVec<PoolSlot, Option<Ring>> = topology.pools.iter().map(|_| None).collect();
         for (place, traffic) in layout.endpoints.iter().zip(&mut self.endpoints) {
             traffic.keep_to(grid);
-            if let (Some(ring), Some(pool)) = (traffic.ring(), of_pools.get_mut(place.pool)) {
+            let ring = traffic.ring().filter(|_| !traffic.is_out());
+            if let (Some(ring), Some(pool)) = (ring, of_pools.get_mut(place.pool)) {
                 sum(pool, ring);
             }
         }
@@ -125,25 +150,72 @@ impl Traffic {
         self.endpoints = std::mem::take(&mut self.endpoints).carried(from);
     }
 
-    /// Does what is known speak against an endpoint?
-    pub(super) fn outlier(
+    /// What the failures of an endpoint say about it; `None` if they are too few for an ejection anyway.
+    pub(super) fn finding(
         &self,
         slot: EndpointSlot,
         rules: &EjectRules,
+        state: &WorldState,
+        now: Tick,
+    ) -> Option<Finding> {
+        let layout = &state.layout;
+        let traffic = self.endpoints.get(slot)?;
+        let outlier = |cause, detail: String| {
+            let evidence = Evidence { fault: traffic.fault(cause, rules, now), detail: detail.into() };
+            Outlier { cause, evidence }
+        };
+        let mut shared = None;
+        if let Some(streak) = traffic.in_a_row(rules) {
+            let detail = format!("{} failures in a row", streak.failures);
+            let own = OwnFailures { own: streak.share(), began: streak.began, odds: Odds::SERVING };
+            match self.in_common(slot, own, layout, now) {
+                None => return Some(Finding::Outlier(outlier(Cause::Consecutive, detail))),
+                Some(others) => shared = Some(outlier(Cause::Consecutive, format!("{detail}; {others}"))),
+            }
+        }
+        for route in layout.routes_of(slot) {
+            let late = self.lateness_counts(slot, *route, layout, now);
+            let are_asked = state.asks_others(slot, *route);
+            let others = Comparison { are_asked, ..self.others(slot, *route, layout) };
+            match traffic.ratio(rules, &others, late, now) {
+                Some((true, detail)) => return Some(Finding::Outlier(outlier(Cause::Ratio, detail))),
+                Some((false, detail)) => {
+                    let others = others.rate(rules, late, now);
+                    shared.get_or_insert_with(|| outlier(Cause::Ratio, format!("{detail}; {others}")));
+                }
+                None => {}
+            }
+        }
+        shared.map(Finding::Shared)
+    }
+
+    /// Do the others fail as often? They do if the endpoint's share is no more than chance at their rate, or if none of them
+    /// has answered since its failures began while some failed. Of several routes, those decide whose others have
+    /// traffic, and one where the endpoint stands out is enough. Says how often they fail.
+    pub(super) fn in_common(
+        &self,
+        slot: EndpointSlot,
+        OwnFailures { own, began, odds }: OwnFailures,
         layout: &Layout,
         now: Tick,
-    ) -> Option<Outlier> {
-        let traffic = self.endpoints.get(slot)?;
-        let by_ratio = || {
-            layout.routes_of(slot).iter().find_map(|route| {
-                let late = self.lateness_counts(slot, *route, layout, now);
-                traffic.ratio(rules, &self.others(slot, *route, layout), late, now)
-            })
-        };
-        let in_a_row = traffic.in_a_row(rules).map(|detail| (Cause::Consecutive, detail));
-        let (cause, detail) = in_a_row.or_else(|| by_ratio().map(|detail| (Cause::Ratio, detail)))?;
-        let evidence = Evidence { fault: traffic.fault(cause, rules, now), detail: detail.into() };
-        Some(Outlier { cause, evidence })
+    ) -> Option<CommonRate> {
+        let rules = &layout.pool_of(slot)?.eject;
+        let mut common = None;
+        for route in layout.routes_of(slot) {
+            let late = self.lateness_counts(slot, *route, layout, now);
+            let rate = self.others(slot, *route, layout).rate(rules, late, now);
+            if rate.requests == 0 {
+                continue;
+            }
+            // Others of which too little is known are taken to fail as the endpoint did before.
+            let traffic = self.endpoints.get(slot).filter(|_| rate.is_vague());
+            let usual = traffic.map_or(rate.rate, |traffic| traffic.rate_before(own.bad, rules, now));
+            if is_beyond_chance(own, usual, odds) && !self.fail_together(slot, *route, layout, began) {
+                return None;
+            }
+            common.get_or_insert(rate);
+        }
+        common
     }
 
     /// Is a late answer to a request that began at `started` the endpoint's own fault? Not where the others are as
@@ -166,10 +238,13 @@ impl Traffic {
     fn others(&self, slot: EndpointSlot, route: RouteSlot, layout: &Layout) -> Comparison<'_> {
         let pool = layout.endpoints.get(slot).map(|place| place.pool);
         let of_pool = pool.and_then(|pool| self.pools.get(pool)).and_then(Option::as_ref);
+        let are_asked = true;
         if layout.topology.route(route).is_some_and(|route| route.pools.len() > 1) {
-            return Comparison { all: self.routes.get(route).and_then(Option::as_ref), less: of_pool };
+            let all = self.routes.get(route).and_then(Option::as_ref);
+            return Comparison { all, less: of_pool, are_asked };
         }
-        Comparison { all: of_pool, less: self.endpoints.get(slot).and_then(EndpointTraffic::ring) }
+        let own = self.endpoints.get(slot).filter(|own| !own.is_out());
+        Comparison { all: of_pool, less: own.and_then(EndpointTraffic::ring), are_asked }
     }
 
     /// Late answers are held against an endpoint only while the route's others are not as late as it is.
@@ -177,7 +252,7 @@ impl Traffic {
         let own = self.endpoints.get(slot).and_then(EndpointTraffic::ring);
         let own = own.map(|ring| ring.last(LATELY, now)).unwrap_or_default();
         let other = self.others(slot, route, layout).last(LATELY, now);
-        worse(
+        is_worse(
             Share { bad: own.late.max(1), total: own.total().max(1) },
             Share { bad: other.late, total: other.total() },
         )
@@ -188,6 +263,13 @@ impl Traffic {
     fn late_together(&self, slot: EndpointSlot, route: RouteSlot, layout: &Layout, from: Tick) -> bool {
         let none_in_time = !self.rivals(slot, route, layout).any(|rival| rival.good_since(from));
         none_in_time && self.rivals(slot, route, layout).any(|rival| rival.late_since(from))
+    }
+
+    /// Since `from` some of the route's others failed as well, and none gave a good answer. When all begin to fail at
+    /// once, the answers from before say nothing, and the endpoint that is drawn first has the first few failures.
+    fn fail_together(&self, slot: EndpointSlot, route: RouteSlot, layout: &Layout, from: Tick) -> bool {
+        let none_good = !self.rivals(slot, route, layout).any(|rival| rival.good_since(from));
+        none_good && self.rivals(slot, route, layout).any(|rival| rival.bad_since(from))
     }
 
     /// The endpoints whose traffic an endpoint's is compared with, as in [`Traffic::others`].
@@ -203,7 +285,8 @@ impl Traffic {
         let pools = pools.iter().map(|member| member.pool);
         let pools = pools.filter(move |pool| !elsewhere || Some(*pool) != own);
         let slots = pools.flat_map(|pool| slots_in(&layout.members(pool)));
-        slots.filter(move |rival| *rival != slot).filter_map(|rival| self.endpoints.get(rival))
+        let rivals = slots.filter(move |rival| *rival != slot).filter_map(|rival| self.endpoints.get(rival));
+        rivals.filter(|rival| !rival.is_out())
     }
 
     /// Lets the baselines age, when it is time. Says whether a percentile moved.

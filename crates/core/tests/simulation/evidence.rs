@@ -10,6 +10,7 @@ use thalweg_core::{
 };
 
 use crate::{
+    common::{Reading, are_apart, is_beyond},
     oracle::Oracle,
     records::{Checked, ExpectedEndpoint, Loss, availability, must},
 };
@@ -24,7 +25,7 @@ struct ToldEjection<'a> {
 
 type Log<'a> = std::collections::VecDeque<ToldEjection<'a>>;
 
-fn bad(counts: Counts, with_late: bool) -> u32 {
+pub(crate) fn bad(counts: Counts, with_late: bool) -> u32 {
     counts.failed + if with_late { counts.late } else { 0 }
 }
 
@@ -108,18 +109,46 @@ impl Oracle {
         record.heard = record.heard.max(at);
         record.file.bad.push((at, late));
         let (ejection, since) = (record.ejection, record.file.since);
+        let last = if late { &mut record.file.last_late } else { &mut record.file.last_failed };
+        *last = (*last).max(Some(at));
         self.feel(slot, at);
         match ejection {
             Ejection::Clear => self.weigh_ejection(slot, !late, told, now),
-            Ejection::Probation if started >= since => {
-                let Some(told) = self.told_ejection(slot, told) else {
-                    return must(late, || "a request of its probation failed, and it stays".into());
-                };
-                must(told.cause == Cause::Probation, || "another cause".into())?;
-                self.expect_ejected(slot, &told, now)
-            }
+            Ejection::Probation if started >= since => self.weigh_probation(slot, late, told, now),
             _ => Ok(()),
         }
+    }
+
+    /// A request of an endpoint's probation failed. Whether late ones are held against it is left open.
+    fn weigh_probation(&mut self, slot: usize, late: bool, told: &mut Log<'_>, now: Tick) -> Checked {
+        let file = &mut self.records[slot].file;
+        file.failed_late += u32::from(late);
+        file.failed += u32::from(!late);
+        let (since, proof, failed, lates) = (file.since, file.proof, file.failed, file.failed_late);
+        let own = |reading: Reading, with_late: bool| {
+            let failed = failed + if with_late { lates } else { u32::from(late) };
+            self.is_its_own(slot, ((failed, failed + proof), since, 1e3), reading, now)
+        };
+        let all = |readings: [Reading; 2]| {
+            readings.into_iter().flat_map(|reading| [true, false].map(|with_late| (reading, with_late)))
+        };
+        let Some(told) = self.told_ejection(slot, told) else {
+            let surely = all(Reading::STRICT).all(|(reading, with_late)| own(reading, with_late));
+            return must(late || !surely, || "a request of its probation failed, and it stays".into());
+        };
+        must(told.cause == Cause::Probation, || "another cause".into())?;
+        let guilty = all(Reading::LAX).any(|(reading, with_late)| own(reading, with_late));
+        must(guilty, || format!("ejected though the others fail as often: {:?}", self.records[slot].file))?;
+        self.expect_ejected(slot, &told, now)
+    }
+
+    /// Are the failures in a row enough, and the endpoint's own?
+    fn by_streak(&self, slot: usize, with_late: bool, reading: Reading, now: Tick) -> bool {
+        let (rules, file) = (self.rules(slot), &self.records[slot].file);
+        let Some((failures, began)) = file.in_a_row(with_late) else { return false };
+        rules.consecutive_failures > 0
+            && failures >= rules.consecutive_failures
+            && self.is_its_own(slot, ((failures, failures), began, 1e6), reading, now)
     }
 
     /// Notes a failed request, which matters if the endpoint is lost.
@@ -139,19 +168,22 @@ impl Oracle {
     /// Checks that an endpoint that is Clear was ejected, or was not, for a reason. `sure`: the world had to look.
     fn weigh_ejection(&mut self, slot: usize, sure: bool, told: &mut Log<'_>, now: Tick) -> Checked {
         self.tally();
-        let (serves, rules) = (self.serves(slot), self.rules(slot).clone());
+        let serves = self.serves(slot);
         let file = &self.records[slot].file;
-        let enough = |failures: usize| {
-            rules.consecutive_failures > 0 && failures >= rules.consecutive_failures as usize
-        };
         if let Some(told) = self.told_ejection(slot, told) {
             must(serves, || "one that did not serve is ejected".into())?;
             let guilty = match told.cause {
-                Cause::Consecutive => enough(file.in_a_row(true)),
+                Cause::Consecutive => {
+                    let mut readings = Reading::LAX.into_iter();
+                    readings.any(|reading| {
+                        [true, false].iter().any(|late| self.by_streak(slot, *late, reading, now))
+                    })
+                }
                 Cause::Ratio => {
                     let mut routes = self.routes_of(slot).into_iter();
-                    routes
-                        .any(|route| [true, false].iter().any(|late| self.by_ratio(slot, route, *late, now)))
+                    routes.any(|route| {
+                        Reading::LAX.iter().any(|reading| self.by_ratio(slot, route, *reading, now))
+                    })
                 }
                 Cause::Probation => false,
             };
@@ -163,13 +195,18 @@ impl Oracle {
         if !sure || !serves || self.weigh_caps(slot, now).is_err() {
             return Ok(());
         }
-        must(!enough(file.in_a_row(false)), || format!("failed in a row, and stays: {file:?}"))?;
-        let surely = |route: &usize| [true, false].iter().all(|late| self.by_ratio(slot, *route, *late, now));
+        let in_a_row = Reading::STRICT
+            .iter()
+            .all(|reading| [true, false].iter().all(|late| self.by_streak(slot, *late, *reading, now)));
+        must(!in_a_row, || format!("failed in a row, and stays: {file:?}"))?;
+        let surely =
+            |route: &usize| Reading::STRICT.iter().all(|reading| self.by_ratio(slot, *route, *reading, now));
         must(!self.routes_of(slot).iter().any(surely), || format!("fails often, and stays: {file:?}"))
     }
 
     /// Is the failed share of some trailing span enough, compared with that of the others? Accurate to the bucket.
-    fn by_ratio(&self, slot: usize, route: usize, with_late: bool, now: Tick) -> bool {
+    fn by_ratio(&self, slot: usize, route: usize, reading: Reading, now: Tick) -> bool {
+        let with_late = reading.late;
         let (rules, window) = (self.rules(slot), self.longest_window());
         let width = (window.as_micros() as u64 / 600).max(100_000);
         let mut samples: Vec<(u64, bool, Counts)> = Vec::new();
@@ -181,6 +218,8 @@ impl Oracle {
         if rules.failure_ratio == 0.0 || own < rules.min_requests {
             return false;
         }
+        let (rate, _) = self.common_rate(slot, route, with_late, now);
+        let asked = self.asks_others(slot, route).unwrap_or(reading.sure);
         samples.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
         let mut left = samples.into_iter().peekable();
         let mut sums = [(0, 0); 2];
@@ -196,22 +235,14 @@ impl Oracle {
             let [share, others] = [sums[1], sums[0]].map(|(bad, of)| f64::from(bad) / f64::from(of.max(1)));
             let holds = length >= Duration::from_millis(250) && sums[1].1 >= rules.min_requests;
             // Floats cannot hold three times every share exactly.
-            if holds && share > 0.0 && share >= rules.failure_ratio && share >= 3.0 * others - 1e-12 {
+            let enough =
+                holds && share > 0.0 && share >= rules.failure_ratio && share >= 3.0 * others - 1e-12;
+            let apart = are_apart(sums[1], sums[0], reading) || (sums[0].1 == 0 && !asked);
+            if enough && apart && is_beyond(sums[1], rate, 1e6, reading) {
                 return true;
             }
         }
         false
-    }
-
-    /// The endpoints with whose traffic an endpoint's is compared on a route.
-    fn compared(&self, slot: usize, route: usize) -> Vec<usize> {
-        let (members, own) = (&self.topology.routes[route].pools, self.slots[slot].1.0);
-        let serves = |pool: usize| members.iter().any(|member| member.pool.index() == pool);
-        let alone = members.len() == 1;
-        let others = self.slots.iter().enumerate().filter(|(other, (_, (pool, ..)))| {
-            if alone { *pool == own && *other != slot } else { *pool != own && serves(*pool) }
-        });
-        others.map(|(other, _)| other).collect()
     }
 
     /// Is the endpoint Up? Or is a route of its own in panic, and nothing speaks against the endpoint?
@@ -291,7 +322,7 @@ impl Oracle {
                 Ejection::Ejected { until } if until <= now => {
                     self.moved += 1;
                     record.ejection = Ejection::Probation;
-                    (file.since, file.proof) = (now, 0);
+                    (file.since, file.proof, file.failed, file.failed_late) = (now, 0, 0, 0);
                 }
                 Ejection::Probation if file.proof >= 5 && now.since(file.since) >= Duration::from_secs(1) => {
                     self.moved += 1;
@@ -353,7 +384,7 @@ impl Oracle {
         self.checker_suspected = judged >= 2 && suspects * 2 > judged;
     }
 
-    fn rules(&self, slot: usize) -> &EjectRules {
+    pub(crate) fn rules(&self, slot: usize) -> &EjectRules {
         &self.topology.pools[self.slots[slot].1.0].eject
     }
 
@@ -361,7 +392,7 @@ impl Oracle {
         self.topology.pools.iter().map(|pool| pool.eject.window).max().unwrap_or_default()
     }
 
-    fn routes_of(&self, slot: usize) -> Vec<usize> {
+    pub(crate) fn routes_of(&self, slot: usize) -> Vec<usize> {
         let pool = self.slots[slot].1.0;
         let uses = |route: &thalweg_core::Route| route.pools.iter().any(|member| member.pool.index() == pool);
         let routes = self.topology.routes.iter().enumerate();

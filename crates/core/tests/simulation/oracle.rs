@@ -30,6 +30,8 @@ pub(crate) struct Oracle {
     pub(crate) records: Vec<ExpectedEndpoint>,
     pub(crate) tallies: Vec<ExpectedPool>,
     pub(crate) standings: BTreeMap<(Box<str>, Box<str>), ExpectedStanding>,
+    /// Since when routes are frozen.
+    pub(crate) frozen: BTreeMap<Box<str>, Tick>,
     /// The pools of each route that had a share at stage Up after the last event.
     pub(crate) served: Vec<BTreeSet<PoolSlot>>,
     /// Since when the nearness of a pool on a route contradicts its latency.
@@ -62,17 +64,12 @@ impl Oracle {
             Event::Adopted { topology, generation } => {
                 (self.generation, self.adopted) = (*generation, now);
                 self.served = Vec::new();
-                self.standings.retain(|(route, pool), standing| {
-                    let route = topology.routes.iter().find(|now| now.name == *route);
-                    let used = |route: &thalweg_core::Route| {
-                        route.pools.iter().any(|member| topology.pools[member.pool.index()].name == *pool)
-                    };
-                    route.is_some_and(used) && matches!(standing, ExpectedStanding::Held(_))
-                });
+                self.carry_standings(topology);
                 self.configured = Arc::clone(topology);
                 self.expire_orders(now);
                 self.drop_orphans();
                 self.lay_out(self.as_ordered());
+                self.follow_freezes(now);
                 self.expect_suspicion(now);
             }
             Event::Resolved { host, addresses } => {
@@ -95,7 +92,8 @@ impl Oracle {
             }
             Event::Ordered(_) | Event::Restored(_) | Event::Cancelled(_) => self.hear_order(event, now),
             Event::Ticked => self.let_orders_pass(now),
-            Event::Tallied(_) | Event::Suspected { .. } => {}
+            Event::FailbackOrdered { route } => self.end_waits(route, now),
+            Event::Latched { .. } | Event::Tallied(_) | Event::Suspected { .. } => {}
         }
     }
 
@@ -211,6 +209,7 @@ impl Oracle {
         self.tally();
         self.judge_endpoints(new)?;
         self.judge_orders(new, now)?;
+        self.judge_slow_starts(new, now)?;
         self.judge_twins(new, again)?;
         for route in 0..self.topology.routes.len() {
             self.judge_shares(new, route).map_err(|what| format!("route {route}: {what}"))?;
@@ -270,6 +269,24 @@ impl Oracle {
                 below_threshold: view.below_threshold,
             };
             must(is == *tally, || format!("pool {pool} is {is:?}, should be {tally:?}"))?;
+        }
+        Ok(())
+    }
+
+    /// Only what is Up and may start slowly does, and its part follows its line.
+    fn judge_slow_starts(&self, new: &Snapshot, now: Tick) -> Checked {
+        for (place, view) in new.layout.endpoints.iter().zip(&new.endpoints) {
+            let Some(start) = view.slow_start else { continue };
+            let users = self
+                .topology
+                .routes
+                .iter()
+                .filter(|route| route.pools.iter().any(|member| member.pool == place.pool));
+            let over = users.map(|route| route.failback.slow_start).max().unwrap_or_default();
+            let left = start.until.map_or(Duration::ZERO, |until| until.since(now));
+            let line = 1.0 - left.as_secs_f64() / over.as_secs_f64();
+            let fits = view.availability == Availability::Up && (start.part - line).abs() <= 0.011;
+            must(fits, || format!("{place:?} starts slowly: {view:?} instead of {line}"))?;
         }
         Ok(())
     }

@@ -115,6 +115,11 @@ impl Oracle {
     }
 
     fn follow_orders(&mut self, now: Tick) {
+        self.follow_drains_and_numbers(now);
+        self.follow_freezes(now);
+    }
+
+    fn follow_drains_and_numbers(&mut self, now: Tick) {
         let topology = self.as_ordered();
         if topology != self.topology {
             self.lay_out(topology);
@@ -128,10 +133,20 @@ impl Oracle {
         }
     }
 
+    /// Freezes the routes that an order freezes, and lets the others move.
+    pub(crate) fn follow_freezes(&mut self, now: Tick) {
+        for route in self.configured.clone().routes.iter() {
+            let freezes = |order: &Order| match &order.action {
+                Action::Freeze { route: on } => on.as_ref().is_none_or(|on| *on == route.name),
+                _ => false,
+            };
+            self.freeze(&route.name, self.orders.iter().any(freezes), now);
+        }
+    }
+
     /// The config with the orders in it.
     pub(crate) fn as_ordered(&self) -> Arc<Topology> {
         let mut topology = (*self.configured).clone();
-        let century = Duration::from_secs(100 * 365 * 86_400);
         for route in &mut topology.routes {
             for member in &mut route.pools {
                 let pool = &self.configured.pools[member.pool.index()];
@@ -149,16 +164,6 @@ impl Oracle {
                 let gone = |order: &Order| matches!(&order.action, Action::Evacuate { region } if *region == pool.region);
                 if self.orders.iter().any(gone) {
                     member.dial = 0;
-                }
-            }
-            let frozen = |order: &Order| match &order.action {
-                Action::Freeze { route: on } => on.as_ref().is_none_or(|on| *on == route.name),
-                _ => false,
-            };
-            if self.orders.iter().any(frozen) {
-                route.failback_hold = century;
-                if let Some(band) = &mut route.band {
-                    band.dwell = century;
                 }
             }
         }

@@ -45,8 +45,13 @@ pub(crate) struct File {
     pub(crate) count: u32,
     /// When the present ejection, probation or freedom began.
     pub(crate) since: Tick,
-    /// Good answers to requests of this probation.
+    /// Good answers to requests of this probation, and failures of such: hard ones, and late ones.
     pub(crate) proof: u32,
+    pub(crate) failed: u32,
+    pub(crate) failed_late: u32,
+    /// The last failure: a hard one, and a late one.
+    pub(crate) last_failed: Option<Tick>,
+    pub(crate) last_late: Option<Tick>,
 }
 
 impl File {
@@ -57,10 +62,11 @@ impl File {
         self.samples.clear();
     }
 
-    /// Failures after the last good answer, in the order of time.
-    pub(crate) fn in_a_row(&self, with_late: bool) -> usize {
+    /// Failures after the last good answer, in the order of time: how many, and when the first was.
+    pub(crate) fn in_a_row(&self, with_late: bool) -> Option<(u32, Tick)> {
         let after = |at: &Tick| self.last_good.is_none_or(|good| *at > good);
-        self.bad.iter().filter(|(at, late)| after(at) && (with_late || !late)).count()
+        let row = || self.bad.iter().filter(|(at, late)| after(at) && (with_late || !late));
+        Some((row().count() as u32, row().map(|(at, _)| *at).min()?))
     }
 }
 
@@ -73,12 +79,14 @@ pub(crate) struct Loss {
     pub(crate) endpoints: BTreeSet<SocketAddr>,
 }
 
-/// A pool that a route has left because it was down, or because no endpoint there is proven.
+/// A pool that a route has left because it was down, or because no endpoint there is proven; or that has returned, with
+/// a share that grows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum ExpectedStanding {
     Unproven,
     Left,
     Held(Tick),
+    Ramping(Tick),
 }
 
 pub(crate) type Checked = Result<(), String>;

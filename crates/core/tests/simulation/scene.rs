@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use thalweg_core::{
-    Band, EjectRules, EndpointSpec, Pool, PoolSlot, ProbeRules, RetryRules, Route, RoutePool, Slot, Timeouts,
-    Topology,
+    Band, EjectRules, EndpointSpec, Failback, Pool, PoolSlot, ProbeRules, RetryRules, Route, RoutePool, Slot,
+    Timeouts, Topology,
 };
 
 use crate::prng::Prng;
@@ -102,6 +102,7 @@ fn spec(rng: &mut Prng, pool: usize, nth: usize) -> EndpointSpec {
         host: host.into(),
         port: rng.pick(&[8000, 8000, 8001]),
         weight: rng.pick(&[0, 1, 1, 1, 3]),
+        family: Default::default(),
     }
 }
 
@@ -161,7 +162,7 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
         pools: members,
         band: (policy == 2).then_some(band),
         share_leftover: policy == 1,
-        failback_hold: if policy == 1 { ms(0) } else { rng.pick(&[ms(0), ms(1000), ms(10_000)]) },
+        failback: failback(rng, policy == 1),
         overprovision: rng.pick(&[1.0, 1.4, 2.0]),
         retry: RetryRules {
             attempts: rng.below(5) as u32,
@@ -170,4 +171,12 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
         },
         timeouts: Timeouts::default(),
     }
+}
+
+fn failback(rng: &mut Prng, weighted: bool) -> Failback {
+    let ms = Duration::from_millis;
+    let hold = if weighted { ms(0) } else { rng.pick(&[ms(0), ms(1000), ms(10_000)]) };
+    let ramp = if weighted { ms(0) } else { rng.pick(&[ms(0), ms(0), ms(700), ms(30_000)]) };
+    let slow_start = if weighted { rng.pick(&[ms(0), ms(5000)]) } else { ms(0) };
+    Failback { hold: if rng.percent(15) { None } else { Some(hold) }, ramp, slow_start }
 }

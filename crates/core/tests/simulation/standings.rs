@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use thalweg_core::{PoolSlot, RoutePool, Snapshot, Stage, Tick};
+use thalweg_core::{PoolSlot, Route, RoutePool, Snapshot, Stage, Tick, Topology};
 
 use crate::{
     oracle::Oracle,
@@ -16,27 +16,42 @@ impl Oracle {
         let view = &new.routes[nth];
         let has_share = |pool: PoolSlot| view.shares.segments.iter().any(|s| s.pool == pool);
         let name = |pool: PoolSlot| (route.name.clone(), self.topology.pools[pool.index()].name.clone());
+        let (latched, ramp) = (route.failback.hold.is_none(), route.failback.ramp);
+        let frozen = self.frozen.get(&route.name).copied();
         for member in &route.pools {
             let tally = self.tallies[member.pool.index()];
             let served = self.served.get(nth).is_some_and(|served| served.contains(&member.pool));
             let was = self.standings.remove(&name(member.pool));
+            let down = tally.below_threshold;
+            let refuted = down && tally.enabled > tally.unproven;
             let is = match was {
-                None if tally.below_threshold && tally.enabled > tally.unproven && served => {
+                None | Some(ExpectedStanding::Ramping(_)) if refuted && served => {
                     Some(ExpectedStanding::Left)
                 }
-                None if tally.below_threshold && tally.enabled > 0 && served => {
+                None | Some(ExpectedStanding::Ramping(_)) if down && tally.enabled > 0 && served => {
                     Some(ExpectedStanding::Unproven)
                 }
-                Some(ExpectedStanding::Unproven) if !tally.below_threshold || tally.enabled == 0 => None,
+                Some(ExpectedStanding::Unproven) if !down || tally.enabled == 0 => None,
                 Some(ExpectedStanding::Unproven) if tally.unproven == 0 => Some(ExpectedStanding::Left),
-                Some(ExpectedStanding::Held(_)) if tally.below_threshold => Some(ExpectedStanding::Left),
-                Some(ExpectedStanding::Left) if !tally.below_threshold => Some(ExpectedStanding::Held(now)),
+                Some(ExpectedStanding::Held(_)) if refuted || (down && !latched) => {
+                    Some(ExpectedStanding::Left)
+                }
+                Some(ExpectedStanding::Left) if !down => Some(ExpectedStanding::Held(now)),
                 same => same,
             };
-            match is {
-                Some(ExpectedStanding::Held(since)) if since.after(route.failback_hold) <= now => {}
-                Some(standing) => _ = self.standings.insert(name(member.pool), standing),
-                None => {}
+            let is = match (is, route.failback.hold) {
+                (Some(ExpectedStanding::Held(since)), Some(hold))
+                    if since.after(hold) <= now && frozen.is_none() =>
+                {
+                    (!ramp.is_zero()).then_some(ExpectedStanding::Ramping(now))
+                }
+                (Some(ExpectedStanding::Ramping(since)), _) if since.after(ramp) <= frozen.unwrap_or(now) => {
+                    None
+                }
+                _ => is,
+            };
+            if let Some(standing) = is {
+                self.standings.insert(name(member.pool), standing);
             }
         }
         let held = |this: &Self, pool: PoolSlot| {
@@ -60,7 +75,8 @@ impl Oracle {
                 }
             }
             let left_out = |member: &&RoutePool| {
-                let wanted = member.weight > 0 && member.dial > 0 && held(self, member.pool);
+                let up = !self.tallies[member.pool.index()].below_threshold;
+                let wanted = up && member.weight > 0 && member.dial > 0 && held(self, member.pool);
                 wanted && !self.open(nth).any(|other| other.dial == 100)
             };
             let idle = route.pools.iter().find(left_out);
@@ -70,7 +86,117 @@ impl Oracle {
             let should = held(self, member.pool);
             must(memory.held == should, || format!("{:?} should be held: {should}", member.pool))?;
         }
+        self.judge_ramps(new, nth, now)
+    }
+
+    /// Checks that growing shares grow as their line does, and that no other pool is on a ramp.
+    fn judge_ramps(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Checked {
+        let route = &self.topology.routes[nth];
+        let view = &new.routes[nth];
+        let clock = self.frozen.get(&route.name).copied().unwrap_or(now);
+        for (member, memory) in route.pools.iter().zip(&view.pools) {
+            let key = (route.name.clone(), self.topology.pools[member.pool.index()].name.clone());
+            let alone = view.shares.stage == Stage::Up
+                && !view.shares.segments.is_empty()
+                && view.shares.segments.iter().all(|segment| segment.pool == member.pool);
+            let since = match self.standings.get(&key) {
+                Some(ExpectedStanding::Ramping(since)) => Some(*since),
+                _ => None,
+            };
+            match (since, memory.ramp) {
+                (Some(_), None) if alone || self.moved > 1 => _ = self.standings.remove(&key),
+                (None, Some(_)) if self.moved > 1 => {
+                    self.standings.insert(key, ExpectedStanding::Ramping(now));
+                }
+                (None, None) => {}
+                (Some(since), Some(ramp)) => {
+                    let over = route.failback.ramp.as_secs_f64();
+                    let line = clock.since(since).as_secs_f64() / over;
+                    let step = (0.05 / over).max(0.01).min(1.0);
+                    must((ramp.part - line).abs() <= step, || format!("{ramp:?} instead of {line}"))?;
+                    must(!alone, || "a ramp goes on though the pool serves alone".into())?;
+                    self.judge_cap(new, nth, member, ramp.part)?;
+                }
+                other => return Err(format!("{:?}: the ramp should be {other:?}", member.pool)),
+            }
+        }
         Ok(())
+    }
+
+    /// A pool on a ramp takes no more than the ramp allows while the pools behind it may take all the rest.
+    fn judge_cap(&self, new: &Snapshot, nth: usize, ramping: &RoutePool, part: f64) -> Checked {
+        let route = &self.topology.routes[nth];
+        let shares = &new.routes[nth].shares;
+        let unhurt = |other: &RoutePool| {
+            let view = new.pools[other.pool.index()];
+            view.available * route.overprovision >= 1.0 && new.routes[nth].pools.len() > 1
+        };
+        let ramps = |pool: PoolSlot| {
+            let members = route.pools.iter().zip(&new.routes[nth].pools);
+            members.clone().any(|(member, memory)| member.pool == pool && memory.ramp.is_some())
+        };
+        let behind = |other: &&RoutePool| other.tier > ramping.tier && other.dial == 100 && unhurt(other);
+        let takes_rest = self.open(nth).any(|other| behind(&other) && !ramps(other.pool));
+        if shares.stage != Stage::Up || route.share_leftover || !takes_rest {
+            return Ok(());
+        }
+        let mut from = 0;
+        let mut share = 0.0;
+        for segment in &shares.segments {
+            share += if segment.pool == ramping.pool {
+                (segment.end - from) as f64 / 4_294_967_296.0
+            } else {
+                0.0
+            };
+            from = segment.end;
+        }
+        must(share <= part + 1e-6, || format!("{share} of the traffic on a ramp at {part}"))
+    }
+
+    /// A reload keeps waits and ramps, and what a latched route has left.
+    pub(crate) fn carry_standings(&mut self, topology: &Topology) {
+        self.standings.retain(|(route, pool), standing| {
+            let route = topology.routes.iter().find(|now| now.name == *route);
+            let used = |route: &Route| {
+                route.pools.iter().any(|member| topology.pools[member.pool.index()].name == *pool)
+            };
+            let stays = |route: &Route| match standing {
+                ExpectedStanding::Held(_) | ExpectedStanding::Ramping(_) => true,
+                ExpectedStanding::Left => route.failback.hold.is_none(),
+                ExpectedStanding::Unproven => false,
+            };
+            route.is_some_and(|route| used(route) && stays(route))
+        });
+        self.frozen.retain(|name, _| topology.routes.iter().any(|route| route.name == *name));
+    }
+
+    /// The operator ends the waits of a route.
+    pub(crate) fn end_waits(&mut self, route: &str, now: Tick) {
+        let Some(ramp) = self.topology.routes.iter().find(|known| *known.name == *route) else { return };
+        let ramp = !ramp.failback.ramp.is_zero();
+        self.standings.retain(|(name, _), standing| {
+            if **name == *route && matches!(standing, ExpectedStanding::Held(_)) {
+                *standing = ExpectedStanding::Ramping(now);
+                return ramp;
+            }
+            true
+        });
+    }
+
+    /// The operator forbids failback on a route, or allows it again: ramps go on where they stood.
+    pub(crate) fn freeze(&mut self, route: &str, on: bool, now: Tick) {
+        if !self.topology.routes.iter().any(|known| *known.name == *route) {
+            return;
+        }
+        if on {
+            self.frozen.entry(route.into()).or_insert(now);
+        } else if let Some(from) = self.frozen.remove(route) {
+            for ((name, _), standing) in &mut self.standings {
+                if let (true, ExpectedStanding::Ramping(since)) = (**name == *route, standing) {
+                    *since = since.after(now.since(from));
+                }
+            }
+        }
     }
 
     /// Checks whether the first probe round of a route has ended, and that the world says so.
@@ -125,7 +251,7 @@ impl Oracle {
     /// A pool that is nearer, or farther, than it counts for is so for less than the dwell.
     pub(crate) fn judge_near(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Checked {
         let route = &self.topology.routes[nth];
-        if route.band.is_none() {
+        if route.band.is_none() || self.frozen.contains_key(&route.name) {
             self.wrong.retain(|(of, _), _| *of != route.name);
             return Ok(());
         }

@@ -84,7 +84,8 @@ impl Story {
                 self.adopt(topology)
             }
             49..53 => self.resolve(),
-            53..56 => self.order(),
+            53..55 => self.order(),
+            55..56 => self.order_route(),
             56..64 => self.traffic(),
             64..66 => self.late_news(),
             66..68 => self.tell_all(),
@@ -205,6 +206,17 @@ impl Story {
         self.apply(Event::Resolved { host: format!("n{nth}.test").into(), addresses }, None)
     }
 
+    /// The operator ends a route's waits.
+    fn order_route(&mut self) -> Result<(), String> {
+        let routes = &self.oracle.topology.routes;
+        let route = if self.rng.percent(5) {
+            "nowhere".into()
+        } else {
+            routes[self.rng.below(routes.len())].name.clone()
+        };
+        self.apply(Event::FailbackOrdered { route }, None)
+    }
+
     /// One request with all its retries; the world may change in between.
     fn request(&mut self) -> Result<(), String> {
         let name = {
@@ -284,6 +296,8 @@ fn name(event: &Event) -> &'static str {
         Event::Ordered(_) => "ordered",
         Event::Restored(_) => "restored",
         Event::Cancelled(_) => "cancelled",
+        Event::FailbackOrdered { .. } => "failback ordered",
+        Event::Latched { .. } => "latched",
         Event::Suspected { .. } => "suspected",
         Event::Tallied(_) => "tallied",
         Event::Ticked => "ticked",

@@ -23,14 +23,20 @@ pub(crate) enum Mutant {
     OrdersNeverExpire,
     /// Lets an order take out the last that serves.
     TakesOutTheLast,
-    /// Moves by latency and fails back in spite of a freeze.
-    IgnoresFreeze,
     /// Steers past the caps.
     IgnoresCaps,
     /// Loses all health with each reload.
     ForgetsOnReload,
     /// Returns to a pool that was left without waiting.
     SkipsHold,
+    /// Returns to a pool in one step.
+    SkipsRamp,
+    /// Returns to a latched pool by itself.
+    ForgetsLatch,
+    /// Does not hear that the operator ends a wait.
+    IgnoresFailback,
+    /// Does not hear that the operator freezes a route.
+    IgnoresFreeze,
     /// Panics at the first loss.
     PanicsEarly,
     /// Misses the ticks.
@@ -71,6 +77,8 @@ pub(crate) enum Mutant {
     BlamesProbationForOld,
     /// Does not know when good answers ended.
     ForgetsGood,
+    /// Ejects for failures that the others share.
+    BlamesShared,
     /// Never suspects the checker.
     NeverSuspectsChecker,
     /// Dates the loss in an incident to the first failure.
@@ -79,16 +87,19 @@ pub(crate) enum Mutant {
 
 impl Mutant {
     /// Every broken core.
-    pub(crate) const ALL: [Self; 31] = [
+    pub(crate) const ALL: [Self; 35] = [
         Self::IgnoresTried,
         Self::IgnoresDown,
         Self::IgnoresOrders,
         Self::OrdersNeverExpire,
         Self::TakesOutTheLast,
-        Self::IgnoresFreeze,
         Self::IgnoresCaps,
         Self::ForgetsOnReload,
         Self::SkipsHold,
+        Self::SkipsRamp,
+        Self::ForgetsLatch,
+        Self::IgnoresFailback,
+        Self::IgnoresFreeze,
         Self::PanicsEarly,
         Self::NeverTicks,
         Self::DwellsForever,
@@ -109,6 +120,7 @@ impl Mutant {
         Self::BlamesLocal,
         Self::BlamesProbationForOld,
         Self::ForgetsGood,
+        Self::BlamesShared,
         Self::NeverSuspectsChecker,
         Self::MisdatesIncidents,
     ];
@@ -145,9 +157,9 @@ impl Subject {
     pub(crate) fn apply(&mut self, event: Event, now: Tick) -> Changes {
         let mut event = event;
         match (self.mutant, &mut event) {
-            (Mutant::NeverTicks, Event::Ticked) | (Mutant::IgnoresNames, Event::Resolved { .. }) => {
-                return Changes::default();
-            }
+            (Mutant::NeverTicks, Event::Ticked)
+            | (Mutant::IgnoresNames, Event::Resolved { .. })
+            | (Mutant::IgnoresFailback, Event::FailbackOrdered { .. }) => return Changes::default(),
             (Mutant::ClearsOnReload, Event::Adopted { .. }) => {
                 self.cleared = self.world.layout().endpoints.iter().map(|place| place.id).collect();
             }
@@ -172,8 +184,31 @@ impl Subject {
             }
         }
         let mut changes = self.world.apply(event, now);
+        if self.mutant == Mutant::BlamesShared {
+            self.blame_spared(&mut changes, now);
+        }
         self.mistell(&mut changes);
         changes
+    }
+
+    /// Ejects the endpoints that were spared.
+    fn blame_spared(&mut self, changes: &mut Changes, now: Tick) {
+        let spared = |change: &Change| match change {
+            Change::Spared { key, .. } => Some(key.clone()),
+            _ => None,
+        };
+        let keys: Vec<_> = changes.log.iter().filter_map(spared).collect();
+        for key in keys {
+            let places = self.world.layout().endpoints.iter();
+            let id = places.map(|place| place.id).find(|id| self.world.key(*id) == Some(&key));
+            for _ in 0..50 {
+                let Some(id) = id else { break };
+                let failure = Event::Suspected { id, fault: Fault::Status, started: now, at: now };
+                let more = self.world.apply(failure, now);
+                changes.publish = changes.publish.max(more.publish);
+                changes.log.extend(more.log);
+            }
+        }
     }
 
     fn mistell(&self, changes: &mut Changes) {
@@ -258,7 +293,9 @@ fn misread(mutant: Mutant, topology: &mut Topology) {
     let day = Duration::from_secs(86_400);
     for route in &mut topology.routes {
         match mutant {
-            Mutant::SkipsHold => route.failback_hold = Duration::ZERO,
+            Mutant::SkipsHold => route.failback.hold = route.failback.hold.map(|_| Duration::ZERO),
+            Mutant::SkipsRamp => route.failback.ramp = Duration::ZERO,
+            Mutant::ForgetsLatch => _ = route.failback.hold.get_or_insert(Duration::from_secs(10)),
             Mutant::DwellsForever => route.band.iter_mut().for_each(|band| band.dwell = day),
             _ => {}
         }

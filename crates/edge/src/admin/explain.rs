@@ -15,6 +15,7 @@ use thalweg_core::{
     explain,
 };
 
+use super::returns;
 use crate::{
     control::order_json,
     shared::{host, path},
@@ -57,9 +58,9 @@ impl ExplainRequest {
     }
 }
 
-/// The answer by a snapshot. `health` says what the health of endpoints is based on.
+/// The answer by a snapshot at `now`. `health` says what the health of endpoints is based on.
 #[must_use]
-pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str) -> Value {
+pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, now: Tick) -> Value {
     let Some(host) = host::steering_host(&asked.host) else {
         return refused_early(snapshot, asked, health, "bad_request");
     };
@@ -79,7 +80,7 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str) -> Valu
         "health": health, "roll": asked.roll,
         "generation": snapshot.generation, "revision": snapshot.revision,
         "route": route, "stage": route.map(|_| stage_name(explained.stage)),
-        "pools": pools(snapshot, &explained),
+        "pools": pools(snapshot, &explained, now),
         "orders": explained.route.map(|route| orders(snapshot, route)),
     });
     let decision = match explained.outcome {
@@ -163,15 +164,19 @@ pub(crate) fn shares(snapshot: &Snapshot, route: RouteSlot) -> Vec<f64> {
     shares
 }
 
-fn pools(snapshot: &Snapshot, explained: &Explained) -> Vec<Value> {
+fn pools(snapshot: &Snapshot, explained: &Explained, now: Tick) -> Vec<Value> {
     let route = explained.route.and_then(|slot| snapshot.route(slot));
+    let view = explained.route.and_then(|slot| snapshot.routes.get(slot));
     let one = |pool: &thalweg_core::ExplainedPool| {
         let member = route.and_then(|route| route.pools.get(pool.entry.entry.index()));
+        let memory = view.and_then(|view| view.pools.get(pool.entry.entry)).copied().unwrap_or_default();
         json!({
             "pool": pool_name(snapshot, pool.entry.pool), "tier": pool.entry.tier,
             "weight": member.map(|member| member.weight), "dial": member.map(|member| member.dial),
             "latency_us": pool.entry.latency_us, "near": pool.entry.near,
-            "verdict": pool.entry.verdict.as_str(), "share": pool.share,
+            "verdict": pool.entry.verdict.as_str(), "share": pool.share, "cap": pool.entry.cap,
+            "hold": returns::hold(&memory, now), "ramp": returns::ramp(&memory, now),
+            "left_out": snapshot.pools.get(pool.entry.pool).map(|view| view.left_out),
             "orders": explained.route.map(|route| orders_of(snapshot, route, pool.entry.pool)),
         })
     };
@@ -241,7 +246,7 @@ mod tests {
             method: "GET".into(),
             roll,
         };
-        answer(&offline(&config), &request, "assumed")
+        answer(&offline(&config), &request, "assumed", Tick(0))
     }
 
     #[test]

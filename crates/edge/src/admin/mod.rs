@@ -3,12 +3,15 @@
 
 mod auth;
 mod exposition;
+mod failback;
 mod process;
 mod reply;
 mod explain;
 mod orders;
+mod returns;
 mod routes;
 mod status;
+mod stream;
 
 use std::{
     convert::Infallible,
@@ -25,7 +28,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    task::spawn_local,
+    task::{JoinHandle, spawn_local},
     time::sleep,
 };
 use tower::{BoxError, ServiceBuilder, ServiceExt};
@@ -53,6 +56,7 @@ const GONE: Duration = Duration::from_secs(60);
 
 /// Serves operators until the task is dropped.
 pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
+    let _publisher = AbortOnDrop(spawn_local(stream::publish(Rc::clone(&control))));
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     // If the address is unknown, no page counts as the admin server's own.
     let bind = socket.local_addr().map_or(IpAddr::V4(Ipv4Addr::BROADCAST), |local| local.ip());
@@ -90,6 +94,15 @@ pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
             }
             drop(permit);
         });
+    }
+}
+
+/// A task that ends with its owner.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

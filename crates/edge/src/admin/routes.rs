@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 
 use super::{
     auth::{self, AuthRules},
-    explain, exposition, orders,
+    explain, exposition, failback, orders,
     reply::{Body, json_reply, refuse, reply},
-    status,
+    status, stream,
 };
 use crate::control::state::{Control, ReloadAnswer};
 
@@ -44,9 +44,8 @@ pub(crate) async fn answer(
     }
     let path = head.uri.path();
     let allowed = match path {
-        "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events" => {
-            "GET, HEAD"
-        }
+        "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events"
+        | "/api/v1/stream" => "GET, HEAD",
         "/api/v1/orders" => "GET, HEAD, POST",
         _ if path.starts_with(orders::ONE) => "DELETE",
         "/api/v1/reload" | "/api/v1/drain" | "/api/v1/undrain" | "/api/v1/failback" => "POST",
@@ -77,6 +76,10 @@ pub(crate) async fn answer(
             Err(_) => too_large(),
         };
     }
+    if path == "/api/v1/stream" {
+        let id = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+        return stream::open(control, id);
+    }
     let query = parameters(head.uri.query().unwrap_or_default());
     look(control, path, &query).await
 }
@@ -104,7 +107,10 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
         "/api/v1/explain" => match explain::ExplainRequest::from_query(query) {
             Ok(asked) => {
                 let live = control.shared.live.load();
-                json_reply(StatusCode::OK, &explain::answer(&live.snapshot, &asked, "live health"))
+                json_reply(
+                    StatusCode::OK,
+                    &explain::answer(&live.snapshot, &asked, "live health", control.shared.now()),
+                )
             }
             Err(problem) => refuse(StatusCode::BAD_REQUEST, "bad_request", &problem),
         },
@@ -133,6 +139,7 @@ async fn obey(control: &Control, path: &str, caller: Option<&str>, order: &Bytes
             return orders::give(control, path, caller, order).await;
         }
         _ if path.starts_with(orders::ONE) => return orders::cancel(control, path).await,
+        "/api/v1/failback" => return failback::answer(control, order).await,
         _ => {}
     }
     if path != "/api/v1/reload" {

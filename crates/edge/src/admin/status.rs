@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use thalweg_config::ConfigError;
 use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
 
-use super::explain::{orders_of, shares, stage_name};
+use super::{
+    explain::{orders_of, shares, stage_name},
+    returns,
+};
 use crate::{
     control::{
         state::{Control, EdgePhase},
@@ -19,30 +22,40 @@ use crate::{
     },
 };
 
-/// What the keeper knows of an endpoint beside its snapshot: smoothed latency, ejections in a row, the last probe
-/// result.
-type ProbeSummary = (Option<u32>, u32, Option<(Tick, Result<std::time::Duration, Evidence>)>);
-type Seen = BTreeMap<EndpointId, ProbeSummary>;
+/// What the keeper knows of an endpoint beside its snapshot.
+#[derive(Clone, Default)]
+struct Known {
+    /// Smoothed latency in microseconds.
+    latency_us: Option<u32>,
+    /// Ejections in a row.
+    ejections: u32,
+    last_probe: Option<(Tick, Result<std::time::Duration, Evidence>)>,
+    /// The endpoint does not count in its pool.
+    left_out: bool,
+}
+
+type Seen = BTreeMap<EndpointId, Known>;
 
 pub(crate) async fn of(control: &Control) -> Value {
     let live = control.shared.live.load_full();
     let layout = Arc::clone(&live.snapshot.layout);
     let seen = control.keeper.look(move |world| -> Seen {
+        let left_out = world.left_out();
         let of = |id: EndpointId| {
             let health = world.health(id)?;
-            Some((id, (health.latency.micros(), world.ejection_count(id), health.last.clone())))
+            let known = Known {
+                latency_us: health.latency.micros(),
+                ejections: world.ejection_count(id),
+                last_probe: health.last.clone(),
+                left_out: left_out.contains(&id),
+            };
+            Some((id, known))
         };
         layout.endpoints.iter().filter_map(|place| of(place.id)).collect()
     });
     let seen = seen.await.unwrap_or_default();
-    let unresolved = control.unresolved.borrow();
-    let endpoints = Endpoints {
-        live: &live,
-        seen,
-        in_flight: by_endpoint(control, &IN_FLIGHT),
-        unresolved: &unresolved,
-        now: control.shared.now(),
-    };
+    let in_flight = by_endpoint(control, &IN_FLIGHT);
+    let endpoints = Endpoints { live: &live, seen, in_flight, control, now: control.shared.now() };
     let config = &live.wiring.config;
     let unready = control.ready().err();
     json!({
@@ -62,7 +75,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "orders": super::orders::list(control),
         "state": control.store.shown(control),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
-        "routes": routes(&live),
+        "routes": routes(&live, endpoints.now),
         "pools": (0..).zip(&config.topology.pools).map(|(slot, _)| endpoints.pool(PoolSlot(slot))).collect::<Vec<_>>(),
     })
 }
@@ -81,7 +94,7 @@ fn listener(listener: &thalweg_config::Listener) -> Value {
     })
 }
 
-fn routes(live: &Live) -> Vec<Value> {
+fn routes(live: &Live, now: Tick) -> Vec<Value> {
     let snapshot = &live.snapshot;
     let topology = &snapshot.layout.topology;
     let route = |(slot, (route, view)): (u32, (&thalweg_core::Route, &thalweg_core::RouteView))| {
@@ -93,6 +106,7 @@ fn routes(live: &Live) -> Vec<Value> {
                     "pool": topology.pool(member.pool).map(|pool| &*pool.name),
                     "tier": member.tier, "weight": member.weight, "dial": member.dial,
                     "share": share, "near": seen.near, "held": seen.held,
+                    "hold": returns::hold(seen, now), "ramp": returns::ramp(seen, now),
                     "orders": orders_of(snapshot, RouteSlot(slot), member.pool),
                 })
             })
@@ -100,7 +114,7 @@ fn routes(live: &Live) -> Vec<Value> {
         json!({
             "name": &*route.name, "hosts": route.hosts, "path_prefix": &*route.path_prefix,
             "stage": stage_name(view.shares.stage), "panic": snapshot.in_panic(RouteSlot(slot)),
-            "first_round_done": view.first_round_done, "pools": pools,
+            "first_round_done": view.first_round_done, "frozen": view.frozen, "pools": pools,
         })
     };
     (0..).zip(topology.routes.iter().zip(&snapshot.routes)).map(route).collect()
@@ -124,7 +138,7 @@ struct Endpoints<'a> {
     live: &'a Live,
     seen: Seen,
     in_flight: BTreeMap<(Arc<str>, Arc<str>), u64>,
-    unresolved: &'a BTreeMap<Box<str>, String>,
+    control: &'a Control,
     now: Tick,
 }
 
@@ -139,13 +153,16 @@ impl Endpoints<'_> {
             .map(|member| self.endpoint(name, member.place, member.view))
             .collect();
         let specs = pool.map(|pool| &*pool.endpoints).unwrap_or_default();
-        endpoints.extend(specs.iter().filter_map(|spec| self.without_address(name, spec)));
+        let has_place =
+            |nth: usize| snapshot.endpoints_of(slot).any(|member| member.place.spec.index() == nth);
+        let without = specs.iter().enumerate().filter(|(nth, _)| !has_place(*nth));
+        endpoints.extend(without.filter_map(|(_, spec)| self.without_address(name, spec)));
         json!({
             "name": name,
             "cloud": pool.map(|pool| &*pool.cloud), "region": pool.map(|pool| &*pool.region),
             "probe": settings.and_then(|settings| settings.probe.as_ref()).map(|probe| &*probe.name),
             "enabled": view.enabled, "up": view.up, "unproven": view.unproven,
-            "available": view.available, "short": view.below_threshold, "latency_us": view.latency_us,
+            "available": view.available, "left_out": view.left_out, "short": view.below_threshold, "latency_us": view.latency_us,
             "endpoints": endpoints,
         })
     }
@@ -155,7 +172,7 @@ impl Endpoints<'_> {
         let key = (Arc::from(pool), Arc::from(&*address));
         let spec =
             self.live.snapshot.pool(place.pool).and_then(|pool| pool.endpoints.get(place.spec.index()));
-        let (latency, count, last) = self.seen.get(&place.id).cloned().unwrap_or_default();
+        let known = self.seen.get(&place.id).cloned().unwrap_or_default();
         let until = match view.ejection {
             Ejection::Ejected { until } => SystemTime::now().checked_add(until.since(self.now)),
             Ejection::Clear | Ejection::Probation => None,
@@ -164,21 +181,37 @@ impl Endpoints<'_> {
             "pool": pool, "address": address, "host": spec.map(|spec| &*spec.host), "weight": place.weight,
             "availability": view.availability.as_str(), "probe": view.probe.as_str(),
             "admin": view.admin.as_str(), "ejection": view.ejection.as_str(),
-            "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": count, "refusing": view.refusing,
-            "latency_us": latency.or(view.latency_us), "p95_us": view.p95_us,
+            "ejected_until": until.map(wall_clock::rfc3339), "ejection_count": known.ejections,
+            "refusing": view.refusing, "slow_start": returns::growing(view.slow_start, self.now),
+            "latency_us": known.latency_us.or(view.latency_us), "p95_us": view.p95_us,
             "in_flight": self.in_flight.get(&key).copied().unwrap_or(0),
-            "last_probe": last.map(|(at, result)| self.last_probe(at, &result)),
+            "left_out": known.left_out, "left_dns": spec.is_some_and(|spec| self.left_dns(spec, place)),
+            "last_probe": known.last_probe.map(|(at, result)| self.last_probe(at, &result)),
+            "last_unreached": self.last_unreached(place.id),
         })
+    }
+
+    /// Whether DNS does not name the address any more.
+    fn left_dns(&self, spec: &thalweg_core::EndpointSpec, place: &thalweg_core::Place) -> bool {
+        self.control.names.leaving.has(&spec.host, place.address.ip())
+    }
+
+    /// Why requests could last not connect to an endpoint.
+    fn last_unreached(&self, id: EndpointId) -> Option<Value> {
+        let last = self.control.failures.of(id)?;
+        let time = SystemTime::now().checked_sub(self.now.since(last.at)).map(wall_clock::rfc3339);
+        Some(json!({ "result": last.fault.as_str(), "time": time, "error": &*last.detail }))
     }
 
     /// A configured endpoint whose name has no address: nothing of it is in the snapshot.
     fn without_address(&self, pool: &str, spec: &thalweg_core::EndpointSpec) -> Option<Value> {
-        let why = self.unresolved.get(&spec.host)?;
+        let why = self.control.names.why_without_address(spec)?;
         Some(json!({
             "pool": pool, "address": format!("{}:{}", spec.host, spec.port), "host": &*spec.host,
             "weight": spec.weight, "availability": "down", "probe": "unknown", "admin": "enabled",
             "ejection": "clear", "ejected_until": null, "ejection_count": 0, "refusing": false,
-            "latency_us": null, "p95_us": null, "in_flight": 0,
+            "slow_start": null, "latency_us": null, "p95_us": null, "in_flight": 0, "left_out": false,
+            "left_dns": false, "last_unreached": null,
             "last_probe": { "result": "unresolved", "time": null, "error": why },
         }))
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use thalweg_config::{ConfigError, ConfigErrors, Typed};
+use thalweg_core::Tick;
 
 use super::{
     args::Format,
@@ -64,7 +65,8 @@ fn count(number: usize, thing: &str) -> String {
 pub(super) fn explain(path: &Path, asked: &ExplainRequest, format: Format) -> u8 {
     match thalweg_config::check(path, &Typed(path)).0 {
         Ok(config) => {
-            let said = admin::answer(&admin::offline(&config), asked, "every endpoint assumed healthy");
+            let said =
+                admin::answer(&admin::offline(&config), asked, "every endpoint assumed healthy", Tick(0));
             print(&match format {
                 Format::Json => show::pretty(&said),
                 Format::Human => show::explained(&said),

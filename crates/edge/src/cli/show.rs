@@ -133,7 +133,8 @@ fn routes(status: &Value) -> Vec<Vec<String>> {
         for pool in list(&route["pools"]) {
             let mut state = Vec::new();
             state.extend((route["stage"] != "up").then(|| plain(&route["stage"])));
-            state.extend((pool["held"] == true).then(|| "held".to_owned()));
+            state.extend((route["frozen"] == true).then(|| "frozen".to_owned()));
+            state.extend(way_back(pool));
             state.extend((pool["near"] == true).then(|| "near".to_owned()));
             state.extend(order_numbers(pool));
             rows.push(vec![
@@ -150,19 +151,42 @@ fn routes(status: &Value) -> Vec<Vec<String>> {
     rows
 }
 
+/// `held until 03:04:05.678Z`, `latched`, `ramp 25% until …`: what keeps a pool from its full share.
+fn way_back(pool: &Value) -> Vec<String> {
+    let (hold, ramp) = (&pool["hold"], &pool["ramp"]);
+    let mut words = Vec::new();
+    match time_of(&hold["until"]) {
+        Some(time) => words.push(format!("held until {time}")),
+        None if !hold.is_null() => words.push("latched".to_owned()),
+        None => {}
+    }
+    if let Some(part) = ramp["part"].as_f64() {
+        let until = time_of(&ramp["until"]).map(|time| format!(" until {time}")).unwrap_or_default();
+        words.push(format!("ramp {:.0}%{until}", part * 100.0));
+    }
+    words
+}
+
+/// `up`, or `up 26%` while an endpoint starts slowly.
+fn availability(endpoint: &Value) -> String {
+    let part = endpoint["slow_start"]["part"].as_f64();
+    let part = part.map(|part| format!(" {:.0}%", part * 100.0)).unwrap_or_default();
+    plain(&endpoint["availability"]) + &part
+}
+
+/// The time of day of a moment: an operator compares it with the clock on the wall.
+fn time_of(moment: &Value) -> Option<&str> {
+    moment.as_str()?.split_once('T').map(|(_, time)| time)
+}
+
 fn endpoints(status: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for pool in list(&status["pools"]) {
         for endpoint in list(&pool["endpoints"]) {
-            let last = &endpoint["last_probe"];
-            let said = match last["error"].as_str() {
-                Some(error) => format!("{}: {error}", plain(&last["result"])),
-                None => plain(&last["result"]),
-            };
             rows.push(vec![
                 plain(&pool["name"]),
                 plain(&endpoint["address"]),
-                plain(&endpoint["availability"]),
+                availability(endpoint),
                 plain(&endpoint["probe"]),
                 plain(&endpoint["admin"]),
                 ejection(endpoint),
@@ -170,11 +194,33 @@ fn endpoints(status: &Value) -> Vec<Vec<String>> {
                 latency(&endpoint["p95_us"]),
                 plain(&endpoint["in_flight"]),
                 plain(&endpoint["weight"]),
-                said,
+                last_probe(endpoint),
             ]);
         }
     }
     rows
+}
+
+/// The result of the last probe; without one, why requests could not connect. Then what is special about the endpoint.
+fn last_probe(endpoint: &Value) -> String {
+    let said = |last: &Value| match last["error"].as_str() {
+        Some(error) => format!("{}: {error}", plain(&last["result"])),
+        None => plain(&last["result"]),
+    };
+    let mut all = match (&endpoint["last_probe"], &endpoint["last_unreached"]) {
+        (Value::Null, Value::Null) => vec!["-".to_owned()],
+        (Value::Null, unreached) => {
+            vec![format!("no connect at {}: {}", plain(&unreached["time"]), said(unreached))]
+        }
+        (probe, _) => vec![said(probe)],
+    };
+    all.extend(
+        (endpoint["left_out"] == true).then(|| "[not counted: its address family never worked]".into()),
+    );
+    all.extend(
+        (endpoint["left_dns"] == true).then(|| "[left DNS, serves until the new ones are proven]".into()),
+    );
+    all.join(" ")
 }
 
 /// `thalweg explain`.
@@ -213,11 +259,17 @@ pub(super) fn explained(said: &Value) -> String {
                     .collect::<Vec<_>>()
                     .join(" "),
                 percent(&pool["share"]),
+                way_back(pool).join(" "),
             ]);
         }
-        out.push_str(&table(&["POOL", "TIER", "WEIGHT", "DIAL", "LATENCY", "VERDICT", "SHARE"], rows));
+        out.push_str(&table(&["POOL", "TIER", "WEIGHT", "DIAL", "LATENCY", "VERDICT", "SHARE", ""], rows));
         for order in list(&said["orders"]) {
             let _ = writeln!(out, "{}", sentence(order));
+        }
+        for pool in list(&said["pools"]).iter().filter(|pool| pool["left_out"].as_u64() > Some(0)) {
+            let (count, name) = (&pool["left_out"], plain(&pool["pool"]));
+            let _ =
+                writeln!(out, "note      {count} in {name} do not count: their address family never worked");
         }
     }
     let decision = &said["decision"];
@@ -254,13 +306,12 @@ fn latency(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |us| format!("{:.1}ms", us / 1000.0))
 }
 
-/// `ejected #2 until 03:04:05.678Z`: the operator compares the time of day with the clock on the wall.
+/// `ejected #2 until 03:04:05.678Z`.
 fn ejection(endpoint: &Value) -> String {
     let state = plain(&endpoint["ejection"]);
     let count = endpoint["ejection_count"].as_u64().filter(|_| state != "clear");
     let number = count.map(|count| format!(" #{count}")).unwrap_or_default();
-    let until = endpoint["ejected_until"].as_str().and_then(|time| time.split_once('T'));
-    let until = until.map(|(_, time)| format!(" until {time}")).unwrap_or_default();
+    let until = time_of(&endpoint["ejected_until"]).map(|time| format!(" until {time}")).unwrap_or_default();
     format!("{state}{number}{until}")
 }
 
@@ -332,6 +383,17 @@ mod tests {
         assert_eq!(ejection(&ejected), "ejected #2 until 03:04:05Z");
         assert_eq!(ejection(&json!({ "ejection": "probation", "ejection_count": 1 })), "probation #1");
         assert_eq!(ejection(&json!({ "ejection": "clear", "ejection_count": 1 })), "clear");
+    }
+
+    #[test]
+    fn what_keeps_a_pool_from_its_share_is_said() {
+        let words = |hold: Value, ramp: Value| way_back(&json!({ "hold": hold, "ramp": ramp })).join(" ");
+        assert_eq!(words(Value::Null, Value::Null), "");
+        assert_eq!(words(json!({ "until": null }), Value::Null), "latched");
+        let until = json!({ "until": "2026-01-02T03:04:05Z" });
+        assert_eq!(words(until, Value::Null), "held until 03:04:05Z");
+        let ramp = json!({ "part": 0.255, "until": "2026-01-02T03:04:05Z" });
+        assert_eq!(words(Value::Null, ramp), "ramp 26% until 03:04:05Z");
     }
 
     #[test]

@@ -1,7 +1,13 @@
 //! The event ring: recent state changes with their evidence, for the admin API and its followers. Bounded: the oldest
 //! entry leaves; a follower that is too slow skips entries.
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::SystemTime};
+use std::{
+    cell::{Cell, RefCell},
+    collections::VecDeque,
+    rc::Rc,
+    sync::Arc,
+    time::SystemTime,
+};
 
 use serde_json::{Map, Value, json};
 use thalweg_core::{Change, Evidence, Incident, Order, Tick, micros};
@@ -22,12 +28,31 @@ pub struct Events(Rc<Ring>);
 struct Ring {
     /// One JSON object per entry.
     entries: RefCell<VecDeque<Arc<str>>>,
+    /// Entries added so far: the number of the newest one.
+    added: Cell<u64>,
     followers: broadcast::Sender<Arc<str>>,
+}
+
+/// What a follower gets that has seen a part of the entries.
+#[derive(Debug)]
+pub struct Resumed {
+    /// The number of the entry before the first one here.
+    pub before: u64,
+    /// The kept entries that it has not seen, oldest first.
+    pub entries: Vec<Arc<str>>,
+    /// Later entries.
+    pub coming: broadcast::Receiver<Arc<str>>,
+    /// It has missed entries that are no longer kept, or has none yet.
+    pub missed: bool,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self(Rc::new(Ring { entries: RefCell::default(), followers: broadcast::Sender::new(LAG) }))
+        Self(Rc::new(Ring {
+            entries: RefCell::default(),
+            added: Cell::new(0),
+            followers: broadcast::Sender::new(LAG),
+        }))
     }
 }
 
@@ -52,6 +77,7 @@ impl Events {
             entries.pop_front();
         }
         entries.push_back(Arc::clone(&entry));
+        self.0.added.set(self.0.added.get() + 1);
         // An error means that there is no follower.
         let _ = self.0.followers.send(entry);
     }
@@ -67,6 +93,23 @@ impl Events {
     #[must_use]
     pub fn follow(&self) -> (Vec<Arc<str>>, broadcast::Receiver<Arc<str>>) {
         (self.0.entries.borrow().iter().cloned().collect(), self.0.followers.subscribe())
+    }
+
+    /// The entries behind the one with this number (they count from 1), and a receiver of later ones. Without a number,
+    /// or if entries behind it have left the ring: all entries.
+    #[must_use]
+    pub fn resume(&self, seen: Option<u64>) -> Resumed {
+        let (entries, added) = (self.0.entries.borrow(), self.0.added.get());
+        let oldest = added - entries.len() as u64;
+        let known = seen.filter(|seen| (oldest..=added).contains(seen));
+        let before = known.unwrap_or(oldest);
+        let skipped = usize::try_from(before - oldest).unwrap_or(0);
+        Resumed {
+            before,
+            entries: entries.iter().skip(skipped).cloned().collect(),
+            coming: self.0.followers.subscribe(),
+            missed: known.is_none(),
+        }
     }
 
     /// The number of followers.
@@ -104,6 +147,14 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             });
             ("ejected", fields)
         }
+        Change::Spared { key, cause, evidence: seen } => {
+            let (fault, detail) = evidence(Some(seen));
+            let fields = json!({
+                "pool": &*key.pool, "endpoint": key.address.to_string(), "cause": cause.as_str(), "fault": fault,
+                "detail": detail,
+            });
+            ("spared", fields)
+        }
         Change::CheckerSuspected { on, fallen, of, after_reload } => {
             let fields = json!({ "on": on, "fallen": fallen, "of": of, "after_reload": after_reload });
             ("checker_suspected", fields)
@@ -125,7 +176,13 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
         Change::Failover { route, from, to } => {
             ("failover", json!({ "route": route, "from": from, "to": to }))
         }
-        Change::Failback { route, to } => ("failback", json!({ "route": route, "to": to })),
+        Change::Held { route, pool, hold } => {
+            let hold_ms = hold.map(|hold| hold.as_millis());
+            ("held", json!({ "route": route, "pool": pool, "hold_ms": hold_ms }))
+        }
+        Change::Failback { route, to, ramp } => {
+            ("failback", json!({ "route": route, "to": to, "ramp_ms": ramp.as_millis() }))
+        }
         Change::Panic { route, on } => ("panic", json!({ "route": route, "on": on })),
         Change::Nearest { route, pools } => ("nearest", json!({ "route": route, "pools": pools })),
     }
@@ -164,6 +221,11 @@ pub fn log(change: &Change) {
                 (&*key.pool, key.address, cause.as_str(), lasts.as_millis());
             let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
             tracing::warn!(pool, %endpoint, cause, count, lasts_ms, fault, detail, "endpoint ejected");
+        }
+        Change::Spared { key, cause, evidence } => {
+            let (pool, endpoint, cause) = (&*key.pool, key.address, cause.as_str());
+            let (fault, detail) = (evidence.fault.as_str(), &*evidence.detail);
+            tracing::warn!(pool, %endpoint, cause, fault, detail, "endpoint not ejected: the others fail as often");
         }
         Change::CheckerSuspected { on: true, fallen, of, after_reload } => {
             tracing::error!(
@@ -209,7 +271,15 @@ pub fn log(change: &Change) {
             tracing::info!(%pool, available, "pool is back")
         }
         Change::Failover { route, from, to } => tracing::warn!(%route, %from, %to, "failover"),
-        Change::Failback { route, to } => tracing::info!(%route, %to, "failback"),
+        Change::Held { route, pool, hold: Some(hold) } => {
+            tracing::info!(%route, %pool, hold_ms = hold.as_millis(), "pool is back and held");
+        }
+        Change::Held { route, pool, hold: None } => {
+            tracing::warn!(%route, %pool, "pool is back and latched: it waits for `thalweg failback`");
+        }
+        Change::Failback { route, to, ramp } => {
+            tracing::info!(%route, %to, ramp_ms = ramp.as_millis(), "failback");
+        }
         Change::Panic { route, on: true } => tracing::error!(%route, "panic: health does not count"),
         Change::Panic { route, on: false } => tracing::info!(%route, "panic ended"),
         Change::Nearest { route, pools } => tracing::info!(%route, pools = pools.join(" "), "nearest pools"),
@@ -241,5 +311,28 @@ mod tests {
         assert_eq!((past.len(), events.followers()), (KEPT, 1));
         events.record(&Change::Panic { route: "api".into(), on: true }, Tick(0));
         assert!(coming.try_recv().unwrap().contains("\"panic\""));
+    }
+
+    #[test]
+    fn a_follower_resumes_behind_the_entry_that_it_has_seen() {
+        let events = Events::default();
+        let kept = KEPT as u64;
+        for generation in 1..=kept + 2 {
+            events.record(&Change::Adopted { generation }, Tick(0));
+        }
+        let check = |seen: Option<u64>, before: u64, missed: bool| {
+            let resumed = events.resume(seen);
+            assert_eq!((resumed.before, resumed.missed), (before, missed), "{seen:?}");
+            assert_eq!(resumed.entries.len() as u64, kept + 2 - before, "{seen:?}");
+            if let Some(first) = resumed.entries.first() {
+                assert!(first.contains(&format!("\"generation\":{}", before + 1)), "{first}");
+            }
+        };
+        check(None, 2, true);
+        check(Some(1), 2, true);
+        check(Some(2), 2, false);
+        check(Some(kept), kept, false);
+        check(Some(kept + 2), kept + 2, false);
+        check(Some(kept + 3), 2, true);
     }
 }

@@ -47,8 +47,7 @@ const REFRESH: Duration = Duration::from_secs(1);
 const FEW: usize = 8;
 /// How often the keeper reads the workers' endpoint statistics.
 const TALLY: Duration = Duration::from_millis(100);
-/// The statistics are at most this old before lateness is judged: it is compared with what the other endpoints did
-/// since the request began, which is at least 50 ms ago.
+/// The statistics are at most this old before a failure is judged: it is compared with what the other endpoints did.
 const FRESH: Duration = Duration::from_millis(25);
 
 /// Wakes the probes of endpoints.
@@ -192,7 +191,7 @@ impl Keeper {
 
     /// The statistics are read first, because the failure itself is in them.
     fn suspect(&self, Suspicion { id, fault, started, at }: Suspicion) {
-        if fault == Fault::Late {
+        if fault.is_evidence() {
             self.tally(FRESH);
         }
         if let Some(tally) = tally::one(&self.shared.stats, id) {
@@ -200,7 +199,7 @@ impl Keeper {
         }
         self.apply(Event::Suspected { id, fault, started, at });
         // An endpoint that answers, if only with errors, can wait for its next probe.
-        if fault != Fault::Status {
+        if !matches!(fault, Fault::Status | Fault::AnswerFields) {
             self.wakers.ring(id);
         }
     }

@@ -24,14 +24,14 @@ use crate::{
         events::Events,
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
-        logging::LogLevel,
+        logging::{self, LogLevel},
         probe,
         reload::{Rejection, Reloader},
         resolve,
         state::{self, Control, EdgePhase, ReloadRequest},
         state_store,
         supervise::{Task, supervise},
-        systemd, watch as file_watch,
+        systemd, unreached, watch as file_watch,
         wiring::{self, Prepared},
     },
     data::worker::{self, Worker},
@@ -160,6 +160,7 @@ fn assemble(
         shared: Arc::clone(shared),
         keeper: link,
         events,
+        feed: Default::default(),
         meters,
         reloads,
         phase: Cell::new(EdgePhase::Starting),
@@ -169,7 +170,8 @@ fn assemble(
         certificates: RefCell::default(),
         last_order: Rc::default(),
         store: Default::default(),
-        unresolved: Default::default(),
+        names: Default::default(),
+        failures: Default::default(),
         began: (Instant::now(), SystemTime::now()),
     };
     (Rc::new(control), keeper, wakers, requests)
@@ -192,10 +194,12 @@ fn start_tasks(
     let one = Rc::clone(control);
     let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&socket)));
     let one = Rc::clone(control);
-    let names =
-        resolve::KnownNames { unresolved: Rc::clone(&control.unresolved), ..resolve::KnownNames::default() };
     let resolver = supervise("resolver", meters, move || {
-        resolve::run(Arc::clone(&one.shared), one.keeper.clone(), names.clone())
+        resolve::run(Arc::clone(&one.shared), one.keeper.clone(), one.names.clone())
+    });
+    let one = Rc::clone(control);
+    let unreached = supervise("unreached", meters, move || {
+        unreached::run(Arc::clone(&one.shared), one.events.clone(), one.failures.clone())
     });
     let one = Rc::clone(reloader);
     let reloads = supervise("reload", meters, move || Rc::clone(&one).run());
@@ -205,7 +209,7 @@ fn start_tasks(
     let readiness = supervise("readiness", meters, move || state::watch_readiness(Rc::clone(&one)));
     let one = Rc::clone(control);
     let state = supervise("state", meters, move || state_store::run(Rc::clone(&one)));
-    Ok(vec![admin, resolver, reloads, watch, readiness, state])
+    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state])
 }
 
 struct Signals {
@@ -246,6 +250,7 @@ impl Signals {
                 }
                 () = sleep(Duration::from_secs(1)) => {}
             }
+            logging::report_left_out();
             let now = workers.iter().filter(|worker| worker.thread.is_finished()).count();
             if now > gone {
                 gone = now;

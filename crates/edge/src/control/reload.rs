@@ -332,6 +332,7 @@ mod tests {
             shared: Arc::clone(&shared),
             keeper: link,
             events,
+            feed: Default::default(),
             meters,
             reloads,
             phase: Cell::new(EdgePhase::Serving),
@@ -341,7 +342,8 @@ mod tests {
             certificates: RefCell::default(),
             last_order: Rc::default(),
             store: Default::default(),
-            unresolved: Default::default(),
+            names: Default::default(),
+            failures: Default::default(),
             began: (Instant::now(), SystemTime::now()),
         });
         let (worker, mut orders) = mpsc::channel(8);

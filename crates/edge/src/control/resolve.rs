@@ -2,6 +2,7 @@
 //! family keeps its last good answer when a lookup fails. Never on the request path.
 
 mod asker;
+mod rotation;
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,13 +16,14 @@ use std::{
 
 use hickory_resolver::proto::rr::{Name, RecordType};
 use thalweg_config::Resolver;
-use thalweg_core::{Event, Topology};
+use thalweg_core::{EndpointSpec, Event, Family, Topology};
 use tokio::{
     sync::Semaphore,
-    time::{Instant, MissedTickBehavior, interval_at, sleep},
+    time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until},
 };
 
 use asker::{Asker, FAMILIES, SYSTEM, Said, Source};
+pub use rotation::Leaving;
 
 use crate::{
     control::{jitter, keeper::KeeperLink, supervise::Task},
@@ -41,6 +43,9 @@ const LOOK: Duration = Duration::from_secs(10);
 
 /// A name's addresses, in the order of [`FAMILIES`].
 type FamilyAddresses = [Vec<IpAddr>; 2];
+
+/// Whether some endpoint uses a name's addresses of a family, in the order of [`FAMILIES`].
+type Wanted = [bool; 2];
 
 /// The last good answer about a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,16 +68,17 @@ pub struct KnownNames {
     pub answers: Answers,
     /// The names without any address.
     pub unresolved: Unresolved,
+    /// The addresses that have left DNS and still serve.
+    pub leaving: Leaving,
 }
 
 /// Keeps every name of the live topology resolved.
 pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, known: KnownNames) {
-    let answers = Rc::clone(&known.answers);
     let mut published = shared.published.subscribe();
     let mut looks = interval_at(Instant::now() + LOOK, LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
-    let mut wanted = BTreeSet::new();
+    let mut wanted = BTreeMap::new();
     let mut source = Source::default();
     let mut names: BTreeMap<Box<str>, Task> = BTreeMap::new();
     let permits = Rc::new(Semaphore::new(AT_ONCE));
@@ -81,13 +87,13 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, known: KnownNames) {
         let generation = live.snapshot.generation;
         let is_new = seen.replace(generation) != Some(generation);
         if is_new {
-            wanted = names_of(&live.snapshot.layout.topology);
-            names.retain(|name, _| wanted.contains(name));
-            answers.borrow_mut().retain(|name, _| wanted.contains(name));
-            known.unresolved.borrow_mut().retain(|name, _| wanted.contains(name));
+            let before = std::mem::replace(&mut wanted, names_of(&live.snapshot.layout.topology));
+            names.retain(|name, _| wanted.contains_key(name) && wanted.get(name) == before.get(name));
+            known.retain(|name| wanted.contains_key(name));
         }
-        let settings = &live.wiring.config.resolver;
-        let starts_over = !wanted.is_empty() && source.renew(settings, Path::new(SYSTEM));
+        let settings = live.wiring.config.resolver.clone();
+        drop(live);
+        let starts_over = !wanted.is_empty() && source.renew(&settings, Path::new(SYSTEM));
         if starts_over {
             // Each task begins anew with the new resolver; the last good answers stay.
             names.clear();
@@ -95,13 +101,18 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, known: KnownNames) {
         if is_new || starts_over {
             // The world has forgotten a name that left and came back within one publication, and a task that was ended
             // may have had an answer to report.
-            tell_again(&answers, settings, async |event| keeper.tell(event).await).await;
-            for host in &wanted {
+            let hosts: Vec<Box<str>> = known.answers.borrow().keys().cloned().collect();
+            for host in hosts {
+                known.tell(&host, &settings, async |event| keeper.tell(event).await).await;
+            }
+            for (host, wanted) in &wanted {
                 names.entry(host.clone()).or_insert_with(|| {
                     Task::spawn(refresh_forever(Asked {
                         host: host.clone(),
+                        wanted: *wanted,
                         settings: settings.clone(),
                         asker: source.asker.clone(),
+                        shared: Arc::clone(&shared),
                         keeper: keeper.clone(),
                         permits: Rc::clone(&permits),
                         names: known.clone(),
@@ -110,40 +121,37 @@ pub async fn run(shared: Arc<Shared>, keeper: KeeperLink, known: KnownNames) {
             }
         }
         let is_system = settings.nameservers.is_empty() && !wanted.is_empty();
-        drop(live);
         while seen == Some(shared.live.load().snapshot.generation) {
+            let due = known.leaving.due();
             tokio::select! {
                 changed = published.changed() => if changed.is_err() { return },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 _ = looks.tick(), if is_system => break,
             }
+            known.settle(&shared, &settings, &keeper).await;
         }
     }
 }
 
-/// Reports what is known of every name. Reporting takes time, so an answer that changes meanwhile is reported once
-/// more: its own report may have been overtaken by this one.
-async fn tell_again(answers: &Answers, settings: &Resolver, mut tell: impl AsyncFnMut(Event)) {
-    let hosts: Vec<Box<str>> = answers.borrow().keys().cloned().collect();
-    for host in hosts {
-        let current = || answers.borrow().get(&host).map(|last| last.known.clone());
-        let mut told = None;
-        while let Some(known) = current().filter(|known| told.as_ref() != Some(known)) {
-            tell(Event::Resolved { host: host.clone(), addresses: addresses(&known, settings) }).await;
-            told = Some(known);
+/// The names of a topology, each with the families that its endpoints use.
+fn names_of(topology: &Topology) -> BTreeMap<Box<str>, Wanted> {
+    let mut names: BTreeMap<Box<str>, Wanted> = BTreeMap::new();
+    for spec in topology.pools.iter().flat_map(|pool| &pool.endpoints) {
+        if spec.host.parse::<IpAddr>().is_err() {
+            let [four, six] = names.entry(spec.host.clone()).or_default();
+            *four |= spec.family != Family::V6;
+            *six |= spec.family != Family::V4;
         }
     }
-}
-
-fn names_of(topology: &Topology) -> BTreeSet<Box<str>> {
-    let specs = topology.pools.iter().flat_map(|pool| &pool.endpoints);
-    let names = specs.map(|spec| &spec.host).filter(|host| host.parse::<IpAddr>().is_err());
-    names.cloned().collect()
+    names
 }
 
 struct Asked {
     host: Box<str>,
+    wanted: Wanted,
     settings: Resolver,
     asker: Option<Rc<Asker>>,
+    shared: Arc<Shared>,
     keeper: KeeperLink,
     permits: Rc<Semaphore>,
     names: KnownNames,
@@ -163,7 +171,7 @@ async fn refresh_forever(asked: Asked) {
         let said = {
             let _permit = asked.permits.acquire().await;
             match &asked.asker {
-                Some(asker) => asker.ask(&host, last.as_ref(), &early).await,
+                Some(asker) => asker.ask(&host, asked.wanted, last.as_ref(), &early).await,
                 None => Err("no resolver".into()),
             }
         };
@@ -197,20 +205,85 @@ impl Asked {
         let merged = merge(still_good(last.as_ref(), form.as_ref()), said);
         self.names.note(&self.host, &merged);
         let is_news = last.as_ref().is_none_or(|last| last.known != merged.known);
-        if let Some(form) = form.or(last.map(|last| last.form)) {
+        if let Some(form) = form.or(last.as_ref().map(|last| last.form.clone())) {
+            if let Some(last) = last.filter(|last| is_news && last.form == form) {
+                let both = [&last.known, &merged.known].map(|known| addresses(known, &self.settings));
+                let live = self.shared.live.load_full();
+                self.names.leaving.changed(&self.host, [&both[0], &both[1]], &live.snapshot, Instant::now());
+            }
             let known = merged.known.clone();
             self.names.answers.borrow_mut().insert(self.host.clone(), Last { known, form });
         }
         if is_news {
-            // Reported also when there is no address, so that no route waits for a first answer.
-            let addresses = addresses(&merged.known, &self.settings);
-            self.keeper.tell(Event::Resolved { host: self.host.clone(), addresses }).await;
+            self.names.tell(&self.host, &self.settings, async |event| self.keeper.tell(event).await).await;
         }
         merged
     }
 }
 
 impl KnownNames {
+    /// The addresses of a name that may serve: what DNS says, then what has left it and is still needed.
+    fn reported(&self, host: &str, settings: &Resolver) -> Vec<IpAddr> {
+        let mut all = self.current(host, settings);
+        all.extend(self.leaving.of(host));
+        all
+    }
+
+    /// The addresses of a name by DNS.
+    fn current(&self, host: &str, settings: &Resolver) -> Vec<IpAddr> {
+        self.answers.borrow().get(host).map(|last| addresses(&last.known, settings)).unwrap_or_default()
+    }
+
+    /// Reports the addresses of a name, also if there are none, so that no route waits for a first answer. Reporting
+    /// takes time, so what changes meanwhile is reported once more: its own report may have been overtaken by this one.
+    async fn tell(&self, host: &str, settings: &Resolver, mut tell: impl AsyncFnMut(Event)) {
+        let mut told = None;
+        loop {
+            let addresses = self.reported(host, settings);
+            if told.as_ref() == Some(&addresses) {
+                return;
+            }
+            tell(Event::Resolved { host: host.into(), addresses: addresses.clone() }).await;
+            told = Some(addresses);
+        }
+    }
+
+    /// Lets the addresses go that have left DNS and are not needed any more.
+    async fn settle(&self, shared: &Shared, settings: &Resolver, keeper: &KeeperLink) {
+        let live = shared.live.load_full();
+        let current = |host: &str| self.current(host, settings);
+        for host in self.leaving.settle(&live.snapshot, current, Instant::now()) {
+            self.tell(&host, settings, async |event| keeper.tell(event).await).await;
+        }
+    }
+
+    /// Forgets the names for which `keep` is false.
+    fn retain(&self, keep: impl Fn(&str) -> bool) {
+        self.answers.borrow_mut().retain(|name, _| keep(name));
+        self.unresolved.borrow_mut().retain(|name, _| keep(name));
+        self.leaving.retain(keep);
+    }
+
+    /// Why a configured endpoint stands for no address; `None` if it is an IP address, or has the addresses of another
+    /// endpoint of its pool.
+    #[must_use]
+    pub fn why_without_address(&self, spec: &EndpointSpec) -> Option<String> {
+        if spec.host.parse::<IpAddr>().is_ok() {
+            return None;
+        }
+        if let Some(why) = self.unresolved.borrow().get(&spec.host) {
+            return Some(why.clone());
+        }
+        let answers = self.answers.borrow();
+        let Some(last) = answers.get(&spec.host) else { return Some("the name is being asked for".into()) };
+        let has_any = last.known.iter().flatten().any(|ip| spec.family.accepts(*ip));
+        (!has_any).then(|| match spec.family {
+            Family::V4 => "the name has no IPv4 address".into(),
+            Family::V6 => "the name has no IPv6 address".into(),
+            Family::Auto => "the name has no address".into(),
+        })
+    }
+
     /// Notes whether a name has an address, and if not, why.
     fn note(&self, host: &str, Merged { known, troubles, .. }: &Merged) {
         let mut unresolved = self.unresolved.borrow_mut();
@@ -254,6 +327,7 @@ fn still_good(last: Option<&Last>, form: Option<&Name>) -> FamilyAddresses {
 fn merge(last: FamilyAddresses, said: [Said; 2]) -> Merged {
     let (mut known, mut life, mut troubles) = (last.clone(), None::<Duration>, Vec::new());
     let exists = said.iter().any(|said| matches!(said, Said::Found(..)));
+    let asked = said.each_ref().map(|said| *said != Said::Unasked);
     for ((family, said), known) in FAMILIES.into_iter().zip(said).zip(&mut known) {
         let kept = !known.is_empty();
         let error = match said {
@@ -262,7 +336,7 @@ fn merge(last: FamilyAddresses, said: [Said; 2]) -> Merged {
                 life = Some(life.map_or(span, |life| life.min(span)));
                 continue;
             }
-            Said::Nothing => {
+            Said::Nothing | Said::Unasked => {
                 known.clear();
                 continue;
             }
@@ -274,8 +348,8 @@ fn merge(last: FamilyAddresses, said: [Said; 2]) -> Merged {
         troubles.push(FamilyFailure { family, error, kept });
     }
     if known.iter().all(Vec::is_empty) {
-        for (family, last) in FAMILIES.into_iter().zip(&last) {
-            if troubles.iter().all(|trouble| trouble.family != family) {
+        for ((family, last), asked) in FAMILIES.into_iter().zip(&last).zip(asked) {
+            if asked && troubles.iter().all(|trouble| trouble.family != family) {
                 troubles.push(FamilyFailure { family, error: "no addresses".into(), kept: !last.is_empty() });
             }
         }
@@ -361,8 +435,8 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn an_answer_that_changes_while_it_is_reported_is_reported_again() {
         let last = |ip| Last { known: [vec![ip], vec![]], form: Name::root() };
-        let answers = Answers::default();
-        answers.borrow_mut().extend(["a", "b"].map(|host| (host.into(), last(ONE))));
+        let known = KnownNames::default();
+        known.answers.borrow_mut().insert("b".into(), last(ONE));
         let settings = Resolver {
             nameservers: Vec::new(),
             ttl_min: Duration::ZERO,
@@ -370,17 +444,25 @@ mod tests {
             max_addresses: 9,
         };
         let mut told = Vec::new();
-        tell_again(&answers, &settings, async |event| {
-            let Event::Resolved { host, addresses } = event else { panic!() };
-            told.push(format!("{host} {}", addresses[0]));
-            match told.len() {
-                // One answer is still to come, and one is being reported.
-                1 => drop(answers.borrow_mut().insert("b".into(), last(SIX))),
-                2 => drop(answers.borrow_mut().insert("b".into(), last(ONE))),
-                _ => {}
-            }
-        })
-        .await;
-        assert_eq!(told, ["a 127.0.0.1", "b ::1", "b 127.0.0.1"]);
+        known
+            .tell("b", &settings, async |event| {
+                let Event::Resolved { host, addresses } = event else { panic!() };
+                told.push(format!("{host} {}", addresses[0]));
+                if told.len() == 1 {
+                    known.answers.borrow_mut().insert("b".into(), last(SIX));
+                }
+            })
+            .await;
+        assert_eq!(told, ["b 127.0.0.1", "b ::1"]);
+    }
+
+    #[test]
+    fn a_family_that_no_endpoint_uses_is_not_missed() {
+        let merged = merge(Default::default(), [Said::Found(vec![ONE], Duration::ZERO), Said::Unasked]);
+        assert_eq!((merged.known, merged.troubles.len()), ([vec![ONE], vec![]], 0));
+        let merged = merge([vec![ONE], vec![SIX]], [Said::Failed("servfail".into()), Said::Unasked]);
+        assert_eq!((merged.known, merged.troubles.len()), ([vec![ONE], vec![]], 1));
+        let merged = merge(Default::default(), [Said::Unasked, Said::Nothing]);
+        assert_eq!((merged.known, merged.troubles.len()), (Default::default(), 1));
     }
 }

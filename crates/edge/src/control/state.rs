@@ -13,8 +13,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     control::{
-        events::Events, keeper::KeeperLink, resolve::Unresolved, state_store::StateStore,
-        tls::ServingCertificate,
+        events::Events, feed::Feed, keeper::KeeperLink, resolve::KnownNames, state_store::StateStore,
+        tls::ServingCertificate, unreached::LastFailures,
     },
     shared::{Shared, meters::Meters},
 };
@@ -50,6 +50,8 @@ pub struct Control {
     pub keeper: KeeperLink,
     /// The ring of events.
     pub events: Events,
+    /// The state as live pages see it.
+    pub feed: Feed,
     /// The control thread's own counters.
     pub meters: Arc<Meters>,
     /// The reloader's queue.
@@ -68,8 +70,10 @@ pub struct Control {
     pub last_order: Rc<Cell<u64>>,
     /// Where orders outlive a restart.
     pub store: StateStore,
-    /// Names of endpoints without any address, with the reason.
-    pub unresolved: Unresolved,
+    /// What DNS says of the names of endpoints.
+    pub names: KnownNames,
+    /// Why endpoints could last not be connected to.
+    pub failures: LastFailures,
     /// When this process began to serve.
     pub began: (Instant, SystemTime),
 }

@@ -5,15 +5,17 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs},
+    crypto::{CryptoProvider, aws_lc_rs},
     server::{ClientHello, ProducesTickets, ResolvesServerCert},
     sign::CertifiedKey,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use thalweg_config::{ConfigError, Disk, EndpointTls, Files, Listener, ListenerTls, Placed, TlsVersion};
 
-use crate::control::x509;
+use crate::control::{
+    trust::EndpointVerifier,
+    x509::{self, Ders},
+};
 
 /// Largest certificate, key or CA file in bytes.
 const MAX_FILE: usize = 4 << 20;
@@ -43,11 +45,8 @@ pub struct TlsCache {
     /// The files that this round has read.
     material: Material,
     /// The system's root certificates, if this round has needed them.
-    system: Option<Roots>,
+    system: Option<Ders>,
 }
-
-/// CA certificates in DER, in order.
-type Roots = Arc<[Vec<u8>]>;
 
 /// A certificate chain and its key, as their files contain them.
 type Pair = (Arc<[u8]>, Arc<[u8]>);
@@ -67,7 +66,7 @@ struct ClientRecipe {
     verify: bool,
     ca: Option<Arc<[u8]>>,
     /// The system's root certificates, if they are trusted.
-    system: Option<Roots>,
+    system: Option<Ders>,
 }
 
 impl TlsCache {
@@ -168,12 +167,14 @@ impl TlsCache {
         }
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let builder = builder.map_err(|error| trouble(tls.ca.as_ref(), &error.to_string()))?;
-        let builder = if tls.verify {
-            builder.with_root_certificates(roots(tls.ca.as_ref(), &recipe)?)
+        let algorithms = provider().signature_verification_algorithms;
+        let verifier = if tls.verify {
+            let (anchors, certificates) = roots(tls.ca.as_ref(), &recipe)?;
+            EndpointVerifier::listed(anchors, certificates, algorithms)
         } else {
-            let algorithms = provider().signature_verification_algorithms;
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyCertificate(algorithms)))
+            EndpointVerifier::any(algorithms)
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = builder.with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let made = Arc::new(config);
@@ -182,7 +183,7 @@ impl TlsCache {
     }
 
     /// The system's root certificates, read once per round: a new root needs a reload, not a restart.
-    fn system(&mut self) -> Roots {
+    fn system(&mut self) -> Ders {
         let before = || self.clients.keys().find_map(|recipe| recipe.system.clone());
         let read = self.system.take().unwrap_or_else(|| {
             let found = rustls_native_certs::load_native_certs();
@@ -206,7 +207,7 @@ impl TlsCache {
 
 /// The content of the system's store. If the store cannot be read at all (for want of descriptors, say), its content of
 /// `before` stays, because no certificate was removed from it.
-fn taken_in(found: &[CertificateDer<'_>], failed: bool, before: Option<Roots>) -> Roots {
+fn taken_in(found: &[CertificateDer<'_>], failed: bool, before: Option<Ders>) -> Ders {
     if found.is_empty()
         && failed
         && let Some(before) = before
@@ -219,23 +220,31 @@ fn taken_in(found: &[CertificateDer<'_>], failed: bool, before: Option<Roots>) -
     ders.into()
 }
 
-/// The roots that a client config trusts.
-fn roots(place: Option<&Placed<PathBuf>>, recipe: &ClientRecipe) -> Result<RootCertStore, ConfigError> {
+/// The trust anchors of a client config, and the certificates that they were made of.
+fn roots(
+    place: Option<&Placed<PathBuf>>,
+    recipe: &ClientRecipe,
+) -> Result<(RootCertStore, Ders), ConfigError> {
     let mut roots = RootCertStore::empty();
     let Some(pem) = &recipe.ca else {
-        let system = recipe.system.iter().flat_map(|ders| ders.iter());
-        roots.add_parsable_certificates(system.map(|der| CertificateDer::from(der.as_slice())));
+        let system = recipe.system.clone().unwrap_or_default();
+        roots.add_parsable_certificates(system.iter().map(|der| CertificateDer::from(der.as_slice())));
         if roots.is_empty() {
             tracing::warn!("this system has no root certificates: TLS endpoints without `ca` will fail");
         }
-        return Ok(roots);
+        return Ok((roots, system));
     };
+    let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(pem) {
         let certificate = certificate.map_err(|error| trouble(place, &format!("is no PEM: {error}")))?;
+        certificates.push(certificate.to_vec());
         let added = roots.add(certificate);
         added.map_err(|error| trouble(place, &format!("holds a CA certificate that is none: {error}")))?;
     }
-    if roots.is_empty() { Err(trouble(place, "holds no CA certificate")) } else { Ok(roots) }
+    if roots.is_empty() {
+        return Err(trouble(place, "holds no CA certificate"));
+    }
+    Ok((roots, certificates.into()))
 }
 
 /// Keys with their chains; each pair is checked.
@@ -350,53 +359,14 @@ impl ResolvesServerCert for BySni {
     }
 }
 
-/// `verify = false`: any certificate is accepted, but the endpoint must prove that it holds the key.
-#[derive(Debug)]
-struct AnyCertificate(WebPkiSupportedAlgorithms);
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _chain: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, signature, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, signature, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn an_unreadable_root_store_keeps_its_last_content() {
-        let known: Roots = [b"a".to_vec()].into();
-        let check = |found: &[&'static [u8]], failed, before: Option<&Roots>, expected: &[&[u8]]| {
+        let known: Ders = [b"a".to_vec()].into();
+        let check = |found: &[&'static [u8]], failed, before: Option<&Ders>, expected: &[&[u8]]| {
             let found: Vec<CertificateDer<'_>> = found.iter().map(|der| CertificateDer::from(*der)).collect();
             let roots = taken_in(&found, failed, before.cloned());
             assert!(roots.iter().map(Vec::as_slice).eq(expected.iter().copied()), "{roots:?}");

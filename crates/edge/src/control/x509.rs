@@ -1,7 +1,10 @@
-//! The facts of a certificate that the edge needs: its DNS names, its addresses, and both ends of its validity. A DER
-//! reader that looks no further; rustls alone decides about trust.
+//! The facts of a certificate that the edge needs: its names, its addresses, both ends of its validity, and its public
+//! key. A DER reader that looks no further and decides nothing about trust.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
+
+/// Certificates in DER, in order.
+pub type Ders = Arc<[Vec<u8>]>;
 
 /// What a leaf certificate says about itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -10,6 +13,8 @@ pub struct Facts {
     pub names: Vec<String>,
     /// `subjectAltName` addresses.
     pub addresses: Vec<IpAddr>,
+    /// The last common name of the subject.
+    pub common_name: Option<String>,
     /// `notBefore`, Unix seconds.
     pub not_before: i64,
     /// `notAfter`, Unix seconds.
@@ -35,12 +40,39 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
                 let (tag, until, _) = element(until)?;
                 facts.not_after = time(tag, until)?;
             }
+            (0x30, 4) => facts.common_name = common_name(content),
             (0xa3, _) => extensions(content, &mut facts),
             _ => {}
         }
         position += 1;
     }
     (position >= 6).then_some(facts)
+}
+
+/// The `subjectPublicKeyInfo` of a certificate of any version (RFC 5280 section 4.1), with its tag and length.
+#[must_use]
+pub fn public_key(der: &[u8]) -> Option<&[u8]> {
+    let (_, certificate, _) = element(der)?;
+    let (_, mut rest, _) = element(certificate)?;
+    if let (0xa0, _, after) = element(rest)? {
+        rest = after;
+    }
+    // serialNumber, signature, issuer, validity, subject.
+    for _ in 0..5 {
+        rest = element(rest)?.2;
+    }
+    let (_, _, after) = element(rest)?;
+    rest.get(..rest.len() - after.len())
+}
+
+/// The algorithm of a `subjectPublicKeyInfo` without its tag and length, and the key itself.
+#[must_use]
+pub fn split_key(der: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, key, _) = element(der)?;
+    let (_, algorithm, rest) = element(key)?;
+    // A BIT STRING of whole bytes begins with the number of unused bits, 0.
+    let (0x03, [0, bits @ ..], _) = element(rest)? else { return None };
+    Some((algorithm, bits))
 }
 
 /// Tag, content and remaining bytes. Lengths have up to 4 bytes; high tag numbers do not occur in the fields that are
@@ -61,6 +93,25 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     };
     let (content, rest) = rest.split_at_checked(length)?;
     Some((*tag, content, rest))
+}
+
+/// The last common name among relative distinguished names: OpenSSL compares the last one too.
+fn common_name(mut names: &[u8]) -> Option<String> {
+    /// The object identifier 2.5.4.3 (RFC 5280 appendix A.1).
+    const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+    let mut last = None;
+    while let Some((_, mut set, after)) = element(names) {
+        names = after;
+        while let Some((_, pair, after)) = element(set) {
+            set = after;
+            if let Some((_, COMMON_NAME, value)) = element(pair)
+                && let Some((_, text, _)) = element(value)
+            {
+                last = std::str::from_utf8(text).ok().map(str::to_owned);
+            }
+        }
+    }
+    last
 }
 
 fn extensions(explicit: &[u8], facts: &mut Facts) {

@@ -6,9 +6,11 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::Version;
 use thalweg_config::AccessLog;
 use thalweg_core::micros;
+use thalweg_wire::Version;
+
+use crate::shared::calendar::date_of_day;
 
 /// What a line says about one request. Absent values are `None`; host and path are as steering saw them.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +39,7 @@ pub struct AccessRecord<'a> {
     pub tls: Option<&'static str>,
     pub refusal: Option<&'static str>,
     pub error: Option<&'static str>,
+    pub rule: Option<&'static str>,
 }
 
 /// Appends the line of `record` in `format`.
@@ -96,7 +99,11 @@ fn json(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
         protocol(record.version)
     );
     optional(out, record.tls);
-    for (name, value) in [(&b",\"refusal\":"[..], record.refusal), (b",\"error\":", record.error)] {
+    for (name, value) in [
+        (&b",\"refusal\":"[..], record.refusal),
+        (b",\"error\":", record.error),
+        (b",\"rule\":", record.rule),
+    ] {
         if value.is_some() {
             out.extend_from_slice(name);
             optional(out, value);
@@ -122,8 +129,8 @@ fn common(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
 
 fn protocol(version: Version) -> &'static str {
     match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2",
+        Version::Http10 => "HTTP/1.0",
+        Version::Http2 => "HTTP/2",
         _ => "HTTP/1.1",
     }
 }
@@ -160,18 +167,6 @@ fn now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Day, month and year in UTC. Howard Hinnant, "chrono-compatible low-level date algorithms".
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (day, month, year_of_era + era * 400 + u64::from(month <= 2))
-}
-
 /// Hour, minute and second in UTC.
 fn clock(seconds: u64) -> (u64, u64, u64) {
     (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
@@ -181,7 +176,7 @@ fn clock(seconds: u64) -> (u64, u64, u64) {
 fn common_time(out: &mut Vec<u8>, since_epoch: Duration) {
     const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
     let seconds = since_epoch.as_secs();
-    let ((day, month, year), (hour, minute, second)) = (civil(seconds / 86_400), clock(seconds));
+    let ((year, month, day), (hour, minute, second)) = (date_of_day(seconds / 86_400), clock(seconds));
     let start = usize::try_from(month - 1).unwrap_or_default() * 3;
     let month = MONTHS.get(start..start + 3).unwrap_or_default();
     let _ = write!(out, "{day:02}/{month}/{year:04}:{hour:02}:{minute:02}:{second:02} +0000");
@@ -190,7 +185,7 @@ fn common_time(out: &mut Vec<u8>, since_epoch: Duration) {
 /// RFC 3339 in UTC with microseconds.
 pub fn timestamp(out: &mut Vec<u8>, since_epoch: Duration) {
     let seconds = since_epoch.as_secs();
-    let ((day, month, year), (hour, minute, second)) = (civil(seconds / 86_400), clock(seconds));
+    let ((year, month, day), (hour, minute, second)) = (date_of_day(seconds / 86_400), clock(seconds));
     let micros = since_epoch.subsec_micros();
     let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
 }

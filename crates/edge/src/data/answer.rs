@@ -1,87 +1,214 @@
-//! Answers made here: a [`Failure`] as an HTTP response with `Proxy-Status` (RFC 9209) and a JSON body.
+//! The answer to a request, whoever made it, and how its head is written for HTTP/1.1 and for HTTP/2. Answers made here
+//! are a [`Failure`] with `Proxy-Status` (RFC 9209) and a JSON body.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
+use thalweg_wire::{AnswerHead, BodyWriter, FieldName, Framing, HeadWriter, Unwritable, Version};
 
 use crate::data::{
     conn::ConnSignal,
     failure::{Failure, Row},
+    headers::{answer_map, has_date, write_answer_fields},
     relay::AnswerBody,
+    request_id::RequestId,
     settle::RequestRecord,
+    tunnel::UpstreamEnd,
 };
+
+/// The answer to a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// Made here; already settled.
+    Own(OwnAnswer),
+    /// From an endpoint.
+    Relayed {
+        /// The endpoint's head.
+        head: AnswerHead,
+        /// The request id.
+        id: RequestId,
+        /// The body.
+        body: AnswerBody,
+    },
+    /// A 101: HTTP ends on this connection.
+    Switched {
+        /// The endpoint's head.
+        head: AnswerHead,
+        /// The endpoint's end of the stream.
+        end: Box<UpstreamEnd>,
+    },
+    /// The client is gone: the connection or the stream ends without an answer.
+    Nobody,
+}
+
+/// An answer that this edge makes.
+#[derive(Debug)]
+pub struct OwnAnswer {
+    failure: Failure,
+    id: RequestId,
+    /// The length of the text, also where it is not sent.
+    length: usize,
+    /// The text of the body; empty for a HEAD.
+    pub body: Bytes,
+    /// The connection must close behind it.
+    pub closes: bool,
+}
 
 /// The answer for `failure`; settles the request.
 #[must_use]
-pub fn answer(mut record: Box<RequestRecord>, failure: Failure) -> Response<AnswerBody> {
-    let row = failure.row();
-    let id = record.request_id.clone();
-    let body = body(row.ours, &id);
-    record.status = row.status.as_u16();
-    let is_head = record.method == http::Method::HEAD;
-    record.bytes_out = if is_head { 0 } else { body.len() as u64 };
-    if row.upstream {
-        record.error = Some(row.ours);
-    } else {
-        record.refusal = Some(row.ours);
-    }
+pub fn refuse(mut record: Box<RequestRecord>, failure: Failure) -> Answer {
+    let text = text(failure, &record.request_id);
+    record.status = failure.status();
+    let body = if record.method == "HEAD" { Bytes::new() } else { text.clone() };
+    record.bytes_out = body.len() as u64;
+    record.told(failure);
     record.finish(record.now());
-    let mut response = Response::new(AnswerBody::own(if is_head { Bytes::new() } else { body.clone() }));
-    *response.status_mut() = row.status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    if let Ok(value) = HeaderValue::from_str(&proxy_status(&row)) {
-        headers.insert("proxy-status", value);
-    }
-    headers.insert("x-request-id", id);
-    if row.status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
-    if failure == Failure::MethodNotAllowed {
-        let allowed = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
-        headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
-    }
     // A connection above the limit must not stay above it.
     let surplus = record.conn.surplus;
-    if record.version == http::Version::HTTP_2 {
-        if surplus {
-            record.conn.signal(ConnSignal::Graceful);
+    if surplus && record.version == Version::Http2 {
+        record.conn.signal(ConnSignal::Graceful);
+    }
+    let closes = surplus || failure.closes();
+    Answer::Own(OwnAnswer { failure, id: record.request_id.clone(), length: text.len(), body, closes })
+}
+
+impl OwnAnswer {
+    /// Writes the head for HTTP/1.1.
+    ///
+    /// # Errors
+    /// Never: all values are this edge's own.
+    pub fn write_head(&self, out: &mut Vec<u8>, options: &Options<'_>) -> Result<BodyWriter, Unwritable> {
+        let row = self.failure.row();
+        let framing = Framing::Length(self.length as u64);
+        let mut writer = HeadWriter::answer(out, row.status, reason(row.status), framing);
+        writer.known(FieldName::ContentType, "application/json").field("Proxy-Status", proxy_status(&row));
+        writer.known(FieldName::XRequestId, self.id.as_str()).field("Date", options.date);
+        if row.status == 503 {
+            writer.field("Retry-After", "1");
         }
-    } else if failure.closes() || surplus {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        if self.failure == Failure::MethodNotAllowed {
+            writer.field("Allow", ALLOWED);
+        }
+        options.write_connection(&mut writer);
+        let writer = writer.finish()?;
+        Ok(if self.body.is_empty() { BodyWriter::new(Framing::None) } else { writer })
     }
-    response
+
+    /// The answer to a head that could not be read.
+    #[must_use]
+    pub fn unread(failure: Failure, id: RequestId) -> Self {
+        let body = text(failure, &id);
+        Self { failure, id, length: body.len(), body, closes: true }
+    }
+
+    /// The answer for HTTP/2.
+    #[must_use]
+    pub fn into_response(self) -> Response<AnswerBody> {
+        let row = self.failure.row();
+        let mut response = Response::new(AnswerBody::own(self.body));
+        *response.status_mut() = StatusCode::from_u16(row.status).unwrap_or_default();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.length));
+        for (name, value) in [("proxy-status", &*proxy_status(&row)), ("x-request-id", self.id.as_str())] {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(name, value);
+            }
+        }
+        if row.status == 503 {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if self.failure == Failure::MethodNotAllowed {
+            headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
+        }
+        response
+    }
 }
 
-/// The answer that hyper needs when the client is gone; nobody reads it. The request counts as `client_gone`.
-#[must_use]
-pub fn to_nobody(record: Box<RequestRecord>) -> Response<AnswerBody> {
-    let http2 = record.version == http::Version::HTTP_2;
-    drop(record);
-    let mut response = Response::new(AnswerBody::own(Bytes::new()));
-    *response.status_mut() = StatusCode::BAD_REQUEST;
-    if !http2 {
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    response
+const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
+
+/// What the head of an HTTP/1.1 answer depends on beside the answer itself.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// The version of the request.
+    pub version: Version,
+    /// The connection closes behind this answer.
+    pub close: bool,
+    /// The value of `Date`.
+    pub date: &'a str,
 }
 
-/// A whole HTTP/1.1 answer as bytes, for use without hyper when no head arrived, and the length of its body.
+impl Options<'_> {
+    fn write_connection(&self, writer: &mut HeadWriter<'_>) {
+        match (self.close, self.version) {
+            (true, _) => _ = writer.known(FieldName::Connection, "close"),
+            (false, Version::Http10) => _ = writer.known(FieldName::Connection, "keep-alive"),
+            (false, _) => {}
+        }
+    }
+}
+
+/// Writes the head of an endpoint's answer for HTTP/1.1. A 1xx, 204, 304 or answer to HEAD keeps its framing of none.
+///
+/// # Errors
+/// Never: the head was read by the same rules.
+pub fn write_relayed(
+    out: &mut Vec<u8>,
+    (head, framing): (&AnswerHead, Framing),
+    id: &RequestId,
+    options: &Options<'_>,
+) -> Result<BodyWriter, Unwritable> {
+    let mut writer = HeadWriter::answer(out, head.status(), head.reason(), framing);
+    write_answer_fields(&mut writer, head.fields());
+    writer.known(FieldName::XRequestId, id.as_str());
+    if !has_date(head.fields()) {
+        writer.field("Date", options.date);
+    }
+    options.write_connection(&mut writer);
+    writer.finish()
+}
+
+/// Writes the head of a 101.
+///
+/// # Errors
+/// Never: the head was read by the same rules.
+pub fn write_switched(
+    out: &mut Vec<u8>,
+    head: &AnswerHead,
+    id: &RequestId,
+) -> Result<BodyWriter, Unwritable> {
+    let mut writer = HeadWriter::answer(out, head.status(), head.reason(), Framing::None);
+    write_answer_fields(&mut writer, head.fields());
+    for protocol in head.fields().all(FieldName::Upgrade) {
+        writer.known(FieldName::Upgrade, protocol);
+    }
+    writer.known(FieldName::Connection, "upgrade").known(FieldName::XRequestId, id.as_str());
+    writer.finish()
+}
+
+/// The answer for HTTP/2; `None` = the stream is to be reset.
 #[must_use]
-pub fn raw(failure: Failure, id: &HeaderValue) -> (Vec<u8>, u64) {
-    let row = failure.row();
-    let body = body(row.ours, id);
-    let mut out = format!(
-        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nproxy-status: {}\r\nx-request-id: {}\r\nconnection: close\r\n\r\n",
-        row.status.as_u16(),
-        row.status.canonical_reason().unwrap_or("Error"),
-        body.len(),
-        proxy_status(&row),
-        id.to_str().unwrap_or("-"),
-    )
-    .into_bytes();
-    out.extend_from_slice(&body);
-    (out, body.len() as u64)
+pub fn for_http2(answer: Answer) -> Option<Response<AnswerBody>> {
+    match answer {
+        Answer::Own(own) => Some(own.into_response()),
+        Answer::Relayed { head, id, body } => {
+            let mut response = Response::new(body);
+            *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
+            *response.headers_mut() = answer_map(&head);
+            if let Ok(mut id) = HeaderValue::from_str(id.as_str()) {
+                // This keeps a value that never repeats out of the compression table.
+                id.set_sensitive(true);
+                response.headers_mut().insert("x-request-id", id);
+            }
+            Some(response)
+        }
+        // HTTP/2 has no upgrades.
+        Answer::Switched { .. } | Answer::Nobody => None,
+    }
+}
+
+fn reason(status: u16) -> &'static [u8] {
+    let known = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    known.unwrap_or("Error").as_bytes()
 }
 
 fn proxy_status(row: &Row) -> String {
@@ -89,6 +216,7 @@ fn proxy_status(row: &Row) -> String {
 }
 
 /// The id is the edge's own or was checked against our alphabet, so it needs no escaping.
-fn body(ours: &str, id: &HeaderValue) -> Bytes {
-    format!("{{\"error\":\"{ours}\",\"request_id\":\"{}\"}}\n", id.to_str().unwrap_or("-")).into()
+fn text(failure: Failure, id: &RequestId) -> Bytes {
+    let rule = failure.rule().map_or_else(String::new, |rule| format!(",\"rule\":\"{rule}\""));
+    format!("{{\"error\":\"{}\",\"request_id\":\"{}\"{rule}}}\n", failure.as_str(), id.as_str()).into()
 }

@@ -1,16 +1,15 @@
-//! One client connection as the worker sees it: its phase, since when, and the signal it was sent. [`ClientIo`]
-//! underneath hyper keeps this state true by watching the bytes that pass. Moves no bytes itself.
+//! One client connection as the worker sees it: its phase, since when, and the signal it was sent. Its session and its
+//! [`ClientIo`] keep this state true. Moves no bytes itself.
 
 use std::{
     cell::{Cell, RefCell},
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use http::HeaderValue;
 use thalweg_core::Tick;
 
 mod io;
@@ -30,7 +29,7 @@ pub enum ConnPhase {
     Idle,
     /// A part of a request head has arrived.
     Head,
-    /// At least one request is being served, or the rest of an upload is on its way.
+    /// At least one request is being served.
     Busy,
     /// HTTP has ended: bytes pass in both directions.
     Tunnel,
@@ -42,14 +41,12 @@ pub enum ConnSignal {
     /// No signal.
     #[default]
     None,
-    /// Give the buffers of an idle HTTP/1.1 connection back until more bytes arrive.
+    /// Give the state of an idle HTTP/1.1 connection back until more bytes arrive.
     Park,
     /// Finish the requests in flight, then close.
     Graceful,
     /// The head took too long: answer 408 and close.
     HeaderTimeout,
-    /// The target is too long: answer 414 and close.
-    LongTarget,
     /// Close now.
     Kill,
 }
@@ -64,7 +61,7 @@ pub struct ClientConn {
     /// The address of the client.
     pub client_addr: SocketAddr,
     /// The address of the client as a field value.
-    pub client_field: HeaderValue,
+    pub client_field: Box<str>,
     /// TLS version, if any.
     pub tls: Cell<Option<&'static str>>,
     /// Whether the connection speaks HTTP/2.
@@ -77,35 +74,19 @@ pub struct ClientConn {
     pub since: Cell<Tick>,
     /// When bytes last passed in either direction. In HTTP/2: when more than housekeeping was last sent.
     pub progress: Cell<Tick>,
-    /// Everything written so far has left this process's buffers.
-    pub flushed: Cell<bool>,
-    /// The connection is parked: no state of hyper is kept.
+    /// Bytes for the client wait in this process because the client takes none.
+    pub behind: Cell<bool>,
+    /// The connection is parked: it holds no state of HTTP.
     pub parked: Cell<bool>,
-    /// The client has closed its sending side while it waits for an answer.
-    pub ended: Cell<bool>,
-    /// The last request's upload has not been read to its end, so the client may still be sending when the edge closes.
-    pub lingers: Cell<bool>,
-    /// The last read did not end with an empty line, so hyper may hold the beginning of another head.
-    trails: Cell<bool>,
-    /// Bytes of a head's first line so far; `None` after its end.
-    first_line: Cell<Option<usize>>,
-    /// A first line of this length has too long a target; HTTP/1.1 only.
-    pub first_line_limit: Cell<usize>,
+    /// The client has closed its sending side while it waits for an answer. The sweep wakes the session, which looks
+    /// whether the client has closed the other side too.
+    pub half_closed: Cell<bool>,
     /// Bytes from and to the client since HTTP ended.
     pub tunnelled: Cell<(u64, u64)>,
     serving: Cell<u32>,
-    /// Number of requests that have begun.
-    begun: Cell<u32>,
     /// Accepted from the queue of a socket that was already closing, or busy a moment before it was to end. The connection
     /// is told to close with its next answer: closing at once would drop a request that is still on its way.
     pub accepted_while_closing: Cell<bool>,
-    /// HTTP/1.1 uploads that are still on their way. The next request's upload may begin before the last piece of the
-    /// previous one has been taken.
-    uploads: Cell<u32>,
-    /// The reader of such an upload has taken everything that has arrived.
-    pub due: Cell<bool>,
-    /// The next bytes may be the rest of an upload that is not read any more.
-    rest: Cell<bool>,
     signal: Cell<ConnSignal>,
     waker: RefCell<Option<Waker>>,
     /// The worker's coarse clock.
@@ -122,12 +103,10 @@ impl ClientConn {
         clock: Rc<Cell<Tick>>,
     ) -> Rc<Self> {
         let now = clock.get();
-        let ip = client_addr.ip().to_canonical();
         Rc::new(Self {
             listener: listener.1,
             listener_number: listener.0,
-            client_field: HeaderValue::from_str(&ip.to_string())
-                .unwrap_or_else(|_| HeaderValue::from_static("unknown")),
+            client_field: client_addr.ip().to_canonical().to_string().into(),
             client_addr,
             tls: Cell::new(None),
             http2: Cell::new(false),
@@ -135,20 +114,12 @@ impl ClientConn {
             phase: Cell::new(ConnPhase::Idle),
             since: Cell::new(now),
             progress: Cell::new(now),
-            flushed: Cell::new(true),
+            behind: Cell::new(false),
             parked: Cell::new(false),
-            lingers: Cell::new(false),
-            ended: Cell::new(false),
-            trails: Cell::new(false),
-            first_line: Cell::new(Some(0)),
-            first_line_limit: Cell::new(usize::MAX),
+            half_closed: Cell::new(false),
             tunnelled: Cell::new((0, 0)),
             serving: Cell::new(0),
-            begun: Cell::new(0),
             accepted_while_closing: Cell::new(false),
-            uploads: Cell::new(0),
-            due: Cell::new(false),
-            rest: Cell::new(false),
             signal: Cell::new(ConnSignal::None),
             waker: RefCell::new(None),
             clock,
@@ -175,10 +146,14 @@ impl ClientConn {
         self.signal.take()
     }
 
-    /// A request reached the service.
+    /// A part of a request's head has arrived.
+    pub fn head_begins(&self) {
+        self.enter(ConnPhase::Head);
+    }
+
+    /// A request's head was read.
     pub fn begin(&self) {
         self.serving.set(self.serving.get() + 1);
-        self.begun.set(self.begun.get().wrapping_add(1));
         self.enter(ConnPhase::Busy);
         if self.accepted_while_closing.get() {
             self.signal(ConnSignal::Graceful);
@@ -189,113 +164,27 @@ impl ClientConn {
     pub fn end(&self) {
         self.serving.set(self.serving.get().saturating_sub(1));
         if self.serving.get() == 0 {
-            self.flushed.set(false);
-            // An answer may be complete before its upload: the next bytes are then no head. The request's deadline bounds
-            // the wait for them.
-            if !self.uploading() {
-                self.be_idle();
-            }
+            self.half_closed.set(false);
+            self.enter(ConnPhase::Idle);
         }
     }
 
-    /// A request has an upload. Returns the request's number on this connection. In HTTP/2 the upload concerns only its
-    /// stream.
-    pub fn upload_begins(&self) -> u32 {
-        self.uploads.set(self.uploads.get() + u32::from(!self.http2.get()));
-        self.due.set(false);
-        self.begun.get()
-    }
-
-    /// The upload of this request has been read to its `end`, or is abandoned.
-    pub fn upload_ends(&self, request: u32, end: bool) {
-        if self.http2.get() {
-            return;
-        }
-        self.uploads.set(self.uploads.get().saturating_sub(1));
-        if end {
-            // The next request may have begun by now, and its client may still be sending.
-            self.lingers.set(self.lingers.get() && request != self.begun.get());
-        } else {
-            self.rest.set(true);
-            self.signal(ConnSignal::None);
-        }
-        if self.phase.get() == ConnPhase::Busy && self.serving.get() == 0 && !self.uploading() {
-            self.be_idle();
-            self.signal(ConnSignal::None);
-        }
-    }
-
-    /// Whether an upload has not been read to its end.
-    #[must_use]
-    pub fn uploading(&self) -> bool {
-        self.uploads.get() > 0
-    }
-
-    /// Whether the rest of an upload is all that is still under way.
-    #[must_use]
-    pub fn only_uploads(&self) -> bool {
-        self.uploading() && self.serving.get() == 0
-    }
-
-    /// HTTP has ended: later bytes are no lines, and an end is passed on as an end.
-    pub fn closes(&self) {
-        self.first_line_limit.set(usize::MAX);
-        self.flushed.set(true);
-    }
-
-    fn be_idle(&self) {
-        self.first_line.set(Some(0));
-        self.enter(ConnPhase::Idle);
-    }
-
-    /// The connection's request upgraded: an end is now passed on as an end, and `early` bytes of the stream have been
-    /// read.
+    /// The connection's request upgraded, and `early` bytes of the stream have been read.
     pub fn tunnel(&self, early: usize) {
         self.tunnelled.set((early as u64, 0));
         self.enter(ConnPhase::Tunnel);
     }
 
-    /// Whether the client has all its answers and will send no more, or is to leave and has been silent for a while.
+    /// Whether the client is to leave, as it was accepted while its listener closed, and has been silent for a while.
     #[must_use]
-    pub fn has_left(&self, quiet: Duration) -> bool {
-        (self.ended.get() && self.flushed.get()) || (self.accepted_while_closing.get() && quiet >= FIRST_WORD)
+    pub fn never_spoke(&self, quiet: Duration) -> bool {
+        self.accepted_while_closing.get() && quiet >= FIRST_WORD
     }
 
-    /// Whether the client has not yet taken the end of its last answer.
-    #[must_use]
-    pub fn is_behind(&self) -> bool {
-        !self.http2.get() && !self.flushed.get()
-    }
-
-    /// Whether the buffers can be given back: nothing is under way in either direction. Over TLS, bytes that wait
-    /// behind the last request can only be noticed by reading them, which parking forces.
+    /// Whether an idle connection can give its state back.
     #[must_use]
     pub fn can_park(&self) -> bool {
-        let quiet = self.flushed.get() && !self.rest.get();
-        let good = self.tls.get().is_none() || self.trails.get();
-        good && !self.http2.get() && !self.parked.get() && quiet
-    }
-
-    /// The buffers have been given back; their content is about to be read again.
-    pub fn parks(&self) {
-        self.trails.set(false);
-    }
-
-    /// Runs one poll of hyper. In the first poll after an upload was abandoned, hyper drops what has arrived of it, or
-    /// closes.
-    pub fn polled<R>(&self, poll: impl FnOnce() -> R) -> R {
-        let rest = self.rest.get();
-        let polled = poll();
-        self.rest.set(self.rest.get() && !rest);
-        polled
-    }
-
-    /// Whether an end of the client's sending side must be kept from hyper. A client that closes its sending side after
-    /// a request has only said that it will send no more, and it still gets its answer; hyper would give the request
-    /// up. A reset is an error, which hyper sees. The sweep finds an upload that ends too early.
-    fn awaits_answer(&self) -> bool {
-        let serves = self.phase.get() == ConnPhase::Busy && self.serving.get() > 0;
-        !self.http2.get() && (serves || !self.flushed.get())
+        !self.http2.get() && !self.parked.get() && !self.behind.get()
     }
 
     fn enter(&self, phase: ConnPhase) {
@@ -303,32 +192,26 @@ impl ClientConn {
         self.since.set(self.clock.get());
     }
 
-    /// Notes that bytes passed.
-    fn touch(&self, outwards: bool, bytes: usize) {
-        if !self.http2.get() || (outwards && bytes > HOUSEKEEPING) {
+    fn has_read(&self, bytes: usize) {
+        if self.phase.get() == ConnPhase::Tunnel {
+            let (up, down) = self.tunnelled.get();
+            self.tunnelled.set((up + bytes as u64, down));
+        }
+        if !self.http2.get() {
             self.progress.set(self.clock.get());
         }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_late_end_of_an_upload_does_not_affect_the_next_request() {
-        let conn = ClientConn::new((0, "l".into()), ([127, 0, 0, 1], 1).into(), false, Rc::default());
-        let asks = || {
-            conn.begin();
-            conn.lingers.set(true);
-            conn.upload_begins()
-        };
-        let first = asks();
-        conn.end();
-        let second = asks();
-        conn.upload_ends(first, true);
-        assert!(conn.lingers.get(), "the client may still be sending the second");
-        conn.upload_ends(second, true);
-        assert!(!conn.lingers.get());
+    fn tried_to_write(&self, polled: &Poll<std::io::Result<usize>>) {
+        let Poll::Ready(result) = polled else { return self.behind.set(true) };
+        let bytes = *result.as_ref().unwrap_or(&0);
+        self.behind.set(false);
+        if self.phase.get() == ConnPhase::Tunnel {
+            let (up, down) = self.tunnelled.get();
+            self.tunnelled.set((up, down + bytes as u64));
+        }
+        if !self.http2.get() || bytes > HOUSEKEEPING {
+            self.progress.set(self.clock.get());
+        }
     }
 }

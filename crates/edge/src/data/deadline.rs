@@ -30,8 +30,6 @@ pub struct Deadline {
     /// The task of the request's HTTP/2 stream watches the deadline too.
     watched: Cell<bool>,
     waker: RefCell<Option<Waker>>,
-    /// The waker of the upstream connection while it waits for the next piece of an HTTP/2 upload.
-    upload: RefCell<Option<Waker>>,
     conn: Rc<ClientConn>,
     /// When a piece of one of the request's bodies last passed.
     moved_at: Cell<Tick>,
@@ -95,33 +93,22 @@ impl Deadline {
         }
     }
 
-    /// The connection of the request.
-    #[must_use]
-    pub fn conn(&self) -> &ClientConn {
-        &self.conn
-    }
-
     /// Ready once the deadline has passed.
     pub fn poll(&self, cx: &Context<'_>) -> Poll<()> {
-        self.is(Expired::Yes, &self.waker, cx)
+        self.is(Expired::Yes, cx)
     }
 
     /// Ready once a wake-up had no effect: for the task of the HTTP/2 stream.
     pub fn poll_ignored(&self, cx: &Context<'_>) -> Poll<()> {
-        self.is(Expired::Ignored, &self.waker, cx)
-    }
-
-    /// Ready once a wake-up had no effect: for the upstream connection, which may outlive the stream's task.
-    pub fn poll_ignored_upload(&self, cx: &Context<'_>) -> Poll<()> {
-        self.is(Expired::Ignored, &self.upload, cx)
+        self.is(Expired::Ignored, cx)
     }
 
     /// Ready once the expiry has come this far.
-    fn is(&self, wanted: Expired, waker: &RefCell<Option<Waker>>, cx: &Context<'_>) -> Poll<()> {
+    fn is(&self, wanted: Expired, cx: &Context<'_>) -> Poll<()> {
         if self.expired.get() >= wanted {
             return Poll::Ready(());
         }
-        match &mut *waker.borrow_mut() {
+        match &mut *self.waker.borrow_mut() {
             Some(known) => known.clone_from(cx.waker()),
             none => *none = Some(cx.waker().clone()),
         }
@@ -147,7 +134,6 @@ impl Deadlines {
             expired: Cell::new(Expired::No),
             watched: Cell::new(false),
             waker: RefCell::new(None),
-            upload: RefCell::new(None),
             conn: Rc::clone(conn),
             moved_at: Cell::new(Tick(0)),
         });
@@ -190,7 +176,6 @@ impl Deadlines {
                 Expired::Yes if still && deadline.watched.get() => {
                     deadline.expired.set(Expired::Ignored);
                     wake(&deadline.waker);
-                    wake(&deadline.upload);
                 }
                 Expired::Yes if still => deadline.conn.signal(ConnSignal::Kill),
                 Expired::Yes | Expired::Ignored => {}

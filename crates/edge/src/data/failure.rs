@@ -1,8 +1,8 @@
 //! The reasons for which this edge answers a request itself: the one table from refusal or failure to status, RFC 9209
 //! token and our spelling. No other code chooses a status.
 
-use http::StatusCode;
 use thalweg_core::{Fault, Refusal};
+use thalweg_wire::ProtocolError;
 
 /// Why this edge answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,24 +19,28 @@ pub enum Failure {
     ConnectFailed(Fault),
     /// The endpoint's connection ended before its answer.
     Reset,
+    /// The head of the endpoint's answer is too large.
+    AnswerFields,
     /// No first byte in time.
     FirstByteTimeout,
     /// `timeouts.total` ran out.
     TotalTimeout,
     /// The upload made no progress for `timeouts.idle`.
     UploadTimeout,
-    /// The request cannot be understood in exactly one way.
-    BadRequest,
+    /// The request breaks a rule of HTTP, or two servers could understand it differently.
+    BadMessage(ProtocolError),
+    /// A field's name looks like framing.
+    LookAlike,
+    /// Two servers could understand the path differently.
+    AmbiguousPath,
     /// The method is CONNECT or TRACE.
     MethodNotAllowed,
     /// The head took too long.
     HeaderTimeout,
     /// More than `body_bytes`.
     BodyTooLarge,
-    /// The target is too long.
-    UriTooLong,
-    /// Too many header fields.
-    HeadersTooLarge,
+    /// The endpoint's answer breaks a rule of HTTP.
+    BadAnswer(ProtocolError),
     /// Our own name is in `Via` too often.
     Loop,
 }
@@ -44,7 +48,7 @@ pub enum Failure {
 /// One row of the table.
 pub struct Row {
     /// The status of the answer.
-    pub status: StatusCode,
+    pub status: u16,
     /// The registered token of RFC 9209 section 2.3.
     pub token: &'static str,
     /// Our spelling in log, metric and `details`.
@@ -57,28 +61,27 @@ impl Failure {
     /// The row of the table.
     #[must_use]
     pub fn row(self) -> Row {
-        use StatusCode as S;
         let (status, token, ours, upstream) = match self {
-            Self::NoRoute => (S::NOT_FOUND, "destination_not_found", "no_route", false),
-            Self::NoEndpoint => (S::SERVICE_UNAVAILABLE, "destination_unavailable", "no_endpoint", false),
-            Self::Overloaded => (S::SERVICE_UNAVAILABLE, "connection_limit_reached", "overloaded", false),
-            Self::ShuttingDown => (S::SERVICE_UNAVAILABLE, "proxy_internal_response", "shutting_down", false),
-            Self::ConnectFailed(fault) => (S::BAD_GATEWAY, connect_token(fault), "connect_failed", true),
-            Self::Reset => (S::BAD_GATEWAY, "connection_terminated", "reset", true),
-            Self::FirstByteTimeout => (S::GATEWAY_TIMEOUT, "http_response_timeout", "timeout", true),
-            Self::TotalTimeout => (S::GATEWAY_TIMEOUT, "http_response_timeout", "timeout", true),
-            Self::UploadTimeout => (S::GATEWAY_TIMEOUT, "connection_write_timeout", "timeout", true),
-            Self::BadRequest => (S::BAD_REQUEST, "http_request_error", "bad_request", false),
-            Self::MethodNotAllowed => {
-                (S::METHOD_NOT_ALLOWED, "http_request_denied", "method_not_allowed", false)
+            Self::NoRoute => (404, "destination_not_found", "no_route", false),
+            Self::NoEndpoint => (503, "destination_unavailable", "no_endpoint", false),
+            Self::Overloaded => (503, "connection_limit_reached", "overloaded", false),
+            Self::ShuttingDown => (503, "proxy_internal_response", "shutting_down", false),
+            Self::ConnectFailed(fault) => (502, connect_token(fault), "connect_failed", true),
+            Self::Reset => (502, "connection_terminated", "reset", true),
+            Self::AnswerFields => (502, "http_response_header_section_size", "answer_fields", true),
+            Self::BadAnswer(_) => (502, "http_protocol_error", "bad_answer", true),
+            Self::FirstByteTimeout => (504, "http_response_timeout", "timeout", true),
+            Self::TotalTimeout => (504, "http_response_timeout", "timeout", true),
+            Self::UploadTimeout => (504, "connection_write_timeout", "timeout", true),
+            Self::BadMessage(error) => {
+                let status = error.status();
+                (status, "http_request_error", refused_message(status), false)
             }
-            Self::HeaderTimeout => (S::REQUEST_TIMEOUT, "http_request_error", "header_timeout", false),
-            Self::BodyTooLarge => (S::PAYLOAD_TOO_LARGE, "http_request_error", "body_too_large", false),
-            Self::UriTooLong => (S::URI_TOO_LONG, "http_request_error", "uri_too_long", false),
-            Self::HeadersTooLarge => {
-                (S::REQUEST_HEADER_FIELDS_TOO_LARGE, "http_request_error", "headers_too_large", false)
-            }
-            Self::Loop => (S::LOOP_DETECTED, "proxy_loop_detected", "loop", false),
+            Self::LookAlike | Self::AmbiguousPath => (400, "http_request_error", "bad_request", false),
+            Self::MethodNotAllowed => (405, "http_request_denied", "method_not_allowed", false),
+            Self::HeaderTimeout => (408, "http_request_error", "header_timeout", false),
+            Self::BodyTooLarge => (413, "http_request_error", "body_too_large", false),
+            Self::Loop => (508, "proxy_loop_detected", "loop", false),
         };
         Row { status, token, ours, upstream }
     }
@@ -92,13 +95,27 @@ impl Failure {
     /// The status that the client gets.
     #[must_use]
     pub fn status(self) -> u16 {
-        self.row().status.as_u16()
+        self.row().status
     }
 
     /// Whether the rest of the upload is probably still on its way, so that the connection must close.
     #[must_use]
     pub fn closes(self) -> bool {
-        matches!(self, Self::BadRequest | Self::BodyTooLarge | Self::Loop)
+        matches!(
+            self,
+            Self::BadMessage(_) | Self::LookAlike | Self::AmbiguousPath | Self::BodyTooLarge | Self::Loop
+        )
+    }
+
+    /// The rule behind a refusal or a bad answer, where the spelling alone does not tell it.
+    #[must_use]
+    pub fn rule(self) -> Option<&'static str> {
+        match self {
+            Self::BadMessage(error) | Self::BadAnswer(error) => Some(error.as_str()),
+            Self::LookAlike => Some("field_looks_like_framing"),
+            Self::AmbiguousPath => Some("ambiguous_path"),
+            _ => None,
+        }
     }
 }
 
@@ -112,12 +129,26 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// Our spelling for a message that was refused with this status.
+fn refused_message(status: u16) -> &'static str {
+    match status {
+        413 => "body_too_large",
+        414 => "uri_too_long",
+        431 => "headers_too_large",
+        501 => "not_implemented",
+        505 => "version",
+        _ => "bad_request",
+    }
+}
+
 fn connect_token(fault: Fault) -> &'static str {
     match fault {
         Fault::Refused => "connection_refused",
         Fault::Timeout => "connection_timeout",
         Fault::Unreachable => "destination_ip_unroutable",
         Fault::Tls => "tls_protocol_error",
+        Fault::TlsCertificate => "tls_certificate_error",
+        Fault::TlsAlert => "tls_alert_received",
         _ => "connection_terminated",
     }
 }

@@ -2,32 +2,32 @@
 //! A retry is a new question to `steer`, with more endpoints tried and less time left.
 
 use std::{
-    convert::Infallible,
+    borrow::Cow,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode, header, request::Parts};
-use hyper::body::Incoming;
 use thalweg_core::{Route, Tick, retry, roll};
+use thalweg_wire::{FieldName, RequestHead};
 
 use crate::data::{
-    answer::{answer, to_nobody},
+    answer::{Answer, refuse},
+    attempt::Attempt,
+    client::Client,
     conn::ClientConn,
     deadline::Deadline,
     failure::Failure,
-    headers::{self, X_REQUEST_ID},
-    intake::{self, intake},
-    link::Link,
+    intake::{self, Intake, intake},
     local::Local,
     outcome::Outcome,
     peer::Peer,
     relay::{AnswerBody, Relaying},
-    settle::{Attempt, RequestRecord},
-    tunnel::{Handover, InFlightSlot, UpstreamEnd},
-    upload::{Bounds, Upload},
+    request_id::RequestId,
+    settle::{RequestRecord, Steered},
+    tunnel::{InFlightSlot, UpstreamEnd},
+    upload::{Bounds, Upload, UploadSource},
 };
 
 mod ended;
@@ -42,50 +42,64 @@ use request::{ProxiedRequest, Rules};
 /// The first wait before a retry in the same pool. It doubles with each retry; the actual wait is a random part of it.
 const BACKOFF: Duration = Duration::from_millis(5);
 
+/// A request as its session hands it over.
+#[derive(Debug)]
+pub struct ClientRequest {
+    /// The head.
+    pub head: RequestHead,
+    /// Where the body comes from; `None` = the request has none.
+    pub source: Option<UploadSource>,
+    /// The client's end; HTTP/1.1 only.
+    pub client: Option<Rc<Client>>,
+}
+
 /// A request being served: refused, or on its way.
 pub enum Serving {
-    /// To be answered when polled: while hyper still reads, the request must count as being served.
+    /// To be answered when polled: until then the request must count as being served.
     Refused(Option<(Box<RequestRecord>, Failure)>),
     /// On its way through rooms 3 to 5.
-    Going(Pin<Box<dyn Future<Output = Response<AnswerBody>>>>),
+    Going(Pin<Box<dyn Future<Output = Answer>>>),
 }
 
 impl Future for Serving {
-    type Output = Result<Response<AnswerBody>, Infallible>;
+    type Output = Answer;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
         match self.get_mut() {
             Self::Refused(refused) => match refused.take() {
-                Some((record, failure)) => Poll::Ready(Ok(answer(record, failure))),
+                Some((record, failure)) => Poll::Ready(refuse(record, failure)),
                 None => Poll::Pending,
             },
-            Self::Going(going) => going.as_mut().poll(cx).map(Ok),
+            Self::Going(going) => going.as_mut().poll(cx),
         }
     }
 }
 
 /// Serves one request; always answers. The steps that need no waiting run here, outside of any future: the fewer bytes
 /// a future holds, the fewer bytes move when it starts.
-pub fn serve(
-    local: &Rc<Local>,
-    conn: &Rc<ClientConn>,
-    handover: &Rc<Handover>,
-    request: Request<Incoming>,
-) -> Serving {
+pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -> Serving {
     let now = local.now();
-    let (mut head, body) = request.into_parts();
-    let mut record = Box::new(RequestRecord::new(local, conn, now, head.version));
-    record.request_id = intake::request_id(&head.headers, local);
-    record.method = head.method.clone();
-    match enter(&mut record, &mut head, body, now) {
-        Err(failure) => Serving::Refused(Some((record, failure))),
-        Ok(Entered { upload, deadline, rules, upgrade }) => {
+    let ClientRequest { head, source, client } = request;
+    let id = RequestId::given(head.fields()).unwrap_or_else(|| local.fresh_id());
+    let mut record = Box::new(RequestRecord::new(local, conn, (now, head.version()), id));
+    record.method = match head.method().name() {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Owned(head.method_name().to_owned()),
+    };
+    match enter(&mut record, &head, source, now) {
+        Err(failure) => {
+            local.take_back(head);
+            Serving::Refused(Some((record, failure)))
+        }
+        Ok(Entered { upload, deadline, rules, upgrade, target }) => {
             let (local, roll) = (Rc::clone(local), record.roll);
             let proxied = ProxiedRequest {
                 local,
                 record,
-                upgrade: upgrade.then(|| Rc::clone(handover)),
-                head: Some(head),
+                upgrade,
+                head,
+                target,
+                client,
                 upload,
                 deadline,
                 rules,
@@ -105,33 +119,37 @@ struct Entered {
     deadline: Rc<Deadline>,
     rules: Rules,
     upgrade: bool,
+    target: Option<Box<str>>,
 }
 
 /// Room 2, and the route: all reasons to refuse a request before an endpoint is asked.
 fn enter(
     record: &mut RequestRecord,
-    head: &mut Parts,
-    body: Incoming,
+    head: &RequestHead,
+    source: Option<UploadSource>,
     now: Tick,
 ) -> Result<Entered, Failure> {
     let (local, conn) = (Rc::clone(record.local()), Rc::clone(&record.conn));
     let view = local.view();
     let config = &view.wiring.config;
-    let taken = intake(head, &record.request_id, &conn, &config.edge.name, config.limits.header_count)
-        .inspect_err(|_| (record.host, record.path) = intake::refused(head))?;
-    (record.host, record.path) = (taken.host, taken.path);
+    let Intake { host, path, target, upgrade } =
+        intake(head, &config.edge.name, config.limits.look_alikes)
+            .inspect_err(|_| (record.host, record.path) = intake::refused(head))?;
+    (record.host, record.path) = (host, path);
     if conn.surplus {
         return Err(Failure::Overloaded);
     }
     let rules = enter_route(&local, record, now).ok_or(Failure::NoRoute)?;
-    if rules.body_limit.is_some_and(|limit| taken.declared_length.is_some_and(|length| length > limit)) {
+    if let (Some(limit), thalweg_wire::Framing::Length(length)) = (rules.body_limit, head.framing())
+        && length > limit
+    {
         return Err(Failure::BodyTooLarge);
     }
     let deadline = local.deadlines().keep(&conn);
     let bounds = Bounds { buffer: rules.retry.buffer, limit: rules.body_limit };
-    let upload = Upload::new(body, bounds, Rc::clone(&deadline), local.clock());
+    let upload = Upload::new(source, bounds, Rc::clone(&deadline), local.clock());
     record.upload = Some(Rc::clone(&upload));
-    Ok(Entered { upload, deadline, rules, upgrade: taken.upgrade })
+    Ok(Entered { upload, deadline, rules, upgrade, target })
 }
 
 /// Finds the route, copies its rules out, counts the request into its budget, and rolls.
@@ -139,27 +157,34 @@ fn enter_route(local: &Local, record: &mut RequestRecord, now: Tick) -> Option<R
     local.with_live(|live, view| {
         let slot = live.snapshot.layout.matcher.find(&record.host, &record.path)?;
         let route: &Route = live.snapshot.route(slot)?;
-        let body_limit = view.wiring.config.routes.get(slot.index()).and_then(|route| route.body_bytes);
+        let config = &view.wiring.config;
+        let body_limit = config.routes.get(slot.index()).and_then(|route| route.body_bytes);
         let stats = view.route(slot);
         stats.budget().request(route.retry.hedge, now);
         record.entry = Rc::clone(stats);
         record.roll = roll(stats.turn(), local.random());
-        Some(Rules { timeouts: route.timeouts, retry: route.retry, body_limit })
+        Some(Rules {
+            timeouts: route.timeouts,
+            retry: route.retry,
+            body_limit,
+            look_alikes: config.limits.look_alikes,
+            answer_fields: u32::try_from(config.limits.answer_fields).unwrap_or(u32::MAX),
+        })
     })
 }
 
 impl ProxiedRequest {
-    async fn run(mut self) -> Response<AnswerBody> {
+    async fn run(mut self) -> Answer {
         let mut failed: Option<Failed> = None;
         loop {
             let peer = match (self.steer(), failed.take()) {
-                (Ok(peer), None) => peer,
-                (Ok(peer), Some(mut before)) => {
+                (Ok(steered), None) => self.go_to(steered),
+                (Ok(steered), Some(mut before)) => {
                     if let Some(held) = before.held.take() {
                         held.discard(self.upload.ended.get().is_some());
                     }
-                    self.move_on(&before, &peer).await;
-                    peer
+                    self.move_on(&before, &steered.peer).await;
+                    self.go_to(steered)
                 }
                 // The endpoint closed a pooled connection while the request was sent. If no other endpoint is left, the
                 // same one is asked once more on a new connection (RFC 9112 section 9.3.1).
@@ -176,18 +201,25 @@ impl ProxiedRequest {
                     }
                     return self.give_up(failed);
                 }
-                (Err(refusal), None) => return answer(self.record, Failure::from(refusal)),
+                (Err(refusal), None) => return refuse(self.record, Failure::from(refusal)),
             };
             self.tries += 1;
             let started = if self.tries == 1 { self.record.started } else { self.local.now() };
             match self.attempt(Attempt::new(peer, started)).await {
                 Ended::Answered(answer) => return self.pass_on(*answer),
-                Ended::Client(failure) => return answer(self.record, failure),
-                Ended::Gone => return to_nobody(self.record),
+                Ended::Client(failure) => return refuse(self.record, failure),
+                Ended::Gone => return Answer::Nobody,
                 Ended::Failed(now) if self.may_retry(now.cause) => failed = Some(now),
                 Ended::Failed(now) => return self.give_up(now),
             }
         }
+    }
+
+    fn go_to(&mut self, steered: Steered) -> Rc<Peer> {
+        self.book(&steered);
+        let peer = Rc::clone(&steered.peer);
+        self.record.steered = Some(steered);
+        peer
     }
 
     fn may_reconnect(&self, failed: &Failed) -> bool {
@@ -208,63 +240,43 @@ impl ProxiedRequest {
     }
 
     /// Makes no other attempt: the client gets the last endpoint's answer, or the reason for its silence.
-    fn give_up(self, Failed { failure, held, peer, .. }: Failed) -> Response<AnswerBody> {
+    fn give_up(self, Failed { failure, held, peer, .. }: Failed) -> Answer {
         peer.stats().given_up.bump();
         match held {
             Some(held) => self.pass_on(*held),
-            None => answer(self.record, failure),
+            None => refuse(self.record, failure),
         }
     }
 
-    fn pass_on(mut self, UpstreamAnswer { attempt, link, response }: UpstreamAnswer) -> Response<AnswerBody> {
-        let (mut head, body) = response.into_parts();
+    fn pass_on(mut self, UpstreamAnswer { attempt, mut exchange }: UpstreamAnswer) -> Answer {
+        let head = exchange.take_head();
         self.upload.answered.set(true);
-        self.record.status = head.status.as_u16();
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return self.tunnel(attempt, link, head);
+        self.record.status = head.status();
+        self.local.take_back(self.head);
+        if head.status() == 101 {
+            attempt.end(Outcome::Ok, self.local.now());
+            let is_websocket = |name: &[u8]| name.eq_ignore_ascii_case(b"websocket");
+            let websocket = head.fields().all(FieldName::Upgrade).any(is_websocket);
+            let end = UpstreamEnd {
+                link: exchange.into_link(),
+                idle: self.rules.timeouts.idle,
+                deadline: self.deadline,
+                record: self.record,
+                slot: InFlightSlot::new(&attempt.peer),
+                websocket,
+            };
+            return Answer::Switched { head, end: Box::new(end) };
         }
-        headers::clean_answer(&mut head.headers);
-        let mut id = self.record.request_id.clone();
-        // In HTTP/2, this keeps a value that never repeats out of the compression table.
-        id.set_sensitive(true);
-        head.headers.insert(X_REQUEST_ID, id);
-        head.version = self.record.version;
         self.deadline.silent_for(self.rules.timeouts.idle);
-        let (record, deadline, upload) = (self.record, self.deadline, self.upload);
-        let relaying = Relaying { body, link: Some(link), attempt, record, deadline, upload };
-        Response::from_parts(head, AnswerBody::relayed(relaying))
-    }
-
-    /// Hands both connections over to the tunnel after a 101. A 101 without a request for one is a broken answer.
-    fn tunnel(
-        self,
-        attempt: Attempt,
-        mut link: Link,
-        mut head: http::response::Parts,
-    ) -> Response<AnswerBody> {
-        let Some(handover) = self.upgrade else {
-            attempt.end(Outcome::Reset, self.local.now());
-            return answer(self.record, Failure::Reset);
-        };
-        attempt.end(Outcome::Ok, self.local.now());
-        let upgrade = head.headers.remove(header::UPGRADE);
-        headers::strip_hop_by_hop(&mut head.headers, true);
-        let websocket =
-            upgrade.as_ref().is_some_and(|name| name.as_bytes().eq_ignore_ascii_case(b"websocket"));
-        if let Some(protocol) = upgrade {
-            head.headers.insert(header::UPGRADE, protocol);
-        }
-        head.headers.insert(X_REQUEST_ID, self.record.request_id.clone());
-        let end = UpstreamEnd {
-            exit: Rc::clone(&link.exit),
-            idle: self.rules.timeouts.idle,
-            deadline: self.deadline,
+        let id = self.record.request_id.clone();
+        let relaying = Relaying {
+            exchange: Some(exchange),
+            framing: head.framing(),
+            attempt,
             record: self.record,
-            in_use: link.in_use.take(),
-            slot: InFlightSlot::new(&attempt.peer),
-            websocket,
+            deadline: self.deadline,
+            upload: self.upload,
         };
-        handover.put(end);
-        Response::from_parts(head, AnswerBody::own(bytes::Bytes::new()))
+        Answer::Relayed { head, id, body: AnswerBody::relayed(relaying) }
     }
 }

@@ -1,175 +1,142 @@
-//! Which header fields pass this hop, in both directions: names, hop-by-hop fields, trailers, repeated lengths.
+//! Which header fields pass this hop, in both directions, and how a head of one protocol becomes one of the other.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use thalweg_wire::{
+    AnswerHead, BodyWriter, FieldName, FieldRef, Fields, HeadWriter, ProtocolError, RequestHead, Unwritable,
+};
 
-/// The client's address.
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// `http` or `https`, as the client spoke it.
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-/// The client's Host, also where a pool sets its own.
-pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// The client address as claimed by other proxies; always dropped.
-pub const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-/// The request id: kept if it is harmless, else made; sent in both directions.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-
-/// Which fields with special handling are present: one pass over the names instead of a lookup for each.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct FieldsPresent {
-    /// A hop-by-hop field.
-    pub hop: bool,
-    /// A claim about the client that is not the edge's own.
-    pub claims: bool,
-    /// `Host` is present.
-    pub host: bool,
-    /// `Via` is present.
-    pub via: bool,
-    /// `Content-Length` is present.
-    pub length: bool,
-    /// `Transfer-Encoding` is present.
-    pub transfer_coding: bool,
-    /// A name with more than one value.
-    pub repeated: bool,
+/// What this edge says about a request in the head that it sends to an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// Path and query, if not the client's.
+    pub target: Option<&'a str>,
+    /// The Host to send, if not the client's.
+    pub host: Option<&'a str>,
+    /// The client's address.
+    pub client: &'a str,
+    /// The client speaks TLS.
+    pub https: bool,
+    /// The request id.
+    pub id: &'a str,
+    /// The request asks for an upgrade that this edge forwards.
+    pub upgrade: bool,
+    /// Fields whose names look like framing go on.
+    pub look_alikes: bool,
 }
 
-impl FieldsPresent {
-    /// Looks over the names once.
-    #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
-        let mut present = Self { repeated: headers.len() != headers.keys_len(), ..Self::default() };
-        for name in headers.keys() {
-            match *name {
-                header::HOST => present.host = true,
-                header::VIA => present.via = true,
-                header::CONTENT_LENGTH => present.length = true,
-                header::FORWARDED => present.claims = true,
-                header::TRANSFER_ENCODING => (present.hop, present.transfer_coding) = (true, true),
-                header::CONNECTION
-                | header::UPGRADE
-                | header::TE
-                | header::EXPECT
-                | header::PROXY_AUTHORIZATION => present.hop = true,
-                ref other => match other.as_str() {
-                    "keep-alive" | "proxy-connection" | "http2-settings" => present.hop = true,
-                    "x-real-ip" => present.claims = true,
-                    _ => {}
-                },
-            }
-        }
-        present
+/// Writes the head of a request for an endpoint: the client's end-to-end fields in their order, then the edge's own.
+/// Hop-by-hop fields (RFC 9110 section 7.6.1), `Expect` and other proxies' claims about the client stay here.
+///
+/// # Errors
+/// Only if the operator's Host for the pool is none.
+pub fn write_request(
+    out: &mut Vec<u8>,
+    head: &RequestHead,
+    told: &Told<'_>,
+) -> Result<BodyWriter, Unwritable> {
+    let mut writer = HeadWriter::forward(out, head, told.target, told.host);
+    writer.fields(head.fields(), |field| match field.kind {
+        FieldName::Upgrade => told.upgrade,
+        FieldName::LookAlike => told.look_alikes,
+        _ => passes_in_request(field),
+    });
+    writer.known(FieldName::XForwardedFor, told.client);
+    writer.known(FieldName::XForwardedProto, if told.https { "https" } else { "http" });
+    if let Some(authority) = head.authority_bytes() {
+        writer.known(FieldName::XForwardedHost, authority);
     }
-}
-
-/// The members of a list field.
-pub fn members(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).map(str::trim)
-}
-
-/// Cleans an endpoint's answer: hop-by-hop fields go, and the length is stated once or not at all (RFC 9112 section
-/// 6.3: beside a transfer coding a length has no meaning).
-pub fn clean_answer(headers: &mut HeaderMap) {
-    let present = FieldsPresent::of(headers);
-    if present.length && present.transfer_coding {
-        headers.remove(header::CONTENT_LENGTH);
-    } else if present.length
-        && let Some(once) = length_once(headers)
-    {
-        headers.insert(header::CONTENT_LENGTH, once);
+    let via = match head.version() {
+        thalweg_wire::Version::Http10 => "1.0 thalweg",
+        thalweg_wire::Version::Http11 => "1.1 thalweg",
+        thalweg_wire::Version::Http2 => "2 thalweg",
+    };
+    writer.known(FieldName::Via, via).known(FieldName::XRequestId, told.id);
+    if told.upgrade {
+        writer.known(FieldName::Connection, "upgrade");
     }
-    if present.hop {
-        strip_hop_by_hop(headers, false);
-    }
+    writer.finish()
 }
 
-/// The length as one number if the field repeats it. Hyper has checked that the repetitions agree.
+fn passes_in_request(field: &FieldRef<'_>) -> bool {
+    let is_ours = matches!(field.kind, FieldName::Expect | FieldName::XRequestId);
+    !is_ours
+        && !field.kind.is_client_claim()
+        && (!field.is_hop_by_hop() || field.kind == FieldName::TransferEncoding)
+}
+
+/// Writes an endpoint's end-to-end fields. The request id is the edge's own, which the caller adds.
+pub fn write_answer_fields(writer: &mut HeadWriter<'_>, fields: &Fields) {
+    writer.fields(fields, passes_in_answer);
+}
+
+fn passes_in_answer(field: &FieldRef<'_>) -> bool {
+    field.kind != FieldName::XRequestId
+        && (!field.is_hop_by_hop() || field.kind == FieldName::TransferEncoding)
+}
+
+/// Whether a trailer field passes, in both directions: not if a head could not bring it either. Hop-by-hop fields and
+/// framing are kept back by the writer.
 #[must_use]
-pub fn length_once(headers: &HeaderMap) -> Option<HeaderValue> {
-    let first = headers.get(header::CONTENT_LENGTH)?;
-    let number = first.to_str().ok()?.split(',').next()?.trim();
-    let repeated = headers.len() != headers.keys_len();
-    (repeated || number.len() < first.len()).then(|| HeaderValue::from_str(number).ok())?
+pub fn passes_in_trailers(field: &FieldRef<'_>) -> bool {
+    let is_ours = matches!(field.kind, FieldName::XRequestId | FieldName::Via | FieldName::Expect);
+    !is_ours && !field.kind.is_client_claim()
 }
 
-/// Removes hop-by-hop fields (RFC 9110 section 7.6.1), in both directions. A `Connection` field cannot name the fields
-/// that give the message its meaning.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap, keep_upgrade: bool) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> =
-            members(headers, header::CONNECTION).filter_map(|option| option.parse().ok()).collect();
-        for name in named {
-            let essential = matches!(
-                name,
-                header::HOST
-                    | header::CONTENT_LENGTH
-                    | header::CONTENT_TYPE
-                    | header::AUTHORIZATION
-                    | header::COOKIE
-            );
-            if !essential && name != header::UPGRADE {
-                headers.remove(name);
-            }
-        }
-        headers.remove(header::CONNECTION);
-    }
-    for name in [
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        HTTP2_SETTINGS,
-        header::TE,
-        header::TRANSFER_ENCODING,
-        header::PROXY_AUTHORIZATION,
-    ] {
-        headers.remove(name);
-    }
-    headers.remove(header::EXPECT);
-    if keep_upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    } else {
-        headers.remove(header::UPGRADE);
-    }
+/// Whether an answer has a `Date`.
+#[must_use]
+pub fn has_date(fields: &Fields) -> bool {
+    fields.iter().any(|field| field.name.eq_ignore_ascii_case(b"date"))
 }
 
-/// Removes from trailers, in both directions, the fields that a head may not bring either.
-pub fn clean_trailers(fields: &mut HeaderMap) {
-    strip_hop_by_hop(fields, false);
-    for name in [
-        X_FORWARDED_FOR,
-        X_FORWARDED_PROTO,
-        X_FORWARDED_HOST,
-        X_REAL_IP,
-        X_REQUEST_ID,
-        header::FORWARDED,
-        header::VIA,
-    ] {
-        fields.remove(name);
+/// The fields of an HTTP/2 head or trailer section.
+///
+/// # Errors
+/// The rule that a field breaks.
+pub fn fields_of(map: &HeaderMap) -> Result<Fields, ProtocolError> {
+    let mut fields = Fields::default();
+    for (name, value) in map {
+        fields.push(name.as_str().as_bytes(), value.as_bytes())?;
     }
+    Ok(fields)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The end-to-end fields of an answer for HTTP/2. A length is said only if it is the body's, or that of a body that does
+/// not come.
+#[must_use]
+pub fn answer_map(head: &AnswerHead) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(head.fields().len() + 2);
+    for field in head
+        .fields()
+        .iter()
+        .filter(|field| passes_in_answer(field) && field.kind != FieldName::TransferEncoding)
+    {
+        append(&mut map, &field);
+    }
+    map
+}
 
-    #[test]
-    fn fields_named_by_connection_go_no_further_but_the_essential_ones_stay() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("connection", "close, X-Secret, Host"),
-            ("x-secret", "1"),
-            ("host", "a"),
-            ("keep-alive", "timeout=5"),
-            ("te", "trailers"),
-            ("upgrade", "websocket"),
-            ("accept", "*/*"),
-        ] {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        strip_hop_by_hop(&mut headers, false);
-        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["accept", "host"]);
+/// The trailer fields that pass, for HTTP/2.
+#[must_use]
+pub fn trailer_map(fields: &Fields) -> HeaderMap {
+    let mut map = HeaderMap::new();
+    let is_framing = |kind| {
+        matches!(
+            kind,
+            FieldName::Host | FieldName::ContentLength | FieldName::TransferEncoding | FieldName::LookAlike
+        )
+    };
+    for field in fields
+        .iter()
+        .filter(|field| passes_in_trailers(field) && !field.is_hop_by_hop() && !is_framing(field.kind))
+    {
+        append(&mut map, &field);
+    }
+    map
+}
+
+fn append(map: &mut HeaderMap, field: &FieldRef<'_>) {
+    if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(field.name), HeaderValue::from_bytes(field.value))
+    {
+        map.append(name, value);
     }
 }

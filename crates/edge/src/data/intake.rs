@@ -1,20 +1,12 @@
-//! Room 2, INTAKE: the trust boundary. A request becomes facts for steering and a clean head for the endpoint. This
-//! room refuses whatever is ambiguous; no later room looks at the client's claims.
+//! Room 2, INTAKE: the trust boundary. A request becomes facts for steering. The wire engine has refused what two readers
+//! could understand differently; this room refuses what this edge does not serve, and no later room looks at the
+//! client's claims.
 
-use std::rc::Rc;
-
-use http::{HeaderMap, HeaderValue, Method, Uri, Version, header, request::Parts, uri::PathAndQuery};
+use thalweg_config::LookAlikes;
+use thalweg_wire::{FieldName, Framing, Method, ProtocolError, RequestHead, TargetForm};
 
 use crate::{
-    data::{
-        conn::ClientConn,
-        failure::Failure,
-        headers::{
-            FieldsPresent, X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID,
-            length_once, members, strip_hop_by_hop,
-        },
-        local::Local,
-    },
+    data::failure::Failure,
     shared::{host, path},
 };
 
@@ -25,10 +17,10 @@ pub struct Intake {
     pub host: Box<str>,
     /// The path for steering: normalised.
     pub path: Box<str>,
+    /// The target for endpoints, if it is not the client's.
+    pub target: Option<Box<str>>,
     /// The client asks to leave HTTP after a 101.
     pub upgrade: bool,
-    /// The declared length of the upload.
-    pub declared_length: Option<u64>,
 }
 
 /// Our pseudonym in `Via` and `Proxy-Status`.
@@ -37,220 +29,118 @@ const NAME: &str = "thalweg";
 /// This many entries of our own name in `Via` are a loop.
 const LOOP: usize = 3;
 
-/// The request id to use: the client's if it is short and harmless, else a new one.
-#[must_use]
-pub fn request_id(headers: &HeaderMap, local: &Local) -> HeaderValue {
-    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    match headers.get(X_REQUEST_ID) {
-        Some(id) if (1..=128).contains(&id.len()) && id.as_bytes().iter().all(|byte| harmless(*byte)) => {
-            id.clone()
-        }
-        _ => local.fresh_id(),
-    }
-}
-
-/// Checks a request and cleans its head in place: origin-form target, end-to-end fields, the edge's own fields added.
-/// Returns the facts for steering.
+/// Checks a request. Returns the facts for steering.
 ///
 /// # Errors
 /// The [`Failure`] to answer with.
-pub fn intake(
-    head: &mut Parts,
-    id: &HeaderValue,
-    conn: &Rc<ClientConn>,
-    edge_name: &str,
-    header_count: usize,
-) -> Result<Intake, Failure> {
-    if head.headers.len() > header_count && fields(head) > header_count {
-        return Err(Failure::HeadersTooLarge);
-    }
-    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+pub fn intake(head: &RequestHead, edge_name: &str, look_alikes: LookAlikes) -> Result<Intake, Failure> {
+    if matches!(head.method(), Method::Connect | Method::Trace) {
         return Err(Failure::MethodNotAllowed);
     }
-    let authority = authority(head)?;
-    let host = host::steering_host(authority.to_str().map_err(|_| Failure::BadRequest)?)
-        .ok_or(Failure::BadRequest)?;
-    let present = FieldsPresent::of(&head.headers);
-    if present.transfer_coding && !is_only_chunked(&head.headers) {
-        return Err(Failure::BadRequest);
+    if head.has_look_alike() && look_alikes == LookAlikes::Refuse {
+        return Err(Failure::LookAlike);
     }
-    let declared_length = if present.length { declared_length(&head.headers)? } else { None };
-    if present.via && via_count(&head.headers, edge_name) >= LOOP {
+    let host = host::steering_host(head.authority().unwrap_or_default())
+        .ok_or(Failure::BadMessage(ProtocolError::BadHost))?;
+    if head.fields().has(FieldName::Via) && via_count(head, edge_name) >= LOOP {
         return Err(Failure::Loop);
     }
-    let named_by_target = head.uri.authority().is_some();
-    // The last check, and the first change: a refused request is logged as it came.
-    let path = clean_target(head)?;
-    let upgrade = present.hop && head.version == Version::HTTP_11 && asks_upgrade(&head.headers);
-    if present.hop {
-        strip_hop_by_hop(&mut head.headers, upgrade);
-    }
-    if present.length
-        && let Some(once) = length_once(&head.headers)
-    {
-        head.headers.insert(header::CONTENT_LENGTH, once);
-    }
-    if present.claims {
-        head.headers.remove(header::FORWARDED);
-        head.headers.remove(X_REAL_IP);
-    }
-    head.headers.insert(X_FORWARDED_FOR, conn.client_field.clone());
-    let scheme = if conn.tls.get().is_some() { "https" } else { "http" };
-    head.headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    if authority.is_empty() {
-        head.headers.remove(X_FORWARDED_HOST);
-    } else {
-        head.headers.insert(X_FORWARDED_HOST, authority.clone());
-    }
-    let via = match head.version {
-        Version::HTTP_2 => "2 thalweg",
-        Version::HTTP_10 => "1.0 thalweg",
-        _ => "1.1 thalweg",
-    };
-    head.headers.append(header::VIA, HeaderValue::from_static(via));
-    head.headers.insert(X_REQUEST_ID, id.clone());
-    if head.version == Version::HTTP_2 && present.repeated {
-        join_cookies(&mut head.headers);
-    }
-    if !present.host || named_by_target {
-        head.headers.insert(header::HOST, authority);
-    }
-    head.version = Version::HTTP_11;
-    Ok(Intake { host, path, upgrade, declared_length })
+    let (path, target) = clean_target(head)?;
+    // A stream can begin only behind the whole request (RFC 9110 section 7.8).
+    let has_content = !matches!(head.framing(), Framing::None | Framing::Length(0));
+    let upgrade =
+        head.asks_upgrade() && !has_content && !head.fields().all(FieldName::Upgrade).any(may_be_http2);
+    Ok(Intake { host, path, target, upgrade })
 }
 
 /// Host and path of a refused head for its log line: without user, password and query, and at most `TOLD` bytes each.
 #[must_use]
-pub fn refused(head: &Parts) -> (Box<str>, Box<str>) {
-    let field = head
-        .headers
-        .get(header::HOST)
-        .map_or_else(Default::default, |host| String::from_utf8_lossy(host.as_bytes()));
-    let authority = head.uri.authority().map_or(&*field, |authority| authority.as_str());
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    (host::steering_host(host).unwrap_or_else(|| brief(host)), brief(head.uri.path()))
+pub fn refused(head: &RequestHead) -> (Box<str>, Box<str>) {
+    let authority = head.authority().unwrap_or_default();
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    (host::steering_host(authority).unwrap_or_else(|| brief(authority)), brief(head.path()))
 }
 
 /// Longest host and longest path that a refused head's log line has.
 const TOLD: usize = 1024;
 
-fn brief(text: &str) -> Box<str> {
+/// The beginning of a text from a client, for a log line.
+#[must_use]
+pub fn brief(text: &str) -> Box<str> {
     text.get(..text.floor_char_boundary(TOLD)).unwrap_or_default().into()
 }
 
-/// The one host of this request (RFC 9112 section 3.2): the target's authority if it has one, else the Host field.
-fn authority(head: &Parts) -> Result<HeaderValue, Failure> {
-    // Only CONNECT may use the authority-form.
-    if head.uri.authority().is_some() && head.uri.scheme().is_none() {
-        return Err(Failure::BadRequest);
-    }
-    let first = head.headers.get(header::HOST);
-    let repeated = head.headers.len() != head.headers.keys_len();
-    if repeated && head.headers.get_all(header::HOST).iter().nth(1).is_some() {
-        return Err(Failure::BadRequest);
-    }
-    let value = match (head.uri.authority(), first) {
-        (Some(authority), _) => HeaderValue::from_str(authority.as_str()).map_err(|_| Failure::BadRequest)?,
-        (None, Some(host)) => host.clone(),
-        (None, None) if head.version == Version::HTTP_10 => HeaderValue::from_static(""),
-        (None, None) => return Err(Failure::BadRequest),
+/// The normalised path, and the target with it if the client's target cannot go on as it is.
+fn clean_target(head: &RequestHead) -> Result<(Box<str>, Option<Box<str>>), Failure> {
+    let given = match (head.target_form(), head.path()) {
+        (TargetForm::Asterisk, _) => return Ok(("/".into(), None)),
+        // RFC 9112 section 3.2.4.
+        (_, "") if head.method() == Method::Options && head.query().is_none() => {
+            return Ok(("/".into(), Some("*".into())));
+        }
+        (_, "") => "/",
+        (_, path) => path,
     };
-    if head.version == Version::HTTP_11 && first.is_none() {
-        return Err(Failure::BadRequest);
-    }
-    Ok(value)
-}
-
-/// Brings the target into origin-form with a normalised path; returns the path.
-fn clean_target(head: &mut Parts) -> Result<Box<str>, Failure> {
-    let given = head.uri.path();
-    if head.method == Method::OPTIONS && given == "*" {
-        head.uri = Uri::from_static("*");
-        return Ok("/".into());
-    }
-    if !(given.is_empty() || given.starts_with('/')) {
-        return Err(Failure::BadRequest);
-    }
-    let given = if given.is_empty() { "/" } else { given };
-    let clean = path::normalise(given).map_err(|_| Failure::BadRequest)?;
-    let path: Box<str> = Box::from(&*clean);
-    if *path != *head.uri.path() || head.uri.authority().is_some() {
-        let target = match head.uri.query() {
-            Some(query) => format!("{path}?{query}"),
-            None => path.to_string(),
-        };
-        let target = PathAndQuery::try_from(target).map_err(|_| Failure::BadRequest)?;
-        head.uri = Uri::from(target);
-    }
-    Ok(path)
-}
-
-/// Whether the only transfer coding is `chunked`, which this edge decodes. Any other coding would be forwarded as
-/// content that the endpoint does not know to be coded.
-fn is_only_chunked(headers: &HeaderMap) -> bool {
-    let mut codings = members(headers, header::TRANSFER_ENCODING);
-    codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")) && codings.next().is_none()
-}
-
-/// The declared length. Hyper has checked the framing; several equal lengths may remain.
-fn declared_length(headers: &HeaderMap) -> Result<Option<u64>, Failure> {
-    let once = length_once(headers);
-    let Some(value) = once.as_ref().or_else(|| headers.get(header::CONTENT_LENGTH)) else { return Ok(None) };
-    value.to_str().ok().and_then(|text| text.parse().ok()).map(Some).ok_or(Failure::BadRequest)
+    let clean = path::normalise(given).map_err(|_| Failure::AmbiguousPath)?;
+    let goes_on = head.target_form() == TargetForm::Origin && *clean == *head.path();
+    let target = (!goes_on).then(|| match head.query() {
+        Some(query) => format!("{clean}?{query}").into(),
+        None => Box::from(&*clean),
+    });
+    Ok((clean.into(), target))
 }
 
 /// How often `Via` names this product or this edge as a received-by.
-fn via_count(headers: &HeaderMap, edge_name: &str) -> usize {
-    let entries = headers.get_all(header::VIA).iter().filter_map(|value| value.to_str().ok());
+fn via_count(head: &RequestHead, edge_name: &str) -> usize {
+    let entries = head.fields().all(FieldName::Via).filter_map(|value| std::str::from_utf8(value).ok());
     let received_by =
         entries.flat_map(|value| value.split(',')).filter_map(|entry| entry.split_whitespace().nth(1));
     received_by.filter(|name| name.eq_ignore_ascii_case(NAME) || name.eq_ignore_ascii_case(edge_name)).count()
 }
 
-/// Whether the client asks for an upgrade that this edge forwards. An upgrade to HTTP/2 is ignored (RFC 9110 section
-/// 7.8), because the requests of its stream would pass this room unchecked.
-fn asks_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::UPGRADE)
-        && members(headers, header::CONNECTION).any(|option| option.eq_ignore_ascii_case("upgrade"))
-        && !headers.get_all(header::UPGRADE).iter().any(may_be_http2)
-}
-
-/// Parses as loosely as the most lenient endpoint may.
-fn may_be_http2(protocols: &HeaderValue) -> bool {
+/// Whether an upgrade may be one to HTTP/2. It is ignored (RFC 9110 section 7.8), because the requests of its stream
+/// would pass this room unchecked. Parses as loosely as the most lenient endpoint may.
+fn may_be_http2(protocols: &[u8]) -> bool {
     let is_http2 = |word: &str| ["h2c", "h2"].iter().any(|name| word.eq_ignore_ascii_case(name));
-    protocols.to_str().map_or(true, |protocols| protocols.split([',', '/', ' ', '\t']).any(is_http2))
-}
-
-/// The number of fields as HTTP/1.1 would have them: HTTP/2 may split the one cookie field (RFC 9113 section 8.2.3).
-fn fields(head: &Parts) -> usize {
-    let crumbs = match head.version {
-        Version::HTTP_2 => head.headers.get_all(header::COOKIE).iter().count().saturating_sub(1),
-        _ => 0,
-    };
-    head.headers.len() - crumbs
-}
-
-/// Joins cookies into one field: HTTP/2 may split them, HTTP/1.1 may not (RFC 9113 section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
-        return;
-    }
-    let joined: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&joined.join(&b"; "[..])) {
-        headers.insert(header::COOKIE, joined);
-    }
+    std::str::from_utf8(protocols)
+        .map_or(true, |protocols| protocols.split([',', '/', ' ', '\t']).any(is_http2))
 }
 
 #[cfg(test)]
 mod tests {
+    use thalweg_wire::{Limits, RequestReader};
+
     use super::*;
+
+    fn read(text: &str) -> RequestHead {
+        let mut head = RequestHead::default();
+        RequestReader::new(Limits::default()).head(text.as_bytes(), &mut head).unwrap();
+        head
+    }
 
     #[test]
     fn a_loop_is_told_by_our_name_in_via() {
-        let mut headers = HeaderMap::new();
-        headers.append(header::VIA, HeaderValue::from_static("1.1 thalweg, 1.1 varnish"));
-        headers.append(header::VIA, HeaderValue::from_static("2 Thalweg (x), 1.1 edge-1"));
-        assert_eq!(via_count(&headers, "edge-1"), 3);
-        assert_eq!(via_count(&headers, "edge-2"), 2);
+        let head = read(
+            "GET / HTTP/1.1\r\nhost: a\r\nvia: 1.1 thalweg, 1.1 varnish\r\nvia: 2 Thalweg (x), 1.1 edge-1\r\n\r\n",
+        );
+        assert_eq!(via_count(&head, "edge-1"), 3);
+        assert_eq!(via_count(&head, "edge-2"), 2);
+    }
+
+    #[test]
+    fn a_target_goes_on_as_it_came_or_in_origin_form() {
+        for (line, path, target) in [
+            ("GET /a?b HTTP/1.1", "/a", None),
+            ("GET /a/../b?c=%2F HTTP/1.1", "/b", Some("/b?c=%2F")),
+            ("GET http://a HTTP/1.1", "/", Some("/")),
+            ("GET http://a?b HTTP/1.1", "/", Some("/?b")),
+            ("GET http://a/%7Ex?b HTTP/1.1", "/~x", Some("/~x?b")),
+            ("OPTIONS * HTTP/1.1", "/", None),
+            ("OPTIONS http://a HTTP/1.1", "/", Some("*")),
+        ] {
+            let intake =
+                intake(&read(&format!("{line}\r\nhost: a\r\n\r\n")), "e", LookAlikes::Refuse).unwrap();
+            assert_eq!((&*intake.path, intake.target.as_deref()), (path, target), "{line}");
+        }
     }
 }

@@ -1,23 +1,33 @@
-//! One open connection to an endpoint: its request sender, and how long the kernel waits for acknowledgements on it.
-//! Belongs to one worker; its `Peer` keeps it between requests.
+//! One open connection to an endpoint: a socket, what was read from it, and how long the kernel waits for
+//! acknowledgements on it. A plain object without a task: whoever holds it polls it. Its `Peer` keeps it between
+//! requests.
 
-use std::{rc::Rc, sync::Arc, time::Duration};
+use std::{
+    io,
+    rc::Rc,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
-use hyper::client::conn::http1::SendRequest;
 use thalweg_core::Tick;
 
 use crate::{
-    data::{leave::jittered, upload::UploadBody, upstream_io::Exit},
+    data::{
+        inbox::{Buffers, Inbox},
+        leave::jittered,
+        upstream_io::UpstreamIo,
+    },
     shared::{kernel, meters::Cell as Count},
 };
 
 /// An open connection to an endpoint.
 #[derive(Debug)]
 pub struct Link {
-    /// Sends requests on the connection.
-    pub sender: SendRequest<UploadBody>,
-    /// What the connection's driver leaves behind after an upgrade.
-    pub exit: Rc<Exit>,
+    /// The transport.
+    pub io: UpstreamIo,
+    /// Bytes from the endpoint that nobody has taken yet.
+    pub inbox: Inbox,
     /// When it was opened.
     pub opened: Tick,
     /// The epoch of the peer's TLS settings when the connection was opened.
@@ -25,12 +35,31 @@ pub struct Link {
     /// The connection has carried a request before, so the endpoint may have closed it meanwhile.
     pub reused: bool,
     /// The kernel waits longer than usual for sent data to be acknowledged.
-    pub patient: bool,
+    patient: bool,
     /// Counts the connection as active while it carries a request or an upgraded stream.
     pub in_use: Option<ActiveGuard>,
 }
 
 impl Link {
+    /// A connection that was just opened.
+    #[must_use]
+    pub fn new(
+        io: UpstreamIo,
+        buffers: &Rc<Buffers>,
+        (opened, tls_epoch): (Tick, u32),
+        active: &Arc<Count>,
+    ) -> Self {
+        Self {
+            io,
+            inbox: Inbox::new(buffers),
+            opened,
+            tls_epoch,
+            reused: false,
+            patient: false,
+            in_use: Some(ActiveGuard::new(active)),
+        }
+    }
+
     /// Whether the connection is older than `age`, less a jitter of its own.
     #[must_use]
     pub fn is_aged(&self, age: Duration, now: Tick) -> bool {
@@ -39,11 +68,29 @@ impl Link {
 
     /// Raises the kernel's limit to `idle` while the endpoint may hold back a body or a stream; restores it afterwards.
     pub fn set_user_timeout(&mut self, idle: Duration, held_back: bool) {
-        if std::mem::replace(&mut self.patient, held_back) != held_back
-            && let Some(socket) = self.exit.socket.get()
-        {
-            kernel::set_user_timeout(socket, idle);
+        if std::mem::replace(&mut self.patient, held_back) != held_back {
+            kernel::set_user_timeout(self.io.socket(), idle);
         }
+    }
+
+    /// Whether the endpoint's kernel acknowledges nothing any more.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        kernel::is_dead(self.io.socket())
+    }
+
+    /// Whether an idle connection can still carry a request.
+    #[must_use]
+    pub fn is_usable(&mut self) -> bool {
+        self.inbox.is_empty() && self.io.is_quiet()
+    }
+
+    /// Reads more bytes into the inbox; 0 = the endpoint has ended.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbox.poll_fill(&mut self.io, cx)
     }
 }
 

@@ -4,27 +4,30 @@
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
+    fmt::Display,
     hash::{BuildHasher, RandomState},
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use http::HeaderValue;
 use thalweg_config::AccessLog;
-use thalweg_core::{Tick, mix};
+use thalweg_core::{EndpointId, Fault, Tick, mix};
+use thalweg_wire::{AnswerHead, RequestHead};
 use tokio::sync::watch;
 
 use crate::{
     data::{
         conn::{ClientConn, ConnPhase, ConnSignal},
         deadline::Deadlines,
+        inbox::Buffers,
         leave::Leaving,
+        request_id::RequestId,
         view::View,
         worker_base::WorkerBase,
     },
     shared::{
-        Live, Shared, access_log,
+        Live, Shared, Unreached, access_log,
         meters::{Cell as Count, Meters, Series},
         telemetry,
     },
@@ -34,12 +37,12 @@ use crate::{
 const LOG_BATCH: usize = 32 * 1024;
 const LOG_AGE: Duration = Duration::from_millis(100);
 
-/// An upload has broken off when its client has closed its sending side and nothing more arrived for this long. An
-/// upload that has arrived completely, and waits for its endpoint to be connected to, has not.
-const BROKEN_OFF: Duration = Duration::from_secs(1);
-
 /// An HTTP/1.1 connection that has been idle this long gives its buffers back.
 const PARK_AFTER: Duration = Duration::from_millis(100);
+
+/// How many heads, of at most how many bytes, a worker keeps for later.
+const HEADS: usize = 64;
+const HEAD_BYTES: usize = 16 * 1024;
 
 /// Everything that belongs to one worker.
 #[derive(Debug)]
@@ -59,6 +62,9 @@ pub struct Local {
     names: RefCell<Vec<Arc<str>>>,
     ending: Cell<bool>,
     leaving: Leaving,
+    date: RefCell<(u64, String)>,
+    heads: RefCell<Vec<RequestHead>>,
+    answer_heads: RefCell<Vec<AnswerHead>>,
 }
 
 impl Local {
@@ -84,6 +90,9 @@ impl Local {
             names: RefCell::default(),
             ending: Cell::new(false),
             leaving: Leaving::default(),
+            date: RefCell::default(),
+            heads: RefCell::default(),
+            answer_heads: RefCell::default(),
             index,
             shared,
         }
@@ -132,6 +141,7 @@ impl Local {
 
     fn rebuild(&self, live: &Live) {
         let before = self.view();
+        self.base.buffers.resize(live.wiring.config.limits.stream_buffer);
         let view = View::new(live, Some(&before), &self.base);
         *self.view.borrow_mut() = Rc::new(view);
     }
@@ -144,16 +154,55 @@ impl Local {
         mix(next)
     }
 
-    /// A new request id: 128 random bits in hex.
+    /// A new request id of 128 random bits.
     #[must_use]
-    pub fn fresh_id(&self) -> HeaderValue {
-        let mut id = Vec::with_capacity(32);
-        id.extend_from_slice(&hex(self.random() as u32));
-        id.extend_from_slice(&hex(self.random() as u32));
-        id.extend_from_slice(&hex(self.random() as u32));
-        id.extend_from_slice(&hex(self.random() as u32));
-        HeaderValue::from_maybe_shared(bytes::Bytes::from(id))
-            .unwrap_or_else(|_| HeaderValue::from_static("-"))
+    pub fn fresh_id(&self) -> RequestId {
+        RequestId::fresh([0; 4].map(|_: u32| self.random() as u32))
+    }
+
+    /// This worker's read buffers.
+    #[must_use]
+    pub fn buffers(&self) -> &Rc<Buffers> {
+        &self.base.buffers
+    }
+
+    /// Shows the current time as a `Date` field has it (RFC 9110 section 5.6.7); made once a second.
+    pub fn with_date<R>(&self, read: impl FnOnce(&str) -> R) -> R {
+        let now = SystemTime::now();
+        let second = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let mut date = self.date.borrow_mut();
+        if date.0 != second {
+            *date = (second, httpdate::fmt_http_date(now));
+        }
+        read(&date.1)
+    }
+
+    /// An empty head with the memory of an earlier one.
+    #[must_use]
+    pub fn lend_head(&self) -> RequestHead {
+        self.heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// As [`lend_head`](Self::lend_head), for an answer.
+    #[must_use]
+    pub fn lend_answer_head(&self) -> AnswerHead {
+        self.answer_heads.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// As [`take_back`](Self::take_back), for an answer.
+    pub fn take_back_answer(&self, head: AnswerHead) {
+        let mut heads = self.answer_heads.borrow_mut();
+        if heads.len() < HEADS && head.fields().memory() <= HEAD_BYTES {
+            heads.push(head);
+        }
+    }
+
+    /// Keeps the memory of a head for a later one.
+    pub fn take_back(&self, head: RequestHead) {
+        let mut heads = self.heads.borrow_mut();
+        if heads.len() < HEADS && head.fields().memory() <= HEAD_BYTES {
+            heads.push(head);
+        }
     }
 
     /// Appends to the access log; `write` gets this worker's buffer and the format in force.
@@ -197,6 +246,15 @@ impl Local {
     #[must_use]
     pub fn is_ending(&self) -> bool {
         self.ending.get()
+    }
+
+    /// Reports why an endpoint could not be connected to.
+    pub fn report_unreached(&self, id: EndpointId, fault: Fault, detail: &dyn Display) {
+        if self.shared.unreached.receiver_count() > 0 {
+            let detail = detail.to_string().into();
+            // An error means that nothing listens any more.
+            let _ = self.shared.unreached.send(Unreached { id, fault, detail, at: self.clock.get() });
+        }
     }
 
     /// Open client connections of all workers.
@@ -250,6 +308,7 @@ impl Local {
         let limits = self.view.borrow().wiring.config.limits;
         for conn in self.conns.borrow().values() {
             let quiet = now.since(conn.since.get());
+            let waits_for_client = conn.behind.get() && !conn.http2.get();
             match conn.phase.get() {
                 // A client that does not answer the edge's goodbye, or does not read its answer.
                 ConnPhase::Idle
@@ -258,26 +317,18 @@ impl Local {
                 {
                     conn.signal(ConnSignal::Kill);
                 }
-                ConnPhase::Idle if quiet >= limits.idle_timeout || conn.has_left(quiet) => {
+                ConnPhase::Idle if quiet >= limits.idle_timeout || conn.never_spoke(quiet) => {
                     conn.signal(ConnSignal::Graceful);
                 }
                 ConnPhase::Idle if quiet >= PARK_AFTER && conn.can_park() => conn.signal(ConnSignal::Park),
-                // The end of an answer waits for the client. Later requests are neither read nor served before the
-                // client takes it.
+                // The end of an answer waits for the client. Later requests are not read before the client takes it.
                 ConnPhase::Head | ConnPhase::Busy
-                    if conn.is_behind() && now.since(conn.progress.get()) >= limits.idle_timeout =>
+                    if waits_for_client && now.since(conn.progress.get()) >= limits.idle_timeout =>
                 {
                     conn.signal(ConnSignal::Kill);
                 }
-                _ if conn.is_behind() => {}
-                ConnPhase::Busy
-                    if conn.ended.get()
-                        && conn.uploading()
-                        && conn.due.get()
-                        && now.since(conn.progress.get()) >= BROKEN_OFF =>
-                {
-                    conn.signal(ConnSignal::Kill);
-                }
+                _ if waits_for_client => {}
+                ConnPhase::Busy if conn.half_closed.get() => conn.signal(ConnSignal::None),
                 ConnPhase::Head if quiet >= limits.header_timeout => conn.signal(ConnSignal::HeaderTimeout),
                 _ => {}
             }
@@ -325,28 +376,6 @@ impl Local {
             if listener == &*conn.listener {
                 conn.signal(ConnSignal::Graceful);
             }
-        }
-    }
-}
-
-/// Eight hex digits at once: each byte of the word holds one nibble, and nibbles above nine are moved up to `a`.
-fn hex(word: u32) -> [u8; 8] {
-    let mut spread = u64::from(word);
-    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
-    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
-    spread = (spread | spread << 4) & 0x0f0f_0f0f_0f0f_0f0f;
-    let above_nine = ((spread + 0x0606_0606_0606_0606) >> 4) & 0x0101_0101_0101_0101;
-    (spread + 0x3030_3030_3030_3030 + above_nine * 0x27).to_be_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::hex;
-
-    #[test]
-    fn hex_digits_are_those_of_the_formatter() {
-        for word in [0, 0x0123_4567, 0x89ab_cdef, u32::MAX, 0xdead_beef] {
-            assert_eq!(std::str::from_utf8(&hex(word)).unwrap(), format!("{word:08x}"));
         }
     }
 }

@@ -7,21 +7,27 @@ pub mod session;
 pub mod intake;
 pub mod forward;
 pub mod reach;
+pub mod exchange;
 pub mod relay;
 pub mod settle;
 pub mod answer;
 
 // What they stand on.
 pub mod access_line;
+pub mod attempt;
+pub mod client;
 mod coalesce;
 pub mod conn;
 pub mod failure;
 pub mod headers;
+pub mod inbox;
 pub mod worker_base;
 pub mod link;
 pub mod local;
+pub mod outbox;
 pub mod outcome;
 pub mod peer;
+pub mod request_id;
 pub mod tunnel;
 pub mod websocket;
 pub mod leave;

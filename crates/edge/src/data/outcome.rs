@@ -11,6 +11,8 @@ pub enum Outcome {
     ConnectFailed,
     /// The connection ended before the answer did.
     Reset,
+    /// An answer that breaks the protocol.
+    BadAnswer,
     /// No answer in time, or a pause in the middle of one that was too long.
     Timeout,
     /// The client left before the end.
@@ -21,11 +23,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Ok,
         Self::ServerError,
         Self::ConnectFailed,
         Self::Reset,
+        Self::BadAnswer,
         Self::Timeout,
         Self::ClientGone,
         Self::Cancelled,
@@ -39,6 +42,7 @@ impl Outcome {
             Self::ServerError => "5xx",
             Self::ConnectFailed => "connect_failed",
             Self::Reset => "reset",
+            Self::BadAnswer => "bad_answer",
             Self::Timeout => "timeout",
             Self::ClientGone => "client_gone",
             Self::Cancelled => "cancelled",

@@ -10,12 +10,12 @@ use std::{
     time::Duration,
 };
 
-use http::HeaderValue;
 use thalweg_config::Keepalive;
 use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     data::{
+        inbox::Buffers,
         link::{ActiveGuard, Link},
         outcome::Outcome,
         worker_base::WorkerBase,
@@ -27,13 +27,11 @@ use crate::{
 };
 
 mod counters;
+mod usual;
 
 pub use counters::PeerMeters;
+use usual::{PATIENCE, SHORTEST_PATIENCE, smoothed, usual_connect};
 
-/// How long a connect may take before it is late, if nothing is known about the endpoint.
-const PATIENCE: Duration = Duration::from_millis(250);
-/// A connect is never late before this.
-const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
 /// Gap between probation requests, over all workers: for requests that can be sent again, and for others.
 const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
@@ -89,9 +87,9 @@ pub struct Settings {
     /// TLS settings ready for use; `None` for plaintext.
     pub tls: Option<UpstreamTls>,
     /// The Host field to send; `None` = the client's.
-    pub host: Option<HeaderValue>,
+    pub host: Option<Box<str>>,
     /// The Host field for requests whose client named none (HTTP/1.0).
-    pub own_host: HeaderValue,
+    pub own_host: Box<str>,
 }
 
 /// A connection that waits for its next request.
@@ -240,6 +238,11 @@ impl Peer {
         self.stalled().saturating_sub(before)
     }
 
+    /// The worker's read buffers.
+    pub fn buffers(&self) -> &Rc<Buffers> {
+        &self.base.buffers
+    }
+
     /// The worker's exact clock.
     pub fn now(&self) -> Tick {
         self.base.shared.now()
@@ -261,7 +264,7 @@ impl Peer {
         while let Some(Idle { mut link, since }) = idle.pop() {
             self.meters.idle.drop_one();
             let fresh = now.since(since) < keepalive.idle && !link.is_aged(keepalive.age, now);
-            if fresh && link.sender.is_ready() {
+            if fresh && link.is_usable() {
                 link.in_use = Some(ActiveGuard::new(&self.meters.active));
                 return Some(link);
             }
@@ -274,7 +277,7 @@ impl Peer {
         let keepalive = self.settings.borrow().keepalive;
         let mut idle = self.idle.borrow_mut();
         let unwanted = self.gone.get() || link.tls_epoch != self.tls_epoch.get();
-        if unwanted || link.sender.is_closed() || idle.len() >= keepalive.max_idle {
+        if unwanted || idle.len() >= keepalive.max_idle {
             return;
         }
         link.set_user_timeout(Duration::ZERO, false);
@@ -286,10 +289,9 @@ impl Peer {
     /// Closes idle connections that are too old or that the endpoint has closed. Called by the worker's sweep.
     pub fn expire_idle(&self, now: Tick) {
         let keepalive = self.settings.borrow().keepalive;
-        self.idle.borrow_mut().retain(|Idle { link, since }| {
-            let keep = now.since(*since) < keepalive.idle
-                && !link.is_aged(keepalive.age, now)
-                && !link.sender.is_closed();
+        self.idle.borrow_mut().retain_mut(|Idle { link, since }| {
+            let keep =
+                now.since(*since) < keepalive.idle && !link.is_aged(keepalive.age, now) && link.is_usable();
             if !keep {
                 self.meters.idle.drop_one();
             }
@@ -337,11 +339,12 @@ impl Peer {
     }
 
     /// Learns from an attempt that ended; `took` is the time to the head of its answer, if that says something.
-    pub fn learn(&self, outcome: Outcome, took: Option<Duration>) {
+    pub fn learn(&self, outcome: Outcome, took: Option<Duration>, acquitted: bool) {
         if let Some(cell) = self.meters.outcomes.get(outcome as usize) {
             cell.bump();
         }
         let known = self.latency_us.get();
+        let outcome = if acquitted { Outcome::Ok } else { outcome };
         let sample = match (outcome, took) {
             (Outcome::Ok, Some(span)) => u32::try_from(micros(span)).unwrap_or(u32::MAX),
             (Outcome::Cancelled, Some(waited)) => {
@@ -384,19 +387,6 @@ fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
     }
 }
 
-/// Weight 1/8 per sample, as TCP smooths its round trips (RFC 6298).
-fn smoothed(known: u32, sample: u32) -> u32 {
-    if known == 0 { sample } else { known - known / 8 + sample / 8 }
-}
-
-/// The usual time to connect in microseconds, after one more connect took `took`. A sample far from the known value
-/// counts as twice the known value: a second of lost packets is not the usual way.
-fn usual_connect(known_us: u32, took: Duration) -> u32 {
-    let known = Duration::from_micros(known_us.into());
-    let most = if known.is_zero() { PATIENCE } else { (known * 2).max(SHORTEST_PATIENCE / 3) };
-    smoothed(known_us, u32::try_from(micros(took.min(most))).unwrap_or(u32::MAX).max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use thalweg_core::World;
@@ -419,8 +409,7 @@ mod tests {
         let clock = Rc::new(Cell::new(Tick(5_000_000)));
         let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
         let peer = |worker| {
-            let settings =
-                Settings { keepalive, tls: None, host: None, own_host: HeaderValue::from_static("a") };
+            let settings = Settings { keepalive, tls: None, host: None, own_host: "a".into() };
             let base = Rc::new(WorkerBase::new(&shared, worker, &clock));
             Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &base)
         };
@@ -474,19 +463,5 @@ mod tests {
             peer.enter();
             assert!(!is_open(), "asked before: {asked_before}");
         }
-    }
-
-    #[test]
-    fn a_burst_of_lost_packets_does_not_change_the_usual_connect_time_and_a_longer_way_does() {
-        let after = |first: u64, then: &[(u64, usize)]| {
-            let known = usual_connect(0, Duration::from_millis(first));
-            let all =
-                then.iter().flat_map(|(ms, times)| std::iter::repeat_n(Duration::from_millis(*ms), *times));
-            all.fold(known, usual_connect)
-        };
-        assert!((900..=1100).contains(&after(1, &[(1, 50)])));
-        assert!(after(1, &[(1, 50), (1000, 16)]) < 40_000, "a race still begins early");
-        assert!((95_000..=100_000).contains(&after(1, &[(1, 50), (100, 50)])), "moved far away");
-        assert_eq!(after(5000, &[]), 250_000);
     }
 }

@@ -2,21 +2,14 @@
 
 use std::{io, rc::Rc, sync::Arc, time::Duration};
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use thalweg_core::{Fault, Tick};
 use tokio::net::TcpStream;
 
 use crate::{
-    data::{
-        link::{ActiveGuard, Link},
-        peer::Peer,
-        upload::UploadBody,
-        upstream_io::{Exit, UpstreamIo},
-    },
+    data::{link::Link, peer::Peer, upstream_io::UpstreamIo},
     shared::{
-        fault::{fault_of, is_own},
+        fault::{fault_of, is_own, tls_fault},
         kernel::UNACKNOWLEDGED,
     },
 };
@@ -36,9 +29,6 @@ pub enum ReachError {
     /// The TLS handshake failed.
     #[error("tls handshake: {0}")]
     Tls(#[source] io::Error),
-    /// HTTP could not be set up on the connection.
-    #[error("http setup: {0}")]
-    Http(#[source] hyper::Error),
     /// The endpoint closed the new connection at once.
     #[error("the new connection ended before the request was sent")]
     Ended,
@@ -59,8 +49,7 @@ impl ReachError {
             Self::Tcp(error) => fault_of(error),
             Self::Own(_) => Fault::Local,
             Self::Timeout(_) => Fault::Timeout,
-            Self::Tls(_) => Fault::Tls,
-            Self::Http(_) => Fault::Protocol,
+            Self::Tls(error) => tls_fault(error).unwrap_or(Fault::Tls),
             Self::Ended => Fault::Reset,
         }
     }
@@ -88,7 +77,7 @@ pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link,
         Ok(Err(error)) => Err(error),
         Ok(Ok((io, tls_epoch))) => {
             peer.connected(peer.now().since(now).saturating_sub(peer.stalled_since(stalled)));
-            handshake(peer, io, (now, tls_epoch)).await
+            Ok(Link::new(io, peer.buffers(), (now, tls_epoch), &peer.meters.active))
         }
     }
 }
@@ -111,35 +100,4 @@ async fn connect(peer: &Peer) -> Result<(UpstreamIo, u32), ReachError> {
         }
     };
     Ok((io, tls_epoch))
-}
-
-async fn handshake(
-    peer: &Rc<Peer>,
-    io: UpstreamIo,
-    (opened, tls_epoch): (Tick, u32),
-) -> Result<Link, ReachError> {
-    let socket = io.socket();
-    let (sender, mut connection) = http1::Builder::new()
-        .max_buf_size(128 * 1024)
-        .handshake::<_, UploadBody>(TokioIo::new(io))
-        .await
-        .map_err(ReachError::Http)?;
-    let exit = Rc::new(Exit::default());
-    exit.socket.set(Some(socket));
-    let left = Rc::clone(&exit);
-    tokio::task::spawn_local(async move {
-        // A request that waits on this connection learns how it ended; an idle connection has no such request.
-        let ended = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)).await;
-        let parts = connection.into_parts();
-        left.leave(ended.is_ok().then(|| (parts.io.into_inner(), parts.read_buf)));
-    });
-    Ok(Link {
-        sender,
-        exit,
-        opened,
-        tls_epoch,
-        reused: false,
-        patient: false,
-        in_use: Some(ActiveGuard::new(&peer.meters.active)),
-    })
 }

@@ -1,97 +1,25 @@
-//! Room 5, RELAY: the request to the endpoint and the answer back over one connection, streaming in both directions.
-//! Never buffers a body, and never reuses a connection after an unclean end.
+//! The body of an answer on its way to the client, and everything that ends with it. HTTP/1.1 takes the content from
+//! where it was read; HTTP/2 gets a copy of each piece.
 
 use std::{
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
-    time::Duration,
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use hyper::{body::Incoming, client::conn::TrySendError};
+use thalweg_wire::{Fields, Framing};
 
 use crate::data::{
+    attempt::Attempt,
     deadline::Deadline,
-    headers::clean_trailers,
-    link::Link,
+    exchange::{Exchange, ExchangeError},
+    headers::trailer_map,
     outcome::Outcome,
-    settle::{Attempt, RequestRecord},
-    upload::{Upload, UploadBody},
+    settle::RequestRecord,
+    upload::Upload,
 };
-
-/// Why an attempt brought no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// The connection had died before any byte of this request was sent on it.
-    #[error("the connection was closed by its peer before the request was sent")]
-    Stale(Box<Request<UploadBody>>),
-    /// The connection ended after bytes were sent and before the head of the answer.
-    #[error("connection ended before the answer: {0}")]
-    Reset(#[source] hyper::Error),
-    /// The answer is not HTTP.
-    #[error("answer is not http: {0}")]
-    Protocol(#[source] hyper::Error),
-    /// The endpoint's kernel acknowledges nothing.
-    #[error("the connection is dead: nothing is acknowledged")]
-    Dead,
-    /// No head within `timeouts.first_byte`.
-    #[error("no first byte in time")]
-    FirstByte,
-    /// `timeouts.total` ran out.
-    #[error("no answer in time")]
-    Total,
-    /// The upload made no progress for `timeouts.idle` because its client sent nothing.
-    #[error("the upload stood still")]
-    UploadIdle,
-    /// The endpoint took nothing of the upload for `timeouts.idle`.
-    #[error("the endpoint takes nothing of the upload")]
-    NotTaken,
-    /// `drain_timeout` ran out.
-    #[error("this edge ends")]
-    ShuttingDown,
-    /// The client broke the upload off.
-    #[error("the client broke the upload off")]
-    ClientGone,
-    /// The upload is larger than the route allows.
-    #[error("the upload is too large")]
-    TooLarge,
-}
-
-/// Translates hyper's error for an unanswered request.
-#[must_use]
-pub fn unanswered(mut failure: TrySendError<Request<UploadBody>>, upload: &Upload) -> RelayError {
-    if let Some(request) = failure.take_message() {
-        return RelayError::Stale(Box::new(request));
-    }
-    let error = failure.into_error();
-    match () {
-        () if upload.too_large.get() => RelayError::TooLarge,
-        () if upload.client_failed.get() => RelayError::ClientGone,
-        () if error.is_parse() && !error.is_incomplete_message() => RelayError::Protocol(error),
-        () => RelayError::Reset(error),
-    }
-}
-
-/// An upload of this many bytes fits into any endpoint's kernel buffers, even if the process reads nothing.
-const FINDS_ROOM: u64 = 16 * 1024;
-
-/// Sends a request. No byte is sent before the returned future is polled. `stream`: the connection may become an
-/// upgraded stream.
-pub fn send(
-    link: &mut Link,
-    request: Request<UploadBody>,
-    (idle, stream): (Duration, bool),
-) -> impl Future<Output = Sent> + use<> {
-    let long = request.body().size_hint().exact().is_none_or(|bytes| bytes > FINDS_ROOM);
-    link.set_user_timeout(idle, long || stream);
-    link.sender.try_send_request(request)
-}
-
-/// The result of a sent request: the head of an answer, or the request back.
-pub type Sent = Result<Response<Incoming>, TrySendError<Request<UploadBody>>>;
 
 /// The body of an answer to a client.
 #[derive(Debug)]
@@ -100,7 +28,7 @@ pub struct AnswerBody(BodySource);
 #[derive(Debug)]
 enum BodySource {
     /// Made by this edge; already settled.
-    Own(Option<Bytes>),
+    Own(Bytes),
     /// From an endpoint.
     Relayed(Box<Relaying>),
 }
@@ -108,10 +36,10 @@ enum BodySource {
 /// An answer that is being passed on, and everything that ends with it.
 #[derive(Debug)]
 pub struct Relaying {
-    /// The endpoint's body.
-    pub body: Incoming,
-    /// The connection; it goes back to the pool after a clean end.
-    pub link: Option<Link>,
+    /// The exchange with the endpoint; `None` once its connection was given back or given up.
+    pub exchange: Option<Exchange>,
+    /// The framing of the endpoint's body.
+    pub framing: Framing,
     /// The attempt at the endpoint.
     pub attempt: Attempt,
     /// The record of the request.
@@ -120,64 +48,6 @@ pub struct Relaying {
     pub deadline: Rc<Deadline>,
     /// The upload, which may still be under way.
     pub upload: Rc<Upload>,
-}
-
-impl AnswerBody {
-    /// A body made by this edge.
-    #[must_use]
-    pub fn own(bytes: Bytes) -> Self {
-        Self(BodySource::Own((!bytes.is_empty()).then_some(bytes)))
-    }
-
-    /// Passes an endpoint's answer on. An answer without a body is settled at once.
-    #[must_use]
-    pub fn relayed(relaying: Relaying) -> Self {
-        let mut relaying = Box::new(relaying);
-        if relaying.body.is_end_stream() {
-            relaying.complete();
-            return Self(BodySource::Own(None));
-        }
-        Self(BodySource::Relayed(relaying))
-    }
-}
-
-impl Relaying {
-    /// The last byte of the answer has arrived: settles the request, then keeps the connection if its exchange ended
-    /// cleanly.
-    fn complete(&mut self) {
-        let server_error = self.is_server_error();
-        let now = self.record.now();
-        self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);
-        self.record.finish(now);
-        if let Some(link) = self.link.take()
-            && self.upload.ended.get().is_some()
-        {
-            self.attempt.peer.give_back(link, now);
-        }
-    }
-
-    fn is_server_error(&self) -> bool {
-        StatusCode::from_u16(self.record.status).is_ok_and(|status| status.is_server_error())
-    }
-
-    fn fail(&mut self, outcome: Outcome, error: &'static str) {
-        // A 5xx was counted as a failure before it was passed on.
-        if outcome != Outcome::ClientGone && !self.is_server_error() {
-            self.attempt.peer.stats().given_up.bump();
-        }
-        self.attempt.end(outcome, self.record.now());
-        self.record.cut(error);
-        self.link = None;
-    }
-}
-
-impl Drop for Relaying {
-    fn drop(&mut self) {
-        // A loser of a race may hold the upload a while longer, but must not wake anything.
-        if self.upload.ended.get().is_some() {
-            self.deadline.pause();
-        }
-    }
 }
 
 /// Why an answer was cut after its head.
@@ -191,6 +61,179 @@ pub enum CutError {
     Idle,
 }
 
+impl AnswerBody {
+    /// A body made by this edge.
+    #[must_use]
+    pub const fn own(bytes: Bytes) -> Self {
+        Self(BodySource::Own(bytes))
+    }
+
+    /// Passes an endpoint's answer on. An answer without a body is settled at once.
+    #[must_use]
+    pub fn relayed(relaying: Relaying) -> Self {
+        let mut relaying = Box::new(relaying);
+        if relaying.exchange.as_ref().is_some_and(Exchange::is_over) {
+            relaying.settle();
+        }
+        relaying.give_back();
+        Self(BodySource::Relayed(relaying))
+    }
+
+    /// The answer is out: sends what the client still has of its upload to the endpoint, which waits for it. Ready when
+    /// nothing more can be sent.
+    pub fn poll_upload(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let BodySource::Relayed(relaying) = &mut self.0 else { return Poll::Ready(()) };
+        let Some(exchange) = &mut relaying.exchange else { return Poll::Ready(()) };
+        if exchange.poll_rest(cx).is_pending() && relaying.deadline.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        relaying.give_back();
+        relaying.exchange = None;
+        Poll::Ready(())
+    }
+
+    /// Finds the next content. `true`: content is there; `false`: the body is over.
+    ///
+    /// # Errors
+    /// Why the answer breaks off.
+    pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, CutError>> {
+        match &mut self.0 {
+            BodySource::Own(bytes) => Poll::Ready(Ok(!bytes.is_empty())),
+            BodySource::Relayed(relaying) => relaying.poll_content(cx),
+        }
+    }
+
+    /// The content that was found.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        match &self.0 {
+            BodySource::Own(bytes) => bytes,
+            BodySource::Relayed(relaying) => relaying.exchange.as_ref().map_or(&[], Exchange::content),
+        }
+    }
+
+    /// Takes the first bytes of the content.
+    pub fn consume(&mut self, bytes: usize) {
+        match &mut self.0 {
+            BodySource::Own(content) => _ = content.split_to(bytes.min(content.len())),
+            BodySource::Relayed(relaying) => relaying.consume(bytes),
+        }
+    }
+
+    /// The trailer fields, at the end of the body.
+    #[must_use]
+    pub fn trailers(&self) -> Option<&Fields> {
+        match &self.0 {
+            BodySource::Own(_) => None,
+            BodySource::Relayed(relaying) => relaying.exchange.as_ref().and_then(Exchange::trailers),
+        }
+    }
+
+    /// The framing that the sender of this body chose.
+    #[must_use]
+    pub fn framing(&self) -> Framing {
+        match &self.0 {
+            BodySource::Own(bytes) => Framing::Length(bytes.len() as u64),
+            BodySource::Relayed(relaying) => relaying.framing,
+        }
+    }
+}
+
+impl Relaying {
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, CutError>> {
+        let Some(exchange) = &mut self.exchange else { return Poll::Ready(Ok(false)) };
+        let known = !exchange.content().is_empty();
+        match exchange.poll_content(cx) {
+            Poll::Ready(Ok(true)) => {
+                if !known {
+                    self.deadline.moved();
+                    self.record.bytes_out += exchange.content().len() as u64;
+                    if exchange.has_ended() {
+                        self.settle();
+                    }
+                }
+                Poll::Ready(Ok(true))
+            }
+            Poll::Ready(Ok(false)) => {
+                self.settle();
+                Poll::Ready(Ok(false))
+            }
+            Poll::Ready(Err(error)) => {
+                // An upload that breaks off ends the exchange too, and is not the endpoint's fault.
+                let outcome = match error {
+                    ExchangeError::Upload(_) => Outcome::ClientGone,
+                    _ => Outcome::Reset,
+                };
+                self.attempt.cut_off(self.upload.ended.get().is_none(), self.record.now());
+                self.fail(outcome, outcome.as_str());
+                Poll::Ready(Err(CutError::Reset))
+            }
+            Poll::Pending => {
+                ready!(self.deadline.poll(cx));
+                // An endpoint that answers while the upload arrives is silent because its client is.
+                let outcome = match self.upload.client_is_due.get() {
+                    true => Outcome::ClientGone,
+                    false => Outcome::Timeout,
+                };
+                self.fail(outcome, Outcome::Timeout.as_str());
+                Poll::Ready(Err(CutError::Idle))
+            }
+        }
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.consume(bytes);
+            if exchange.trailers().is_none() {
+                self.give_back();
+            }
+        }
+    }
+
+    /// The last byte of the answer has arrived.
+    fn settle(&mut self) {
+        let server_error = self.is_server_error();
+        let now = self.record.now();
+        self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);
+        self.record.finish(now);
+    }
+
+    /// Keeps the connection once its exchange is complete, if it ended cleanly.
+    fn give_back(&mut self) {
+        if !self.exchange.as_ref().is_some_and(Exchange::is_complete) {
+            return;
+        }
+        if let Some(link) = self.exchange.take().and_then(Exchange::into_reusable) {
+            self.attempt.peer.give_back(link, self.record.now());
+        }
+    }
+
+    fn is_server_error(&self) -> bool {
+        (500..600).contains(&self.record.status)
+    }
+
+    fn fail(&mut self, outcome: Outcome, error: &'static str) {
+        // A 5xx was counted as a failure before it was passed on.
+        if outcome != Outcome::ClientGone && !self.is_server_error() {
+            self.attempt.peer.stats().given_up.bump();
+        }
+        self.attempt.end(outcome, self.record.now());
+        self.record.cut(error);
+        self.exchange = None;
+    }
+}
+
+impl Drop for Relaying {
+    fn drop(&mut self) {
+        self.give_back();
+        // A loser of a race may hold the upload a while longer, but must not wake anything.
+        if self.upload.ended.get().is_some() {
+            self.deadline.pause();
+        }
+    }
+}
+
+/// For HTTP/2, whose engine takes pieces that own their memory.
 impl Body for AnswerBody {
     type Data = Bytes;
     type Error = CutError;
@@ -199,62 +242,34 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutError>>> {
-        let relaying = match &mut self.get_mut().0 {
-            BodySource::Own(bytes) => return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            BodySource::Relayed(relaying) => relaying,
-        };
-        match Pin::new(&mut relaying.body).poll_frame(cx) {
-            Poll::Ready(Some(Ok(mut frame))) => {
-                relaying.deadline.moved();
-                if let Some(fields) = frame.trailers_mut() {
-                    clean_trailers(fields);
-                }
-                relaying.record.bytes_out += frame.data_ref().map_or(0, |data| data.len() as u64);
-                // No body is polled after trailers; without trailers the end is known early only if the length is
-                // known.
-                if frame.is_trailers() || relaying.body.is_end_stream() {
-                    relaying.complete();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                relaying.complete();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(_))) => {
-                // An upload that breaks off ends the exchange too, and is not the endpoint's fault.
-                let upload = &relaying.upload;
-                let broke_off = upload.client_failed.get() || upload.too_large.get();
-                let outcome = if broke_off { Outcome::ClientGone } else { Outcome::Reset };
-                relaying.fail(outcome, outcome.as_str());
-                Poll::Ready(Some(Err(CutError::Reset)))
-            }
-            Poll::Pending if relaying.deadline.poll(cx).is_ready() => {
-                // An endpoint that answers while the upload arrives is silent because its client is.
-                let outcome = match relaying.upload.client_is_due.get() {
-                    true => Outcome::ClientGone,
-                    false => Outcome::Timeout,
-                };
-                relaying.fail(outcome, Outcome::Timeout.as_str());
-                Poll::Ready(Some(Err(CutError::Idle)))
-            }
-            Poll::Pending => Poll::Pending,
+        let this = self.get_mut();
+        if let BodySource::Own(bytes) = &mut this.0 {
+            let bytes = std::mem::take(bytes);
+            return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
         }
+        if ready!(this.poll_content(cx))? {
+            let piece = Bytes::copy_from_slice(this.content());
+            this.consume(piece.len());
+            return Poll::Ready(Some(Ok(Frame::data(piece))));
+        }
+        let trailers = this.trailers().map(trailer_map).filter(|map| !map.is_empty());
+        if let BodySource::Relayed(relaying) = &mut this.0 {
+            relaying.give_back();
+        }
+        Poll::Ready(trailers.map(|map| Ok(Frame::trailers(map))))
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            BodySource::Own(bytes) => bytes.is_none(),
-            BodySource::Relayed(relaying) => relaying.body.is_end_stream(),
+            BodySource::Own(bytes) => bytes.is_empty(),
+            BodySource::Relayed(relaying) => relaying.exchange.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.0 {
-            BodySource::Own(bytes) => {
-                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
-            }
-            BodySource::Relayed(relaying) => relaying.body.size_hint(),
+        match (&self.0, self.framing()) {
+            (BodySource::Relayed(relaying), _) if relaying.exchange.is_none() => SizeHint::with_exact(0),
+            _ => SizeHint::new(),
         }
     }
 }

@@ -1,193 +1,23 @@
 //! Room 6, SETTLE: how a request ended, reported once to counters, histograms and the access log, also when the request
 //! is dropped half-way. Counters move before the last byte of an answer is handed to the socket.
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{borrow::Cow, rc::Rc, sync::Arc, time::Duration};
 
-use http::{HeaderValue, Method, Version};
-use thalweg_core::{Fault, PoolSlot, Reason, Tick};
+use thalweg_core::{PoolSlot, Reason, Tick};
+use thalweg_wire::Version;
 
 use crate::data::{
     access_line::{self, AccessRecord},
     conn::ClientConn,
+    failure::Failure,
     local::Local,
-    outcome::Outcome,
     peer::Peer,
+    request_id::RequestId,
     upload::Upload,
     view::RouteStats,
 };
 
-/// One attempt at an endpoint, and what it reports to the endpoint's statistics. An attempt that is dropped before it
-/// ends counts as [`Outcome::ClientGone`], unless [`Attempt::presume`] says otherwise.
-#[derive(Debug)]
-pub struct Attempt {
-    /// The endpoint.
-    pub peer: Rc<Peer>,
-    /// When the attempt began.
-    pub started: Tick,
-    /// When the request got a connection. Time before that measures the distance, not the endpoint.
-    ready: Cell<Tick>,
-    /// The worker's total stall time at that moment.
-    stalled: Cell<Duration>,
-    answered: Cell<bool>,
-    /// The endpoint's time to its answer; `None` if it answered before the end of the upload.
-    took: Cell<Option<Duration>>,
-    open: Cell<bool>,
-    /// The attempt counts as a request in flight at the endpoint.
-    holds_slot: Cell<bool>,
-    /// The keeper has been told about this attempt: each attempt is evidence once.
-    judged: Cell<bool>,
-    presumed: Cell<Outcome>,
-}
-
-impl Attempt {
-    /// Begins an attempt, which counts as in flight from now on.
-    #[must_use]
-    pub fn new(peer: Rc<Peer>, now: Tick) -> Self {
-        peer.enter();
-        Self {
-            started: now,
-            ready: Cell::new(now),
-            stalled: Cell::new(peer.stalled()),
-            peer,
-            answered: Cell::new(false),
-            took: Cell::new(None),
-            open: Cell::new(true),
-            holds_slot: Cell::new(true),
-            judged: Cell::new(false),
-            presumed: Cell::new(Outcome::ClientGone),
-        }
-    }
-
-    /// The attempt has got a connection.
-    pub fn ready(&self, now: Tick) {
-        self.ready.set(now);
-        self.stalled.set(self.peer.stalled());
-    }
-
-    /// When the endpoint became the one that is waited for: the attempt has a connection, and the upload has ended.
-    /// Moved later by the time in which this edge itself stood still.
-    #[must_use]
-    pub fn waiting_since(&self, upload_ended: Tick) -> Tick {
-        upload_ended.max(self.ready.get()).after(self.stood_still())
-    }
-
-    fn stood_still(&self) -> Duration {
-        self.peer.stalled_since(self.stalled.get())
-    }
-
-    /// The head of the answer has come.
-    pub fn head(&self, upload_ended: Option<Tick>, now: Tick) {
-        self.answered.set(true);
-        self.peer.meters.first_byte.record(now.since(self.started));
-        // Before the end of the upload the wait may be the client's.
-        let Some(ended) = upload_ended else { return };
-        let took = now.since(self.waiting_since(ended));
-        self.took.set(Some(took));
-        self.peer.stats().took(took);
-        if self.peer.late_after().is_some_and(|late| took > late) {
-            self.blame(Fault::Late, now);
-        }
-    }
-
-    /// When the first byte will be late; `None` if the usual time is not known, or the attempt was already answered or
-    /// judged.
-    #[must_use]
-    pub fn late_at(&self, upload_ended: Tick) -> Option<Tick> {
-        let known = !self.judged.get() && !self.answered.get();
-        let late = self.peer.late_after().filter(|_| known)?;
-        Some(self.waiting_since(upload_ended).after(late))
-    }
-
-    /// Reports evidence against the endpoint now, not when the attempt ends.
-    pub fn blame(&self, fault: Fault, now: Tick) {
-        // A timeout during which this edge stood still is no evidence either.
-        let local = fault == Fault::Local
-            || (fault == Fault::Timeout && self.stood_still() > now.since(self.started) / 2);
-        if local || self.judged.replace(true) {
-            return;
-        }
-        let account = self.peer.stats();
-        let count = if fault == Fault::Late { &account.late } else { &account.failed };
-        count.bump();
-        self.peer.suspect(fault, self.started, now);
-    }
-
-    /// No connection could be opened. A connect that earlier attempts cut short is no evidence.
-    pub fn unreached(&self, fault: Fault, cut_short: bool, now: Tick) {
-        if cut_short {
-            return self.end(Outcome::Cancelled, now);
-        }
-        self.blame(fault, now);
-        self.end(Outcome::ConnectFailed, now);
-    }
-
-    /// Whether the attempt goes on, has not been judged, and is not known to be late.
-    #[must_use]
-    pub fn is_undecided(&self, upload_ended: Tick, now: Tick) -> bool {
-        let late = self.late_at(upload_ended).is_some_and(|late| late <= now);
-        self.open.get() && !self.judged.get() && !late
-    }
-
-    /// Another endpoint answered first: no error, but evidence of lateness.
-    pub fn lost_race(&self, upload_ended: Option<Tick>, now: Tick) {
-        self.blame(Fault::Late, now);
-        self.cancel(upload_ended, now);
-    }
-
-    /// Ends an attempt whose answer is no longer needed. Its time so far is a lower bound of its latency.
-    pub fn cancel(&self, upload_ended: Option<Tick>, now: Tick) {
-        self.took.set(upload_ended.map(|ended| now.since(self.waiting_since(ended))));
-        self.end(Outcome::Cancelled, now);
-    }
-
-    /// Stops counting under `max_in_flight`: the request has gone elsewhere, and only the rest of the attempt goes on.
-    pub fn release_slot(&self) {
-        if self.holds_slot.replace(false) {
-            self.peer.exit();
-        }
-    }
-
-    /// Sets the outcome that a drop counts as.
-    pub fn presume(&self, outcome: Outcome) {
-        self.presumed.set(outcome);
-    }
-
-    /// Ends the attempt; only the first outcome counts.
-    pub fn end(&self, outcome: Outcome, now: Tick) {
-        if !self.open.replace(false) {
-            return;
-        }
-        match outcome {
-            Outcome::Ok if !self.judged.replace(true) => self.good(now),
-            Outcome::ServerError => self.blame(Fault::Status, now),
-            Outcome::Reset => self.blame(Fault::Reset, now),
-            Outcome::Timeout => self.blame(Fault::Timeout, now),
-            Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
-        }
-        self.release_slot();
-        self.peer.learn(outcome, self.took.get());
-    }
-
-    /// Counts a good answer. It proves something in a probation only if the attempt began after the probation did: the
-    /// end of a long download proves what was before.
-    fn good(&self, now: Tick) {
-        let account = self.peer.stats();
-        if self.peer.probation_since().is_some_and(|since| self.started >= since) {
-            account.proof.bump();
-        }
-        account.good(now);
-    }
-}
-
-impl Drop for Attempt {
-    fn drop(&mut self) {
-        if self.open.get() {
-            self.end(self.presumed.get(), self.peer.now());
-        }
-    }
-}
-
-/// Where a request went.
+/// Where a request goes, or went.
 #[derive(Clone, Debug)]
 pub struct Steered {
     /// The statistics of its route, in the layout that decided.
@@ -210,9 +40,9 @@ pub struct RequestRecord {
     /// When the request's head ended.
     pub started: Tick,
     /// The request id, as sent to the endpoint and back to the client.
-    pub request_id: HeaderValue,
+    pub request_id: RequestId,
     /// The method.
-    pub method: Method,
+    pub method: Cow<'static, str>,
     /// The host in lower case, without port; of a refused head, as far as it can be told.
     pub host: Box<str>,
     /// The normalised path without query; of a refused head, as far as it can be told.
@@ -245,21 +75,28 @@ pub struct RequestRecord {
     pub refusal: Option<&'static str>,
     /// Our spelling of the failure at an endpoint.
     pub error: Option<&'static str>,
+    /// The rule that the request or the answer broke.
+    pub rule: Option<&'static str>,
     open: bool,
 }
 
 impl RequestRecord {
     /// Opens the record of a request that has just arrived.
     #[must_use]
-    pub fn new(local: &Rc<Local>, conn: &Rc<ClientConn>, now: Tick, version: Version) -> Self {
+    pub fn new(
+        local: &Rc<Local>,
+        conn: &Rc<ClientConn>,
+        (now, version): (Tick, Version),
+        request_id: RequestId,
+    ) -> Self {
         conn.begin();
         let entry = Rc::clone(&local.view().unmatched);
         Self {
             local: Rc::clone(local),
             conn: Rc::clone(conn),
             started: now,
-            request_id: HeaderValue::from_static("-"),
-            method: Method::GET,
+            request_id,
+            method: Cow::Borrowed("-"),
             host: Box::default(),
             path: Box::default(),
             version,
@@ -276,6 +113,7 @@ impl RequestRecord {
             first_byte: None,
             refusal: None,
             error: None,
+            rule: None,
             open: true,
         }
     }
@@ -299,6 +137,14 @@ impl RequestRecord {
         self.steered.as_ref().map_or(&self.entry, |steered| &steered.route)
     }
 
+    /// This edge answers itself, for this reason.
+    pub fn told(&mut self, failure: Failure) {
+        let row = failure.row();
+        let place = if row.upstream { &mut self.error } else { &mut self.refusal };
+        *place = Some(row.ours);
+        self.rule = failure.rule();
+    }
+
     /// The answer is complete.
     pub fn finish(&mut self, now: Tick) {
         self.close(self.status, now);
@@ -319,9 +165,9 @@ impl RequestRecord {
     fn access_record(&self, status: u16, duration: Duration) -> AccessRecord<'_> {
         let steered = self.steered.as_ref();
         AccessRecord {
-            request_id: self.request_id.to_str().unwrap_or("-"),
+            request_id: self.request_id.as_str(),
             client: self.conn.client_field.as_bytes(),
-            method: self.method.as_str(),
+            method: &self.method,
             host: &self.host,
             path: &self.path,
             status,
@@ -341,6 +187,7 @@ impl RequestRecord {
             tls: self.conn.tls.get(),
             refusal: self.refusal,
             error: self.error,
+            rule: self.rule,
         }
     }
 
@@ -365,7 +212,7 @@ impl RequestRecord {
 
 impl Drop for RequestRecord {
     fn drop(&mut self) {
-        // Not settled yet: hyper dropped the request because the client's connection or stream is gone.
+        // Not settled yet: the client's connection or stream is gone.
         self.close(0, self.now());
     }
 }

@@ -1,16 +1,8 @@
 //! Upgraded streams (WebSocket and whatever else follows a 101): bytes in both directions until either side ends or
 //! both are silent for too long. A tunnel begins after the endpoint's 101, never on the request (CVE-2026-2833).
 
-use std::{
-    cell::{Cell, RefCell},
-    future::poll_fn,
-    pin::pin,
-    rc::Rc,
-    task::Poll,
-    time::Duration,
-};
+use std::{cell::Cell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
 
-use bytes::{Buf, Bytes};
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt},
     time::{sleep, timeout},
@@ -19,53 +11,27 @@ use tokio::{
 use crate::data::{
     conn::{ClientConn, ClientIo, ConnSignal},
     deadline::Deadline,
-    link::ActiveGuard,
+    inbox::Inbox,
+    link::Link,
     peer::Peer,
     settle::RequestRecord,
-    upstream_io::Exit,
     websocket::{Framed, SERVICE_RESTART},
 };
 
 /// How long a client that was told to leave may take for its last words.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Where an upgraded request leaves the endpoint's end for its session. Each client connection has one, owned by the
-/// session; whatever still lies here is settled when the session ends.
-#[derive(Debug, Default)]
-pub struct Handover(RefCell<Option<UpstreamEnd>>);
-
-impl Handover {
-    /// Leaves the endpoint's end here.
-    pub fn put(&self, end: UpstreamEnd) {
-        *self.0.borrow_mut() = Some(end);
-    }
-
-    /// Takes the upgraded stream, if there is one.
-    #[must_use]
-    pub fn take(&self) -> Option<UpstreamEnd> {
-        self.0.borrow_mut().take()
-    }
-
-    /// Whether no request has upgraded.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.borrow().is_none()
-    }
-}
-
 /// The endpoint's end of an upgraded stream, and what must be settled when it ends.
 #[derive(Debug)]
 pub struct UpstreamEnd {
-    /// Where the driver leaves the socket.
-    pub exit: Rc<Exit>,
+    /// The connection; what it has read belongs to the stream.
+    pub link: Link,
     /// Longest silence of both sides together.
     pub idle: Duration,
     /// The request's deadline.
     pub deadline: Rc<Deadline>,
     /// The request's record.
     pub record: Box<RequestRecord>,
-    /// Keeps the connection counted as active.
-    pub in_use: Option<ActiveGuard>,
     /// Keeps the stream in flight at its endpoint.
     pub slot: InFlightSlot,
     /// The stream is a WebSocket (RFC 6455).
@@ -87,9 +53,7 @@ impl InFlightSlot {
         peer.enter();
         Self { nth: peer.meters.streams.begin(), peer: Rc::clone(peer) }
     }
-}
 
-impl InFlightSlot {
     /// Waits until the operator's drain of the endpoint ends the stream.
     async fn told(&self, conn: &ClientConn) {
         self.peer.meters.streams.told(self.nth, &conn.clock).await;
@@ -113,20 +77,21 @@ enum StreamEnd {
     Told,
 }
 
-/// Passes bytes both ways until the stream ends. A stream that a drain ends is told so, if it is a WebSocket, between two
-/// frames.
-pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: UpstreamEnd, conn: &ClientConn) {
-    conn.tunnel(sent_early.len());
-    let Some((mut upstream, answered_early)) = end.exit.taken().await else {
-        return end.record.cut("reset");
-    };
+/// Passes bytes both ways until the stream ends. `early`: what the client has sent behind its request. A stream that a
+/// drain ends is told so, if it is a WebSocket, between two frames.
+pub async fn pass_through(mut client: ClientIo, early: Inbox, mut end: Box<UpstreamEnd>, conn: &ClientConn) {
+    conn.tunnel(early.unread().len());
+    let Link { io: upstream, inbox, .. } = &mut end.link;
     let between = Cell::new(true);
     let ended = {
         let mut framed = Framed::new(&mut client, &between);
         let mut copying = pin!(async {
-            upstream.write_all(sent_early.chunk()).await?;
-            framed.write_all(answered_early.chunk()).await?;
-            tokio::io::copy_bidirectional_with_sizes(&mut framed, &mut upstream, 16 * 1024, 16 * 1024).await
+            upstream.write_all(early.unread()).await?;
+            drop(early);
+            framed.write_all(inbox.unread()).await?;
+            inbox.consume(usize::MAX);
+            framed.flush().await?;
+            tokio::io::copy_bidirectional_with_sizes(&mut framed, &mut *upstream, 16 * 1024, 16 * 1024).await
         });
         let mut told = pin!(end.slot.told(conn));
         end.deadline.silent_for(end.idle);
@@ -155,17 +120,17 @@ pub async fn pass_through(mut client: ClientIo, sent_early: Bytes, mut end: Upst
         StreamEnd::Over(Err(_)) => Some("reset"),
         StreamEnd::Cut => Some("timeout"),
         StreamEnd::Told => {
+            let close_frame = end.websocket && between.get();
             // Whatever fails here, the stream is over.
-            let _ =
-                timeout(LAST_WORDS, take_leave(&mut client, &mut upstream, end.websocket && between.get()))
-                    .await;
+            let _ = timeout(LAST_WORDS, take_leave(&mut client, upstream, close_frame)).await;
             None
         }
     };
     end.record.finish_tunnel(conn.tunnelled.get(), error);
 }
 
-/// Closes the edge's side (a WebSocket by a Close frame, which only fits between two others), and lets the client's last words (a WebSocket's own Close frame) reach the endpoint.
+/// Closes the edge's side (a WebSocket by a Close frame, which only fits between two others), and lets the client's last
+/// words (a WebSocket's own Close frame) reach the endpoint.
 async fn take_leave(
     client: &mut ClientIo,
     upstream: &mut (impl AsyncWrite + Unpin),

@@ -1,30 +1,43 @@
 //! A request's body on its way to an endpoint: counted, bounded, and kept as far as a replay may need it. Never holds
-//! more than the replay buffer; back-pressure reaches the client's socket.
+//! more than the replay buffer and one piece; back-pressure reaches the client's socket.
 
 use std::{
     cell::{Cell, RefCell},
-    error::Error,
-    io,
     pin::Pin,
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::body::Incoming;
 use thalweg_core::Tick;
+use thalweg_wire::{Fields, ProtocolError};
 
-use crate::data::{deadline::Deadline, headers::clean_trailers};
+use crate::data::{
+    client::{Client, ClientPiece},
+    deadline::Deadline,
+    headers::fields_of,
+};
 
 /// Most pieces that are kept for a replay: each piece costs more memory than its bytes, and may have only one byte.
 const PIECES: usize = 1024;
 
+/// Where an upload comes from.
+#[derive(Debug)]
+pub enum UploadSource {
+    /// The client's HTTP/1.1 connection.
+    Http1(Rc<Client>),
+    /// An HTTP/2 stream.
+    Http2(Incoming),
+}
+
 /// The upload of one request, over all its attempts.
 #[derive(Debug)]
 pub struct Upload {
-    body: RefCell<Option<Incoming>>,
+    /// `None` once it was read to its end, or has broken off.
+    source: RefCell<Option<UploadSource>>,
     /// Pieces sent so far, as long as the upload can be replayed.
     kept: RefCell<Vec<Bytes>>,
     kept_bytes: Cell<u64>,
@@ -34,16 +47,12 @@ pub struct Upload {
     pub received: Cell<u64>,
     /// When the last byte was read from the client; `None` = not yet.
     pub ended: Cell<Option<Tick>>,
-    /// More than the limit has arrived.
-    pub too_large: Cell<bool>,
-    /// The client broke off.
-    pub client_failed: Cell<bool>,
+    /// Why it has broken off.
+    pub broken: Cell<Option<UploadError>>,
     /// The client must send the next piece: the endpoint has taken the last one.
     pub client_is_due: Cell<bool>,
-    /// The client broke the framing, and may still read an answer.
-    pub garbled: Cell<bool>,
+    trailers: RefCell<Option<Fields>>,
     replayable: Cell<bool>,
-    touched: Cell<bool>,
     /// Grows with each attempt: a body of an older attempt reads nothing more from the client.
     attempt: Cell<u32>,
     /// How long the answer may take after the end of the upload before the wait is checked.
@@ -52,8 +61,6 @@ pub struct Upload {
     pub answered: Cell<bool>,
     deadline: Rc<Deadline>,
     clock: Rc<Cell<Tick>>,
-    /// The request's number on its connection.
-    request: u32,
 }
 
 /// Bounds on an upload.
@@ -65,45 +72,76 @@ pub struct Bounds {
     pub limit: Option<u64>,
 }
 
+/// Why an upload broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UploadError {
+    /// The client broke off.
+    #[error("the client broke the upload off")]
+    ClientGone,
+    /// The client broke the framing, and may still read an answer.
+    #[error("the upload is malformed: {0}")]
+    Garbled(ProtocolError),
+    /// More than `body_bytes` arrived.
+    #[error("the upload is larger than allowed")]
+    TooLarge,
+    /// Another attempt has taken over.
+    #[error("another attempt has taken over")]
+    Superseded,
+}
+
+/// The next part of a body for an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadStep {
+    /// Content is there.
+    Content,
+    /// The body is over.
+    End,
+}
+
+/// Content that was read and not sent yet.
+#[derive(Debug, Default)]
+enum UploadPiece {
+    #[default]
+    None,
+    /// In memory of its own.
+    Owned(Bytes),
+    /// So many bytes at the front of what was read from the client.
+    InClient(usize),
+}
+
 impl Upload {
-    /// An upload that starts now.
+    /// An upload that starts now; `None` if the request has no body.
     #[must_use]
-    pub fn new(body: Incoming, bounds: Bounds, deadline: Rc<Deadline>, clock: Rc<Cell<Tick>>) -> Rc<Self> {
-        let none = nothing_follows(&body);
-        let request = if none { 0 } else { deadline.conn().upload_begins() };
+    pub fn new(
+        source: Option<UploadSource>,
+        bounds: Bounds,
+        deadline: Rc<Deadline>,
+        clock: Rc<Cell<Tick>>,
+    ) -> Rc<Self> {
         Rc::new(Self {
-            ended: Cell::new(none.then(|| clock.get())),
-            body: RefCell::new((!none).then_some(body)),
+            ended: Cell::new(source.is_none().then(|| clock.get())),
+            source: RefCell::new(source),
             kept: RefCell::default(),
             kept_bytes: Cell::new(0),
             buffer: bounds.buffer,
             limit: bounds.limit,
             received: Cell::new(0),
-            too_large: Cell::new(false),
-            client_failed: Cell::new(false),
+            broken: Cell::new(None),
             client_is_due: Cell::new(false),
-            garbled: Cell::new(false),
+            trailers: RefCell::default(),
             replayable: Cell::new(true),
-            touched: Cell::new(false),
             attempt: Cell::new(0),
             patience: Cell::new(Duration::ZERO),
             answered: Cell::new(false),
             deadline,
             clock,
-            request,
         })
-    }
-
-    /// Whether the request has no body.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.body.borrow().is_none() && !self.touched.get()
     }
 
     /// Whether the whole upload can be sent from its start, also again.
     #[must_use]
     pub fn replayable(&self) -> bool {
-        self.replayable.get() && !self.too_large.get() && !self.client_failed.get()
+        self.replayable.get() && self.broken.get().is_none()
     }
 
     /// The body for the next attempt. Only the body that was handed out last gets bytes that are still to come from the
@@ -113,182 +151,218 @@ impl Upload {
         self.attempt.set(self.attempt.get() + 1);
         // Kept pieces come first: the endpoint takes the next piece.
         self.client_is_due.set(false);
-        if self.is_empty() {
-            return UploadBody(None);
+        UploadBody {
+            upload: Rc::clone(self),
+            attempt: self.attempt.get(),
+            replayed: 0,
+            piece: UploadPiece::None,
         }
-        UploadBody(Some(Sending { upload: Rc::clone(self), attempt: self.attempt.get(), replayed: 0 }))
     }
 
-    fn remember(&self, data: &Bytes) {
-        let bytes = self.kept_bytes.get() + data.len() as u64;
+    /// The trailer fields, after the end.
+    pub fn with_trailers<R>(&self, read: impl FnOnce(Option<&Fields>) -> R) -> R {
+        read(self.trailers.borrow().as_ref())
+    }
+
+    /// Keeps a piece for a replay if it fits. `piece` is called only then.
+    fn remember(&self, length: usize, piece: impl FnOnce() -> Bytes) -> Option<Bytes> {
+        let bytes = self.kept_bytes.get() + length as u64;
         self.kept_bytes.set(bytes);
         let mut kept = self.kept.borrow_mut();
         if bytes > self.buffer || kept.len() >= PIECES {
             self.replayable.set(false);
             *kept = Vec::new();
-        } else if self.replayable.get() {
-            kept.push(data.clone());
         }
+        self.replayable.get().then(|| {
+            let piece = piece();
+            kept.push(piece.clone());
+            piece
+        })
     }
 
     /// The upload has ended: from here on the endpoint is waited for.
-    fn end(&self) {
-        self.deadline.conn().upload_ends(self.request, true);
+    fn end(&self, trailers: Option<Fields>) {
+        *self.source.borrow_mut() = None;
+        *self.trailers.borrow_mut() = trailers;
         self.ended.set(Some(self.clock.get()));
         if !self.answered.get() {
             self.deadline.until(self.clock.get().after(self.patience.get()));
         }
     }
 
-    fn break_off(&self, body: &mut Option<Incoming>) -> Option<Result<Frame<Bytes>, UploadError>> {
-        *body = None;
-        self.client_failed.set(true);
-        Some(Err(UploadError::ClientGone))
+    fn break_off(&self, error: UploadError) -> UploadError {
+        *self.source.borrow_mut() = None;
+        self.broken.set(Some(error));
+        error
     }
 
-    fn poll_client(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let mut slot = self.body.borrow_mut();
-        let Some(body) = slot.as_mut() else { return Poll::Ready(None) };
-        self.touched.set(true);
-        let polled = Pin::new(&mut *body).poll_frame(cx);
-        self.client_is_due.set(polled.is_pending());
-        self.deadline.conn().due.set(polled.is_pending());
-        match polled {
-            // Over HTTP/1.1 the connection ends instead.
-            Poll::Pending if self.deadline.conn().http2.get() => {
-                self.deadline.poll_ignored_upload(cx).map(|()| self.break_off(&mut slot))
+    /// Reads the next piece from the client; `None` = the end.
+    fn poll_client(&self, cx: &mut Context<'_>) -> Poll<Result<Option<UploadPiece>, UploadError>> {
+        if let Some(error) = self.broken.get() {
+            return Poll::Ready(Err(error));
+        }
+        let read = match &mut *self.source.borrow_mut() {
+            None => return Poll::Ready(Ok(None)),
+            Some(UploadSource::Http1(client)) => self.poll_http1(client, cx),
+            Some(UploadSource::Http2(body)) => self.poll_http2(body, cx),
+        };
+        self.client_is_due.set(read.is_pending());
+        match ready!(read) {
+            Err(error) => Poll::Ready(Err(self.break_off(error))),
+            Ok(ClientRead::End(trailers)) => {
+                self.end(trailers);
+                Poll::Ready(Ok(None))
             }
-            Poll::Pending => Poll::Pending,
+            Ok(ClientRead::Piece(piece)) => {
+                self.deadline.moved();
+                if self.limit.is_some_and(|limit| self.received.get() > limit) {
+                    return Poll::Ready(Err(self.break_off(UploadError::TooLarge)));
+                }
+                Poll::Ready(Ok(Some(piece)))
+            }
+        }
+    }
+
+    fn poll_http1(&self, client: &Rc<Client>, cx: &mut Context<'_>) -> Poll<Result<ClientRead, UploadError>> {
+        Poll::Ready(Ok(match ready!(client.poll_upload(cx))? {
+            ClientPiece::End => ClientRead::End(client.trailers()),
+            ClientPiece::Content(length) => {
+                self.received.set(self.received.get() + length as u64);
+                let mut end = client.borrow();
+                let content = end.unread().get(..length).unwrap_or_default();
+                let kept = self.remember(length, || Bytes::copy_from_slice(content));
+                ClientRead::Piece(match kept {
+                    Some(kept) => {
+                        end.consume(length);
+                        UploadPiece::Owned(kept)
+                    }
+                    None => UploadPiece::InClient(length),
+                })
+            }
+        }))
+    }
+
+    fn poll_http2(&self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Result<ClientRead, UploadError>> {
+        // A stream may end later with an empty frame of its own; h2 enforces the announced length.
+        if nothing_follows(body) {
+            return Poll::Ready(Ok(ClientRead::End(None)));
+        }
+        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
             // For hyper, a stream that was reset without an error code (RFC 9113 section 8.1) is at its end; its upload
             // is not.
-            Poll::Ready(None) if self.deadline.conn().http2.get() && !body.is_end_stream() => {
-                Poll::Ready(self.break_off(&mut slot))
+            None if !body.is_end_stream() => return Poll::Ready(Err(UploadError::ClientGone)),
+            None => return Poll::Ready(Ok(ClientRead::End(None))),
+            Some(frame) => frame.map_err(|_| UploadError::ClientGone)?,
+        };
+        Poll::Ready(match frame.into_data() {
+            Ok(data) => {
+                self.received.set(self.received.get() + data.len() as u64);
+                self.remember(data.len(), || data.clone());
+                Ok(ClientRead::Piece(UploadPiece::Owned(data)))
             }
-            Poll::Ready(None) => {
-                *slot = None;
-                self.end();
-                Poll::Ready(None)
+            Err(frame) => {
+                let trailers = frame.into_trailers().ok().map(|map| fields_of(&map));
+                trailers.transpose().map(ClientRead::End).map_err(UploadError::Garbled)
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.garbled.set(is_garbled(&error));
-                Poll::Ready(self.break_off(&mut slot))
-            }
-            Poll::Ready(Some(Ok(mut frame))) => {
-                self.deadline.moved();
-                if let Some(fields) = frame.trailers_mut() {
-                    clean_trailers(fields);
-                }
-                match frame.data_ref() {
-                    Some(data) => {
-                        self.received.set(self.received.get() + data.len() as u64);
-                        if self.limit.is_some_and(|limit| self.received.get() > limit) {
-                            self.too_large.set(true);
-                            return Poll::Ready(Some(Err(UploadError::TooLarge)));
-                        }
-                        self.remember(data);
-                    }
-                    // Trailers are not kept, so an upload with trailers is sent once.
-                    None => self.replayable.set(false),
-                }
-                // No bytes follow trailers, whatever a body of unknown length says.
-                if frame.is_trailers() || nothing_follows(body) {
-                    *slot = None;
-                    self.end();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
+        })
+    }
+
+    fn client(&self) -> Option<Rc<Client>> {
+        match &*self.source.borrow() {
+            Some(UploadSource::Http1(client)) => Some(Rc::clone(client)),
+            _ => None,
         }
     }
 }
 
-/// Whether the last byte has been read. The body is not polled for more: an HTTP/2 stream may end later with an empty
-/// frame of its own, and h2 enforces the announced length.
+/// Whether the last byte of an HTTP/2 stream has been read.
 #[must_use]
 pub fn nothing_follows(body: &Incoming) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if self.ended.get().is_none() {
-            self.deadline.conn().upload_ends(self.request, false);
-        }
-    }
-}
-
-/// Whether the client broke the framing. Hyper calls malformed chunks invalid; every other error is the end of the
-/// connection or of the stream.
-fn is_garbled(error: &hyper::Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-    cause
-        .is_some_and(|cause| matches!(cause.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData))
-}
-
-/// Why an upload broke off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UploadError {
-    /// The client broke off.
-    #[error("the client broke the upload off")]
-    ClientGone,
-    /// More than `body_bytes` arrived.
-    #[error("the upload is larger than allowed")]
-    TooLarge,
-    /// Another attempt has taken over.
-    #[error("another attempt has taken over")]
-    Superseded,
+enum ClientRead {
+    Piece(UploadPiece),
+    End(Option<Fields>),
 }
 
 /// The body of one attempt.
 #[derive(Debug)]
-pub struct UploadBody(Option<Sending>);
-
-#[derive(Debug)]
-struct Sending {
+pub struct UploadBody {
     upload: Rc<Upload>,
     attempt: u32,
     replayed: usize,
+    piece: UploadPiece,
 }
 
-impl Body for UploadBody {
-    type Data = Bytes;
-    type Error = UploadError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Some(sending) = &mut self.get_mut().0 else { return Poll::Ready(None) };
-        let arrived = sending.upload.body.borrow().is_none();
-        if sending.attempt != sending.upload.attempt.get() && !arrived {
-            return Poll::Ready(Some(Err(UploadError::Superseded)));
-        }
-        let kept = sending.upload.kept.borrow().get(sending.replayed).cloned();
-        if let Some(data) = kept {
-            sending.replayed += 1;
-            return Poll::Ready(Some(Ok(Frame::data(data))));
-        }
-        let upload = Rc::clone(&sending.upload);
-        let polled = upload.poll_client(cx);
-        if upload.replayable.get() {
-            sending.replayed = upload.kept.borrow().len();
-        }
-        polled
+impl UploadBody {
+    /// The upload.
+    #[must_use]
+    pub fn upload(&self) -> &Rc<Upload> {
+        &self.upload
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|sending| {
-            sending.upload.body.borrow().is_none() && sending.replayed >= sending.upload.kept.borrow().len()
-        })
+    /// Finds the next content, if the last was taken.
+    ///
+    /// # Errors
+    /// The upload has broken off, or another attempt has taken over.
+    pub fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Result<UploadStep, UploadError>> {
+        if !self.is_empty() {
+            return Poll::Ready(Ok(UploadStep::Content));
+        }
+        let kept = self.upload.kept.borrow().get(self.replayed).cloned();
+        if let Some(kept) = kept {
+            self.replayed += 1;
+            self.piece = UploadPiece::Owned(kept);
+            return Poll::Ready(Ok(UploadStep::Content));
+        }
+        let is_over = self.upload.source.borrow().is_none();
+        if self.attempt != self.upload.attempt.get() && !is_over {
+            return Poll::Ready(Err(UploadError::Superseded));
+        }
+        let read = ready!(self.upload.poll_client(cx))?;
+        self.replayed = self.upload.kept.borrow().len();
+        Poll::Ready(Ok(match read {
+            Some(piece) => {
+                self.piece = piece;
+                UploadStep::Content
+            }
+            None => UploadStep::End,
+        }))
     }
 
-    fn size_hint(&self) -> SizeHint {
-        let Some(sending) = &self.0 else { return SizeHint::with_exact(0) };
-        let kept: u64 =
-            sending.upload.kept.borrow().iter().skip(sending.replayed).map(|data| data.len() as u64).sum();
-        match sending.upload.body.borrow().as_ref() {
-            None => SizeHint::with_exact(kept),
-            Some(body) => {
-                body.size_hint().exact().map_or_else(SizeHint::new, |rest| SizeHint::with_exact(rest + kept))
+    /// Whether no content waits to be sent.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.piece {
+            UploadPiece::None => true,
+            UploadPiece::Owned(bytes) => bytes.is_empty(),
+            UploadPiece::InClient(length) => *length == 0,
+        }
+    }
+
+    /// Shows the content to `read`.
+    pub fn with_content<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
+        match &self.piece {
+            UploadPiece::None => read(&[]),
+            UploadPiece::Owned(bytes) => read(bytes),
+            UploadPiece::InClient(length) => match self.upload.client() {
+                Some(client) => read(client.borrow().unread().get(..*length).unwrap_or_default()),
+                None => read(&[]),
+            },
+        }
+    }
+
+    /// Takes the first bytes of the content.
+    pub fn consume(&mut self, bytes: usize) {
+        match &mut self.piece {
+            UploadPiece::None => {}
+            UploadPiece::Owned(content) => _ = content.split_to(bytes.min(content.len())),
+            UploadPiece::InClient(length) => {
+                *length = length.saturating_sub(bytes);
+                if let Some(client) = self.upload.client() {
+                    client.borrow().consume(bytes);
+                }
             }
         }
     }

@@ -1,14 +1,12 @@
-//! The transport towards an endpoint: plain TCP or TLS, and how it leaves its HTTP driver after an upgrade.
+//! The transport towards an endpoint: plain TCP or TLS.
 
 use std::{
-    cell::{Cell, RefCell},
     io,
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -27,12 +25,29 @@ pub enum UpstreamIo {
 }
 
 impl UpstreamIo {
-    /// The number of the socket underneath.
+    /// The socket underneath.
     #[must_use]
-    pub fn socket(&self) -> RawFd {
+    pub fn socket(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Plain(stream) => stream.as_raw_fd(),
-            Self::Tls(stream) => stream.get_ref().0.as_raw_fd(),
+            Self::Plain(stream) => stream.as_fd(),
+            Self::Tls(stream) => stream.get_ref().0.as_fd(),
+        }
+    }
+
+    /// Whether the endpoint has neither closed the connection nor sent a byte that nobody asked for. Costs a system
+    /// call only if something has arrived.
+    #[must_use]
+    pub fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        match self {
+            Self::Plain(stream) => {
+                matches!(stream.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            // A session ticket or a closing alert may have come since.
+            Self::Tls(stream) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+            }
         }
     }
 }
@@ -88,41 +103,5 @@ impl AsyncWrite for UpstreamIo {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
-    }
-}
-
-/// What the driver of an upstream connection leaves behind when it ends, for a request that asked for an upgrade.
-#[derive(Debug, Default)]
-pub struct Exit {
-    /// A request wants the socket back.
-    pub wanted: Cell<bool>,
-    /// The number of the socket while the driver owns it.
-    pub socket: Cell<Option<RawFd>>,
-    left: RefCell<Option<Option<(UpstreamIo, Bytes)>>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Exit {
-    /// The driver has ended; `parts` holds the socket and unread bytes if it ended cleanly.
-    pub fn leave(&self, parts: Option<(UpstreamIo, Bytes)>) {
-        self.socket.set(None);
-        if self.wanted.get() {
-            *self.left.borrow_mut() = Some(parts);
-            if let Some(waker) = self.waker.borrow_mut().take() {
-                waker.wake();
-            }
-        }
-    }
-
-    /// Waits for the socket and the unread bytes; `None` if the driver ended uncleanly.
-    pub async fn taken(&self) -> Option<(UpstreamIo, Bytes)> {
-        std::future::poll_fn(|cx| match self.left.borrow_mut().take() {
-            Some(parts) => Poll::Ready(parts),
-            None => {
-                *self.waker.borrow_mut() = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        })
-        .await
     }
 }

@@ -8,7 +8,6 @@ use std::{
     sync::Arc,
 };
 
-use http::HeaderValue;
 use thalweg_core::{EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, RouteSlot};
 
 use crate::{
@@ -298,9 +297,9 @@ fn settings(live: &Live, place: &thalweg_core::Place) -> Settings {
         |spec| endpoint_authority(&spec.host, place.address.port(), tls.is_some()),
     );
     Settings {
-        own_host: HeaderValue::try_from(authority).unwrap_or_else(|_| HeaderValue::from_static("")),
+        own_host: authority.into(),
         keepalive: wiring.keepalive_of(place.pool),
         tls,
-        host: pool.and_then(|pool| pool.host.as_deref()).and_then(|host| HeaderValue::from_str(host).ok()),
+        host: pool.and_then(|pool| pool.host.as_deref()).map(Into::into),
     }
 }

@@ -6,7 +6,7 @@ use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 use thalweg_core::Tick;
 
 use crate::{
-    data::deadline::SWEEP,
+    data::{deadline::SWEEP, inbox::Buffers},
     shared::{Shared, meters::Meters},
 };
 
@@ -21,6 +21,8 @@ pub struct WorkerBase {
     pub clock: Rc<Cell<Tick>>,
     /// The total time in which the worker did not get to run.
     pub stalled: Cell<Duration>,
+    /// The worker's read buffers.
+    pub buffers: Rc<Buffers>,
 }
 
 impl WorkerBase {
@@ -35,7 +37,8 @@ impl WorkerBase {
     #[must_use]
     pub fn new(shared: &Arc<Shared>, worker: usize, clock: &Rc<Cell<Tick>>) -> Self {
         let (shared, clock) = (Arc::clone(shared), Rc::clone(clock));
-        Self { shared, worker, clock, stalled: Cell::default() }
+        let buffers = Buffers::new(shared.live.load().wiring.config.limits.stream_buffer);
+        Self { shared, worker, clock, stalled: Cell::default(), buffers }
     }
 
     /// Reads the clock. The sweep does so every [`SWEEP`], so a gap of more than two sweeps was a pause of this edge

@@ -21,6 +21,18 @@ pub fn fault_of(error: &io::Error) -> Fault {
     }
 }
 
+/// What an error of a TLS handshake says, if TLS itself failed and not the connection under it.
+#[must_use]
+pub fn tls_fault(error: &io::Error) -> Option<Fault> {
+    use rustls::Error as E;
+    let tls = error.get_ref()?.downcast_ref::<E>()?;
+    Some(match tls {
+        E::InvalidCertificate(_) | E::NoCertificatesPresented => Fault::TlsCertificate,
+        E::AlertReceived(_) => Fault::TlsAlert,
+        _ => Fault::Tls,
+    })
+}
+
 /// Whether a connect to `address` failed because this edge is out of descriptors, ports or memory. Such a failure is no
 /// evidence about the endpoint, which was not even asked.
 ///

@@ -1,10 +1,9 @@
 //! What the kernel knows about a silent connection (`TCP_INFO`), and how long it waits for acknowledgements
-//! (`TCP_USER_TIMEOUT`). The one file with `unsafe`: socket2, rustix and tokio do not read `TCP_INFO`, and none of them
-//! takes the number of a socket that hyper owns.
+//! (`TCP_USER_TIMEOUT`). The one file with `unsafe`: socket2, rustix and tokio do not read `TCP_INFO`.
 
 use std::{
     mem,
-    os::fd::{BorrowedFd, RawFd},
+    os::fd::{AsRawFd, BorrowedFd},
     time::Duration,
 };
 
@@ -21,7 +20,7 @@ const SILENT: Duration = Duration::from_millis(300);
 /// Whether the other end of this TCP connection is gone: data was retransmitted at least once, and the remote kernel
 /// has acknowledged nothing for [`SILENT`] and four round trips. A stalled process whose kernel still acknowledges is
 /// not gone.
-pub(crate) fn is_dead(socket: RawFd) -> bool {
+pub(crate) fn is_dead(socket: BorrowedFd<'_>) -> bool {
     read(socket).is_some_and(|info| {
         let silence = Duration::from_millis(info.tcpi_last_ack_recv.into());
         let round_trips = Duration::from_micros(info.tcpi_rtt.into()) * 4;
@@ -30,26 +29,21 @@ pub(crate) fn is_dead(socket: RawFd) -> bool {
 }
 
 /// Sets how long sent data may stay unacknowledged on this socket; never shorter than [`UNACKNOWLEDGED`].
-pub(crate) fn set_user_timeout(socket: RawFd, span: Duration) {
-    #[expect(unsafe_code, reason = "hyper holds the socket; a wrong descriptor is an error, not a fault")]
-    // SAFETY: `Exit` forgets the number before the socket is closed.
-    let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+pub(crate) fn set_user_timeout(socket: BorrowedFd<'_>, span: Duration) {
     // The call fails on a connection that is ending: there is nothing left to wait for.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(span.max(UNACKNOWLEDGED)));
 }
 
-#[expect(
-    unsafe_code,
-    reason = "getsockopt(TCP_INFO) has no safe wrapper; a wrong descriptor is an error, not a fault"
-)]
-fn read(socket: RawFd) -> Option<libc::tcp_info> {
+#[expect(unsafe_code, reason = "getsockopt(TCP_INFO) has no safe wrapper")]
+fn read(socket: BorrowedFd<'_>) -> Option<libc::tcp_info> {
     // SAFETY: tcp_info is plain integers, for which all zeroes is a value.
     let mut info: libc::tcp_info = unsafe { mem::zeroed() };
     let mut length = libc::socklen_t::try_from(mem::size_of_val(&info)).ok()?;
     let into = std::ptr::from_mut(&mut info).cast();
     // SAFETY: `into` points to `length` writable bytes that outlive the call; the kernel writes at most that many.
-    let failed =
-        unsafe { libc::getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length) };
+    let failed = unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length)
+    };
     (failed == 0).then_some(info)
 }
 
@@ -57,7 +51,7 @@ fn read(socket: RawFd) -> Option<libc::tcp_info> {
 mod tests {
     use std::{
         net::{TcpListener, TcpStream},
-        os::fd::AsRawFd,
+        os::fd::AsFd,
     };
 
     use super::*;
@@ -67,7 +61,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         for (told, expected) in [(30, 30), (3, 10), (86_400, 86_400), (0, 10)] {
-            set_user_timeout(socket.as_raw_fd(), Duration::from_secs(told));
+            set_user_timeout(socket.as_fd(), Duration::from_secs(told));
             let bears = SockRef::from(&socket).tcp_user_timeout().unwrap();
             assert_eq!(bears, Some(Duration::from_secs(expected)), "told {told} s");
         }

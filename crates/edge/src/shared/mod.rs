@@ -4,6 +4,7 @@
 pub mod access_log;
 pub mod stats;
 pub mod budget;
+pub mod calendar;
 pub mod fault;
 pub mod host;
 pub mod kernel;
@@ -20,7 +21,7 @@ use std::{
 use arc_swap::ArcSwap;
 use thalweg_config::{AccessLog, Config, Keepalive};
 use thalweg_core::{EndpointId, Fault, PoolSlot, Snapshot, SpecSlot, Tick};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::shared::{
     access_log::LogSink,
@@ -90,6 +91,8 @@ pub struct Shared {
     pub published: watch::Sender<u64>,
     /// Hints from failed requests: bounded, sent with `try_send`, dropped when full.
     pub suspects: mpsc::Sender<Suspicion>,
+    /// Endpoints that requests could not connect to, with the cause; the oldest reports leave when there are too many.
+    pub unreached: broadcast::Sender<Unreached>,
     /// Counters, by worker.
     pub meters: Vec<Meters>,
     /// What requests did at each endpoint, by worker.
@@ -104,6 +107,9 @@ pub struct Shared {
     pub origin: Instant,
 }
 
+/// Capacity of the queue of reports about endpoints that could not be connected to.
+const UNREACHED: usize = 256;
+
 /// Capacity of the queue of hints.
 const SUSPECTS: usize = 1024;
 
@@ -116,6 +122,7 @@ impl Shared {
             live: ArcSwap::from_pointee(live),
             published: watch::Sender::new(0),
             suspects,
+            unreached: broadcast::Sender::new(UNREACHED),
             meters: std::iter::repeat_with(Default::default).take(workers).collect(),
             stats: std::iter::repeat_with(Default::default).take(workers).collect(),
             budgets: Default::default(),
@@ -143,6 +150,19 @@ pub struct Suspicion {
     /// When the attempt began.
     pub started: Tick,
     /// When it failed.
+    pub at: Tick,
+}
+
+/// An endpoint could not be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreached {
+    /// The endpoint.
+    pub id: EndpointId,
+    /// The kind of failure.
+    pub fault: Fault,
+    /// The cause in words.
+    pub detail: Box<str>,
+    /// When the attempt failed.
     pub at: Tick,
 }
 

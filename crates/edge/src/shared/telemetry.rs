@@ -103,6 +103,8 @@ metrics! {
         "Access log lines that were dropped: their reader was too slow, or they could not be written.";
     TASK_RESTARTS = Counter "thalweg_task_restarts_total" ["task"]
         "Control tasks that ended and were restarted.";
+    STREAMS_DROPPED = Counter "thalweg_admin_streams_dropped_total" []
+        "Live streams of the admin server that were ended because their client did not read.";
     BUILD_INFO = Gauge "thalweg_build_info" ["version"]
         "Always 1.";
 }

@@ -88,6 +88,7 @@ impl H2c {
             if (kind, on) == (1, stream) {
                 return match block[0] {
                     0x88 => "200".to_owned(),
+                    0x8c => "400".to_owned(),
                     0x8d => "404".to_owned(),
                     0x8e => "500".to_owned(),
                     // A literal under the name ":status", perhaps in Huffman's code: three digits are two bytes then.

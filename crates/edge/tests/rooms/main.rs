@@ -12,6 +12,7 @@ mod h2c;
 mod messages;
 mod races;
 mod slow_clients;
+mod slow_connects;
 mod support;
 mod uploads;
 
@@ -43,18 +44,18 @@ fn a_request_goes_through_all_rooms_and_its_head_is_clean_both_ways() {
                    X-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-Request-Id: abc\r\n\r\n";
     let answer = ask(&plane, request);
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
-    assert!(answer.contains("x-own: 1\r\n") && answer.contains("x-request-id: abc\r\n"), "{answer}");
+    assert!(answer.contains("x-own: 1\r\n") && answer.contains("X-Request-Id: abc\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
     let seen = seen.recv().unwrap();
     assert!(seen.starts_with("GET /b?q=1 HTTP/1.1\r\n"), "{seen}");
     for (field, there) in [
-        ("host: Example.com:80\r\n", true),
-        ("x-forwarded-for: 127.0.0.1\r\n", true),
-        ("x-forwarded-proto: http\r\n", true),
-        ("x-forwarded-host: Example.com:80\r\n", true),
-        ("via: 1.1 thalweg\r\n", true),
+        ("Host: Example.com:80\r\n", true),
+        ("X-Forwarded-For: 127.0.0.1\r\n", true),
+        ("X-Forwarded-Proto: http\r\n", true),
+        ("X-Forwarded-Host: Example.com:80\r\n", true),
+        ("Via: 1.1 thalweg\r\n", true),
         ("6.6.6.6", false),
-        ("x-hop", false),
+        ("X-Hop", false),
     ] {
         assert_eq!(seen.contains(field), there, "{field}: {seen}");
     }

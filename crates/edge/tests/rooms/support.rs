@@ -217,7 +217,7 @@ pub(crate) fn endpoint(answer: &'static str) -> (u16, std::sync::mpsc::Receiver<
     (port, received)
 }
 
-/// Sends `request`, closes the sending side, and returns everything that comes back.
+/// Sends `request`, closes the sending side, and returns everything that comes back but interim answers.
 pub(crate) fn ask(plane: &DataPlane, request: &str) -> String {
     let mut stream = TcpStream::connect(plane.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -225,7 +225,7 @@ pub(crate) fn ask(plane: &DataPlane, request: &str) -> String {
     stream.shutdown(std::net::Shutdown::Write).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    answer
+    answer.trim_start_matches("HTTP/1.1 100 Continue\r\n\r\n").to_owned()
 }
 
 /// In front of pools and routes: the listener speaks both.

@@ -1,4 +1,4 @@
-//! Connections to the edge: kept between requests, unless one was to be new.
+//! Connections to the edge: kept between requests, unless a request asks for a new one.
 
 use std::sync::{
     Arc,
@@ -26,7 +26,7 @@ pub(super) enum Sender {
 /// One to send on: kept, or new.
 pub(super) async fn checkout(shared: &Arc<LoadState>, fresh: bool) -> std::io::Result<Sender> {
     loop {
-        // A lock of its own statement: it must not be held across the await below.
+        // A statement of its own, so that the lock is not held across the await below.
         let kept = if fresh { None } else { lock(&shared.idle).pop() };
         let Some(sender) = kept else { return connect(shared).await };
         match sender {

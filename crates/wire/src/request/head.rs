@@ -48,6 +48,29 @@ impl Method {
             _ => Self::Other,
         }
     }
+
+    /// The method's name; `None` for [`Other`](Self::Other).
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
+            Self::Patch => "PATCH",
+            Self::Other => return None,
+        })
+    }
+
+    /// Whether a request may be sent twice (RFC 9110 section 9.2.2).
+    #[must_use]
+    pub const fn is_idempotent(self) -> bool {
+        matches!(self, Self::Get | Self::Head | Self::Options | Self::Put | Self::Delete | Self::Trace)
+    }
 }
 
 /// A request's head.
@@ -91,6 +114,23 @@ impl RequestHead {
         self.method_name.text(&self.fields.bytes)
     }
 
+    pub(crate) fn method_bytes(&self) -> &[u8] {
+        self.method_name.of(&self.fields.bytes)
+    }
+
+    pub(crate) fn target_bytes(&self) -> &[u8] {
+        self.raw_target.of(&self.fields.bytes)
+    }
+
+    /// As [`authority`](Self::authority).
+    #[must_use]
+    pub fn authority_bytes(&self) -> Option<&[u8]> {
+        match self.target.authority {
+            Some(span) => Some(span.of(&self.fields.bytes)),
+            None => self.fields.get(FieldName::Host),
+        }
+    }
+
     /// The target as it came.
     #[must_use]
     pub fn target(&self) -> &str {
@@ -120,10 +160,7 @@ impl RequestHead {
     /// (RFC 9112 section 3.2.2). `None` for an HTTP/1.0 request without either.
     #[must_use]
     pub fn authority(&self) -> Option<&str> {
-        match self.target.authority {
-            Some(span) => Some(span.text(&self.fields.bytes)),
-            None => self.fields.get(FieldName::Host).and_then(|host| std::str::from_utf8(host).ok()),
-        }
+        self.authority_bytes().and_then(|authority| std::str::from_utf8(authority).ok())
     }
 
     /// Whether an absolute target, or an HTTP/2 request, said `https`.

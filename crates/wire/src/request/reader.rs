@@ -44,7 +44,7 @@ impl RequestReader {
     }
 
     /// Reads on in a head. `head` may be any old one: its memory is used again. Its content is valid after
-    /// [`RequestStep::Head`] only.
+    /// [`RequestStep::Head`] only; after an error it holds what was understood, which is enough for a log line.
     ///
     /// # Errors
     /// The rule that the request breaks; [`ProtocolError::OutOfStep`] while the body of the request before is not

@@ -2,7 +2,7 @@
 //! itself, so that a forwarded head cannot bring its own.
 
 use crate::{
-    FieldName, FieldRef, Fields, Framing,
+    FieldName, FieldRef, Fields, Framing, RequestHead,
     fields::{Field, Span, is_value},
     framing::content_length,
     grammar::{TARGET, VALUE, is_token, run},
@@ -40,6 +40,33 @@ impl<'o> HeadWriter<'o> {
         writer
     }
 
+    /// Begins a request that is passed on: its line, and `Host` as the first field. What comes from `head` was read by
+    /// the same rules and is not checked again; `None` = the head's own target, and its own authority.
+    ///
+    /// A head without an authority needs a host.
+    pub fn forward(
+        out: &'o mut Vec<u8>,
+        head: &RequestHead,
+        target: Option<&str>,
+        host: Option<&str>,
+    ) -> Self {
+        let mut writer = Self::begin(out, head.framing());
+        writer.is_request = true;
+        if let Some(target) = target {
+            writer.note(is_target(target.as_bytes(), head.method_bytes()), Unwritable::Target);
+        }
+        if let Some(host) = host {
+            writer.note(target::is_authority(host.as_bytes()), Unwritable::Host);
+        }
+        let host = host.map_or_else(|| head.authority_bytes(), |host| Some(host.as_bytes()));
+        writer.note(host.is_some(), Unwritable::Host);
+        let target = target.map_or_else(|| head.target_bytes(), str::as_bytes);
+        let line =
+            [head.method_bytes(), b" ", target, b" HTTP/1.1\r\nHost: ", host.unwrap_or_default(), b"\r\n"];
+        line.iter().for_each(|part| writer.out.extend_from_slice(part));
+        writer
+    }
+
     /// Begins an answer. The framing is that of the body that is sent: none for an answer to HEAD.
     pub fn answer(out: &'o mut Vec<u8>, status: u16, reason: &[u8], framing: Framing) -> Self {
         let mut writer = Self::begin(out, framing);
@@ -72,6 +99,25 @@ impl<'o> HeadWriter<'o> {
         self.note(is_token(name.as_bytes()) && !own, Unwritable::FieldName);
         self.note(is_value(value), Unwritable::FieldValue);
         self.line(name.as_bytes(), value);
+        self
+    }
+
+    /// Adds a field of a known name; not one that this writer makes itself.
+    pub fn known(&mut self, name: FieldName, value: impl AsRef<[u8]>) -> &mut Self {
+        let value = value.as_ref();
+        let own = matches!(
+            name,
+            FieldName::Host
+                | FieldName::ContentLength
+                | FieldName::TransferEncoding
+                | FieldName::LookAlike
+                | FieldName::Other
+        );
+        self.note(!own, Unwritable::FieldName);
+        self.note(is_value(value), Unwritable::FieldValue);
+        for part in [name.line_start().as_bytes(), value, b"\r\n"] {
+            self.out.extend_from_slice(part);
+        }
         self
     }
 

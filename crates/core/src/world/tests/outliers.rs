@@ -104,8 +104,8 @@ fn three_failures_in_a_row_take_a_region_of_one_endpoint_out() {
 
 #[test]
 fn a_flapper_is_caught_by_its_share_unless_all_fail_alike() {
-    let half = "gf".repeat(200);
-    check(&[("a", &half)], "dUU");
+    let (half, good) = ("gf".repeat(200), "g".repeat(30));
+    check(&[("b", &good), ("c", &good), ("a", &half)], "dUU");
     let mut at = world(&[1, 1, 1], weighted(&[(1, 100), (1, 100), (1, 100)]));
     at.play("a++ b++ c++");
     for _ in 0..200 {

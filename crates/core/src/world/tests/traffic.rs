@@ -77,7 +77,7 @@ fn old_failures_of_an_endpoint_that_is_clear_again_excuse_no_other() {
     topology.pools[0].eject.consecutive_failures = 0;
     at.adopt(topology);
     at.play("a++");
-    at.requests("a2", 7, 0);
+    at.requests("a2", 9, 0);
     at.requests("a1", 10, 20);
     at.play("~300");
     at.requests("a1", 0, 1);
@@ -86,8 +86,9 @@ fn old_failures_of_an_endpoint_that_is_clear_again_excuse_no_other() {
     at.requests("a1", 5, 0);
     at.play("~1000");
     assert_eq!(at.ejection("a1"), Ejection::Clear);
-    at.requests("a2", 0, 4);
-    assert!(matches!(at.ejection("a2"), Ejection::Ejected { .. }), "4 of 11, beside none");
+    at.requests("a1", 30, 0);
+    at.requests("a2", 0, 8);
+    assert!(matches!(at.ejection("a2"), Ejection::Ejected { .. }), "8 of 17, beside 0 of 30");
 }
 
 #[test]

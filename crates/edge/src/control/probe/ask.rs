@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 use super::expect::{body_fits, evidence, status_fits, wrong_status};
 use crate::{
     control::supervise::Task,
-    shared::fault::{fault_of, is_own, is_short},
+    shared::fault::{fault_of, is_own, is_short, tls_fault},
     shared::{Live, UpstreamTls, host::endpoint_authority},
 };
 
@@ -296,9 +296,8 @@ fn of_connect(error: &io::Error, address: SocketAddr) -> ProbeFailure {
 }
 
 fn of_io(error: &io::Error) -> ProbeFailure {
-    let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(tls) => theirs(Fault::Tls, &tls.to_string()),
+    match tls_fault(error) {
+        Some(fault) => theirs(fault, &error.to_string()),
         None if is_short(error) => ours(error),
         None => theirs(fault_of(error), &error.to_string()),
     }

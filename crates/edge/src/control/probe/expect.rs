@@ -70,7 +70,7 @@ fn snippet(body: &[u8]) -> String {
 }
 
 /// The text with spaces for control characters. JSON text may hold some of them raw, such as U+007F.
-fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 

@@ -14,6 +14,7 @@ use tokio::{
 
 pub use ask::{Plan, Prober};
 pub use expect::body_fits;
+pub(crate) use expect::{evidence, printable};
 
 use crate::{
     control::{

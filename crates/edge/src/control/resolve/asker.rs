@@ -103,7 +103,7 @@ pub(super) struct Asker {
 }
 
 impl Asker {
-    /// Both families of the name, and the form that has them. Each form is asked for both families before the next
+    /// The wanted families of the name, and the form that has them. Each form is asked for both families before the next
     /// form, because the families of two different names must not be mixed. That rules out the resolver's own search,
     /// and its `lookup_ip`, which drops the failure of one family when the other answers.
     ///
@@ -112,11 +112,18 @@ impl Asker {
     pub(super) async fn ask(
         &self,
         host: &str,
+        wanted: [bool; 2],
         last: Option<&Name>,
         early: &impl AsyncFn(&Name, [Said; 2]),
     ) -> Result<Found, String> {
         let forms = self.forms(Name::from_utf8(host).map_err(|error| error.to_string())?);
         let ask = async |name: &Name, decides: bool| {
+            let [v4, v6] = FAMILIES;
+            match wanted {
+                [true, true] => {}
+                [true, false] => return [self.ask_one(name.clone(), v4).await, Said::Unasked],
+                [false, _] => return [Said::Unasked, self.ask_one(name.clone(), v6).await],
+            }
             let [a, aaaa] = FAMILIES.map(|family| Box::pin(self.ask_one(name.clone(), family)));
             let early = async |said| {
                 if decides {
@@ -205,6 +212,8 @@ pub(super) enum Said {
     Unknown,
     /// No server could answer.
     Failed(String),
+    /// No endpoint uses this family.
+    Unasked,
 }
 
 /// The answers about a name, and the form of it that has addresses.

@@ -1,5 +1,4 @@
-//! The I/O wrapper underneath hyper: it reports the bytes that pass to its [`ClientConn`]. It only knows where a head
-//! begins, changes no byte, and hides only an end that hyper would mistake for a client that left.
+//! A client's socket: plain or TLS. Tells its [`ClientConn`] when bytes pass.
 
 use std::{
     io,
@@ -9,14 +8,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
 
-use super::{ClientConn, ConnPhase, ConnSignal};
+use super::ClientConn;
 use crate::data::coalesce::as_one;
 
 /// Gap between looks at a first segment that is too short to tell protocols apart.
@@ -29,41 +28,34 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The reader and writer that hyper uses.
+/// A client's socket.
 #[derive(Debug)]
 pub struct ClientIo {
     stream: Stream,
     conn: Rc<ClientConn>,
-    /// Bytes that were read before and must be read again.
-    before: Bytes,
 }
 
 impl ClientIo {
     /// A plaintext connection.
     #[must_use]
     pub fn plain(stream: TcpStream, conn: Rc<ClientConn>) -> Self {
-        Self { stream: Stream::Plain(stream), conn, before: Bytes::new() }
+        Self { stream: Stream::Plain(stream), conn }
     }
 
     /// A TLS connection after its handshake.
     #[must_use]
     pub fn tls(stream: TlsStream<TcpStream>, conn: Rc<ClientConn>) -> Self {
-        Self { stream: Stream::Tls(Box::new(stream)), conn, before: Bytes::new() }
-    }
-
-    /// Puts bytes back in front of the next read.
-    pub fn rewind(&mut self, bytes: Bytes) {
-        self.before = bytes;
+        Self { stream: Stream::Tls(Box::new(stream)), conn }
     }
 
     /// Ready when a read would not block. Only a plaintext socket can tell without reading, and only by a peek: a
     /// socket that was just accepted is reported readable before anything has arrived.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.stream {
-            Stream::Plain(stream) if self.before.is_empty() => {
+            Stream::Plain(stream) => {
                 stream.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map(|peeked| peeked.map(|_| ()))
             }
-            _ => Poll::Ready(Ok(())),
+            Stream::Tls(_) => Poll::Ready(Ok(())),
         }
     }
 
@@ -85,69 +77,36 @@ impl ClientIo {
         }
     }
 
-    /// Returns `false` if hyper must not see these bytes, because a signal was left instead. That never happens while
-    /// an earlier answer is under way.
-    fn saw(&self, bytes: &[u8]) -> bool {
-        self.conn.trails.set(!bytes.ends_with(b"\r\n\r\n"));
-        match self.conn.phase.get() {
-            // Between streams, HTTP/2 sends settings and pings, which are no head.
-            ConnPhase::Idle if !bytes.is_empty() && !self.conn.http2.get() && !self.conn.rest.get() => {
-                self.conn.enter(ConnPhase::Head);
-            }
-            ConnPhase::Tunnel => {
-                let (up, down) = self.conn.tunnelled.get();
-                self.conn.tunnelled.set((up + bytes.len() as u64, down));
-            }
-            _ => {}
+    fn socket(&self) -> &TcpStream {
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
         }
-        self.conn.touch(false, bytes.len());
-        // The rest of an upload is no line of the next head.
-        let Some(before) = self.conn.first_line.get().filter(|_| !self.conn.rest.get()) else { return true };
-        let end = bytes.iter().position(|byte| *byte == b'\n');
-        let length = before + end.unwrap_or(bytes.len());
-        self.conn.first_line.set(end.is_none().then_some(length));
-        let alone = self.conn.phase.get() == ConnPhase::Head && self.conn.flushed.get();
-        if alone && length >= self.conn.first_line_limit.get() {
-            self.conn.signal(ConnSignal::LongTarget);
-            return false;
-        }
-        true
     }
 
-    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
-        let Poll::Ready(result) = polled else { return };
-        let bytes = *result.as_ref().unwrap_or(&0);
-        if self.conn.phase.get() == ConnPhase::Tunnel {
-            let (up, down) = self.conn.tunnelled.get();
-            self.conn.tunnelled.set((up, down + bytes as u64));
-        }
-        self.conn.touch(true, bytes);
+    /// The error that the kernel has noted on the socket: a reset shows here although the client's end was read.
+    #[must_use]
+    pub fn take_error(&self) -> Option<io::Error> {
+        self.socket().take_error().unwrap_or_else(Some)
+    }
+
+    /// Makes the close a reset.
+    pub fn reset_on_close(&self) {
+        // The call fails on a socket that has ended already.
+        let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
     }
 }
 
 impl AsyncRead for ClientIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.before.is_empty() {
-            let n = this.before.len().min(buf.remaining());
-            let bytes = this.before.split_to(n);
-            buf.put_slice(&bytes);
-            return if this.saw(&bytes) { Poll::Ready(Ok(())) } else { Poll::Pending };
-        }
-        let start = buf.filled().len();
+        let before = buf.filled().len();
         let polled = match &mut this.stream {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         if polled.is_ready() {
-            let bytes = buf.filled().get(start..).unwrap_or_default();
-            if bytes.is_empty() && matches!(polled, Poll::Ready(Ok(()))) && this.conn.awaits_answer() {
-                this.conn.ended.set(true);
-                return Poll::Pending;
-            }
-            if !this.saw(bytes) {
-                return Poll::Pending;
-            }
+            this.conn.has_read(buf.filled().len() - before);
         }
         polled
     }
@@ -160,7 +119,7 @@ impl AsyncWrite for ClientIo {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         };
-        this.wrote(&polled);
+        this.conn.tried_to_write(&polled);
         polled
     }
 
@@ -178,7 +137,7 @@ impl AsyncWrite for ClientIo {
             Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
             Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
         };
-        this.wrote(&polled);
+        this.conn.tried_to_write(&polled);
         polled
     }
 
@@ -195,9 +154,7 @@ impl AsyncWrite for ClientIo {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
             Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
         };
-        if polled.is_ready() {
-            this.conn.flushed.set(true);
-        }
+        this.conn.behind.set(polled.is_pending());
         polled
     }
 

@@ -1,23 +1,25 @@
 //! How one attempt ended, reported once to the endpoint's statistics and to the attempt loop.
 
-use std::{rc::Rc, time::Duration};
+use std::{future::poll_fn, rc::Rc, time::Duration};
 
-use http::{Response, StatusCode, header};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick, retry};
+use thalweg_wire::ProtocolError;
 
 use super::request::ProxiedRequest;
 use crate::data::{
-    failure::Failure, link::Link, outcome::Outcome, peer::Peer, reach::ReachError, relay::RelayError,
-    settle::Attempt,
+    attempt::Attempt,
+    exchange::{Exchange, ExchangeError},
+    failure::Failure,
+    outcome::Outcome,
+    peer::Peer,
+    reach::ReachError,
+    upload::UploadError,
 };
 
 /// The head of an endpoint's answer, with what is needed to pass it on.
 pub(super) struct UpstreamAnswer {
     pub(super) attempt: Attempt,
-    pub(super) link: Link,
-    pub(super) response: Response<Incoming>,
+    pub(super) exchange: Exchange,
 }
 
 /// An unwanted answer of at most this length is read to its end within [`DISCARD`], so that its connection can be used
@@ -28,14 +30,16 @@ const DISCARD: Duration = Duration::from_secs(1);
 impl UpstreamAnswer {
     /// Drops this answer because another attempt has begun. `sent`: the request was sent to its end.
     pub(super) fn discard(self: Box<Self>, sent: bool) {
-        let Self { attempt, link, response } = *self;
+        let Self { attempt, mut exchange } = *self;
         let peer = Rc::clone(&attempt.peer);
         attempt.end(Outcome::ServerError, peer.now());
         if !sent {
             return;
         }
         tokio::task::spawn_local(async move {
-            if read_off(response.into_body()).await == Rest::Whole {
+            if read_off(&mut exchange).await == Rest::Whole
+                && let Some(link) = exchange.into_reusable()
+            {
                 peer.give_back(link, peer.now());
             }
         });
@@ -55,13 +59,25 @@ pub(super) enum Rest {
 }
 
 /// Reads an unwanted answer to its end if that takes little.
-pub(super) async fn read_off(body: Incoming) -> Rest {
-    match tokio::time::timeout(DISCARD, Limited::new(body, DISCARD_BYTES).collect()).await {
-        Ok(Ok(_)) => Rest::Whole,
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Rest::Long,
-        Ok(Err(_)) => Rest::Broken,
-        Err(_) => Rest::Slow,
-    }
+pub(super) async fn read_off(exchange: &mut Exchange) -> Rest {
+    let reading = async {
+        let mut read = 0;
+        loop {
+            match poll_fn(|cx| exchange.poll_content(cx)).await {
+                Ok(false) => return Rest::Whole,
+                Err(_) => return Rest::Broken,
+                Ok(true) => {
+                    let piece = exchange.content().len();
+                    read += piece;
+                    if read > DISCARD_BYTES {
+                        return Rest::Long;
+                    }
+                    exchange.consume(piece);
+                }
+            }
+        }
+    };
+    tokio::time::timeout(DISCARD, reading).await.unwrap_or(Rest::Slow)
 }
 
 /// An attempt that failed.
@@ -108,68 +124,68 @@ impl ProxiedRequest {
         if self.remaining(now).is_zero() {
             return failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout);
         }
-        tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint not reached");
+        self.local.report_unreached(attempt.peer.id, fault, error);
         failed(attempt, retry::Failure::Connect, Failure::ConnectFailed(fault))
     }
 
-    pub(super) fn unanswered(&self, attempt: &Attempt, error: &RelayError) -> Ended {
+    pub(super) fn unanswered(&self, attempt: &Attempt, error: &ExchangeError) -> Ended {
         tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint gave no answer");
+        let failed = |cause, failure| Ended::Failed(failed(attempt, cause, failure));
         let (outcome, ended) = match error {
-            RelayError::Stale(_) | RelayError::Reset(_) | RelayError::Protocol(_) => {
-                (Outcome::Reset, Ended::Failed(failed(attempt, retry::Failure::Reset, Failure::Reset)))
+            ExchangeError::Stale | ExchangeError::Reset(_) => {
+                if matches!(error, ExchangeError::Reset(_)) {
+                    attempt.cut_off(self.upload.ended.get().is_none(), self.local.now());
+                }
+                (Outcome::Reset, failed(retry::Failure::Reset, Failure::Reset))
             }
-            RelayError::Dead => {
-                (Outcome::Timeout, Ended::Failed(failed(attempt, retry::Failure::Reset, Failure::Reset)))
+            // Every other endpoint would answer alike: no other is asked, and none is to blame.
+            ExchangeError::Protocol(ProtocolError::HeadTooLarge | ProtocolError::TooManyFields) => {
+                attempt.blame(Fault::AnswerFields, self.local.now());
+                (Outcome::BadAnswer, failed(retry::Failure::Common, Failure::AnswerFields))
             }
-            RelayError::FirstByte => (
-                Outcome::Timeout,
-                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::FirstByteTimeout)),
-            ),
-            RelayError::Total => (
+            ExchangeError::Protocol(error) => {
+                (Outcome::BadAnswer, failed(retry::Failure::Reset, Failure::BadAnswer(*error)))
+            }
+            ExchangeError::Dead => (Outcome::Timeout, failed(retry::Failure::Reset, Failure::Reset)),
+            ExchangeError::FirstByte => {
+                (Outcome::Timeout, failed(retry::Failure::Timeout, Failure::FirstByteTimeout))
+            }
+            ExchangeError::Total => (
                 if self.had_its_time(attempt) { Outcome::Timeout } else { Outcome::Cancelled },
-                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::TotalTimeout)),
+                failed(retry::Failure::Timeout, Failure::TotalTimeout),
             ),
-            RelayError::NotTaken => (
-                Outcome::Timeout,
-                Ended::Failed(failed(attempt, retry::Failure::Timeout, Failure::UploadTimeout)),
-            ),
-            RelayError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
-            RelayError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
-            RelayError::ClientGone if self.upload.garbled.get() => {
-                (Outcome::ClientGone, Ended::Client(Failure::BadRequest))
+            ExchangeError::NotTaken => {
+                (Outcome::Timeout, failed(retry::Failure::Timeout, Failure::UploadTimeout))
             }
-            RelayError::ClientGone => (Outcome::ClientGone, Ended::Gone),
-            RelayError::TooLarge => (Outcome::ClientGone, Ended::Client(Failure::BodyTooLarge)),
+            ExchangeError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
+            ExchangeError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
+            ExchangeError::Upload(error) => (Outcome::ClientGone, broken_off(*error)),
         };
         attempt.end(outcome, self.local.now());
         ended
     }
 
-    /// The head was already sent for good. The verdict on retries never lets this happen.
-    pub(super) fn spent(&self, attempt: &Attempt) -> Failed {
-        attempt.end(Outcome::ClientGone, self.local.now());
-        failed(attempt, retry::Failure::Reset, Failure::Reset)
-    }
-
-    pub(super) fn answered(&mut self, attempt: Attempt, link: Link, response: Response<Incoming>) -> Ended {
+    pub(super) fn answered(&mut self, attempt: Attempt, exchange: Exchange) -> Ended {
         let now = self.local.now();
         attempt.head(self.upload.ended.get(), now);
         self.record.first_byte = Some(now.since(self.record.started));
-        let status = response.status();
-        if !status.is_server_error() {
-            return Ended::Answered(Box::new(UpstreamAnswer { attempt, link, response }));
+        let status = exchange.head().status();
+        if !is_server_error(status) {
+            return Ended::Answered(Box::new(UpstreamAnswer { attempt, exchange }));
         }
-        attempt.blame(Fault::Status, now);
+        attempt.server_error(status, now);
         // Discarded for another attempt, it still counts as a server error.
         attempt.presume(Outcome::ServerError);
-        if status == StatusCode::SERVICE_UNAVAILABLE
-            && response.headers().contains_key(header::RETRY_AFTER)
+        let asks_to_wait =
+            |exchange: &Exchange| exchange.head().fields().iter().any(|field| is_retry_after(field.name));
+        if status == 503
+            && asks_to_wait(&exchange)
             && let Some(tried) = self.tried.iter_mut().find(|tried| tried.endpoint == attempt.peer.id)
         {
             tried.leave = true;
         }
         let (peer, started) = (Rc::clone(&attempt.peer), attempt.started);
-        let held = Some(Box::new(UpstreamAnswer { attempt, link, response }));
+        let held = Some(Box::new(UpstreamAnswer { attempt, exchange }));
         Ended::Failed(Failed {
             cause: retry::Failure::ServerError,
             failure: Failure::Reset,
@@ -178,6 +194,23 @@ impl ProxiedRequest {
             peer,
             started,
         })
+    }
+}
+
+/// Whether a status says that the endpoint failed.
+pub(super) fn is_server_error(status: u16) -> bool {
+    (500..600).contains(&status)
+}
+
+fn is_retry_after(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"retry-after")
+}
+
+fn broken_off(error: UploadError) -> Ended {
+    match error {
+        UploadError::Garbled(error) => Ended::Client(Failure::BadMessage(error)),
+        UploadError::TooLarge => Ended::Client(Failure::BodyTooLarge),
+        UploadError::ClientGone | UploadError::Superseded => Ended::Gone,
     }
 }
 

@@ -6,25 +6,19 @@
 //! `thalweg_core::late_after`), so a slow but steady region is not hedged, and a hedge budget bounds the extra load
 //! when every endpoint is slow. Source: Dean and Barroso, "The Tail at Scale", CACM 56(2), 2013.
 
-use std::{pin::Pin, rc::Rc, task::Poll, time::Duration};
+use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick, Timeouts};
 use tokio::time::timeout;
 
-use super::request::{ProxiedRequest, is_idempotent};
-use crate::{
-    data::{
-        link::Link,
-        outcome::Outcome,
-        reach::{self, ReachError},
-        relay::{self, RelayError, Sent},
-        settle::{Attempt, Steered},
-        upload::{Upload, UploadBody},
-        upstream_io::Exit,
-    },
-    shared::kernel,
+use super::{ended::is_server_error, request::ProxiedRequest};
+use crate::data::{
+    attempt::Attempt,
+    exchange::{Ask, Exchange, ExchangeError},
+    outcome::Outcome,
+    reach::{self, ReachError},
+    settle::Steered,
+    upload::Upload,
 };
 
 /// Hedge delay for an endpoint whose usual time is not known yet.
@@ -43,26 +37,20 @@ struct Rival {
 /// How a rival ended.
 struct Finished {
     attempt: Attempt,
-    result: Result<(Link, Response<Incoming>), RivalError>,
+    result: Result<Exchange, RivalError>,
 }
 
 /// Why a rival brought no answer.
 enum RivalError {
     Reach(ReachError),
-    Relay(RelayError),
+    Exchange(ExchangeError),
 }
 
 /// The first event of a wait for a head.
 pub(super) enum HeadEvent {
-    Answer(Response<Incoming>),
-    Failed(RelayError),
-    Rival(Box<(Steered, Attempt, Link, Response<Incoming>)>),
-}
-
-impl HeadEvent {
-    fn is_good(&self) -> bool {
-        matches!(self, Self::Answer(response) if !response.status().is_server_error())
-    }
+    Answer,
+    Failed(ExchangeError),
+    Rival(Box<(Steered, Attempt, Exchange)>),
 }
 
 /// The state of a wait for a head.
@@ -76,11 +64,7 @@ struct Watch {
 impl ProxiedRequest {
     /// Waits for the head of an answer from the endpoint or from a rival. A failure of one is final only when the other
     /// has failed too.
-    pub(super) async fn wait_for_head(
-        &mut self,
-        (attempt, exit): (&Attempt, &Exit),
-        lead: Pin<&mut impl Future<Output = Sent>>,
-    ) -> HeadEvent {
+    pub(super) async fn wait_for_head(&mut self, attempt: &Attempt, exchange: &mut Exchange) -> HeadEvent {
         let mut watch = Watch { hedged: !self.hedges(), again: None, look: None };
         match self.upload.ended.get() {
             Some(ended) => self.deadline.until(self.next_alarm(attempt, &watch, ended)),
@@ -91,19 +75,15 @@ impl ProxiedRequest {
                 self.deadline.silent_for(self.rules.timeouts.idle);
             }
         }
-        let (mut lead, mut lost) = (Some(lead), None);
+        let (mut leads, mut lost) = (true, None);
         let mut rival: Option<Rival> = None;
-        std::future::poll_fn(|cx| {
+        poll_fn(|cx| {
             loop {
-                if let Some(going) = &mut lead
-                    && let Poll::Ready(result) = going.as_mut().poll(cx)
-                {
-                    lead = None;
-                    let event = result.map_or_else(
-                        |failure| HeadEvent::Failed(relay::unanswered(failure, &self.upload)),
-                        HeadEvent::Answer,
-                    );
-                    if rival.is_none() || event.is_good() {
+                if leads && let Poll::Ready(result) = exchange.poll_head(cx) {
+                    leads = false;
+                    let is_good = result.is_ok() && !is_server_error(exchange.head().status());
+                    let event = result.map_or_else(HeadEvent::Failed, |()| HeadEvent::Answer);
+                    if rival.is_none() || is_good {
                         if rival.take().is_some() {
                             self.count_hedge("lost");
                         }
@@ -118,7 +98,7 @@ impl ProxiedRequest {
                     rival = None;
                     if let Some(won) = self.rival_finished(steered, finished, lost.is_some()) {
                         if let Some(lost) = &lost {
-                            self.lost_to_rival(attempt, lost);
+                            self.lost_to_rival(attempt, (lost, exchange.head().status()));
                         }
                         return Poll::Ready(won);
                     }
@@ -129,17 +109,17 @@ impl ProxiedRequest {
                 if self.deadline.poll(cx).is_pending() {
                     return Poll::Pending;
                 }
-                match self.alarm(attempt, exit, &mut watch) {
+                match self.alarm(attempt, exchange, &mut watch) {
                     Ok(false) => {}
                     Ok(true) => rival = self.start_rival(attempt, &mut watch),
-                    Err(error @ (RelayError::FirstByte | RelayError::Dead))
-                        if rival.is_some() && lead.is_some() =>
+                    Err(error @ (ExchangeError::FirstByte | ExchangeError::Dead))
+                        if rival.is_some() && leads =>
                     {
-                        lead = None;
+                        leads = false;
                         lost = Some(HeadEvent::Failed(error));
                     }
                     // The rival has a time limit of its own.
-                    Err(RelayError::FirstByte | RelayError::Dead) if rival.is_some() => {}
+                    Err(ExchangeError::FirstByte | ExchangeError::Dead) if rival.is_some() => {}
                     Err(error) => return Poll::Ready(HeadEvent::Failed(error)),
                 }
             }
@@ -148,36 +128,41 @@ impl ProxiedRequest {
     }
 
     /// Handles an expired deadline. Returns whether it is time for a rival.
-    fn alarm(&self, attempt: &Attempt, exit: &Exit, watch: &mut Watch) -> Result<bool, RelayError> {
+    fn alarm(
+        &self,
+        attempt: &Attempt,
+        exchange: &Exchange,
+        watch: &mut Watch,
+    ) -> Result<bool, ExchangeError> {
         if self.local.is_ending() {
-            return Err(RelayError::ShuttingDown);
+            return Err(ExchangeError::ShuttingDown);
         }
         let Some(ended) = self.upload.ended.get() else {
             let client_is_due = self.upload.client_is_due.get();
-            return Err(if client_is_due { RelayError::UploadIdle } else { RelayError::NotTaken });
+            return Err(if client_is_due { ExchangeError::UploadIdle } else { ExchangeError::NotTaken });
         };
         let now = self.local.now();
         let times = self.rules.timeouts;
         // Set the next deadline first, so that a continued wait is woken.
         self.deadline.until(self.next_alarm(attempt, watch, ended));
         if ended.after(times.total) <= now {
-            return Err(RelayError::Total);
+            return Err(ExchangeError::Total);
         }
         if ended.max(attempt.started).after(times.first_byte) <= now {
             self.deadline.until(ended.after(times.total));
-            return Err(RelayError::FirstByte);
+            return Err(ExchangeError::FirstByte);
         }
         if attempt.late_at(ended).is_some_and(|late| late <= now) {
             attempt.blame(Fault::Late, now);
         }
         if watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK)) <= now {
             watch.look = Some(now.after(LOOK));
-            if exit.socket.get().is_some_and(kernel::is_dead) {
+            if exchange.link().is_dead() {
                 // Other connections to the same endpoint are probably gone too.
                 attempt.peer.close_idle();
                 attempt.blame(Fault::Timeout, now);
                 if self.may_be_sent_again() {
-                    return Err(RelayError::Dead);
+                    return Err(ExchangeError::Dead);
                 }
             }
         }
@@ -203,11 +188,7 @@ impl ProxiedRequest {
 
     /// Whether this request may race itself.
     pub(super) fn hedges(&self) -> bool {
-        self.rules.retry.hedge && self.upgrade.is_none() && self.may_be_sent_again()
-    }
-
-    fn may_be_sent_again(&self) -> bool {
-        is_idempotent(&self.record.method) && self.upload.replayable()
+        self.rules.retry.hedge && !self.upgrade && self.may_be_sent_again()
     }
 
     /// Starts a rival if the budget allows. If the budget is exhausted, it is asked again later, because the request
@@ -231,21 +212,22 @@ impl ProxiedRequest {
             self.record.route().budget().return_hedge();
             return None;
         };
-        let request = self.request(&steered.peer)?;
+        let Ok(ask) = self.ask(&steered.peer) else { return None };
         attempt.peer.stats().raced(now.since(attempt.started));
         let other = Attempt::new(Rc::clone(&steered.peer), now);
         other.presume(Outcome::Cancelled);
-        let going = Box::pin(run_rival(other, request, Rc::clone(&self.upload), self.rules.timeouts));
+        let going = Box::pin(run_rival(other, ask, Rc::clone(&self.upload), self.rules.timeouts));
         Some(Rival { steered, going })
     }
 
     /// A rival won after the first endpoint had failed: its failure counts as usual.
-    fn lost_to_rival(&self, attempt: &Attempt, lost: &HeadEvent) {
+    fn lost_to_rival(&self, attempt: &Attempt, (lost, status): (&HeadEvent, u16)) {
         match lost {
             HeadEvent::Failed(error) => _ = self.unanswered(attempt, error),
-            HeadEvent::Answer(_) | HeadEvent::Rival(_) => {
+            HeadEvent::Answer | HeadEvent::Rival(_) => {
                 let now = self.local.now();
                 attempt.head(self.upload.ended.get(), now);
+                attempt.server_error(status, now);
                 attempt.end(Outcome::ServerError, now);
             }
         }
@@ -255,14 +237,15 @@ impl ProxiedRequest {
     fn rival_finished(&self, steered: Steered, finished: Finished, alone: bool) -> Option<HeadEvent> {
         let Finished { attempt, result } = finished;
         match result {
-            Ok((link, response)) if alone || !response.status().is_server_error() => {
+            Ok(exchange) if alone || !is_server_error(exchange.head().status()) => {
                 self.count_hedge("won");
                 // From here on only the client can cut it short.
                 attempt.presume(Outcome::ClientGone);
-                Some(HeadEvent::Rival(Box::new((steered, attempt, link, response))))
+                Some(HeadEvent::Rival(Box::new((steered, attempt, exchange))))
             }
-            Ok(_) => {
+            Ok(exchange) => {
                 self.count_hedge("failed");
+                attempt.server_error(exchange.head().status(), self.local.now());
                 attempt.end(Outcome::ServerError, self.local.now());
                 None
             }
@@ -270,7 +253,7 @@ impl ProxiedRequest {
                 self.count_hedge("failed");
                 match error {
                     RivalError::Reach(error) => _ = self.unreached(&attempt, &error),
-                    RivalError::Relay(error) => _ = self.unanswered(&attempt, &error),
+                    RivalError::Exchange(error) => _ = self.unanswered(&attempt, &error),
                 }
                 None
             }
@@ -281,7 +264,7 @@ impl ProxiedRequest {
 /// Connects to the rival and sends it the request.
 async fn run_rival(
     attempt: Attempt,
-    mut request: Request<UploadBody>,
+    ask: Ask,
     upload: Rc<Upload>,
     Timeouts { connect, first_byte, idle, .. }: Timeouts,
 ) -> Finished {
@@ -290,17 +273,18 @@ async fn run_rival(
         let mut link = reach::reach(peer, connect, attempt.started).await.map_err(RivalError::Reach)?;
         loop {
             attempt.ready(peer.now());
-            match relay::send(&mut link, request, (idle, false)).await {
-                Ok(response) => return Ok((link, response)),
-                Err(failure) => match relay::unanswered(failure, &upload) {
-                    RelayError::Stale(unsent) if link.reused => request = *unsent,
-                    RelayError::Stale(_) => return Err(RivalError::Reach(ReachError::Ended)),
-                    error => return Err(RivalError::Relay(error)),
-                },
+            let reused = link.reused;
+            let mut exchange = Exchange::new(link, upload.attempt(), ask.clone(), idle);
+            match poll_fn(|cx| exchange.poll_head(cx)).await {
+                Ok(()) => return Ok(exchange),
+                Err(ExchangeError::Stale) if reused => {}
+                Err(ExchangeError::Stale) => return Err(RivalError::Reach(ReachError::Ended)),
+                Err(error) => return Err(RivalError::Exchange(error)),
             }
             link = reach::open(peer, connect, peer.now()).await.map_err(RivalError::Reach)?;
         }
     };
-    let result = timeout(first_byte, sending).await.unwrap_or(Err(RivalError::Relay(RelayError::FirstByte)));
+    let result =
+        timeout(first_byte, sending).await.unwrap_or(Err(RivalError::Exchange(ExchangeError::FirstByte)));
     Finished { attempt, result }
 }

@@ -2,21 +2,23 @@
 //! whether the endpoint is slow or dead. Judging it by the race alone would never show what is usual at that endpoint.
 //! The client has the winner's answer; nothing of the loser's answer is passed on.
 
-use std::{pin::Pin, rc::Rc, time::Duration};
+use std::{future::poll_fn, rc::Rc, time::Duration};
 
-use http::{Response, StatusCode};
-use hyper::body::Incoming;
 use thalweg_core::{Fault, Tick};
+use thalweg_wire::ProtocolError;
 use tokio::time::timeout;
 
 use super::{
-    ended::{Rest, UpstreamAnswer, read_off},
+    ended::{Rest, UpstreamAnswer, is_server_error, read_off},
     hedge::LOOK,
     request::ProxiedRequest,
 };
-use crate::{
-    data::{link::Link, local::Local, outcome::Outcome, reach::ReachError, relay::Sent, settle::Attempt},
-    shared::kernel,
+use crate::data::{
+    attempt::Attempt,
+    exchange::{Exchange, ExchangeError},
+    local::Local,
+    outcome::Outcome,
+    reach::ReachError,
 };
 
 /// The most losers that one worker waits for at one endpoint: enough for an ejection or for a latency baseline. Further
@@ -27,45 +29,35 @@ const WAITED_FOR: u32 = 16;
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// A request that was sent and has no answer yet.
-struct Loser<F> {
+struct Loser {
     attempt: Attempt,
-    link: Link,
-    sent: Pin<Box<F>>,
+    exchange: Exchange,
     /// When its upload ended.
     ended: Tick,
 }
 
 /// How a loser ended.
 enum LoserEnd {
-    Head(Response<Incoming>),
-    /// The connection ended. `unsent`: no byte of the request had been sent on it.
-    Failed {
-        unsent: bool,
-    },
+    Head,
+    Failed(ExchangeError),
     Dead,
     Silent,
 }
 
 impl ProxiedRequest {
     /// A rival answered first. If the endpoint's usual time is known, that is evidence; otherwise the loser goes on.
-    pub(super) fn lost_race<F>(&self, attempt: Attempt, link: Link, sent: Option<Pin<Box<F>>>)
-    where
-        F: Future<Output = Sent> + 'static,
-    {
+    pub(super) fn lost_race(&self, attempt: Attempt, exchange: Exchange) {
         let now = self.local.now();
-        match (self.upload.ended.get(), sent) {
-            (Some(ended), Some(sent)) if attempt.is_undecided(ended, now) => {
-                self.wait_for(Loser { attempt, link, sent, ended }, now);
+        match self.upload.ended.get() {
+            Some(ended) if attempt.is_undecided(ended, now) => {
+                self.wait_for(Loser { attempt, exchange, ended }, now);
             }
-            (ended, _) => attempt.lost_race(ended, now),
+            ended => attempt.lost_race(ended, now),
         }
     }
 
     /// Lets the loser go on. It no longer counts under `max_in_flight`, because its request has gone elsewhere.
-    fn wait_for<F>(&self, loser: Loser<F>, now: Tick)
-    where
-        F: Future<Output = Sent> + 'static,
-    {
+    fn wait_for(&self, loser: Loser, now: Tick) {
         let Loser { attempt, ended, .. } = &loser;
         let peer = Rc::clone(&attempt.peer);
         // This is no evidence, but it makes the endpoint's probe run at once.
@@ -87,19 +79,30 @@ impl ProxiedRequest {
     }
 }
 
-impl<F: Future<Output = Sent>> Loser<F> {
+impl Loser {
     async fn go_on(mut self, local: &Local, most: Duration) {
         let end = self.wait_for_head(local, most).await;
-        let Self { attempt, link, ended, .. } = self;
+        let Self { attempt, exchange, ended } = self;
         let now = local.now();
         match end {
-            LoserEnd::Head(response) => {
+            LoserEnd::Head => {
                 attempt.head(Some(ended), now);
-                settle(attempt, link, response).await;
+                settle(attempt, exchange).await;
             }
-            LoserEnd::Failed { unsent: true } if link.reused => attempt.cancel(Some(ended), now),
-            LoserEnd::Failed { unsent: true } => attempt.unreached(ReachError::Ended.fault(), false, now),
-            LoserEnd::Failed { unsent: false } => attempt.end(Outcome::Reset, now),
+            LoserEnd::Failed(ExchangeError::Stale) if exchange.link().reused => {
+                attempt.cancel(Some(ended), now);
+            }
+            LoserEnd::Failed(ExchangeError::Stale) => {
+                attempt.unreached(ReachError::Ended.fault(), false, now);
+            }
+            LoserEnd::Failed(ExchangeError::Protocol(error)) => {
+                if matches!(error, ProtocolError::HeadTooLarge | ProtocolError::TooManyFields) {
+                    attempt.blame(Fault::AnswerFields, now);
+                }
+                attempt.end(Outcome::BadAnswer, now);
+            }
+            // The upload ended well, otherwise there would be no rival, so the endpoint ended the connection.
+            LoserEnd::Failed(_) => attempt.end(Outcome::Reset, now),
             LoserEnd::Dead => {
                 attempt.peer.close_idle();
                 attempt.end(Outcome::Timeout, now);
@@ -116,11 +119,10 @@ impl<F: Future<Output = Sent>> Loser<F> {
             if rest.is_zero() {
                 return LoserEnd::Silent;
             }
-            match timeout(rest.min(LOOK), self.sent.as_mut()).await {
-                Ok(Ok(response)) => return LoserEnd::Head(response),
-                // The upload ended well, otherwise there would be no rival, so the endpoint ended the connection.
-                Ok(Err(mut failure)) => return LoserEnd::Failed { unsent: failure.take_message().is_some() },
-                Err(_) if self.link.exit.socket.get().is_some_and(kernel::is_dead) => return LoserEnd::Dead,
+            match timeout(rest.min(LOOK), poll_fn(|cx| self.exchange.poll_head(cx))).await {
+                Ok(Ok(())) => return LoserEnd::Head,
+                Ok(Err(error)) => return LoserEnd::Failed(error),
+                Err(_) if self.exchange.link().is_dead() => return LoserEnd::Dead,
                 Err(_) => {}
             }
         }
@@ -128,25 +130,22 @@ impl<F: Future<Output = Sent>> Loser<F> {
 }
 
 /// Counts the loser's answer like any other, unless its body stalls. A long body is abandoned.
-async fn settle(attempt: Attempt, link: Link, response: Response<Incoming>) {
+async fn settle(attempt: Attempt, mut exchange: Exchange) {
     let peer = Rc::clone(&attempt.peer);
-    match response.status() {
-        // No 101 was requested.
-        StatusCode::SWITCHING_PROTOCOLS => attempt.end(Outcome::Reset, peer.now()),
-        status if status.is_server_error() => {
-            Box::new(UpstreamAnswer { attempt, link, response }).discard(true)
-        }
-        _ => {
-            let rest = read_off(response.into_body()).await;
-            let outcome = match rest {
-                Rest::Whole | Rest::Long => Outcome::Ok,
-                Rest::Slow => Outcome::Cancelled,
-                Rest::Broken => Outcome::Reset,
-            };
-            attempt.end(outcome, peer.now());
-            if rest == Rest::Whole {
-                peer.give_back(link, peer.now());
-            }
-        }
+    if is_server_error(exchange.head().status()) {
+        attempt.server_error(exchange.head().status(), peer.now());
+        return Box::new(UpstreamAnswer { attempt, exchange }).discard(true);
+    }
+    let rest = read_off(&mut exchange).await;
+    let outcome = match rest {
+        Rest::Whole | Rest::Long => Outcome::Ok,
+        Rest::Slow => Outcome::Cancelled,
+        Rest::Broken => Outcome::Reset,
+    };
+    attempt.end(outcome, peer.now());
+    if rest == Rest::Whole
+        && let Some(link) = exchange.into_reusable()
+    {
+        peer.give_back(link, peer.now());
     }
 }

@@ -15,11 +15,12 @@ use super::{
     request::ProxiedRequest,
 };
 use crate::data::{
+    attempt::Attempt,
+    exchange::{Exchange, ExchangeError},
     link::Link,
     outcome::Outcome,
     reach::{self, ReachError},
-    relay::{self, RelayError},
-    settle::{Attempt, Steered},
+    settle::Steered,
 };
 
 /// The most connects that one worker lets go on at one endpoint after a lost race: enough for an ejection or for a
@@ -169,29 +170,25 @@ impl ProxiedRequest {
     }
 
     async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
-        let Some(mut request) = self.request(&attempt.peer) else {
-            return Ended::Failed(self.spent(&attempt));
-        };
         loop {
-            link.exit.wanted.set(self.upgrade.is_some());
-            let sent = relay::send(&mut link, request, (self.rules.timeouts.idle, self.upgrade.is_some()));
-            // Boxed if it may go on without its request.
-            let (event, sent) = if self.hedges() {
-                let mut sent = Box::pin(sent);
-                (self.wait_for_head((&attempt, &link.exit), sent.as_mut()).await, Some(sent))
-            } else {
-                (self.wait_for_head((&attempt, &link.exit), pin!(sent)).await, None)
-            };
-            match event {
-                HeadEvent::Answer(response) => return self.answered(attempt, link, response),
-                HeadEvent::Rival(won) => {
-                    let (steered, other, won, response) = *won;
-                    self.lost_race(attempt, link, sent);
-                    self.record.steered = Some(steered);
-                    return self.answered(other, won, response);
+            let ask = match self.ask(&attempt.peer) {
+                Ok(ask) => ask,
+                Err(failure) => {
+                    attempt.end(Outcome::Cancelled, self.local.now());
+                    return Ended::Client(failure);
                 }
-                HeadEvent::Failed(RelayError::Stale(unsent)) if link.reused => {
-                    request = *unsent;
+            };
+            let reused = link.reused;
+            let mut exchange = Exchange::new(link, self.upload.attempt(), ask, self.rules.timeouts.idle);
+            match self.wait_for_head(&attempt, &mut exchange).await {
+                HeadEvent::Answer => return self.answered(attempt, exchange),
+                HeadEvent::Rival(won) => {
+                    let (steered, other, won) = *won;
+                    self.lost_race(attempt, exchange);
+                    self.record.steered = Some(steered);
+                    return self.answered(other, won);
+                }
+                HeadEvent::Failed(ExchangeError::Stale) if reused => {
                     self.deadline.pause();
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
@@ -200,20 +197,16 @@ impl ProxiedRequest {
                             attempt.ready(self.local.now());
                             link
                         }
-                        Err(error) => {
-                            self.take_back(request);
-                            return Ended::Failed(self.unreached(&attempt, &error));
-                        }
+                        Err(error) => return Ended::Failed(self.unreached(&attempt, &error)),
                     };
                 }
-                HeadEvent::Failed(RelayError::Stale(unsent)) => {
-                    self.take_back(*unsent);
+                HeadEvent::Failed(ExchangeError::Stale) => {
                     return Ended::Failed(self.unreached(&attempt, &ReachError::Ended));
                 }
                 HeadEvent::Failed(error) => {
                     let mut ended = self.unanswered(&attempt, &error);
                     if let Ended::Failed(failed) = &mut ended {
-                        failed.pooled = link.reused;
+                        failed.pooled = reused;
                     }
                     return ended;
                 }
@@ -221,20 +214,11 @@ impl ProxiedRequest {
         }
     }
 
-    /// The endpoint that a retry would go to, if it is worth a race. An endpoint chosen in panic is not.
+    /// The endpoint that a retry would go to, booked if it is worth a race. An endpoint chosen in panic is not.
     pub(super) fn steer_rival(&mut self) -> Option<Steered> {
-        let own = self.record.steered.clone();
-        let peer = self.steer();
-        let rival = std::mem::replace(&mut self.record.steered, own);
-        match (peer, rival) {
-            (Ok(_), Some(rival)) if rival.reason != Reason::Panic => Some(rival),
-            (Ok(_), _) => {
-                self.tried.pop();
-                self.record.attempts -= 1;
-                None
-            }
-            (Err(_), _) => None,
-        }
+        let rival = self.steer().ok().filter(|rival| rival.reason != Reason::Panic)?;
+        self.book(&rival);
+        Some(rival)
     }
 
     pub(super) fn count_hedge(&self, result: &'static str) {

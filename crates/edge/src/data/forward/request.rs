@@ -3,23 +3,32 @@
 
 use std::{rc::Rc, time::Duration};
 
-use http::{HeaderValue, Request, header, request::Parts};
-use hyper::body::Body as _;
+use thalweg_config::LookAlikes;
 use thalweg_core::{
     Decision, Facts, Reason, Refusal, Tick, Tried, mix,
     retry::{self, RetryVerdict, Situation},
     steer_on,
 };
+use thalweg_wire::{AnswerTo, Limits, RequestHead};
 
 use crate::data::{
+    client::Client,
     deadline::Deadline,
-    headers::X_FORWARDED_HOST,
+    exchange::Ask,
+    failure::Failure,
+    headers::{Told, write_request},
     local::Local,
+    outbox::Outbox,
     peer::Peer,
     settle::{RequestRecord, Steered},
-    tunnel::Handover,
-    upload::{Upload, UploadBody},
+    upload::Upload,
 };
+
+/// Bytes of an answer's head. Servers send large ones for sign-in redirects; few clients take more.
+const ANSWER_HEAD: u32 = 128 * 1024;
+
+/// Room for what this edge adds to a request's head.
+const OWN_FIELDS: usize = 320;
 
 /// The limits of this request, copied out of the snapshot that was current when it came.
 #[derive(Clone, Copy)]
@@ -27,16 +36,21 @@ pub(super) struct Rules {
     pub(super) timeouts: thalweg_core::Timeouts,
     pub(super) retry: thalweg_core::RetryRules,
     pub(super) body_limit: Option<u64>,
+    pub(super) look_alikes: LookAlikes,
+    pub(super) answer_fields: u32,
 }
 
 /// One request on its way through the rooms.
 pub(super) struct ProxiedRequest {
     pub(super) local: Rc<Local>,
     pub(super) record: Box<RequestRecord>,
-    /// Where to leave the upgraded stream, if the client asks for an upgrade.
-    pub(super) upgrade: Option<Rc<Handover>>,
-    /// The head for the endpoint; `None` once it was sent for good.
-    pub(super) head: Option<Parts>,
+    /// The client asks for an upgrade that this edge forwards.
+    pub(super) upgrade: bool,
+    pub(super) head: RequestHead,
+    /// The target for endpoints, if it is not the client's.
+    pub(super) target: Option<Box<str>>,
+    /// The client's end, for interim answers; HTTP/1.1 only.
+    pub(super) client: Option<Rc<Client>>,
     pub(super) upload: Rc<Upload>,
     pub(super) deadline: Rc<Deadline>,
     pub(super) rules: Rules,
@@ -50,11 +64,11 @@ pub(super) struct ProxiedRequest {
 }
 
 impl ProxiedRequest {
-    /// Room 3. The snapshot's guard is dropped before any await.
-    pub(super) fn steer(&mut self) -> Result<Rc<Peer>, Refusal> {
-        let replayable = is_idempotent(&self.record.method) && self.upload.replayable();
-        let (local, record, tried) = (&self.local, &mut self.record, &mut self.tried);
-        let roll = self.roll;
+    /// Room 3. Changes nothing but the record's note of the snapshot: what is decided is booked when it is used. The
+    /// snapshot's guard is dropped before any await.
+    pub(super) fn steer(&mut self) -> Result<Steered, Refusal> {
+        let replayable = self.may_be_sent_again();
+        let (local, record, tried, roll) = (&self.local, &mut self.record, &self.tried, self.roll);
         local.with_live(|live, view| {
             let snapshot = &live.snapshot;
             let slot = snapshot.layout.matcher.find(&record.host, &record.path).ok_or(Refusal::NoRoute)?;
@@ -63,16 +77,19 @@ impl ProxiedRequest {
             (record.generation, record.revision) = (snapshot.generation, snapshot.revision);
             let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
             let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
-            let route = Rc::clone(view.route(slot));
-            route.count_decision((pool, &peer.pool), reason, local.meters());
-            record.steered = Some(Steered { route, pool, reason, peer: Rc::clone(peer) });
-            record.attempts += 1;
-            if reason == Reason::Probation {
-                peer.trickle();
-            }
-            tried.push(Tried { endpoint: peer.id, pool, leave: false });
-            Ok(Rc::clone(peer))
+            Ok(Steered { route: Rc::clone(view.route(slot)), pool, reason, peer: Rc::clone(peer) })
         })
+    }
+
+    /// A decision is used: counts it, and keeps its endpoint from being chosen again.
+    pub(super) fn book(&mut self, steered: &Steered) {
+        let Steered { route, pool, reason, peer } = steered;
+        route.count_decision((*pool, &peer.pool), *reason, self.local.meters());
+        self.record.attempts += 1;
+        if *reason == Reason::Probation {
+            peer.trickle();
+        }
+        self.tried.push(Tried { endpoint: peer.id, pool: *pool, leave: false });
     }
 
     pub(super) fn may_retry(&mut self, failure: retry::Failure) -> bool {
@@ -80,7 +97,7 @@ impl ProxiedRequest {
         let situation = Situation {
             failure,
             attempts: self.tries,
-            idempotent: is_idempotent(&self.record.method),
+            idempotent: self.head.method().is_idempotent(),
             replayable: self.upload.replayable(),
             answered: false,
             remaining: self.remaining(now),
@@ -103,41 +120,38 @@ impl ProxiedRequest {
         self.rules.timeouts.total.saturating_sub(now.since(from))
     }
 
-    /// The head for one attempt, cloned only if another attempt may need it after bytes were sent. `None` if it was
-    /// sent for good.
-    pub(super) fn request(&mut self, peer: &Peer) -> Option<Request<UploadBody>> {
-        let rules = &self.rules.retry;
-        let again = (rules.attempts > 0 || rules.hedge)
-            && is_idempotent(&self.record.method)
-            && self.upload.replayable();
-        let mut head = match &mut self.head {
-            Some(head) if again => head.clone(),
-            head => head.take()?,
-        };
+    pub(super) fn may_be_sent_again(&self) -> bool {
+        self.head.method().is_idempotent() && self.upload.replayable()
+    }
+
+    /// The head for one attempt, ready to be sent.
+    ///
+    /// # Errors
+    /// The operator's Host for the pool cannot be written.
+    pub(super) fn ask(&self, peer: &Peer) -> Result<Ask, Failure> {
+        let (head, record) = (&self.head, &self.record);
         let settings = peer.settings.borrow();
-        let named = head.headers.get(header::HOST).is_some_and(|host| !host.is_empty());
-        if let Some(host) = settings.host.as_ref().or((!named).then_some(&settings.own_host)) {
-            head.headers.insert(header::HOST, host.clone());
-        }
-        let body = self.upload.attempt();
-        // Without this field, hyper takes a GET or HEAD with a body of unknown length for one without a body.
-        if body.size_hint().exact().is_none() {
-            head.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
-        }
-        Some(Request::from_parts(head, body))
+        let named = head.authority_bytes().is_some();
+        let told = Told {
+            target: self.target.as_deref(),
+            host: settings.host.as_deref().or_else(|| (!named).then_some(&settings.own_host)),
+            client: &record.conn.client_field,
+            https: record.conn.tls.get().is_some(),
+            id: record.request_id.as_str(),
+            upgrade: self.upgrade,
+            look_alikes: self.rules.look_alikes == LookAlikes::Pass,
+        };
+        let mut outbox = Outbox::with_room(head.fields().byte_len() + OWN_FIELDS);
+        write_request(&mut outbox.bytes, head, &told)
+            .map_err(|_| Failure::BadMessage(thalweg_wire::ProtocolError::BadHost))?;
+        Ok(Ask {
+            outbox,
+            framing: head.framing(),
+            to: AnswerTo::of(head, self.upgrade),
+            limits: Limits { head_bytes: ANSWER_HEAD, fields: self.rules.answer_fields },
+            head: self.local.lend_answer_head(),
+            client: self.client.clone(),
+            may_desync: head.has_unexpected_content(),
+        })
     }
-
-    /// Takes an unsent request back and restores the client's Host, because the next pool may not set its own.
-    pub(super) fn take_back(&mut self, unsent: Request<UploadBody>) {
-        let mut head = unsent.into_parts().0;
-        let host = head.headers.get(X_FORWARDED_HOST).cloned();
-        head.headers.insert(header::HOST, host.unwrap_or_else(|| HeaderValue::from_static("")));
-        self.head = Some(head);
-    }
-}
-
-/// Methods that may be sent twice (RFC 9110 section 9.2.2). TRACE is refused earlier.
-pub(super) fn is_idempotent(method: &http::Method) -> bool {
-    use http::Method;
-    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE)
 }

@@ -29,3 +29,5 @@ cluster = {
 }
 
 database = { retention_in_days = 7 }
+
+budget = { monthly_amount = 500, emails = ["platform@example.com"], since = "2026-12" }

@@ -27,7 +27,7 @@ provider "azurerm" {
   # Only what the modules use, so that terraform-provisioner needs no right to register the rest.
   resource_provider_registrations = "none"
   resource_providers_to_register = [
-    "Microsoft.Cache", "Microsoft.Compute", "Microsoft.ContainerRegistry", "Microsoft.ContainerService",
+    "Microsoft.Cache", "Microsoft.Compute", "Microsoft.Consumption", "Microsoft.ContainerRegistry", "Microsoft.ContainerService",
     "Microsoft.DBforPostgreSQL", "Microsoft.Insights", "Microsoft.KeyVault", "Microsoft.ManagedIdentity",
     "Microsoft.Network", "Microsoft.Storage",
   ]

@@ -26,3 +26,5 @@ cluster = {
 }
 
 database = { size = { sku = "GP_Standard_D4ads_v5", storage_gb = 256 } }
+
+budget = { monthly_amount = 6000, emails = ["platform@example.com"], since = "2026-12" }

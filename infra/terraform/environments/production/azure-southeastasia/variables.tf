@@ -103,3 +103,8 @@ variable "dns_zone_id" {
   type        = string
   default     = null
 }
+
+variable "budget" {
+  description = "Planned costs of a month in the bill's currency, recipients of messages, first month; see modules/azure/budget."
+  type        = object({ monthly_amount = number, emails = list(string), since = string })
+}

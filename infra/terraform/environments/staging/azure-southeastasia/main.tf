@@ -20,3 +20,13 @@ module "region" {
   deletion_protection   = var.deletion_protection
   dns_zone_id           = var.dns_zone_id
 }
+
+module "budget" {
+  source = "../../../modules/azure/budget"
+
+  name            = "thalweg-${var.environment}"
+  subscription_id = var.subscription_id
+  monthly_amount  = var.budget.monthly_amount
+  emails          = var.budget.emails
+  since           = var.budget.since
+}

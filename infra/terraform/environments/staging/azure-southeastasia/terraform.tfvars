@@ -21,3 +21,5 @@ cluster = {
   kubernetes_version = "1.36"
   node_pools         = { apps = { vm_size = "Standard_D4ads_v5", min = 3, max = 6 } }
 }
+
+budget = { monthly_amount = 1500, emails = ["platform@example.com"], since = "2026-12" }

@@ -1,0 +1,205 @@
+//! One attempt at an endpoint, from its start to its outcome, and what it reports about the endpoint. Moves no bytes.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use thalweg_core::{Fault, Tick};
+
+use crate::data::{outcome::Outcome, peer::Peer};
+
+/// One attempt at an endpoint, and what it reports to the endpoint's statistics. An attempt that is dropped before it
+/// ends counts as [`Outcome::ClientGone`], unless [`Attempt::presume`] says otherwise.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The endpoint.
+    pub peer: Rc<Peer>,
+    /// When the attempt began.
+    pub started: Tick,
+    /// When the request got a connection. Time before that measures the distance, not the endpoint.
+    ready: Cell<Tick>,
+    /// The worker's total stall time at that moment.
+    stalled: Cell<Duration>,
+    answered: Cell<bool>,
+    /// The endpoint's time to its answer; `None` if it answered before the end of the upload.
+    took: Cell<Option<Duration>>,
+    open: Cell<bool>,
+    /// The attempt counts as a request in flight at the endpoint.
+    holds_slot: Cell<bool>,
+    /// The keeper has been told about this attempt: each attempt is evidence once.
+    judged: Cell<bool>,
+    /// The answer is a 5xx that says nothing against the endpoint.
+    acquitted: Cell<bool>,
+    presumed: Cell<Outcome>,
+}
+
+impl Attempt {
+    /// Begins an attempt, which counts as in flight from now on.
+    #[must_use]
+    pub fn new(peer: Rc<Peer>, now: Tick) -> Self {
+        peer.enter();
+        Self {
+            started: now,
+            ready: Cell::new(now),
+            stalled: Cell::new(peer.stalled()),
+            peer,
+            answered: Cell::new(false),
+            took: Cell::new(None),
+            open: Cell::new(true),
+            holds_slot: Cell::new(true),
+            judged: Cell::new(false),
+            acquitted: Cell::new(false),
+            presumed: Cell::new(Outcome::ClientGone),
+        }
+    }
+
+    /// The attempt has got a connection.
+    pub fn ready(&self, now: Tick) {
+        self.ready.set(now);
+        self.stalled.set(self.peer.stalled());
+    }
+
+    /// When the endpoint became the one that is waited for: the attempt has a connection, and the upload has ended.
+    /// Moved later by the time in which this edge itself stood still.
+    #[must_use]
+    pub fn waiting_since(&self, upload_ended: Tick) -> Tick {
+        upload_ended.max(self.ready.get()).after(self.stood_still())
+    }
+
+    fn stood_still(&self) -> Duration {
+        self.peer.stalled_since(self.stalled.get())
+    }
+
+    /// The head of the answer has come.
+    pub fn head(&self, upload_ended: Option<Tick>, now: Tick) {
+        self.answered.set(true);
+        self.peer.meters.first_byte.record(now.since(self.started));
+        // Before the end of the upload the wait may be the client's.
+        let Some(ended) = upload_ended else { return };
+        let took = now.since(self.waiting_since(ended));
+        self.took.set(Some(took));
+        self.peer.stats().took(took);
+        if self.peer.late_after().is_some_and(|late| took > late) {
+            self.blame(Fault::Late, now);
+        }
+    }
+
+    /// When the first byte will be late; `None` if the usual time is not known, or the attempt was already answered or
+    /// judged.
+    #[must_use]
+    pub fn late_at(&self, upload_ended: Tick) -> Option<Tick> {
+        let known = !self.judged.get() && !self.answered.get();
+        let late = self.peer.late_after().filter(|_| known)?;
+        Some(self.waiting_since(upload_ended).after(late))
+    }
+
+    /// Reports evidence against the endpoint now, not when the attempt ends.
+    pub fn blame(&self, fault: Fault, now: Tick) {
+        // A timeout during which this edge stood still is no evidence either.
+        let local = fault == Fault::Local
+            || (fault == Fault::Timeout && self.stood_still() > now.since(self.started) / 2);
+        if local || self.judged.replace(true) {
+            return;
+        }
+        let account = self.peer.stats();
+        let count = if fault == Fault::Late { &account.late } else { &account.failed };
+        if fault.is_evidence() {
+            count.bump();
+        }
+        self.peer.suspect(fault, self.started, now);
+    }
+
+    /// The answer is a 5xx: reports it, if its status says something against the endpoint.
+    pub fn server_error(&self, status: u16, now: Tick) {
+        match Fault::of_status(status) {
+            Some(fault) => self.blame(fault, now),
+            None => self.acquitted.set(true),
+        }
+    }
+
+    /// The connection ended before its exchange did: reports what that says against the endpoint.
+    pub fn cut_off(&self, uploading: bool, now: Tick) {
+        match Fault::of_reset(self.answered.get(), uploading) {
+            Some(fault) => self.blame(fault, now),
+            None => _ = self.judged.replace(true),
+        }
+    }
+
+    /// No connection could be opened. A connect that earlier attempts cut short is no evidence.
+    pub fn unreached(&self, fault: Fault, cut_short: bool, now: Tick) {
+        if cut_short {
+            return self.end(Outcome::Cancelled, now);
+        }
+        self.blame(fault, now);
+        self.end(Outcome::ConnectFailed, now);
+    }
+
+    /// Whether the attempt goes on, has not been judged, and is not known to be late.
+    #[must_use]
+    pub fn is_undecided(&self, upload_ended: Tick, now: Tick) -> bool {
+        let late = self.late_at(upload_ended).is_some_and(|late| late <= now);
+        self.open.get() && !self.judged.get() && !late
+    }
+
+    /// Another endpoint answered first: no error, but evidence of lateness.
+    pub fn lost_race(&self, upload_ended: Option<Tick>, now: Tick) {
+        self.blame(Fault::Late, now);
+        self.cancel(upload_ended, now);
+    }
+
+    /// Ends an attempt whose answer is no longer needed. Its time so far is a lower bound of its latency.
+    pub fn cancel(&self, upload_ended: Option<Tick>, now: Tick) {
+        self.took.set(upload_ended.map(|ended| now.since(self.waiting_since(ended))));
+        self.end(Outcome::Cancelled, now);
+    }
+
+    /// Stops counting under `max_in_flight`: the request has gone elsewhere, and only the rest of the attempt goes on.
+    pub fn release_slot(&self) {
+        if self.holds_slot.replace(false) {
+            self.peer.exit();
+        }
+    }
+
+    /// Sets the outcome that a drop counts as.
+    pub fn presume(&self, outcome: Outcome) {
+        self.presumed.set(outcome);
+    }
+
+    /// Ends the attempt; only the first outcome counts.
+    pub fn end(&self, outcome: Outcome, now: Tick) {
+        if !self.open.replace(false) {
+            return;
+        }
+        match outcome {
+            Outcome::Ok if !self.judged.replace(true) => self.good(now),
+            Outcome::ServerError if self.acquitted.get() => {
+                if !self.judged.replace(true) {
+                    self.good(now);
+                }
+            }
+            Outcome::ServerError => self.blame(Fault::Status, now),
+            Outcome::Reset => self.blame(Fault::Reset, now),
+            Outcome::BadAnswer => self.blame(Fault::Protocol, now),
+            Outcome::Timeout => self.blame(Fault::Timeout, now),
+            Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
+        }
+        self.release_slot();
+        self.peer.learn(outcome, self.took.get(), self.acquitted.get());
+    }
+
+    /// Counts a good answer. It proves something in a probation only if the attempt began after the probation did: the
+    /// end of a long download proves what was before.
+    fn good(&self, now: Tick) {
+        let account = self.peer.stats();
+        if self.peer.probation_since().is_some_and(|since| self.started >= since) {
+            account.proof.bump();
+        }
+        account.good(now);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.open.get() {
+            self.end(self.presumed.get(), self.peer.now());
+        }
+    }
+}

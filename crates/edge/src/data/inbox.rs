@@ -1,0 +1,155 @@
+//! Read buffers that a worker lends: a connection holds one only while it holds bytes that nobody has taken yet. An
+//! idle connection, and one that waits for its peer, hold none.
+//!
+//! Why this and not a buffer per connection: ten thousand clients that wait cost no buffer, and the few buffers in use
+//! stay warm in the processor's cache.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+/// The most buffers that a worker keeps for later.
+const KEPT: usize = 64;
+
+/// The buffers of one worker.
+#[derive(Debug)]
+pub struct Buffers {
+    free: RefCell<Vec<Box<[u8]>>>,
+    /// Bytes in each buffer.
+    size: Cell<usize>,
+}
+
+impl Buffers {
+    /// Lends buffers of `size` bytes.
+    #[must_use]
+    pub fn new(size: usize) -> Rc<Self> {
+        Rc::new(Self { free: RefCell::default(), size: Cell::new(size) })
+    }
+
+    /// Changes the size of the buffers that are lent from now on.
+    pub fn resize(&self, size: usize) {
+        if self.size.replace(size) != size {
+            self.free.borrow_mut().clear();
+        }
+    }
+
+    fn lend(&self) -> Box<[u8]> {
+        let free = self.free.borrow_mut().pop();
+        free.unwrap_or_else(|| vec![0; self.size.get()].into_boxed_slice())
+    }
+
+    fn take_back(&self, buffer: Box<[u8]>) {
+        let mut free = self.free.borrow_mut();
+        if free.len() < KEPT && buffer.len() == self.size.get() {
+            free.push(buffer);
+        }
+    }
+}
+
+/// Bytes that were read from a connection and not taken yet.
+#[derive(Debug)]
+pub struct Inbox {
+    buffers: Rc<Buffers>,
+    buffer: Option<Box<[u8]>>,
+    start: usize,
+    end: usize,
+}
+
+impl Inbox {
+    /// An empty inbox, which holds no buffer.
+    #[must_use]
+    pub fn new(buffers: &Rc<Buffers>) -> Self {
+        Self { buffers: Rc::clone(buffers), buffer: None, start: 0, end: 0 }
+    }
+
+    /// The bytes that were not taken yet.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        self.buffer.as_deref().and_then(|buffer| buffer.get(self.start..self.end)).unwrap_or_default()
+    }
+
+    /// Whether every byte was taken.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Whether there is no room for another byte.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.start == 0 && self.buffer.as_ref().is_some_and(|buffer| buffer.len() == self.end)
+    }
+
+    /// Takes the first bytes. The buffer goes back when the last byte is taken.
+    pub fn consume(&mut self, bytes: usize) {
+        self.start = self.start.saturating_add(bytes).min(self.end);
+        if self.is_empty()
+            && let Some(buffer) = self.buffer.take()
+        {
+            self.buffers.take_back(buffer);
+        }
+    }
+
+    /// Reads more bytes behind the ones that are there; 0 = the other side has ended, or the buffer is full.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn poll_fill(
+        &mut self,
+        io: &mut (impl AsyncRead + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+        let mut buffer = self.buffer.take().unwrap_or_else(|| self.buffers.lend());
+        if self.start > 0 && self.end == buffer.len() {
+            buffer.copy_within(self.start.., 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        let mut room = ReadBuf::new(buffer.get_mut(self.end..).unwrap_or_default());
+        let polled = Pin::new(io).poll_read(cx, &mut room).map_ok(|()| room.filled().len());
+        if let Poll::Ready(Ok(bytes)) = polled {
+            self.end += bytes;
+        }
+        self.buffer = Some(buffer);
+        self.consume(0);
+        polled
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.consume(usize::MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_held_only_while_it_holds_bytes() {
+        let buffers = Buffers::new(4);
+        let mut inbox = Inbox::new(&buffers);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut input = &b"abcdef"[..];
+        assert!(matches!(inbox.poll_fill(&mut input, &mut cx), Poll::Ready(Ok(4))));
+        assert!(inbox.is_full() && buffers.free.borrow().is_empty());
+        inbox.consume(3);
+        assert!(matches!(inbox.poll_fill(&mut input, &mut cx), Poll::Ready(Ok(2))), "room is made");
+        assert_eq!(inbox.unread(), b"def");
+        inbox.consume(3);
+        assert_eq!(buffers.free.borrow().len(), 1);
+        assert!(matches!(inbox.poll_fill(&mut input, &mut cx), Poll::Ready(Ok(0))), "the end");
+        assert_eq!(buffers.free.borrow().len(), 1);
+    }
+}
