@@ -66,6 +66,7 @@ test_steps() {
     build_edge debug
     step "cargo test" cargo test --workspace --locked --no-fail-fast
     step "infra, fast" scripts/test-infra.sh fast
+    step "bench rig" "$THALWEG_PYTHON" -m unittest discover -q -s bench -t bench
     step pytest "$THALWEG_PYTHON" -m pytest -q -p no:cacheprovider --rootdir app -c app/pyproject.toml app/tests
 }
 

@@ -29,6 +29,7 @@ class Reading:
 class Window:
     seconds: float
     requests: int
+    ticks: int  # of the proxy's CPU time
     user_us: float  # per request, as the two below
     system_us: float
     cpu_us: float  # both together
@@ -50,6 +51,7 @@ def window(first: Reading, last: Reading, cores: int = 1) -> Window:
     return Window(
         seconds=seconds,
         requests=requests,
+        ticks=round((user + system) / TICK_S),
         user_us=user * each,
         system_us=system * each,
         cpu_us=(user + system) * each,

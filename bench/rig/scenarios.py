@@ -19,6 +19,7 @@ from .settings import Settings
 
 
 FOREIGN_LIMIT = 0.05  # of the proxy's cores, used by other processes in a window
+FEWEST_TICKS = 10  # of CPU time in a window: below, a tick more or less is more than 10 %
 
 
 @dataclass
@@ -167,6 +168,8 @@ def watch(rig: Rig, peer: Peer, seconds: float) -> measure.Window:
     seen = measure.window(first, measure.read(pids, cores, counter), len(cores))
     if seen.requests == 0:
         raise load.LoadFailed("no request reached the endpoint")
+    if seen.ticks < FEWEST_TICKS and not rig.settings.quick:
+        raise load.LoadFailed(f"the proxy used {seen.ticks} ticks of CPU in {seen.seconds:.1f} s: too few to divide")
     return seen
 
 

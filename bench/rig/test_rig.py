@@ -45,6 +45,7 @@ class Reports(unittest.TestCase):
         for found, wanted in ((seen.user_us, 5), (seen.system_us, 15), (seen.cpu_us, 20)):
             self.assertAlmostEqual(found, wanted)
         self.assertAlmostEqual(seen.rps, 25_000)
+        self.assertEqual(seen.ticks, 1 / measure.TICK_S)
         self.assertAlmostEqual(seen.foreign_share, 0.25)
         self.assertAlmostEqual(measure.window(first, last, cores=2).foreign_share, 0.125)
 
