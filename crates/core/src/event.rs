@@ -59,7 +59,7 @@ pub enum Event {
     Frozen {
         /// The route's name.
         route: Box<str>,
-        /// Forbidden.
+        /// Whether both are forbidden now.
         on: bool,
     },
     /// A latched route had left a pool before a restart of this process: the pool waits for the operator again. Ignored
