@@ -107,7 +107,7 @@ impl Standing {
     /// Moves the beginning of a ramp that stood still from `frozen` to `now`.
     pub(super) fn thawed(self, frozen: Tick, now: Tick) -> Self {
         match self {
-            Self::Ramping(since) => Self::Ramping(since.after(now.since(frozen))),
+            Self::Ramping(since) => Self::Ramping(since.after(now.since(frozen.max(since)))),
             same => same,
         }
     }

@@ -64,7 +64,9 @@ impl Oracle {
                 {
                     (!ramp.is_zero()).then_some(ExpectedStanding::Ramping(now))
                 }
-                (Some(ExpectedStanding::Ramping(since)), _) if since.after(ramp) <= frozen.unwrap_or(now) => {
+                (Some(ExpectedStanding::Ramping(since)), _)
+                    if ramp.is_zero() || since.after(ramp) <= frozen.unwrap_or(now) =>
+                {
                     None
                 }
                 _ => is,
@@ -231,7 +233,7 @@ impl Oracle {
             } else if let Some(from) = self.frozen.remove(route) {
                 for ((name, _), standing) in &mut self.standings {
                     if let (true, ExpectedStanding::Ramping(since)) = (name == route, standing) {
-                        *since = since.after(now.since(from));
+                        *since = since.after(now.since(from.max(*since)));
                     }
                 }
             }
