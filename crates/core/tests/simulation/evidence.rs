@@ -1,6 +1,5 @@
-//! What real traffic should do to each endpoint, computed from plain lists of samples: no rings, no counters, no
-//! shortcuts. Where the contract leaves room (is a late answer held against the endpoint?), the oracle demands only what
-//! holds either way.
+//! What real traffic should do to each endpoint, computed from plain lists of samples. Where the contract leaves room (is
+//! a late answer held against the endpoint?), the oracle demands only what holds either way.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
 
@@ -77,8 +76,7 @@ impl Oracle {
 
     fn weigh_tally(&mut self, tally: &Tally, told: &mut Log<'_>, now: Tick) -> Checked {
         let Some(slot) = self.slot_by_id(tally.id) else { return Ok(()) };
-        // What is read is accurate to a bucket.
-        let kept = self.longest_window() + (self.longest_window() / 600).max(Duration::from_millis(100));
+        let kept = self.longest_window() + Duration::from_secs(1); // the longest bucket
         let record = &mut self.records[slot];
         let file = &mut record.file;
         if tally.counts.total() > 0 {
