@@ -30,6 +30,11 @@ impl Story {
         match self.subject.judge_order(&action, forced, self.now) {
             Ok(()) => {}
             Err(OrderProblem::LastToServe { .. }) => return Ok(()),
+            Err(OrderProblem::TooLittleCapacity { .. })
+                if !forced && matches!(action, Action::Evacuate { .. }) =>
+            {
+                return Ok(());
+            }
             Err(problem) => return Err(format!("an order is refused: {problem:?}")),
         }
         self.last_order += 1;

@@ -166,7 +166,7 @@ impl Oracle {
         let shares = &new.routes[nth].shares;
         let unhurt = |other: &RoutePool| {
             let view = new.pools[other.pool.index()];
-            view.available * route.overprovision >= 1.0 && new.routes[nth].pools.len() > 1
+            view.takes(route.overprovision) >= 1.0 && new.routes[nth].pools.len() > 1
         };
         let ramps = |pool: PoolSlot| {
             let members = route.pools.iter().zip(&new.routes[nth].pools);

@@ -139,6 +139,43 @@ fn order_fields(order: &Order, cause: Option<&str>) -> Value {
 fn described(change: &Change, now: Tick) -> (&'static str, Value) {
     match change {
         Change::Adopted { generation } => ("config_adopted", json!({ "generation": generation })),
+        Change::CheckerSuspected { on, fallen, of, after_reload } => {
+            let fields = json!({ "on": on, "fallen": fallen, "of": of, "after_reload": after_reload });
+            ("checker_suspected", fields)
+        }
+        Change::Incident(incident) => ("incident", incident_fields(incident, now)),
+        Change::OrderGiven { order, restored: true } => ("order_restored", order_fields(order, None)),
+        Change::OrderGiven { order, restored: false } => ("order_given", order_fields(order, None)),
+        Change::OrderEnded { order, cause } => ("order_ended", order_fields(order, Some(cause.as_str()))),
+        Change::Resolved { host, addresses } => ("resolved", json!({ "host": host, "addresses": addresses })),
+        Change::Pool { pool, below_threshold, available } => {
+            ("pool", json!({ "pool": pool, "short": below_threshold, "available": available }))
+        }
+        Change::Failover { route, from, to } => {
+            ("failover", json!({ "route": route, "from": from, "to": to }))
+        }
+        Change::Held { route, pool, hold } => {
+            let hold_ms = hold.map(|hold| hold.as_millis());
+            ("held", json!({ "route": route, "pool": pool, "hold_ms": hold_ms }))
+        }
+        Change::Failback { route, to, ramp } => {
+            ("failback", json!({ "route": route, "to": to, "ramp_ms": ramp.as_millis() }))
+        }
+        Change::Damped { route, pool, endpoint, penalty, lasts } => {
+            let fields = json!({
+                "route": route, "pool": pool, "endpoint": endpoint.map(|at| at.to_string()), "on": lasts.is_some(),
+                "penalty": (penalty * 100.0).round() / 100.0, "lasts_ms": lasts.map(|lasts| lasts.as_millis()),
+            });
+            ("damped", fields)
+        }
+        Change::Panic { route, on } => ("panic", json!({ "route": route, "on": on })),
+        Change::Nearest { route, pools } => ("nearest", json!({ "route": route, "pools": pools })),
+        of_endpoint => described_endpoint(of_endpoint),
+    }
+}
+
+fn described_endpoint(change: &Change) -> (&'static str, Value) {
+    match change {
         Change::Endpoint { key, from, to, evidence: seen } => {
             let (fault, detail) = evidence(seen.as_ref());
             let fields = json!({
@@ -177,37 +214,7 @@ fn described(change: &Change, now: Tick) -> (&'static str, Value) {
             });
             ("spared", fields)
         }
-        Change::CheckerSuspected { on, fallen, of, after_reload } => {
-            let fields = json!({ "on": on, "fallen": fallen, "of": of, "after_reload": after_reload });
-            ("checker_suspected", fields)
-        }
-        Change::Incident(incident) => ("incident", incident_fields(incident, now)),
-        Change::OrderGiven { order, restored: true } => ("order_restored", order_fields(order, None)),
-        Change::OrderGiven { order, restored: false } => ("order_given", order_fields(order, None)),
-        Change::OrderEnded { order, cause } => ("order_ended", order_fields(order, Some(cause.as_str()))),
-        Change::Resolved { host, addresses } => ("resolved", json!({ "host": host, "addresses": addresses })),
-        Change::Pool { pool, below_threshold, available } => {
-            ("pool", json!({ "pool": pool, "short": below_threshold, "available": available }))
-        }
-        Change::Failover { route, from, to } => {
-            ("failover", json!({ "route": route, "from": from, "to": to }))
-        }
-        Change::Held { route, pool, hold } => {
-            let hold_ms = hold.map(|hold| hold.as_millis());
-            ("held", json!({ "route": route, "pool": pool, "hold_ms": hold_ms }))
-        }
-        Change::Failback { route, to, ramp } => {
-            ("failback", json!({ "route": route, "to": to, "ramp_ms": ramp.as_millis() }))
-        }
-        Change::Damped { route, pool, endpoint, penalty, lasts } => {
-            let fields = json!({
-                "route": route, "pool": pool, "endpoint": endpoint.map(|at| at.to_string()), "on": lasts.is_some(),
-                "penalty": (penalty * 100.0).round() / 100.0, "lasts_ms": lasts.map(|lasts| lasts.as_millis()),
-            });
-            ("damped", fields)
-        }
-        Change::Panic { route, on } => ("panic", json!({ "route": route, "on": on })),
-        Change::Nearest { route, pools } => ("nearest", json!({ "route": route, "pools": pools })),
+        _ => ("change", Value::Null),
     }
 }
 
