@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
 
     rows = report.summarise(samples, chosen.peers, chosen.subject)
     verdicts = targets.judge(samples, chosen.subject)
-    text = report.table(rows, chosen.subject) + "\n" + report.verdict_table(verdicts, versions.get(chosen.subject, ""))
+    text = report.table(rows, chosen.subject) + "\n" + report.verdict_table(verdicts, versions.get(chosen.subject, "nothing, thalweg took no part"))
     notes = report.warnings(samples, missing, not_measured, chosen)
     text += "".join(f"\n!! {note}" for note in notes)
     print("\n" + text)

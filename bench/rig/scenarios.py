@@ -168,7 +168,7 @@ def watch(rig: Rig, peer: Peer, seconds: float) -> measure.Window:
     seen = measure.window(first, measure.read(pids, cores, counter), len(cores))
     if seen.requests == 0:
         raise load.LoadFailed("no request reached the endpoint")
-    if seen.ticks < FEWEST_TICKS and not rig.settings.quick:
+    if seen.ticks < (1 if rig.settings.quick else FEWEST_TICKS):
         raise load.LoadFailed(f"the proxy used {seen.ticks} ticks of CPU in {seen.seconds:.1f} s: too few to divide")
     return seen
 
@@ -207,7 +207,7 @@ def handshakes_once(rig: Rig, mode: str, peer: Peer, sample: Sample) -> None:
     time.sleep(settings.warmup_s + 0.5)
     seen = watch(rig, peer, settings.duration_s)
     report = load.finish_handshakes(process, seconds + 20)
-    sample.figures = {**costs(seen), "per_cpu_s": 1e6 / seen.cpu_us if seen.cpu_us else math.nan, "rps": seen.rps}
+    sample.figures = {**costs(seen), "per_cpu_s": 1e6 / seen.cpu_us, "rps": seen.rps}
     sample.detail = {"proxy_share": seen.proxy_share, "foreign_share": seen.foreign_share, "report": report}
 
 
