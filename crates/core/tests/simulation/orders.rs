@@ -196,10 +196,11 @@ impl Oracle {
     fn well_off(&self) -> Vec<u8> {
         let level = |nth: usize| {
             let (is, was) = (&self.topology.routes[nth], &self.configured.routes[nth]);
-            let given =
-                is.pools.iter().zip(&was.pools).filter(|(is, was)| {
-                    !(is.dial == 0 && was.dial > 0) && !(is.weight == 0 && was.weight > 0)
-                });
+            let given = is
+                .pools
+                .iter()
+                .zip(&was.pools)
+                .filter(|(is, was)| !(is.dial == 0 && was.dial > 0 || is.weight == 0 && was.weight > 0));
             let tallies: Vec<_> = given.map(|(is, _)| self.tallies[is.pool.index()]).collect();
             let any_up = tallies.iter().any(|tally| tally.up > 0);
             match () {

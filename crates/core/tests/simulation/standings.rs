@@ -9,14 +9,35 @@ use thalweg_core::{
 use crate::{
     flaps::Used,
     oracle::Oracle,
-    records::{Checked, ExpectedStanding, must},
+    records::{Checked, ExpectedPool, ExpectedStanding, must},
 };
 
 /// Until when a pool is damped on a route of this snapshot.
 fn damped_until(snapshot: Option<&Snapshot>, nth: usize, pool: PoolSlot) -> Option<Tick> {
     let route = snapshot?.layout.topology.routes.get(nth)?;
-    let mut members = route.pools.iter().zip(&snapshot?.routes.iter().nth(nth)?.pools);
+    let mut members = route.pools.iter().zip(&snapshot?.routes[nth].pools);
     members.find(|(member, _)| member.pool == pool)?.1.damped_until
+}
+
+/// What a pool's health makes of its standing on a route.
+fn moved_by_health(
+    was: Option<ExpectedStanding>,
+    tally: &ExpectedPool,
+    (served, latched): (bool, bool),
+    now: Tick,
+) -> Option<ExpectedStanding> {
+    use ExpectedStanding as Standing;
+    let down = tally.below_threshold;
+    let refuted = down && tally.enabled > tally.unproven;
+    match was {
+        None | Some(Standing::Ramping(_)) if refuted && served => Some(Standing::Left),
+        None | Some(Standing::Ramping(_)) if down && tally.enabled > 0 && served => Some(Standing::Unproven),
+        Some(Standing::Unproven) if !down || tally.enabled == 0 => None,
+        Some(Standing::Unproven) if tally.unproven == 0 => Some(Standing::Left),
+        Some(Standing::Held(_)) if refuted || (down && !latched) => Some(Standing::Left),
+        Some(Standing::Left) if !down => Some(Standing::Held(now)),
+        same => same,
+    }
 }
 
 impl Oracle {
@@ -28,39 +49,15 @@ impl Oracle {
         let name = |pool: PoolSlot| (route.name.clone(), self.topology.pools[pool.index()].name.clone());
         let (latched, ramp) = (route.failback.hold.is_none(), route.failback.ramp);
         let frozen = self.frozen.get(&route.name).copied();
-        // What serves for want of others was damped until then.
-        let damped = |pool: PoolSlot| {
-            let old = self.last.as_ref().filter(|last| Arc::ptr_eq(&last.layout, &new.layout));
-            damped_until(old, nth, pool).is_some_and(|until| until > now)
-                || damped_until(Some(new), nth, pool).is_some()
-        };
-        let damped: BTreeSet<PoolSlot> =
-            route.pools.iter().map(|member| member.pool).filter(|pool| damped(*pool)).collect();
-        let damped = |pool: PoolSlot| damped.contains(&pool);
+        let damped = self.damped_pools(new, nth, now);
         for member in &route.pools {
             let tally = self.tallies[member.pool.index()];
             let served = self.served.get(nth).is_some_and(|served| served.contains(&member.pool));
             let was = self.standings.remove(&name(member.pool));
-            let down = tally.below_threshold;
-            let refuted = down && tally.enabled > tally.unproven;
-            let is = match was {
-                None | Some(ExpectedStanding::Ramping(_)) if refuted && served => {
-                    Some(ExpectedStanding::Left)
-                }
-                None | Some(ExpectedStanding::Ramping(_)) if down && tally.enabled > 0 && served => {
-                    Some(ExpectedStanding::Unproven)
-                }
-                Some(ExpectedStanding::Unproven) if !down || tally.enabled == 0 => None,
-                Some(ExpectedStanding::Unproven) if tally.unproven == 0 => Some(ExpectedStanding::Left),
-                Some(ExpectedStanding::Held(_)) if refuted || (down && !latched) => {
-                    Some(ExpectedStanding::Left)
-                }
-                Some(ExpectedStanding::Left) if !down => Some(ExpectedStanding::Held(now)),
-                same => same,
-            };
+            let is = moved_by_health(was, &tally, (served, latched), now);
             let is = match (is, route.failback.hold) {
                 (Some(ExpectedStanding::Held(since)), Some(hold))
-                    if since.after(hold) <= now && frozen.is_none() && !damped(member.pool) =>
+                    if since.after(hold) <= now && frozen.is_none() && !damped.contains(&member.pool) =>
                 {
                     (!ramp.is_zero()).then_some(ExpectedStanding::Ramping(now))
                 }
@@ -113,6 +110,23 @@ impl Oracle {
         self.judge_ramps(new, nth, now)
     }
 
+    /// The pools of route `nth` that flapped too often, before the change at `now` or after it.
+    ///
+    /// What serves for want of others was damped until then.
+    fn damped_pools(&self, new: &Snapshot, nth: usize, now: Tick) -> BTreeSet<PoolSlot> {
+        let old = self.last.as_ref().filter(|last| Arc::ptr_eq(&last.layout, &new.layout));
+        let damped = |pool: PoolSlot| {
+            damped_until(old, nth, pool).is_some_and(|until| until > now)
+                || damped_until(Some(new), nth, pool).is_some()
+        };
+        self.topology.routes[nth]
+            .pools
+            .iter()
+            .map(|member| member.pool)
+            .filter(|pool| damped(*pool))
+            .collect()
+    }
+
     /// Checks that growing shares grow as their line does, and that no other pool is on a ramp.
     fn judge_ramps(&mut self, new: &Snapshot, nth: usize, now: Tick) -> Checked {
         let route = &self.topology.routes[nth];
@@ -138,7 +152,7 @@ impl Oracle {
                 (Some(since), Some(ramp)) => {
                     let over = route.failback.ramp.as_secs_f64();
                     let line = clock.since(since).as_secs_f64() / over;
-                    let step = (0.05 / over).max(0.01).min(1.0);
+                    let step = (0.05 / over).clamp(0.01, 1.0);
                     must((ramp.part - line).abs() <= step, || format!("{ramp:?} instead of {line}"))?;
                     must(!alone, || "a ramp goes on though the pool serves alone".into())?;
                     self.judge_cap(new, nth, member, ramp.part)?;
