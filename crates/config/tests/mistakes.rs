@@ -172,7 +172,7 @@ fn one_line_in_a_route() {
     let cases: &[(&str, &str)] = &[
         (
             "retries = 1",
-            "t.toml:15:1 route.api.retries: unknown key (the keys here are hosts, path_prefix, policy, pools, latency, timeouts, retry, failback, affinity, overprovision, body_bytes)",
+            "t.toml:15:1 route.api.retries: unknown key (the keys here are hosts, path_prefix, policy, pools, latency, timeouts, retry, failback, damping, affinity, overprovision, body_bytes)",
         ),
         ("retrys = {}", "t.toml:15:1 route.api.retrys: unknown key (did you mean `retry`?)"),
         (
@@ -376,7 +376,7 @@ fn some_lines_at_the_end() {
         (
             "[route.d]\nhosts = [\"d\"]\npolicy = \"failover\"\npools = [{ pool = \"a\" }]\ndamping = { suppress = 1.0 }",
             &[
-                "t.toml:16:24 route.d.damping.suppress: `reuse` is not below `suppress` (a penalty must fall before a pool is used again)",
+                "t.toml:15:24 route.d.damping.suppress: `reuse` is not below `suppress` (a penalty must fall before a pool is used again)",
             ],
         ),
         (
