@@ -9,7 +9,7 @@ use thalweg_testkit::{Behaviour, Conf, Edge, Endpoint, Health, eventually, get, 
 
 const SOON: Duration = Duration::from_secs(5);
 
-/// Two endpoints in failover order, with a probe that expects `{"status": "ok"}` (or `degraded`).
+/// Two endpoints in failover order, with a probe that expects `{"status": "ok"}` (or `degraded`); nothing is damped.
 fn choosy() -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let probe = "[probe.choosy]\npath = \"/health\"\ninterval = \"100ms\"\ntimeout = \"200ms\"\nconfirm = \"50ms\"\nexpect_status = [\"200\"]\nexpect_json = { status = [\"ok\", \"degraded\"] }\n";
@@ -18,7 +18,12 @@ fn choosy() -> (Edge, Endpoint, Endpoint) {
         .listener("web", "")
         .pool("pa", &[first.addr()], "probe = \"choosy\"")
         .pool("pb", &[second.addr()], "probe = \"choosy\"")
-        .route("all", "failover", &["pa", "pb"], "failback = { mode = \"immediate\" }");
+        .route(
+            "all",
+            "failover",
+            &["pa", "pb"],
+            "failback = { mode = \"immediate\" }\ndamping = { suppress = 0 }",
+        );
     let edge = Edge::start(&conf);
     edge.until_up(2);
     (edge, first, second)
