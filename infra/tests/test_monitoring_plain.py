@@ -161,6 +161,6 @@ def test_what_kubeadm_lacks_is_said() -> None:
     """The page says what a kubeadm cluster needs first: kubelets with certificates of its CA, metrics-server for the autoscalers"""
     document = (INFRA.parent / "docs/monitoring.md").read_text()
     section = document.split("\n## On a plain cluster\n")[1].split("\n## ")[0]
-    for needed in ("serverTLSBootstrap: true", "kubectl certificate approve", "insecure_skip_verify", "metrics-server", "component `volume`"):
+    for needed in ("serverTLSBootstrap: true", "kubectl certificate approve", "insecure_skip_verify", "metrics-server", "`components: [volume]`"):
         assert needed in section, needed
     assert (KUSTOMIZE / "monitoring/volume/kustomization.yaml").exists()

@@ -2,7 +2,7 @@
 //! row of `status`. Without this the cause would show only where a pool is probed. Judges nothing.
 //!
 //! A dead endpoint fails thousands of connects, so a line is written when the fault changes, and again after
-//! [`REPEAT`]; the last failure is kept for `status` each time.
+//! `REPEAT`; the last failure is kept for `status` each time.
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 

@@ -176,7 +176,7 @@ impl Local {
         &self.base.buffers
     }
 
-    /// Shows the current time as a `Date` field has it (RFC 9110 section 5.6.7), at most [`DATE_AGE`] late.
+    /// Shows the current time as a `Date` field has it (RFC 9110 section 5.6.7), at most `DATE_AGE` late.
     pub fn with_date<R>(&self, read: impl FnOnce(&str) -> R) -> R {
         let (mut date, now) = (self.date.borrow_mut(), self.clock.get());
         if date.as_ref().is_none_or(|(made, _)| now.since(*made) >= DATE_AGE) {
@@ -278,7 +278,7 @@ impl Local {
     }
 
     /// Tells the connections that have waited longest for a complete head, at least `age`, to go: one of
-    /// [`SHED_PART`], so that a storm costs few walks over the list. Returns how many.
+    /// `SHED_PART`, so that a storm costs few walks over the list. Returns how many.
     #[must_use]
     pub fn shed_headless(&self, age: Duration) -> usize {
         let now = self.clock.get();

@@ -166,9 +166,10 @@ mod tests {
     use super::*;
 
     fn check(wanted: &[(f64, bool)], expected: &[f64]) {
-        let shared: Vec<f64> = parts(100.0, wanted).into_iter().map(f64::round).collect();
+        let shared = parts(100.0, wanted);
+        assert!((shared.iter().sum::<f64>() - 100.0).abs() < 1e-9, "{wanted:?}: {shared:?}");
+        let shared: Vec<f64> = shared.into_iter().map(f64::round).collect();
         assert_eq!(shared, expected, "{wanted:?}");
-        assert!((shared.iter().sum::<f64>() - 100.0).abs() < 1.0);
     }
 
     #[test]
