@@ -1,5 +1,5 @@
-//! Tables for the world's transitions: a script of events in, what an operator would see out.
-//! Long for a table: one script per rule, all in the words that are explained below.
+//! Tables for the world's transitions: a script of events in, what an operator would see out. The words of the scripts
+//! are explained at `ScriptedWorld::play`; the folder holds the tables that are long.
 
 use std::{sync::Arc, time::Duration};
 
@@ -149,157 +149,6 @@ fn told(log: &[Change]) -> Vec<String> {
 }
 
 #[test]
-fn failover_holds_before_it_fails_back_and_a_break_starts_the_hold_anew() {
-    let mut at = world(&[1, 1], failover(2));
-    at.check("", "a 100% balanced");
-    at.check("a++ b++", "a 100% balanced");
-    assert_eq!(told(&at.play("a--")), ["a below true", "a>b"]);
-    at.check("", "b 100% failover");
-    at.check("~60000", "b 100% failover");
-    assert_eq!(told(&at.play("a++")), ["a below false"]);
-    at.check("~9999", "b 100% failover");
-    at.check("a-- a++ ~9999", "b 100% failover");
-    assert_eq!(told(&at.play("~1")), ["back a"]);
-    at.check("", "a 100% balanced");
-    assert_eq!(at.world.next_deadline(), None);
-}
-
-#[test]
-fn an_immediate_failback_returns_with_the_first_up() {
-    let mut at = world(&[1, 1], Route { failback: Failback::IMMEDIATE, ..failover(2) });
-    at.check("a++ b++ a--", "b 100% failover");
-    assert_eq!(told(&at.play("a++")), ["a below false", "back a"]);
-    at.check("", "a 100% balanced");
-}
-
-#[test]
-fn a_held_pool_that_serves_for_want_of_others_has_returned() {
-    let mut at = world(&[1, 1], failover(2));
-    at.check("a++ b++ a-- a++", "b 100% failover");
-    assert_eq!(told(&at.play("b--")), ["b below true", "b>a", "back a"]);
-    at.check("b++", "a 100% balanced");
-    let mut at = world(&[1, 1], failover(2));
-    at.play("a++ b++");
-    assert_eq!(
-        told(&at.play("a-- b-- a++")),
-        [
-            "a below true",
-            "a>b",
-            "b below true",
-            "panic true",
-            "b>a",
-            "a below false",
-            "panic false",
-            "back a"
-        ]
-    );
-    at.check("", "a 100% balanced");
-}
-
-#[test]
-fn a_hold_does_not_send_the_traffic_to_a_pool_that_is_dialled_away() {
-    for (mut route, near) in [(failover(2), false), (latency(2), true)] {
-        route.pools[0].dial = 0;
-        let mut at = world(&[1, 1], route.clone());
-        at.check("a++10 b++80", "b 100% spill");
-        at.check("b-- ~100", if near { "a 100% nearest" } else { "a 100% balanced" });
-        assert_eq!(told(&at.play("b++80")), ["b below false", "back b"]);
-        at.check("~60000", "b 100% spill");
-        assert_eq!(at.world.next_deadline(), None);
-        route.pools[0].dial = 10;
-        let mut at = world(&[1, 1], route);
-        let shares = if near { "a 10% nearest, b 90% spill" } else { "a 10% balanced, b 90% spill" };
-        at.check("a++10 b++80", shares);
-        at.check("b-- b++80", shares);
-    }
-}
-
-#[test]
-fn a_hold_waits_while_another_pool_may_take_all() {
-    let mut route = failover(3);
-    route.pools[0].dial = 0;
-    let mut at = world(&[1, 1, 1], route);
-    at.check("a++ b++ c++ b-- b++", "c 100% spill");
-    at.check("~9999", "c 100% spill");
-    assert_eq!(told(&at.play("~1")), ["back b"]);
-    at.check("c-- c++", "b 100% spill");
-}
-
-#[test]
-fn a_hold_that_ends_early_may_end_the_next_one() {
-    let mut route = latency(4);
-    route.pools[0].dial = 10;
-    let mut at = world(&[1, 1, 1, 1], route);
-    at.check("a++20 b++15 c++60 d++100 b-- c-- b++15 c++60", "a 10% nearest, d 90% spill");
-    assert_eq!(told(&at.play("d--")), ["d below true", "near a+b", "d>b", "back b", "back c"]);
-    at.check("", "a 5% nearest, b 50% nearest, c 45% spill");
-}
-
-#[test]
-fn a_first_up_after_a_start_or_a_reload_is_no_return() {
-    let mut at = world(&[1, 1], failover(2));
-    at.check("b++", "b 100% failover");
-    at.check("a++", "a 100% balanced");
-    at.check("a--", "b 100% failover");
-    let topology = at.topology();
-    at.adopt(topology);
-    at.check("a++", "a 100% balanced");
-}
-
-#[test]
-fn a_hold_goes_on_across_a_reload_and_follows_its_new_length() {
-    for (hold, expected) in [(10, "b 100% failover"), (20, "b 100% failover"), (5, "a 100% balanced")] {
-        let mut at = world(&[1, 1], failover(2));
-        at.check("a++ b++ a-- a++ ~6000", "b 100% failover");
-        let mut topology = at.topology();
-        topology.routes[0].failback = Failback::after(Duration::from_secs(hold));
-        at.adopt(topology);
-        at.check("", expected);
-    }
-}
-
-#[test]
-fn panic_lasts_while_every_pool_is_below_its_threshold() {
-    let mut at = world(&[4, 4], failover(2));
-    at.check("a++ b++ a1-- a2--", "a 70% balanced, b 30% spill");
-    at.check("a3--", "b 100% failover");
-    at.check("b1-- b2-- b3--", "a 100% panic");
-    at.check("b1++", "b 100% failover");
-}
-
-#[test]
-fn a_panic_and_its_end_are_logged_once_across_reloads() {
-    let mut at = world(&[1, 1], failover(2));
-    at.check("a++ b++ a-- b--", "a 100% panic");
-    let mut topology = at.topology();
-    assert_eq!(told(&at.adopt(topology.clone()).log), [""; 0]);
-    topology.pools[1].probe = None;
-    assert_eq!(told(&at.adopt(topology).log), ["b below false", "panic false"]);
-    at.check("", "b 100% failover");
-}
-
-#[test]
-fn refusing_endpoints_are_skipped_in_panic_while_others_answer() {
-    let mut at = world(&[1, 1], failover(2));
-    at.check("a++ b++ a-- b--", "a 100% panic");
-    let suspect =
-        Event::Suspected { id: at.ids("a")[0], fault: Fault::Refused, started: Tick(0), at: Tick(0) };
-    assert_eq!(at.world.apply(suspect, at.now).publish, Publish::Soon);
-    at.check("", "b 100% panic");
-    at.world.apply(Event::Probed { id: at.ids("b")[0], result: Err(refused()) }, at.now);
-    at.check("", "a 100% panic");
-}
-
-#[test]
-fn without_an_enabled_endpoint_there_is_no_panic_and_no_share() {
-    let mut at = world(&[1], failover(1));
-    at.play("a++");
-    assert_eq!(told(&at.order(1, orders::drain("a"))), ["order 1", "a below true"]);
-    at.check("", "");
-    assert_eq!(at.world.snapshot().routes[0].shares.stage, Stage::Up);
-}
-
-#[test]
 fn only_a_loss_is_published_at_once() {
     let mut at = world(&[2, 1], failover(2));
     at.world.snapshot();
@@ -324,123 +173,6 @@ fn only_a_loss_is_published_at_once() {
     let unknown =
         Event::Suspected { id: EndpointId(999), fault: Fault::Reset, started: Tick(0), at: Tick(0) };
     assert_eq!(at.world.apply(unknown, at.now).publish, Publish::No);
-}
-
-#[test]
-fn a_reload_keeps_what_is_known_and_a_new_pool_or_kind_of_check_starts_anew() {
-    type Edit = fn(&mut Topology);
-    let edits: [(&str, Edit, [Availability; 2]); 6] = [
-        ("nothing", |_| {}, [Availability::Up, Availability::Down]),
-        ("weight", |t| t.pools[0].endpoints[0].weight = 9, [Availability::Up, Availability::Down]),
-        ("order", |t| t.pools[0].endpoints.reverse(), [Availability::Up, Availability::Down]),
-        ("rules", |t| t.pools[0].probe.as_mut().unwrap().fall = 9, [Availability::Up, Availability::Down]),
-        ("name", |t| t.pools[0].name = "z".into(), [Availability::Unproven; 2]),
-        ("check", |t| t.pools[0].probe = None, [Availability::Up; 2]),
-    ];
-    for (what, edit, expected) in edits {
-        let mut at = world(&[2, 1], failover(2));
-        at.play("a1++ a2--");
-        let mut topology = at.topology();
-        edit(&mut topology);
-        assert_eq!(at.adopt(topology).publish, Publish::Now);
-        let of = |ip: &str| {
-            let place = at.world.layout().endpoints.iter().find(|place| place.address.to_string() == ip);
-            at.world.health(place.unwrap().id).unwrap().availability()
-        };
-        assert_eq!([of("10.0.0.1:8000"), of("10.0.0.2:8000")], expected, "{what}");
-    }
-}
-
-#[test]
-fn pools_that_move_in_the_file_take_their_knowledge_along() {
-    let mut at = world(&[1, 1, 1], failover(3));
-    at.check("a++ b++ c++ a-- a++", "b 100% failover");
-    let mut topology = at.topology();
-    topology.pools.rotate_left(1);
-    for member in &mut topology.routes[0].pools {
-        member.pool = PoolSlot((member.pool.0 + 2) % 3);
-    }
-    at.adopt(topology);
-    at.check("", "b 100% failover");
-    at.check("~10000", "a 100% balanced");
-}
-
-#[test]
-fn names_bring_endpoints_and_take_them_away() {
-    let mut at = ScriptedWorld { world: World::default(), now: Tick(0), generation: 0 };
-    let pools = vec![pool("a", &["app.test", "10.9.9.9"])];
-    at.adopt(Topology { pools, routes: vec![route("r", &failover(1).pools)] });
-    let resolved = |at: &mut ScriptedWorld, host: &str, addresses: &[&str]| {
-        let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
-        at.world.apply(Event::Resolved { host: host.into(), addresses }, at.now)
-    };
-    let up = |at: &mut ScriptedWorld| {
-        let snapshot = at.world.snapshot();
-        let done = snapshot.routes[0].first_round_done;
-        (
-            snapshot.endpoints.len(),
-            snapshot.endpoints.iter().filter(|e| e.availability == Availability::Up).count(),
-            done,
-        )
-    };
-    at.play("a++");
-    assert_eq!(up(&mut at), (1, 1, false), "a name that was never asked for is open");
-    assert_eq!(resolved(&mut at, "app.test", &["10.0.0.2", "10.0.0.1", "10.0.0.2"]).publish, Publish::Soon);
-    assert_eq!(up(&mut at), (3, 1, false));
-    at.play("a++");
-    assert_eq!(up(&mut at), (3, 3, true));
-    let ids = at.ids("a");
-    assert_eq!(resolved(&mut at, "app.test", &["10.0.0.1", "10.0.0.2"]).log, [], "the same answer");
-    assert_eq!(resolved(&mut at, "app.test", &["10.0.0.2", "10.0.0.3"]).publish, Publish::Now, "one is gone");
-    assert_eq!(up(&mut at), (3, 2, true), "ready stays ready");
-    assert_eq!((at.ids("a")[0], at.ids("a")[2]), (ids[1], ids[2]), "an id stays with its address");
-    assert!(!ids.contains(&at.ids("a")[1]), "and is never given twice");
-    assert_eq!(resolved(&mut at, "other.test", &["10.0.0.8"]).log, [], "no pool uses it");
-    resolved(&mut at, "app.test", &[]);
-    assert_eq!(up(&mut at), (1, 1, true));
-}
-
-/// Pool a is a name that was just asked for, pool b an address; a serves.
-fn renamed() -> ScriptedWorld {
-    let mut at = ScriptedWorld { world: World::default(), now: Tick(0), generation: 0 };
-    at.adopt(Topology {
-        pools: vec![pool("a", &["app.test"]), pool("b", &["10.1.0.1"])],
-        routes: vec![failover(2)],
-    });
-    at.resolved(&["10.0.0.1"]);
-    at.check("a++ b++", "a 100% balanced");
-    at
-}
-
-#[test]
-fn new_addresses_of_a_name_are_no_failover_and_no_failback() {
-    let mut at = renamed();
-    assert_eq!(told(&at.resolved(&["10.0.0.2"])), [""; 0]);
-    at.check("", "b 100% failover");
-    assert_eq!(told(&at.play("a++")), ["a below false"]);
-    at.check("", "a 100% balanced");
-    assert_eq!(told(&at.resolved(&["10.0.0.3", "10.0.0.4"])), [""; 0]);
-    assert_eq!(told(&at.play("a1-- a2++")), ["a below false"], "one of the two is enough");
-    at.check("", "a 70% balanced, b 30% spill");
-}
-
-#[test]
-fn new_addresses_are_a_failover_once_all_are_known_to_be_down() {
-    let mut at = renamed();
-    assert_eq!(told(&at.resolved(&["10.0.0.2", "10.0.0.3"])), [""; 0]);
-    assert_eq!(told(&at.play("a1--")), [""; 0]);
-    assert_eq!(told(&at.play("a2--")), ["a>b"]);
-    at.check("a++ ~9999", "b 100% failover");
-    assert_eq!(told(&at.play("~1")), ["back a"]);
-}
-
-#[test]
-fn a_name_that_keeps_only_dead_addresses_is_a_failover_at_once() {
-    let mut at = renamed();
-    at.resolved(&["10.0.0.1", "10.0.0.2"]);
-    at.check("a2--", "a 70% balanced, b 30% spill");
-    assert_eq!(told(&at.resolved(&["10.0.0.2", "10.0.0.3"])), ["a below true", "a>b"]);
-    at.check("a2++", "b 100% failover");
 }
 
 #[test]
@@ -561,6 +293,7 @@ fn retries_leave_tried_pools_and_follow_the_fallback_order() {
     assert_eq!(seen, ["a balanced", "a balanced", "b failover", "b panic", "no_endpoint"]);
 }
 
+mod adopt;
 mod damping;
 mod ejections;
 mod failback;
@@ -568,6 +301,8 @@ mod orders;
 mod flapping;
 mod traffic;
 mod outliers;
+mod hold;
+mod panic;
 mod said;
 mod shared;
 mod families;
