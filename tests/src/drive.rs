@@ -79,12 +79,12 @@ pub fn play(cell: &Cell, kind: Kind) -> Record {
         Proxy::Peer(_) => None,
     };
     let arrivals = arrivals(&stage.sites);
-    let (hits, strangers) = Record::hits(&report.shots, &arrivals, began_us);
+    let (hits, unsent) = Record::hits(&report.shots, &arrivals, began_us);
     Record {
         cell: cell.name.clone(),
         proxy: kind.name().to_owned(),
         hits,
-        strangers,
+        unsent,
         kills,
         sent: usize::try_from(report.sent).unwrap_or(usize::MAX),
         late_ms: report.late_us as f64 / 1000.0,

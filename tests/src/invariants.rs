@@ -51,8 +51,8 @@ fn known(record: &Record, broken: &mut Vec<String>) {
     if nowhere > 0 {
         broken.push(format!("{nowhere} answers to requests that arrived nowhere"));
     }
-    if record.strangers > 0 {
-        broken.push(format!("{} arrivals of requests that nobody sent", record.strangers));
+    if record.unsent > 0 {
+        broken.push(format!("{} arrivals of requests that nobody sent", record.unsent));
     }
     let Some(book) = &record.book else { return };
     let untold = tries.iter().filter(|(id, at)| at.values().sum::<usize>() > book.attempts(id)).count();
@@ -125,7 +125,7 @@ mod tests {
         };
         assert_eq!(broken(|_| {}), "");
         assert!(broken(|record| drop(record.hits.remove(7))).starts_with("1 answers"));
-        assert!(broken(|record| record.strangers = 2).starts_with("2 arrivals"));
+        assert!(broken(|record| record.unsent = 2).starts_with("2 arrivals"));
         assert!(broken(|record| drop(record.shots.remove(7))).starts_with("1999 of 2000"));
         let mixed =
             |record: &mut Record| record.shots[7].outcome = Outcome::Failed("another answer".to_owned());

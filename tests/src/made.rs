@@ -27,7 +27,7 @@ pub fn run(seconds: u64, (fault_ms, cure_ms): (f64, f64), by: impl Fn(f64) -> us
         proxy: String::new(),
         shots: (0..count).map(shot).collect(),
         hits: (0..count).map(hit).collect(),
-        strangers: 0,
+        unsent: 0,
         kills: Vec::new(),
         distances_ms: vec![0; sites.len()],
         sites,

@@ -57,7 +57,7 @@ pub struct Record {
     /// Everything that arrived.
     pub hits: Vec<Hit>,
     /// Arrivals of requests that the load generator did not send.
-    pub strangers: usize,
+    pub unsent: usize,
     /// When which site was killed.
     pub kills: Vec<(f64, usize)>,
     /// When the first fault began and when the last one ended, as measured.
@@ -99,8 +99,8 @@ impl Record {
         let hits: Vec<Hit> = sites.iter().enumerate().flat_map(of).collect();
         // Arrivals from before the load are readiness checks.
         let during = sites.iter().flatten().filter(|arrival| arrival.at_us >= began_us).count();
-        let strangers = during.saturating_sub(hits.len());
-        (hits, strangers)
+        let unsent = during.saturating_sub(hits.len());
+        (hits, unsent)
     }
 
     /// Requests that were due in this span.
@@ -223,8 +223,8 @@ mod tests {
         let arrival = |at_us, id: &str| Arrival { at_us, connection: (0, 0), post: false, id: id.to_owned() };
         let arrivals =
             [vec![arrival(90, "-"), arrival(110, "0"), arrival(120, "x")], vec![arrival(130, "1")]];
-        let (hits, strangers) = Record::hits(&shots, &arrivals, 100);
-        assert_eq!((hits.len(), strangers), (2, 1));
+        let (hits, unsent) = Record::hits(&shots, &arrivals, 100);
+        assert_eq!((hits.len(), unsent), (2, 1));
         assert_eq!((hits[1].site, hits[1].due_ms, hits[1].at_ms), (1, 2.0, 0.03));
     }
 

@@ -301,6 +301,6 @@ mod tests {
         assert_eq!(verdict(vec![Goal::NoGetFailed], 0.05, |_| {}).void(), None, "all is well");
         let fail = |record: &mut Record| record.shots[9].outcome = thalweg_testkit::Outcome::Status(502);
         assert_eq!(verdict(slow(), 0.05, fail).void(), None, "no machine makes a request fail");
-        assert_eq!(verdict(slow(), 0.05, |record| record.strangers = 1).void(), None, "nor breaks a promise");
+        assert_eq!(verdict(slow(), 0.05, |record| record.unsent = 1).void(), None, "nor breaks a promise");
     }
 }

@@ -255,8 +255,8 @@ fn a_taken_address_is_reported_once_and_retried_until_it_is_free() {
 /// From the port of the first listener: the address of the second one, and the address that the test holds.
 fn told_once(scene: impl Fn(u16) -> (String, String)) {
     let (first, second, mut edge) = two();
-    let (ip, stranger) = scene(edge.port("web"));
-    let taken = std::net::TcpListener::bind(stranger).expect("an address");
+    let (ip, other) = scene(edge.port("web"));
+    let taken = std::net::TcpListener::bind(other).expect("an address");
     let addr = taken.local_addr().expect("an address");
     let more = format!("[[listener]]\nname = \"more\"\nbind = \"{ip}:{}\"\n", addr.port());
     let text = edge.render(&to(&second).raw(&more));

@@ -175,20 +175,20 @@ mod tests {
 
     #[test]
     fn an_address_that_another_process_shares_is_still_taken() {
-        let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
-        let wanted = listen_key(&stranger.local_addr().unwrap().to_string());
+        let other = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
+        let wanted = listen_key(&other.local_addr().unwrap().to_string());
         let error = bind_all(std::slice::from_ref(&wanted), &[], 1).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
         assert!(
             bind_all(std::slice::from_ref(&wanted), std::slice::from_ref(&wanted), 1).is_ok(),
-            "our own sockets are no strangers"
+            "our own sockets do not count as taken"
         );
     }
 
     #[test]
     fn our_own_port_on_another_address_does_not_hide_another_process() {
-        let stranger = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
-        let port = stranger.local_addr().unwrap().port();
+        let other = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
+        let port = other.local_addr().unwrap().port();
         let ours = listen_key(&format!("127.0.0.2:{port}"));
         let _held = bind_all(std::slice::from_ref(&ours), &[], 1).unwrap();
         let wanted = listen_key(&format!("127.0.0.1:{port}"));
