@@ -1,11 +1,14 @@
-//! Orders across a restart: in force before the first request, and a start without them when their file cannot be used.
+//! Orders and latched failovers across a restart: in force before the first request, and a start without them when their
+//! file cannot be used.
 
 mod common;
 
 use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use thalweg_testkit::{Client, Conf, Edge, Endpoint, Scratch, Signal, eventually, get};
+use thalweg_testkit::{
+    Client, Conf, Edge, Endpoint, Health, Scratch, Signal, eventually, get, stays, thalweg,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -84,6 +87,43 @@ fn what_ran_out_or_lost_its_target_meanwhile_ends_with_its_cause() {
     let causes: Vec<&str> = ended.iter().filter_map(|event| event["cause"].as_str()).collect();
     assert_eq!(causes, ["expired", "target_gone"]);
     assert_eq!(get(edge.web(), "/").endpoint(), "a");
+}
+
+#[test]
+fn a_latched_failover_outlives_a_restart_until_the_operator_ends_it() {
+    let (scratch, first, second) = (Scratch::new(), Endpoint::start("a"), Endpoint::start("b"));
+    let endpoints = [first.addr(), second.addr()];
+    let latched = Conf::simple_with("failover", &endpoints, "failback = { mode = \"latched\" }");
+    let conf = latched.edge(&format!("state_dir = \"{}\"", scratch.join("state").display()));
+    let file = scratch.join("state/state.json");
+    let stored = || fs::read_to_string(&file).unwrap_or_default().contains("\"pool\": \"p0\"");
+    let edge = Edge::start(&conf);
+    edge.until_up(2);
+    first.health(Health::status(503));
+    eventually("the second serves", SOON, || get(edge.web(), "/").endpoint() == "b");
+    eventually("the latch is stored", SOON, stored);
+    kill(edge);
+    // The first pool is still down at the next start, and up at those after it.
+    for up in [false, true, true] {
+        if up {
+            first.health(Health::ok());
+        }
+        let edge = Edge::start(&conf);
+        eventually("both were asked", SOON, || edge.is_up(first.addr()) == up && edge.is_up(second.addr()));
+        eventually("the second serves", SOON, || get(edge.web(), "/").endpoint() == "b");
+        stays("latched", Duration::from_millis(500), || get(edge.web(), "/").endpoint() == "b");
+        assert!(edge.stderr().contains("still wait for `thalweg failback`"), "{}", edge.stderr());
+        kill(edge);
+    }
+    let edge = Edge::start(&conf);
+    eventually("both are up", SOON, || edge.is_up(first.addr()) && edge.is_up(second.addr()));
+    let done = thalweg(&["failback", "--admin", &edge.admin_url(), "--route", "all"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    eventually("the first serves", SOON, || get(edge.web(), "/").endpoint() == "a");
+    eventually("no latch is stored", SOON, || !stored());
+    kill(edge);
+    let edge = Edge::start(&conf);
+    eventually("the first serves at once", SOON, || get(edge.web(), "/").endpoint() == "a");
 }
 
 #[test]

@@ -64,7 +64,7 @@ pub struct Edge {
     pub drain_delay: Duration,
     /// Bound on in-flight requests after that.
     pub drain_timeout: Duration,
-    /// Where orders outlive a restart; `None` = nowhere.
+    /// Where orders and latched failovers outlive a restart; `None` = nowhere.
     pub state_dir: Option<PathBuf>,
 }
 

@@ -130,6 +130,8 @@ pub struct RoutePoolView {
     pub near: bool,
     /// The pool is back, but waits to return: for its failback hold, or for the operator.
     pub held: bool,
+    /// The pool was left because it went down, and is not up again.
+    pub left: bool,
     /// When the hold ends by itself; `None` if the pool does not wait, or waits for the operator.
     pub held_until: Option<Tick>,
     /// The pool flaps, and is left alone until then unless no other can serve.

@@ -110,7 +110,7 @@ pub(crate) const EDGE: Shape = Shape {
             "state_dir",
             Text::Folder,
             D::Text(""),
-            "Folder of the one small file in which orders outlive a restart; made when it is missing. Empty: a restart ends all orders.",
+            "Folder of the one small file in which orders and latched failovers outlive a restart; made when it is missing. Empty: a restart ends them.",
         ),
     ],
 };

@@ -189,7 +189,7 @@ impl RouteState {
         moves.returned.extend(ordered);
         let mut moved = self.conclude(route, pools, &moves.returned);
         // Each pool that returns early may move the band, and with it the turn of the next.
-        while let Some(called) = self.call_in() {
+        while let Some(called) = self.call_in(route, pools) {
             moved |= self.conclude(route, pools, &called);
             moves.returned.extend(called);
         }
@@ -290,19 +290,27 @@ impl RouteState {
     }
 
     /// Ends the wait of pools that serve because no other takes their load, and the ramp of a pool that serves alone. To
-    /// send their clients away again, for the rest of the hold, would move them twice more for nothing. Returns the
-    /// pools whose wait ended; `None` if nothing has.
-    fn call_in(&mut self) -> Option<Vec<PoolSlot>> {
+    /// send their clients away again, for the rest of the hold, would move them twice more for nothing. While another pool
+    /// is unproven, it is not known to be missing, and a latch (from before a restart) stays. Returns the pools whose
+    /// wait ended; `None` if nothing has.
+    fn call_in(&mut self, route: &Route, pools: &NamedPools<'_>) -> Option<Vec<PoolSlot>> {
         let mut returned = Vec::new();
         let mut ended = false;
         if self.shares.stage != Stage::Up {
             return None;
         }
+        let is_unproven = |pool: &PoolSlot| pools.pools.view(*pool).unproven > 0;
+        let unproven: Vec<PoolSlot> =
+            self.members.iter().map(|member| member.pool).filter(is_unproven).collect();
         for member in &mut self.members {
             if !serves(&self.shares, member.pool) {
                 continue;
             }
             let alone = self.shares.segments.iter().all(|segment| segment.pool == member.pool);
+            let another = unproven.iter().any(|pool| *pool != member.pool);
+            if member.standing.is_held() && route.failback.is_latched() && another {
+                continue;
+            }
             let held = member.standing.is_held();
             let ramped = alone && matches!(member.standing, Standing::Ramping(_));
             if held {

@@ -136,6 +136,13 @@ impl Standing {
             _ => None,
         };
         let held_until = if self.is_held() { self.deadline(rules) } else { None };
-        RoutePoolView { near, held: self.is_held(), held_until, damped_until: rules.damped_until, ramp }
+        RoutePoolView {
+            near,
+            held: self.is_held(),
+            left: self == Self::Left,
+            held_until,
+            damped_until: rules.damped_until,
+            ramp,
+        }
     }
 }

@@ -91,14 +91,17 @@ impl Oracle {
             let early = route.pools.iter().find(|member| waits(member) && has_share(member.pool));
             must(early.is_none(), || format!("a held pool serves beside others: {early:?}"))?;
             for member in route.pools.iter().filter(|member| has_share(member.pool)) {
-                if held(self, member.pool) {
+                if held(self, member.pool) && !(latched && self.is_another_unproven(new, nth, member.pool)) {
                     self.standings.remove(&name(member.pool));
                 }
             }
+            // A latched pool that serves until the others are proven waits all the same.
+            let serves = route.pools.iter().filter(|member| has_share(member.pool));
+            let taken = self.open(new, nth).chain(serves).any(|member| member.dial == 100);
             let left_out = |member: &&RoutePool| {
                 let up = !self.tallies[member.pool.index()].below_threshold;
                 let wanted = up && member.weight > 0 && member.dial > 0 && held_back(self, member.pool);
-                wanted && !self.open(new, nth).any(|other| other.dial == 100)
+                wanted && !has_share(member.pool) && !taken
             };
             let idle = route.pools.iter().find(left_out);
             must(idle.is_none(), || format!("held, though no pool takes all: {idle:?}"))?;
@@ -108,6 +111,12 @@ impl Oracle {
             must(memory.held == should, || format!("{:?} should be held: {should}", member.pool))?;
         }
         self.judge_ramps(new, nth, now)
+    }
+
+    /// Another pool of route `nth` is not known yet, so that it is not known to be missing.
+    fn is_another_unproven(&self, new: &Snapshot, nth: usize, but: PoolSlot) -> bool {
+        let others = self.topology.routes[nth].pools.iter().filter(|member| member.pool != but);
+        others.map(|member| &new.pools[member.pool.index()]).any(|pool| pool.unproven > 0)
     }
 
     /// The pools of route `nth` that flapped too often, before the change at `now` or after it.

@@ -12,7 +12,7 @@ use crate::{
         listen::{self, BindError, ListenKey},
         logging::LogLevel,
         state::{Control, EdgePhase, LastReload, ReloadAnswer, ReloadRequest},
-        systemd,
+        state_store, systemd,
         wiring::{self, Prepared},
     },
     shared::{Command, meters::Series, telemetry::RELOADS},
@@ -218,6 +218,7 @@ impl Reloader {
         let wiring = Arc::clone(&prepared.wiring);
         let adopted = self.control.keeper.adopt(wiring, new_topology).await;
         let generation = adopted.ok_or(Rejection::Ending)?;
+        state_store::relatch(&self.control).await;
         for gone in without(&held, &listen_keys) {
             tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
             self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;

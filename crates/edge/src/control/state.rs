@@ -68,7 +68,7 @@ pub struct Control {
     pub certificates: RefCell<Vec<ServingCertificate>>,
     /// The number of the last order that was given.
     pub last_order: Rc<Cell<u64>>,
-    /// Where orders outlive a restart.
+    /// Where orders and latched failovers outlive a restart.
     pub store: StateStore,
     /// What DNS says of the names of endpoints.
     pub names: KnownNames,

@@ -23,15 +23,28 @@ pub struct SavedState {
     pub last_order: u64,
     /// The orders that stood.
     pub orders: Vec<Order>,
+    /// The failovers that waited for the operator.
+    pub latches: Vec<Latch>,
+}
+
+/// A failover of a latched route: the pool was left, and nobody has let it return.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Latch {
+    /// The route's name.
+    pub route: Box<str>,
+    /// The pool's name.
+    pub pool: Box<str>,
 }
 
 /// The file's content, for the edge of this name.
 #[must_use]
 pub fn encode(edge: &str, state: &SavedState, now: Moment) -> String {
     let orders: Vec<Value> = state.orders.iter().map(order_value).collect();
+    let latch = |latch: &Latch| json!({ "route": latch.route, "pool": latch.pool });
+    let latches: Vec<Value> = state.latches.iter().map(latch).collect();
     let file = json!({
         "format": FORMAT, "version": VERSION, "edge": edge, "saved": now.unix_ms,
-        "last_order": state.last_order, "orders": orders,
+        "last_order": state.last_order, "orders": orders, "latched": latches,
     });
     format!("{file:#}\n")
 }
@@ -80,8 +93,18 @@ pub fn decode(text: &[u8], edge: &str, now: Moment) -> Result<SavedState, String
         .iter()
         .map(|order| read_order(order, now).map_err(|problem| format!("holds an order that {problem}")))
         .collect::<Result<_, _>>()?;
+    let latches = match get("latched") {
+        Value::Null => Vec::new(),
+        latches => read_latches(latches).ok_or("has a bad list of latched failovers")?,
+    };
     let highest = orders.iter().map(|order| order.id.0).max().unwrap_or(0);
-    Ok(SavedState { last_order: get("last_order").as_u64().unwrap_or(0).max(highest), orders })
+    Ok(SavedState { last_order: get("last_order").as_u64().unwrap_or(0).max(highest), orders, latches })
+}
+
+fn read_latches(latches: &Value) -> Option<Vec<Latch>> {
+    let text = |latch: &Value, name: &str| latch.get(name)?.as_str().map(Box::from);
+    let read = |latch: &Value| Some(Latch { route: text(latch, "route")?, pool: text(latch, "pool")? });
+    latches.as_array()?.iter().map(read).collect()
 }
 
 fn days(age: Duration) -> u64 {
@@ -153,7 +176,8 @@ mod tests {
             forced: id == 3,
             ..Order::new(OrderId(id), action, NOW)
         };
-        SavedState { last_order: 20, orders: (1..).zip(actions).map(order).collect() }
+        let latches = vec![Latch { route: "r".into(), pool: "p".into() }];
+        SavedState { last_order: 20, orders: (1..).zip(actions).map(order).collect(), latches }
     }
 
     #[test]
@@ -170,9 +194,17 @@ mod tests {
     #[test]
     fn a_member_of_a_later_version_is_ignored() {
         let mut file: Value = serde_json::from_str(&encode("e", &state(), NOW)).unwrap();
-        file["latched"] = json!({ "all": "p" });
+        file["weather"] = json!("fair");
         file["orders"][0]["mood"] = json!("good");
         assert_eq!(decode(file.to_string().as_bytes(), "e", NOW), Ok(state()));
+    }
+
+    #[test]
+    fn a_file_of_a_version_that_kept_no_latches_has_none() {
+        let mut file: Value = serde_json::from_str(&encode("e", &state(), NOW)).unwrap();
+        file.as_object_mut().unwrap().remove("latched");
+        let read = decode(file.to_string().as_bytes(), "e", NOW).unwrap();
+        assert_eq!(read, SavedState { latches: vec![], ..state() });
     }
 
     #[test]
@@ -197,6 +229,8 @@ mod tests {
             (with(&|file| file["saved"] = Value::Null), "does not say when"),
             (with(&|file| file["orders"] = json!({})), "has no list of orders"),
             (with(&|file| file["orders"] = vec![json!({}); MAX_ORDERS + 1].into()), "holds more than"),
+            (with(&|file| file["latched"] = json!({})), "latched failovers"),
+            (with(&|file| file["latched"][0]["pool"] = json!(1)), "latched failovers"),
             (with(&|file| file["orders"][0] = json!(7)), "holds an order that has no `kind`"),
             (with(&|file| file["orders"][0]["kind"] = json!("x")), "holds an order that has a bad `kind`"),
             (with(&|file| file["orders"][0]["target"] = json!(1)), "has a bad `target`"),

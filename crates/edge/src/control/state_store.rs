@@ -1,4 +1,4 @@
-//! Where orders outlive a restart: one small file in `[edge] state_dir`, replaced as a whole (write, fsync, rename), so
+//! Where orders and latched failovers outlive a restart: one small file in `[edge] state_dir`, replaced as a whole (write, fsync, rename), so
 //! that a reader finds the old content or the new and never a half. Never trusts what it reads, and never deletes it: a
 //! file that cannot be used is kept aside.
 
@@ -14,13 +14,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use thalweg_core::{Event, Moment, Order};
+use thalweg_core::{Event, Moment, Order, Snapshot};
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
 use crate::control::{
     order_json::moment_now,
     state::Control,
-    state_file::{self, SavedState},
+    state_file::{self, Latch, SavedState},
 };
 
 /// The file's name.
@@ -36,6 +36,8 @@ pub struct StateStore {
     stored: RefCell<Option<Stored>>,
     /// Why the last attempt failed.
     error: RefCell<Option<String>>,
+    /// Latches that were read and not given to the world yet: they need the routes of the first config.
+    read: RefCell<Vec<Latch>>,
     /// One write at a time.
     turn: Mutex<()>,
 }
@@ -44,6 +46,7 @@ pub struct StateStore {
 struct Stored {
     folder: PathBuf,
     orders: Arc<Vec<Order>>,
+    latches: Vec<Latch>,
     at: Instant,
 }
 
@@ -76,54 +79,89 @@ pub async fn restore(control: &Control) {
     match read.unwrap_or_else(|panicked| Err(panicked.to_string())) {
         Ok(state) => {
             control.last_order.set(state.last_order);
+            control.store.read.replace(state.latches);
             if !state.orders.is_empty() {
                 control.keeper.tell(Event::Restored(state.orders)).await;
             }
         }
         Err(problem) => {
-            tracing::warn!(problem, "stored state not used: no order stands");
+            tracing::warn!(problem, "stored state not used: no order and no latch stands");
             control.events.add("state_rejected", json!({ "problem": problem }));
         }
     }
 }
 
-/// Stores the orders that stand, unless that is done. Returns when they are on disk, or cannot be.
+/// Gives the world the latches that [`restore`] read. Called after the first config and before a listener opens; returns
+/// when they are in force. A latch whose route or pool is gone, or that is latched no more, is dropped.
+pub async fn relatch(control: &Control) {
+    let latches = control.store.read.take();
+    if latches.is_empty() {
+        return;
+    }
+    tracing::warn!(
+        latches = latches.len(),
+        "failovers from before the restart still wait for `thalweg failback`"
+    );
+    let event = |Latch { route, pool }| Event::Latched { route, pool };
+    let events = latches.into_iter().map(event).collect();
+    control.keeper.decide(|_| (events, ())).await;
+}
+
+/// The pools that latched routes have left.
+fn latches(snapshot: &Snapshot) -> Vec<Latch> {
+    let topology = &snapshot.layout.topology;
+    let latched =
+        topology.routes.iter().zip(&snapshot.routes).filter(|(route, _)| route.failback.is_latched());
+    let left = latched.flat_map(|(route, view)| {
+        let members = route.pools.iter().zip(&view.pools).filter(|(_, member)| member.held || member.left);
+        members.filter_map(|(member, _)| {
+            let pool = topology.pool(member.pool)?.name.clone();
+            Some(Latch { route: route.name.clone(), pool })
+        })
+    });
+    left.collect()
+}
+
+/// Stores the orders and latches that stand, unless that is done. Returns when they are on disk, or cannot be.
 pub async fn store(control: &Control) {
     let store = &control.store;
     let _turn = store.turn.lock().await;
-    let (folder, edge, orders) = {
+    let (folder, edge, orders, latches) = {
         let live = control.shared.live.load();
         let edge = &live.wiring.config.edge;
-        (edge.state_dir.clone(), edge.name.clone(), Arc::clone(&live.snapshot.orders))
+        let orders = Arc::clone(&live.snapshot.orders);
+        (edge.state_dir.clone(), edge.name.clone(), orders, latches(&live.snapshot))
     };
     let Some(folder) = folder else { return };
     let done = store.stored.borrow().as_ref().is_some_and(|stored| {
-        stored.folder == folder && Arc::ptr_eq(&stored.orders, &orders) && stored.at.elapsed() < REFRESH
+        let same = Arc::ptr_eq(&stored.orders, &orders) && stored.latches == latches;
+        stored.folder == folder && same && stored.at.elapsed() < REFRESH
     });
     if done {
         return;
     }
-    let state = SavedState { last_order: control.last_order.get(), orders: orders.to_vec() };
+    let last_order = control.last_order.get();
+    let state = SavedState { last_order, orders: orders.to_vec(), latches: latches.clone() };
     let text = state_file::encode(&edge, &state, moment_now(control.shared.now()));
     let target = folder.clone();
     let written = spawn_blocking(move || replace(&target, text.as_bytes())).await;
     match written.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) {
         Ok(()) => {
-            store.stored.replace(Some(Stored { folder, orders, at: Instant::now() }));
+            store.stored.replace(Some(Stored { folder, orders, latches, at: Instant::now() }));
             store.error.replace(None);
         }
         Err(error) => {
             let error = error.to_string();
             // Once per reason: the next attempt comes with the next change.
             if store.error.borrow().as_ref() != Some(&error) {
-                tracing::error!(folder = %folder.display(), error, "orders cannot be stored: a restart ends them");
+                tracing::error!(folder = %folder.display(), error, "orders cannot be stored: a restart ends them, and latched failovers");
             }
             store.error.replace(Some(error));
         }
     }
 }
 
-/// Stores what changes without an operator: orders that expire or lose their target, and another `state_dir`.
+/// Stores what changes without an operator: orders that expire or lose their target, failovers, and another `state_dir`.
 pub async fn run(control: Rc<Control>) {
     let mut published = control.shared.published.subscribe();
     loop {
@@ -190,7 +228,7 @@ mod tests {
 
     fn state() -> SavedState {
         let order = Order::new(OrderId(4), Action::Freeze { route: None }, NOW);
-        SavedState { last_order: 4, orders: vec![order] }
+        SavedState { last_order: 4, orders: vec![order], latches: vec![] }
     }
 
     fn names(folder: &Path) -> Vec<String> {

@@ -152,7 +152,11 @@ fn a_latch_from_before_a_restart_is_in_force_before_the_first_probe() {
     at.give(latch("a"));
     at.give(latch("nowhere"));
     at.check("", "b 100% failover");
+    // It serves until the others were asked, and waits again.
     at.check("a++", "a 100% balanced");
+    at.check("b++", "b 100% failover");
+    at.check("b-- ~1000", "a 100% balanced");
+    at.check("b++ ~60000", "a 100% balanced");
     let mut at = world(&[1, 1], Route { failback: LATCHED, ..failover(2) });
     at.give(latch("a"));
     at.check("b++ a++ ~60000", "b 100% failover");
