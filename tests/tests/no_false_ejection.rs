@@ -175,7 +175,8 @@ fn a_far_endpoint_is_not_late_for_connecting_anew() {
 #[test]
 fn an_edge_without_descriptors_ejects_no_endpoint() {
     use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-    let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 1\nbase = \"60s\"");
+    // One failure may be real: an endpoint may close its connection just when the second request is on it.
+    let (edge, endpoints) = regions(2, "failover", "", "[eject]\nconsecutive_failures = 2\nbase = \"60s\"");
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::CloseAfterEach));
     let mut client = Client::connect(edge.web());
     assert_eq!(client.get("/").status, 200);
