@@ -104,6 +104,7 @@ fn an_endpoint_that_returns_under_weighted_starts_slowly() {
     let slow = || edge.status()["pools"][0]["endpoints"][0]["slow_start"].clone();
     assert!(slow().is_null(), "the first Up is no return: {}", slow());
     first.health(Health::status(503));
+    eventually("the first is down", SOON, || !edge.is_up(first.addr()));
     eventually("the second serves alone", SOON, || hammer(edge.web(), 1, 20).get("b") == Some(&20));
     first.health(Health::ok());
     eventually("the first is up", SOON, || edge.is_up(first.addr()));
