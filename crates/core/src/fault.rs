@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_convicts_only_when_the_upload_had_ended() {
+    fn a_reset_counts_only_when_the_upload_had_ended() {
         let evidence = |answered, uploading| Fault::of_reset(answered, uploading).map(Fault::is_evidence);
         assert_eq!(evidence(false, false), Some(true));
         assert_eq!(evidence(true, false), Some(true), "in the middle of the answer");

@@ -129,10 +129,10 @@ impl Health {
         self.streak = self.streak.saturating_add(1);
         self.streak_ok = ok;
         self.series.add(ok, self.probe.serves(), rules.window(), now);
-        let rises = ok && self.streak >= rules.rise && self.series.acquits();
+        let rises = ok && self.streak >= rules.rise && self.series.confirms_up();
         // What has not served yet is not spared for what it answers.
         let answers = answers && self.probe.serves();
-        let falls = !ok && self.series.convicts(self.streak, rules.fall, answers);
+        let falls = !ok && self.series.confirms_down(self.streak, rules.fall, answers);
         self.probe = match self.probe {
             Probe::Unknown | Probe::Healthy | Probe::Flapping if falls => Probe::Unhealthy,
             Probe::Unknown | Probe::Unhealthy if !rises => self.probe,

@@ -12,7 +12,7 @@
 //!
 //! # Why a death is found as fast as without it
 //!
-//! Without a blip in the window, `fall` failures in a row convict at once, as always.
+//! Without a blip in the window, `fall` failures in a row are enough at once, as always.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -28,7 +28,7 @@ const KEPT: usize = 16;
 const MOST: u32 = 14;
 /// So many blips in a window: the series contradicts itself.
 const BLIPS: usize = 2;
-/// Failures more than `fall` that convict an endpoint that answers requests meanwhile.
+/// Failures more than `fall` that take down an endpoint that answers requests meanwhile.
 const PATIENCE: u32 = 4;
 
 /// The last results of one endpoint's probes.
@@ -89,7 +89,7 @@ impl ProbeSeries {
 
     /// Do the last `streak` results, all failures, take the endpoint down? `answers`: requests were answered well
     /// meanwhile, so that the endpoint is not dead, whatever its probes say.
-    pub(crate) fn convicts(&self, streak: u32, fall: u32, answers: bool) -> bool {
+    pub(crate) fn confirms_down(&self, streak: u32, fall: u32, answers: bool) -> bool {
         let failed = self.failed();
         if streak < fall || (answers && streak < fall.saturating_add(PATIENCE)) {
             return false;
@@ -105,7 +105,7 @@ impl ProbeSeries {
 
     /// May a run of successes bring the endpoint back? After a series that contradicts itself, only if most of the window
     /// are.
-    pub(crate) fn acquits(&self) -> bool {
+    pub(crate) fn confirms_up(&self) -> bool {
         let Share { bad, total } = self.failed();
         !self.contradicts || bad * 2 < total
     }
@@ -147,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn how_many_failures_in_a_row_convict_follows_from_the_window() {
+    fn how_many_failures_in_a_row_are_enough_follows_from_the_window() {
         let least = |before: &str, answers: bool| {
             (1..=16usize).find(|streak| {
                 let results = format!("{before}{}", "-".repeat(*streak));
-                series(&results, 300).convicts(u32::try_from(*streak).unwrap(), 2, answers)
+                series(&results, 300).confirms_down(u32::try_from(*streak).unwrap(), 2, answers)
             })
         };
         assert_eq!(least("+++++++++", false), Some(2), "a death");
@@ -164,8 +164,8 @@ mod tests {
 
     #[test]
     fn a_series_that_contradicted_itself_brings_back_only_what_is_mostly_good() {
-        assert!(series("----------++", 300).acquits(), "a death and a return");
-        assert!(!series("+-+---------++", 300).acquits());
-        assert!(series("+-+-------+++++++++", 300).acquits());
+        assert!(series("----------++", 300).confirms_up(), "a death and a return");
+        assert!(!series("+-+---------++", 300).confirms_up());
+        assert!(series("+-+-------+++++++++", 300).confirms_up());
     }
 }

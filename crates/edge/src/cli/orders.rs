@@ -46,7 +46,7 @@ pub(super) fn freeze(asked: &FreezeArgs) -> u8 {
 pub(super) fn undrain(asked: &TargetArgs, admin: &AdminArgs, format: Format) -> u8 {
     let body = json!({ "kind": "undrain", "target": target(asked) }).to_string();
     answer(client::ask(admin, Method::POST, ORDERS, &body), format, |said| {
-        let line = |word: &str, order: &Value| format!("{word} {}\n", show::sentence(order));
+        let line = |word: &str, order: &Value| format!("{word} {}\n", show::order_line(order));
         let ended = said["ended"].as_array().into_iter().flatten().map(|order| line("ended:", order));
         let still = said["still"].as_array().into_iter().flatten();
         let still = still.map(|order| line("still drained by", order));
@@ -62,7 +62,7 @@ pub(super) fn list(admin: &AdminArgs, format: Format) -> u8 {
 pub(super) fn cancel(id: u64, admin: &AdminArgs, format: Format) -> u8 {
     let call = format!("{ORDERS}/{id}");
     answer(client::ask(admin, Method::DELETE, &call, ""), format, |order| {
-        format!("ended: {}\n", show::sentence(order))
+        format!("ended: {}\n", show::order_line(order))
     })
 }
 
@@ -75,7 +75,7 @@ fn give(asked: &OrderArgs, mut body: Value) -> u8 {
     body["owner"] = json!(asked.owner.clone().or_else(user));
     body["force"] = json!(asked.force);
     answer(client::ask(&asked.admin, Method::POST, ORDERS, &body.to_string()), asked.format.format, |order| {
-        format!("{}\nto end it: thalweg cancel {}\n", show::sentence(order), order["id"])
+        format!("{}\nto end it: thalweg cancel {}\n", show::order_line(order), order["id"])
     })
 }
 

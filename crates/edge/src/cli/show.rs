@@ -97,7 +97,7 @@ pub(super) fn orders(orders: &Value) -> String {
 }
 
 /// `order 3: drain pool p0 until 2026-01-02T03:04:05.678Z by ada: upgrade`.
-pub(super) fn sentence(order: &Value) -> String {
+pub(super) fn order_line(order: &Value) -> String {
     let part = |word: &str, field: &str| {
         order[field].as_str().filter(|text| !text.is_empty()).map(|text| format!("{word}{text}"))
     };
@@ -273,7 +273,7 @@ pub(super) fn explained(said: &Value) -> String {
                 writeln!(out, "note      {count} in {name} do not count: their address family never worked");
         }
         for order in list(&said["orders"]) {
-            let _ = writeln!(out, "{}", sentence(order));
+            let _ = writeln!(out, "{}", order_line(order));
         }
         out.push_str(&reduced(said));
     }
@@ -399,18 +399,18 @@ mod tests {
     }
 
     #[test]
-    fn an_order_reads_as_a_sentence() {
+    fn an_order_reads_as_one_line() {
         let full = json!({
             "id": 3, "kind": "drain", "target": { "pool": "p0" }, "value": null, "owner": "ada",
             "reason": "upgrade", "until": "U", "deadline": "D",
         });
-        assert_eq!(sentence(&full), "order 3: drain pool p0 until U, streams end by D by ada: upgrade");
+        assert_eq!(order_line(&full), "order 3: drain pool p0 until U, streams end by D by ada: upgrade");
         let target = json!({ "route": "r", "pool": "p" });
         let short =
             json!({ "id": 4, "kind": "weight", "target": target, "value": 5, "owner": "ada", "reason": "" });
-        assert_eq!(sentence(&short), "order 4: weight pool p route r to 5 by ada");
+        assert_eq!(order_line(&short), "order 4: weight pool p route r to 5 by ada");
         let freeze = json!({ "id": 5, "kind": "freeze", "target": null, "value": null, "owner": "ada" });
-        assert_eq!(sentence(&freeze), "order 5: freeze all routes by ada");
+        assert_eq!(order_line(&freeze), "order 5: freeze all routes by ada");
         assert_eq!(order_numbers(&json!({ "orders": [3, 4] })).unwrap(), "(orders 3 4)");
         assert_eq!((orders(&json!([])), order_numbers(&json!({}))), ("no order stands\n".into(), None));
     }
