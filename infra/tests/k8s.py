@@ -316,14 +316,3 @@ def validate_core(groups: dict[str, list[Manifest]]) -> int:
         kinds = ", ".join(sorted(unknown))
         skip_loudly("offline-validation", f"core kinds are valid; without a schema: {kinds}")
     return sum(map(len, groups.values()))
-
-
-def thalweg() -> pathlib.Path:
-    """The edge's binary: THALWEG_BIN, else the newest of target/{release,debug}; a loud skip if there is none."""
-    built = [ROOT / "target" / kind / "thalweg" for kind in ("release", "debug")]
-    named = os.environ.get("THALWEG_BIN")
-    places = [pathlib.Path(named)] if named else built
-    found = max(filter(pathlib.Path.exists, places), key=lambda place: place.stat().st_mtime, default=None)
-    if found is None:
-        skip_loudly("thalweg", "no binary: build it, or name it in THALWEG_BIN")
-    return found

@@ -9,6 +9,7 @@ import secrets
 
 import pytest
 from conftest import ROOT, find_tool, run
+from edge import find_edge
 from k8s import (
     CHARTS,
     CLOUDS,
@@ -22,7 +23,6 @@ from k8s import (
     render,
     rendered,
     templates,
-    thalweg,
     validate,
     value_sets,
     values_of,
@@ -203,7 +203,7 @@ def test_every_values_file_matters(chart, counted):
 
 def test_generated_files_are_current(counted, monkeypatch):
     """Schemas and READMEs are what generate.py makes of values and `thalweg schema`."""
-    monkeypatch.setenv("THALWEG_BIN", str(thalweg()))
+    monkeypatch.setenv("THALWEG_BIN", str(find_edge()))
     monkeypatch.syspath_prepend(str(HELM))
     import generate
 
@@ -283,7 +283,7 @@ def test_rendered_config_passes_check(counted, tmp_path):
         for name in re.findall(r'"/etc/(thalweg-[a-z]+/[a-z.]+)"', text):
             assert (tmp_path / name).exists(), f"{title} names a file that no volume brings: {name}"
         (tmp_path / "thalweg.toml").write_text(text.replace('"/etc/', f'"{tmp_path}/'))
-        said = run(thalweg(), "check", "--config", tmp_path / "thalweg.toml", "--format", "json")
+        said = run(find_edge(), "check", "--config", tmp_path / "thalweg.toml", "--format", "json")
         assert said.returncode == 0, f"{title}: {said.stdout}{said.stderr}"
         assert not json.loads(said.stdout or "{}").get("warnings"), f"{title}: {said.stdout}"
         checked += 1

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from k8s import one, render, thalweg, values_of
+from edge import find_edge
+from k8s import one, render, values_of
 
 TOKEN = "only-for-this-check"
 
@@ -68,7 +69,7 @@ def volume(tmp_path: pathlib.Path) -> Iterator[Volume]:
     """A running edge, and the volume that its configuration comes from."""
     volume = Volume(tmp_path / "thalweg", free_port())
     volume.write(config())
-    command = [thalweg(), "run", "--config", volume.folder / "thalweg.toml"]
+    command = [find_edge(), "run", "--config", volume.folder / "thalweg.toml"]
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         edge = subprocess.Popen(command, stdout=log, stderr=log)
         try:

@@ -44,14 +44,18 @@ fn row(edge: &Edge, of: &str, ip: IpAddr) -> Value {
     rows.iter().find(is_of).cloned().unwrap_or(Value::Null)
 }
 
+/// `near` by a name that has the dead addresses, too.
+fn named(dns: &Dns, near: &Endpoint, gone: &[IpAddr]) -> String {
+    let all = std::iter::once(FOUR).chain(gone.iter().copied()).collect();
+    dns.set("api.test", Records::Addresses(all, 60));
+    format!("{{ address = \"api.test:{}\" }}", near.addr().port())
+}
+
 #[test]
 fn a_family_that_never_worked_costs_no_traffic_and_is_told() {
     for gone in [vec![dead(1)], vec![dead(1), dead(2)]] {
-        let (near, far) = (Endpoint::start("near"), Endpoint::start("far"));
-        let dns = Dns::start();
-        let all = std::iter::once(FOUR).chain(gone.iter().copied()).collect();
-        dns.set("api.test", Records::Addresses(all, 60));
-        let spec = format!("{{ address = \"api.test:{}\" }}", near.addr().port());
+        let (near, far, dns) = (Endpoint::start("near"), Endpoint::start("far"), Dns::start());
+        let spec = named(&dns, &near, &gone);
         let edge = edge_for(&dns, &spec, &far, "probe = \"fast\"");
         eventually("the living one serves", SOON, || row(&edge, "near", FOUR)["availability"] == "up");
         eventually("the dead ones do not count", SOON, || {
@@ -74,11 +78,8 @@ fn a_family_that_never_worked_costs_no_traffic_and_is_told() {
 #[test]
 fn a_dead_family_costs_no_traffic_without_a_probe_either() {
     for gone in [vec![dead(1)], vec![dead(1), dead(2)]] {
-        let (near, far) = (Endpoint::start("near"), Endpoint::start("far"));
-        let dns = Dns::start();
-        let all = std::iter::once(FOUR).chain(gone.iter().copied()).collect();
-        dns.set("api.test", Records::Addresses(all, 60));
-        let spec = format!("{{ address = \"api.test:{}\" }}", near.addr().port());
+        let (near, far, dns) = (Endpoint::start("near"), Endpoint::start("far"), Dns::start());
+        let spec = named(&dns, &near, &gone);
         let edge = edge_for(&dns, &spec, &far, "[pool.near.eject]\nconsecutive_failures = 1\n");
         eventually("it is known what works", SOON, || hammer(edge.web(), 1, 50).get("near") == Some(&50));
         assert_eq!(hammer(edge.web(), 2, 300).get("near"), Some(&600), "{gone:?}");
