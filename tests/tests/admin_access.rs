@@ -2,10 +2,14 @@
 
 mod common;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::Duration,
+};
 
 use common::one;
-use thalweg_testkit::{Client, Conf, Edge, Endpoint, skip};
+use serde_json::Value;
+use thalweg_testkit::{Client, Conf, Edge, Endpoint, Reply, Signal, eventually, skip, thalweg};
 
 /// An address of this machine that is not loopback, if it has one.
 fn own_address() -> Option<std::net::IpAddr> {
@@ -74,6 +78,7 @@ fn dns_rebinding_does_not_make_a_page_same_origin() {
         (&bare, look, "evil.test:PORT", "", 403),
         (&bare, order, "localhost:PORT", "origin: http://localhost:PORT\r\n", 200),
         (&bare, order, "127.0.0.1:PORT", "origin: http://127.0.0.1:PORT\r\n", 200),
+        (&bare, "GET /", "evil.test:PORT", "", 200),
         (&bare, look, "10.9.9.9:PORT", "", 200),
         (&bare, look, "10.9.9.9:PORT", "origin: http://10.9.9.9:PORT\r\n", 403),
         (&wide, order, "evil.test:PORT", "origin: http://evil.test:PORT\r\n", 403),
@@ -101,6 +106,116 @@ fn a_configured_token_is_required() {
     };
     assert!([401, 403].contains(&with("wrong")));
     assert_eq!(with("t0ken"), 200);
+}
+
+/// Two bearers: `ada` may write, `bob` may read.
+const TOKENS: &str = "# on call\nada write wr1te\nbob read re4d\n";
+
+/// An edge with both tokens and these lines in `[admin]`.
+fn with_roles(lines: &str) -> (Edge, Endpoint) {
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()])
+        .admin("token_file = \"admin.token\"")
+        .admin(lines)
+        .file("admin.token", TOKENS);
+    (Edge::start(&conf), endpoint)
+}
+
+/// Calls the edge with this token (empty = none).
+fn call(edge: &Edge, method: &str, path: &str, token: &str, body: &str) -> Reply {
+    let bearer =
+        if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+    let mut client = Client::connect(edge.addr("admin"));
+    let host = edge.addr("admin");
+    client.send(format!(
+        "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-length: {}\r\n{bearer}\r\n{body}",
+        body.len()
+    ));
+    client.reply(method).expect("an answer")
+}
+
+#[test]
+fn a_role_that_is_too_small_is_named_in_the_refusal() {
+    let (edge, _endpoint) = with_roles("");
+    for (method, path) in [
+        ("POST", "/api/v1/reload"),
+        ("POST", "/api/v1/orders"),
+        ("POST", "/api/v1/drain"),
+        ("POST", "/api/v1/undrain"),
+        ("POST", "/api/v1/failback"),
+        ("DELETE", "/api/v1/orders/1"),
+    ] {
+        let refused = call(&edge, method, path, "re4d", "{}");
+        let said = refused.json();
+        assert_eq!(
+            (refused.status, &said["error"], &said["needs"]),
+            (403, &"wrong_role".into(), &"write".into())
+        );
+        assert!(said["detail"].as_str().is_some_and(|why| why.contains("bob has read")), "{said}");
+        let unknown = call(&edge, method, path, "", "{}");
+        assert_eq!((unknown.status, unknown.header("www-authenticate")), (401, Some("Bearer")), "{path}");
+    }
+    assert_eq!(call(&edge, "POST", "/api/v1/reload", "wr1te", "").status, 200);
+    let who = |token: &str| {
+        let reply = call(&edge, "GET", "/api/v1/whoami", token, "");
+        (reply.status, reply.json()["name"].clone(), reply.json()["role"].clone())
+    };
+    assert_eq!(who("wr1te"), (200, "ada".into(), "write".into()));
+    assert_eq!(who("re4d"), (200, "bob".into(), "read".into()));
+    assert_eq!(who(""), (200, Value::Null, Value::Null));
+    assert_eq!(who("other").0, 401);
+}
+
+#[test]
+fn reading_can_be_reserved_for_those_who_have_a_token() {
+    let (edge, _endpoint) = with_roles("anonymous_read = false");
+    for path in ["status", "events", "orders", "stream", "explain?host=a.test&path=/"] {
+        let path = format!("/api/v1/{path}");
+        let refused = call(&edge, "GET", &path, "", "");
+        assert_eq!((refused.status, &refused.json()["needs"]), (401, &"read".into()), "{path}");
+    }
+    for token in ["re4d", "wr1te"] {
+        assert_eq!(call(&edge, "GET", "/api/v1/status", token, "").status, 200);
+    }
+    for path in ["/", "/metrics", "/livez", "/readyz"] {
+        assert_eq!(call(&edge, "GET", path, "", "").status, 200, "{path}");
+    }
+    let file = edge.scratch().write("mine", "bob read re4d\n");
+    let status = ["status", "--admin", &edge.admin_url()];
+    assert_eq!(thalweg(&status).code, 1);
+    let done = thalweg(&[&status[..], &["--token-file", &file.display().to_string()]].concat());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+}
+
+#[test]
+fn every_change_that_is_asked_for_is_an_event_with_who_what_and_why() {
+    let (edge, _endpoint) = with_roles("");
+    let order = r#"{"kind":"freeze","reason":"disk"}"#;
+    for (method, path, body, name, result) in [
+        ("POST", "/api/v1/orders", order, "order", "given"),
+        ("POST", "/api/v1/drain", r#"{"pool":"p0","reason":"upgrade"}"#, "order", "last_to_serve"),
+        ("POST", "/api/v1/undrain", r#"{"pool":"p0"}"#, "order", "ended"),
+        ("DELETE", "/api/v1/orders/1", "", "cancel", "ended"),
+        ("DELETE", "/api/v1/orders/7", "", "cancel", "not_found"),
+        ("POST", "/api/v1/failback", r#"{"route":"all"}"#, "failback", "done"),
+        ("POST", "/api/v1/reload", r#"{"reason":"new limits"}"#, "reload", "unchanged"),
+    ] {
+        call(&edge, method, path, "wr1te", body);
+        let last = edge.events_of("audit").pop().expect("an event");
+        assert_eq!((&last["who"], &last["client"]), (&"ada".into(), &"127.0.0.1".into()), "{last}");
+        assert_eq!((&last["call"], &last["result"]), (&name.into(), &result.into()), "{last}");
+        let why = serde_json::from_str::<Value>(body).unwrap_or_default()["reason"].clone();
+        assert_eq!(last["why"].as_str().unwrap_or_default(), why.as_str().unwrap_or_default(), "{last}");
+        assert!(last["what"].is_object(), "{last}");
+    }
+    assert!(!edge.events().iter().any(|event| event.to_string().contains("wr1te")), "no token is shown");
+    edge.signal(Signal::HUP);
+    eventually("the signal is recorded", Duration::from_secs(5), || {
+        edge.events_of("audit").last().is_some_and(|event| event["who"] == "signal")
+    });
+    let (bare, _endpoint) = one();
+    bare.reload();
+    assert_eq!(bare.events_of("audit")[0]["who"], "127.0.0.1", "without a token, the address");
 }
 
 #[test]

@@ -73,8 +73,41 @@ pub struct Edge {
 pub struct Admin {
     /// Where it listens.
     pub bind: SocketAddr,
-    /// The bearer token, read from the file at load (trimmed, not empty).
-    pub token: Option<String>,
+    /// Who may do what, read from the token file at load; empty = only loopback clients may change something.
+    pub tokens: Vec<AdminToken>,
+    /// Whether the API may be read without a token. Metrics and readiness always may.
+    pub anonymous_read: bool,
+}
+
+/// One token of the admin server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminToken {
+    /// Whose it is, as the record of changes shows it.
+    pub name: String,
+    /// What its bearer may do.
+    pub role: AdminRole,
+    /// The bearer token itself: visible ASCII.
+    pub secret: String,
+}
+
+/// What the bearer of a token may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AdminRole {
+    /// Look at everything, and ask what a change would do.
+    Read,
+    /// Change things, too.
+    Write,
+}
+
+impl AdminRole {
+    /// The spelling in the token file and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        }
+    }
 }
 
 /// How names become addresses.

@@ -6,7 +6,7 @@ mod support;
 use std::path::Path;
 
 use support::{MINIMAL, Memory, complaints, env, minimal, named_files, read};
-use thalweg_config::{Config, ConfigErrors, load, load_with, parse_str};
+use thalweg_config::{AdminToken, Config, ConfigErrors, load, load_with, parse_str};
 
 fn load_memory(files: &Memory) -> Result<Config, ConfigErrors> {
     load_with(Path::new("etc/main.toml"), &env, files)
@@ -183,23 +183,53 @@ fn errors_stand_in_the_order_of_the_files_also_when_one_is_no_toml() {
     check(&format!("{POOL}\u{fffd}"), &[(main, 1), (pools, 3), (routes, 1)]);
 }
 
-#[test]
-fn a_token_is_one_line_of_a_file() {
+/// The tokens in a file with this content, each as `NAME ROLE TOKEN`; else the errors.
+fn tokens(content: &str) -> Result<Vec<String>, Vec<String>> {
     let text = minimal("[admin]\ntoken_file = \"t\"");
-    let token = |content: &str| {
-        let files = Memory::default().with("etc/main.toml", &text).with("etc/t", content);
-        load_memory(&files)
-            .map(|config| config.admin.token.unwrap())
-            .map_err(|errors| errors.0[0].to_string())
-    };
-    assert_eq!(token(" s3cret\n"), Ok("s3cret".to_owned()));
-    for wrong in ["", " \n", "two\nlines", "\u{e9}"] {
-        let line = token(wrong).unwrap_err();
-        assert!(
-            line.starts_with("etc/main.toml:12:14 admin.token_file: the file etc/t holds no token"),
-            "{line}"
-        );
+    let files = Memory::default().with("etc/main.toml", &text).with("etc/t", content);
+    let shown = |token: AdminToken| format!("{} {} {}", token.name, token.role.as_str(), token.secret);
+    let read = load_memory(&files).map(|config| config.admin.tokens.into_iter().map(shown).collect());
+    read.map_err(|errors| errors.0.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn a_bare_token_is_that_of_admin_who_may_write() {
+    assert_eq!(tokens(" s3cret\n"), Ok(vec!["admin write s3cret".to_owned()]));
+    for wrong in ["", " \n", "# nobody yet\n"] {
+        let lines = tokens(wrong).unwrap_err();
+        let begin = "etc/main.toml:12:14 admin.token_file: the file etc/t holds no token";
+        assert!(lines.len() == 1 && lines[0].starts_with(begin), "{lines:?}");
     }
+}
+
+#[test]
+fn each_line_of_a_token_file_names_a_bearer_and_a_role() {
+    let all = tokens("# on call\nada write t0p\n\n  bob@x\tread  s3cret\r\n").unwrap();
+    assert_eq!(all, ["ada write t0p", "bob@x read s3cret"]);
+    for (content, place, problem) in [
+        ("two\nlines", "etc/t:1:1", "is not three words"),
+        ("\u{e9}", "etc/t:1:1", "is not three words"),
+        ("a write x y", "etc/t:1:1", "is not three words"),
+        ("a write x\n b admin y", "etc/t:2:2", "the role is neither read nor write"),
+        ("a/b read x", "etc/t:1:1", "the name is not"),
+        ("a read \u{e9}", "etc/t:1:1", "visible ASCII"),
+        ("a read x\na write y", "etc/t:2:1", "the name \"a\" is taken in line 1"),
+        ("a read x\nb write x", "etc/t:2:1", "the token is that of \"a\""),
+    ] {
+        let lines = tokens(content).unwrap_err();
+        assert!(lines[0].starts_with(&format!("{place} admin.token_file: ")), "{lines:?}");
+        assert!(lines[0].contains(problem), "{lines:?}, not {problem:?}");
+        assert!(!lines.concat().contains("write x"), "no token is shown: {lines:?}");
+    }
+    assert_eq!(tokens("two\nlines").unwrap_err().len(), 2, "all errors at once");
+}
+
+#[test]
+fn reading_with_a_token_only_needs_a_token_file() {
+    let text = minimal("[admin]\nanonymous_read = false");
+    let files = Memory::default().with("etc/main.toml", &text);
+    let errors = load_memory(&files).unwrap_err();
+    assert!(errors.0[0].to_string().starts_with("etc/main.toml:12:18 admin.anonymous_read: "), "{errors}");
 }
 
 #[test]

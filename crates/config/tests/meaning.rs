@@ -35,7 +35,7 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((config.edge.workers, config.edge.drain_delay), (0, Duration::ZERO));
     assert_eq!(config.edge.drain_timeout, Duration::from_secs(25));
     assert_eq!(config.admin.bind.to_string(), "127.0.0.1:9900");
-    assert_eq!(config.admin.token, None);
+    assert_eq!((config.admin.tokens.len(), config.admin.anonymous_read), (0, true));
     assert_eq!(config.resolver.ttl_max, Duration::from_secs(300));
     assert_eq!((config.limits.header_bytes, config.limits.header_count), (16 << 10, 100));
     assert_eq!(config.limits.answer_fields, 200);

@@ -196,3 +196,32 @@ fn a_thousand_endpoints_are_a_bounded_number_of_rows() {
         browser.eval("document.querySelectorAll('.row').length") == 10
     });
 }
+
+#[test]
+fn the_page_asks_for_a_token_and_keeps_it_out_of_the_address() {
+    let _alone = alone();
+    let Some(mut browser) = Browser::start("a page that needs a token") else { return };
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::simple("failover", &[endpoint.addr()])
+        .admin("token_file = \"admin.token\"\nanonymous_read = false")
+        .file("admin.token", "ada write wr1te\nbob read re4d\n");
+    let edge = Edge::start(&conf);
+    browser.open(&edge, DESK, "light");
+    browser.until("#token-why", &["a token of the role read"]);
+    browser.type_text("wrong");
+    browser.press(&["Enter"]);
+    browser.until("#token-why", &["no such token"]);
+    browser.eval("document.getElementById('token-input').value = ''");
+    browser.type_text("re4d");
+    browser.press(&["Enter"]);
+    browser.until("#verdict", &["All 1 pools serve"]);
+    browser.until("#caller", &["bob (read)"]);
+    assert_eq!(browser.eval("document.getElementById('token-dialog').open"), false);
+    let kept = "[location.href, document.documentElement.outerHTML].some(text => text.includes('re4d'))";
+    assert_eq!(browser.eval(kept), false);
+    endpoint.health(Health::status(503));
+    browser.until("#verdict", &["status 503"]);
+    browser.eval("document.getElementById('token-button').click()");
+    browser.eval("document.getElementById('token-forget').click()");
+    browser.until("#token-why", &["a token of the role read"]);
+}

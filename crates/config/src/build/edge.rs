@@ -50,26 +50,19 @@ impl Loader<'_> {
     pub(crate) fn admin(&mut self, root: View<'_>) -> Admin {
         let table = root.table("admin");
         let bind = socket(table, "bind").unwrap_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900));
-        let mut token = None;
-        if let Some(node) = table.given("token_file")
-            && let Some((file, bytes)) = self.named_file(node, "admin.token_file")
+        let tokens = self.admin_tokens(table);
+        let anonymous_read = table.flag("anonymous_read");
+        if let Some(node) = table.given("anonymous_read").filter(|_| !anonymous_read)
+            && !table.has("token_file")
         {
-            self.hashed(b"token", &bytes);
-            self.hashed_files.push(file.value.clone());
-            let text = String::from_utf8(bytes).unwrap_or_default();
-            let good = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-            if good(text.trim()) {
-                token = Some(text.trim().to_owned());
-            } else {
-                let diagnostic = Diagnostic::new(format!("the file {} holds no token", file.value.display()));
-                self.report.error(
-                    node.at,
-                    "admin.token_file",
-                    diagnostic.hint("one line of visible ASCII without spaces"),
-                );
-            }
+            let diagnostic = Diagnostic::new("without `token_file` there is no token to read with");
+            self.report.error(
+                node.at,
+                "admin.anonymous_read",
+                diagnostic.hint("add `token_file`, or leave it true"),
+            );
         }
-        Admin { bind, token }
+        Admin { bind, tokens, anonymous_read }
     }
 
     pub(crate) fn listeners(&mut self, root: View<'_>, admin: SocketAddr) -> Vec<Listener> {

@@ -1,12 +1,14 @@
 //! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
 //!
-//! `edge` builds the edge, its admin server and its listeners; `probes`, `pools` and `routes` build what their names say.
+//! `edge` builds the edge, its admin server and its listeners, `tokens` the admin server's tokens; `probes`, `pools` and
+//! `routes` build what their names say.
 
 mod edge;
 mod pools;
 mod probes;
 mod routes;
+mod tokens;
 
 use std::path::PathBuf;
 

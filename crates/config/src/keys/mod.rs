@@ -10,7 +10,7 @@ pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUE
 pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
 use crate::{
-    table::{DAY, Default as D, KIB, Kind, MIB, Shape, choice, int, list, size, table, text, time},
+    table::{DAY, Default as D, KIB, Kind, MIB, Shape, boolean, choice, int, list, size, table, text, time},
     text::Text,
 };
 
@@ -129,7 +129,12 @@ pub(crate) const ADMIN: Shape = Shape {
             "token_file",
             Text::File,
             D::Absent("POST only from loopback"),
-            "File that holds the bearer token for POST, read at load.",
+            "File that says who may change something: lines `NAME ROLE TOKEN` (role `read` or `write`; `#` begins a comment), or one bare token, which is `admin write`. Read at load, and again when it changes.",
+        ),
+        boolean(
+            "anonymous_read",
+            true,
+            "Whether the API may be read without a token. `/metrics`, `/livez`, `/readyz` and the page itself always may.",
         ),
     ],
 };

@@ -6,10 +6,13 @@ use serde_json::{Value, json};
 use thalweg_core::Event;
 
 use super::reply::{Body, json_reply, refuse};
-use crate::control::state::Control;
+use crate::control::{
+    audit::{Actor, ChangeCall},
+    state::Control,
+};
 
 /// Answers the order `{"route": NAME}`.
-pub(super) async fn answer(control: &Control, order: &Bytes) -> Response<Body> {
+pub(super) async fn answer(control: &Control, by: Actor, order: &Bytes) -> Response<Body> {
     let order: Value = match serde_json::from_slice(order) {
         Ok(order) => order,
         Err(_) => return refuse(StatusCode::BAD_REQUEST, "bad_request", "the body is no JSON"),
@@ -21,11 +24,16 @@ pub(super) async fn answer(control: &Control, order: &Bytes) -> Response<Body> {
             "`route` is missing: the name of a route",
         );
     };
+    let told = |result| {
+        by.record(&control.events, ChangeCall::Failback, json!({ "route": route }), result);
+    };
     let Some(before) = left(control, route).await else {
+        told("unknown_route");
         let detail = format!("there is no route {route:?}");
         return refuse(StatusCode::NOT_FOUND, "unknown_route", &detail);
     };
     if before.frozen {
+        told("frozen");
         let detail = format!("{route} is frozen: end the freeze first (`thalweg orders` says whose it is)");
         return refuse(StatusCode::CONFLICT, "frozen", &detail);
     }
@@ -34,9 +42,11 @@ pub(super) async fn answer(control: &Control, order: &Bytes) -> Response<Body> {
     let returned: Vec<&str> =
         before.waiting.iter().filter(|pool| !after.waiting.contains(pool)).map(String::as_str).collect();
     if returned.is_empty() && !after.down.is_empty() {
+        told("still_down");
         let detail = format!("still down: {}. Order it again when the pool is up", after.down.join(", "));
         return refuse(StatusCode::CONFLICT, "still_down", &detail);
     }
+    told("done");
     json_reply(StatusCode::OK, &json!({ "route": route, "returned": returned, "still_down": after.down }))
 }
 

@@ -2,12 +2,14 @@
 //! the request path; a slow client of it delays no one else.
 
 mod auth;
+mod calls;
 mod exposition;
 mod failback;
 mod process;
 mod reply;
 mod explain;
 mod orders;
+mod reloads;
 mod returns;
 mod page;
 mod routes;

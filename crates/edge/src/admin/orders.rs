@@ -17,8 +17,9 @@ use super::{
 };
 use crate::{
     control::{
+        audit::{Actor, ChangeCall},
         order_json::{self, moment_now},
-        order_request,
+        order_request::{self, OrderRequest, Wish},
         orders::{self, OrderAnswer},
         state::Control,
     },
@@ -37,12 +38,12 @@ pub(crate) fn list(control: &Control) -> Value {
     now.live.snapshot.orders.iter().map(|order| now.shown(order, None)).collect()
 }
 
-/// Answers `POST` to `orders`, `drain` and `undrain`. `caller` is the name of the caller's token.
+/// Answers `POST` to `orders`, `drain` and `undrain`. `token` is the name of the caller's token.
 pub(crate) async fn give(
     control: &Control,
     path: &str,
-    caller: Option<&str>,
-    body: &Bytes,
+    token: Option<&str>,
+    (by, body): (Actor, &Bytes),
 ) -> Response<Body> {
     let now = moment_now(control.shared.now());
     let read = match path.rsplit('/').next().unwrap_or_default() {
@@ -56,8 +57,20 @@ pub(crate) async fn give(
             return refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid", &detail);
         }
     };
-    request.owner = request.owner.or(caller.map(Into::into));
-    match orders::ask(control, request).await {
+    request.owner = request.owner.or(token.map(Into::into));
+    let (by, mut what) = (by.because(request.reason.clone()), asked(&request));
+    let answer = orders::ask(control, request).await;
+    if let (Some(Ok(OrderAnswer::Given(order))), Some(fields)) = (&answer, what.as_object_mut()) {
+        fields.insert("id".into(), order.id.0.into());
+    }
+    let result = match &answer {
+        None => "shutting_down",
+        Some(Err(problem)) => word(problem),
+        Some(Ok(OrderAnswer::Given(_))) => "given",
+        Some(Ok(OrderAnswer::Undrained { .. })) => "ended",
+    };
+    by.record(&control.events, ChangeCall::Order, what, result);
+    match answer {
         None => refuse(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the edge is ending"),
         Some(Err(problem)) => refused(&problem),
         Some(Ok(OrderAnswer::Given(order))) => {
@@ -74,13 +87,28 @@ pub(crate) async fn give(
     }
 }
 
+/// What a request asks for, for the record.
+fn asked(request: &OrderRequest) -> Value {
+    match &request.wish {
+        Wish::Give(action) => json!({
+            "kind": action.kind(), "target": order_json::target(action), "value": order_json::value(action),
+        }),
+        Wish::Undrain(target) => {
+            let drain = Action::Drain { target: target.clone(), deadline: None };
+            json!({ "kind": "undrain", "target": order_json::target(&drain), "value": null })
+        }
+    }
+}
+
 /// Answers `DELETE` of one order with the order as it was.
-pub(crate) async fn cancel(control: &Control, path: &str) -> Response<Body> {
+pub(crate) async fn cancel(control: &Control, by: Actor, path: &str) -> Response<Body> {
     let id = path.strip_prefix(ONE).and_then(|id| id.parse().ok()).map(OrderId);
     let ended = match id {
         Some(id) => orders::cancel(control, id).await,
         None => None,
     };
+    let result = if ended.is_some() { "ended" } else { "not_found" };
+    by.record(&control.events, ChangeCall::Cancel, json!({ "id": id.map(|id| id.0) }), result);
     match ended {
         Some(order) => {
             let body = UnderWay::now(control).shown(&order, Some(OrderEnd::Cancelled));
@@ -90,30 +118,41 @@ pub(crate) async fn cancel(control: &Control, path: &str) -> Response<Body> {
     }
 }
 
+/// The spelling of a problem in answers and events.
+fn word(problem: &OrderProblem) -> &'static str {
+    match problem {
+        OrderProblem::UnknownTarget { .. } => "unknown_target",
+        OrderProblem::LastToServe { .. } => "last_to_serve",
+        OrderProblem::TooLittleCapacity { .. } => "too_little_capacity",
+        OrderProblem::TooMany => "too_many_orders",
+    }
+}
+
 fn refused(problem: &OrderProblem) -> Response<Body> {
+    let error = word(problem);
     match problem {
         OrderProblem::UnknownTarget { kind, name } => {
             let detail = match *kind {
                 "endpoint" => format!("there is no endpoint {name}: `thalweg status` lists them"),
                 kind => format!("there is no {kind} {name}"),
             };
-            refuse(StatusCode::NOT_FOUND, "unknown_target", &detail)
+            refuse(StatusCode::NOT_FOUND, error, &detail)
         }
         OrderProblem::LastToServe { route } => {
             let detail = format!(
                 "this would take out the last that serves route {route}; `force` does it all the same"
             );
-            refuse(StatusCode::CONFLICT, "last_to_serve", &detail)
+            refuse(StatusCode::CONFLICT, error, &detail)
         }
         OrderProblem::TooLittleCapacity { needed, declared } => {
             let detail = format!(
                 "the rest declares {declared} requests/s, and would have to take {needed}; `force` does it all the same"
             );
-            refuse(StatusCode::CONFLICT, "too_little_capacity", &detail)
+            refuse(StatusCode::CONFLICT, error, &detail)
         }
         OrderProblem::TooMany => {
             let detail = format!("{} orders stand: end some first", thalweg_core::MAX_ORDERS);
-            refuse(StatusCode::CONFLICT, "too_many_orders", &detail)
+            refuse(StatusCode::CONFLICT, error, &detail)
         }
     }
 }

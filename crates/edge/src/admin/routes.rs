@@ -1,4 +1,4 @@
-//! The table of admin calls. The right to give an order is checked before its body is read.
+//! Answers admin calls. The right to make a call is checked before its body is read.
 
 use std::{
     collections::BTreeMap,
@@ -8,23 +8,19 @@ use std::{
 
 use bytes::Bytes;
 use followed::Followed;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
 use serde_json::json;
 
 use super::{
-    auth::{self, AuthRules},
-    explain, exposition, failback, orders, page,
+    auth::{self, AuthRules, Caller, Refused},
+    calls, explain, exposition, failback, orders, page, reloads,
     reply::{Body, json_reply, refuse, reply},
     status, stream,
 };
-use crate::control::state::{Control, ReloadAnswer};
+use crate::control::{audit::Actor, state::Control};
 
-/// Longest body of an order.
-const MAX_BODY: usize = 64 << 10;
-/// The name that goes with the one token of `admin.token_file`.
-const TOKEN_NAME: &str = "admin";
 /// Followers of the events at the same time.
 const FOLLOWERS: usize = 16;
 
@@ -36,52 +32,76 @@ pub(crate) async fn answer(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let token = control.shared.live.load().wiring.config.admin.token.clone();
-    let rules = AuthRules { bind, token: token.as_deref() };
-    let changes = [Method::POST, Method::DELETE].contains(&head.method);
-    if let Err(refused) = auth::check_origin(&head.headers, changes, rules) {
-        return refuse(refused.status, refused.error, refused.detail);
-    }
     let path = head.uri.path();
-    let allowed = match path {
-        "/" | "/metrics" | "/livez" | "/readyz" | "/api/v1/status" | "/api/v1/explain" | "/api/v1/events"
-        | "/api/v1/stream" => "GET, HEAD",
-        "/api/v1/orders" => "GET, HEAD, POST",
-        _ if path.starts_with(orders::ONE) => "DELETE",
-        "/api/v1/reload" | "/api/v1/drain" | "/api/v1/undrain" | "/api/v1/failback" => "POST",
-        _ => return refuse(StatusCode::NOT_FOUND, "not_found", &format!("no such call: {path}")),
+    let config = std::sync::Arc::clone(&control.shared.live.load().wiring.config);
+    let rules = AuthRules {
+        bind,
+        tokens: &config.admin.tokens,
+        anonymous_read: config.admin.anonymous_read,
     };
-    if !allowed.split(", ").any(|method| head.method == method) {
-        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", allowed);
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    let access = calls::access(path, &head.method);
+    let caller = match auth::check(&head.headers, client.ip(), access, rules) {
+        Ok(caller) => caller,
+        Err(refused) => return forbidden(&refused),
+    };
+    let Some(call) = calls::rules(path) else {
+        return refuse(StatusCode::NOT_FOUND, "not_found", &format!("no such call: {path}"));
+    };
+    if !call.allowed.split(", ").any(|method| head.method == method) {
+        let mut response = refuse(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", call.allowed);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(call.allowed));
         return response;
     }
-    if changes {
-        if let Err(refused) = auth::check_order(&head.headers, client.ip(), token.as_deref()) {
-            let mut response = refuse(refused.status, refused.error, refused.detail);
-            if refused.status == StatusCode::UNAUTHORIZED {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if [Method::POST, Method::DELETE].contains(&head.method) {
+        return match whole(body, call.max_body).await {
+            Some(body) => obey(control, path, &caller, &body).await,
+            None => {
+                let most = format!("at most {} KiB", call.max_body >> 10);
+                refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &most)
             }
-            return response;
-        }
-        let too_large = || refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "at most 64 KiB");
-        if body.size_hint().lower() > MAX_BODY as u64 {
-            return too_large();
-        }
-        return match Limited::new(body, MAX_BODY).collect().await {
-            Ok(order) => {
-                let named = token.as_ref().map(|_| TOKEN_NAME);
-                obey(control, path, named, &order.to_bytes()).await
-            }
-            Err(_) => too_large(),
         };
     }
-    if path == "/api/v1/stream" {
-        let id = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
-        return stream::open(control, id);
+    match path {
+        "/api/v1/stream" => {
+            let id = head.headers.get("last-event-id").and_then(|id| id.to_str().ok());
+            stream::open(control, id)
+        }
+        "/api/v1/whoami" => whoami(&head.headers, &caller, rules),
+        _ => look(control, path, &parameters(head.uri.query().unwrap_or_default())).await,
     }
-    let query = parameters(head.uri.query().unwrap_or_default());
-    look(control, path, &query).await
+}
+
+/// The whole body; `None` = it is longer than `most`, or was not sent to its end.
+async fn whole(body: Incoming, most: usize) -> Option<Bytes> {
+    if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+        return None;
+    }
+    Limited::new(body, most).collect().await.ok().map(http_body_util::Collected::to_bytes)
+}
+
+fn forbidden(refused: &Refused) -> Response<Body> {
+    let mut body = json!({ "error": refused.error, "detail": refused.detail });
+    if let (Some(role), Some(fields)) = (refused.needs, body.as_object_mut()) {
+        fields.insert("needs".into(), role.as_str().into());
+    }
+    let mut response = json_reply(refused.status, &body);
+    if refused.status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+/// Who the edge takes the caller for: a page checks the token that was typed by it.
+fn whoami(headers: &HeaderMap, caller: &Caller<'_>, rules: AuthRules<'_>) -> Response<Body> {
+    if auth::names_a_token(headers) && caller.token.is_none() {
+        return refuse(StatusCode::UNAUTHORIZED, "unauthorized", "no such token");
+    }
+    let role = caller.token.map(|token| token.role.as_str());
+    let body = json!({
+        "name": caller.name(), "role": role, "client": caller.client.to_canonical().to_string(),
+        "tokens": !rules.tokens.is_empty(), "anonymous_read": rules.anonymous_read,
+    });
+    json_reply(StatusCode::OK, &body)
 }
 
 async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String>) -> Response<Body> {
@@ -134,27 +154,17 @@ fn events(control: &Control, query: &BTreeMap<String, String>) -> Response<Body>
     response
 }
 
-async fn obey(control: &Control, path: &str, caller: Option<&str>, order: &Bytes) -> Response<Body> {
+async fn obey(control: &Control, path: &str, caller: &Caller<'_>, body: &Bytes) -> Response<Body> {
+    let client = caller.client.to_canonical();
+    let who = caller.name().map_or_else(|| client.to_string(), str::to_owned);
+    let by = Actor { client: Some(client), ..Actor::own(&who) };
     match path {
         "/api/v1/orders" | "/api/v1/drain" | "/api/v1/undrain" => {
-            return orders::give(control, path, caller, order).await;
+            orders::give(control, path, caller.name(), (by, body)).await
         }
-        "/api/v1/failback" => return failback::answer(control, order).await,
-        _ if path.starts_with(orders::ONE) => return orders::cancel(control, path).await,
-        _ => {}
-    }
-    match control.reload("api").await {
-        ReloadAnswer::Applied(generation) => {
-            json_reply(StatusCode::OK, &json!({ "generation": generation, "result": "applied" }))
-        }
-        ReloadAnswer::Unchanged(generation) => {
-            json_reply(StatusCode::OK, &json!({ "generation": generation, "result": "unchanged" }))
-        }
-        ReloadAnswer::Rejected(errors) => {
-            let errors = errors.to_json();
-            json_reply(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "errors": errors }))
-        }
-        ReloadAnswer::Busy => refuse(StatusCode::SERVICE_UNAVAILABLE, "shutting_down", "the edge is ending"),
+        "/api/v1/failback" => failback::answer(control, by, body).await,
+        _ if path.starts_with(orders::ONE) => orders::cancel(control, by, path).await,
+        _ => reloads::answer(control, by, body).await,
     }
 }
 

@@ -114,7 +114,7 @@ pub(super) struct AdminArgs {
     /// Where the edge's admin server listens
     #[arg(long, default_value = "http://127.0.0.1:9900", value_name = "URL")]
     pub(super) admin: String,
-    /// File that holds the admin token
+    /// File that holds your token: the token alone, or a line `NAME ROLE TOKEN`
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
 }

@@ -82,9 +82,20 @@ fn usable(admin: &AdminArgs) -> Result<(Authority, Option<HeaderValue>), String>
     let Some(file) = &admin.token_file else { return Ok((authority, None)) };
     let token =
         std::fs::read_to_string(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
-    let token = Some(token.trim()).filter(|token| !token.is_empty());
-    let token = token.and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
-    Ok((authority, Some(token.ok_or_else(|| format!("{} holds no token", file.display()))?)))
+    let token = only_token(&token).and_then(|token| HeaderValue::try_from(format!("Bearer {token}")).ok());
+    let problem = || format!("{} does not hold one token: `TOKEN` or `NAME ROLE TOKEN`", file.display());
+    Ok((authority, Some(token.ok_or_else(problem)?)))
+}
+
+/// The token of a file that holds exactly one: alone, or behind its name and role as in the edge's own file.
+fn only_token(text: &str) -> Option<&str> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let line = lines.next().filter(|_| lines.next().is_none())?;
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    match words.as_slice() {
+        [token] | [_, _, token] => Some(token),
+        _ => None,
+    }
 }
 
 async fn put(
@@ -110,4 +121,22 @@ async fn put(
         Ok((status, json))
     };
     timeout(ANSWER, answer).await.unwrap_or_else(|_| Err(fail("no answer from", &"40 s have passed")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::only_token;
+
+    #[test]
+    fn a_token_file_of_the_command_line_holds_one_token() {
+        for (text, expected) in [
+            ("t0ken\n", Some("t0ken")),
+            ("# mine\nada write t0ken\n", Some("t0ken")),
+            ("", None),
+            ("a b", None),
+            ("ada write t0ken\nbob read l00k\n", None),
+        ] {
+            assert_eq!(only_token(text), expected, "{text:?}");
+        }
+    }
 }

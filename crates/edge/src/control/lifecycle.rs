@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     control::{
+        audit::Actor,
         events::Events,
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
@@ -246,7 +247,8 @@ impl Signals {
                 _ = self.interrupt.recv() => return Ok(()),
                 _ = self.hangup.recv() => {
                     // If the queue is full, the last reload in it reads the same files that this signal means.
-                    let _ = control.reloads.try_send(ReloadRequest { cause: "signal", reply: None });
+                    let by = Actor::own("signal");
+                    let _ = control.reloads.try_send(ReloadRequest { cause: "signal", by, reply: None });
                 }
                 () = sleep(Duration::from_secs(1)) => {}
             }

@@ -16,6 +16,7 @@ pub mod trust;
 pub mod x509;
 pub mod listen;
 pub mod state;
+pub mod audit;
 pub mod orders;
 pub mod order_request;
 pub mod order_json;

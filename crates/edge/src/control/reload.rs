@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, mpsc};
 
 use crate::{
     control::{
+        audit::{Actor, ChangeCall},
         listen::{self, BindError, ListenKey},
         logging::LogLevel,
         state::{Control, EdgePhase, LastReload, ReloadAnswer, ReloadRequest},
@@ -101,7 +102,7 @@ impl Reloader {
         let mut requests = self.requests.lock().await;
         while let Some(request) = requests.recv().await {
             systemd::notify("RELOADING=1");
-            let answer = self.reload(request.cause).await;
+            let answer = self.reload(request.cause, &request.by).await;
             systemd::notify("READY=1");
             if let Some(reply) = request.reply {
                 // The task that asked may have ended; the reload counts all the same.
@@ -162,7 +163,19 @@ impl Reloader {
         self.control.phase.get() == EdgePhase::Draining
     }
 
-    async fn reload(&self, cause: &'static str) -> ReloadAnswer {
+    /// Reads the files and puts them into force; records who asked for it.
+    async fn reload(&self, cause: &'static str, by: &Actor) -> ReloadAnswer {
+        let answer = self.read_and_apply(cause).await;
+        // A repeated reload asks for nothing new.
+        if cause == RETRY && matches!(answer, ReloadAnswer::Rejected(_)) {
+            return answer;
+        }
+        let what = json!({ "cause": cause, "generation": answer.generation() });
+        by.record(&self.control.events, ChangeCall::Reload, what, answer.as_str());
+        answer
+    }
+
+    async fn read_and_apply(&self, cause: &'static str) -> ReloadAnswer {
         if self.is_ending() {
             return ReloadAnswer::Busy;
         }

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     control::{
-        events::Events, feed::Feed, keeper::KeeperLink, resolve::KnownNames, state_store::StateStore,
+        audit::Actor, events::Events, feed::Feed, keeper::KeeperLink, resolve::KnownNames, state_store::StateStore,
         tls::ServingCertificate, unreached::LastFailures,
     },
     shared::{Shared, meters::Meters},
@@ -83,6 +83,8 @@ pub struct Control {
 pub struct ReloadRequest {
     /// The origin of the request: `signal`, `api`, `file`, or `retry`.
     pub cause: &'static str,
+    /// Who asks, and why.
+    pub by: Actor,
     /// Where to send the result, if a task waits for it.
     pub reply: Option<oneshot::Sender<ReloadAnswer>>,
 }
@@ -98,6 +100,28 @@ pub enum ReloadAnswer {
     Rejected(ConfigErrors),
     /// The edge is ending.
     Busy,
+}
+
+impl ReloadAnswer {
+    /// The spelling in events.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied(_) => "applied",
+            Self::Unchanged(_) => "unchanged",
+            Self::Rejected(_) => "rejected",
+            Self::Busy => "shutting_down",
+        }
+    }
+
+    /// The generation in force.
+    #[must_use]
+    pub fn generation(&self) -> Option<u64> {
+        match self {
+            Self::Applied(generation) | Self::Unchanged(generation) => Some(*generation),
+            Self::Rejected(_) | Self::Busy => None,
+        }
+    }
 }
 
 /// Why this edge should get no traffic.
@@ -152,10 +176,10 @@ impl Control {
         }
     }
 
-    /// Requests a reload and waits for its result.
-    pub async fn reload(&self, cause: &'static str) -> ReloadAnswer {
+    /// Requests a reload on behalf of a caller and waits for its result.
+    pub async fn reload(&self, by: Actor) -> ReloadAnswer {
         let (reply, answer) = oneshot::channel();
-        if self.reloads.send(ReloadRequest { cause, reply: Some(reply) }).await.is_err() {
+        if self.reloads.send(ReloadRequest { cause: "api", by, reply: Some(reply) }).await.is_err() {
             return ReloadAnswer::Busy;
         }
         answer.await.unwrap_or(ReloadAnswer::Busy)

@@ -16,6 +16,7 @@ use thalweg_config::ConfigErrors;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::control::{
+    audit::Actor,
     reload::{ConfigChange, RETRY, Reloader},
     state::ReloadRequest,
     wiring::Prepared,
@@ -52,7 +53,7 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
         };
         // The reloader reads again, so what it applies is never older than what was seen here.
         let (reply, done) = tokio::sync::oneshot::channel();
-        if reloads.send(ReloadRequest { cause, reply: Some(reply) }).await.is_err() {
+        if reloads.send(ReloadRequest { cause, by: Actor::own(cause), reply: Some(reply) }).await.is_err() {
             return;
         }
         // The comparison with the known config is valid only after the reload has ended.

@@ -30,24 +30,28 @@ function draw() {
 const soon = () => { if (!due) { due = true; requestAnimationFrame(draw); } };
 const span = ms => ms < 120_000 ? `${Math.round(ms / 1000)} s` : ms < 7_200_000 ? `${Math.round(ms / 60_000)} min` : `${Math.round(ms / 3_600_000)} h`;
 
-function listen() {
-  const stream = new EventSource("api/v1/stream");
-  const on = (name, act) => stream.addEventListener(name, message => {
-    edge.heard = Date.now();
-    act(JSON.parse(message.data));
-    soon();
-  });
-  on("status", message => apply(message, Date.now()));
-  on("reset", () => { edge.entries.length = 0; });
-  on("event", remember);
-  on("config", remember);
-  on("order", entry => { remember(entry); orders(); });
-  // A browser gives up after an answer that is no stream (503: too many): try again.
-  stream.addEventListener("error", () => { if (stream.readyState === EventSource.CLOSED) setTimeout(listen, 3000); });
+// Forever: one stream after the other, each behind the last entry of the one before.
+async function listen() {
+  for (let last = null; ;) {
+    const answer = await call("api/v1/stream", last ? { "Last-Event-ID": last } : {}).catch(() => null);
+    if (answer?.ok) await messages(answer.body, one => { last = one.id ?? last; heed(one); }).catch(() => null);
+    await new Promise(resolve => { wake = resolve; setTimeout(resolve, answer?.ok ? 1000 : 3000); });
+  }
+}
+let wake = () => {};
+
+function heed({ event, data }) {
+  edge.heard = Date.now();
+  const said = JSON.parse(data);
+  if (event === "status") apply(said, Date.now());
+  else if (event === "reset") edge.entries.length = 0;
+  else remember(said);
+  if (event === "order") orders();
+  soon();
 }
 
 async function orders() {
-  const answer = await fetch("api/v1/orders").catch(() => null);
+  const answer = await call("api/v1/orders").catch(() => null);
   const body = answer?.ok ? await answer.json().catch(() => null) : null;
   view.orders = body && (Array.isArray(body) ? body : body.orders ?? []);
   soon();
@@ -58,7 +62,7 @@ async function ask(event) {
   const query = new URLSearchParams([...new FormData(at("why"))].filter(([, value]) => value));
   view.asked = query.toString();
   save();
-  view.answer = await fetch(`api/v1/explain?${query}`).then(answer => answer.json()).catch(error => ({ error: String(error) }));
+  view.answer = await call(`api/v1/explain?${query}`).then(answer => answer.json()).catch(error => ({ error: String(error) }));
   soon();
 }
 
@@ -99,7 +103,7 @@ function back() {
 }
 
 document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || at("help").open) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   const typing = event.target.matches?.("input");
   if (event.key === "Escape") { if (typing) event.target.blur(); else back(); return; }
   if (typing) { if (event.key === "Enter" && event.target.id === "filter") { event.preventDefault(); event.target.blur(); move(1); } return; }
@@ -112,5 +116,6 @@ at("why").addEventListener("submit", ask);
 addEventListener("hashchange", restore);
 setInterval(soon, 1000);
 restore();
+whoami();
 orders();
 listen();
