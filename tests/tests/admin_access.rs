@@ -123,8 +123,7 @@ fn with_roles(lines: &str) -> (Edge, Endpoint) {
 
 /// Calls the edge with this token (empty = none).
 fn call(edge: &Edge, method: &str, path: &str, token: &str, body: &str) -> Reply {
-    let bearer =
-        if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
+    let bearer = if token.is_empty() { String::new() } else { format!("authorization: Bearer {token}\r\n") };
     let mut client = Client::connect(edge.addr("admin"));
     let host = edge.addr("admin");
     client.send(format!(

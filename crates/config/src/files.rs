@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::diagnostic::Diagnostic;
+use crate::{ConfigText, diagnostic::Diagnostic};
 
 /// Longest config file, bytes.
 pub(crate) const MAX_FILE: usize = 4 << 20;
@@ -35,6 +35,26 @@ pub struct Disk;
 /// `check --config <(…)`.
 #[derive(Clone, Copy, Debug)]
 pub struct Typed<'p>(pub &'p Path);
+
+/// Config files as they were read before, and all other files from the disk: an earlier config is read again with
+/// today's certificates and tokens.
+#[derive(Clone, Copy, Debug)]
+pub struct FromTexts<'t>(pub &'t [ConfigText]);
+
+impl Files for FromTexts<'_> {
+    fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {
+        match self.0.iter().find(|kept| kept.path == path) {
+            Some(kept) => Ok(kept.text.bytes().take(most.saturating_add(1)).collect()),
+            None => Disk.read(path, most),
+        }
+    }
+
+    /// Only kept files: what a wildcard matched then.
+    fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let inside = self.0.iter().filter(|kept| kept.path.parent() == Some(folder));
+        Ok(inside.filter_map(|kept| Some(kept.path.file_name()?.to_str()?.to_owned())).collect())
+    }
+}
 
 impl Files for Disk {
     fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>> {

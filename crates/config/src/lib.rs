@@ -37,7 +37,7 @@ mod view;
 use std::path::Path;
 
 pub use error::{ConfigError, ConfigErrors, Rejected, Span};
-pub use files::{Disk, Files, Typed};
+pub use files::{Disk, Files, FromTexts, Typed};
 pub use model::*;
 pub use reference::reference;
 pub use schema::schema;
@@ -55,6 +55,32 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 /// As [`load`], with the warnings in file order beside the verdict, also when there are errors.
 pub fn check(path: &Path, files: &dyn Files) -> (Result<Config, Rejected>, Vec<ConfigError>) {
     read(path, None, &environment, files)
+}
+
+/// As [`check`], for files that were read before: named files and the environment are those of today.
+pub fn check_texts(texts: &[ConfigText]) -> (Result<Config, Rejected>, Vec<ConfigError>) {
+    let main = texts.first().map(|main| main.path.as_path()).unwrap_or(Path::new(""));
+    check(main, &FromTexts(texts))
+}
+
+/// A config's files as they stand on the disk, without a look at what they mean.
+///
+/// # Errors
+/// Files that cannot be read, and syntax errors.
+pub fn read_texts(path: &Path) -> Result<Vec<ConfigText>, ConfigErrors> {
+    let files = Typed(path);
+    let mut loader = Loader::new(&environment, &files);
+    let _tree = loader.tree(path, None);
+    let (broken, texts) = (loader.broken, loader.texts());
+    match loader.report.finish().0 {
+        Err(errors) if broken => Err(errors),
+        _ => Ok(texts),
+    }
+}
+
+/// SHA-256, in hex, over paths and contents: equal means that the same was written.
+pub fn digest(texts: &[ConfigText]) -> String {
+    loader::digest(texts)
 }
 
 /// As [`load`], with the environment and the files that the caller says.

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use crate::{
+    ConfigText,
     decode::{Decoder, Trail, key_text},
     diagnostic::Diagnostic,
     env::Env,
@@ -66,6 +67,11 @@ impl<'l> Loader<'l> {
             trees.extend(self.included(&include));
         }
         self.merge(trees)
+    }
+
+    /// The config files that were read so far, the main one first.
+    pub(crate) fn texts(&self) -> Vec<ConfigText> {
+        self.report.sources.iter().map(SourceText::kept).collect()
     }
 
     fn included(&mut self, path: &Path) -> Option<Node> {
@@ -246,6 +252,16 @@ impl<'l> Loader<'l> {
 /// Whether each file may hold a part of this table.
 fn mergeable(table: &str) -> bool {
     matches!(table, "listener" | "probe" | "pool" | "route")
+}
+
+/// A hash over paths and contents.
+pub(crate) fn digest(texts: &[ConfigText]) -> String {
+    let mut hash = Sha256::new();
+    for ConfigText { path, text } in texts {
+        add(&mut hash, b"path", path.as_os_str().as_encoded_bytes());
+        add(&mut hash, b"text", text.as_bytes());
+    }
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Adds a part to the hash with its length, so that two different lists of parts never give the same bytes.

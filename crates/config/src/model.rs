@@ -1,7 +1,7 @@
 //! An accepted config as types: the [`Topology`] for the core, and the settings that only the shell reads.
 //! Every value is valid, so no code behind this module checks again.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use thalweg_core::Topology;
 
@@ -36,6 +36,17 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// The folders that wildcard includes look into: a new file there changes the config.
     pub folders: Vec<PathBuf>,
+    /// What the main file and its includes say, the main one first: the config can be read again from it.
+    pub texts: Arc<[ConfigText]>,
+}
+
+/// One config file as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigText {
+    /// The path as the operator writes it.
+    pub path: PathBuf,
+    /// Its content, before any variable is replaced.
+    pub text: Arc<str>,
 }
 
 /// A value and its place, for errors that only show when the value is used (a key file that is no key).

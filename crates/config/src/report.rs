@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::{ConfigError, ConfigErrors, Span, diagnostic::Diagnostic, tree::At};
+use crate::{ConfigError, ConfigErrors, ConfigText, Span, diagnostic::Diagnostic, tree::At};
 
 /// Most errors that are kept. Later ones are only counted.
 const MOST: usize = 1_000;
@@ -33,6 +33,11 @@ impl SourceText {
         let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(ends).collect();
         Self { name, text, lines }
+    }
+
+    /// The file with its content, for a later reading.
+    pub(crate) fn kept(&self) -> ConfigText {
+        ConfigText { path: self.name.clone(), text: self.text.as_str().into() }
     }
 
     /// The folder that relative paths in this file start from.

@@ -6,7 +6,9 @@ mod support;
 use std::path::Path;
 
 use support::{MINIMAL, Memory, complaints, env, minimal, named_files, read};
-use thalweg_config::{AdminToken, Config, ConfigErrors, load, load_with, parse_str};
+use thalweg_config::{
+    AdminToken, Config, ConfigErrors, check_texts, digest, load, load_with, parse_str, read_texts,
+};
 
 fn load_memory(files: &Memory) -> Result<Config, ConfigErrors> {
     load_with(Path::new("etc/main.toml"), &env, files)
@@ -370,4 +372,29 @@ fn an_error_of_one_kind_does_not_hide_another() {
 fn a_bad_path_does_not_collide() {
     let text = minimal("[route.s]\npath_prefix = \"x\"\npolicy = \"failover\"\npools = [{ pool = \"a\" }]");
     assert_eq!(complaints(&text).len(), 1);
+}
+
+#[test]
+fn a_config_is_read_again_from_what_was_kept_of_it() {
+    let scratch = std::env::temp_dir().join(format!("thalweg-kept-{}", std::process::id()));
+    std::fs::create_dir_all(scratch.join("conf.d")).unwrap();
+    let main = scratch.join("main.toml");
+    std::fs::write(&main, MAIN).unwrap();
+    std::fs::write(scratch.join("conf.d/10-pool.toml"), POOL).unwrap();
+    std::fs::write(scratch.join("conf.d/20-route.toml"), ROUTE).unwrap();
+    std::fs::write(scratch.join("conf.d/ca.pem"), "ca").unwrap();
+    let first = load(&main).unwrap();
+    assert_eq!(first.texts.len(), 3);
+    assert_eq!(&*read_texts(&main).unwrap(), &*first.texts);
+    std::fs::write(&main, "version = 1\n").unwrap();
+    std::fs::write(scratch.join("conf.d/15-more.toml"), "[pool.more]\n").unwrap();
+    std::fs::remove_file(scratch.join("conf.d/20-route.toml")).unwrap();
+    let again = check_texts(&first.texts).0.unwrap();
+    assert_eq!((&again.hash, &again.files, &again.texts), (&first.hash, &first.files, &first.texts));
+    assert_eq!(digest(&again.texts), digest(&first.texts));
+    assert_ne!(digest(&read_texts(&main).unwrap()), digest(&first.texts));
+    std::fs::remove_file(scratch.join("conf.d/ca.pem")).unwrap();
+    let gone = check_texts(&first.texts).0.unwrap_err();
+    assert!(gone.errors.to_string().contains("ca.pem does not exist"), "{}", gone.errors);
+    std::fs::remove_dir_all(scratch).unwrap();
 }

@@ -80,7 +80,7 @@ async fn until(room: &Room, mut so: impl FnMut(&Live) -> bool) {
 fn a_verdict_is_published_recorded_and_counted() {
     run(async {
         let room = room();
-        assert_eq!(room.link.adopt(Arc::clone(&room.prepared.wiring), true).await, Some(1));
+        assert_eq!(room.link.adopt(Arc::clone(&room.prepared.wiring), Some(1)).await, Some(1));
         let places = room.shared.live.load().snapshot.layout.endpoints.clone();
         assert_eq!(places.len(), 2, "an adopted config is published before the answer");
         for place in &places {
@@ -103,7 +103,7 @@ fn a_verdict_is_published_recorded_and_counted() {
 fn a_suspicion_wakes_the_probe_of_that_endpoint_alone() {
     run(async {
         let room = room();
-        room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;
+        room.link.adopt(Arc::clone(&room.prepared.wiring), Some(1)).await;
         let places = room.shared.live.load().snapshot.layout.endpoints.clone();
         let (bell, other) = (room.wakers.of(places[0].id), room.wakers.of(places[1].id));
         room.shared
@@ -119,9 +119,9 @@ fn a_suspicion_wakes_the_probe_of_that_endpoint_alone() {
 fn the_same_topology_with_other_wiring_is_no_new_generation() {
     run(async {
         let room = room();
-        assert_eq!(room.link.adopt(Arc::clone(&room.prepared.wiring), true).await, Some(1));
+        assert_eq!(room.link.adopt(Arc::clone(&room.prepared.wiring), Some(1)).await, Some(1));
         let other = wire((*room.prepared.wiring.config).clone(), Default::default()).unwrap().wiring;
-        assert_eq!(room.link.adopt(Arc::clone(&other), false).await, Some(1));
+        assert_eq!(room.link.adopt(Arc::clone(&other), None).await, Some(1));
         assert!(Arc::ptr_eq(&room.shared.live.load().wiring, &other));
     });
 }
@@ -130,7 +130,7 @@ fn the_same_topology_with_other_wiring_is_no_new_generation() {
 fn series_leave_with_their_layout() {
     run(async {
         let room = room();
-        room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;
+        room.link.adopt(Arc::clone(&room.prepared.wiring), Some(1)).await;
         let text = || thalweg_edge::admin::render([&*room.meters].into_iter());
         let [pool, endpoint, result] = ["gone", "127.0.0.1:3", "ok"].map(Arc::from);
         room.meters.cell(Series::new(&PROBES, &[&pool, &endpoint, &result])).bump();
@@ -139,7 +139,7 @@ fn series_leave_with_their_layout() {
         room.link.tell(Event::Resolved { host: "nobody.test".into(), addresses }).await;
         let layout = room.link.look(|world| world.layout().number).await;
         assert!(text().contains("pool=\"gone\""), "nothing has left: {}", text());
-        room.link.adopt(Arc::clone(&room.prepared.wiring), true).await;
+        room.link.adopt(Arc::clone(&room.prepared.wiring), Some(1)).await;
         assert_ne!(room.link.look(|world| world.layout().number).await, layout);
         assert!(
             !text().contains("pool=\"gone\"") && text().contains("thalweg_failovers_total"),

@@ -99,25 +99,21 @@ impl Edge {
         for (name, content) in &conf.files {
             scratch.write(name, content);
         }
-        let file = scratch.write("thalweg.toml", conf.render(&ports));
-        let mut command = Command::new(path);
-        command.arg("run").arg("--config").arg(&file).current_dir(scratch.path());
-        command.envs(conf.env.iter().map(|(name, value)| (name, value)));
-        let mut child = spawn(&mut command, scratch.path(), "edge");
-        let pid = rustix::process::Pid::from_child(&child);
+        scratch.write("thalweg.toml", conf.render(&ports));
         let admin = SocketAddr::from(([127, 0, 0, 1], ports["admin"]));
-        let began = Instant::now();
-        while std::net::TcpStream::connect(admin).is_err() {
-            if let Some(code) = wait(&mut child, Duration::from_millis(10)) {
-                let (stdout, stderr) = (read(&scratch.join("edge.out")), read(&scratch.join("edge.err")));
-                return Err(Finished { code, stdout, stderr });
-            }
-            if began.elapsed() > START {
-                end(&mut child);
-                panic!("the admin page never answered: {}", read(&scratch.join("edge.err")));
-            }
-        }
-        Ok(Self { child: Mutex::new(child), pid, ports, scratch, started: began })
+        let child = begin(path, scratch.path(), &conf.env, admin)?;
+        let pid = rustix::process::Pid::from_child(&child);
+        Ok(Self { child: Mutex::new(child), pid, ports, scratch, started: Instant::now() })
+    }
+
+    /// Kills it and starts it again, on its files and ports as they are now; waits until it is ready.
+    pub fn restart(&mut self) {
+        end(&mut lock(&self.child));
+        let child = begin(binary(), self.scratch.path(), &[], self.addr("admin"));
+        let child = child.unwrap_or_else(|done| panic!("no start ({}): {}", done.code, done.stderr));
+        self.pid = rustix::process::Pid::from_child(&child);
+        self.child = Mutex::new(child);
+        eventually("ready again", START, || self.ready() == 200);
     }
 
     /// The address of a listener on 127.0.0.1; `admin` is the admin page.
@@ -242,6 +238,26 @@ impl Drop for Edge {
             tail.iter().rev().for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// Starts the edge on the config in this folder; waits until its admin page answers. If it ends, returns what it wrote.
+fn begin(path: &Path, folder: &Path, env: &[(String, String)], admin: SocketAddr) -> Result<Child, Finished> {
+    let mut command = Command::new(path);
+    command.arg("run").arg("--config").arg(folder.join("thalweg.toml")).current_dir(folder);
+    command.envs(env.iter().map(|(name, value)| (name, value)));
+    let mut child = spawn(&mut command, folder, "edge");
+    let began = Instant::now();
+    while std::net::TcpStream::connect(admin).is_err() {
+        if let Some(code) = wait(&mut child, Duration::from_millis(10)) {
+            let (stdout, stderr) = (read(&folder.join("edge.out")), read(&folder.join("edge.err")));
+            return Err(Finished { code, stdout, stderr });
+        }
+        if began.elapsed() > START {
+            end(&mut child);
+            panic!("the admin page never answered: {}", read(&folder.join("edge.err")));
+        }
+    }
+    Ok(child)
 }
 
 fn spawn(command: &mut Command, dir: &Path, name: &str) -> Child {

@@ -31,6 +31,7 @@ const MAX_NAMED_FILE: usize = 1 << 20;
 
 /// Builds the config from the tree, or returns the errors. The warnings come beside both.
 pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rejected>, Vec<ConfigError>) {
+    let texts = loader.texts();
     let mut files: Vec<PathBuf> = loader.report.sources.iter().map(|source| source.name.clone()).collect();
     if loader.broken {
         // The part that is missing, or that a name refers to, may stand in the file that cannot be read as TOML.
@@ -82,6 +83,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             hash,
             files,
             folders,
+            texts: texts.into(),
         }),
     };
     (config, warnings)

@@ -11,9 +11,17 @@ const PAGE: &str = "/";
 /// Calls that anyone may make who reaches the server.
 const OPEN: [&str; 4] = ["/metrics", "/livez", "/readyz", "/api/v1/whoami"];
 /// Calls that look at the edge.
-const LOOKS: [&str; 4] = ["/api/v1/status", "/api/v1/explain", "/api/v1/events", "/api/v1/stream"];
+const LOOKS: [&str; 5] =
+    ["/api/v1/status", "/api/v1/explain", "/api/v1/events", "/api/v1/stream", "/api/v1/history"];
 /// Calls that change something.
-const CHANGES: [&str; 4] = ["/api/v1/reload", "/api/v1/drain", "/api/v1/undrain", "/api/v1/failback"];
+const CHANGES: [&str; 6] = [
+    "/api/v1/reload",
+    "/api/v1/confirm",
+    "/api/v1/rollback",
+    "/api/v1/drain",
+    "/api/v1/undrain",
+    "/api/v1/failback",
+];
 
 /// What is known of a call before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -34,11 +34,7 @@ pub(crate) async fn answer(
     let (head, body) = request.into_parts();
     let path = head.uri.path();
     let config = std::sync::Arc::clone(&control.shared.live.load().wiring.config);
-    let rules = AuthRules {
-        bind,
-        tokens: &config.admin.tokens,
-        anonymous_read: config.admin.anonymous_read,
-    };
+    let rules = AuthRules { bind, tokens: &config.admin.tokens, anonymous_read: config.admin.anonymous_read };
     let access = calls::access(path, &head.method);
     let caller = match auth::check(&head.headers, client.ip(), access, rules) {
         Ok(caller) => caller,
@@ -124,6 +120,7 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
             }
         },
         "/api/v1/orders" => json_reply(StatusCode::OK, &orders::list(control)),
+        "/api/v1/history" => json_reply(StatusCode::OK, &control.history.shown()),
         "/api/v1/status" => json_reply(StatusCode::OK, &status::of(control).await),
         "/api/v1/explain" => match explain::ExplainRequest::from_query(query) {
             Ok(asked) => {
@@ -164,7 +161,7 @@ async fn obey(control: &Control, path: &str, caller: &Caller<'_>, body: &Bytes) 
         }
         "/api/v1/failback" => failback::answer(control, by, body).await,
         _ if path.starts_with(orders::ONE) => orders::cancel(control, by, path).await,
-        _ => reloads::answer(control, by, body).await,
+        _ => reloads::answer(control, path, (by, body)).await,
     }
 }
 

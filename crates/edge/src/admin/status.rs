@@ -80,6 +80,9 @@ pub(crate) async fn of(control: &Control) -> Value {
         "warnings": config.warnings.iter().map(ConfigError::to_json).collect::<Vec<_>>(),
         "restart_required": *control.restart_required.borrow(),
         "last_reload": last_reload(control),
+        "trial": control.trials.view().map(|view| view.shown()),
+        "set_aside": set_aside(control),
+        "history_error": control.history.error(),
         "orders": super::orders::list(control),
         "state": control.store.shown(control),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
@@ -92,6 +95,14 @@ fn last_reload(control: &Control) -> Value {
     control.last_reload.borrow().as_ref().map_or(Value::Null, |last| {
         let errors: Vec<Value> = last.errors.iter().map(ConfigError::to_json).collect();
         json!({ "result": last.result, "time": wall_clock::rfc3339(last.time), "errors": errors })
+    })
+}
+
+/// The files that differ from what runs and do not count until they change.
+fn set_aside(control: &Control) -> Value {
+    control.set_aside.borrow().as_ref().map_or(Value::Null, |aside| {
+        let files: Vec<String> = aside.files.iter().map(|file| file.display().to_string()).collect();
+        json!({ "since": wall_clock::rfc3339(aside.since), "because": aside.because, "files": files })
     })
 }
 

@@ -38,11 +38,25 @@ pub(super) enum CommandArgs {
         format: FormatArgs,
     },
     /// Reload the config of a running edge
-    Reload {
+    Reload(ReloadArgs),
+    /// Keep the config that is on trial
+    Confirm {
+        #[command(flatten)]
+        call: ConfigCallArgs,
+    },
+    /// List the configs that were in force
+    History {
         #[command(flatten)]
         admin: AdminArgs,
         #[command(flatten)]
         format: FormatArgs,
+    },
+    /// Put an earlier config into force again, as a new generation
+    Rollback {
+        /// Its number in `thalweg history`; default: the last one before that says something else
+        generation: Option<u64>,
+        #[command(flatten)]
+        call: ConfigCallArgs,
     },
     /// End a latched failover
     Failback {
@@ -117,6 +131,40 @@ pub(super) struct AdminArgs {
     /// File that holds your token: the token alone, or a line `NAME ROLE TOKEN`
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
+}
+
+/// What every call about configs may say.
+#[derive(Debug, Args)]
+pub(super) struct ConfigCallArgs {
+    /// Why, for the record; at most 500 characters
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    #[command(flatten)]
+    pub(super) admin: AdminArgs,
+    #[command(flatten)]
+    pub(super) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReloadArgs {
+    /// On trial: the config is taken back unless `thalweg confirm` comes within this time (60s, 10m; at least 1s)
+    #[arg(long, value_name = "DURATION", value_parser = trial_time)]
+    pub(super) confirm: Option<String>,
+    /// Take the config back at once when the share of failed or of refused requests of a route grows by more than this
+    /// against the minute before [default with --confirm: 0.02]
+    #[arg(long, value_name = "RATIO", requires = "confirm")]
+    pub(super) guard_errors: Option<f64>,
+    /// Take the config back at once when the 99th percentile of a route is more than this many times that of the minute
+    /// before [default: no matter]
+    #[arg(long, value_name = "FACTOR", requires = "confirm")]
+    pub(super) guard_p99: Option<f64>,
+    #[command(flatten)]
+    pub(super) call: ConfigCallArgs,
+}
+
+/// Checks a duration, and leaves it as typed: the edge reads it.
+fn trial_time(text: &str) -> Result<String, String> {
+    thalweg_config::duration(text).map(|_| text.to_owned())
 }
 
 /// What a script may demand of an edge.
@@ -225,6 +273,14 @@ mod tests {
             ("thalweg evacuate", false),
             ("thalweg freeze", true),
             ("thalweg freeze r", true),
+            ("thalweg reload --confirm 60s --guard-errors 0.1 --guard-p99 2", true),
+            ("thalweg reload --guard-errors 0.1", false),
+            ("thalweg reload --confirm soon", false),
+            ("thalweg rollback", true),
+            ("thalweg rollback 7 --reason x", true),
+            ("thalweg rollback x", false),
+            ("thalweg confirm --reason x", true),
+            ("thalweg history", true),
             ("thalweg cancel 1", true),
             ("thalweg cancel x", false),
         ] {

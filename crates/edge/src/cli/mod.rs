@@ -1,10 +1,11 @@
 //! The command line: which command does what. `args` declares what can be typed (`order_args`: for orders); the work of
-//! a command is in `offline` (it needs a file and no edge), `online` or `orders` (they call a running edge through
-//! `client`); `gate` is the part of `status` that scripts wait for; `show` lays answers out, `manual` makes the manual
+//! a command is in `offline` (it needs a file and no edge), `online`, `configs` or `orders` (they call a running edge
+//! through `client`); `gate` is the part of `status` that scripts wait for; `show` and `show_configs` lay answers out, `manual` makes the manual
 //! page, `terminal` prints.
 
 mod args;
 mod client;
+mod configs;
 mod gate;
 mod manual;
 mod offline;
@@ -12,6 +13,7 @@ mod online;
 mod order_args;
 mod orders;
 mod show;
+mod show_configs;
 mod terminal;
 
 use std::process::ExitCode;
@@ -44,7 +46,10 @@ pub fn main() -> ExitCode {
             None => online::explain(&asked.admin, &asked.request(), asked.format.format),
         },
         CommandArgs::Status { gate, admin, format } => online::status(&admin, &gate, format.format),
-        CommandArgs::Reload { admin, format } => online::reload(&admin, format.format),
+        CommandArgs::Reload(asked) => configs::reload(&asked),
+        CommandArgs::Confirm { call } => configs::confirm(&call),
+        CommandArgs::History { admin, format } => configs::history(&admin, format.format),
+        CommandArgs::Rollback { generation, call } => configs::rollback(generation, &call),
         CommandArgs::Failback { route, admin, format: _ } => {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))
         }

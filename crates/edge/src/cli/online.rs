@@ -1,9 +1,4 @@
-//! Commands that ask a running edge: `status`, `explain`, `reload` and the orders.
-
-#![expect(
-    clippy::indexing_slicing,
-    reason = "reading a JSON value by name never panics: what is missing is null"
-)]
+//! Commands that ask a running edge: `status`, `explain` and `failback`.
 
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -13,7 +8,7 @@ use super::{
     client::{self, Problem},
     gate::{self, Closed},
     show,
-    terminal::{exit, note, print, say},
+    terminal::{exit, print, say},
 };
 use crate::admin::ExplainRequest;
 
@@ -51,33 +46,6 @@ fn data(admin: &AdminArgs, call: &str, format: Format, human: fn(&Value) -> Stri
             Format::Json => show::pretty(&said),
             Format::Human => human(&said),
         }),
-        Ok((status, said)) => Problem::answered(status, &said).tell(),
-        Err(problem) => problem.tell(),
-    }
-}
-
-pub(super) fn reload(admin: &AdminArgs, format: Format) -> u8 {
-    match client::ask(admin, Method::POST, "/api/v1/reload", "") {
-        Ok((StatusCode::OK, said)) => print(&match format {
-            Format::Json => show::pretty(&said),
-            Format::Human => {
-                format!(
-                    "{}: generation {}\n",
-                    said["result"].as_str().unwrap_or("applied"),
-                    said["generation"]
-                )
-            }
-        }),
-        Ok((StatusCode::UNPROCESSABLE_ENTITY, said)) => {
-            if format == Format::Json {
-                print(&show::pretty(&said));
-            }
-            for error in said["errors"].as_array().into_iter().flatten() {
-                note(&show::placed(error));
-            }
-            say("rejected: the config in force stays");
-            exit::CONFIG
-        }
         Ok((status, said)) => Problem::answered(status, &said).tell(),
         Err(problem) => problem.tell(),
     }

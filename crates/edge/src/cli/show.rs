@@ -9,6 +9,8 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
+use super::show_configs;
+
 /// JSON that people can read too.
 pub(super) fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
@@ -46,6 +48,7 @@ pub(super) fn status(status: &Value) -> String {
     for error in list(&last["errors"]) {
         let _ = writeln!(out, "  {}", placed(error));
     }
+    out.push_str(&show_configs::notes(status));
     for waiting in list(&status["restart_required"]) {
         let _ = writeln!(out, "waits for a restart: {}", plain(waiting));
     }
@@ -291,7 +294,7 @@ pub(super) fn explained(said: &Value) -> String {
     out
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(super) fn list(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
@@ -370,7 +373,7 @@ fn span(seconds: u64) -> String {
 }
 
 /// Columns as wide as their widest cell; the last one is not padded.
-fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> String {
     let head: Vec<String> = head.iter().map(|cell| (*cell).to_owned()).collect();
     let all: Vec<Vec<String>> = std::iter::once(head).chain(rows).collect();
     let width =

@@ -177,7 +177,7 @@ impl Keeper {
                 // A probe task that was ended meanwhile does not wait for the answer.
                 let _ = gap.send(next);
             }
-            Message::Adopt { wiring, topology, done } => self.adopt(wiring, topology, done),
+            Message::Adopt { wiring, fresh, done } => self.adopt(wiring, fresh, done),
             Message::Look(look) => look(&self.world.borrow()),
             Message::Decide(decide, done) => {
                 let events = decide(&self.world.borrow());
@@ -221,11 +221,10 @@ impl Keeper {
         }
     }
 
-    fn adopt(&self, wiring: Arc<Wiring>, topology: bool, done: oneshot::Sender<u64>) {
+    fn adopt(&self, wiring: Arc<Wiring>, fresh: Option<u64>, done: oneshot::Sender<u64>) {
         self.wiring.replace(Arc::clone(&wiring));
-        let mut generation = self.shared.live.load().snapshot.generation;
-        if topology {
-            generation += 1;
+        let generation = fresh.unwrap_or_else(|| self.shared.live.load().snapshot.generation);
+        if fresh.is_some() {
             let topology: Arc<Topology> = Arc::new(wiring.config.topology.clone());
             self.apply(Event::Adopted { topology: Arc::clone(&topology), generation });
             self.begin(&topology);

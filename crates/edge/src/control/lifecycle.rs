@@ -22,6 +22,7 @@ use tokio::{
 use crate::{
     control::{
         audit::Actor,
+        begin::{self, Begun},
         events::Events,
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
@@ -29,10 +30,10 @@ use crate::{
         probe,
         reload::{Rejection, Reloader},
         resolve,
-        state::{self, Control, EdgePhase, ReloadRequest},
+        state::{self, Control, EdgePhase, ReloadJob, ReloadRequest},
         state_store,
         supervise::{Task, supervise},
-        systemd, unreached, watch as file_watch,
+        systemd, traffic_log, unreached, watch as file_watch,
         wiring::{self, Prepared},
     },
     data::worker::{self, Worker},
@@ -82,14 +83,16 @@ pub fn run(path: &Path, admin: AdminServer) -> Result<(), RunError> {
     wiring::raise_file_limit();
     // A config from a pipe can be served. A later reload reports that there is no file to read again.
     let read = thalweg_config::check(path, &Typed(path)).0;
-    let prepared = wiring::judge(read, Default::default()).map_err(RunError::Config)?;
-    level.set(prepared.wiring.config.log.level);
-    let socket = listen::bind_admin(prepared.wiring.config.admin.bind)
-        .map_err(|error| RunError::Bind(error.into()))?;
+    let files = wiring::judge(read, Default::default()).map_err(RunError::Config)?;
+    level.set(files.wiring.config.log.level);
+    let begun = begin::choose(files);
+    let config = &begun.prepared.wiring.config;
+    level.set(config.log.level);
+    let socket = listen::bind_admin(config.admin.bind).map_err(|error| RunError::Bind(error.into()))?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     let local = LocalSet::new();
-    let start = Start { path: path.to_owned(), level, prepared, socket, admin };
+    let start = Start { path: path.to_owned(), level, begun, socket, admin };
     let outcome = local.block_on(&runtime, serve(start));
     // A file that is being read from a slow place must not delay the exit.
     runtime.shutdown_background();
@@ -99,22 +102,22 @@ pub fn run(path: &Path, admin: AdminServer) -> Result<(), RunError> {
 struct Start {
     path: PathBuf,
     level: LogLevel,
-    prepared: Prepared,
+    begun: Begun,
     socket: TcpListener,
     admin: AdminServer,
 }
 
 async fn serve(start: Start) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
-    let (shared, suspects) = shared(&start.prepared)?;
+    let (shared, suspects) = shared(&start.begun.prepared)?;
     let workers = start_workers(&shared)?;
     let (control, keeper, wakers, requests) = assemble(&shared, suspects);
     let senders = workers.iter().map(|worker| worker.commands.clone()).collect();
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
     let mut tasks = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
     state_store::restore(&control).await;
-    match reloader.apply(start.prepared).await {
-        Ok(_) => {}
+    match reloader.begin(start.begun).await {
+        Ok(()) => {}
         Err(rejection) => {
             stop(&workers, || Command::Abort).await;
             return Err(match rejection {
@@ -173,6 +176,10 @@ fn assemble(
         failures: Default::default(),
         last_order: Rc::default(),
         store: Default::default(),
+        history: Default::default(),
+        trials: Default::default(),
+        set_aside: Default::default(),
+        traffic: Default::default(),
         began: (Instant::now(), SystemTime::now()),
     };
     (Rc::new(control), keeper, wakers, requests)
@@ -210,7 +217,10 @@ fn start_tasks(
     let readiness = supervise("readiness", meters, move || state::watch_readiness(Rc::clone(&one)));
     let one = Rc::clone(control);
     let state = supervise("state", meters, move || state_store::run(Rc::clone(&one)));
-    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state])
+    let one = Rc::clone(control);
+    let traffic =
+        supervise("traffic", meters, move || traffic_log::run(Arc::clone(&one.shared), one.traffic.clone()));
+    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic])
 }
 
 struct Signals {
@@ -248,7 +258,8 @@ impl Signals {
                 _ = self.hangup.recv() => {
                     // If the queue is full, the last reload in it reads the same files that this signal means.
                     let by = Actor::own("signal");
-                    let _ = control.reloads.try_send(ReloadRequest { cause: "signal", by, reply: None });
+                    let job = ReloadJob::Reload { cause: "signal", trial: None };
+                    let _ = control.reloads.try_send(ReloadRequest { job, by, reply: None });
                 }
                 () = sleep(Duration::from_secs(1)) => {}
             }

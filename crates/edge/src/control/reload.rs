@@ -1,5 +1,7 @@
 //! Reload, of which a start is the first: read, prepare, bind, adopt, or change nothing. One reload runs at a time.
 //! Reading and key work run beside the control thread; nothing here is on the request path.
+//!
+//! `apply` puts a config into force, `rollback` puts an earlier one there, `trials` takes one back that nobody confirms.
 
 use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
 
@@ -10,14 +12,21 @@ use tokio::sync::{Mutex, mpsc};
 use crate::{
     control::{
         audit::{Actor, ChangeCall},
+        history_file::HistoryCause,
         listen::{self, BindError, ListenKey},
         logging::LogLevel,
-        state::{Control, EdgePhase, LastReload, ReloadAnswer, ReloadRequest},
-        state_store, systemd,
+        origin::{ConfigSource, Origin, Reading},
+        state::{Control, EdgePhase, LastReload, ReloadAnswer, ReloadJob, ReloadRequest},
+        systemd,
+        trial::TrialTerms,
         wiring::{self, Prepared},
     },
     shared::{Command, meters::Series, telemetry::RELOADS},
 };
+
+mod apply;
+mod rollback;
+mod trials;
 
 /// Results of a reload, as counted by the metric.
 pub const RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
@@ -97,17 +106,31 @@ impl Reloader {
         })
     }
 
-    /// Serves reload requests until no task can send one.
+    /// Serves requests until no task can send one, and takes back what is on trial when its time has come.
     pub async fn run(self: Rc<Self>) {
         let mut requests = self.requests.lock().await;
-        while let Some(request) = requests.recv().await {
-            systemd::notify("RELOADING=1");
-            let answer = self.reload(request.cause, &request.by).await;
-            systemd::notify("READY=1");
-            if let Some(reply) = request.reply {
-                // The task that asked may have ended; the reload counts all the same.
-                let _ = reply.send(answer);
+        loop {
+            tokio::select! {
+                request = requests.recv() => match request {
+                    Some(request) => self.serve(request).await,
+                    None => return,
+                },
+                () = self.trial_is_due() => self.watch_trial().await,
             }
+        }
+    }
+
+    async fn serve(&self, request: ReloadRequest) {
+        systemd::notify("RELOADING=1");
+        let answer = match request.job {
+            ReloadJob::Reload { cause, trial } => self.reload(cause, trial, &request.by).await,
+            ReloadJob::Rollback(generation) => self.roll_back(generation, &request.by).await,
+            ReloadJob::Confirm => self.confirm(&request.by).await,
+        };
+        systemd::notify("READY=1");
+        if let Some(reply) = request.reply {
+            // The task that asked may have ended; what was done counts all the same.
+            let _ = reply.send(answer);
         }
     }
 
@@ -120,12 +143,28 @@ impl Reloader {
         read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
     }
 
+    /// Reads what the watcher compares: the files, or, while they are set aside, the config in force from what is kept of
+    /// it. Its certificates and tokens are those of today either way.
+    pub async fn read_watched(&self) -> Reading {
+        let prepared = self.read().await;
+        if self.is_set_aside(&prepared)
+            && let Some(texts) = self.texts_in_force()
+        {
+            return Reading { source: ConfigSource::History, prepared: self.read_texts(texts).await };
+        }
+        Reading { source: ConfigSource::Files, prepared }
+    }
+
     /// How a reading differs from the last one.
-    pub fn change(&self, reading: &Result<Prepared, ConfigErrors>) -> ConfigChange {
+    pub fn change(&self, reading: &Reading) -> ConfigChange {
         let same = |known: &Option<Prepared>, prepared| known.as_ref().is_some_and(|it| it.same_as(prepared));
-        match (reading, &*self.refused.borrow()) {
+        // Files that say again what runs are no longer set aside.
+        let returned = reading.source == ConfigSource::Files && self.control.set_aside.borrow().is_some();
+        match (&reading.prepared, &*self.refused.borrow()) {
             (Err(errors), Some(refused)) if refused.errors == *errors => ConfigChange::None,
-            (Ok(prepared), None) if same(&self.in_force.borrow(), prepared) => ConfigChange::None,
+            (Ok(prepared), None) if !returned && same(&self.in_force.borrow(), prepared) => {
+                ConfigChange::None
+            }
             (Ok(prepared), Some(refused)) if same(&refused.reading, prepared) => {
                 let held = self.held.borrow();
                 let new = without(&listen::listen_keys(&prepared.wiring.config.listeners), &held);
@@ -145,7 +184,12 @@ impl Reloader {
         self.refused.borrow().is_some()
     }
 
-    /// The files of the config in force.
+    /// Whether a config is on trial.
+    pub fn is_on_trial(&self) -> bool {
+        self.control.trials.running.borrow().is_some()
+    }
+
+    /// The files of the config in force, and those that are set aside.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.path.clone()];
         if let Some(prepared) = &*self.in_force.borrow() {
@@ -153,6 +197,7 @@ impl Reloader {
             files.extend(prepared.wiring.config.folders.iter().cloned());
             files.extend(prepared.tls_cache.material().keys().cloned());
         }
+        files.extend(self.control.set_aside.borrow().iter().flat_map(|aside| aside.files.iter().cloned()));
         files.sort_unstable();
         files.dedup();
         files
@@ -164,8 +209,11 @@ impl Reloader {
     }
 
     /// Reads the files and puts them into force; records who asked for it.
-    async fn reload(&self, cause: &'static str, by: &Actor) -> ReloadAnswer {
-        let answer = self.read_and_apply(cause).await;
+    async fn reload(&self, cause: &'static str, trial: Option<TrialTerms>, by: &Actor) -> ReloadAnswer {
+        let answer = match self.control.trials.view() {
+            Some(running) => ReloadAnswer::TrialRuns(running),
+            None => self.read_and_apply(cause, trial, by).await,
+        };
         // A repeated reload asks for nothing new.
         if cause == RETRY && matches!(answer, ReloadAnswer::Rejected(_)) {
             return answer;
@@ -175,19 +223,36 @@ impl Reloader {
         answer
     }
 
-    async fn read_and_apply(&self, cause: &'static str) -> ReloadAnswer {
+    async fn read_and_apply(
+        &self,
+        cause: &'static str,
+        trial: Option<TrialTerms>,
+        by: &Actor,
+    ) -> ReloadAnswer {
         if self.is_ending() {
             return ReloadAnswer::Busy;
         }
-        let prepared = match self.read().await {
+        // What the watcher asks for must not bring in files that are set aside.
+        let Reading { source, prepared } = match cause {
+            "file" | RETRY => self.read_watched().await,
+            _ => Reading { source: ConfigSource::Files, prepared: self.read().await },
+        };
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(errors) => return self.reject(cause, RejectedConfig { errors, reading: None }),
         };
-        match self.apply(prepared.clone()).await {
+        let origin = Origin {
+            source,
+            trial: trial.is_some(),
+            ..Origin::files(HistoryCause::named(cause).unwrap_or(HistoryCause::File), by.clone())
+        };
+        match self.apply(prepared.clone(), origin).await {
             Ok(answer) => {
-                let result = if matches!(answer, ReloadAnswer::Applied(_)) { "applied" } else { "unchanged" };
-                tracing::info!(cause, result, "reload");
-                answer
+                tracing::info!(cause, result = answer.as_str(), "reload");
+                match trial {
+                    Some(terms) => self.begin_trial(terms, answer).await,
+                    None => answer,
+                }
             }
             Err(Rejection::Config(errors)) => self.reject(cause, RejectedConfig { errors, reading: None }),
             Err(Rejection::Bind(error)) => {
@@ -199,62 +264,6 @@ impl Reloader {
                 self.reject(cause, RejectedConfig { errors, reading: Some(prepared) })
             }
             Err(Rejection::Ending) => ReloadAnswer::Busy,
-        }
-    }
-
-    /// Puts a config into force, or changes nothing.
-    ///
-    /// # Errors
-    /// The reason for the rejection.
-    pub async fn apply(&self, prepared: Prepared) -> Result<ReloadAnswer, Rejection> {
-        // Checked again, because reading takes time.
-        if self.is_ending() {
-            return Err(Rejection::Ending);
-        }
-        let config = Arc::clone(&prepared.wiring.config);
-        let same = |other: &Prepared| other.wiring.config.hash == config.hash;
-        let before = self.in_force.borrow().clone();
-        if let Some(before) = before.as_ref().filter(|before| before.same_as(&prepared)) {
-            let generation = self.control.shared.live.load().snapshot.generation;
-            self.succeed("unchanged", before.clone());
-            return Ok(ReloadAnswer::Unchanged(generation));
-        }
-        let listen_keys = listen::listen_keys(&config.listeners);
-        let held = self.held.borrow().clone();
-        let new = without(&listen_keys, &held);
-        let bound = listen::bind_all(&new, &held, self.workers.len()).map_err(|mut error| {
-            let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
-            error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
-            Rejection::Bind(Box::new(error))
-        })?;
-        let new_topology = !before.as_ref().is_some_and(same);
-        let wiring = Arc::clone(&prepared.wiring);
-        let adopted = self.control.keeper.adopt(wiring, new_topology).await;
-        let generation = adopted.ok_or(Rejection::Ending)?;
-        state_store::relatch(&self.control).await;
-        for gone in without(&held, &listen_keys) {
-            tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
-            self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;
-        }
-        // A drain that began meanwhile may already have sent its commands to the workers.
-        let bound = if self.is_ending() { Vec::new() } else { bound };
-        for (stand, sockets) in new.into_iter().zip(bound) {
-            tracing::info!(listener = %stand.name, bind = %stand.bind, "listener opens");
-            for (worker, socket) in self.workers.iter().zip(sockets) {
-                let name = Arc::clone(&stand.name);
-                // A worker that has ended takes its sockets with it; the lifecycle reports it.
-                let _ = worker.send(Command::Listen { name, socket }).await;
-            }
-        }
-        self.held.replace(listen_keys);
-        self.succeed("applied", prepared);
-        Ok(ReloadAnswer::Applied(generation))
-    }
-
-    async fn command(&self, make: impl Fn() -> Command) {
-        for worker in &self.workers {
-            // A worker that has ended needs no command.
-            let _ = worker.send(make()).await;
         }
     }
 
@@ -358,6 +367,10 @@ mod tests {
             failures: Default::default(),
             last_order: Rc::default(),
             store: Default::default(),
+            history: Default::default(),
+            trials: Default::default(),
+            set_aside: Default::default(),
+            traffic: Default::default(),
             began: (Instant::now(), SystemTime::now()),
         });
         let (worker, mut orders) = mpsc::channel(8);
@@ -371,8 +384,9 @@ mod tests {
         if told == DrainBegins::BeforeItApplies {
             control.phase.set(EdgePhase::Draining);
         }
+        let origin = Origin::files(HistoryCause::Start, Actor::own("start"));
         // The keeper starts after the reloader waits for it.
-        let (answer, _task) = tokio::join!(biased; reloader.apply(prepared), async {
+        let (answer, _task) = tokio::join!(biased; reloader.apply(prepared, origin), async {
             if told == DrainBegins::WhileItApplies {
                 control.phase.set(EdgePhase::Draining);
             }

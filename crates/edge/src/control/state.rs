@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    path::PathBuf,
     rc::Rc,
     sync::Arc,
     time::{Instant, SystemTime},
@@ -13,8 +14,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     control::{
-        audit::Actor, events::Events, feed::Feed, keeper::KeeperLink, resolve::KnownNames, state_store::StateStore,
-        tls::ServingCertificate, unreached::LastFailures,
+        audit::Actor,
+        events::Events,
+        feed::Feed,
+        history::History,
+        keeper::KeeperLink,
+        resolve::KnownNames,
+        state_store::StateStore,
+        tls::ServingCertificate,
+        traffic_log::TrafficLog,
+        trial::{TrialTerms, TrialView, Trials},
+        unreached::LastFailures,
     },
     shared::{Shared, meters::Meters},
 };
@@ -70,6 +80,14 @@ pub struct Control {
     pub last_order: Rc<Cell<u64>>,
     /// Where orders and latched failovers outlive a restart.
     pub store: StateStore,
+    /// The configs that were in force.
+    pub history: History,
+    /// The config on trial.
+    pub trials: Trials,
+    /// The files that do not count until they change.
+    pub set_aside: RefCell<Option<SetAside>>,
+    /// What the routes did in the last minute.
+    pub traffic: TrafficLog,
     /// What DNS says of the names of endpoints.
     pub names: KnownNames,
     /// Why endpoints could last not be connected to.
@@ -78,48 +96,95 @@ pub struct Control {
     pub began: (Instant, SystemTime),
 }
 
-/// A request for a reload.
+/// Config files that differ from what runs: they do not come into force by themselves until they change.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SetAside {
+    /// The digest of their texts, or what was wrong with them.
+    pub digest: Result<String, ConfigErrors>,
+    /// The files.
+    pub files: Vec<PathBuf>,
+    /// Since when.
+    pub since: SystemTime,
+    /// What came into force instead of them: `rollback` or `revert`.
+    pub because: &'static str,
+}
+
+/// What the reloader is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ReloadJob {
+    /// Read the files and put them into force.
+    Reload {
+        /// The origin of the request: `signal`, `api`, `file`, or `retry`.
+        cause: &'static str,
+        /// On trial, with these terms.
+        trial: Option<TrialTerms>,
+    },
+    /// Put an earlier config into force; `None` = the one before.
+    Rollback(Option<u64>),
+    /// Keep the config on trial.
+    Confirm,
+}
+
+/// A request to the reloader.
 #[derive(Debug)]
 pub struct ReloadRequest {
-    /// The origin of the request: `signal`, `api`, `file`, or `retry`.
-    pub cause: &'static str,
+    /// What to do.
+    pub job: ReloadJob,
     /// Who asks, and why.
     pub by: Actor,
     /// Where to send the result, if a task waits for it.
     pub reply: Option<oneshot::Sender<ReloadAnswer>>,
 }
 
-/// How a reload ended.
+/// How a request to the reloader ended.
 #[derive(Clone, Debug)]
 pub enum ReloadAnswer {
     /// This generation came into force.
     Applied(u64),
     /// This generation stays in force.
     Unchanged(u64),
+    /// A generation is in force, on trial.
+    Tried(TrialView),
+    /// The generation on trial stays.
+    Confirmed(u64),
     /// The config was rejected; nothing has changed.
     Rejected(ConfigErrors),
+    /// A config is on trial: no other one comes into force.
+    TrialRuns(TrialView),
+    /// No config is on trial; how the last trial ended.
+    NoTrial(Option<String>),
+    /// No such generation is kept; those that are.
+    NotKept(Vec<u64>),
     /// The edge is ending.
     Busy,
 }
 
 impl ReloadAnswer {
-    /// The spelling in events.
+    /// The spelling in answers and events.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Applied(_) => "applied",
             Self::Unchanged(_) => "unchanged",
+            Self::Tried(_) => "on_trial",
+            Self::Confirmed(_) => "confirmed",
             Self::Rejected(_) => "rejected",
+            Self::TrialRuns(_) => "trial_runs",
+            Self::NoTrial(_) => "no_trial",
+            Self::NotKept(_) => "not_kept",
             Self::Busy => "shutting_down",
         }
     }
 
-    /// The generation in force.
+    /// The generation that is in force because of it.
     #[must_use]
     pub fn generation(&self) -> Option<u64> {
         match self {
-            Self::Applied(generation) | Self::Unchanged(generation) => Some(*generation),
-            Self::Rejected(_) | Self::Busy => None,
+            Self::Applied(generation) | Self::Unchanged(generation) | Self::Confirmed(generation) => {
+                Some(*generation)
+            }
+            Self::Tried(view) => Some(view.generation),
+            Self::Rejected(_) | Self::TrialRuns(_) | Self::NoTrial(_) | Self::NotKept(_) | Self::Busy => None,
         }
     }
 }
@@ -176,10 +241,10 @@ impl Control {
         }
     }
 
-    /// Requests a reload on behalf of a caller and waits for its result.
-    pub async fn reload(&self, by: Actor) -> ReloadAnswer {
+    /// Asks the reloader for something on behalf of a caller, and waits for its result.
+    pub async fn ask_reloader(&self, job: ReloadJob, by: Actor) -> ReloadAnswer {
         let (reply, answer) = oneshot::channel();
-        if self.reloads.send(ReloadRequest { cause: "api", by, reply: Some(reply) }).await.is_err() {
+        if self.reloads.send(ReloadRequest { job, by, reply: Some(reply) }).await.is_err() {
             return ReloadAnswer::Busy;
         }
         answer.await.unwrap_or(ReloadAnswer::Busy)

@@ -4,9 +4,7 @@
 
 use std::{
     cell::RefCell,
-    fs::{self, File, OpenOptions},
-    io::{self, Read, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs, io,
     path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -18,6 +16,7 @@ use thalweg_core::{Event, Moment, Order, Snapshot};
 use tokio::{sync::Mutex, task::spawn_blocking, time::timeout};
 
 use crate::control::{
+    disk::{read, replace},
     order_json::moment_now,
     state::Control,
     state_file::{self, Latch, SavedState},
@@ -144,7 +143,7 @@ pub async fn store(control: &Control) {
     let state = SavedState { last_order, orders: orders.to_vec(), latches: latches.clone() };
     let text = state_file::encode(&edge, &state, moment_now(control.shared.now()));
     let target = folder.clone();
-    let written = spawn_blocking(move || replace(&target, text.as_bytes())).await;
+    let written = spawn_blocking(move || replace(&target, NAME, text.as_bytes())).await;
     match written.unwrap_or_else(|panicked| Err(io::Error::other(panicked))) {
         Ok(()) => {
             store.stored.replace(Some(Stored { folder, orders, latches, at: Instant::now() }));
@@ -175,7 +174,7 @@ pub async fn run(control: Rc<Control>) {
 /// Reads the stored state of this edge. A file that cannot be used is renamed, so that nothing is written over it.
 fn load(folder: &Path, edge: &str, now: Moment) -> Result<SavedState, String> {
     let path = folder.join(NAME);
-    let read = match read(&path) {
+    let read = match read(&path, MAX_BYTES) {
         Ok(bytes) => state_file::decode(&bytes, edge, now),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(SavedState::default()),
         Err(error) => Err(format!("cannot be read: {error}")),
@@ -188,33 +187,6 @@ fn load(folder: &Path, edge: &str, now: Moment) -> Result<SavedState, String> {
         };
         format!("{} {problem}; {kept}", path.display())
     })
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // Without the flag, a pipe in the file's place would never open.
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(io::Error::other("it is too long"));
-    }
-    Ok(bytes)
-}
-
-/// Replaces the file as a whole.
-fn replace(folder: &Path, text: &[u8]) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let fresh = folder.join(format!("{NAME}.new"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&fresh, folder.join(NAME))?;
-    // The rename itself is on disk when the folder is.
-    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]
@@ -246,7 +218,7 @@ mod tests {
         let folder = scratch.join("a/b");
         assert_eq!(load(&folder, "e", NOW), Ok(SavedState::default()));
         for _ in 0..2 {
-            replace(&folder, state_file::encode("e", &state(), NOW).as_bytes()).unwrap();
+            replace(&folder, NAME, state_file::encode("e", &state(), NOW).as_bytes()).unwrap();
             assert_eq!(load(&folder, "e", NOW), Ok(state()));
             assert_eq!(names(&folder), [NAME]);
         }
@@ -258,7 +230,7 @@ mod tests {
         let text = state_file::encode("other", &state(), NOW);
         for (nth, content) in ["", "{", &text, &text[..40]].iter().enumerate() {
             let folder = scratch.join(format!("{nth}"));
-            replace(&folder, content.as_bytes()).unwrap();
+            replace(&folder, NAME, content.as_bytes()).unwrap();
             let problem = load(&folder, "e", NOW).unwrap_err();
             let aside = format!("{NAME}.rejected-{}", NOW.unix_ms);
             assert!(problem.contains(&aside), "{problem}");

@@ -12,14 +12,13 @@ use std::{
 };
 
 use notify::{RecursiveMode, Watcher};
-use thalweg_config::ConfigErrors;
 use tokio::{sync::mpsc, time::sleep};
 
 use crate::control::{
     audit::Actor,
+    origin::Reading,
     reload::{ConfigChange, RETRY, Reloader},
-    state::ReloadRequest,
-    wiring::Prepared,
+    state::{ReloadJob, ReloadRequest},
 };
 
 /// Gap between two readings that must be equal.
@@ -41,6 +40,10 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
         if noticed {
             sleep(BUNCH).await;
         }
+        // What changes during a trial waits for its end.
+        if reloader.is_on_trial() {
+            continue;
+        }
         let now = looks(&reloader.files());
         if !noticed && now == seen && !reloader.is_refused() {
             continue;
@@ -53,7 +56,8 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
         };
         // The reloader reads again, so what it applies is never older than what was seen here.
         let (reply, done) = tokio::sync::oneshot::channel();
-        if reloads.send(ReloadRequest { cause, by: Actor::own(cause), reply: Some(reply) }).await.is_err() {
+        let job = ReloadJob::Reload { cause, trial: None };
+        if reloads.send(ReloadRequest { job, by: Actor::own(cause), reply: Some(reply) }).await.is_err() {
             return;
         }
         // The comparison with the known config is valid only after the reload has ended.
@@ -72,14 +76,14 @@ async fn noticed(notices: &mut mpsc::Receiver<()>) -> bool {
 
 /// The result of two equal readings in a row, or of one reading that equals the known config.
 async fn settled_change(reloader: &Reloader) -> ConfigChange {
-    let mut before = reloader.read().await;
+    let mut before = reloader.read_watched().await;
     loop {
         match reloader.change(&before) {
             ConfigChange::New => {}
             known => return known,
         }
         sleep(SETTLE).await;
-        let now = reloader.read().await;
+        let now = reloader.read_watched().await;
         if equal(&before, &now) {
             return reloader.change(&now);
         }
@@ -87,9 +91,9 @@ async fn settled_change(reloader: &Reloader) -> ConfigChange {
     }
 }
 
-fn equal(one: &Result<Prepared, ConfigErrors>, other: &Result<Prepared, ConfigErrors>) -> bool {
-    match (one, other) {
-        (Ok(one), Ok(other)) => one.same_as(other),
+fn equal(one: &Reading, other: &Reading) -> bool {
+    match (&one.prepared, &other.prepared) {
+        (Ok(this), Ok(that)) => one.source == other.source && this.same_as(that),
         (Err(one), Err(other)) => one == other,
         _ => false,
     }

@@ -4,7 +4,7 @@
 use std::{path::Path, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use thalweg_config::{Config, ConfigErrors, Disk, Listener, PoolSettings, Rejected};
+use thalweg_config::{Config, ConfigErrors, ConfigText, Disk, Listener, PoolSettings, Rejected};
 
 use crate::{
     control::tls::{self, ServingCertificate, TlsCache},
@@ -38,6 +38,14 @@ impl Prepared {
 /// All problems of the config and of its files.
 pub fn prepare(path: &Path, before: &TlsCache) -> Result<Prepared, ConfigErrors> {
     judge(thalweg_config::check(path, &Disk).0, before.next())
+}
+
+/// As [`prepare`], from the texts of files that were read before.
+///
+/// # Errors
+/// All problems of the config and of the files that it names.
+pub fn prepare_texts(texts: &[ConfigText], before: &TlsCache) -> Result<Prepared, ConfigErrors> {
+    judge(thalweg_config::check_texts(texts).0, before.next())
 }
 
 /// Makes a read config ready for use, or reports all its problems, also those inside the files that it names.

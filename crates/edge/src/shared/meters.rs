@@ -154,10 +154,23 @@ pub enum Total {
 /// Sums all workers' series at this moment. A gauge may be below zero in one worker; the sum never is.
 #[must_use]
 pub fn totals<'a>(workers: impl Iterator<Item = &'a Meters>) -> BTreeMap<Series, Total> {
+    totals_of(workers, |_| true)
+}
+
+/// As [`totals`], for some metrics alone.
+#[must_use]
+pub fn totals_of<'a>(
+    workers: impl Iterator<Item = &'a Meters>,
+    wanted: impl Fn(&'static Metric) -> bool,
+) -> BTreeMap<Series, Total> {
     let mut totals: BTreeMap<Series, Total> = BTreeMap::new();
     for worker in workers {
-        let all = worker.series.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for (series, instrument) in all {
+        let all = worker.series.lock().unwrap_or_else(PoisonError::into_inner);
+        let some = all.iter().filter(|(series, _)| wanted(series.metric));
+        let some: Vec<(Series, Instrument)> =
+            some.map(|(series, instrument)| (series.clone(), instrument.clone())).collect();
+        drop(all);
+        for (series, instrument) in some {
             match instrument {
                 Instrument::Cell(cell) => match totals.entry(series).or_insert(Total::Value(0)) {
                     Total::Value(sum) => *sum = sum.wrapping_add(cell.get()),

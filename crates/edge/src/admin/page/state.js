@@ -133,6 +133,8 @@ function verdict() {
   const recent = all.map(route => since(route.name, edge.sections.now - MINUTE));
   const requests = recent.reduce((sum, one) => sum + one.requests, 0), failed = recent.reduce((sum, one) => sum + one.failed, 0);
   if (self.last_reload?.result === "rejected") more.push("The last config was rejected: the one before it stays in force.");
+  if (self.trial) more.push(`Generation ${self.trial.generation} is on trial until ${clock(Date.parse(self.trial.until))}: then generation ${self.trial.back_to} comes back, unless someone confirms it.`);
+  if (self.set_aside) more.push(`The config files differ from what runs since ${clock(Date.parse(self.set_aside.since))} (${self.set_aside.because}): they count again when they change.`);
   if (self.checker_suspected) more.push("Most endpoints failed their probes at once: suspect the probe or this edge's network first.");
   if (self.restart_required?.length) more.push(`A restart is needed for: ${self.restart_required.join(", ")}.`);
   const held = all.flatMap(route => route.pools.filter(one => one.held).map(one => one.pool));

@@ -140,6 +140,9 @@ function sentence(one) {
     case "panic": return `${one.route}: panic ${one.on ? "begins" : "ends"}`;
     case "nearest": return `${one.route}: nearest ${one.pools?.join(", ")}`;
     case "resolved": return `${one.host} has ${Array.isArray(one.addresses) ? one.addresses.length : one.addresses} addresses`;
+    case "audit": return `${one.who}: ${one.call} ${Object.entries(one.what).filter(([, value]) => value != null).map(([key, value]) => `${key} ${typeof value === "object" ? Object.values(value).join(" ") : value}`).join(", ")}: ${one.result}${one.why ? ` (${one.why})` : ""}`;
+    case "config_trial_begun": return `generation ${one.generation} is on trial until ${clock(Date.parse(one.until))}`;
+    case "config_trial_reverted": return `generation ${one.generation} was taken back: ${one.detail ?? one.cause}`;
     case "checker_suspected": return one.on ? "the checker is suspected: most endpoints failed at once" : "the checker is no longer suspected";
     case "incident": return `incident at ${one.region || one.pool} is over: ${one.cause}`;
     default: {
@@ -148,7 +151,7 @@ function sentence(one) {
     }
   }
 }
-const BAD = one => one.event === "ejected" || one.event === "config_rejected" || one.short === true || one.event === "panic" && one.on || one.to === "down";
+const BAD = one => one.event === "ejected" || one.event === "config_rejected" || one.event === "config_trial_reverted" || one.short === true || one.event === "panic" && one.on || one.to === "down";
 const entryView = one => h("li", {}, h("span", { class: "when" }, `${clock(Date.parse(one.time))} `), h("span", { class: BAD(one) ? "down" : "" }, `${BAD(one) ? "✕ " : ""}${sentence(one)}`));
 
 function incidentsView(now) {

@@ -14,7 +14,7 @@ pub(super) type Decision = Box<dyn FnOnce(&World) -> Vec<Event>>;
 pub(super) enum Message {
     Event(Event),
     Probed { id: EndpointId, result: Result<Duration, Evidence>, gap: oneshot::Sender<Option<Duration>> },
-    Adopt { wiring: Arc<Wiring>, topology: bool, done: oneshot::Sender<u64> },
+    Adopt { wiring: Arc<Wiring>, fresh: Option<u64>, done: oneshot::Sender<u64> },
     Look(Box<dyn FnOnce(&World)>),
     Decide(Decision, oneshot::Sender<()>),
 }
@@ -43,10 +43,10 @@ impl KeeperLink {
         answer.await.ok().flatten()
     }
 
-    /// Puts a wiring into force, with a changed topology as a new generation. Returns the generation in force.
-    pub async fn adopt(&self, wiring: Arc<Wiring>, topology: bool) -> Option<u64> {
+    /// Puts a wiring into force; `fresh` is the number of a changed config. Returns the generation in force.
+    pub async fn adopt(&self, wiring: Arc<Wiring>, fresh: Option<u64>) -> Option<u64> {
         let (done, answer) = oneshot::channel();
-        self.0.send(Message::Adopt { wiring, topology, done }).await.ok()?;
+        self.0.send(Message::Adopt { wiring, fresh, done }).await.ok()?;
         answer.await.ok()
     }
 
