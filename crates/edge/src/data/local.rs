@@ -12,7 +12,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use thalweg_config::{AccessLog, Limits};
+use thalweg_config::Limits;
 use thalweg_core::{EndpointId, Fault, Tick, mix};
 use thalweg_wire::{AnswerHead, RequestHead};
 use tokio::sync::watch;
@@ -28,16 +28,14 @@ use crate::{
         worker_base::WorkerBase,
     },
     shared::{
-        Live, Shared, Unreached, access_log,
+        Live, Shared, Unreached,
         clients::ClientPlace,
         meters::{Cell as Count, Meters, Series},
         telemetry,
     },
 };
 
-/// A worker hands a batch of access log lines over at this size, or after [`LOG_AGE`].
-const LOG_BATCH: usize = 32 * 1024;
-const LOG_AGE: Duration = Duration::from_millis(100);
+mod log;
 
 /// How long a `Date` is used again.
 const DATE_AGE: Duration = Duration::from_millis(500);
@@ -213,37 +211,6 @@ impl Local {
         }
     }
 
-    /// Appends to the access log; `write` gets this worker's buffer and the format in force.
-    pub fn log(&self, write: impl FnOnce(&mut Vec<u8>, AccessLog)) {
-        let format = self.view.borrow().wiring.access_log();
-        if format == AccessLog::Off {
-            return;
-        }
-        let mut log = self.log.borrow_mut();
-        if log.is_empty() {
-            self.log_since.set(self.clock.get());
-        }
-        write(&mut log, format);
-        if log.len() >= LOG_BATCH {
-            self.hand_over(&mut log);
-        }
-    }
-
-    /// Hands the last access log lines over: the worker has ended.
-    pub fn flush_log(&self) {
-        self.hand_over(&mut self.log.borrow_mut());
-    }
-
-    fn hand_over(&self, log: &mut Vec<u8>) {
-        if log.is_empty() {
-            return;
-        }
-        let lines = std::mem::take(log);
-        if let Err(lines) = self.shared.log.hand_over(lines) {
-            self.dropped.add(access_log::lines(&lines));
-        }
-    }
-
     /// Ends every wait for an endpoint: the worker is about to stop.
     pub fn end(&self) {
         self.ending.set(true);
@@ -347,10 +314,7 @@ impl Local {
                 conn.signal(signal);
             }
         }
-        let mut log = self.log.borrow_mut();
-        if !log.is_empty() && now.since(self.log_since.get()) >= LOG_AGE {
-            self.hand_over(&mut log);
-        }
+        self.hand_over_old(now);
     }
 
     /// Closes old idle upstream connections and fades what was learnt about latencies. Called once a second.
