@@ -28,6 +28,8 @@ pub struct Config {
     pub limits: Limits,
     /// The table `[log]`.
     pub log: Log,
+    /// The table `[decisions]`.
+    pub decisions: Decisions,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
@@ -306,4 +308,11 @@ pub enum Level {
     Debug,
     /// Every detail, at a cost.
     Trace,
+}
+
+/// What is kept of requests that have ended: the table `[decisions]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decisions {
+    /// Records over all workers; 0 = none.
+    pub keep: usize,
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use thalweg_testkit::{Behaviour, Conf, Dns, Edge, Endpoint, Health, Load, Records, Running, eventually};
+use thalweg_testkit::{
+    Behaviour, Client, Conf, Dns, Edge, Endpoint, Health, Load, Records, Running, eventually,
+};
 
 use super::browser::Browser;
 use crate::{SOON, common::alone};
@@ -144,6 +146,18 @@ fn the_page_is_used_by_keys_and_its_address_keeps_its_state() {
     browser.press(&["Enter"]);
     browser.until("#answer", &["in aws-us-east-1, because balanced", "open"]);
     browser.shot("why");
+    // The same box takes the id of a request: its attempts, and what would differ today.
+    let target = edge.web();
+    let asked =
+        Client::connect(target).ask("GET", "/", "host: api.example.com\r\nx-request-id: asked\r\n", b"");
+    assert_eq!(asked.expect("an answer").status, 200);
+    browser.eval("document.getElementById('why').elements.request.focus()");
+    browser.type_text("asked");
+    browser.press(&["Enter"]);
+    browser.until("#answer", &["in aws-us-east-1, because balanced", "answered 200", "first", "same pool"]);
+    browser.assert_sound("a decision record");
+    assert!(browser.eval("location.hash").as_str().is_some_and(|hash| hash.contains("request")));
+    browser.shot("record");
     browser.open(&edge, PHONE, "light");
     browser.until("#verdict", &["All 3 pools serve"]);
     assert_eq!(

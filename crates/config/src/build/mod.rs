@@ -16,7 +16,8 @@ use sha2::Digest;
 use thalweg_core::{EjectRules, Topology};
 
 use crate::{
-    AccessLog, Config, ConfigError, ConfigErrors, Level, Limits, Log, LookAlikes, Placed, Rejected, Resolver,
+    AccessLog, Config, ConfigError, ConfigErrors, Decisions, Level, Limits, Log, LookAlikes, Placed,
+    Rejected, Resolver,
     diagnostic::Diagnostic,
     files::cannot_read,
     keys::ROOT,
@@ -79,6 +80,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             routes: route_settings,
             limits: limits(root.table("limits")),
             log: log(root.table("log")),
+            decisions: Decisions { keep: root.table("decisions").small("keep") },
             warnings: warnings.clone(),
             hash,
             files,

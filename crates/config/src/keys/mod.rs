@@ -1,12 +1,15 @@
 //! Every key of the file: name, kind, bounds, default, meaning. The single source of the reader, the schema
 //! and the reference in docs/configuration.md. Never refers to code that acts on a key.
 //!
-//! `pool` declares the keys of probes, pools and ejection, `route` the keys of routes, this file the rest.
+//! `pool` declares the keys of probes, pools and ejection, `route` the keys of routes, `reports` what the edge keeps and
+//! tells of its requests and changes, this file the rest.
 
 mod pool;
+mod reports;
 mod route;
 
 pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
+pub(crate) use reports::DECISIONS;
 pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
 use crate::{
@@ -73,6 +76,7 @@ pub(crate) const ROOT: Shape = Shape {
             D::Table,
             "What is logged: requests to the standard output, events to the standard error.",
         ),
+        table("decisions", &DECISIONS, D::Table, "What is kept of requests that have ended."),
     ],
 };
 
@@ -294,4 +298,5 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &EJECT,
     &LIMITS,
     &LOG,
+    &DECISIONS,
 ];

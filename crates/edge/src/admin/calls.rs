@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{auth::Access, orders};
+use super::{auth::Access, orders, requests};
 
 /// Longest body of an order.
 const SHORT: usize = 64 << 10;
@@ -38,6 +38,7 @@ pub(crate) fn rules(path: &str) -> Option<CallRules> {
         _ if path == PAGE || OPEN.contains(&path) || LOOKS.contains(&path) => "GET, HEAD",
         "/api/v1/orders" => "GET, HEAD, POST",
         _ if path.starts_with(orders::ONE) => "DELETE",
+        _ if path.starts_with(requests::ONE) => "GET, HEAD",
         _ if CHANGES.contains(&path) => "POST",
         _ => return None,
     };
@@ -67,6 +68,7 @@ mod tests {
             (Method::GET, "/api/v1/orders", Some("GET, HEAD, POST"), Access::Read),
             (Method::POST, "/api/v1/orders", Some("GET, HEAD, POST"), Access::Write),
             (Method::DELETE, "/api/v1/orders/7", Some("DELETE"), Access::Write),
+            (Method::GET, "/api/v1/requests/x", Some("GET, HEAD"), Access::Read),
             (Method::POST, "/api/v1/reload", Some("POST"), Access::Write),
             (Method::GET, "/nowhere", None, Access::Read),
         ] {

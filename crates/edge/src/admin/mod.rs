@@ -10,6 +10,7 @@ mod reply;
 mod explain;
 mod orders;
 mod reloads;
+mod requests;
 mod returns;
 mod page;
 mod routes;

@@ -17,7 +17,7 @@ use super::{
     auth::{self, AuthRules, Caller, Refused},
     calls, explain, exposition, failback, orders, page, reloads,
     reply::{Body, json_reply, refuse, reply},
-    status, stream,
+    requests, status, stream,
 };
 use crate::control::{audit::Actor, state::Control};
 
@@ -132,7 +132,10 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
             }
             Err(problem) => refuse(StatusCode::BAD_REQUEST, "bad_request", &problem),
         },
-        _ => events(control, query),
+        _ => match path.strip_prefix(requests::ONE) {
+            Some(id) => requests::answer(control, id).await,
+            None => events(control, query),
+        },
     }
 }
 

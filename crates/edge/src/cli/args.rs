@@ -28,6 +28,16 @@ pub(super) enum CommandArgs {
     },
     /// Tell where a request would go, and why
     Explain(ExplainArgs),
+    /// Tell where a recent request went, and why
+    Why {
+        /// The request's id, as in the log and in the answer's `X-Request-Id`
+        #[arg(value_name = "REQUEST-ID", value_parser = request_id)]
+        id: String,
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Show pools, endpoints, health, latency, weights, generation
     Status {
         #[command(flatten)]
@@ -228,6 +238,13 @@ impl ExplainArgs {
     }
 }
 
+/// A request id that an edge may have given or kept.
+fn request_id(text: &str) -> Result<String, String> {
+    let harmless = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let fits = (1..=128).contains(&text.len()) && text.bytes().all(harmless);
+    fits.then(|| text.to_owned()).ok_or_else(|| "a request id is 1 to 128 of [A-Za-z0-9._-]".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -251,6 +268,15 @@ mod tests {
         let CommandArgs::Explain(asked) = parse(&["--config", "x.toml"]).unwrap().command else { panic!() };
         assert!(asked.config.is_some());
         assert!(parse(&["--config", "x", "--admin", "http://a"]).is_err());
+    }
+
+    #[test]
+    fn a_request_id_is_checked() {
+        for (id, expected) in
+            [("a.b_C-1", true), ("", false), ("a b", false), ("../x", false), (&*"a".repeat(129), false)]
+        {
+            assert_eq!(request_id(id).is_ok(), expected, "{id}");
+        }
     }
 
     #[test]

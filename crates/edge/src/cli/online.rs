@@ -1,4 +1,4 @@
-//! Commands that ask a running edge: `status`, `explain` and `failback`.
+//! Commands that ask a running edge: `status`, `explain`, `why` and `failback`.
 
 use http::{Method, StatusCode};
 use serde_json::Value;
@@ -9,6 +9,7 @@ use super::{
     gate::{self, Closed},
     show,
     terminal::{exit, print, say},
+    why,
 };
 use crate::admin::ExplainRequest;
 
@@ -38,6 +39,10 @@ pub(super) fn explain(admin: &AdminArgs, asked: &ExplainRequest, format: Format)
         asked.roll
     );
     data(admin, &query, format, show::explained)
+}
+
+pub(super) fn why(admin: &AdminArgs, id: &str, format: Format) -> u8 {
+    data(admin, &format!("/api/v1/requests/{id}"), format, why::record)
 }
 
 fn data(admin: &AdminArgs, call: &str, format: Format, human: fn(&Value) -> String) -> u8 {

@@ -306,11 +306,11 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-fn percent(value: &Value) -> String {
+pub(super) fn percent(value: &Value) -> String {
     format!("{:.1}%", value.as_f64().unwrap_or(0.0) * 100.0)
 }
 
-fn latency(value: &Value) -> String {
+pub(super) fn latency(value: &Value) -> String {
     value.as_f64().map_or_else(|| "-".into(), |us| format!("{:.1}ms", us / 1000.0))
 }
 

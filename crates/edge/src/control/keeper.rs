@@ -11,6 +11,7 @@ use std::{
 
 pub use link::KeeperLink;
 use link::Message;
+use past::PastSnapshots;
 use thalweg_core::{
     Change, EndpointId, Event, Evidence, Fault, PoolSlot, Publish, Route, Snapshot, Tick, Topology, World,
 };
@@ -33,6 +34,7 @@ use crate::{
 };
 
 mod link;
+mod past;
 
 /// Capacity of the event queue.
 const QUEUE: usize = 4096;
@@ -92,6 +94,7 @@ pub struct Keeper {
     /// The number of the layout whose series are kept.
     kept: Cell<u64>,
     rooms: RoomKeeper,
+    past: Rc<PastSnapshots>,
 }
 
 impl Keeper {
@@ -107,6 +110,7 @@ impl Keeper {
         let (sender, messages) = mpsc::channel(QUEUE);
         let wiring = Arc::clone(&shared.live.load().wiring);
         let rolls = Cell::new(crate::control::jitter::seed());
+        let past = Rc::<PastSnapshots>::default();
         let keeper = Self {
             shared,
             events,
@@ -122,8 +126,9 @@ impl Keeper {
             tallied: Cell::new(Tick(0)),
             kept: Cell::new(0),
             rooms: RoomKeeper::default(),
+            past: Rc::clone(&past),
         };
-        (Rc::new(keeper), KeeperLink(sender))
+        (Rc::new(keeper), KeeperLink(sender, past))
     }
 
     /// The snapshot of an empty world: in force before the first config.
@@ -283,7 +288,9 @@ impl Keeper {
     fn publish(&self) {
         let snapshot = self.world.borrow_mut().snapshot();
         let (revision, layout) = (snapshot.revision, snapshot.layout.number);
-        self.shared.live.store(Arc::new(Live { snapshot, wiring: Arc::clone(&self.wiring.borrow()) }));
+        let live = Arc::new(Live { snapshot, wiring: Arc::clone(&self.wiring.borrow()) });
+        self.past.keep(&live);
+        self.shared.live.store(live);
         self.shared.published.send_replace(revision);
         self.published.set(self.shared.now());
         self.due.set(None);

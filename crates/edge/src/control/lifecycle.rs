@@ -111,8 +111,8 @@ async fn serve(start: Start) -> Result<(), RunError> {
     let mut signals = Signals::new()?;
     let (shared, suspects) = shared(&start.begun.prepared)?;
     let workers = start_workers(&shared)?;
-    let (control, keeper, wakers, requests) = assemble(&shared, suspects);
-    let senders = workers.iter().map(|worker| worker.commands.clone()).collect();
+    let senders: Vec<_> = workers.iter().map(|worker| worker.commands.clone()).collect();
+    let (control, keeper, wakers, requests) = assemble(&shared, suspects, senders.clone());
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
     let mut tasks = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
     state_store::restore(&control).await;
@@ -155,6 +155,7 @@ fn start_workers(shared: &Arc<Shared>) -> std::io::Result<Vec<Worker>> {
 fn assemble(
     shared: &Arc<Shared>,
     suspects: mpsc::Receiver<Suspicion>,
+    workers: Vec<mpsc::Sender<Command>>,
 ) -> (Rc<Control>, Rc<Keeper>, ProbeWakers, mpsc::Receiver<ReloadRequest>) {
     let (events, meters, wakers) = (Events::default(), Arc::<Meters>::default(), ProbeWakers::default());
     let (keeper, link) =
@@ -163,6 +164,7 @@ fn assemble(
     let control = Control {
         shared: Arc::clone(shared),
         keeper: link,
+        workers,
         events,
         feed: Default::default(),
         meters,

@@ -354,6 +354,7 @@ mod tests {
         let control = Rc::new(Control {
             shared: Arc::clone(&shared),
             keeper: link,
+            workers: Vec::new(),
             events,
             feed: Default::default(),
             meters,

@@ -26,7 +26,7 @@ use crate::{
         trial::{TrialTerms, TrialView, Trials},
         unreached::LastFailures,
     },
-    shared::{Shared, meters::Meters},
+    shared::{Command, Shared, meters::Meters},
 };
 
 /// The phase of the edge's life.
@@ -58,6 +58,8 @@ pub struct Control {
     pub shared: Arc<Shared>,
     /// The keeper's queue.
     pub keeper: KeeperLink,
+    /// The workers' queues of commands.
+    pub workers: Vec<mpsc::Sender<Command>>,
     /// The ring of events.
     pub events: Events,
     /// The state as live pages see it.

@@ -4,7 +4,7 @@ use std::{cell::Cell, rc::Rc, time::Duration};
 
 use thalweg_core::{Fault, Tick};
 
-use crate::data::{outcome::Outcome, peer::Peer};
+use crate::data::{notes::NotePlace, outcome::Outcome, peer::Peer};
 
 /// One attempt at an endpoint, and what it reports to the endpoint's statistics. An attempt that is dropped before it
 /// ends counts as [`Outcome::ClientGone`], unless [`Attempt::presume`] says otherwise.
@@ -29,12 +29,14 @@ pub struct Attempt {
     /// The answer is a 5xx that says nothing against the endpoint.
     acquitted: Cell<bool>,
     presumed: Cell<Outcome>,
+    /// Its place in the notes of its request, if any are taken.
+    note: Option<NotePlace>,
 }
 
 impl Attempt {
     /// Begins an attempt, which counts as in flight from now on.
     #[must_use]
-    pub fn new(peer: Rc<Peer>, now: Tick) -> Self {
+    pub fn new(peer: Rc<Peer>, now: Tick, note: Option<NotePlace>) -> Self {
         peer.enter();
         Self {
             started: now,
@@ -48,6 +50,7 @@ impl Attempt {
             judged: Cell::new(false),
             acquitted: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
+            note,
         }
     }
 
@@ -71,7 +74,11 @@ impl Attempt {
     /// The head of the answer has come.
     pub fn head(&self, upload_ended: Option<Tick>, now: Tick) {
         self.answered.set(true);
-        self.peer.meters.first_byte.record(now.since(self.started));
+        let first_byte = now.since(self.started);
+        self.peer.meters.first_byte.record(first_byte);
+        if let Some(note) = &self.note {
+            note.head(first_byte);
+        }
         // Before the end of the upload the wait may be the client's.
         let Some(ended) = upload_ended else { return };
         let took = now.since(self.waiting_since(ended));
@@ -98,6 +105,11 @@ impl Attempt {
             || (fault == Fault::Timeout && self.stood_still() > now.since(self.started) / 2);
         if local || self.judged.replace(true) {
             return;
+        }
+        if fault == Fault::Late
+            && let Some(note) = &self.note
+        {
+            note.late();
         }
         let account = self.peer.stats();
         let count = if fault == Fault::Late { &account.late } else { &account.failed };
@@ -167,6 +179,9 @@ impl Attempt {
     pub fn end(&self, outcome: Outcome, now: Tick) {
         if !self.open.replace(false) {
             return;
+        }
+        if let Some(note) = &self.note {
+            note.end(outcome, now);
         }
         match outcome {
             Outcome::Ok if !self.judged.replace(true) => self.good(now),

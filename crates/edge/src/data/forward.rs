@@ -9,25 +9,27 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{Route, Tick, retry, roll};
+use thalweg_core::{Reason, Route, Tick, retry, roll};
 use thalweg_wire::{FieldName, RequestHead};
 
-use crate::data::{
-    answer::{Answer, refuse},
-    attempt::Attempt,
-    client::Client,
-    conn::ClientConn,
-    deadline::Deadline,
-    failure::Failure,
-    intake::{self, Intake, intake},
-    local::Local,
-    outcome::Outcome,
-    peer::Peer,
-    relay::{AnswerBody, Relaying},
-    request_id::RequestId,
-    settle::{RequestRecord, Steered},
-    tunnel::{InFlightSlot, UpstreamEnd},
-    upload::{Bounds, Upload, UploadSource},
+use crate::{
+    data::{
+        answer::{Answer, refuse},
+        client::Client,
+        conn::ClientConn,
+        deadline::Deadline,
+        failure::Failure,
+        intake::{self, Intake, intake},
+        local::Local,
+        outcome::Outcome,
+        peer::Peer,
+        relay::{AnswerBody, Relaying},
+        request_id::RequestId,
+        settle::{RequestRecord, Steered},
+        tunnel::{InFlightSlot, UpstreamEnd},
+        upload::{Bounds, Upload, UploadSource},
+    },
+    shared::decision::AttemptKind,
 };
 
 mod ended;
@@ -177,6 +179,7 @@ impl ProxiedRequest {
     async fn run(mut self) -> Answer {
         let mut failed: Option<Failed> = None;
         loop {
+            let mut kind = if self.tries == 0 { AttemptKind::First } else { AttemptKind::Retry };
             let peer = match (self.steer(), failed.take()) {
                 (Ok(steered), None) => self.go_to(steered),
                 (Ok(steered), Some(mut before)) => {
@@ -189,7 +192,7 @@ impl ProxiedRequest {
                 // The endpoint closed a pooled connection while the request was sent. If no other endpoint is left, the
                 // same one is asked once more on a new connection (RFC 9112 section 9.3.1).
                 (Err(_), Some(before)) if self.may_reconnect(&before) => {
-                    self.reconnected = true;
+                    (self.reconnected, kind) = (true, AttemptKind::Again);
                     before.peer.close_idle();
                     self.record.attempts += 1;
                     Rc::clone(&before.peer)
@@ -205,7 +208,8 @@ impl ProxiedRequest {
             };
             self.tries += 1;
             let started = if self.tries == 1 { self.record.started } else { self.local.now() };
-            match self.attempt(Attempt::new(peer, started)).await {
+            let reason = self.record.steered.as_ref().map_or(Reason::Balanced, |steered| steered.reason);
+            match self.attempt(self.begin((peer, reason), kind, started)).await {
                 Ended::Answered(answer) => return self.pass_on(*answer),
                 Ended::Client(failure) => return refuse(self.record, failure),
                 Ended::Gone => return Answer::Nobody,

@@ -21,6 +21,7 @@ use crate::{
     data::{
         conn::{ClientConn, ConnSignal},
         deadline::Deadlines,
+        decisions::DecisionLog,
         inbox::Buffers,
         leave::Departures,
         request_id::RequestId,
@@ -67,6 +68,7 @@ pub struct Local {
     heads: RefCell<Vec<RequestHead>>,
     answer_heads: RefCell<Vec<AnswerHead>>,
     leaving: Departures,
+    decisions: DecisionLog,
 }
 
 impl Local {
@@ -95,6 +97,7 @@ impl Local {
             heads: RefCell::default(),
             answer_heads: RefCell::default(),
             leaving: Departures::default(),
+            decisions: DecisionLog::new(live.wiring.config.decisions.keep, shared.meters.len()),
             index,
             shared,
         }
@@ -124,6 +127,12 @@ impl Local {
         &self.deadlines
     }
 
+    /// What this worker keeps of requests that have ended.
+    #[must_use]
+    pub fn decisions(&self) -> &DecisionLog {
+        &self.decisions
+    }
+
     /// This worker's view of the published layout.
     #[must_use]
     pub fn view(&self) -> Rc<View> {
@@ -150,6 +159,7 @@ impl Local {
     fn rebuild(&self, live: &Live) {
         let before = self.view();
         self.base.buffers.resize(live.wiring.config.limits.stream_buffer);
+        self.decisions.resize(live.wiring.config.decisions.keep);
         let view = View::new(live, Some(&before), &self.base);
         *self.view.borrow_mut() = Rc::new(view);
     }

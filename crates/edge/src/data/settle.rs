@@ -11,6 +11,7 @@ use crate::data::{
     conn::ClientConn,
     failure::Failure,
     local::Local,
+    notes::AttemptNotes,
     peer::Peer,
     request_id::RequestId,
     upload::Upload,
@@ -77,6 +78,8 @@ pub struct RequestRecord {
     pub error: Option<&'static str>,
     /// The rule that the request or the answer broke.
     pub rule: Option<&'static str>,
+    /// The notes on its attempts, if decision records are kept.
+    pub notes: Option<Rc<AttemptNotes>>,
     open: bool,
 }
 
@@ -114,6 +117,7 @@ impl RequestRecord {
             refusal: None,
             error: None,
             rule: None,
+            notes: local.decisions().lend(),
             open: true,
         }
     }
@@ -206,6 +210,9 @@ impl RequestRecord {
         }
         route.duration.record(duration);
         self.local.log(|out, format| access_line::write(out, format, &self.access_record(status, duration)));
+        if let Some(notes) = self.notes.take() {
+            self.local.decisions().keep(&self.access_record(status, duration), self.started, notes);
+        }
         self.conn.end();
     }
 }

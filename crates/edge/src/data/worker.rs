@@ -85,6 +85,7 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
                     listen_sockets.remove(&name);
                     local.close_connections(&name);
                 }
+                Some(Command::Find(query)) => local.decisions().answer(query),
                 Some(Command::Drain) => {
                     listen_sockets.clear();
                     local.drain();

@@ -6,6 +6,7 @@ pub mod stats;
 pub mod budget;
 pub mod calendar;
 pub mod clients;
+pub mod decision;
 pub mod fault;
 pub mod host;
 pub mod kernel;
@@ -29,6 +30,7 @@ use crate::shared::{
     access_log::LogSink,
     budget::Budgets,
     clients::ClientCounts,
+    decision::RecordQuery,
     meters::{Cell, Meters},
     room::RoomTable,
     stats::StatsTable,
@@ -199,6 +201,8 @@ pub enum Command {
     /// Like `Unlisten` for all listeners, with the ends of connections spread over a part of `drain_timeout`. The worker
     /// thread ends when no connection is left.
     Drain,
+    /// Look for the decision record of a request.
+    Find(RecordQuery),
     /// End now.
     Abort,
 }

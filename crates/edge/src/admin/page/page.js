@@ -57,12 +57,20 @@ async function orders() {
   soon();
 }
 
+// A request id says all that host, path and client would.
+function asksForOne() {
+  const { host, path, client, request } = at("why").elements, one = request.value.trim() !== "";
+  host.required = path.required = !one;
+  host.disabled = path.disabled = client.disabled = one;
+}
+
 async function ask(event) {
   event?.preventDefault();
   const query = new URLSearchParams([...new FormData(at("why"))].filter(([, value]) => value));
   view.asked = query.toString();
   save();
-  view.answer = await call(`api/v1/explain?${query}`).then(answer => answer.json()).catch(error => ({ error: String(error) }));
+  const id = query.get("request")?.trim();
+  view.answer = await call(id ? `api/v1/requests/${encodeURIComponent(id)}` : `api/v1/explain?${query}`).then(answer => answer.json()).catch(error => ({ error: String(error) }));
   soon();
 }
 
@@ -87,6 +95,7 @@ function restore() {
   view.open = state.get("open");
   if (state.get("why")) {
     for (const [name, value] of new URLSearchParams(state.get("why"))) if (at("why").elements[name]) at("why").elements[name].value = value;
+    asksForOne();
     ask();
   }
   soon();
@@ -113,6 +122,7 @@ document.addEventListener("keydown", event => {
 at("filter").addEventListener("input", event => { view.filter = event.target.value; save(); soon(); });
 at("help-button").addEventListener("click", () => at("help").showModal());
 at("why").addEventListener("submit", ask);
+at("why").elements.request.addEventListener("input", asksForOne);
 addEventListener("hashchange", restore);
 setInterval(soon, 1000);
 restore();

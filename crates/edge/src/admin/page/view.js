@@ -177,11 +177,28 @@ function configView(now) {
 
 function answerView(answer) {
   if (answer.error) return [h("p", { class: "down" }, answer.detail ?? answer.error)];
+  if (answer.request_id) return recordView(answer);
   const decision = answer.decision ? `${answer.decision.endpoint} in ${answer.decision.pool}, because ${answer.decision.reason}` : `refused: ${answer.refusal}`;
-  const head = ["pool", "tier", "verdict", "share"];
-  return [h("p", {}, h("strong", {}, decision), ` (route ${answer.route ?? "none"}, stage ${answer.stage ?? "–"})`),
-    answer.pools.length > 0 && h("table", {}, h("thead", {}, h("tr", {}, head.map(name => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, answer.pools.map(one => h("tr", {}, h("td", {}, one.pool), h("td", {}, one.tier), h("td", {}, one.verdict), h("td", {}, percent(one.share ?? 0))))))];
+  return [h("p", {}, h("strong", {}, decision), ` (route ${answer.route ?? "none"}, stage ${answer.stage ?? "–"})`), candidates(answer.pools)];
+}
+
+function grid(head, rows) {
+  return rows.length > 0 && h("table", {}, h("thead", {}, h("tr", {}, head.map(name => h("th", { scope: "col" }, name)))),
+    h("tbody", {}, rows.map(cells => h("tr", {}, cells.map(cell => h("td", {}, cell ?? "–"))))));
+}
+const candidates = pools => grid(["pool", "tier", "verdict", "share"], pools.map(one => [one.pool, one.tier, one.verdict, percent(one.share ?? 0)]));
+
+// The decision record of one request.
+function recordView(answer) {
+  const { facts, today } = answer, last = answer.attempts.at(-1);
+  const went = last ? `${last.endpoint} in ${last.pool}, because ${last.reason}` : `no endpoint was asked: ${answer.refusal ?? answer.error ?? "the client left"}`;
+  const end = answer.status === 0 ? "the client left" : `answered ${answer.status}`;
+  return [h("p", {}, h("strong", {}, went)),
+    h("p", {}, `${facts.method} ${facts.host}${facts.path} from ${facts.client} at ${clock(Date.parse(answer.ts))}: ${end} after ${millis(answer.duration_us)}${answer.refusal ?? answer.error ? `, ${answer.refusal ?? answer.error}` : ""} (route ${answer.route ?? "none"}, generation ${answer.generation}, revision ${answer.revision})`),
+    grid(["attempt", "endpoint", "pool", "reason", "outcome", "took"], answer.attempts.map(one => [one.kind.replace("_", " "), one.endpoint, one.pool, one.reason, one.outcome + (one.late ? ", late" : ""), millis(one.duration_us)])),
+    h("p", { class: "quiet" }, answer.candidates_of === "then" ? "Candidates at that moment:" : "Candidates of today, for the snapshot of that moment is no longer known:"),
+    candidates(answer.candidates ?? []),
+    h("p", { class: today.differs ? "warn" : "quiet" }, today.detail ?? "today the same request would go to the same pool")];
 }
 
 function ordersView(orders, now) {

@@ -5,7 +5,8 @@ use std::{cell::Cell, fmt, rc::Rc, sync::Arc, time::Duration};
 use thalweg_core::{EndpointId, Event, Evidence, World};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::shared::Wiring;
+use super::past::PastSnapshots;
+use crate::shared::{Live, Wiring};
 
 /// What looks at the world and says which events follow.
 pub(super) type Decision = Box<dyn FnOnce(&World) -> Vec<Event>>;
@@ -27,9 +28,15 @@ impl fmt::Debug for Message {
 
 /// The sending side of the keeper's queue. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct KeeperLink(pub(super) mpsc::Sender<Message>);
+pub struct KeeperLink(pub(super) mpsc::Sender<Message>, pub(super) Rc<PastSnapshots>);
 
 impl KeeperLink {
+    /// The snapshot of a revision, with its wiring, while it is known.
+    #[must_use]
+    pub fn past(&self, revision: u64) -> Option<Arc<Live>> {
+        self.1.of(revision)
+    }
+
     /// Reports an event.
     pub async fn tell(&self, event: Event) {
         // The keeper is gone only when the process ends.

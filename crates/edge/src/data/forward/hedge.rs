@@ -12,13 +12,16 @@ use thalweg_core::{Fault, Tick, Timeouts};
 use tokio::time::timeout;
 
 use super::{ended::is_server_error, request::ProxiedRequest};
-use crate::data::{
-    attempt::Attempt,
-    exchange::{Ask, Exchange, ExchangeError},
-    outcome::Outcome,
-    reach::{self, ReachError},
-    settle::Steered,
-    upload::Upload,
+use crate::{
+    data::{
+        attempt::Attempt,
+        exchange::{Ask, Exchange, ExchangeError},
+        outcome::Outcome,
+        reach::{self, ReachError},
+        settle::Steered,
+        upload::Upload,
+    },
+    shared::decision::AttemptKind,
 };
 
 /// Hedge delay for an endpoint whose usual time is not known yet.
@@ -214,7 +217,7 @@ impl ProxiedRequest {
         };
         let Ok(ask) = self.ask(&steered.peer) else { return None };
         attempt.peer.stats().raced(now.since(attempt.started));
-        let other = Attempt::new(Rc::clone(&steered.peer), now);
+        let other = self.begin((Rc::clone(&steered.peer), steered.reason), AttemptKind::Hedge, now);
         other.presume(Outcome::Cancelled);
         let going = Box::pin(run_rival(other, ask, Rc::clone(&self.upload), self.rules.timeouts));
         Some(Rival { steered, going })

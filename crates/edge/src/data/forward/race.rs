@@ -14,13 +14,16 @@ use super::{
     hedge::HeadEvent,
     request::ProxiedRequest,
 };
-use crate::data::{
-    attempt::Attempt,
-    exchange::{Exchange, ExchangeError},
-    link::Link,
-    outcome::Outcome,
-    reach::{self, ReachError},
-    settle::Steered,
+use crate::{
+    data::{
+        attempt::Attempt,
+        exchange::{Exchange, ExchangeError},
+        link::Link,
+        outcome::Outcome,
+        reach::{self, ReachError},
+        settle::Steered,
+    },
+    shared::decision::AttemptKind,
 };
 
 /// The most connects that one worker lets go on at one endpoint after a lost race: enough for an ejection or for a
@@ -89,7 +92,8 @@ impl ProxiedRequest {
         rival: Steered,
     ) -> Result<Reached, Failed> {
         let own = self.record.steered.replace(rival.clone());
-        let other = Attempt::new(Rc::clone(&rival.peer), self.local.now());
+        let to = (Rc::clone(&rival.peer), rival.reason);
+        let other = self.begin(to, AttemptKind::ConnectRace, self.local.now());
         let peer = Rc::clone(&other.peer);
         let limit = self.rules.timeouts.connect.min(self.remaining(other.started));
         let mut second = pin!(reach::reach(&peer, limit, other.started));

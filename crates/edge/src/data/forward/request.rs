@@ -11,17 +11,22 @@ use thalweg_core::{
 };
 use thalweg_wire::{AnswerTo, Limits, RequestHead};
 
-use crate::data::{
-    client::Client,
-    deadline::Deadline,
-    exchange::Ask,
-    failure::Failure,
-    headers::{Told, write_request},
-    local::Local,
-    outbox::Outbox,
-    peer::Peer,
-    settle::{RequestRecord, Steered},
-    upload::Upload,
+use crate::{
+    data::{
+        attempt::Attempt,
+        client::Client,
+        deadline::Deadline,
+        exchange::Ask,
+        failure::Failure,
+        headers::{Told, write_request},
+        local::Local,
+        notes::AttemptNote,
+        outbox::Outbox,
+        peer::Peer,
+        settle::{RequestRecord, Steered},
+        upload::Upload,
+    },
+    shared::decision::AttemptKind,
 };
 
 /// Bytes of an answer's head. Servers send large ones for sign-in redirects; few clients take more.
@@ -91,6 +96,24 @@ impl ProxiedRequest {
             peer.trickle();
         }
         self.tried.push(Tried { endpoint: peer.id, pool: *pool, leave: false });
+    }
+
+    /// Begins an attempt at an endpoint that was chosen for a reason.
+    pub(super) fn begin(&self, (peer, reason): (Rc<Peer>, Reason), kind: AttemptKind, now: Tick) -> Attempt {
+        let note = self.record.notes.as_ref().and_then(|notes| {
+            notes.begin(AttemptNote {
+                peer: Rc::clone(&peer),
+                reason,
+                kind,
+                roll: self.roll,
+                revision: self.record.revision,
+                started: now,
+                first_byte: None,
+                ended: None,
+                late: false,
+            })
+        });
+        Attempt::new(peer, now, note)
     }
 
     pub(super) fn may_retry(&mut self, failure: retry::Failure) -> bool {
