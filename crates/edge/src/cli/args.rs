@@ -28,6 +28,11 @@ pub(super) enum CommandArgs {
     },
     /// Tell where a request would go, and why
     Explain(ExplainArgs),
+    /// Watch a running edge in the terminal: what is wrong first, with drill-down
+    Top {
+        #[command(flatten)]
+        admin: AdminArgs,
+    },
     /// Tell where a recent request went, and why
     Why {
         /// The request's id, as in the log and in the answer's `X-Request-Id`

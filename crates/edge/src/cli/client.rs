@@ -1,11 +1,11 @@
-//! One call to a running edge's admin server, with one clear line when it fails.
+//! One call to a running edge's admin server, or the live stream of it, with one clear line when it fails.
 
 use std::{fmt::Display, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, Uri, header, uri::Authority};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header, uri::Authority};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::client::conn::http1;
+use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::{net::TcpStream, time::timeout};
@@ -60,6 +60,32 @@ pub(super) fn ask(
     let (authority, token) = usable(admin).map_err(Problem::Usage)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Problem::Edge(error.to_string()))?;
+    let request = request(&authority, token, (method, call), body)?;
+    runtime.block_on(put(&admin.admin, &authority, request)).map_err(Problem::Edge)
+}
+
+/// Opens a call whose answer goes on and on; returns its body.
+///
+/// # Errors
+/// The [`Problem`], also when the edge answers another status than 200.
+pub(super) async fn open(admin: &AdminArgs, call: &str) -> Result<Incoming, Problem> {
+    let (authority, token) = usable(admin).map_err(Problem::Usage)?;
+    let request = request(&authority, token, (Method::GET, call), "")?;
+    let answer = timeout(ANSWER, send(&admin.admin, &authority, request)).await;
+    let answer = answer.unwrap_or_else(|_| Err(format!("no answer from the edge at {}", admin.admin)));
+    let answer = answer.map_err(Problem::Edge)?;
+    if answer.status() != StatusCode::OK {
+        return Err(Problem::answered(answer.status(), &Value::Null));
+    }
+    Ok(answer.into_body())
+}
+
+fn request(
+    authority: &Authority,
+    token: Option<HeaderValue>,
+    (method, call): (Method, &str),
+    body: &str,
+) -> Result<Request<Full<Bytes>>, Problem> {
     let mut request = Request::builder()
         .method(method)
         .uri(call)
@@ -69,8 +95,7 @@ pub(super) fn ask(
         request = request.header(header::AUTHORIZATION, token);
     }
     let request = request.body(Full::new(Bytes::from(body.to_owned())));
-    let request = request.map_err(|error| Problem::Edge(error.to_string()))?;
-    runtime.block_on(put(&admin.admin, &authority, request)).map_err(Problem::Edge)
+    request.map_err(|error| Problem::Edge(error.to_string()))
 }
 
 /// The server to ask and the token, as typed.
@@ -98,12 +123,16 @@ fn only_token(text: &str) -> Option<&str> {
     }
 }
 
-async fn put(
+fn failed(stage: &str, url: &str, error: &dyn Display) -> String {
+    format!("{stage} the edge at {url}: {error}")
+}
+
+async fn send(
     url: &str,
     authority: &Authority,
     request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Value), String> {
-    let fail = |stage: &str, error: &dyn Display| format!("{stage} the edge at {url}: {error}");
+) -> Result<Response<Incoming>, String> {
+    let fail = |stage: &str, error: &dyn Display| failed(stage, url, error);
     let (host, port) = (authority.host().trim_matches(['[', ']']), authority.port_u16().unwrap_or(80));
     let stream = match timeout(CONNECT, TcpStream::connect((host, port))).await {
         Ok(stream) => stream.map_err(|error| fail("cannot reach", &error))?,
@@ -112,8 +141,17 @@ async fn put(
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(|error| fail("cannot talk to", &error))?;
     tokio::spawn(connection);
+    sender.send_request(request).await.map_err(|error| fail("no answer from", &error))
+}
+
+async fn put(
+    url: &str,
+    authority: &Authority,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Value), String> {
+    let fail = |stage: &str, error: &dyn Display| failed(stage, url, error);
     let answer = async {
-        let response = sender.send_request(request).await.map_err(|error| fail("no answer from", &error))?;
+        let response = send(url, authority, request).await?;
         let status = response.status();
         let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(|error| fail("no whole answer from", &error))?.to_bytes();

@@ -1,7 +1,7 @@
 //! The command line: which command does what. `args` declares what can be typed (`order_args`: for orders); the work of
 //! a command is in `offline` (it needs a file and no edge), `online`, `configs` or `orders` (they call a running edge
 //! through `client`); `gate` is the part of `status` that scripts wait for; `show` and `show_configs` lay answers out
-//! (`why`: decision records), `manual` makes the manual page, `terminal` prints.
+//! (`why`: decision records), `top` watches an edge live, `manual` makes the manual page, `terminal` prints.
 
 mod args;
 mod client;
@@ -15,6 +15,7 @@ mod orders;
 mod show;
 mod show_configs;
 mod terminal;
+mod top;
 mod why;
 
 use std::process::ExitCode;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
             Some(config) => offline::explain(config, &asked.request(), asked.format.format),
             None => online::explain(&asked.admin, &asked.request(), asked.format.format),
         },
+        CommandArgs::Top { admin } => top::run(&admin),
         CommandArgs::Why { id, admin, format } => online::why(&admin, &id, format.format),
         CommandArgs::Status { gate, admin, format } => online::status(&admin, &gate, format.format),
         CommandArgs::Reload(asked) => configs::reload(&asked),
