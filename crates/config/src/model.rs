@@ -30,6 +30,8 @@ pub struct Config {
     pub log: Log,
     /// The table `[decisions]`.
     pub decisions: Decisions,
+    /// The table `[notify]`.
+    pub notify: Notify,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
@@ -315,4 +317,24 @@ pub enum Level {
 pub struct Decisions {
     /// Records over all workers; 0 = none.
     pub keep: usize,
+}
+
+/// Who is told of state changes: the table `[notify]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notify {
+    /// Gets each change of a pool or route as JSON.
+    pub webhook: Option<ReportServer>,
+}
+
+/// An HTTP server of the operator that the edge reports to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportServer {
+    /// A DNS name or an IP address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Path and query.
+    pub path: String,
+    /// TLS settings; `None` for plaintext.
+    pub tls: Option<EndpointTls>,
 }

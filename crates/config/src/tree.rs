@@ -21,10 +21,22 @@ pub(crate) enum Value {
     Text(String),
     Socket(SocketAddr),
     HostPort(String, u16),
+    Url(Url),
     Codes(u16, u16),
     Json(Vec<serde_json::Value>),
     List(Vec<Node>),
     Table(Vec<Entry>),
+}
+
+/// A URL, taken apart.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Url {
+    pub(crate) tls: bool,
+    /// A DNS name or an IP address, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    /// Path and query.
+    pub(crate) path: String,
 }
 
 /// A value and its place.

@@ -7,6 +7,7 @@
 //! | disturbances on the way | `relay` delays and cuts, `island` is a network namespace |
 //! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls` and `self_signed` make certificates |
 //! | what the edge says | `admin` asks its API, `metrics` reads its counters |
+//! | what the edge tells others | `receiver` keeps what is posted to it |
 //! | clients | `client` shows HTTP/1.1 on the wire, `h2client` speaks HTTP/2, `load` sends at a fixed rate, `ledger` books each request, `pty` runs a program in a terminal |
 //! | small things | `port` reserves, `scratch` cleans up, `wait` waits for a condition |
 //!
@@ -41,6 +42,7 @@ mod h2client;
 mod ledger;
 mod load;
 mod pty;
+mod receiver;
 
 pub use behaviour::{Behaviour, Health};
 pub use binary::{BINARY_VARIABLE, binary, release_binary, repository};
@@ -58,6 +60,7 @@ pub use message::Head;
 pub use metrics::{Metrics, Sample};
 pub use port::{Reserved, free_port};
 pub use pty::Pty;
+pub use receiver::{Posted, Receiver};
 pub use regions::{Region, python, skip};
 pub use relay::{Relay, Weather};
 pub use scratch::Scratch;

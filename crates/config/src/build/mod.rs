@@ -2,11 +2,12 @@
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
 //!
 //! `edge` builds the edge, its admin server and its listeners, `tokens` the admin server's tokens; `probes`, `pools` and
-//! `routes` build what their names say.
+//! `routes` build what their names say, `reports` the servers that the edge reports to.
 
 mod edge;
 mod pools;
 mod probes;
+mod reports;
 mod routes;
 mod tokens;
 
@@ -65,6 +66,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
     files.append(&mut loader.hashed_files);
     let edge = loader.edge(root);
     let resolver = loader.resolver(root);
+    let notify = loader.notify(root);
     let hash = loader.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let folders = std::mem::take(&mut loader.folders);
     let (verdict, warnings) = loader.report.finish();
@@ -80,6 +82,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             routes: route_settings,
             limits: limits(root.table("limits")),
             log: log(root.table("log")),
+            notify,
             decisions: Decisions { keep: root.table("decisions").small("keep") },
             warnings: warnings.clone(),
             hash,

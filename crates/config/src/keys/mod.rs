@@ -9,7 +9,7 @@ mod reports;
 mod route;
 
 pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
-pub(crate) use reports::DECISIONS;
+pub(crate) use reports::{DECISIONS, NOTIFY};
 pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
 use crate::{
@@ -77,6 +77,7 @@ pub(crate) const ROOT: Shape = Shape {
             "What is logged: requests to the standard output, events to the standard error.",
         ),
         table("decisions", &DECISIONS, D::Table, "What is kept of requests that have ended."),
+        table("notify", &NOTIFY, D::Table, "Who is told when pools and routes change their state."),
     ],
 };
 
@@ -299,4 +300,5 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &LIMITS,
     &LOG,
     &DECISIONS,
+    &NOTIFY,
 ];

@@ -1,6 +1,10 @@
-//! The keys about what the edge keeps of its requests. Only declarations, as in the parent.
+//! The keys about what the edge keeps of its requests, and about the servers that it reports to. Only declarations, as
+//! in the parent.
 
-use crate::table::{Default as D, Shape, int};
+use crate::{
+    table::{Default as D, Shape, int, text},
+    text::Text,
+};
 
 pub(crate) const DECISIONS: Shape = Shape {
     title: "[decisions]",
@@ -11,4 +15,23 @@ pub(crate) const DECISIONS: Shape = Shape {
         D::Int(10_000),
         "Requests whose decision is kept in memory, over all workers, 336 bytes each at most on average; a quarter of the places is for failed, retried and slow ones, so that they are kept longest. 0 = none.",
     )],
+};
+
+pub(crate) const NOTIFY: Shape = Shape {
+    title: "[notify]",
+    doc: "Who is told when pools and routes change their state.",
+    keys: &[
+        text(
+            "webhook",
+            Text::Url,
+            D::Absent("nobody"),
+            "URL that gets each change of a pool or route as JSON, by POST. Never in the way of a request: what cannot be told is retried for about a minute, then dropped and counted.",
+        ),
+        text(
+            "ca",
+            Text::File,
+            D::Absent("the system's roots"),
+            "Private CA bundle in PEM that the webhook's certificate is verified with.",
+        ),
+    ],
 };

@@ -1,15 +1,17 @@
-//! Strings with a grammar of their own: names and codes here, hosts and ports in `address`, paths in `path`.
+//! Strings with a grammar of their own: names and codes here, hosts and ports in `address`, paths in `path`, URLs in
+//! `url`.
 //! Parses each into what the rest of the program wants. Never resolves a name nor opens a file.
 
 mod address;
 mod path;
+mod url;
 
 use address::{address, authority, host, host_pattern, nameserver, socket};
 use path::{prefix, target};
 
 use crate::{
     diagnostic::{Diagnostic, quoted, shown},
-    tree::Value,
+    tree::{Url, Value},
 };
 
 /// The grammars of strings.
@@ -35,6 +37,8 @@ pub(crate) enum Text {
     Authority,
     /// A TLS server name.
     Server,
+    /// `http://` or `https://`, a host, perhaps a port, perhaps a path.
+    Url,
     /// "204", "2xx", "200-299".
     Codes,
     /// A path of a file.
@@ -79,6 +83,7 @@ impl Text {
             Self::Target => target(text),
             Self::Authority => authority(text),
             Self::Server => host(text).map(Value::Text),
+            Self::Url => url(text),
             Self::Codes => codes(text),
             Self::Include => include(text),
             Self::HeaderName => header_name(text),
@@ -100,6 +105,7 @@ impl Text {
             Self::Target => "a path that starts with /, and an optional ?query",
             Self::Authority => "a host name, with or without a port",
             Self::Server => "a host name or IP address",
+            Self::Url => url::GRAMMAR,
             Self::Codes => "\"204\", \"2xx\" or \"200-299\"",
             Self::File => "a path, relative to the file that names it",
             Self::Folder => "a folder, relative to the file that names it, or \"\"",
@@ -123,6 +129,7 @@ impl Text {
             Self::Target => r"^/[^#\s]*$",
             Self::Authority => r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$",
             Self::Server => r"^[A-Za-z0-9._:-]+$",
+            Self::Url => r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s#@]+$",
             Self::Codes => r"^([1-5](xx|[0-9][0-9])|[1-5][0-9][0-9]-[1-5][0-9][0-9])$",
             Self::HeaderName => "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$",
             Self::HeaderValue => r"^[\t\x20-\x7e]+$",
@@ -146,6 +153,16 @@ fn label(text: &str, named: bool) -> Result<Value, Diagnostic> {
         return Err(Diagnostic::new(format!("{} starts with a dot or dash", quoted(text))).hint(grammar));
     }
     Ok(Value::Text(text.to_owned()))
+}
+
+/// A URL whose host, port and path are checked like those of endpoints and probes.
+fn url(text: &str) -> Result<Value, Diagnostic> {
+    let url::UrlParts { tls, address: authority, path } = url::split(text)?;
+    target(&path)?;
+    match address(&authority)? {
+        Value::HostPort(host, port) => Ok(Value::Url(Url { tls, host, port, path })),
+        other => Ok(other),
+    }
 }
 
 fn codes(text: &str) -> Result<Value, Diagnostic> {
@@ -197,4 +214,33 @@ fn header_value(text: &str) -> Result<Value, Diagnostic> {
         return Err(Diagnostic::new("is not a header value").hint(Text::HeaderValue.grammar()));
     }
     Ok(Value::Text(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let read = match Text::Url.read(text) {
+            Ok(Value::Url(Url { tls, host, port, path })) => format!("{tls} {host} {port} {path}"),
+            Ok(other) => format!("{other:?}"),
+            Err(wrong) => wrong.problem,
+        };
+        assert_eq!(read, expected, "{text}");
+    }
+
+    #[test]
+    fn a_url_is_scheme_host_port_and_path() {
+        check("https://hooks.example.com/a/b?c=d", "true hooks.example.com 443 /a/b?c=d");
+        check("HTTP://Hooks.Example.com", "false hooks.example.com 80 /");
+        check("http://127.0.0.1:4318", "false 127.0.0.1 4318 /");
+        check("https://[2001:db8::1]:8443/x", "true 2001:db8::1 8443 /x");
+        check("http://[::1]?x", "false ::1 80 /?x");
+        check("hooks.example.com", "\"hooks.example.com\" is no URL");
+        check("ftp://a/", "\"ftp\" is neither http nor https");
+        check("https://user:secret@a/", "holds credentials");
+        check("https://a:0/", "\"0\" is not a port");
+        check("https://a/#part", "holds a fragment");
+        check("https:///x", "\"\" is not a host name: each part between dots has 1 to 63 characters");
+    }
 }

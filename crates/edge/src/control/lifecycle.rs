@@ -27,7 +27,7 @@ use crate::{
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
         logging::{self, LogLevel},
-        probe,
+        notify, probe,
         reload::{Rejection, Reloader},
         resolve,
         state::{self, Control, EdgePhase, ReloadJob, ReloadRequest},
@@ -222,7 +222,11 @@ fn start_tasks(
     let one = Rc::clone(control);
     let traffic =
         supervise("traffic", meters, move || traffic_log::run(Arc::clone(&one.shared), one.traffic.clone()));
-    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic])
+    let one = Rc::clone(control);
+    let notify = supervise("notify", meters, move || {
+        notify::run(Arc::clone(&one.shared), one.events.clone(), Arc::clone(&one.meters))
+    });
+    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic, notify])
 }
 
 struct Signals {

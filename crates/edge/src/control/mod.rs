@@ -32,6 +32,8 @@ pub mod state_file;
 pub mod supervise;
 pub mod events;
 pub mod feed;
+pub mod notify;
+pub mod post;
 pub mod logging;
 pub mod systemd;
 pub mod jitter;

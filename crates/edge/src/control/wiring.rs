@@ -4,11 +4,13 @@
 use std::{path::Path, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use thalweg_config::{Config, ConfigErrors, ConfigText, Disk, Listener, PoolSettings, Rejected};
+use thalweg_config::{
+    Config, ConfigErrors, ConfigText, Disk, Listener, PoolSettings, Rejected, ReportServer,
+};
 
 use crate::{
     control::tls::{self, ServingCertificate, TlsCache},
-    shared::{UpstreamTls, Wiring},
+    shared::{ReportTarget, UpstreamTls, Wiring},
 };
 
 /// A config that can come into force.
@@ -67,19 +69,21 @@ pub fn judge(read: Result<Config, Rejected>, mut tls_cache: TlsCache) -> Result<
 /// # Errors
 /// Every named file that is not what it should be.
 pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
-    let (made, errors) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
+    let (made, mut errors) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
+    let webhook = report_target(config.notify.webhook.as_ref(), &mut tls_cache, &mut errors);
     let ReadyTls { listener_tls, upstream_tls, certificates } = made;
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
-    let clients: Vec<_> =
-        upstream_tls.iter().flatten().flatten().map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
+    let reporting = webhook.iter().filter_map(|target| target.tls.as_ref());
+    let upstream = upstream_tls.iter().flatten().flatten().chain(reporting);
+    let clients: Vec<_> = upstream.map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
     tls_cache.forget(&listener_tls, &distinct(clients));
     let max_connections = match config.limits.max_connections {
         0 => file_limit() * 2 / 5,
         given => given,
     };
-    let wiring = Wiring { config: Arc::new(config), upstream_tls, listener_tls, max_connections };
+    let wiring = Wiring { config: Arc::new(config), upstream_tls, listener_tls, max_connections, webhook };
     Ok(Prepared { wiring: Arc::new(wiring), certificates, tls_cache })
 }
 
@@ -129,6 +133,21 @@ fn upstreams(
         made.map_err(|error| errors.push(error)).ok()
     };
     settings.tls.iter().map(|tls| tls.as_ref().and_then(&mut one)).collect()
+}
+
+/// A server that the edge reports to, with its TLS settings.
+fn report_target(
+    server: Option<&ReportServer>,
+    tls_cache: &mut TlsCache,
+    errors: &mut Vec<thalweg_config::ConfigError>,
+) -> Option<ReportTarget> {
+    let server = server?.clone();
+    let Some(tls) = &server.tls else { return Some(ReportTarget { server, tls: None }) };
+    let made = tls_cache
+        .client(tls)
+        .and_then(|config| Ok(UpstreamTls { config, name: tls::server_name(&tls.sni)? }));
+    let tls = made.map_err(|error| errors.push(error)).ok()?;
+    Some(ReportTarget { server, tls: Some(tls) })
 }
 
 fn distinct(mut clients: Vec<Arc<rustls::ClientConfig>>) -> Vec<Arc<rustls::ClientConfig>> {

@@ -22,7 +22,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use thalweg_config::{AccessLog, Config, Keepalive};
+use thalweg_config::{AccessLog, Config, Keepalive, ReportServer};
 use thalweg_core::{EndpointId, Fault, PoolSlot, Snapshot, SpecSlot, Tick};
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -56,6 +56,17 @@ pub struct Wiring {
     pub listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
     /// `[limits] max_connections` with 0 replaced by its meaning.
     pub max_connections: usize,
+    /// The webhook of `[notify]`.
+    pub webhook: Option<ReportTarget>,
+}
+
+/// A server of the operator that the edge reports to, ready for use.
+#[derive(Clone, Debug)]
+pub struct ReportTarget {
+    /// Where it is.
+    pub server: ReportServer,
+    /// TLS settings; `None` for plaintext.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// How to speak TLS to one endpoint.

@@ -113,6 +113,8 @@ metrics! {
         "Control tasks that ended and were restarted.";
     STREAMS_DROPPED = Counter "thalweg_admin_streams_dropped_total" []
         "Live streams of the admin server that were ended because their client did not read.";
+    NOTIFICATIONS = Counter "thalweg_notifications_total" ["result"]
+        "State changes told to the webhook (sent) or given up (dropped), and calls that did not arrive (failed).";
     BUILD_INFO = Gauge "thalweg_build_info" ["version"]
         "Always 1.";
 }

@@ -63,6 +63,7 @@ mod tests {
             upstream_tls: Vec::new(),
             listener_tls: Vec::new(),
             max_connections: 1,
+            webhook: None,
         })
     }
 

@@ -1,0 +1,32 @@
+//! The servers that the edge reports to. Never connects to one.
+
+use crate::{
+    EndpointTls, Notify, ReportServer,
+    diagnostic::Diagnostic,
+    loader::Loader,
+    tree::{Url, Value},
+    view::View,
+};
+
+impl Loader<'_> {
+    pub(crate) fn notify(&mut self, root: View<'_>) -> Notify {
+        Notify { webhook: self.report_server(root.table("notify"), "notify", "webhook") }
+    }
+
+    /// The server whose URL stands under `key`; its private CA stands under `ca`.
+    fn report_server(&mut self, table: View<'_>, name: &str, key: &str) -> Option<ReportServer> {
+        let ca = table.given("ca");
+        let url = table.given(key).and_then(|node| match &node.value {
+            Value::Url(url) => Some(url.clone()),
+            _ => None,
+        });
+        if let Some(ca) = ca.filter(|_| url.as_ref().is_some_and(|url| !url.tls)) {
+            let diagnostic = Diagnostic::new("is not used: the URL is not https");
+            self.report.warn(ca.at, format!("{name}.ca"), diagnostic);
+        }
+        let ca = ca.and_then(|node| self.named_file(node, &format!("{name}.ca"))).map(|(file, _)| file);
+        let Url { tls, host, port, path } = url?;
+        let tls = tls.then(|| EndpointTls { sni: host.clone(), verify: true, ca });
+        Some(ReportServer { host, port, path, tls })
+    }
+}
