@@ -24,7 +24,7 @@ pub(super) struct TopState {
     sections: BTreeMap<String, Map<String, Value>>,
     /// The newest events, oldest first.
     pub(super) events: VecDeque<Value>,
-    traffic: BTreeMap<String, VecDeque<TrafficSample>>,
+    traffic: BTreeMap<String, VecDeque<CounterReading>>,
     /// The edge's clock, Unix milliseconds.
     pub(super) now_ms: u64,
     heard: Option<Instant>,
@@ -33,7 +33,7 @@ pub(super) struct TopState {
 
 /// A route's counters at one moment.
 #[derive(Clone, Copy, Debug)]
-struct TrafficSample {
+struct CounterReading {
     at_ms: u64,
     requests: u64,
     failed: u64,
@@ -98,7 +98,7 @@ impl TopState {
         self.traffic.retain(|route, _| traffic.contains_key(route));
         for (route, counts) in traffic {
             let count = |nth: usize| counts.get(nth).and_then(Value::as_u64).unwrap_or(0);
-            let sample = TrafficSample { at_ms, requests: count(0), failed: count(1) };
+            let sample = CounterReading { at_ms, requests: count(0), failed: count(1) };
             let all = self.traffic.entry(route.clone()).or_default();
             if all.back().is_some_and(|last| last.requests > sample.requests) {
                 // The edge has restarted.
