@@ -299,7 +299,8 @@ impl RouteState {
         if self.shares.stage != Stage::Up {
             return None;
         }
-        let is_unproven = |pool: &PoolSlot| pools.pools.view(*pool).unproven > 0;
+        let latched = route.failback.is_latched();
+        let is_unproven = |pool: &PoolSlot| latched && pools.pools.view(*pool).unproven > 0;
         let unproven: Vec<PoolSlot> =
             self.members.iter().map(|member| member.pool).filter(is_unproven).collect();
         for member in &mut self.members {
@@ -308,7 +309,7 @@ impl RouteState {
             }
             let alone = self.shares.segments.iter().all(|segment| segment.pool == member.pool);
             let another = unproven.iter().any(|pool| *pool != member.pool);
-            if member.standing.is_held() && route.failback.is_latched() && another {
+            if member.standing.is_held() && another {
                 continue;
             }
             let held = member.standing.is_held();
