@@ -81,6 +81,7 @@ fn deciding(criterion: &mut Criterion) {
             host: "www.example.com",
             path: "/api/v1/things/17",
             client,
+            location: Default::default(),
             tried: &[],
             replayable: true,
         };

@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::{Listener, PoolSettings};
+use crate::{GeoSettings, Listener, PoolSettings};
 
 /// A place in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +45,8 @@ pub struct Rejected {
     pub listeners: Vec<Listener>,
     /// The settings of the pools that could be read. Each file that they name exists.
     pub pools: Vec<PoolSettings>,
+    /// What could be read of `[geo]`. The file that it names exists.
+    pub geo: GeoSettings,
 }
 
 impl ConfigError {

@@ -16,6 +16,8 @@ pub struct Config {
     pub admin: Admin,
     /// The table `[resolver]`.
     pub resolver: Resolver,
+    /// The table `[geo]`, but for the networks: those are in the routes that name them.
+    pub geo: GeoSettings,
     /// `[[listener]]`, names and addresses unique.
     pub listeners: Vec<Listener>,
     /// Pools and routes as the core reads them.
@@ -136,6 +138,13 @@ pub struct Resolver {
     pub ttl_max: Duration,
     /// Addresses kept per name.
     pub max_addresses: usize,
+}
+
+/// How clients are located.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GeoSettings {
+    /// The database of countries and continents; the file exists.
+    pub database: Option<Placed<PathBuf>>,
 }
 
 /// An address that accepts clients.

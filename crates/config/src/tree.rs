@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, time::Duration};
 
+use thalweg_core::{Cidr, PlaceCode};
+
 /// A place: index of the file, byte offset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct At {
@@ -23,6 +25,8 @@ pub(crate) enum Value {
     HostPort(String, u16),
     Url(Url),
     Codes(u16, u16),
+    Cidr(Cidr),
+    Place(Place),
     Json(Vec<serde_json::Value>),
     List(Vec<Node>),
     Table(Vec<Entry>),
@@ -37,6 +41,19 @@ pub(crate) struct Url {
     pub(crate) port: u16,
     /// Path and query.
     pub(crate) path: String,
+}
+
+/// A place in `from`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// Every client that no other entry names.
+    Any,
+    /// Clients in the networks of this name.
+    Network(String),
+    /// Clients in this country.
+    Country(PlaceCode),
+    /// Clients on this continent.
+    Continent(PlaceCode),
 }
 
 /// A value and its place.

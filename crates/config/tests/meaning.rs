@@ -101,7 +101,8 @@ fn a_failback_mode_is_a_hold_a_ramp_or_a_slow_start() {
     ] {
         let keys = format!("failback = {{ mode = \"{mode}\", hold = \"7s\", ramp = \"9s\" }}");
         assert_eq!(route(policy, THREE, &keys).failback, expected, "{policy} {mode}");
-        assert_eq!(warnings(&format!("{MINIMAL}{keys}\n")), [""; 0], "{keys}");
+        let kept = "[edge]\nstate_dir = \"state\"\n";
+        assert_eq!(warnings(&format!("{MINIMAL}{keys}\n{kept}")), [""; 0], "{keys}");
     }
     assert_eq!(route("failover", THREE, "").failback, Failback::after(seconds(10)));
 }
@@ -300,4 +301,13 @@ fn a_route_that_writes_no_key_is_the_default_of_the_core() {
     let config = accepted(MINIMAL);
     let Route { name, pools, .. } = config.topology.routes[0].clone();
     assert_eq!(config.topology.routes[0], Route { name, pools, ..Route::default() });
+}
+
+#[test]
+fn a_latched_failover_without_a_state_dir_is_a_warning() {
+    let latched = minimal("failback = { mode = \"latched\" }\n");
+    let warning = "t.toml:11:21 route.r.failback.mode: a restart ends a latched failover while `state_dir` is empty \
+        ([edge] state_dir = \"/var/lib/thalweg\")";
+    assert_eq!(warnings(&latched), [warning]);
+    assert_eq!(warnings(&format!("{latched}[edge]\nstate_dir = \"state\"\n")), [""; 0]);
 }

@@ -40,7 +40,7 @@ fn one_edit_of_the_least_config() {
         (
             "policy = \"failover\"\n",
             "",
-            &["t.toml:7:1 route.r: `policy` is missing (\"failover\", \"weighted\", \"latency\")"],
+            &["t.toml:7:1 route.r: `policy` is missing (\"failover\", \"weighted\", \"latency\", \"geo\")"],
         ),
         (
             "pool = \"a\"",
@@ -172,7 +172,7 @@ fn one_line_in_a_route() {
     let cases: &[(&str, &str)] = &[
         (
             "retries = 1",
-            "t.toml:15:1 route.api.retries: unknown key (the keys here are hosts, path_prefix, policy, pools, latency, timeouts, retry, failback, damping, affinity, overprovision, body_bytes)",
+            "t.toml:15:1 route.api.retries: unknown key (the keys here are hosts, path_prefix, policy, pools, geo, latency, timeouts, retry, failback, damping, affinity, overprovision, body_bytes)",
         ),
         ("retrys = {}", "t.toml:15:1 route.api.retrys: unknown key (did you mean `retry`?)"),
         (

@@ -16,6 +16,8 @@ use crate::{
 pub struct Explained {
     /// The route that matched.
     pub route: Option<RouteSlot>,
+    /// The route in whose order the request is served: the one that matched, or a sub-route of it.
+    pub serving: Option<RouteSlot>,
     /// What an endpoint needed to be a candidate.
     pub stage: Stage,
     /// The pools of the route, in its order.
@@ -38,8 +40,11 @@ pub struct ExplainedPool {
 pub fn explain(snapshot: &Snapshot, loads: &impl Loads, facts: &Facts<'_>, roll: u64) -> Explained {
     let outcome = steer(snapshot, loads, facts, roll);
     let slot = snapshot.layout.matcher.find(facts.host, facts.path);
-    let mut explained = Explained { route: slot, stage: Stage::Up, pools: Vec::new(), outcome };
-    let Some((route, view)) = slot.and_then(|slot| Some((snapshot.route(slot)?, snapshot.routes.get(slot)?)))
+    let serving =
+        slot.and_then(|slot| Some(snapshot.route(slot)?.serving(slot, facts.client, facts.location)));
+    let mut explained = Explained { route: slot, serving, stage: Stage::Up, pools: Vec::new(), outcome };
+    let Some((route, view)) =
+        serving.and_then(|slot| Some((snapshot.route(slot)?, snapshot.routes.get(slot)?)))
     else {
         return explained;
     };

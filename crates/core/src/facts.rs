@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::{
+    geo::Location,
     reason::Reason,
     slot::{EndpointId, EndpointSlot, PoolSlot, RouteSlot},
 };
@@ -17,6 +18,8 @@ pub struct Facts<'a> {
     pub path: &'a str,
     /// The client's address.
     pub client: IpAddr,
+    /// Where that address is. Asked only on routes whose geo rules name countries or continents.
+    pub location: Location,
     /// Endpoints that failed this same request, in order.
     pub tried: &'a [Tried],
     /// The request could be sent again: it may be used to try an endpoint that is in probation.

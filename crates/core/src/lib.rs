@@ -71,6 +71,7 @@
 //!     host: "example.com",
 //!     path: "/",
 //!     client: IpAddr::from([198, 51, 100, 7]),
+//!     location: Location::default(),
 //!     tried: &[],
 //!     replayable: true,
 //! };
@@ -101,8 +102,10 @@ mod event;
 mod ewma;
 mod explain;
 mod facts;
+
 mod fault;
 mod funnel;
+mod geo;
 mod health;
 mod incident;
 mod layout;
@@ -122,6 +125,7 @@ mod shares;
 mod slot;
 mod snapshot;
 mod steer;
+mod sub_route;
 mod tally;
 #[cfg(test)]
 mod test_world;
@@ -139,6 +143,7 @@ pub use explain::{Explained, ExplainedPool, explain};
 pub use facts::{Decision, Facts, Loads, NoLoads, Tried};
 pub use fault::{Evidence, Fault};
 pub use funnel::{Entry, Funnel, Verdict, funnel};
+pub use geo::{Cidr, CidrProblem, Geo, GeoRule, Location, Origin, PlaceCode};
 pub use health::Health;
 pub use incident::{Incident, Scope};
 pub use layout::{Layout, Place};

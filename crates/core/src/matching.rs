@@ -27,10 +27,12 @@ struct Paths {
 
 impl Matcher {
     /// Builds the table. Of two routes with the same host and prefix, the first wins (the config refuses such a pair).
+    /// Sub-routes are not in it.
     #[must_use]
     pub fn new(routes: &[Route]) -> Self {
         let mut matcher = Self::default();
-        for (slot, route) in entries(routes) {
+        for (slot, route) in entries(routes).filter(|(_, route): &(RouteSlot, &Route)| route.parent.is_none())
+        {
             if route.hosts.is_empty() {
                 matcher.any.add(&route.path_prefix, slot);
             }

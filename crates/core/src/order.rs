@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::{
     layout::Place,
     tick::Tick,
-    topology::{Pool, Topology},
+    topology::{Pool, Route, Topology},
 };
 
 /// Most orders that may stand at a time.
@@ -188,13 +188,16 @@ impl Action {
             Self::Drain { target: DrainTarget::Region(region), .. } | Self::Evacuate { region } => {
                 *region == pool.region
             }
-            Self::Weight { route, pool: name, .. } => **route == *on_route && *name == pool.name,
+            Self::Weight { route, pool: name, .. } => {
+                **route == *Route::written_name(on_route) && *name == pool.name
+            }
             Self::Freeze { .. } => self.freezes(on_route),
         }
     }
 
-    /// Does the order forbid failback and moves by latency on the route with this name?
+    /// Does the order forbid failback and moves by latency on the route with this name? A sub-route obeys its parent's.
     pub(crate) fn freezes(&self, on_route: &str) -> bool {
+        let on_route = Route::written_name(on_route);
         matches!(self, Self::Freeze { route } if route.as_deref().is_none_or(|route| route == on_route))
     }
 
@@ -205,7 +208,7 @@ impl Action {
     pub(crate) fn find_target(&self, topology: &Topology) -> Result<(), OrderProblem> {
         let unknown = |kind, name: &str| Err(OrderProblem::UnknownTarget { kind, name: name.into() });
         let pool = |name: &str| topology.pools.iter().find(|pool| *pool.name == *name);
-        let route = |name: &str| topology.routes.iter().find(|route| *route.name == *name);
+        let route = |name: &str| topology.written_routes().find(|(_, route)| *route.name == *name);
         match self {
             Self::Drain { target: DrainTarget::Endpoint { pool: name, host, port }, .. } => {
                 match pool(name) {
@@ -222,11 +225,12 @@ impl Action {
                 if any { Ok(()) } else { unknown("region", region) }
             }
             Self::Weight { route: on, pool: name, .. } => {
-                let Some(on) = route(on) else { return unknown("route", on) };
+                let Some((slot, _)) = route(on) else { return unknown("route", on) };
                 let uses = |member: &crate::topology::RoutePool| {
                     topology.pool(member.pool).is_some_and(|pool| pool.name == *name)
                 };
-                if on.pools.iter().any(uses) { Ok(()) } else { unknown("pool", name) }
+                let mut members = topology.with_sub_routes(slot).flat_map(|(_, route)| &route.pools);
+                if members.any(uses) { Ok(()) } else { unknown("pool", name) }
             }
             Self::Freeze { route: Some(name) } if route(name).is_none() => unknown("route", name),
             Self::Freeze { .. } => Ok(()),

@@ -56,6 +56,8 @@ pub enum Refusal {
     NoEndpoint,
     /// Every endpoint that could serve is at its cap.
     Overloaded,
+    /// The request may go to certain pools only, and no endpoint of those is enabled, resolved and untried.
+    Residency,
 }
 
 impl Refusal {
@@ -66,6 +68,7 @@ impl Refusal {
             Self::NoRoute => "no_route",
             Self::NoEndpoint => "no_endpoint",
             Self::Overloaded => "overloaded",
+            Self::Residency => "residency",
         }
     }
 }

@@ -39,6 +39,27 @@ pub fn steer_on(
     facts: &Facts<'_>,
     roll: u64,
 ) -> Result<Decision, Refusal> {
+    let rules = snapshot.route(route).ok_or(Refusal::NoRoute)?;
+    if rules.geo.is_none() && !rules.residency {
+        return steer_within(snapshot, loads, route, facts, roll);
+    }
+    let serving = rules.serving(route, facts.client, facts.location);
+    let resident = snapshot.route(serving).is_some_and(|rules| rules.residency);
+    match steer_within(snapshot, loads, serving, facts, roll) {
+        Ok(decision) => Ok(Decision { route, ..decision }),
+        Err(Refusal::NoEndpoint) if resident => Err(Refusal::Residency),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Steers in the order of one route, or of one sub-route.
+fn steer_within(
+    snapshot: &Snapshot,
+    loads: &impl Loads,
+    route: RouteSlot,
+    facts: &Facts<'_>,
+    roll: u64,
+) -> Result<Decision, Refusal> {
     let view = snapshot.routes.get(route).ok_or(Refusal::NoRoute)?;
     if !view.trickles.is_empty()
         && facts.tried.is_empty()
@@ -241,6 +262,7 @@ mod tests {
                 host: "h",
                 path: "/",
                 client: IpAddr::from([1, 1, 1, 1]),
+                location: Default::default(),
                 tried: &tried,
                 replayable: true,
             };
@@ -291,7 +313,14 @@ mod tests {
 
     #[test]
     fn a_pool_at_its_capacity_spills_to_the_next_and_when_all_are_the_request_is_refused() {
-        let facts = Facts { host: "h", path: "/", client: [1, 1, 1, 1].into(), tried: &[], replayable: true };
+        let facts = Facts {
+            host: "h",
+            path: "/",
+            client: [1, 1, 1, 1].into(),
+            location: Default::default(),
+            tried: &[],
+            replayable: true,
+        };
         let ask = |health: &str, route: Route, capacity: u32, closed: &[u32]| {
             let snapshot = snapshot_of(health, route, |pool| pool.capacity = capacity);
             let answer = steer(&snapshot, &Closed(closed.to_vec()), &facts, roll(1, 3));
@@ -338,6 +367,7 @@ mod tests {
                 host: "h",
                 path: "/",
                 client: IpAddr::from([1, 1, 1, 1]),
+                location: Default::default(),
                 tried: &[],
                 replayable: true,
             };

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::{
     damping::DampingRules,
+    geo::Geo,
     slot::{PoolSlot, RouteSlot},
 };
 
@@ -13,7 +14,8 @@ use crate::{
 pub struct Topology {
     /// The pools, in the order of the file.
     pub pools: Vec<Pool>,
-    /// The routes, in the order of the file. Matching never depends on that order.
+    /// The routes, in the order of the file. Matching never depends on that order. Behind them stand the sub-routes of
+    /// those with geo rules.
     pub routes: Vec<Route>,
 }
 
@@ -223,6 +225,13 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// When another attempt may be made.
     pub retry: RetryRules,
+    /// Which clients are served in another order than this route's own (policy "geo").
+    pub geo: Option<Geo>,
+    /// The requests go to these pools or to none.
+    pub residency: bool,
+    /// Whose geo rule this sub-route serves; `None` = the operator wrote this route. A sub-route matches no request by
+    /// itself.
+    pub parent: Option<RouteSlot>,
 }
 
 impl Default for Route {
@@ -239,6 +248,9 @@ impl Default for Route {
             overprovision: 1.4,
             timeouts: Timeouts::default(),
             retry: RetryRules::default(),
+            geo: None,
+            residency: false,
+            parent: None,
         }
     }
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use thalweg_core::{
-    EndpointSpec, Event, Facts, Failback, NoLoads, Pool, PoolSlot, Route, RoutePool, Tick, Topology, Tried,
-    World, roll, steer,
+    Cidr, EndpointSpec, Event, Facts, Failback, Geo, GeoRule, Location, NoLoads, Origin, PlaceCode, Pool,
+    PoolSlot, Route, RoutePool, RouteSlot, Tick, Topology, Tried, World, roll, steer,
 };
 
 /// Counts what the asking thread allocates.
@@ -64,14 +64,30 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
         failback: Failback::IMMEDIATE,
         ..Route::default()
     };
+    let place = |text| PlaceCode::read(text).into_iter();
+    let networks = (0..100).filter_map(|nth| Cidr::read(&format!("1.{nth}.0.0/16")).ok()).collect();
+    let mut from: Vec<Origin> = place("DE").chain(place("FR")).map(Origin::Country).collect();
+    from.push(Origin::Network { name: "n".into(), cidrs: networks });
+    let sub_route =
+        Route { name: "r[n]".into(), parent: Some(RouteSlot(0)), residency: true, ..route.clone() };
+    let route = Route { geo: Some(Geo::new(vec![GeoRule { from, route: RouteSlot(1) }])), ..route };
     let mut world = World::default();
-    let topology = Arc::new(Topology { pools: (0..3).map(pool).collect(), routes: vec![route] });
+    let topology = Arc::new(Topology { pools: (0..3).map(pool).collect(), routes: vec![route, sub_route] });
     world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
     let snapshot = world.snapshot();
-    let client = IpAddr::from([1, 2, 3, 4]);
+    let (here, elsewhere) = (IpAddr::from([1, 2, 3, 4]), IpAddr::from([192, 0, 2, 1]));
+    let country = PlaceCode::read("DE");
     let ask = |tried: &[Tried], turn: u32| {
-        let facts =
-            Facts { host: "www.example.com", path: "/api/v1/things", client, tried, replayable: true };
+        let client = if turn.is_multiple_of(2) { here } else { elsewhere };
+        let location = Location { country, continent: None };
+        let facts = Facts {
+            host: "www.example.com",
+            path: "/api/v1/things",
+            client,
+            location,
+            tried,
+            replayable: true,
+        };
         steer(&snapshot, &NoLoads, &facts, roll(turn, 7)).ok()
     };
     let before = COUNT.with(Cell::get);

@@ -10,10 +10,10 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use thalweg_core::{
-    Action, Admin, Availability, Band, Decision, DrainTarget, EndpointKey, EndpointSlot, EndpointSpec, Event,
-    Evidence, Facts, Fault, Loads, Matcher, NoLoads, Order, OrderId, Pool, PoolSlot, ProbeRules, Reason,
-    Refusal, Route, RoutePool, Slot, Snapshot, Stage, Tick, Topology, Tried, World, explain, mix, roll,
-    steer,
+    Action, Admin, Availability, Band, Cidr, Decision, DrainTarget, EndpointKey, EndpointSlot, EndpointSpec,
+    Event, Evidence, Facts, Fault, Geo, GeoRule, Loads, Matcher, NoLoads, Order, OrderId, Origin, Pool,
+    PoolSlot, ProbeRules, Reason, Refusal, Route, RoutePool, RouteSlot, Slot, Snapshot, Stage, Tick,
+    Topology, Tried, World, explain, mix, roll, steer,
 };
 
 /// What the world has learnt about an endpoint.
@@ -42,6 +42,32 @@ fn route(members: &[RoutePool], policy: u8) -> Route {
 }
 
 fn snapshot(members: &[UsedPool], policy: u8) -> Snapshot {
+    snapshot_of(members, |uses| vec![route(uses, policy)])
+}
+
+/// The places of geo rules: which pools each has, from which one on, and whether its requests stay there.
+type Places = Vec<(u32, u32, bool)>;
+
+/// Rule `n` is for clients in 10.n.0.0/16.
+fn geo_routes(uses: &[RoutePool], places: &Places, policy: u8) -> Vec<Route> {
+    let pools = uses.len() as u32;
+    let cidr = |nth: usize| Cidr::read(&format!("10.{nth}.0.0/16")).unwrap();
+    let rule = |nth: usize| GeoRule {
+        from: vec![Origin::Network { name: "n".into(), cidrs: vec![cidr(nth)] }],
+        route: RouteSlot(nth as u32 + 1),
+    };
+    let rules = (0..places.len()).map(rule).collect();
+    let sub_routes = places.iter().enumerate().map(|(nth, (first, count, residency))| {
+        let member = |turn: u32| RoutePool { tier: turn, ..uses[((first + turn) % pools) as usize] };
+        let members: Vec<RoutePool> = (0..(*count).clamp(1, pools)).map(member).collect();
+        let name = format!("r[{nth}]").into();
+        Route { name, residency: *residency, parent: Some(RouteSlot(0)), ..route(&members, policy) }
+    });
+    let own = Route { geo: Some(Geo::new(rules)), ..route(uses, policy) };
+    std::iter::once(own).chain(sub_routes).collect()
+}
+
+fn snapshot_of(members: &[UsedPool], routes: impl FnOnce(&[RoutePool]) -> Vec<Route>) -> Snapshot {
     let probe = ProbeRules { rise: 1, fall: 1, ..ProbeRules::default() };
     let pool = |(nth, (endpoints, _)): (usize, &UsedPool)| Pool {
         name: format!("p{nth}").into(),
@@ -69,7 +95,7 @@ fn snapshot(members: &[UsedPool], policy: u8) -> Snapshot {
         .collect();
     let pools = members.iter().enumerate().map(pool).collect();
     let mut world = World::default();
-    let topology = Arc::new(Topology { pools, routes: vec![route(&uses, policy)] });
+    let topology = Arc::new(Topology { pools, routes: routes(&uses) });
     world.apply(Event::Adopted { topology, generation: 1 }, Tick(0));
     let ids: Vec<_> = world.layout().endpoints.iter().map(|place| place.id).collect();
     for (id, (_, heard)) in ids.into_iter().zip(members.iter().flat_map(|(endpoints, _)| endpoints)) {
@@ -126,7 +152,17 @@ impl Loads for RandomLoads {
 }
 
 fn ask(snapshot: &Snapshot, loads: &impl Loads, tried: &[Tried], roll: u64) -> Result<Decision, Refusal> {
-    let facts = Facts { host: "h", path: "/", client: IpAddr::from([1, 2, 3, 4]), tried, replayable: true };
+    ask_from(IpAddr::from([1, 2, 3, 4]), snapshot, loads, tried, roll)
+}
+
+fn ask_from(
+    client: IpAddr,
+    snapshot: &Snapshot,
+    loads: &impl Loads,
+    tried: &[Tried],
+    roll: u64,
+) -> Result<Decision, Refusal> {
+    let facts = Facts { host: "h", path: "/", client, location: Default::default(), tried, replayable: true };
     let answer = steer(snapshot, loads, &facts, roll);
     assert_eq!(answer, steer(snapshot, loads, &facts, roll), "same inputs, same answer");
     assert_eq!(answer, explain(snapshot, loads, &facts, roll).outcome, "explained as it is done");
@@ -270,7 +306,7 @@ proptest! {
                     );
                     let full = left().any(|(_, slot)| busy.in_flight(EndpointSlot(slot)) >= 3);
                     let holds = match refusal {
-                        Refusal::NoRoute => false,
+                        Refusal::NoRoute | Refusal::Residency => false,
                         Refusal::NoEndpoint => left().count() == 0,
                         Refusal::Overloaded => full,
                     };
@@ -278,6 +314,34 @@ proptest! {
                     break;
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_resident_request_never_leaves_its_pools(
+        members in members(), policy in 0u8..3, load: u64, seed: u64,
+        places in prop::collection::vec((0u32..5, 1u32..3, any::<bool>()), 1..5),
+    ) {
+        let snapshot = snapshot_of(&members, |uses| geo_routes(uses, &places, policy));
+        let busy = RandomLoads(load);
+        for (nth, (_, _, residency)) in (0u8..).zip(&places) {
+            let own: Vec<PoolSlot> =
+                snapshot.layout.topology.routes[usize::from(nth) + 1].pools.iter().map(|member| member.pool).collect();
+            let client = IpAddr::from([10, nth, 2, 1]);
+            let mut tried: Vec<Tried> = Vec::new();
+            let refusal = loop {
+                match ask_from(client, &snapshot, &busy, &tried, roll(seed as u32, mix(seed))) {
+                    Ok(decision) => {
+                        prop_assert!(own.contains(&decision.pool), "{:?} of {:?}", decision, own);
+                        prop_assert_eq!(decision.route, RouteSlot(0));
+                        let endpoint = snapshot.layout.endpoints[decision.endpoint.index()].id;
+                        tried.push(Tried { endpoint, pool: decision.pool, leave: seed.is_multiple_of(2) });
+                    }
+                    Err(refusal) => break refusal,
+                }
+            };
+            let spelled = [Refusal::Overloaded, if *residency { Refusal::Residency } else { Refusal::NoEndpoint }];
+            prop_assert!(spelled.contains(&refusal), "{:?}", refusal);
         }
     }
 

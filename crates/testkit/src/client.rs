@@ -4,7 +4,7 @@
 use std::{
     fmt, io,
     io::{Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -110,6 +110,18 @@ impl Client {
         let tcp = TcpStream::connect_timeout(&addr, PATIENCE).map_err(|error| Gone::new(&error))?;
         let ours = prepared(&tcp).map_err(|error| Gone::new(&error))?;
         Ok(Self { stream: Box::new(tcp), tcp: ours, buf: Vec::new(), addr })
+    }
+
+    /// Connects from this address of the machine; on loopback each of 127.0.0.0/8 is one.
+    pub fn connect_from(source: IpAddr, addr: SocketAddr) -> Self {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let family = if addr.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let socket = socket(family, SocketType::STREAM, None).expect("a socket can be made");
+        bind(&socket, &SocketAddr::new(source, 0)).unwrap_or_else(|error| panic!("{source}: {error}"));
+        connect(&socket, &addr).unwrap_or_else(|error| panic!("{source} to {addr}: {error}"));
+        let tcp = TcpStream::from(socket);
+        let ours = prepared(&tcp).expect("timeouts can be set");
+        Self { stream: Box::new(tcp), tcp: ours, buf: Vec::new(), addr }
     }
 
     /// Connects over TLS to this server name; gives the client, the ALPN choice and the leaf certificate.

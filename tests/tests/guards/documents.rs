@@ -221,7 +221,7 @@ fn every_example_config_loads() {
     assert_none("examples that do not load", &wrong);
 }
 
-/// Replaces the certificates, keys and tokens that an example names by real files.
+/// Replaces the certificates, keys, tokens and databases that an example names by real files.
 fn stand_ins(block: &str, scratch: &thalweg_testkit::Scratch) {
     let authority = thalweg_testkit::Authority::new("example");
     let leaf = authority.leaf(&["example.com"]);
@@ -230,6 +230,7 @@ fn stand_ins(block: &str, scratch: &thalweg_testkit::Scratch) {
             Some("crt" | "pem") => drop(scratch.write(word, &leaf.cert_pem)),
             Some("key") => drop(scratch.write(word, &leaf.key_pem)),
             Some("token") => drop(scratch.write(word, "token")),
+            Some("mmdb") => drop(scratch.write(word, thalweg_testkit::mmdb(&[("::/0", "DE", "EU")], 1))),
             _ => {}
         }
     }

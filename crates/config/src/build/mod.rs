@@ -2,16 +2,18 @@
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
 //!
 //! `edge` builds the edge, its admin server and its listeners, `tokens` the admin server's tokens; `probes`, `pools` and
-//! `routes` build what their names say, `reports` the servers that the edge reports to.
+//! `routes` build what their names say, `geo` the places of clients and the geo rules of routes, `reports` the servers that
+//! the edge reports to.
 
 mod edge;
+mod geo;
 mod pools;
 mod probes;
 mod reports;
 mod routes;
 mod tokens;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::Digest;
 use thalweg_core::{EjectRules, Topology};
@@ -39,8 +41,8 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
         // The part that is missing, or that a name refers to, may stand in the file that cannot be read as TOML.
         let (verdict, warnings) = loader.report.finish();
         let errors = verdict.err().unwrap_or_else(|| ConfigErrors(Vec::new()));
-        let (listeners, pools) = Default::default();
-        return (Err(Rejected { errors, files, listeners, pools }), warnings);
+        let (listeners, pools, geo) = Default::default();
+        return (Err(Rejected { errors, files, listeners, pools, geo }), warnings);
     }
     let root = View::new(&ROOT, tree);
     let admin = loader.admin(root);
@@ -67,15 +69,17 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
     let edge = loader.edge(root);
     let resolver = loader.resolver(root);
     let notify = loader.notify(root);
+    let geo = loader.geo(root);
     let hash = loader.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let folders = std::mem::take(&mut loader.folders);
     let (verdict, warnings) = loader.report.finish();
     let config = match verdict {
-        Err(errors) => Err(Rejected { errors, files, listeners, pools: pool_settings }),
+        Err(errors) => Err(Rejected { errors, files, listeners, pools: pool_settings, geo }),
         Ok(()) => Ok(Config {
             edge,
             admin,
             resolver,
+            geo,
             listeners,
             topology: Topology { pools, routes },
             pools: pool_settings,
@@ -115,13 +119,39 @@ impl Loader<'_> {
         }
     }
 
+    /// The path of a file that a value names; `None` with an error when it cannot be read. Its content is not read.
+    pub(crate) fn named_path(&mut self, node: &Node, path: &str) -> Option<Placed<PathBuf>> {
+        if node.text().is_empty() {
+            return None;
+        }
+        let file = self.path_of(node);
+        match self.files.read(&file, 0) {
+            Ok(_) => {
+                let span = self.report.span(node.at);
+                return Some(Placed { value: file, span, path: path.to_owned() });
+            }
+            Err(error) => self.not_read(node, path, &file, &error),
+        }
+        None
+    }
+
+    /// A path as seen from the file that names it.
+    fn path_of(&self, node: &Node) -> PathBuf {
+        let folder = self.report.sources.get(node.at.file).map(|source| source.folder().to_owned());
+        folder.unwrap_or_default().join(node.text())
+    }
+
+    fn not_read(&mut self, node: &Node, path: &str, file: &Path, error: &std::io::Error) {
+        let diagnostic = cannot_read(file, error).hint("paths are relative to the file that names them");
+        self.report.error(node.at, path, diagnostic);
+    }
+
     /// The path that a value names and the content of the file there; `None` with an error when it cannot be read.
     pub(crate) fn named_file(&mut self, node: &Node, path: &str) -> Option<(Placed<PathBuf>, Vec<u8>)> {
         if node.text().is_empty() {
             return None;
         }
-        let folder = self.report.sources.get(node.at.file).map(|source| source.folder().to_owned());
-        let file = folder.unwrap_or_default().join(node.text());
+        let file = self.path_of(node);
         match self.files.read(&file, MAX_NAMED_FILE) {
             Ok(bytes) if bytes.len() > MAX_NAMED_FILE => {
                 self.report.error(
@@ -134,11 +164,7 @@ impl Loader<'_> {
                 let span = self.report.span(node.at);
                 return Some((Placed { value: file, span, path: path.to_owned() }, bytes));
             }
-            Err(error) => {
-                let diagnostic =
-                    cannot_read(&file, &error).hint("paths are relative to the file that names them");
-                self.report.error(node.at, path, diagnostic);
-            }
+            Err(error) => self.not_read(node, path, &file, &error),
         }
         None
     }

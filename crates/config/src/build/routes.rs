@@ -9,9 +9,9 @@ use crate::{
     RouteSettings,
     decode::key_text,
     diagnostic::{Diagnostic, quoted},
-    keys::{ROUTE, ROUTE_POOL},
+    keys::{GEO_ENTRY, ROUTE, ROUTE_POOL},
     loader::Loader,
-    tree::{At, Entry},
+    tree::{At, Entry, Node, Place, Value},
     view::View,
 };
 
@@ -23,14 +23,27 @@ impl Loader<'_> {
         let index: HashMap<&str, usize> =
             pools.iter().enumerate().map(|(nth, pool)| (&*pool.name, nth)).collect();
         let (mut routes, mut settings) = (Vec::new(), Vec::new());
+        let (mut sub_routes, mut sub_settings) = (Vec::new(), Vec::new());
         let mut taken = Taken::new();
-        for entry in root.named("route") {
-            let route = self.route(entry, &index);
+        let keeps = root.table("edge").given("state_dir").is_some_and(|node| !node.text().is_empty());
+        let (written, names) = (root.named("route"), Self::geo_names(root, &index));
+        for (nth, entry) in written.iter().enumerate() {
+            let mut route = self.route(entry, &index);
+            let slots = (Slot::at(nth), written.len() + sub_routes.len());
+            let own = self.geo_rules(entry, &mut route, &names, slots);
             self.shadowed(entry, &route, &mut taken);
+            if route.failback.is_latched() && !keeps {
+                self.forgets_latches(entry);
+            }
             routes.push(route);
             let body_bytes = View::new(&ROUTE, &entry.node).int("body_bytes");
-            settings.push(RouteSettings { body_bytes: (body_bytes > 0).then_some(body_bytes) });
+            let of_route = RouteSettings { body_bytes: (body_bytes > 0).then_some(body_bytes) };
+            settings.push(of_route);
+            sub_settings.extend(own.iter().map(|_| of_route));
+            sub_routes.extend(own);
         }
+        routes.extend(sub_routes);
+        settings.extend(sub_settings);
         (routes, settings)
     }
 
@@ -61,6 +74,9 @@ impl Loader<'_> {
             overprovision: table.num("overprovision"),
             timeouts: timeouts(table.table("timeouts")),
             retry: retry(table.table("retry")),
+            geo: None,
+            residency: false,
+            parent: None,
         }
     }
 
@@ -72,6 +88,15 @@ impl Loader<'_> {
         index: &HashMap<&str, usize>,
     ) -> Vec<RoutePool> {
         let nodes = table.items("pools");
+        if !table.has("pools") && (policy != "geo" || !has_any(table)) {
+            let diagnostic = Diagnostic::new("`pools` is missing");
+            let hint = if policy == "geo" {
+                "the order for clients that no entry names: here, or in an entry for \"*\""
+            } else {
+                "a list: [{ pool = … }, …]"
+            };
+            self.report.error(table.at, path, diagnostic.hint(hint));
+        }
         let mut seen: HashMap<&str, At> = HashMap::new();
         let mut pools = Vec::with_capacity(nodes.len());
         for (nth, node) in nodes.iter().enumerate() {
@@ -84,26 +109,41 @@ impl Loader<'_> {
                     Diagnostic::new(format!("the pool is written twice in this route, first at {first}"));
                 self.report.error(given.at, path(), diagnostic.hint("each pool at most once"));
             }
-            let Some(pool) = index.get(given.text()) else {
-                let names: Vec<String> = if self.report.fewer_than(20) {
-                    index.keys().map(|n| (*n).to_owned()).collect()
-                } else {
-                    Vec::new()
-                };
-                let diagnostic = Diagnostic::new(format!("there is no pool {}", quoted(given.text())));
-                let diagnostic = self.dangling(diagnostic, given.text(), names.iter(), "pool");
-                self.report.error(given.at, path(), diagnostic);
-                continue;
+            let Some(pool) = self.route_pool(given, &path(), index) else { continue };
+            let position = if ["failover", "geo"].contains(&policy) {
+                u32::try_from(nth).unwrap_or(u32::MAX)
+            } else {
+                0
             };
-            let position = if policy == "failover" { u32::try_from(nth).unwrap_or(u32::MAX) } else { 0 };
             pools.push(RoutePool {
-                pool: Slot::at(*pool),
+                pool: Slot::at(pool),
                 tier: item.given("tier").map_or(position, |_| item.small("tier")),
                 weight: item.small("weight"),
                 dial: item.small("dial"),
             });
         }
         pools
+    }
+
+    /// The position of the pool that a node names; `None` with an error when there is none.
+    pub(super) fn route_pool(
+        &mut self,
+        node: &Node,
+        path: &str,
+        index: &HashMap<&str, usize>,
+    ) -> Option<usize> {
+        let found = index.get(node.text()).copied();
+        if found.is_none() {
+            let names: Vec<String> = if self.report.fewer_than(20) {
+                index.keys().map(|n| (*n).to_owned()).collect()
+            } else {
+                Vec::new()
+            };
+            let diagnostic = Diagnostic::new(format!("there is no pool {}", quoted(node.text())));
+            let diagnostic = self.dangling(diagnostic, node.text(), names.iter(), "pool");
+            self.report.error(node.at, path, diagnostic);
+        }
+        found
     }
 
     /// Reports two routes with the same host and path: the second one would never match.
@@ -161,6 +201,15 @@ impl Loader<'_> {
         }
     }
 
+    /// A latched failover is meant to wait for the operator, and a restart would end it.
+    fn forgets_latches(&mut self, entry: &Entry) {
+        let table = View::new(&ROUTE, &entry.node).table("failback");
+        let at = table.given("mode").map_or(table.at, |node| node.at);
+        let diagnostic = Diagnostic::new("a restart ends a latched failover while `state_dir` is empty");
+        let path = format!("route.{}.failback.mode", key_text(&entry.name));
+        self.report.warn(at, path, diagnostic.hint("[edge] state_dir = \"/var/lib/thalweg\""));
+    }
+
     /// `suppress = 0` turns damping off.
     fn damping(&mut self, table: View<'_>, path: &str) -> Option<DampingRules> {
         let rules = DampingRules {
@@ -193,6 +242,14 @@ impl Loader<'_> {
             self.report.error(at, format!("{path}.affinity.mode"), diagnostic);
         }
     }
+}
+
+/// Has the route a geo entry for every client, or one that cannot be read?
+fn has_any(table: View<'_>) -> bool {
+    let is_bad = |table: View<'_>, key| table.has(key) && table.given(key).is_none();
+    let is_any = |node: &Node| matches!(node.value, Value::Place(Place::Any) | Value::Bad);
+    let mut items = table.items("geo").iter().map(|node| View::new(&GEO_ENTRY, node));
+    is_bad(table, "geo") || items.any(|entry| is_bad(entry, "from") || entry.items("from").iter().any(is_any))
 }
 
 /// Under "weighted" a pool returns at once, unless it is latched; a ramp is a slow start of each endpoint.

@@ -10,7 +10,7 @@ mod route;
 
 pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
 pub(crate) use reports::{DECISIONS, NOTIFY};
-pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
+pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, GEO_ENTRY, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
 use crate::{
     table::{DAY, Default as D, KIB, Kind, MIB, Shape, boolean, choice, int, list, size, table, text, time},
@@ -68,6 +68,7 @@ pub(crate) const ROOT: Shape = Shape {
             D::Absent("at least one over all files"),
             "Host and path to pools, and how they share.",
         ),
+        table("geo", &GEO, D::Table, "Where clients are."),
         table("eject", &EJECT, D::Table, "Removal of an endpoint by passive evidence."),
         table("limits", &LIMITS, D::Table, "Bounds on clients."),
         table(
@@ -218,6 +219,29 @@ pub(crate) const CERTIFICATE: Shape = Shape {
     ],
 };
 
+pub(crate) const GEO: Shape = Shape {
+    title: "[geo]",
+    doc: "Where clients are, for routes with policy \"geo\".",
+    keys: &[
+        text(
+            "database",
+            Text::File,
+            D::Absent("none"),
+            "A database in MaxMind's format with countries and continents (GeoLite2-Country, GeoIP2-City, DB-IP). A new file in its place is used without a reload.",
+        ),
+        list(
+            "networks",
+            Kind::Map {
+                keys: Text::Name,
+                of: &Kind::List { of: &Kind::Text(Text::Cidr), min: 1, max: MANY },
+                max: MANY,
+            },
+            D::Absent("none"),
+            "Networks by name, for `from = [\"network:NAME\"]`.",
+        ),
+    ],
+};
+
 pub(crate) const LIMITS: Shape = Shape {
     title: "[limits]",
     doc: "Bounds on clients.",
@@ -290,12 +314,14 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &QUEUE,
     &ROUTE,
     &ROUTE_POOL,
+    &GEO_ENTRY,
     &LATENCY,
     &TIMEOUTS,
     &RETRY,
     &FAILBACK,
     &DAMPING,
     &AFFINITY,
+    &GEO,
     &EJECT,
     &LIMITS,
     &LOG,

@@ -25,12 +25,18 @@ pub(crate) const ROUTE: Shape = Shape {
             D::Text("/"),
             "Whole segments: \"/api\" matches /api and /api/x, not /apix. Percent-encoding is read as in requests: \"/%61pi\" is \"/api\".",
         ),
-        choice("policy", &["failover", "weighted", "latency"], D::Required, "How the pools share."),
+        choice("policy", &["failover", "weighted", "latency", "geo"], D::Required, "How the pools share."),
         list(
             "pools",
             Kind::List { of: &Kind::Table(&ROUTE_POOL), min: 1, max: MANY },
-            D::Required,
+            D::Absent("mandatory; with policy \"geo\", the order of the entry for \"*\""),
             "The pools, each at most once.",
+        ),
+        list(
+            "geo",
+            Kind::List { of: &Kind::Table(&GEO_ENTRY), min: 1, max: 1_000 },
+            D::Absent("mandatory with policy \"geo\", else none"),
+            "Orders of pools for clients from certain places. The most specific place decides: the longest network, then the country, then the continent; no entry: \"*\", else the route's `pools`.",
         ),
         table("latency", &LATENCY, D::Table, "When pools count as equally near (policy \"latency\")."),
         table("timeouts", &TIMEOUTS, D::Table, "Bounds on the stages of a request."),
@@ -60,6 +66,30 @@ pub(crate) const ROUTE_POOL: Shape = Shape {
             (0, 65_535),
             D::Absent("failover: position in the list, from 0; else 0"),
             "Failover rank; lower first.",
+        ),
+    ],
+};
+
+pub(crate) const GEO_ENTRY: Shape = Shape {
+    title: "[route.NAME] geo",
+    doc: "An order of pools for clients from certain places.",
+    keys: &[
+        list(
+            "from",
+            Kind::List { of: &Kind::Text(Text::GeoPlace), min: 1, max: 1_000 },
+            D::Required,
+            "The places, each in one entry of the route.",
+        ),
+        list(
+            "pools",
+            Kind::List { of: &Kind::Text(Text::Name), min: 1, max: MANY },
+            D::Required,
+            "The pools in the order of failover. Behind them come the route's own, unless `residency` is set.",
+        ),
+        boolean(
+            "residency",
+            false,
+            "The requests go to these pools or to none: 503 `residency` when no endpoint of theirs can be reached.",
         ),
     ],
 };

@@ -1,13 +1,15 @@
-//! Strings with a grammar of their own: names and codes here, hosts and ports in `address`, paths in `path`, URLs in
-//! `url`.
+//! Strings with a grammar of their own: names and codes here, hosts and ports in `address`, paths in `path`, networks and
+//! the places of clients in `place`, URLs in `url`.
 //! Parses each into what the rest of the program wants. Never resolves a name nor opens a file.
 
 mod address;
 mod path;
+mod place;
 mod url;
 
 use address::{address, authority, host, host_pattern, nameserver, socket};
 use path::{prefix, target};
+use place::{CIDR, PLACE, cidr, place};
 
 use crate::{
     diagnostic::{Diagnostic, quoted, shown},
@@ -53,6 +55,10 @@ pub(crate) enum Text {
     HeaderValue,
     /// A member of a JSON object.
     Member,
+    /// `192.0.2.0/24`, or an address.
+    Cidr,
+    /// Where clients come from: `country:DE`.
+    GeoPlace,
 }
 
 const LONGEST: usize = 4_096;
@@ -88,6 +94,8 @@ impl Text {
             Self::Include => include(text),
             Self::HeaderName => header_name(text),
             Self::HeaderValue => header_value(text),
+            Self::Cidr => cidr(text),
+            Self::GeoPlace => place(text),
             Self::File | Self::Folder | Self::Member => Ok(Value::Text(text.to_owned())),
         }
     }
@@ -113,6 +121,8 @@ impl Text {
             Self::HeaderName => "letters, digits and !#$%&'*+-.^_`|~",
             Self::HeaderValue => "visible ASCII, spaces inside",
             Self::Member => "any string",
+            Self::Cidr => CIDR,
+            Self::GeoPlace => PLACE,
         }
     }
 
@@ -134,6 +144,10 @@ impl Text {
             Self::HeaderName => "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$",
             Self::HeaderValue => r"^[\t\x20-\x7e]+$",
             Self::File | Self::Include | Self::Member => r"\S",
+            Self::Cidr => r"^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$",
+            Self::GeoPlace => {
+                r"^(\*|country:[A-Z]{2}|continent:[A-Z]{2}|network:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})$"
+            }
             Self::Folder => r"^$|\S",
         }
     }

@@ -34,9 +34,9 @@ impl Files for Memory {
     }
 }
 
-/// The certificates, keys and tokens that the examples name.
+/// The certificates, keys, tokens and databases that the examples name.
 pub(crate) fn named_files() -> Memory {
-    let names = ["tls/site.crt", "tls/site.key", "tls/ca.pem", "admin.token", "affinity.key"];
+    let names = ["tls/site.crt", "tls/site.key", "tls/ca.pem", "admin.token", "affinity.key", "geo.mmdb"];
     names.iter().fold(Memory::default(), |files, name| files.with(name, "content"))
 }
 

@@ -8,7 +8,7 @@ use crate::{
     layout::Place,
     order::{Action, Order, OrderId},
     tick::Tick,
-    topology::{Pool, Topology},
+    topology::{Pool, Route, Topology},
     view::Drain,
 };
 
@@ -119,7 +119,7 @@ fn apply(action: &Action, topology: &mut Arc<Topology>) {
         Action::Evacuate { region } => dial(topology, 0, |one| one.region == *region),
         Action::Weight { route, pool, weight } => {
             let Topology { pools, routes } = Arc::make_mut(topology);
-            for route in routes.iter_mut().filter(|one| one.name == *route) {
+            for route in routes.iter_mut().filter(|one| *Route::written_name(&one.name) == **route) {
                 let is = |member: &crate::topology::RoutePool| {
                     pools.get(member.pool.index()).is_some_and(|one| one.name == *pool)
                 };

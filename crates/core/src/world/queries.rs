@@ -82,15 +82,16 @@ impl World {
         routes.find(|(_, route)| &*route.name == name).map(|(slot, _)| slot)
     }
 
-    /// The pools that a route has left because they were down, and that have not returned: by name, each with whether it
-    /// is up again and waits.
+    /// The pools that a route, or a sub-route of it, has left because they were down, and that have not returned: by name,
+    /// each with whether it is up again and waits.
     #[must_use]
     pub fn left_pools(&self, route: RouteSlot) -> Vec<(Box<str>, bool)> {
         let topology = &self.state.layout.topology;
         let pools = &self.state.pools;
-        let left = self.state.routes.left(route);
-        left.filter_map(|pool| Some((topology.pool(pool)?.name.clone(), !pools.view(pool).below_threshold)))
-            .collect()
+        let all = topology.with_sub_routes(route).map(|(slot, _)| slot);
+        let left: BTreeSet<PoolSlot> = all.flat_map(|slot| self.state.routes.left(slot)).collect();
+        let shown = |pool| Some((topology.pool(pool)?.name.clone(), !pools.view(pool).below_threshold));
+        left.into_iter().filter_map(shown).collect()
     }
 
     /// Does the operator forbid failback and moves between latencies on a route?

@@ -79,10 +79,12 @@ impl WorldState {
         self.routes.update(routes, &pools, changes);
     }
 
-    /// Ends the waits of a route's pools.
+    /// Ends the waits of a route's pools, and of its sub-routes' pools.
     pub(super) fn end_waits(&mut self, route: RouteSlot, now: Tick, changes: &mut Changes) {
         let pools = NamedPools { topology: &self.layout.topology, pools: &self.pools, now };
-        self.routes.end_waits(route, &pools, changes);
+        for (slot, _) in self.layout.topology.with_sub_routes(route) {
+            self.routes.end_waits(slot, &pools, changes);
+        }
     }
 
     pub(super) fn is_up(&self, slot: EndpointSlot) -> bool {

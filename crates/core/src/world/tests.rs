@@ -276,7 +276,14 @@ fn retries_leave_tried_pools_and_follow_the_fallback_order() {
     let mut seen = Vec::new();
     loop {
         let client = std::net::IpAddr::from([1, 1, 1, 1]);
-        let facts = Facts { host: "h", path: "/", client, tried: &tried, replayable: true };
+        let facts = Facts {
+            host: "h",
+            path: "/",
+            client,
+            location: Default::default(),
+            tried: &tried,
+            replayable: true,
+        };
         match steer(&snapshot, &NoLoads, &facts, 7) {
             Ok(decision) => {
                 let place = snapshot.layout.endpoints.get(decision.endpoint).unwrap();
@@ -297,6 +304,7 @@ mod adopt;
 mod damping;
 mod ejections;
 mod failback;
+mod geo;
 mod orders;
 mod flapping;
 mod traffic;

@@ -59,7 +59,14 @@ impl Attempt<'_> {
     pub(crate) fn judge(&self) -> Result<Option<Decision>, String> {
         let path = self.oracle.topology.routes[self.route].path_prefix.clone();
         let client = IpAddr::from([192, 0, 2, 1]);
-        let facts = Facts { host: "any.test", path: &path, client, tried: self.tried, replayable: true };
+        let facts = Facts {
+            host: "any.test",
+            path: &path,
+            client,
+            location: Default::default(),
+            tried: self.tried,
+            replayable: true,
+        };
         let answer = self.subject.steer(self.snapshot, self.busy, &facts, self.roll);
         let again = self.subject.steer(self.snapshot, self.busy, &facts, self.roll);
         if answer != again {
@@ -77,7 +84,14 @@ impl Attempt<'_> {
     pub(crate) fn judge_explained(&self) -> Result<(), String> {
         let path = self.oracle.topology.routes[self.route].path_prefix.clone();
         let client = IpAddr::from([192, 0, 2, 1]);
-        let facts = Facts { host: "any.test", path: &path, client, tried: self.tried, replayable: true };
+        let facts = Facts {
+            host: "any.test",
+            path: &path,
+            client,
+            location: Default::default(),
+            tried: self.tried,
+            replayable: true,
+        };
         let told = explain(self.snapshot, self.busy, &facts, self.roll);
         let sum: f64 = told.pools.iter().map(|pool| pool.share).sum();
         let serves = !self.snapshot.routes[self.route].shares.segments.is_empty();
@@ -231,12 +245,14 @@ impl Attempt<'_> {
     fn judge_refusal(&self, refusal: Refusal) -> Result<(), String> {
         let seen = self.seen();
         let left = seen.iter().filter(|seen| seen.enabled && !seen.tried);
+        let resident = self.oracle.topology.routes[self.route].residency;
         let fit = |seen: &&Seen| {
             !seen.full && seen.up == Availability::Up && !self.oracle.tallies[seen.pool].below_threshold
         };
         let holds = match refusal {
             Refusal::NoRoute => false,
-            Refusal::NoEndpoint => left.count() == 0,
+            Refusal::NoEndpoint => left.count() == 0 && !resident,
+            Refusal::Residency => left.count() == 0 && resident,
             Refusal::Overloaded => left.clone().any(|seen| seen.full) && !left.clone().any(|seen| fit(&seen)),
         };
         if holds { Ok(()) } else { Err("refused without need".into()) }

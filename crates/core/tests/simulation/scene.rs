@@ -171,6 +171,9 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
             ..RetryRules::default()
         },
         timeouts: Timeouts::default(),
+        geo: None,
+        residency: nth % 3 == 1,
+        parent: None,
     }
 }
 

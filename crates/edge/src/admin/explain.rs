@@ -15,10 +15,10 @@ use thalweg_core::{
     RouteSlot, Scale, Snapshot, Stage, Tick, World, explain,
 };
 
-use super::returns;
+use super::{geo, returns};
 use crate::{
     control::order_json,
-    shared::{host, path},
+    shared::{geo::GeoDatabase, host, path},
 };
 
 /// A request as far as steering knows it.
@@ -58,9 +58,21 @@ impl ExplainRequest {
     }
 }
 
-/// The answer by a snapshot at `now`. `health` says what the health of endpoints is based on.
+/// What an explanation stands on beside the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct ExplainBasis<'a> {
+    /// What the health of endpoints is based on.
+    pub health: &'a str,
+    /// The moment of the answer.
+    pub now: Tick,
+    /// Where clients are; `None` = nobody says.
+    pub geo: Option<&'a GeoDatabase>,
+}
+
+/// The answer by a snapshot.
 #[must_use]
-pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, now: Tick) -> Value {
+pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<'_>) -> Value {
+    let ExplainBasis { health, now, geo } = *basis;
     let Some(host) = host::steering_host(&asked.host) else {
         return refused_early(snapshot, asked, health, "bad_request");
     };
@@ -72,7 +84,9 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, now: Ti
     if ["CONNECT", "TRACE"].contains(&&*asked.method.to_ascii_uppercase()) {
         return refused_early(snapshot, asked, health, "method_not_allowed");
     }
-    let facts = Facts { host: &host, path: &path, client: asked.client, tried: &[], replayable: true };
+    let location = geo.map(|database| database.locate(asked.client)).unwrap_or_default();
+    let facts =
+        Facts { host: &host, path: &path, client: asked.client, location, tried: &[], replayable: true };
     let explained = explain(snapshot, &NoLoads, &facts, asked.roll);
     let route = explained.route.and_then(|slot| snapshot.route(slot)).map(|route| &*route.name);
     let mut answer = json!({
@@ -80,8 +94,9 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, now: Ti
         "health": health, "roll": asked.roll,
         "generation": snapshot.generation, "revision": snapshot.revision,
         "route": route, "stage": route.map(|_| stage_name(explained.stage)),
+        "geo": geo::shown(snapshot, &explained, &facts),
         "pools": pools(snapshot, &explained, now),
-        "orders": explained.route.map(|route| orders(snapshot, route)),
+        "orders": explained.serving.map(|route| orders(snapshot, route)),
     });
     let decision = match explained.outcome {
         Ok(decision) => json!({ "decision": {
@@ -183,8 +198,8 @@ pub(crate) fn shares(snapshot: &Snapshot, route: RouteSlot) -> Vec<f64> {
 }
 
 fn pools(snapshot: &Snapshot, explained: &Explained, now: Tick) -> Vec<Value> {
-    let route = explained.route.and_then(|slot| snapshot.route(slot));
-    let view = explained.route.and_then(|slot| snapshot.routes.get(slot));
+    let route = explained.serving.and_then(|slot| snapshot.route(slot));
+    let view = explained.serving.and_then(|slot| snapshot.routes.get(slot));
     let one = |pool: &thalweg_core::ExplainedPool| {
         let member = route.and_then(|route| route.pools.get(pool.entry.entry.index()));
         let memory = view.and_then(|view| view.pools.get(pool.entry.entry)).copied().unwrap_or_default();
@@ -195,7 +210,7 @@ fn pools(snapshot: &Snapshot, explained: &Explained, now: Tick) -> Vec<Value> {
             "verdict": pool.entry.verdict.as_str(), "share": pool.share, "cap": pool.entry.cap,
             "hold": returns::hold(&memory, now), "ramp": returns::ramp(&memory, now),
             "left_out": snapshot.pools.get(pool.entry.pool).map(|view| view.left_out),
-            "orders": explained.route.map(|route| orders_of(snapshot, route, pool.entry.pool)),
+            "orders": explained.serving.map(|route| orders_of(snapshot, route, pool.entry.pool)),
             "damped": returns::damped(memory.damped_until, now),
             "reduced": reduced(snapshot, pool.entry.pool),
         })
@@ -266,7 +281,8 @@ mod tests {
             method: "GET".into(),
             roll,
         };
-        answer(&offline(&config), &request, "assumed", Tick(0))
+        let basis = ExplainBasis { health: "assumed", now: Tick(0), geo: None };
+        answer(&offline(&config), &request, &basis)
     }
 
     #[test]

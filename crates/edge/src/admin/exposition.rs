@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::{LabelSet, formatting};
-use thalweg_core::{Action, Availability, PoolEndpoint, PoolSlot, RouteSlot};
+use thalweg_core::{Action, Availability, PoolEndpoint, PoolSlot};
 
 use super::process;
 use crate::{
@@ -104,12 +104,18 @@ fn of_snapshot(live: &Live, state: &mut impl FnMut(&'static Metric, &[&str], f64
         #[expect(clippy::cast_precision_loss, reason = "at most a thousand orders")]
         state(&telemetry::ORDERS, &[kind], standing as f64);
     }
-    for (slot, route) in (0..).map(RouteSlot).zip(&topology.routes) {
-        state(&telemetry::PANIC, &[&route.name], f64::from(u8::from(live.snapshot.in_panic(slot))));
-        let members = live.snapshot.routes.get(slot).into_iter().flat_map(|view| &view.pools);
-        for (member, memory) in route.pools.iter().zip(members) {
-            let Some(pool) = topology.pool(member.pool) else { continue };
-            let damped = memory.damped_until.is_some();
+    for (slot, route) in topology.written_routes() {
+        let panics = topology.with_sub_routes(slot).any(|(slot, _)| live.snapshot.in_panic(slot));
+        state(&telemetry::PANIC, &[&route.name], f64::from(u8::from(panics)));
+        let mut damped: BTreeMap<PoolSlot, bool> = BTreeMap::new();
+        for (slot, route) in topology.with_sub_routes(slot) {
+            let members = live.snapshot.routes.get(slot).into_iter().flat_map(|view| &view.pools);
+            for (member, memory) in route.pools.iter().zip(members) {
+                *damped.entry(member.pool).or_default() |= memory.damped_until.is_some();
+            }
+        }
+        for (pool, damped) in damped {
+            let Some(pool) = topology.pool(pool) else { continue };
             state(&telemetry::DAMPED, &[&route.name, &pool.name], f64::from(u8::from(damped)));
         }
     }

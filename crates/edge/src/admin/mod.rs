@@ -5,6 +5,7 @@ mod auth;
 mod calls;
 mod exposition;
 mod failback;
+mod geo;
 mod process;
 mod reply;
 mod explain;
@@ -37,7 +38,7 @@ use tokio::{
 };
 use tower::{BoxError, ServiceBuilder, ServiceExt};
 
-pub use explain::{ExplainRequest, answer, offline};
+pub use explain::{ExplainBasis, ExplainRequest, answer, offline};
 use reply::{Body, refuse};
 
 pub use exposition::render;

@@ -124,11 +124,13 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
         "/api/v1/status" => json_reply(StatusCode::OK, &status::of(control).await),
         "/api/v1/explain" => match explain::ExplainRequest::from_query(query) {
             Ok(asked) => {
-                let live = control.shared.live.load();
-                json_reply(
-                    StatusCode::OK,
-                    &explain::answer(&live.snapshot, &asked, "live health", control.shared.now()),
-                )
+                let (live, geo) = (control.shared.live.load(), control.shared.geo.load());
+                let known = explain::ExplainBasis {
+                    health: "live health",
+                    now: control.shared.now(),
+                    geo: geo.as_deref(),
+                };
+                json_reply(StatusCode::OK, &explain::answer(&live.snapshot, &asked, &known))
             }
             Err(problem) => refuse(StatusCode::BAD_REQUEST, "bad_request", &problem),
         },

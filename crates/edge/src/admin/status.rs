@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use serde_json::{Value, json};
 use thalweg_config::ConfigError;
-use thalweg_core::{Ejection, EndpointId, Evidence, PoolSlot, RouteSlot, Tick};
+use thalweg_core::{Ejection, EndpointId, Evidence, GeoRule, PoolSlot, Route, RouteSlot, Tick};
 
 use super::{
     explain::{flapping, orders_of, shares, stage_name},
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     control::{
+        geo,
         state::{Control, EdgePhase},
         wall_clock,
     },
@@ -85,6 +86,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "history_error": control.history.error(),
         "orders": super::orders::list(control),
         "state": control.store.shown(control),
+        "geo": geo::shown(control),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
         "routes": routes(&live, endpoints.now),
         "pools": (0..).zip(&config.topology.pools).map(|(slot, _)| endpoints.pool(PoolSlot(slot))).collect::<Vec<_>>(),
@@ -116,9 +118,9 @@ fn listener(listener: &thalweg_config::Listener) -> Value {
 fn routes(live: &Live, now: Tick) -> Vec<Value> {
     let snapshot = &live.snapshot;
     let topology = &snapshot.layout.topology;
-    let route = |(slot, (route, view)): (u32, (&thalweg_core::Route, &thalweg_core::RouteView))| {
-        let shares = shares(snapshot, RouteSlot(slot));
-        let members = route.pools.iter().zip(&view.pools).zip(shares);
+    let one = |slot: RouteSlot, route: &Route| {
+        let view = snapshot.routes.get(slot).cloned().unwrap_or_default();
+        let members = route.pools.iter().zip(&view.pools).zip(shares(snapshot, slot));
         let pools: Vec<Value> = members
             .map(|((member, seen), share)| {
                 json!({
@@ -126,18 +128,34 @@ fn routes(live: &Live, now: Tick) -> Vec<Value> {
                     "tier": member.tier, "weight": member.weight, "dial": member.dial,
                     "share": share, "near": seen.near, "held": seen.held,
                     "hold": returns::hold(seen, now), "ramp": returns::ramp(seen, now),
-                    "orders": orders_of(snapshot, RouteSlot(slot), member.pool),
+                    "orders": orders_of(snapshot, slot, member.pool),
                     "damped": returns::damped(seen.damped_until, now),
                 })
             })
             .collect();
         json!({
             "name": &*route.name, "hosts": route.hosts, "path_prefix": &*route.path_prefix,
-            "stage": stage_name(view.shares.stage), "panic": snapshot.in_panic(RouteSlot(slot)),
+            "stage": stage_name(view.shares.stage), "panic": snapshot.in_panic(slot),
             "first_round_done": view.first_round_done, "frozen": view.frozen, "pools": pools,
+            "residency": route.residency,
         })
     };
-    (0..).zip(topology.routes.iter().zip(&snapshot.routes)).map(route).collect()
+    let rule = |rule: &GeoRule| {
+        let shown = topology.route(rule.route).map(|route| one(rule.route, route)).unwrap_or_default();
+        with(shown, "from", rule.from.iter().map(ToString::to_string).collect())
+    };
+    let written = topology.written_routes().map(|(slot, route)| {
+        let rules = route.geo.as_ref().map_or(Value::Null, |geo| geo.rules().iter().map(rule).collect());
+        with(one(slot, route), "geo", rules)
+    });
+    written.collect()
+}
+
+/// An object with one field more.
+fn with(object: Value, field: &str, value: Value) -> Value {
+    let Value::Object(mut fields) = object else { return object };
+    fields.insert(field.to_owned(), value);
+    Value::Object(fields)
 }
 
 /// A gauge by pool and endpoint, summed over the workers.

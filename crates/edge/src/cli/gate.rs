@@ -88,7 +88,9 @@ fn unhealthy(status: &Value) -> Option<String> {
         return Some(format!("the edge is not ready: {why}"));
     }
     let serves = |route: &Value| list(&route["pools"]).iter().any(|pool| pool["share"].as_f64() > Some(0.0));
-    if let Some(route) = list(&status["routes"]).iter().find(|route| !serves(route)) {
+    let routes = list(&status["routes"]);
+    let entries: Vec<Value> = routes.iter().flat_map(|route| list(&route["geo"])).collect();
+    if let Some(route) = routes.iter().chain(&entries).find(|route| !serves(route)) {
         return Some(format!("route {} cannot serve", route["name"].as_str().unwrap_or("?")));
     }
     let pools = list(&status["pools"]);

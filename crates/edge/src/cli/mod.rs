@@ -1,12 +1,13 @@
 //! The command line: which command does what. `args` declares what can be typed (`order_args`: for orders); the work of
 //! a command is in `offline` (it needs a file and no edge), `online`, `configs` or `orders` (they call a running edge
-//! through `client`); `gate` is the part of `status` that scripts wait for; `show` and `show_configs` lay answers out
-//! (`why`: decision records), `top` watches an edge live, `manual` makes the manual page, `terminal` prints.
+//! through `client`); `gate` is the part of `status` that scripts wait for; `show`, `show_configs` and `geo_lines` lay
+//! answers out (`why`: decision records), `top` watches an edge live, `manual` makes the manual page, `terminal` prints.
 
 mod args;
 mod client;
 mod configs;
 mod gate;
+mod geo_lines;
 mod manual;
 mod offline;
 mod online;

@@ -12,14 +12,22 @@ use super::{
     terminal::{exit, note, print, say},
 };
 use crate::{
-    admin::{self, ExplainRequest},
-    control::wiring,
+    admin::{self, ExplainBasis, ExplainRequest},
+    control::{geo, wiring},
+    shared::geo::GeoDatabase,
 };
 
 pub(super) fn check(path: &Path, format: Format) -> u8 {
     // Keys and certificates are checked too: a file that cannot be served is not fine.
     let (read, warnings) = thalweg_config::check(path, &Typed(path));
-    let checked = wiring::judge(read, Default::default());
+    let settings = read.as_ref().map_or_else(|rejected| &rejected.geo, |config| &config.geo);
+    let geo = geo::check(settings);
+    let mut checked = wiring::judge(read, Default::default());
+    if let Some(error) = geo {
+        let ConfigErrors(mut errors) = checked.err().unwrap_or(ConfigErrors(Vec::new()));
+        errors.push(error);
+        checked = Err(ConfigErrors(errors));
+    }
     let (code, errors) = match &checked {
         Ok(_) => (exit::FINE, [].as_slice()),
         Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice()),
@@ -45,7 +53,7 @@ pub(super) fn check(path: &Path, format: Format) -> u8 {
             "{} is fine: {}, {}, {}, {}, {}\n",
             path.display(),
             count(config.listeners.len(), "listener"),
-            count(config.topology.routes.len(), "route"),
+            count(config.topology.written_routes().count(), "route"),
             count(config.topology.pools.len(), "pool"),
             count(endpoints, "endpoint"),
             count(warnings.len(), "warning"),
@@ -65,8 +73,14 @@ fn count(number: usize, thing: &str) -> String {
 pub(super) fn explain(path: &Path, asked: &ExplainRequest, format: Format) -> u8 {
     match thalweg_config::check(path, &Typed(path)).0 {
         Ok(config) => {
-            let said =
-                admin::answer(&admin::offline(&config), asked, "every endpoint assumed healthy", Tick(0));
+            if let Some(error) = geo::check(&config.geo) {
+                note(&error.to_string());
+                return exit::CONFIG;
+            }
+            let database = config.geo.database.as_ref().and_then(|file| GeoDatabase::read(&file.value).ok());
+            let health = "every endpoint assumed healthy";
+            let basis = ExplainBasis { health, now: Tick(0), geo: database.as_ref() };
+            let said = admin::answer(&admin::offline(&config), asked, &basis);
             print(&match format {
                 Format::Json => show::pretty(&said),
                 Format::Human => show::explained(&said),

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::show_configs;
+use super::{geo_lines, show_configs};
 
 /// JSON that people can read too.
 pub(super) fn pretty(value: &Value) -> String {
@@ -55,6 +55,7 @@ pub(super) fn status(status: &Value) -> String {
     for warning in list(&status["warnings"]) {
         let _ = writeln!(out, "warning: {}", placed(warning));
     }
+    out.push_str(&geo_lines::database(&status["geo"]));
     if !list(&status["orders"]).is_empty() {
         let _ = write!(out, "\n{}", orders(&status["orders"]));
     }
@@ -133,12 +134,14 @@ pub(super) fn target(order: &Value) -> String {
 
 fn routes(status: &Value) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    for route in list(&status["routes"]) {
+    let all = list(&status["routes"]).iter();
+    for route in all.flat_map(|route| std::iter::once(route).chain(list(&route["geo"]))) {
         for pool in list(&route["pools"]) {
             let mut state = Vec::new();
             state.extend((route["stage"] != "up").then(|| plain(&route["stage"])));
             state.extend((route["frozen"] == true).then(|| "frozen".to_owned()));
             state.extend(way_back(pool));
+            state.extend((route["residency"] == true).then(|| "residency".to_owned()));
             state.extend((pool["near"] == true).then(|| "near".to_owned()));
             state.extend(order_numbers(pool));
             rows.push(vec![
@@ -250,6 +253,7 @@ pub(super) fn explained(said: &Value) -> String {
         plain(&said["health"])
     );
     let _ = writeln!(out, "\nroute     {}", said["route"].as_str().unwrap_or("none matches"));
+    out.push_str(&geo_lines::client(&said["geo"]));
     if let Some(stage) = said["stage"].as_str() {
         let _ = writeln!(out, "stage     {stage}\n");
         let mut rows = Vec::new();

@@ -13,7 +13,8 @@ pub use link::KeeperLink;
 use link::Message;
 use past::PastSnapshots;
 use thalweg_core::{
-    Change, EndpointId, Event, Evidence, Fault, PoolSlot, Publish, Route, Snapshot, Tick, Topology, World,
+    Change, EndpointId, Event, Evidence, Fault, PoolSlot, Publish, Route, RouteSlot, Snapshot, Tick,
+    Topology, World,
 };
 use tokio::{
     sync::{Mutex, Notify, mpsc, oneshot},
@@ -261,6 +262,7 @@ impl Keeper {
         };
         match change {
             Change::Failover { route, from, to } => {
+                let route = Route::written_name(route);
                 self.meters.cell(cell(&FAILOVERS, &[route, from, to])).bump();
             }
             Change::Ejected { key, cause, .. } => {
@@ -313,14 +315,11 @@ impl Keeper {
     /// count of a series that is born with it. Routes with many pools are left out, because no operator looks at each
     /// pair.
     fn begin(&self, topology: &Topology) {
-        let few = topology.routes.iter().filter(|route| route.pools.len() <= FEW);
-        for route in few {
-            let names: Vec<Arc<str>> = route
-                .pools
-                .iter()
-                .filter_map(|m| topology.pool(m.pool))
-                .map(|pool| Arc::from(&*pool.name))
-                .collect();
+        for (slot, route) in topology.written_routes() {
+            let names: Vec<Arc<str>> = pools_of(topology, slot).into_iter().map(Arc::from).collect();
+            if names.len() > FEW {
+                continue;
+            }
             for (from, to) in names.iter().flat_map(|from| names.iter().map(move |to| (from, to))) {
                 if from != to {
                     self.meters.cell(Series::new(&FAILOVERS, &[&Arc::from(&*route.name), from, to]));
@@ -339,9 +338,12 @@ impl Keeper {
             endpoints.insert((name_of(place.pool).unwrap_or_default(), place.address.to_string()));
         }
         let pools: BTreeSet<&str> = layout.topology.pools.iter().map(|pool| &*pool.name).collect();
-        let members = |route: &Route| route.pools.iter().filter_map(|member| name_of(member.pool)).collect();
-        let routes: BTreeMap<&str, BTreeSet<&str>> =
-            layout.topology.routes.iter().map(|route| (&*route.name, members(route))).collect();
+        let topology = &layout.topology;
+        let of_route = |(slot, route)| {
+            let route: &Route = route;
+            (&*route.name, pools_of(topology, slot))
+        };
+        let routes: BTreeMap<&str, BTreeSet<&str>> = topology.written_routes().map(of_route).collect();
         self.meters.retire(|series| {
             let label = |nth: usize| series.labels.get(nth).map(|label| &**label).unwrap_or_default();
             if [&PROBES, &EJECTIONS].contains(&series.metric) {
@@ -355,4 +357,10 @@ impl Keeper {
             }
         });
     }
+}
+
+/// The names of the pools that a route and its sub-routes use.
+fn pools_of(topology: &Topology, route: RouteSlot) -> BTreeSet<&str> {
+    let members = topology.with_sub_routes(route).flat_map(|(_, route)| &route.pools);
+    members.filter_map(|member| topology.pool(member.pool)).map(|pool| &*pool.name).collect()
 }

@@ -24,6 +24,7 @@ use crate::{
         audit::Actor,
         begin::{self, Begun},
         events::Events,
+        geo,
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
         logging::{self, LogLevel},
@@ -174,6 +175,7 @@ fn assemble(
         last_success: Cell::new(None),
         restart_required: RefCell::default(),
         certificates: RefCell::default(),
+        geo_rejected: RefCell::default(),
         names: Default::default(),
         failures: Default::default(),
         last_order: Rc::default(),
@@ -226,7 +228,9 @@ fn start_tasks(
     let notify = supervise("notify", meters, move || {
         notify::run(Arc::clone(&one.shared), one.events.clone(), Arc::clone(&one.meters))
     });
-    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic, notify])
+    let one = Rc::clone(control);
+    let geo = supervise("geo", meters, move || geo::run(Rc::clone(&one)));
+    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic, notify, geo])
 }
 
 struct Signals {

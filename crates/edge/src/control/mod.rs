@@ -34,6 +34,8 @@ pub mod events;
 pub mod feed;
 pub mod notify;
 pub mod post;
+pub mod folders;
+pub mod geo;
 pub mod logging;
 pub mod systemd;
 pub mod jitter;

@@ -31,7 +31,7 @@ mod trials;
 /// Results of a reload, as counted by the metric.
 pub const RESULTS: [&str; 3] = ["applied", "unchanged", "rejected"];
 
-/// The cause of a repeated reload after a rejection for an address, which may be free by now.
+/// The cause of a repeated reload after a rejection for an address or a geo database, which may be good by now.
 pub const RETRY: &str = "retry";
 
 /// Why a config did not come into force.
@@ -65,7 +65,7 @@ pub struct Reloader {
 #[derive(Debug)]
 struct RejectedConfig {
     errors: ConfigErrors,
-    /// The prepared config, if only an address was wrong.
+    /// The prepared config, if only an address or a geo database was wrong.
     reading: Option<Prepared>,
 }
 
@@ -254,17 +254,21 @@ impl Reloader {
                     None => answer,
                 }
             }
-            Err(Rejection::Config(errors)) => self.reject(cause, RejectedConfig { errors, reading: None }),
+            Err(Rejection::Config(errors)) => self.reject_for_now(cause, errors, prepared),
             Err(Rejection::Bind(error)) => {
-                let errors = ConfigErrors(vec![error.as_config_error()]);
-                let told = self.refused.borrow().as_ref().is_some_and(|refused| refused.errors == errors);
-                if cause == RETRY && told {
-                    return ReloadAnswer::Rejected(errors);
-                }
-                self.reject(cause, RejectedConfig { errors, reading: Some(prepared) })
+                self.reject_for_now(cause, ConfigErrors(vec![error.as_config_error()]), prepared)
             }
             Err(Rejection::Ending) => ReloadAnswer::Busy,
         }
+    }
+
+    /// Rejects a config for a reason that may end by itself. A repetition with the same end is told once.
+    fn reject_for_now(&self, cause: &'static str, errors: ConfigErrors, prepared: Prepared) -> ReloadAnswer {
+        let told = self.refused.borrow().as_ref().is_some_and(|refused| refused.errors == errors);
+        if cause == RETRY && told {
+            return ReloadAnswer::Rejected(errors);
+        }
+        self.reject(cause, RejectedConfig { errors, reading: Some(prepared) })
     }
 
     fn succeed(&self, result: &'static str, prepared: Prepared) {
@@ -364,6 +368,7 @@ mod tests {
             last_success: Cell::new(None),
             restart_required: RefCell::default(),
             certificates: RefCell::default(),
+            geo_rejected: RefCell::default(),
             names: Default::default(),
             failures: Default::default(),
             last_order: Rc::default(),

@@ -26,7 +26,7 @@ use crate::{
         trial::{TrialTerms, TrialView, Trials},
         unreached::LastFailures,
     },
-    shared::{Command, Shared, meters::Meters},
+    shared::{Command, Shared, geo::RejectedGeoFile, meters::Meters},
 };
 
 /// The phase of the edge's life.
@@ -90,6 +90,8 @@ pub struct Control {
     pub set_aside: RefCell<Option<SetAside>>,
     /// What the routes did in the last minute.
     pub traffic: TrafficLog,
+    /// Why a new geo database is not used.
+    pub geo_rejected: RefCell<Option<RejectedGeoFile>>,
     /// What DNS says of the names of endpoints.
     pub names: KnownNames,
     /// Why endpoints could last not be connected to.

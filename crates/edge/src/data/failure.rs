@@ -11,6 +11,8 @@ pub enum Failure {
     NoRoute,
     /// No endpoint may serve the request.
     NoEndpoint,
+    /// No endpoint of the pools that the request must stay in may serve it, or can be connected to.
+    Residency,
     /// Every candidate, or this edge, is at its limit.
     Overloaded,
     /// This edge is draining.
@@ -64,6 +66,7 @@ impl Failure {
         let (status, token, ours, upstream) = match self {
             Self::NoRoute => (404, "destination_not_found", "no_route", false),
             Self::NoEndpoint => (503, "destination_unavailable", "no_endpoint", false),
+            Self::Residency => (503, "destination_unavailable", "residency", false),
             Self::Overloaded => (503, "connection_limit_reached", "overloaded", false),
             Self::ShuttingDown => (503, "proxy_internal_response", "shutting_down", false),
             Self::ConnectFailed(fault) => (502, connect_token(fault), "connect_failed", true),
@@ -125,6 +128,7 @@ impl From<Refusal> for Failure {
             Refusal::NoRoute => Self::NoRoute,
             Refusal::NoEndpoint => Self::NoEndpoint,
             Refusal::Overloaded => Self::Overloaded,
+            Refusal::Residency => Self::Residency,
         }
     }
 }

@@ -244,10 +244,14 @@ impl ProxiedRequest {
     }
 
     /// Makes no other attempt: the client gets the last endpoint's answer, or the reason for its silence.
-    fn give_up(self, Failed { failure, held, peer, .. }: Failed) -> Answer {
+    /// Where a request must stay in pools none of which can be reached, that is the reason.
+    fn give_up(self, Failed { cause, failure, held, peer, .. }: Failed) -> Answer {
         peer.stats().given_up.bump();
         match held {
             Some(held) => self.pass_on(*held),
+            None if cause == retry::Failure::Connect && self.is_resident() => {
+                refuse(self.record, Failure::Residency)
+            }
             None => refuse(self.record, failure),
         }
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use thalweg_config::Limits;
-use thalweg_core::{EndpointId, Fault, Tick, mix};
+use thalweg_core::{EndpointId, Fault, Location, Route, Tick, mix};
 use thalweg_wire::{AnswerHead, RequestHead};
 use tokio::sync::watch;
 
@@ -154,6 +154,11 @@ impl Local {
         }
         let view = self.view();
         read(&live, &view)
+    }
+
+    /// Where a client is, as far as a route's geo rules ask.
+    pub fn locate(&self, route: &Route, client: IpAddr) -> Location {
+        self.shared.locate(route, client)
     }
 
     fn rebuild(&self, live: &Live) {

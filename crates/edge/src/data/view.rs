@@ -309,7 +309,8 @@ fn routes(layout: &Layout, before: Option<&View>, budgets: &Budgets, meters: &Me
         meters.cell(Series::new(&telemetry::BUDGET_EXHAUSTED, &[&name]));
         Rc::new(RouteStats::new(&name, memory, meters))
     };
-    layout.topology.routes.iter().map(route).collect()
+    // Sub-routes stand behind the routes that were written: requests count under the route that they matched.
+    layout.topology.written_routes().map(|(_, written)| route(written)).collect()
 }
 
 fn settings(live: &Live, place: &thalweg_core::Place) -> Settings {

@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod clients;
 pub mod decision;
 pub mod fault;
+pub mod geo;
 pub mod host;
 pub mod kernel;
 pub mod meters;
@@ -16,14 +17,14 @@ pub mod room;
 pub mod telemetry;
 
 use std::{
-    net::TcpListener,
+    net::{IpAddr, TcpListener},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use thalweg_config::{AccessLog, Config, Keepalive, ReportServer};
-use thalweg_core::{EndpointId, Fault, PoolSlot, Snapshot, SpecSlot, Tick};
+use thalweg_core::{EndpointId, Fault, Geo, Location, PoolSlot, Route, Snapshot, SpecSlot, Tick};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::shared::{
@@ -31,6 +32,7 @@ use crate::shared::{
     budget::Budgets,
     clients::ClientCounts,
     decision::RecordQuery,
+    geo::GeoDatabase,
     meters::{Cell, Meters},
     room::RoomTable,
     stats::StatsTable,
@@ -104,6 +106,8 @@ impl Wiring {
 pub struct Shared {
     /// The one pointer. Load it once per attempt and drop the guard before any await.
     pub live: ArcSwap<Live>,
+    /// Where clients are. Apart from `live`, because a new database changes nothing that a snapshot says.
+    pub geo: ArcSwapOption<GeoDatabase>,
     /// The revision of `live`; workers wait on it to refresh their views.
     pub published: watch::Sender<u64>,
     /// Hints from failed requests: bounded, sent with `try_send`, dropped when full.
@@ -141,6 +145,7 @@ impl Shared {
         let (suspects, hints) = mpsc::channel(SUSPECTS);
         let shared = Self {
             live: ArcSwap::from_pointee(live),
+            geo: ArcSwapOption::empty(),
             published: watch::Sender::new(0),
             suspects,
             unreached: broadcast::Sender::new(UNREACHED),
@@ -154,6 +159,15 @@ impl Shared {
             origin: Instant::now(),
         };
         (Arc::new(shared), hints)
+    }
+
+    /// Where a client is, as far as a route's geo rules ask.
+    #[must_use]
+    pub fn locate(&self, route: &Route, client: IpAddr) -> Location {
+        if !route.geo.as_ref().is_some_and(Geo::asks_location) {
+            return Location::default();
+        }
+        self.geo.load().as_ref().map(|database| database.locate(client)).unwrap_or_default()
     }
 
     /// The current tick of the process's one clock.

@@ -135,7 +135,14 @@ fn an_endpoint_that_flaps_steps_back_behind_its_siblings() {
     assert_eq!(damped(&mut at), [true, false, false]);
     at.check("", "a 70% balanced, b 30% spill");
     let snapshot = at.world.snapshot();
-    let facts = |tried| Facts { host: "h", path: "/", client: [1, 1, 1, 1].into(), tried, replayable: true };
+    let facts = |tried| Facts {
+        host: "h",
+        path: "/",
+        client: [1, 1, 1, 1].into(),
+        location: Default::default(),
+        tried,
+        replayable: true,
+    };
     let slots: Vec<u32> =
         (0..100_u64).map(|turn| steer(&snapshot, &NoLoads, &facts(&[]), turn).unwrap().endpoint.0).collect();
     assert!(slots.iter().all(|slot| *slot == 1), "{slots:?}");

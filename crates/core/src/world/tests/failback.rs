@@ -250,7 +250,14 @@ fn requests_to_an_endpoint_that_starts_slowly_follow_its_part() {
     let mut at = slowly();
     at.play("a1-- a1++ ~1000");
     let snapshot = at.world.snapshot();
-    let facts = |tried| Facts { host: "h", path: "/", client: [1, 1, 1, 1].into(), tried, replayable: true };
+    let facts = |tried| Facts {
+        host: "h",
+        path: "/",
+        client: [1, 1, 1, 1].into(),
+        location: Default::default(),
+        tried,
+        replayable: true,
+    };
     let rolls = (0..20_000_u32).map(|turn| crate::roll::roll(turn, crate::roll::mix(u64::from(turn))));
     let slots: Vec<usize> =
         rolls.map(|roll| steer(&snapshot, &NoLoads, &facts(&[]), roll).unwrap().endpoint.index()).collect();

@@ -4,13 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use thalweg_config::Config;
+use thalweg_config::{Config, ConfigErrors};
 use tokio::time::timeout;
 
 use super::{Rejection, Reloader, without};
 use crate::{
     control::{
         begin::Begun,
+        geo,
         history_file::KeptConfig,
         listen::{self, ListenKey},
         order_json::moment_now,
@@ -64,6 +65,8 @@ impl Reloader {
             return Ok(ReloadAnswer::Unchanged(generation));
         }
         let config = Arc::clone(&prepared.wiring.config);
+        let database = geo::read(&self.control, &config.geo).await;
+        let database = database.map_err(|error| Rejection::Config(ConfigErrors(vec![error])))?;
         let listen_keys = listen::listen_keys(&config.listeners);
         let held = self.held.borrow().clone();
         let new = without(&listen_keys, &held);
@@ -82,6 +85,7 @@ impl Reloader {
         if origin.trial && is_new {
             self.store(&config).await;
         }
+        geo::adopt(&self.control, database);
         let adopted = self.control.keeper.adopt(Arc::clone(&prepared.wiring), fresh).await;
         let generation = adopted.ok_or(Rejection::Ending)?;
         state_store::relatch(&self.control).await;

@@ -78,11 +78,26 @@ impl ProxiedRequest {
             let snapshot = &live.snapshot;
             let slot = snapshot.layout.matcher.find(&record.host, &record.path).ok_or(Refusal::NoRoute)?;
             let client = record.conn.client_addr.ip();
-            let facts = Facts { host: &record.host, path: &record.path, client, tried, replayable };
+            let route = snapshot.route(slot).ok_or(Refusal::NoRoute)?;
+            let location = local.locate(route, client);
+            let facts = Facts { host: &record.host, path: &record.path, client, location, tried, replayable };
             (record.generation, record.revision) = (snapshot.generation, snapshot.revision);
             let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
             let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
             Ok(Steered { route: Rc::clone(view.route(slot)), pool, reason, peer: Rc::clone(peer) })
+        })
+    }
+
+    /// Must the request stay in certain pools?
+    pub(super) fn is_resident(&self) -> bool {
+        let (local, record) = (&self.local, &self.record);
+        local.with_live(|live, _| {
+            let snapshot = &live.snapshot;
+            let Some(slot) = snapshot.layout.matcher.find(&record.host, &record.path) else { return false };
+            let Some(route) = snapshot.route(slot) else { return false };
+            let client = record.conn.client_addr.ip();
+            let serving = route.serving(slot, client, local.locate(route, client));
+            snapshot.route(serving).is_some_and(|route| route.residency)
         })
     }
 
