@@ -15,7 +15,7 @@ use thalweg_core::{Availability, Snapshot, Tick};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
-    explain::{self, ExplainRequest},
+    explain::{self, ExplainBasis, ExplainRequest},
     reply::{Body, json_reply},
     returns,
 };
@@ -141,10 +141,15 @@ fn replay(control: &Control, record: &DecisionRecord, now: Tick) -> Map<String, 
         method: record.method.clone(),
         roll: record.roll,
     };
-    let mut now_says = explain::answer(&today.snapshot, &request, "live health", now);
-    let mut then_says = past.as_ref().map(|live| explain::answer(&live.snapshot, &request, "of then", now));
+    // The database of then is not kept: a client is where today's says.
+    let geo = control.shared.geo.load();
+    let basis = |health| ExplainBasis { health, now, geo: geo.as_deref() };
+    let mut now_says = explain::answer(&today.snapshot, &request, &basis("live health"));
+    let mut then_says =
+        past.as_ref().map(|live| explain::answer(&live.snapshot, &request, &basis("of then")));
     let of_then = then_says.is_some();
     let candidates = then_says.as_mut().unwrap_or(&mut now_says);
+    let geo = candidates["geo"].take();
     let (candidates, stage) = (candidates["pools"].take(), candidates["stage"].take());
     let differs = difference(record, &now_says, &today.snapshot);
     let outcome = |said: &Value| match said.get("decision") {
@@ -158,6 +163,7 @@ fn replay(control: &Control, record: &DecisionRecord, now: Tick) -> Map<String, 
     let shown = [
         ("candidates_of", if of_then { "then" } else { "today" }.into()),
         ("stage", stage),
+        ("geo", geo),
         ("candidates", candidates),
         ("today", today),
     ];

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::show::{list, plain, span};
+use super::cells::{list, plain, span};
 
 /// `geo database geo.mmdb (GeoLite2-Country), built 2026-01-02T03:04:05.678Z, 3d4h old`.
 pub(super) fn database(geo: &Value) -> String {

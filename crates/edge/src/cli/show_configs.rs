@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::show::{list, plain, table};
+use super::cells::{list, plain, table};
 
 /// `thalweg history`, newest first.
 pub(super) fn history(entries: &Value) -> String {

@@ -4,7 +4,10 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use super::show::{latency, list, percent, plain, table};
+use super::{
+    cells::{list, plain, table},
+    show::{latency, percent},
+};
 
 /// `thalweg why`.
 pub(super) fn record(said: &Value) -> String {

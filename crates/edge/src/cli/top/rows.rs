@@ -4,7 +4,10 @@
 use serde_json::Value;
 
 use super::state::TopState;
-use crate::cli::show::{latency, list, percent, plain};
+use crate::cli::{
+    cells::{list, plain},
+    show::{latency, percent},
+};
 
 /// How bad a row is; the worst is least, so that it sorts first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -15,7 +15,7 @@ use super::{
     rows::{self, Listing, Severity},
     state::TopState,
 };
-use crate::cli::show::{plain, span};
+use crate::cli::cells::{plain, span};
 
 /// A screen of fewer lines shows no events: the list needs the room.
 const EVENTS_FROM: u16 = 14;
