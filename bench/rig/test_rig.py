@@ -39,8 +39,8 @@ class Reports(unittest.TestCase):
                     load.parse_h2load(text % values, path)
 
     def test_a_window_divides_cpu_by_requests_and_sees_foreign_load(self):
-        first = measure.Reading(at_s=10, user_s=1, system_s=3, core_busy_s=5, requests=100)
-        last = measure.Reading(at_s=12, user_s=1.25, system_s=3.75, core_busy_s=6.5, requests=50_100)
+        first = measure.Reading(at_s=10, user_s=1, system_s=3, core_busy_s=5, softirq_s=1, requests=100)
+        last = measure.Reading(at_s=12, user_s=1.25, system_s=3.75, core_busy_s=6.5, softirq_s=1, requests=50_100)
         seen = measure.window(first, last)
         for found, wanted in ((seen.user_us, 5), (seen.system_us, 15), (seen.cpu_us, 20)):
             self.assertAlmostEqual(found, wanted)
@@ -48,6 +48,17 @@ class Reports(unittest.TestCase):
         self.assertEqual(seen.ticks, 1 / measure.TICK_S)
         self.assertAlmostEqual(seen.foreign_share, 0.25)
         self.assertAlmostEqual(measure.window(first, last, cores=2).foreign_share, 0.125)
+
+    def test_a_soft_interrupt_that_the_kernel_charges_to_nobody_is_the_proxys(self):
+        # busy, and of it soft interrupts -> system time per request, foreign share
+        for busy, softirq, system_us, foreign in ((1.0, 0.3, 15, 0), (1.3, 0.3, 21, 0), (1.5, 0.3, 21, 0.1)):
+            first = measure.Reading(at_s=0, user_s=0, system_s=0, core_busy_s=0, softirq_s=0, requests=0)
+            last = measure.Reading(
+                at_s=2, user_s=0.25, system_s=0.75, core_busy_s=busy, softirq_s=softirq, requests=50_000
+            )
+            seen = measure.window(first, last)
+            self.assertAlmostEqual(seen.system_us, system_us)
+            self.assertAlmostEqual(seen.foreign_share, foreign)
 
     def test_handshakes_must_be_of_the_kind_that_was_asked(self):
         first = handshakes.THREADS

@@ -273,6 +273,10 @@ pub struct Limits {
     pub look_alikes: LookAlikes,
     /// Bytes of a body that are held for a side that takes none.
     pub stream_buffer: usize,
+    /// Requests at the same time on one HTTP/2 connection.
+    pub h2_streams: u32,
+    /// Streams that an HTTP/2 client may reset beyond those that were answered.
+    pub h2_resets: u32,
 }
 
 /// What happens to request fields that some servers take for framing (`Content_Length`, `Transfer.Encoding`).

@@ -184,6 +184,7 @@ impl Loader<'_> {
 }
 
 fn limits(table: View<'_>) -> Limits {
+    let h2 = table.table("h2");
     Limits {
         max_connections: table.small("max_connections"),
         per_client: table.small("per_client"),
@@ -198,6 +199,8 @@ fn limits(table: View<'_>) -> Limits {
             _ => LookAlikes::Refuse,
         },
         stream_buffer: table.small("stream_buffer"),
+        h2_streams: h2.small("streams"),
+        h2_resets: h2.small("resets"),
     }
 }
 

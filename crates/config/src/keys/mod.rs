@@ -275,6 +275,21 @@ pub(crate) const LIMITS: Shape = Shape {
             "64KiB",
             "Body bytes held for a client or endpoint that takes none.",
         ),
+        table("h2", &LIMITS_H2, D::Table, "Bounds on one HTTP/2 connection of a client."),
+    ],
+};
+
+pub(crate) const LIMITS_H2: Shape = Shape {
+    title: "[limits] h2",
+    doc: "Bounds on one HTTP/2 connection of a client. One that is over them is ended with GOAWAY ENHANCE_YOUR_CALM.",
+    keys: &[
+        int("streams", (1, 1000), D::Int(100), "Requests at the same time."),
+        int(
+            "resets",
+            (1, 100_000),
+            D::Int(100),
+            "Streams that the client may reset beyond those that were answered.",
+        ),
     ],
 };
 
@@ -324,6 +339,7 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &GEO,
     &EJECT,
     &LIMITS,
+    &LIMITS_H2,
     &LOG,
     &DECISIONS,
     &NOTIFY,

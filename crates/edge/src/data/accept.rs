@@ -125,10 +125,7 @@ fn admit(
     let tls = wiring.listener_tls.get(position).cloned().flatten();
     let view = local.view();
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
-    let shed = |cause: &str, count: u64| {
-        let series = Series::new(&telemetry::SHED, &[&listen_socket.name.1, &Arc::from(cause)]);
-        local.meters().cell(series).add(count);
-    };
+    let shed = |cause: &str, count: u64| local.meters().shed(&listen_socket.name.1, cause, count);
     let per_client = local.limits().per_client;
     let place = (per_client > 0).then(|| local.place_of(client_addr.ip(), per_client));
     if let Some(None) = place {

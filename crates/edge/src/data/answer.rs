@@ -2,7 +2,7 @@
 //! are a [`Failure`] with `Proxy-Status` (RFC 9209) and a JSON body.
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use thalweg_wire::{AnswerHead, BodyWriter, FieldName, Framing, HeadWriter, Unwritable, Version};
 
 use crate::data::{
@@ -203,6 +203,15 @@ pub fn for_http2(answer: Answer) -> Option<Response<AnswerBody>> {
         }
         // HTTP/2 has no upgrades.
         Answer::Switched { .. } | Answer::Nobody => None,
+    }
+}
+
+/// Adds what every HTTP/2 answer has (RFC 9110 section 6.6.1).
+pub fn complete(headers: &mut HeaderMap, date: &str) {
+    if let (http::header::Entry::Vacant(entry), Ok(date)) =
+        (headers.entry(header::DATE), HeaderValue::from_str(date))
+    {
+        entry.insert(date);
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    rc::{Rc, Weak},
+    rc::Rc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
@@ -79,6 +79,11 @@ impl Deadline {
         }
     }
 
+    /// From now on the task of the request's HTTP/2 stream watches the deadline too.
+    pub fn watch(&self) {
+        self.watched.set(true);
+    }
+
     fn set(&self, deadline: Due) {
         self.expired.set(Expired::No);
         self.set_to.set(deadline);
@@ -139,14 +144,6 @@ impl Deadlines {
         });
         self.0.borrow_mut().push(Rc::clone(&deadline));
         deadline
-    }
-
-    /// The deadline of the request that has just begun on this connection, if it has one that no task watches yet.
-    #[must_use]
-    pub fn newest(&self, conn: &Rc<ClientConn>) -> Option<Weak<Deadline>> {
-        let all = self.0.borrow();
-        let newest = all.last().filter(|deadline| Rc::ptr_eq(&deadline.conn, conn))?;
-        (!newest.watched.replace(true)).then(|| Rc::downgrade(newest))
     }
 
     /// Expires all deadlines: the worker ends.

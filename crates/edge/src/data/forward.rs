@@ -4,7 +4,7 @@
 use std::{
     borrow::Cow,
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -59,8 +59,18 @@ pub struct ClientRequest {
 pub enum Serving {
     /// To be answered when polled: until then the request must count as being served.
     Refused(Option<(Box<RequestRecord>, Failure)>),
-    /// On its way through rooms 3 to 5.
-    Going(Pin<Box<dyn Future<Output = Answer>>>),
+    /// On its way through rooms 3 to 5, with its deadline.
+    Going(Pin<Box<dyn Future<Output = Answer>>>, Weak<Deadline>),
+}
+
+impl Serving {
+    /// The deadline, for an HTTP/2 stream that watches it.
+    #[must_use]
+    pub fn watch(&self) -> Option<Weak<Deadline>> {
+        let Self::Going(_, deadline) = self else { return None };
+        deadline.upgrade()?.watch();
+        Some(Weak::clone(deadline))
+    }
 }
 
 impl Future for Serving {
@@ -72,7 +82,7 @@ impl Future for Serving {
                 Some((record, failure)) => Poll::Ready(refuse(record, failure)),
                 None => Poll::Pending,
             },
-            Self::Going(going) => going.as_mut().poll(cx),
+            Self::Going(going, _) => going.as_mut().poll(cx),
         }
     }
 }
@@ -95,6 +105,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
         }
         Ok(Entered { upload, deadline, rules, upgrade, target }) => {
             let (local, roll) = (Rc::clone(local), record.roll);
+            let watched = Rc::downgrade(&deadline);
             let proxied = ProxiedRequest {
                 local,
                 record,
@@ -110,7 +121,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
                 tries: 0,
                 reconnected: false,
             };
-            Serving::Going(Box::pin(proxied.run()))
+            Serving::Going(Box::pin(proxied.run()), watched)
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Read buffers that a worker lends: a connection holds one only while it holds bytes that nobody has taken yet. An
-//! idle connection, and one that waits for its peer, hold none.
+//! Buffers that a worker lends: a connection holds one only while it holds bytes that nobody has taken yet. An idle
+//! connection, and one that waits for its peer, hold none.
 //!
 //! Why this and not a buffer per connection: ten thousand clients that wait cost no buffer, and the few buffers in use
 //! stay warm in the processor's cache.
@@ -52,7 +52,7 @@ impl Buffers {
     }
 }
 
-/// Bytes that were read from a connection and not taken yet.
+/// Bytes that were read from a connection, or collected for one, and not taken yet.
 #[derive(Debug)]
 pub struct Inbox {
     buffers: Rc<Buffers>,
@@ -96,6 +96,27 @@ impl Inbox {
         }
     }
 
+    /// Puts bytes behind the ones that are there; `false` = they do not fit, and nothing has changed.
+    pub fn push(&mut self, parts: &[io::IoSlice<'_>]) -> bool {
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+        let size = self.buffer.as_ref().map_or(self.buffers.size.get(), |buffer| buffer.len());
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length > size - self.end {
+            return false;
+        }
+        let buffer = self.buffer.get_or_insert_with(|| self.buffers.lend());
+        for part in parts {
+            let end = self.end + part.len();
+            if let Some(room) = buffer.get_mut(self.end..end) {
+                room.copy_from_slice(part);
+            }
+            self.end = end;
+        }
+        true
+    }
+
     /// Reads more bytes behind the ones that are there; 0 = the other side has ended, or the buffer is full.
     ///
     /// # Errors
@@ -135,6 +156,21 @@ mod tests {
     use std::task::Waker;
 
     use super::*;
+
+    #[test]
+    fn bytes_are_collected_until_the_buffer_is_full() {
+        let buffers = Buffers::new(4);
+        let mut batch = Inbox::new(&buffers);
+        let push = |batch: &mut Inbox, parts: &[&[u8]]| {
+            batch.push(&parts.iter().map(|part| io::IoSlice::new(part)).collect::<Vec<_>>())
+        };
+        assert!(push(&mut batch, &[b"a", b"bc"]) && !push(&mut batch, &[b"de"]));
+        batch.consume(1);
+        assert_eq!(batch.unread(), b"bc");
+        assert!(push(&mut batch, &[b"d"]) && !push(&mut batch, &[b"e"]));
+        batch.consume(3);
+        assert!(buffers.free.borrow().len() == 1 && !push(&mut batch, &[b"abcde"]));
+    }
 
     #[test]
     fn a_buffer_is_held_only_while_it_holds_bytes() {

@@ -2,20 +2,17 @@
 //! where it was read; HTTP/2 gets a copy of each piece.
 
 use std::{
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
 use thalweg_wire::{Fields, Framing};
 
 use crate::data::{
     attempt::Attempt,
     deadline::Deadline,
     exchange::{Exchange, ExchangeError},
-    headers::trailer_map,
     outcome::Outcome,
     settle::RequestRecord,
     upload::Upload,
@@ -117,6 +114,39 @@ impl AnswerBody {
         match &mut self.0 {
             BodySource::Own(content) => _ = content.split_to(bytes.min(content.len())),
             BodySource::Relayed(relaying) => relaying.consume(bytes),
+        }
+    }
+
+    /// The next piece, in memory of its own; `None`: the body is over.
+    ///
+    /// # Errors
+    /// Why the answer breaks off.
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, CutError>> {
+        if let BodySource::Own(bytes) = &mut self.0 {
+            let bytes = std::mem::take(bytes);
+            return Poll::Ready(Ok((!bytes.is_empty()).then_some(bytes)));
+        }
+        if !ready!(self.poll_content(cx))? {
+            return Poll::Ready(Ok(None));
+        }
+        let piece = Bytes::copy_from_slice(self.content());
+        self.consume(piece.len());
+        Poll::Ready(Ok(Some(piece)))
+    }
+
+    /// Whether nothing follows, no trailers either.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        match &self.0 {
+            BodySource::Own(bytes) => bytes.is_empty(),
+            BodySource::Relayed(relaying) => relaying.exchange.is_none(),
+        }
+    }
+
+    /// The end was reached: keeps the connection, if its exchange ended cleanly.
+    pub fn give_back(&mut self) {
+        if let BodySource::Relayed(relaying) = &mut self.0 {
+            relaying.give_back();
         }
     }
 
@@ -229,47 +259,6 @@ impl Drop for Relaying {
         // A loser of a race may hold the upload a while longer, but must not wake anything.
         if self.upload.ended.get().is_some() {
             self.deadline.pause();
-        }
-    }
-}
-
-/// For HTTP/2, whose engine takes pieces that own their memory.
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = CutError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, CutError>>> {
-        let this = self.get_mut();
-        if let BodySource::Own(bytes) = &mut this.0 {
-            let bytes = std::mem::take(bytes);
-            return Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))));
-        }
-        if ready!(this.poll_content(cx))? {
-            let piece = Bytes::copy_from_slice(this.content());
-            this.consume(piece.len());
-            return Poll::Ready(Some(Ok(Frame::data(piece))));
-        }
-        let trailers = this.trailers().map(trailer_map).filter(|map| !map.is_empty());
-        if let BodySource::Relayed(relaying) = &mut this.0 {
-            relaying.give_back();
-        }
-        Poll::Ready(trailers.map(|map| Ok(Frame::trailers(map))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.0 {
-            BodySource::Own(bytes) => bytes.is_empty(),
-            BodySource::Relayed(relaying) => relaying.exchange.is_none(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match (&self.0, self.framing()) {
-            (BodySource::Relayed(relaying), _) if relaying.exchange.is_none() => SizeHint::with_exact(0),
-            _ => SizeHint::new(),
         }
     }
 }

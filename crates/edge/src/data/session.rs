@@ -1,5 +1,5 @@
 //! One client connection from its first byte to its close, between rooms 1 and 2: `http1` over the wire engine, `http2`
-//! over hyper. Signals from the worker, parking while idle, upgraded streams.
+//! over the `h2` crate. Signals from the worker, parking while idle, upgraded streams.
 
 use std::{borrow::Cow, future::poll_fn, rc::Rc, task::Poll};
 

@@ -3,17 +3,15 @@
 
 use std::{
     cell::{Cell, RefCell},
-    pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http_body::Body;
-use hyper::body::Incoming;
+use h2::RecvStream;
 use thalweg_core::Tick;
-use thalweg_wire::{Fields, ProtocolError};
+use thalweg_wire::{Fields, Framing, ProtocolError};
 
 use crate::data::{
     client::{Client, ClientPiece},
@@ -30,7 +28,39 @@ pub enum UploadSource {
     /// The client's HTTP/1.1 connection.
     Http1(Rc<Client>),
     /// An HTTP/2 stream.
-    Http2(Incoming),
+    Http2(Http2Upload),
+}
+
+/// The content of an HTTP/2 request.
+#[derive(Debug)]
+pub struct Http2Upload {
+    stream: RecvStream,
+    /// Bytes still to come, if the head announced a length. The library enforces it.
+    left: Option<u64>,
+}
+
+impl Http2Upload {
+    /// The content behind a head with this framing.
+    #[must_use]
+    pub const fn new(stream: RecvStream, framing: Framing) -> Self {
+        let left = if let Framing::Length(length) = framing { Some(length) } else { None };
+        Self { stream, left }
+    }
+
+    /// Whether the last byte was read. The stream itself may end later, with an empty frame.
+    fn is_over(&self) -> bool {
+        self.left == Some(0) || self.stream.is_end_stream()
+    }
+
+    /// The next piece; `None` = the end, where trailers may be.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, h2::Error>> {
+        let Some(piece) = ready!(self.stream.poll_data(cx)).transpose()? else {
+            return Poll::Ready(Ok(None));
+        };
+        self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
+        self.stream.flow_control().release_capacity(piece.len())?;
+        Poll::Ready(Ok(Some(piece)))
+    }
 }
 
 /// The upload of one request, over all its attempts.
@@ -242,27 +272,25 @@ impl Upload {
         }))
     }
 
-    fn poll_http2(&self, body: &mut Incoming, cx: &mut Context<'_>) -> Poll<Result<ClientRead, UploadError>> {
-        // A stream may end later with an empty frame of its own; h2 enforces the announced length.
-        if nothing_follows(body) {
+    fn poll_http2(
+        &self,
+        body: &mut Http2Upload,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ClientRead, UploadError>> {
+        if body.is_over() {
             return Poll::Ready(Ok(ClientRead::End(None)));
         }
-        let frame = match ready!(Pin::new(&mut *body).poll_frame(cx)) {
-            // For hyper, a stream that was reset without an error code (RFC 9113 section 8.1) is at its end; its upload
-            // is not.
-            None if !body.is_end_stream() => return Poll::Ready(Err(UploadError::ClientGone)),
-            None => return Poll::Ready(Ok(ClientRead::End(None))),
-            Some(frame) => frame.map_err(|_| UploadError::ClientGone)?,
-        };
-        Poll::Ready(match frame.into_data() {
-            Ok(data) => {
+        let gone = |_: h2::Error| UploadError::ClientGone;
+        Poll::Ready(match ready!(body.poll_piece(cx)).map_err(gone)? {
+            Some(data) => {
                 self.received.set(self.received.get() + data.len() as u64);
                 self.remember(data.len(), || data.clone());
                 Ok(ClientRead::Piece(UploadPiece::Owned(data)))
             }
-            Err(frame) => {
-                let trailers = frame.into_trailers().ok().map(|map| fields_of(&map));
-                trailers.transpose().map(ClientRead::End).map_err(UploadError::Garbled)
+            None => {
+                let trailers = ready!(body.stream.poll_trailers(cx)).map_err(gone)?;
+                let trailers = trailers.map(|map| fields_of(&map)).transpose();
+                trailers.map(ClientRead::End).map_err(UploadError::Garbled)
             }
         })
     }
@@ -273,12 +301,6 @@ impl Upload {
             _ => None,
         }
     }
-}
-
-/// Whether the last byte of an HTTP/2 stream has been read.
-#[must_use]
-pub fn nothing_follows(body: &Incoming) -> bool {
-    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 enum ClientRead {

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::shared::telemetry::{Metric, SECONDS};
+use crate::shared::telemetry::{self, Metric, SECONDS};
 
 /// One counter or gauge with a single writer: a plain load and store, no locked instruction.
 #[derive(Debug, Default)]
@@ -107,6 +107,11 @@ impl Meters {
             Instrument::Cell(cell) => Arc::clone(cell),
             Instrument::Histogram(_) => Arc::default(),
         }
+    }
+
+    /// Counts client connections that were let go, by cause.
+    pub fn shed(&self, listener: &Arc<str>, cause: &str, count: u64) {
+        self.cell(Series::new(&telemetry::SHED, &[listener, &Arc::from(cause)])).add(count);
     }
 
     /// The histogram of a series, made on first use.

@@ -1,35 +1,47 @@
-//! HTTP/2 towards a client: hyper's server, one task per stream, each with the head type of the wire engine.
+//! HTTP/2 towards a client: the `h2` crate's connection and its streams in one task, each stream with the head type of
+//! the wire engine.
+//!
+//! Why `h2` itself and not hyper's server on top of it: hyper runs each stream in a task of its own and flushes behind
+//! each of them. Here the connection's task polls its streams and writes once, and it sees abuse early enough to end it
+//! with a reason (docs/decisions/0017-http2-on-h2.md).
 
 use std::{
     future::poll_fn,
-    pin::{Pin, pin},
-    rc::{Rc, Weak},
+    pin::Pin,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
-use http::Response;
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, Stream as _};
+use h2::{
+    Reason, RecvStream,
+    server::{self, Connection, Handshake, SendResponse},
+};
 use thalweg_wire::{ProtocolError, RequestHead, RequestParts, Version};
 
+use self::{
+    end::Http2End,
+    stream::{ClientStream, StreamState},
+};
 use super::{Unread, head_limits};
 use crate::data::{
-    answer::{self, OwnAnswer},
+    answer::OwnAnswer,
     conn::{ClientConn, ClientIo, ConnSignal},
     failure::Failure,
-    forward::{self, ClientRequest, Serving},
+    forward::{self, ClientRequest},
     headers::fields_of,
     intake,
     local::Local,
-    relay::AnswerBody,
-    upload::{UploadSource, nothing_follows},
+    upload::{Http2Upload, UploadSource},
 };
 
-/// Streams of one HTTP/2 connection at the same time.
-const MAX_STREAMS: u32 = 100;
+mod end;
+mod frames;
+mod stream;
 
-/// Largest window of a stream: all streams together stay below the protocol's limit of 2^31 - 1.
-const MAX_WINDOW: u32 = 16 * 1024 * 1024;
+/// Largest window of a connection (RFC 9113 section 6.9.1).
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 
 /// Streams that an HTTP/2 client may reset before the edge has looked at their request. One more ends the connection
 /// with GOAWAY ENHANCE_YOUR_CALM (rapid reset, CVE-2023-44487).
@@ -41,56 +53,134 @@ const MAX_RESET_FOR_ERRORS: usize = 128;
 
 /// Serves HTTP/2 until the connection closes.
 pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo) {
-    let limits = local.limits();
     conn.http2.set(true);
-    let window = u32::try_from(limits.stream_buffer).unwrap_or(u32::MAX).min(MAX_WINDOW);
-    let service = service_fn(|request: hyper::Request<Incoming>| StreamAnswer(serve(&local, &conn, request)));
-    let mut http = pin!(
-        http2::Builder::new(LocalExecutor { local: Rc::clone(&local), conn: Rc::clone(&conn) })
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_pending_accept_reset_streams(MAX_RESET_UNREAD)
-            .max_local_error_reset_streams(MAX_RESET_FOR_ERRORS)
-            .initial_stream_window_size(window)
-            // Uploads that stand still cannot take the room of one that does not (RFC 9113 section 5.2.2).
-            .initial_connection_window_size(window * MAX_STREAMS)
-            .max_send_buf_size(limits.stream_buffer)
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX))
-            .serve_connection(TokioIo::new(io), service)
-    );
-    poll_fn(|cx| {
-        match conn.take_signal(cx) {
-            ConnSignal::None | ConnSignal::Park => {}
-            ConnSignal::Graceful => http.as_mut().graceful_shutdown(),
-            ConnSignal::HeaderTimeout | ConnSignal::Kill => return Poll::Ready(()),
-        }
-        // h2 itself reports a protocol error to the client (GOAWAY with a code).
-        http.as_mut().poll(cx).map(|_| ())
-    })
-    .await;
+    let end = Http2End::new(io, &conn, local.buffers(), local.limits().h2_resets);
+    let opening = builder(&local).handshake(end.clone());
+    let mut session = Session {
+        local,
+        conn,
+        end,
+        protocol: Protocol::Opening(Box::new(opening)),
+        streams: FuturesUnordered::new(),
+    };
+    poll_fn(|cx| session.poll(cx)).await;
 }
 
-fn serve(
-    local: &Rc<Local>,
-    conn: &Rc<ClientConn>,
-    request: hyper::Request<Incoming>,
-) -> Result<Serving, RefusedStream> {
-    let (parts, body) = request.into_parts();
-    let has_body = !nothing_follows(&body);
-    match read_head(local, &parts, has_body) {
-        Ok(head) => {
-            let source = has_body.then_some(UploadSource::Http2(body));
-            Ok(forward::serve(local, conn, ClientRequest { head, source, client: None }))
+fn builder(local: &Local) -> server::Builder {
+    let limits = local.limits();
+    let window = u32::try_from(limits.stream_buffer).unwrap_or(MAX_WINDOW);
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(limits.h2_streams)
+        .max_pending_accept_reset_streams(MAX_RESET_UNREAD)
+        .max_local_error_reset_streams(Some(MAX_RESET_FOR_ERRORS))
+        .initial_window_size(window)
+        // Uploads that stand still cannot take the room of one that does not (RFC 9113 section 5.2.2).
+        .initial_connection_window_size(window.saturating_mul(limits.h2_streams).min(MAX_WINDOW))
+        .max_send_buffer_size(limits.stream_buffer)
+        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+    builder
+}
+
+/// One connection.
+struct Session {
+    local: Rc<Local>,
+    conn: Rc<ClientConn>,
+    end: Http2End,
+    protocol: Protocol,
+    streams: FuturesUnordered<ClientStream>,
+}
+
+/// How far the connection is.
+enum Protocol {
+    /// The client's preface is to come.
+    Opening(Box<Handshake<Http2End, Bytes>>),
+    Open(Box<Connection<Http2End, Bytes>>),
+}
+
+impl Session {
+    /// Ready when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.conn.take_signal(cx) {
+            ConnSignal::None | ConnSignal::Park => {}
+            ConnSignal::Graceful => match &mut self.protocol {
+                Protocol::Opening(_) => return Poll::Ready(()),
+                Protocol::Open(connection) => connection.graceful_shutdown(),
+            },
+            ConnSignal::HeaderTimeout | ConnSignal::Kill => return Poll::Ready(()),
         }
-        Err(error) => {
-            let mut unread = Unread::new(Failure::BadMessage(error), Version::Http2, local);
-            unread.method = parts.method.to_string();
-            unread.host = intake::brief(parts.uri.host().unwrap_or_default());
-            unread.path = intake::brief(parts.uri.path());
-            let own = OwnAnswer::unread(unread.failure, unread.id.clone());
-            unread.account(local, conn, own.body.len() as u64);
-            Err(RefusedStream(Some(Box::new(own.into_response()))))
+        // The library has told the client of an error by then (GOAWAY with a code).
+        let ended = self.poll_protocol(cx);
+        match self.end.poll_batch(cx) {
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            _ => ended,
         }
+    }
+
+    /// Reads what has arrived, lets the streams say what they have to say, and puts it into the batch.
+    fn poll_protocol(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Protocol::Opening(opening) = &mut self.protocol {
+            match ready!(Pin::new(opening).poll(cx)) {
+                Ok(connection) => self.protocol = Protocol::Open(Box::new(connection)),
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        loop {
+            while let Poll::Ready(Some(())) = Pin::new(&mut self.streams).poll_next(cx) {}
+            let before = self.streams.len();
+            if self.poll_accept(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if self.streams.len() == before {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Reads and writes frames, and begins the streams that the client has opened. Ready when the connection has ended.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let Protocol::Open(connection) = &mut self.protocol else { return Poll::Ready(()) };
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    let stream = self.begin(request, respond);
+                    self.streams.push(stream);
+                }
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                Poll::Pending if self.end.is_over_budget() => {
+                    connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    // A client that takes not even this is not waited for.
+                    let _ = connection.poll_accept(cx);
+                    self.local.meters().shed(&self.conn.listener, "http2_flood", 1);
+                    return Poll::Ready(());
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn begin(&self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) -> ClientStream {
+        let (local, conn) = (&self.local, &self.conn);
+        let (parts, body) = request.into_parts();
+        let has_body = !body.is_end_stream();
+        let (state, deadline) = match read_head(local, &parts, has_body) {
+            Ok(head) => {
+                let source = has_body.then(|| UploadSource::Http2(Http2Upload::new(body, head.framing())));
+                let serving = forward::serve(local, conn, ClientRequest { head, source, client: None });
+                let deadline = serving.watch();
+                (StreamState::Serving(serving), deadline)
+            }
+            Err(error) => {
+                let mut unread = Unread::new(Failure::BadMessage(error), Version::Http2, local);
+                unread.method = parts.method.to_string();
+                unread.host = intake::brief(parts.uri.host().unwrap_or_default());
+                unread.path = intake::brief(parts.uri.path());
+                let own = OwnAnswer::unread(unread.failure, unread.id.clone());
+                unread.account(local, conn, own.body.len() as u64);
+                (StreamState::Refused(Some(Box::new(own))), None)
+            }
+        };
+        ClientStream { local: Rc::clone(local), end: self.end.clone(), respond, state, deadline }
     }
 }
 
@@ -108,54 +198,4 @@ fn read_head(
         has_body,
     };
     RequestHead::from_parts(&request, fields_of(&parts.headers)?, head_limits(&local.limits()))
-}
-
-/// A stream whose head was refused, with its answer.
-struct RefusedStream(Option<Box<Response<AnswerBody>>>);
-
-/// One stream on its way to an answer.
-struct StreamAnswer(Result<Serving, RefusedStream>);
-
-impl Future for StreamAnswer {
-    type Output = Result<Response<AnswerBody>, Reset>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = match &mut self.get_mut().0 {
-            Ok(serving) => ready!(Pin::new(serving).poll(cx)),
-            Err(RefusedStream(response)) => {
-                return Poll::Ready(response.take().map(|response| *response).ok_or(Reset));
-            }
-        };
-        Poll::Ready(answer::for_http2(answer).ok_or(Reset))
-    }
-}
-
-/// The stream ends without an answer: its client has gone.
-#[derive(Debug, thiserror::Error)]
-#[error("the client has gone")]
-struct Reset;
-
-/// Runs hyper's HTTP/2 streams on this worker.
-#[derive(Clone, Debug)]
-struct LocalExecutor {
-    local: Rc<Local>,
-    conn: Rc<ClientConn>,
-}
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
-    /// Hyper calls this right after the service, once for each request.
-    fn execute(&self, future: F) {
-        let deadline = self.local.deadlines().newest(&self.conn);
-        tokio::task::spawn_local(async move {
-            let mut stream = pin!(future);
-            poll_fn(|cx| match (stream.as_mut().poll(cx), deadline.as_ref().and_then(Weak::upgrade)) {
-                (Poll::Ready(()), _) => Poll::Ready(()),
-                // While a stream waits for flow-control room, hyper does not poll its body. Dropping the future resets
-                // the stream.
-                (Poll::Pending, Some(deadline)) => deadline.poll_ignored(cx),
-                (Poll::Pending, None) => Poll::Pending,
-            })
-            .await;
-        });
-    }
 }
