@@ -343,7 +343,7 @@ impl RouteState {
                 .map(|(entry, member)| {
                     let view = pools.pools.view(member.pool);
                     // A pool of weight 0 serves for want of others only: it draws no band around itself.
-                    let open = !view.below_threshold && !member.standing.is_held() && entry.weight > 0;
+                    let open = !view.below_threshold && !member.waits() && entry.weight > 0;
                     let latency = view.latency_us.filter(|_| open).map(f64::from);
                     Equal { pool: member.pool, nearness: &mut member.nearness, latency }
                 })
