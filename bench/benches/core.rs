@@ -6,8 +6,8 @@ use std::{hint::black_box, net::IpAddr, sync::Arc, time::Duration};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use thalweg_core::{
-    EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Failback, Fault, Loads, Pool, ProbeRules,
-    Route, RoutePool, Slot, Tick, Topology, Tried, World, roll, steer,
+    Affinity, ClientMark, EndpointId, EndpointSlot, EndpointSpec, Event, Evidence, Facts, Failback, Fault,
+    Loads, OnFailure, Pool, ProbeRules, Route, RoutePool, Slot, Tick, Topology, Tried, World, roll, steer,
 };
 
 fn pool(nth: usize, endpoints: usize) -> Pool {
@@ -84,6 +84,7 @@ fn deciding(criterion: &mut Criterion) {
             location: Default::default(),
             tried: &[],
             replayable: true,
+            bound: None,
         };
         let mut turn = 0u32;
         criterion.bench_function(&format!("steer {pools}x{endpoints}"), |bencher| {
@@ -101,6 +102,22 @@ fn deciding(criterion: &mut Criterion) {
             bencher.iter(|| {
                 turn = turn.wrapping_add(1);
                 steer(black_box(&snapshot), &Busy, black_box(&again), roll(turn, u64::from(turn)))
+            });
+        });
+    }
+    for (pools, endpoints) in [(3, 3), (1, 100)] {
+        let affinity = Some(Affinity { by: ClientMark::Address, on_failure: OnFailure::Return });
+        let route = Route { affinity, ..route("www", 0..pools) };
+        let snapshot = world(topology(pools, endpoints, vec![route])).snapshot();
+        let mut turn = 0u32;
+        criterion.bench_function(&format!("steer {pools}x{endpoints}, by address"), |bencher| {
+            bencher.iter(|| {
+                turn = turn.wrapping_add(1);
+                let client = IpAddr::from(turn.to_be_bytes());
+                let (host, path) = ("www.example.com", "/api/v1/things/17");
+                let location = Default::default();
+                let facts = Facts { host, path, client, location, tried: &[], replayable: true, bound: None };
+                steer(black_box(&snapshot), &Busy, black_box(&facts), roll(turn, u64::from(turn)))
             });
         });
     }

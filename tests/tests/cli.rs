@@ -48,7 +48,7 @@ fn check_prints_warnings_beside_errors() {
     let conf = Conf::simple_with(
         "failover",
         &["127.0.0.1:9".parse().expect("an address")],
-        "affinity = { mode = \"client-ip\" }",
+        "affinity = { mode = \"client-ip\", on_failure = \"stick\" }",
     );
     let told = |text: &str| {
         let (_scratch, path) = written(text);

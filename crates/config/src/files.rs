@@ -4,7 +4,7 @@
 use std::{
     fs::{File, FileType, OpenOptions},
     io::{self, Read},
-    os::unix::fs::{FileTypeExt, OpenOptionsExt},
+    os::unix::fs::{FileTypeExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
@@ -25,6 +25,10 @@ pub trait Files {
     fn read(&self, path: &Path, most: usize) -> io::Result<Vec<u8>>;
     /// Lists the names in a folder, in any order.
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
+    /// Says whether every user of this machine may read a file.
+    fn is_open_to_all(&self, _path: &Path) -> bool {
+        false
+    }
 }
 
 /// The files of this machine. Only regular files are read, directly or behind a symlink.
@@ -69,6 +73,10 @@ impl Files for Disk {
         }
     }
 
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+    }
+
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let mut names = Vec::new();
@@ -88,6 +96,10 @@ impl Files for Typed<'_> {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<String>> {
         Disk.list(folder)
+    }
+
+    fn is_open_to_all(&self, path: &Path) -> bool {
+        Disk.is_open_to_all(path)
     }
 }
 

@@ -200,6 +200,17 @@ pub struct PoolSettings {
     pub keepalive: Keepalive,
     /// Host header towards the endpoints; `None` = the client's.
     pub host: Option<String>,
+    /// Requests that wait while every endpoint is at `max_in_flight`.
+    pub queue: QueueSettings,
+}
+
+/// How many requests may wait for a pool, and how long.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct QueueSettings {
+    /// Over all workers; 0 = none waits.
+    pub size: u64,
+    /// Longest wait.
+    pub timeout: Duration,
 }
 
 /// TLS towards an endpoint.
@@ -246,10 +257,33 @@ pub struct Probe {
 }
 
 /// The settings of a route that only the shell reads.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RouteSettings {
     /// Longest upload; `None` = no limit.
     pub body_bytes: Option<u64>,
+    /// The cookies that keep clients on their endpoints; `None` = none are set.
+    pub cookie: Option<CookieSettings>,
+}
+
+/// The cookies that keep clients on their endpoints.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CookieSettings {
+    /// The cookie's name.
+    pub name: String,
+    /// How long a cookie counts.
+    pub ttl: Duration,
+    /// At least one; the first one signs, all verify.
+    pub keys: Vec<CookieKey>,
+}
+
+/// A key that signs cookies: at least 32 bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CookieKey(pub Box<[u8]>);
+
+impl std::fmt::Debug for CookieKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CookieKey(…)")
+    }
 }
 
 /// Bounds on clients: the table `[limits]`.

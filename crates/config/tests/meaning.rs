@@ -3,11 +3,11 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use support::{MINIMAL, complaints, minimal, read, warnings};
-use thalweg_config::{AccessLog, Config, Level, TlsVersion};
-use thalweg_core::{DampingRules, Failback, PoolSlot, Route, RoutePool};
+use support::{MINIMAL, complaints, env, minimal, named_files, read, warnings};
+use thalweg_config::{AccessLog, Config, CookieKey, Level, QueueSettings, TlsVersion, load_with};
+use thalweg_core::{Affinity, ClientMark, DampingRules, Failback, OnFailure, PoolSlot, Route, RoutePool};
 
 fn accepted(text: &str) -> Config {
     read(text).unwrap_or_else(|errors| panic!("{errors}\n{text}"))
@@ -245,27 +245,63 @@ fn damping_is_on_unless_it_is_turned_off() {
 }
 
 #[test]
-fn what_does_not_act_yet_warns_only_when_it_differs_from_its_default() {
-    let queue = |size: u32| {
+fn a_queue_is_for_the_shell_and_warns_without_a_cap() {
+    let queue = |cap: u32| {
         minimal(&format!(
-            "[pool.q]\nendpoints = [{{ address = \"q:1\" }}]\ncapacity = 7\nqueue = {{ size = {size} }}"
+            "[pool.q]\nendpoints = [{{ address = \"q:1\" }}]\nmax_in_flight = {cap}\nqueue = {{ size = 9, timeout = \"2s\" }}"
         ))
     };
-    assert_eq!((warnings(&queue(0)), warnings(&queue(9)).len()), (Vec::<String>::new(), 1));
-    assert_eq!(accepted(&queue(0)).topology.pools[1].capacity, 7);
-    for (quiet, loud, path) in [
-        ("affinity = { mode = \"none\" }", "affinity = { mode = \"client-ip\" }", "route.r.affinity.mode"),
-        (
-            "affinity = { cookie = \"thalweg\" }",
-            "affinity = { key_file = \"affinity.key\" }",
-            "route.r.affinity.key_file",
-        ),
-    ] {
-        let with = |line: &str| format!("{MINIMAL}{line}\n");
-        assert_eq!(warnings(&with(quiet)), [""; 0], "{quiet}");
-        let loud = warnings(&with(loud));
-        assert!(loud.len() == 1 && loud[0].contains(&format!(" {path}: does not act yet (")), "{loud:?}");
+    let settings = QueueSettings { size: 9, timeout: Duration::from_secs(2) };
+    assert_eq!(accepted(&queue(3)).pools[1].queue, settings);
+    assert_eq!(accepted(MINIMAL).pools[0].queue.size, 0);
+    let found = warnings(&queue(0));
+    assert!(found.len() == 1 && found[0].contains("there is no `max_in_flight`"), "{found:?}");
+}
+
+#[test]
+fn affinity_is_rules_for_the_core_and_keys_for_the_shell() {
+    let with = |affinity: &str| accepted(&format!("{MINIMAL}affinity = {affinity}\n"));
+    let rules = |affinity: &str| with(affinity).topology.routes[0].affinity;
+    assert_eq!(rules("{ mode = \"none\", key_file = \"affinity.key\" }"), None);
+    for (word, on_failure) in
+        [("return", OnFailure::Return), ("stick", OnFailure::Stick), ("none", OnFailure::Refuse)]
+    {
+        let by_cookie =
+            format!("{{ mode = \"cookie\", key_file = \"affinity.key\", on_failure = \"{word}\" }}");
+        assert_eq!(rules(&by_cookie), Some(Affinity { by: ClientMark::Cookie, on_failure }));
     }
+    let by_address = Affinity { by: ClientMark::Address, on_failure: OnFailure::Return };
+    assert_eq!(rules("{ mode = \"client-ip\" }"), Some(by_address));
+    let config = with("{ mode = \"cookie\", cookie = \"c\", key_file = \"affinity.key\", ttl = \"1h\" }");
+    let cookie = config.routes[0].cookie.clone().unwrap();
+    assert_eq!((&*cookie.name, cookie.ttl), ("c", Duration::from_secs(3600)));
+    assert_eq!(cookie.keys, [CookieKey((0..32).collect())]);
+    assert_eq!(format!("{:?}", cookie.keys), "[CookieKey(…)]", "no key in any log");
+    assert!(config.files.iter().any(|file| file.ends_with("affinity.key")), "watched");
+    assert_eq!(with("{ mode = \"client-ip\" }").routes[0].cookie, None);
+}
+
+#[test]
+fn a_key_file_is_judged_line_by_line() {
+    let one = |file: &str, expected: &str| {
+        let text = MINIMAL.to_owned() + "affinity = { mode = \"cookie\", key_file = \"k\" }\n";
+        let files = named_files().with("t.toml", text).with("k", file);
+        let found: Vec<String> = match load_with(Path::new("t.toml"), &env, &files) {
+            Ok(_) => Vec::new(),
+            Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
+        };
+        match expected {
+            "" => assert_eq!(found, [""; 0], "{file:?}"),
+            part => assert!(found.len() == 1 && found[0].contains(part), "{file:?}: {found:?}"),
+        }
+    };
+    let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    one(key, "");
+    one(&format!("# first\n\n  {key}  \r\n{key}\n"), "");
+    one("", "route.r.affinity.key_file: the file k holds no key");
+    one(&format!("{key}\nAAEC\n"), "line 2 of k has 3 bytes");
+    one("secret", "line 1 of k is not base64");
+    one(&format!("{key}\n").repeat(17), "holds more than 16 keys");
 }
 
 #[test]

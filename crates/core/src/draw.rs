@@ -24,6 +24,7 @@
 //! The cost is the smoothed time to an answer times the queue per unit of weight, as in Finagle's Peak EWMA.
 
 use crate::{
+    affinity::best,
     axes::{Admin, Availability, PanicRank},
     facts::{Loads, Tried},
     roll::mix,
@@ -31,7 +32,7 @@ use crate::{
     shares::Stage,
     slot::{EndpointSlot, PoolSlot},
     snapshot::{PoolEndpoint, Snapshot},
-    view::{EndpointView, Ramp},
+    view::{EndpointView, PoolView, Ramp},
 };
 
 /// The draw inside one pool.
@@ -79,6 +80,43 @@ impl<L: Loads> Draw<'_, L> {
         None
     }
 
+    /// The endpoint of the pool that ranks first for a client, out of those that may take the attempt.
+    pub(crate) fn ranked(&self, pool: PoolSlot, client: u64) -> Option<EndpointSlot> {
+        let cap = self.cap(pool);
+        let ranked = |reserve: bool| {
+            let suits = |endpoint: &PoolEndpoint<'_>| {
+                (endpoint.place.weight == 0) == reserve && self.suits(cap, endpoint)
+            };
+            let hash =
+                |slot: EndpointSlot| self.snapshot.layout.endpoints.get(slot).map_or(0, |at| at.hash.0);
+            let scored = self.candidates(pool, &suits);
+            best(client, scored.map(|Candidate { slot, weight, .. }| (slot, hash(slot), weight as f64)))
+        };
+        ranked(false).or_else(|| ranked(true))
+    }
+
+    /// May this endpoint take the attempt?
+    pub(crate) fn takes(&self, pool: PoolSlot, endpoint: EndpointSlot) -> bool {
+        let cap = self.cap(pool);
+        self.snapshot.endpoints_of(pool).any(|member| member.slot == endpoint && self.suits(cap, &member))
+    }
+
+    /// The weight by which clients belong to an endpoint: what it takes while it may serve, else its whole weight.
+    pub(crate) fn home_weight(&self, endpoint: &PoolEndpoint<'_>) -> u64 {
+        let whole = Scale::WHOLE.weigh(endpoint.place.weight.max(1));
+        let serves = self.need.met_by(endpoint.view) && (self.need.damped || !endpoint.view.damped);
+        if serves { self.weight(endpoint) } else { whole }
+    }
+
+    /// The weight of an endpoint in thousandths, scaled by what it takes and by how far its slow start is.
+    fn weight(&self, endpoint: &PoolEndpoint<'_>) -> u64 {
+        // In panic, what probes say does not count.
+        let panics = self.need.stage == Stage::Panic;
+        let scale = if panics { Scale::WHOLE } else { endpoint.view.scale };
+        let whole = scale.weigh(endpoint.place.weight.max(1));
+        endpoint.view.slow_start.map_or(whole, |start| part_of(whole, start))
+    }
+
     /// Does [`Draw::endpoint`] find an endpoint?
     pub(crate) fn any(&self, pool: PoolSlot) -> bool {
         let cap = self.cap(pool);
@@ -102,16 +140,13 @@ impl<L: Loads> Draw<'_, L> {
         pool: PoolSlot,
         suits: &'b impl Fn(&PoolEndpoint<'_>) -> bool,
     ) -> impl Iterator<Item = Candidate> + 'b {
-        // In panic, what probes say does not count.
-        let panics = self.need.stage == Stage::Panic;
-        self.snapshot.endpoints_of(pool).filter(move |endpoint| suits(endpoint)).map(
-            move |PoolEndpoint { slot, place, view }| {
-                let scale = if panics { Scale::WHOLE } else { view.scale };
-                let whole = scale.weigh(place.weight.max(1));
-                let weight = view.slow_start.map_or(whole, |start| part_of(whole, start));
-                Candidate { slot, weight, slow_start: view.slow_start }
-            },
-        )
+        self.snapshot.endpoints_of(pool).filter(move |endpoint| suits(endpoint)).map(move |endpoint| {
+            Candidate {
+                slot: endpoint.slot,
+                weight: self.weight(&endpoint),
+                slow_start: endpoint.view.slow_start,
+            }
+        })
     }
 
     /// The candidate at `point` of the cumulative weights, `skip` left out.
@@ -189,6 +224,12 @@ impl Requirement {
     /// What a request accepts at this stage. While health counts, what flaps steps back behind what does not.
     pub(crate) fn at(stage: Stage, panic_rank: PanicRank) -> Self {
         Self { stage, panic_rank, damped: stage != Stage::Up }
+    }
+
+    /// What a first attempt accepts in this pool: in panic, the best that the pool has.
+    pub(crate) fn of(snapshot: &Snapshot, stage: Stage, pool: PoolSlot) -> Self {
+        let best = || snapshot.pools.get(pool).map_or(PanicRank::Last, PoolView::panic_rank);
+        Self::at(stage, if stage == Stage::Panic { best() } else { PanicRank::Last })
     }
 
     /// What a request accepts, from strict to lax, when all endpoints that the route would choose were tried. The Up

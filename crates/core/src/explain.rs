@@ -2,6 +2,7 @@
 //! Never decides anything itself.
 
 use crate::{
+    affinity::{Affine, Home},
     facts::{Decision, Facts, Loads},
     funnel::{Entry, funnel},
     reason::Refusal,
@@ -22,6 +23,9 @@ pub struct Explained {
     pub stage: Stage,
     /// The pools of the route, in its order.
     pub pools: Vec<ExplainedPool>,
+    /// Where the client belongs, and whether its endpoint takes it now; `None` for a route without affinity, and for a
+    /// client that has no place yet.
+    pub home: Option<(Home, bool)>,
     /// What `steer` answers.
     pub outcome: Result<Decision, Refusal>,
 }
@@ -42,7 +46,8 @@ pub fn explain(snapshot: &Snapshot, loads: &impl Loads, facts: &Facts<'_>, roll:
     let slot = snapshot.layout.matcher.find(facts.host, facts.path);
     let serving =
         slot.and_then(|slot| Some(snapshot.route(slot)?.serving(slot, facts.client, facts.location)));
-    let mut explained = Explained { route: slot, serving, stage: Stage::Up, pools: Vec::new(), outcome };
+    let mut explained =
+        Explained { route: slot, serving, stage: Stage::Up, pools: Vec::new(), home: None, outcome };
     let Some((route, view)) =
         serving.and_then(|slot| Some((snapshot.route(slot)?, snapshot.routes.get(slot)?)))
     else {
@@ -52,6 +57,10 @@ pub fn explain(snapshot: &Snapshot, loads: &impl Loads, facts: &Facts<'_>, roll:
         snapshot.pools.get(pool).is_some_and(|view| view.can_serve(stage))
     });
     explained.stage = found.shares.stage;
+    if let Some(slot) = serving {
+        let affine = Affine { snapshot, loads, route: slot, view, facts };
+        explained.home = affine.home().map(|home| (home, affine.is_kept(home)));
+    }
     for entry in found.entries {
         let mut from = 0;
         let mut share = 0;

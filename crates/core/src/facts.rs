@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use crate::{
+    client::Binding,
     geo::Location,
     reason::Reason,
     slot::{EndpointId, EndpointSlot, PoolSlot, RouteSlot},
@@ -24,6 +25,8 @@ pub struct Facts<'a> {
     pub tried: &'a [Tried],
     /// The request could be sent again: it may be used to try an endpoint that is in probation.
     pub replayable: bool,
+    /// What the client's cookie says, on a route with cookie affinity. The cookie is genuine.
+    pub bound: Option<Binding>,
 }
 
 /// An endpoint that failed this request. The id keeps it excluded when the snapshot changes between attempts.

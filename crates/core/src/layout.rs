@@ -11,7 +11,9 @@ use std::{
 use crate::{
     matching::Matcher,
     names::Names,
-    slot::{EndpointId, EndpointKey, EndpointSlot, PoolSlot, RouteSlot, SlotVec, SpecSlot, entries},
+    slot::{
+        EndpointHash, EndpointId, EndpointKey, EndpointSlot, PoolSlot, RouteSlot, SlotVec, SpecSlot, entries,
+    },
     topology::{EndpointSpec, Pool, Topology},
 };
 
@@ -74,6 +76,8 @@ impl Layout {
 pub struct Place {
     /// The id, which is stable across layouts.
     pub id: EndpointId,
+    /// The hash of its key, which is the same on every edge.
+    pub hash: EndpointHash,
     /// The endpoint's pool.
     pub pool: PoolSlot,
     /// Which configured endpoint of the pool it comes from.
@@ -110,7 +114,8 @@ pub(crate) fn lay_out(
             if seen.insert(address) {
                 let key = EndpointKey { pool: Arc::clone(&name), address };
                 let weight = pool.endpoints.get(spec.index()).map_or(0, |spec| spec.weight);
-                laid.places.push(Place { id: id_of(&key), pool: pool_slot, spec, address, weight });
+                let (id, hash) = (id_of(&key), key.hash());
+                laid.places.push(Place { id, hash, pool: pool_slot, spec, address, weight });
                 laid.keys.push(key);
             }
         }

@@ -73,7 +73,8 @@
 //!     client: IpAddr::from([198, 51, 100, 7]),
 //!     location: Location::default(),
 //!     tried: &[],
-//!     replayable: true,
+//!     replayable: true, bound: None,
+//!     bound: None,
 //! };
 //! let decision = steer(&snapshot, &NoLoads, &facts, roll(1, 0)).unwrap();
 //! assert_eq!((decision.pool, decision.reason), (PoolSlot(1), Reason::Failover));
@@ -92,9 +93,11 @@
 //! one endpoint) · `funnel` · `draw` · `steer` · `world` (the owners of all that is learnt, and their conductor).
 #![forbid(unsafe_code)]
 
+mod affinity;
 mod axes;
 mod baseline;
 mod chance;
+mod client;
 mod damping;
 mod draw;
 mod eject;
@@ -134,8 +137,10 @@ mod topology;
 mod view;
 mod world;
 
+pub use affinity::{Home, bound_endpoint};
 pub use axes::{Admin, Availability, Ejection, PanicRank, Probe};
 pub use baseline::{TIME_BUCKETS, TimeHistogram, bucket_of, late_after};
+pub use client::{Affinity, Binding, ClientMark, OnFailure};
 pub use damping::DampingRules;
 pub use event::{Change, Changes, Event, Publish};
 pub use ewma::Ewma;
@@ -156,15 +161,16 @@ pub use scale::Scale;
 pub use series::ProbeCounts;
 pub use shares::{Segment, Shares, Stage};
 pub use slot::{
-    EndpointId, EndpointKey, EndpointSlot, EntrySlot, PoolSlot, RouteSlot, Slot, SlotVec, SpecSlot,
+    EndpointHash, EndpointId, EndpointKey, EndpointSlot, EntrySlot, PoolSlot, RouteSlot, Slot, SlotVec,
+    SpecSlot,
 };
 pub use snapshot::{PoolEndpoint, Snapshot};
-pub use steer::{steer, steer_on};
+pub use steer::{queued_pool, steer, steer_on};
 pub use tally::{Counts, FailureCost, Tally};
 pub use tick::{Tick, micros};
 pub use topology::{
     Band, EjectRules, EndpointSpec, Failback, Family, Pool, ProbeRules, RetryRules, Route, RoutePool,
     Timeouts, Topology,
 };
-pub use view::{Drain, EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
+pub use view::{AffinityPool, Drain, EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
 pub use world::World;

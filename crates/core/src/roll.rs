@@ -17,3 +17,15 @@ pub fn roll(turn: u32, noise: u64) -> u64 {
     let point = turn.wrapping_mul(0x9e37_79b9);
     (u64::from(point) << 21) | (noise & 0x1f_ffff)
 }
+
+/// Hashes some byte strings as one: FNV-1a (Fowler, Noll, Vo), with the length in front of each string, and its bits
+/// spread by [`mix`]. The same on every machine, unlike the hashes of the standard library.
+#[must_use]
+pub(crate) fn hash_bytes(parts: &[&[u8]]) -> u64 {
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let part = |hash: u64, part: &&[u8]| {
+        let hash = (part.len() as u64).to_be_bytes().into_iter().fold(hash, step);
+        part.iter().copied().fold(hash, step)
+    };
+    mix(parts.iter().fold(0xcbf2_9ce4_8422_2325, part))
+}

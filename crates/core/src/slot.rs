@@ -3,10 +3,12 @@
 
 use std::{
     marker::PhantomData,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     ops::{Deref, DerefMut, Range},
     sync::Arc,
 };
+
+use crate::roll::hash_bytes;
 
 /// Position of an endpoint in its [`crate::Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +41,25 @@ pub struct EndpointKey {
     pub pool: Arc<str>,
     /// The resolved address.
     pub address: SocketAddr,
+}
+
+/// What an endpoint's key hashes to: the same in every process and on every edge. Affinity ranks endpoints by it, and
+/// cookies name them by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EndpointHash(pub u64);
+
+impl EndpointKey {
+    /// The hash of this key. A change of it moves every client of every route with affinity.
+    #[must_use]
+    pub fn hash(&self) -> EndpointHash {
+        let port = self.address.port().to_be_bytes();
+        let ip = self.address.ip().to_canonical();
+        let address: &[u8] = match &ip {
+            IpAddr::V4(ip) => &ip.octets(),
+            IpAddr::V6(ip) => &ip.octets(),
+        };
+        EndpointHash(hash_bytes(&[self.pool.as_bytes(), address, &port]))
+    }
 }
 
 /// A kind of position.

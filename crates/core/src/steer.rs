@@ -2,16 +2,17 @@
 //! Never allocates on a first attempt, never blocks, never fails but with a [`Refusal`].
 
 use crate::{
+    affinity::{Affine, Home},
     axes::PanicRank,
     draw::{Draw, Requirement, accepts, has_room},
-    facts::{Decision, Facts, Loads, Tried},
+    facts::{Decision, Facts, Loads, NoLoads, Tried},
     funnel::sieve,
     layout::Place,
     reason::{Reason, Refusal},
     shares::{Segment, Stage},
     slot::{PoolSlot, RouteSlot},
     snapshot::Snapshot,
-    view::{PoolView, Trickle},
+    view::Trickle,
 };
 
 /// Chooses an endpoint. Same inputs, same answer: a logged decision can be replayed.
@@ -61,18 +62,21 @@ fn steer_within(
     roll: u64,
 ) -> Result<Decision, Refusal> {
     let view = snapshot.routes.get(route).ok_or(Refusal::NoRoute)?;
+    let affine = Affine { snapshot, loads, route, view, facts };
+    let home = affine.home();
     if !view.trickles.is_empty()
         && facts.tried.is_empty()
-        && let Some(Trickle { pool, endpoint }) = trickle(snapshot, loads, &view.trickles, facts)
+        && let Some(Trickle { pool, endpoint }) = trickle(snapshot, loads, (&view.trickles, home), facts)
     {
         return Ok(Decision { route, pool, endpoint, reason: Reason::Probation });
+    }
+    if let Some(answer) = home.and_then(|home| affine.steer(home)) {
+        return answer;
     }
     let shares = &view.shares;
     let leave = facts.tried.len() > 1 || facts.tried.iter().any(|tried| tried.leave);
     if !leave && let Some(segment) = pick(&shares.segments, roll) {
-        let best = snapshot.pools.get(segment.pool).map_or(PanicRank::Last, PoolView::panic_rank);
-        let panic_rank = if shares.stage == Stage::Panic { best } else { PanicRank::Last };
-        let need = Requirement::at(shares.stage, panic_rank);
+        let need = Requirement::of(snapshot, shares.stage, segment.pool);
         let draw = Draw { snapshot, loads, need, tried: facts.tried };
         if let Some(endpoint) = draw.endpoint(segment.pool, roll) {
             return Ok(Decision { route, pool: segment.pool, endpoint, reason: segment.reason });
@@ -81,16 +85,36 @@ fn steer_within(
     Fallback { snapshot, loads, route, facts, roll }.steer()
 }
 
-/// The endpoint in probation that is due for a request, if there is one.
+/// The pool whose queue a request joins that was refused because there is no room: the pool that it would go to, or else
+/// the first with a share that has a queue.
+pub fn queued_pool(
+    snapshot: &Snapshot,
+    facts: &Facts<'_>,
+    roll: u64,
+    has_queue: impl Fn(PoolSlot) -> bool,
+) -> Option<PoolSlot> {
+    let written = snapshot.layout.matcher.find(facts.host, facts.path)?;
+    let route = snapshot.route(written)?.serving(written, facts.client, facts.location);
+    let view = snapshot.routes.get(route)?;
+    let home = Affine { snapshot, loads: &NoLoads, route, view, facts }.home().map(|home| home.pool);
+    let segments = &view.shares.segments;
+    let usual = pick(segments, roll).map(|segment| segment.pool);
+    let others = segments.iter().map(|segment| segment.pool);
+    home.into_iter().chain(usual).chain(others).find(|pool| has_queue(*pool))
+}
+
+/// The endpoint in probation that is due for a request, if there is one. A client that belongs to another endpoint is
+/// not sent there.
 fn trickle(
     snapshot: &Snapshot,
     loads: &impl Loads,
-    trickles: &[Trickle],
+    (trickles, home): (&[Trickle], Option<Home>),
     facts: &Facts<'_>,
 ) -> Option<Trickle> {
     trickles.iter().copied().find(|Trickle { pool, endpoint }| {
         let cap = snapshot.pool(*pool).map_or(0, |pool| pool.max_in_flight);
-        !loads.is_full(*endpoint, cap)
+        home.is_none_or(|home| home.endpoint == Some(*endpoint))
+            && !loads.is_full(*endpoint, cap)
             && has_room(snapshot, loads, *pool)
             && loads.trickle_due(*endpoint, facts.replayable)
     })
@@ -265,6 +289,7 @@ mod tests {
                 location: Default::default(),
                 tried: &tried,
                 replayable: true,
+                bound: None,
             };
             match steer(snapshot, &Queues(queues.to_vec()), &facts, roll(turn, 3)) {
                 Ok(Decision { pool, endpoint, reason, .. }) => {
@@ -320,6 +345,7 @@ mod tests {
             location: Default::default(),
             tried: &[],
             replayable: true,
+            bound: None,
         };
         let ask = |health: &str, route: Route, capacity: u32, closed: &[u32]| {
             let snapshot = snapshot_of(health, route, |pool| pool.capacity = capacity);
@@ -370,6 +396,7 @@ mod tests {
                 location: Default::default(),
                 tried: &[],
                 replayable: true,
+                bound: None,
             };
             let busy = |turn: &u32| {
                 let queues = Queues(vec![3, 0, 0, 0]);

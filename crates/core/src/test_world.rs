@@ -62,6 +62,7 @@ pub(crate) fn view((enabled, up, unproven): (u32, u32, u32)) -> PoolView {
         starting: 0.0,
         reduced: 0.0,
         reduced_takes: 0.0,
+        kept: available,
         below_threshold: up == 0 || available < 0.5,
         latency_us: None,
     }

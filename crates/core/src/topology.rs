@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use crate::{
+    client::Affinity,
     damping::DampingRules,
     geo::Geo,
     slot::{PoolSlot, RouteSlot},
@@ -232,6 +233,8 @@ pub struct Route {
     /// Whose geo rule this sub-route serves; `None` = the operator wrote this route. A sub-route matches no request by
     /// itself.
     pub parent: Option<RouteSlot>,
+    /// How clients are kept on their endpoints; `None` = they are not.
+    pub affinity: Option<Affinity>,
 }
 
 impl Default for Route {
@@ -251,6 +254,7 @@ impl Default for Route {
             geo: None,
             residency: false,
             parent: None,
+            affinity: None,
         }
     }
 }

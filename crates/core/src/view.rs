@@ -2,6 +2,7 @@
 
 use crate::{
     axes::{Admin, Availability, Ejection, PanicRank, Probe},
+    reason::Reason,
     scale::Scale,
     series::ProbeCounts,
     shares::{Shares, Stage},
@@ -92,6 +93,8 @@ pub struct PoolView {
     pub reduced: f64,
     /// and the sum of what those take of it, 0–1.
     pub reduced_takes: f64,
+    /// The part of the clients that belong to its endpoints, by weight, whose endpoint takes them now (0–1).
+    pub kept: f64,
     /// Nothing is Up, or `available` is under the panic threshold.
     pub below_threshold: bool,
     /// Its best Up endpoint's smoothed probe latency, microseconds.
@@ -112,6 +115,25 @@ pub struct RouteView {
     pub trickles: Box<[Trickle]>,
     /// The operator allows no failback, and no move between latencies.
     pub frozen: bool,
+    /// Where clients belong, by pool; empty for a route without affinity.
+    pub affinity: Box<[AffinityPool]>,
+}
+
+/// What affinity reads about one pool of a route. All numbers are parts (0–1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AffinityPool {
+    /// Which pool.
+    pub pool: PoolSlot,
+    /// What its name hashes to: the same on every edge.
+    pub hash: u64,
+    /// The part of all clients that belong there, whatever the pool's health.
+    pub home: f64,
+    /// The part of them that may stay while their endpoint serves: less than all where the pool takes less than it has.
+    pub keeps: f64,
+    /// The pool's weight for the clients that may not stay where they belong.
+    pub takes: f64,
+    /// Why the pool serves; `None` = it has no share.
+    pub reason: Option<Reason>,
 }
 
 /// An endpoint in Probation that gets a trickle of requests.

@@ -87,6 +87,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
             location,
             tried,
             replayable: true,
+            bound: None,
         };
         steer(&snapshot, &NoLoads, &facts, roll(turn, 7)).ok()
     };

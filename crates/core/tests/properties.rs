@@ -162,7 +162,15 @@ fn ask_from(
     tried: &[Tried],
     roll: u64,
 ) -> Result<Decision, Refusal> {
-    let facts = Facts { host: "h", path: "/", client, location: Default::default(), tried, replayable: true };
+    let facts = Facts {
+        host: "h",
+        path: "/",
+        client,
+        location: Default::default(),
+        tried,
+        replayable: true,
+        bound: None,
+    };
     let answer = steer(snapshot, loads, &facts, roll);
     assert_eq!(answer, steer(snapshot, loads, &facts, roll), "same inputs, same answer");
     assert_eq!(answer, explain(snapshot, loads, &facts, roll).outcome, "explained as it is done");

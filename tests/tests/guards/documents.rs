@@ -221,6 +221,9 @@ fn every_example_config_loads() {
     assert_none("examples that do not load", &wrong);
 }
 
+/// A key that signs cookies.
+const COOKIE_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+
 /// Replaces the certificates, keys, tokens and databases that an example names by real files.
 fn stand_ins(block: &str, scratch: &thalweg_testkit::Scratch) {
     let authority = thalweg_testkit::Authority::new("example");
@@ -228,6 +231,7 @@ fn stand_ins(block: &str, scratch: &thalweg_testkit::Scratch) {
     for word in block.split('"').skip(1).step_by(2).filter(|word| !word.starts_with('/')) {
         match Path::new(word).extension().and_then(|end| end.to_str()) {
             Some("crt" | "pem") => drop(scratch.write(word, &leaf.cert_pem)),
+            Some("key") if word == "affinity.key" => drop(scratch.write(word, COOKIE_KEY)),
             Some("key") => drop(scratch.write(word, &leaf.key_pem)),
             Some("token") => drop(scratch.write(word, "token")),
             Some("mmdb") => drop(scratch.write(word, thalweg_testkit::mmdb(&[("::/0", "DE", "EU")], 1))),

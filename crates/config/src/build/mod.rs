@@ -1,10 +1,11 @@
 //! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
 //!
-//! `edge` builds the edge, its admin server and its listeners, `tokens` the admin server's tokens; `probes`, `pools` and
-//! `routes` build what their names say, `geo` the places of clients and the geo rules of routes, `reports` the servers that
-//! the edge reports to.
+//! `edge` builds the edge, its admin server and its listeners, `tokens` the admin server's tokens; `probes`, `pools`,
+//! `routes` and `affinity` build what their names say, `geo` the places of clients and the geo rules of routes, `reports`
+//! the servers that the edge reports to.
 
+mod affinity;
 mod edge;
 mod geo;
 mod pools;

@@ -6,7 +6,7 @@ use thalweg_core::{EjectRules, EndpointSpec, Family, Pool};
 
 use super::probes::Probes;
 use crate::{
-    EndpointTls, Keepalive, PoolSettings,
+    EndpointTls, Keepalive, PoolSettings, QueueSettings,
     decode::key_text,
     diagnostic::{Diagnostic, quoted},
     keys::{ENDPOINT, MAX_ENDPOINTS, POOL},
@@ -64,7 +64,7 @@ impl Loader<'_> {
             panic_threshold: either(own, everywhere.eject, "panic_threshold").num("panic_threshold"),
             eject,
         };
-        let keep = table.table("keepalive");
+        let (keep, queue) = (table.table("keepalive"), table.table("queue"));
         let settings = PoolSettings {
             probe: plan.map(|plan| plan.probe.clone()),
             tls,
@@ -74,7 +74,14 @@ impl Loader<'_> {
                 age: keep.time("age"),
             },
             host: table.optional_text("host"),
+            queue: QueueSettings { size: queue.int("size"), timeout: queue.time("timeout") },
         };
+        if settings.queue.size > 0 && pool.max_in_flight == 0 {
+            let at = queue.given("size").map_or(queue.at, |node| node.at);
+            let diagnostic = Diagnostic::new("no request ever waits: there is no `max_in_flight`");
+            let diagnostic = diagnostic.hint("a queue needs a cap");
+            self.report.warn(at, format!("{path}.queue.size"), diagnostic);
+        }
         (pool, settings)
     }
 

@@ -28,7 +28,11 @@ impl Loader<'_> {
         let keeps = root.table("edge").given("state_dir").is_some_and(|node| !node.text().is_empty());
         let (written, names) = (root.named("route"), Self::geo_names(root, &index));
         for (nth, entry) in written.iter().enumerate() {
+            let table = View::new(&ROUTE, &entry.node);
             let mut route = self.route(entry, &index);
+            let path = format!("route.{}", key_text(&entry.name));
+            let (affinity, cookie) = self.affinity(table.table("affinity"), &path);
+            route.affinity = affinity;
             let slots = (Slot::at(nth), written.len() + sub_routes.len());
             let own = self.geo_rules(entry, &mut route, &names, slots);
             self.shadowed(entry, &route, &mut taken);
@@ -36,10 +40,10 @@ impl Loader<'_> {
                 self.forgets_latches(entry);
             }
             routes.push(route);
-            let body_bytes = View::new(&ROUTE, &entry.node).int("body_bytes");
-            let of_route = RouteSettings { body_bytes: (body_bytes > 0).then_some(body_bytes) };
+            let body_bytes = table.int("body_bytes");
+            let of_route = RouteSettings { body_bytes: (body_bytes > 0).then_some(body_bytes), cookie };
+            sub_settings.extend(own.iter().map(|_| of_route.clone()));
             settings.push(of_route);
-            sub_settings.extend(own.iter().map(|_| of_route));
             sub_routes.extend(own);
         }
         routes.extend(sub_routes);
@@ -54,7 +58,6 @@ impl Loader<'_> {
         let pools = self.route_pools(table, &path, &policy, index);
         let weighted = policy == "weighted";
         self.lint(table, &path, &policy, &pools);
-        self.affinity(table.table("affinity"), &path);
         let damping = self.damping(table.table("damping"), &path);
         let near = table.table("latency");
         let band = (policy == "latency").then(|| Band {
@@ -77,6 +80,7 @@ impl Loader<'_> {
             geo: None,
             residency: false,
             parent: None,
+            affinity: None,
         }
     }
 
@@ -229,18 +233,6 @@ impl Loader<'_> {
             self.report.error(at, format!("{path}.damping.{key}"), diagnostic);
         }
         Some(rules)
-    }
-
-    fn affinity(&mut self, table: View<'_>, path: &str) {
-        let file = table.given("key_file");
-        if let Some(node) = file {
-            self.named_file(node, &format!("{path}.affinity.key_file"));
-        } else if table.text("mode") == "cookie" && !table.has("key_file") {
-            let at = table.given("mode").map_or(table.at, |node| node.at);
-            let diagnostic =
-                Diagnostic::new("\"cookie\" needs `key_file`").hint("key_file = \"affinity.key\"");
-            self.report.error(at, format!("{path}.affinity.mode"), diagnostic);
-        }
     }
 }
 

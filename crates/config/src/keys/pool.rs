@@ -151,8 +151,8 @@ pub(crate) const QUEUE: Shape = Shape {
     title: "[pool.NAME] queue",
     doc: "Waiting while every endpoint is at `max_in_flight`.",
     keys: &[
-        int("size", (0, 100_000), D::Int(0), "Requests that may wait, per worker; 0 = none.").not_yet(),
-        time("timeout", (1, DAY), "1s", "Longest wait.").not_yet(),
+        int("size", (0, 100_000), D::Int(0), "Requests that may wait, over all workers; 0 = none."),
+        time("timeout", (1, DAY), "1s", "Longest wait; then 503 `overloaded` with `Retry-After`."),
     ],
 };
 

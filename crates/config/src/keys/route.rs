@@ -182,23 +182,26 @@ pub(crate) const AFFINITY: Shape = Shape {
             "mode",
             &["none", "client-ip", "cookie"],
             D::Text("none"),
-            "What identifies a client; \"cookie\" needs `key_file`.",
-        )
-        .not_yet(),
-        text("cookie", Text::HeaderName, D::Text("thalweg"), "Name of the cookie.").not_yet(),
+            "What a client is known by: its address (of IPv6 the first 64 bits), or a signed cookie that names its endpoint (needs `key_file`).",
+        ),
+        text("cookie", Text::HeaderName, D::Text("thalweg"), "Name of the cookie."),
         text(
             "key_file",
             Text::File,
             D::Absent("none"),
-            "File that holds the key with which cookies are sealed.",
-        )
-        .not_yet(),
+            "File with the keys that sign cookies: one base64 key of at least 32 bytes a line; the first one signs, all verify.",
+        ),
         choice(
             "on_failure",
             &["return", "stick", "none"],
             D::Text("return"),
-            "What happens to the binding when its endpoint fails.",
-        )
-        .not_yet(),
+            "While the client's endpoint may not serve: \"return\": another one stands in; \"stick\": another one becomes the client's (cookies only); \"none\": the request is refused (503).",
+        ),
+        time(
+            "ttl",
+            (1_000, 365 * DAY),
+            "24h",
+            "How long a cookie counts; one in use is renewed at half of it.",
+        ),
     ],
 };

@@ -34,10 +34,14 @@ impl Files for Memory {
     }
 }
 
+/// A key file with one key.
+const AFFINITY_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
+
 /// The certificates, keys, tokens and databases that the examples name.
 pub(crate) fn named_files() -> Memory {
-    let names = ["tls/site.crt", "tls/site.key", "tls/ca.pem", "admin.token", "affinity.key", "geo.mmdb"];
-    names.iter().fold(Memory::default(), |files, name| files.with(name, "content"))
+    let names = ["tls/site.crt", "tls/site.key", "tls/ca.pem", "admin.token", "geo.mmdb"];
+    let files = names.iter().fold(Memory::default(), |files, name| files.with(name, "content"));
+    files.with("affinity.key", AFFINITY_KEY)
 }
 
 /// An environment of three variables.

@@ -3,12 +3,16 @@
 
 use std::{collections::BTreeMap, mem};
 
-use super::{endpoints::Endpoints, families, recoveries::Recoveries};
+use super::{
+    endpoints::{EndpointState, Endpoints},
+    families,
+    recoveries::Recoveries,
+};
 use crate::{
     axes::{Admin, Availability, Ejection, PanicRank},
     event::{Change, Changes},
     health::Health,
-    layout::Layout,
+    layout::{Layout, Place},
     scale::Scale,
     slot::{PoolSlot, SlotVec},
     topology::Topology,
@@ -60,9 +64,11 @@ impl Pools {
         let members = endpoints.range(&range);
         let left_out = families::left_out(layout.endpoints.range(&range), members);
         let healths = members.iter().map(|state| &state.health);
-        let recoveries = recoveries.views(&range).iter().copied();
+        let recovering = recoveries.views(&range);
+        let recoveries = recovering.iter().copied();
         let counted = healths.zip(recoveries).zip(&left_out).filter(|(_, left_out)| !**left_out);
         let mut view = pool_view(counted.map(|(member, _)| member), pool.panic_threshold);
+        view.kept = kept(layout.endpoints.range(&range), members, recovering);
         view.left_out = left_out.iter().map(|left_out| u32::from(*left_out)).sum();
         let asked = self.unasked.get(slot).is_some_and(|unasked| !unasked);
         let round = asked && members.iter().all(|state| state.health.probed);
@@ -154,4 +160,23 @@ pub(super) fn pool_view<'a>(
     view.starting = parts / proven;
     view.below_threshold = view.up == 0 || view.available < panic_threshold;
     view
+}
+
+/// The part of the clients that belong to the pool's endpoints whose endpoint takes them, by weight. Endpoints of weight
+/// 0 have clients only if the pool has no others.
+fn kept(places: &[Place], members: &[EndpointState], recoveries: &[RecoveryView]) -> f64 {
+    let reserve = places.iter().all(|place| place.weight == 0);
+    let is_up = |state: &EndpointState| state.health.availability() == Availability::Up;
+    let steady = |(state, recovery): (&EndpointState, &RecoveryView)| is_up(state) && !recovery.damped;
+    // Where all that are Up flap, none steps back.
+    let better = members.iter().zip(recoveries).any(steady);
+    let (mut all, mut taken) = (0.0, 0.0);
+    for ((place, state), recovery) in places.iter().zip(members).zip(recoveries) {
+        let (health, weight) = (&state.health, f64::from(place.weight.max(u32::from(reserve))));
+        let takes = is_up(state) && !(recovery.damped && better);
+        let part = health.scale().as_f64() * recovery.slow_start.map_or(1.0, |start| start.part);
+        all += if takes { weight * part } else { weight };
+        taken += if takes { weight * part } else { 0.0 };
+    }
+    if all > 0.0 { taken / all } else { 0.0 }
 }

@@ -10,13 +10,14 @@ use super::{
     standing::{PoolTurn, ReturnRules, Standing},
 };
 use crate::{
+    affinity::affinity_pools,
     event::{Change, Changes, Publish},
     funnel::funnel,
     shares::{Shares, Stage},
     slot::{EntrySlot, PoolSlot, SlotVec},
     tick::Tick,
     topology::{Route, Topology},
-    view::{RoutePoolView, RouteView, Trickle},
+    view::{AffinityPool, RoutePoolView, RouteView, Trickle},
 };
 
 /// The pools' views at a moment, and the names for the event log.
@@ -57,6 +58,7 @@ pub(super) struct RouteState {
     /// What a snapshot says of the members.
     pools: SlotVec<EntrySlot, RoutePoolView>,
     shares: Shares,
+    affinity: Box<[AffinityPool]>,
     deadline: Option<Tick>,
     first_round_done: bool,
     /// Since when the operator allows no failback and no move between latencies.
@@ -91,6 +93,7 @@ impl RouteState {
             members: route.pools.iter().map(|entry| member(entry.pool)).collect(),
             pools: SlotVec::default(),
             shares: Shares { stage: before.shares.stage, segments: Vec::new() },
+            affinity: Box::default(),
             deadline: None,
             first_round_done: before.first_round_done,
             frozen: before.frozen,
@@ -108,6 +111,7 @@ impl RouteState {
             first_round_done: self.first_round_done,
             trickles,
             frozen: self.frozen.is_some(),
+            affinity: self.affinity.clone(),
         }
     }
 
@@ -267,7 +271,9 @@ impl RouteState {
         let rules = self.rules(route, pools.now);
         self.pools = self.members.iter().map(|member| member.view(rules)).collect();
         let accepts = |pool, stage| pools.pools.view(pool).can_serve(stage);
-        self.shares = funnel(route, &self.pools, pools.pools.views(), &accepts).shares;
+        let views = pools.pools.views();
+        self.shares = funnel(route, &self.pools, views, &accepts).shares;
+        self.affinity = affinity_pools(route, pools.topology, &self.pools, views, &self.shares);
         moved
     }
 

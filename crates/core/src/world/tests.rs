@@ -283,6 +283,7 @@ fn retries_leave_tried_pools_and_follow_the_fallback_order() {
             location: Default::default(),
             tried: &tried,
             replayable: true,
+            bound: None,
         };
         match steer(&snapshot, &NoLoads, &facts, 7) {
             Ok(decision) => {

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use thalweg_core::{
-    Admin, Availability, Decision, Ejection, EndpointSlot, Facts, Loads, PanicRank, PoolSlot, Reason,
-    Refusal, Slot, Snapshot, Stage, Tried, explain, mix,
+    Admin, Availability, Binding, ClientMark, Decision, Ejection, EndpointSlot, Facts, Loads, OnFailure,
+    PanicRank, PoolSlot, Reason, Refusal, Slot, Snapshot, Stage, Tried, explain, mix,
 };
 
 use crate::{oracle::Oracle, records::availability, subject::Subject};
@@ -58,46 +58,88 @@ struct Seen {
 impl Attempt<'_> {
     pub(crate) fn judge(&self) -> Result<Option<Decision>, String> {
         let path = self.oracle.topology.routes[self.route].path_prefix.clone();
-        let client = IpAddr::from([192, 0, 2, 1]);
-        let facts = Facts {
-            host: "any.test",
-            path: &path,
-            client,
-            location: Default::default(),
-            tried: self.tried,
-            replayable: true,
-        };
+        let facts = self.facts(&path);
         let answer = self.subject.steer(self.snapshot, self.busy, &facts, self.roll);
         let again = self.subject.steer(self.snapshot, self.busy, &facts, self.roll);
         if answer != again {
             return Err(format!("asked twice: {answer:?}, {again:?}"));
         }
         let judged = match &answer {
-            Ok(decision) => self.judge_decision(decision),
+            Ok(decision) => {
+                self.judge_decision(decision).and_then(|()| self.judge_affinity(decision, &facts))
+            }
             Err(refusal) => self.judge_refusal(*refusal),
         };
         judged.map_err(|what| format!("{what}: {answer:?} after {:?}", self.tried))?;
         Ok(answer.ok())
     }
 
-    /// Checks that `explain` says what `steer` does.
-    pub(crate) fn judge_explained(&self) -> Result<(), String> {
-        let path = self.oracle.topology.routes[self.route].path_prefix.clone();
-        let client = IpAddr::from([192, 0, 2, 1]);
-        let facts = Facts {
+    /// A client by the roll: its address, and often a cookie for some endpoint of the layout.
+    fn facts<'f>(&'f self, path: &'f str) -> Facts<'f> {
+        let seed = mix(self.roll);
+        let client = IpAddr::from((seed as u32).to_be_bytes());
+        let slot = Slot::at(seed as usize % (self.snapshot.endpoints.len() + 3));
+        let place = self.snapshot.layout.endpoints.get(slot);
+        let bound = place.map(|place| Binding { client: seed, endpoint: place.hash });
+        Facts {
             host: "any.test",
-            path: &path,
+            path,
             client,
             location: Default::default(),
             tried: self.tried,
             replayable: true,
-        };
+            bound,
+        }
+    }
+
+    /// Checks that `explain` says what `steer` does.
+    pub(crate) fn judge_explained(&self) -> Result<(), String> {
+        let path = self.oracle.topology.routes[self.route].path_prefix.clone();
+        let facts = self.facts(&path);
         let told = explain(self.snapshot, self.busy, &facts, self.roll);
         let sum: f64 = told.pools.iter().map(|pool| pool.share).sum();
         let serves = !self.snapshot.routes[self.route].shares.segments.is_empty();
         let whole = (sum - f64::from(u8::from(serves))).abs() < 1e-9;
         let same = told.outcome == thalweg_core::steer(self.snapshot, self.busy, &facts, self.roll);
         if same && whole { Ok(()) } else { Err(format!("explained otherwise: {told:?}")) }
+    }
+
+    /// Where affinity decides, chance does not.
+    fn judge_affinity(&self, decision: &Decision, facts: &Facts<'_>) -> Result<(), String> {
+        let known = self.oracle.topology.routes[self.route].affinity.is_some();
+        if decision.reason != Reason::Affinity {
+            return Ok(());
+        }
+        let other = self.subject.steer(self.snapshot, self.busy, facts, !self.roll);
+        let fair = known && self.tried.is_empty() && other == Ok(*decision);
+        if fair { Ok(()) } else { Err(format!("affinity by chance: {other:?}")) }
+    }
+
+    /// The client's home, whether it is kept there, and whether no other endpoint may serve the client.
+    fn home(&self) -> Option<(EndpointSlot, bool, bool)> {
+        let route = &self.oracle.topology.routes[self.route];
+        let facts = self.facts(&route.path_prefix);
+        let (home, kept) = explain(self.snapshot, self.busy, &facts, self.roll).home?;
+        Some((home.endpoint?, kept, route.affinity?.on_failure == OnFailure::Refuse))
+    }
+
+    /// Is the endpoint the client's own, so that it may serve although no new client gets it? It drains, or has weight 0,
+    /// or the client belongs there or nowhere.
+    fn is_own(&self, chosen: &Seen, reason: Reason) -> bool {
+        let Some((home, true, strict)) = self.home() else { return false };
+        let by = self.oracle.topology.routes[self.route].affinity.map(|rules| rules.by);
+        let bound = by == Some(ClientMark::Cookie);
+        let drains = chosen.up == Availability::AffinityOnly && (bound || strict);
+        let stage = self.snapshot.routes[self.route].shares.stage;
+        let up = chosen.up == Availability::Up
+            || (stage == Stage::Unproven && chosen.up == Availability::Unproven);
+        let reserve = bound && chosen.weight == 0 && chosen.enabled && up;
+        let alive = chosen.up != Availability::Down || reason == Reason::Panic;
+        let disabled = self.oracle.records[chosen.slot].admin == Admin::Disabled;
+        home.index() == chosen.slot
+            && (drains || reserve || (strict && alive && !disabled))
+            && !chosen.tried
+            && !chosen.full
     }
 
     fn seen(&self) -> Vec<Seen> {
@@ -141,6 +183,9 @@ impl Attempt<'_> {
             let proves = chosen.up == Availability::Trickle || in_panic;
             let fair = self.tried.is_empty() && proves && !chosen.full;
             return if fair { Ok(()) } else { Err("a trickle to one that is not in probation".into()) };
+        }
+        if self.is_own(chosen, decision.reason) {
+            return Ok(());
         }
         let free = |seen: &&Seen| !seen.tried && !seen.full;
         let fit = |seen: &&Seen| free(seen) && seen.up == Availability::Up && !below(seen.pool);
@@ -243,6 +288,9 @@ impl Attempt<'_> {
     }
 
     fn judge_refusal(&self, refusal: Refusal) -> Result<(), String> {
+        if refusal != Refusal::NoRoute && matches!(self.home(), Some((_, false, true))) {
+            return Ok(());
+        }
         let seen = self.seen();
         let left = seen.iter().filter(|seen| seen.enabled && !seen.tried);
         let resident = self.oracle.topology.routes[self.route].residency;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use thalweg_core::{
-    Band, DampingRules, EjectRules, EndpointSpec, Failback, Pool, PoolSlot, ProbeRules, RetryRules, Route,
-    RoutePool, Slot, Timeouts, Topology,
+    Affinity, Band, ClientMark, DampingRules, EjectRules, EndpointSpec, Failback, OnFailure, Pool, PoolSlot,
+    ProbeRules, RetryRules, Route, RoutePool, Slot, Timeouts, Topology, mix,
 };
 
 use crate::prng::Prng;
@@ -174,7 +174,16 @@ fn route(rng: &mut Prng, nth: usize, pools: usize) -> Route {
         geo: None,
         residency: nth % 3 == 1,
         parent: None,
+        affinity: affinity(rng),
     }
+}
+
+/// Takes no chance of its own: the story of a seed stays as it is without affinity.
+fn affinity(rng: &Prng) -> Option<Affinity> {
+    let rng = &mut Prng(mix(rng.0));
+    let by = rng.pick(&[ClientMark::Address, ClientMark::Cookie]);
+    let on_failure = rng.pick(&[OnFailure::Return, OnFailure::Return, OnFailure::Stick, OnFailure::Refuse]);
+    rng.percent(12).then_some(Affinity { by, on_failure })
 }
 
 fn damping(rng: &mut Prng) -> Option<DampingRules> {

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 use thalweg_config::Config;
 use thalweg_core::{
-    EndpointSlot, EndpointView, Event, Explained, Facts, NoLoads, PoolEndpoint, PoolSlot, ProbeCounts,
+    EndpointSlot, EndpointView, Event, Explained, Facts, Home, NoLoads, PoolEndpoint, PoolSlot, ProbeCounts,
     RouteSlot, Scale, Snapshot, Stage, Tick, World, explain,
 };
 
@@ -85,8 +85,15 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<
         return refused_early(snapshot, asked, health, "method_not_allowed");
     }
     let location = geo.map(|database| database.locate(asked.client)).unwrap_or_default();
-    let facts =
-        Facts { host: &host, path: &path, client: asked.client, location, tried: &[], replayable: true };
+    let facts = Facts {
+        host: &host,
+        path: &path,
+        client: asked.client,
+        location,
+        tried: &[],
+        replayable: true,
+        bound: None,
+    };
     let explained = explain(snapshot, &NoLoads, &facts, asked.roll);
     let route = explained.route.and_then(|slot| snapshot.route(slot)).map(|route| &*route.name);
     let mut answer = json!({
@@ -97,6 +104,7 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<
         "geo": geo::shown(snapshot, &explained, &facts),
         "pools": pools(snapshot, &explained, now),
         "orders": explained.serving.map(|route| orders(snapshot, route)),
+        "affinity": explained.home.map(|home| belongs(snapshot, home)),
     });
     let decision = match explained.outcome {
         Ok(decision) => json!({ "decision": {
@@ -113,13 +121,19 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<
     answer
 }
 
+/// Where a client belongs on a route with affinity, and whether its endpoint takes it now.
+fn belongs(snapshot: &Snapshot, (home, kept): (Home, bool)) -> Value {
+    let endpoint = home.endpoint.and_then(|slot| address(snapshot, slot));
+    json!({ "pool": pool_name(snapshot, home.pool), "endpoint": endpoint, "kept": kept })
+}
+
 /// The answer for a request that is refused before steering.
 fn refused_early(snapshot: &Snapshot, asked: &ExplainRequest, health: &str, refusal: &str) -> Value {
     json!({
         "host": asked.host, "path": asked.path, "client": asked.client.to_string(), "method": asked.method,
         "health": health, "roll": asked.roll,
         "generation": snapshot.generation, "revision": snapshot.revision,
-        "route": null, "stage": null, "pools": [], "refusal": refusal,
+        "route": null, "stage": null, "pools": [], "affinity": null, "refusal": refusal,
     })
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use serde_json::{Value, json};
-use thalweg_config::ConfigError;
+use thalweg_config::{ConfigError, PoolSettings};
 use thalweg_core::{Ejection, EndpointId, Evidence, GeoRule, PoolSlot, Route, RouteSlot, Tick};
 
 use super::{
@@ -136,6 +136,7 @@ fn routes(live: &Live, now: Tick) -> Vec<Value> {
         json!({
             "name": &*route.name, "hosts": route.hosts, "path_prefix": &*route.path_prefix,
             "stage": stage_name(view.shares.stage), "panic": snapshot.in_panic(slot),
+            "affinity": route.affinity.map(|rules| rules.by.as_str()),
             "first_round_done": view.first_round_done, "frozen": view.frozen, "pools": pools,
             "residency": route.residency,
         })
@@ -202,12 +203,21 @@ impl Endpoints<'_> {
             "enabled": view.enabled, "up": view.up, "unproven": view.unproven,
             "available": view.available, "left_out": view.left_out, "short": view.below_threshold,
             "latency_us": view.latency_us,
-            "capacity": pool.map(|pool| pool.capacity).filter(|capacity| *capacity > 0), "endpoints": endpoints,
+            "capacity": pool.map(|pool| pool.capacity).filter(|capacity| *capacity > 0),
+            "queue": self.queue(name, settings), "endpoints": endpoints,
         });
         if let Value::Object(shown) = &mut shown {
             shown.extend(returns::of_pool(snapshot, slot, self.now));
         }
         shown
+    }
+
+    /// How many requests wait for the pool, and how many may.
+    fn queue(&self, pool: &str, settings: Option<&PoolSettings>) -> Option<Value> {
+        let size = settings?.queue.size;
+        let queues = self.control.shared.queues.iter().map(|queues| queues.open(pool));
+        (size > 0)
+            .then(|| json!({ "waiting": queues.map(|queue| queue.waiting.get()).sum::<u64>(), "size": size }))
     }
 
     fn endpoint(&self, pool: &str, place: &thalweg_core::Place, view: &thalweg_core::EndpointView) -> Value {

@@ -286,6 +286,11 @@ pub(super) fn explained(said: &Value) -> String {
             let _ = writeln!(out, "{}", order_line(order));
         }
         out.push_str(&reduced(said));
+        if said["affinity"].is_object() {
+            let (endpoint, pool) = (plain(&said["affinity"]["endpoint"]), plain(&said["affinity"]["pool"]));
+            let kept = if said["affinity"]["kept"] == true { "" } else { ", which does not take it now" };
+            let _ = writeln!(out, "affinity  the client belongs to {endpoint} in {pool}{kept}");
+        }
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {

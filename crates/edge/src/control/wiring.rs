@@ -5,12 +5,13 @@ use std::{path::Path, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thalweg_config::{
-    Config, ConfigErrors, ConfigText, Disk, Listener, PoolSettings, Rejected, ReportServer,
+    Config, ConfigErrors, ConfigText, Disk, Listener, PoolSettings, Rejected, ReportServer, RouteSettings,
 };
+use thalweg_core::Route;
 
 use crate::{
     control::tls::{self, ServingCertificate, TlsCache},
-    shared::{ReportTarget, UpstreamTls, Wiring},
+    shared::{ReportTarget, UpstreamTls, Wiring, client_cookie::CookieSigner},
 };
 
 /// A config that can come into force.
@@ -83,7 +84,9 @@ pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigE
         0 => file_limit() * 2 / 5,
         given => given,
     };
-    let wiring = Wiring { config: Arc::new(config), upstream_tls, listener_tls, max_connections, webhook };
+    let cookies = cookies(&config);
+    let wiring =
+        Wiring { config: Arc::new(config), upstream_tls, listener_tls, cookies, max_connections, webhook };
     Ok(Prepared { wiring: Arc::new(wiring), certificates, tls_cache })
 }
 
@@ -119,6 +122,14 @@ fn ready_tls(
     }
     let upstream_tls = pools.iter().map(|settings| upstreams(settings, tls_cache, &mut errors)).collect();
     (ReadyTls { listener_tls, upstream_tls, certificates }, errors)
+}
+
+fn cookies(config: &Config) -> Vec<Option<Arc<CookieSigner>>> {
+    let signer = |(route, settings): (&Route, &RouteSettings)| {
+        let (rules, cookie) = (route.affinity?, settings.cookie.as_ref()?);
+        Some(Arc::new(CookieSigner::new(cookie, rules.on_failure, &route.path_prefix)))
+    };
+    config.topology.routes.iter().zip(&config.routes).map(signer).collect()
 }
 
 fn upstreams(

@@ -9,11 +9,12 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{Reason, Route, Tick, retry, roll};
-use thalweg_wire::{FieldName, RequestHead};
+use thalweg_core::{Reason, Refusal, Route, Tick, bound_endpoint, retry, roll};
+use thalweg_wire::{AnswerHead, FieldName, RequestHead};
 
 use crate::{
     data::{
+        affinity::{ClientCookie, SET_COOKIE},
         answer::{Answer, refuse},
         client::Client,
         conn::ClientConn,
@@ -37,6 +38,7 @@ mod hedge;
 mod loser;
 mod race;
 mod request;
+mod wait;
 
 use ended::{Ended, Failed, UpstreamAnswer};
 use request::{ProxiedRequest, Rules};
@@ -103,7 +105,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
             local.take_back(head);
             Serving::Refused(Some((record, failure)))
         }
-        Ok(Entered { upload, deadline, rules, upgrade, target }) => {
+        Ok(Entered { upload, deadline, rules, upgrade, target, cookie }) => {
             let (local, roll) = (Rc::clone(local), record.roll);
             let watched = Rc::downgrade(&deadline);
             let proxied = ProxiedRequest {
@@ -116,6 +118,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
                 upload,
                 deadline,
                 rules,
+                cookie,
                 tried: Vec::new(),
                 roll,
                 tries: 0,
@@ -133,6 +136,7 @@ struct Entered {
     rules: Rules,
     upgrade: bool,
     target: Option<Box<str>>,
+    cookie: Option<Box<ClientCookie>>,
 }
 
 /// Room 2, and the route: all reasons to refuse a request before an endpoint is asked.
@@ -152,7 +156,7 @@ fn enter(
     if conn.surplus {
         return Err(Failure::Overloaded);
     }
-    let rules = enter_route(&local, record, now).ok_or(Failure::NoRoute)?;
+    let (rules, cookie) = enter_route(&local, record, head, now).ok_or(Failure::NoRoute)?;
     if let (Some(limit), thalweg_wire::Framing::Length(length)) = (rules.body_limit, head.framing())
         && length > limit
     {
@@ -162,11 +166,16 @@ fn enter(
     let bounds = Bounds { buffer: rules.retry.buffer, limit: rules.body_limit };
     let upload = Upload::new(source, bounds, Rc::clone(&deadline), local.clock());
     record.upload = Some(Rc::clone(&upload));
-    Ok(Entered { upload, deadline, rules, upgrade, target })
+    Ok(Entered { upload, deadline, rules, upgrade, target, cookie })
 }
 
-/// Finds the route, copies its rules out, counts the request into its budget, and rolls.
-fn enter_route(local: &Local, record: &mut RequestRecord, now: Tick) -> Option<Rules> {
+/// Finds the route, copies its rules out, counts the request into its budget, rolls, and reads the client's cookie.
+fn enter_route(
+    local: &Local,
+    record: &mut RequestRecord,
+    head: &RequestHead,
+    now: Tick,
+) -> Option<(Rules, Option<Box<ClientCookie>>)> {
     local.with_live(|live, view| {
         let slot = live.snapshot.layout.matcher.find(&record.host, &record.path)?;
         let route: &Route = live.snapshot.route(slot)?;
@@ -176,13 +185,20 @@ fn enter_route(local: &Local, record: &mut RequestRecord, now: Tick) -> Option<R
         stats.budget().request(route.retry.hedge, now);
         record.entry = Rc::clone(stats);
         record.roll = roll(stats.turn(), local.random());
-        Some(Rules {
+        let cookie = live.wiring.cookies_of(slot).map(|signer| {
+            let client = record.conn.client_addr.ip();
+            let serving = route.serving(slot, client, local.locate(route, client));
+            let is_known = |endpoint| bound_endpoint(&live.snapshot, serving, endpoint).is_some();
+            Box::new(ClientCookie::read(signer, head.fields(), is_known))
+        });
+        let rules = Rules {
             timeouts: route.timeouts,
             retry: route.retry,
             body_limit,
             look_alikes: config.limits.look_alikes,
             answer_fields: u32::try_from(config.limits.answer_fields).unwrap_or(u32::MAX),
-        })
+        };
+        Some((rules, cookie))
     })
 }
 
@@ -215,6 +231,11 @@ impl ProxiedRequest {
                     }
                     return self.give_up(failed);
                 }
+                // Boxed, so that requests that do not wait hold no room for it.
+                (Err(Refusal::Overloaded), None) => match Box::pin(self.wait_for_room()).await {
+                    Ok(steered) => self.go_to(steered),
+                    Err(failure) => return refuse(self.record, failure),
+                },
                 (Err(refusal), None) => return refuse(self.record, Failure::from(refusal)),
             };
             self.tries += 1;
@@ -267,8 +288,21 @@ impl ProxiedRequest {
         }
     }
 
+    /// Binds the client to the endpoint that answered. An endpoint that fails binds no client.
+    fn set_cookie(&self, head: &mut AnswerHead, peer: &Peer) {
+        let Some(cookie) = self.cookie.as_ref().filter(|_| !ended::is_server_error(head.status())) else {
+            return;
+        };
+        let secure = self.record.conn.tls.get().is_some();
+        if let Some(field) = cookie.answer(peer.hash, self.local.random(), secure) {
+            // The value is of visible ASCII, so it is a value.
+            let _ = head.push_field(SET_COOKIE, field.as_bytes());
+        }
+    }
+
     fn pass_on(mut self, UpstreamAnswer { attempt, mut exchange }: UpstreamAnswer) -> Answer {
-        let head = exchange.take_head();
+        let mut head = exchange.take_head();
+        self.set_cookie(&mut head, &attempt.peer);
         self.upload.answered.set(true);
         self.record.status = head.status();
         self.local.take_back(self.head);

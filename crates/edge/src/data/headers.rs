@@ -5,6 +5,8 @@ use thalweg_wire::{
     AnswerHead, BodyWriter, FieldName, FieldRef, Fields, HeadWriter, ProtocolError, RequestHead, Unwritable,
 };
 
+use crate::shared::client_cookie;
+
 /// What this edge says about a request in the head that it sends to an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {
@@ -22,6 +24,8 @@ pub struct Told<'a> {
     pub upgrade: bool,
     /// Fields whose names look like framing go on.
     pub look_alikes: bool,
+    /// The edge's own cookie, which stays here.
+    pub cookie: Option<&'a str>,
 }
 
 /// Writes the head of a request for an endpoint: the client's end-to-end fields in their order, then the edge's own.
@@ -38,8 +42,12 @@ pub fn write_request(
     writer.fields(head.fields(), |field| match field.kind {
         FieldName::Upgrade => told.upgrade,
         FieldName::LookAlike => told.look_alikes,
+        FieldName::Cookie if told.cookie.is_some() => false,
         _ => passes_in_request(field),
     });
+    if let Some(name) = told.cookie {
+        write_cookies(&mut writer, head.fields(), name);
+    }
     writer.known(FieldName::XForwardedFor, told.client);
     writer.known(FieldName::XForwardedProto, if told.https { "https" } else { "http" });
     if let Some(authority) = head.authority_bytes() {
@@ -55,6 +63,17 @@ pub fn write_request(
         writer.known(FieldName::Connection, "upgrade");
     }
     writer.finish()
+}
+
+/// Writes the client's cookies without one of them.
+fn write_cookies(writer: &mut HeadWriter<'_>, fields: &Fields, name: &str) {
+    for field in fields.iter().filter(|field| field.kind == FieldName::Cookie && passes_in_request(field)) {
+        match client_cookie::without(field.value, name) {
+            None => _ = writer.known(FieldName::Cookie, field.value),
+            Some(rest) if rest.is_empty() => {}
+            Some(rest) => _ = writer.known(FieldName::Cookie, rest),
+        }
+    }
 }
 
 fn passes_in_request(field: &FieldRef<'_>) -> bool {

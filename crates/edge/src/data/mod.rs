@@ -8,8 +8,10 @@ pub mod intake;
 pub mod forward;
 pub mod reach;
 pub mod exchange;
+pub mod queue;
 pub mod relay;
 pub mod settle;
+pub mod affinity;
 pub mod answer;
 
 // What they stand on.

@@ -10,8 +10,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_config::Keepalive;
-use thalweg_core::{EndpointId, EndpointView, Fault, Tick, late_after, micros};
+use thalweg_core::{EndpointHash, EndpointId, EndpointKey, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     data::{
@@ -27,9 +26,12 @@ use crate::{
 };
 
 mod counters;
+mod settings;
 mod usual;
 
 pub use counters::PeerMeters;
+pub use settings::Settings;
+use settings::same_tls;
 use usual::{PATIENCE, SHORTEST_PATIENCE, smoothed, usual_connect};
 
 /// Gap between probation requests, over all workers: for requests that can be sent again, and for others.
@@ -40,6 +42,8 @@ const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(
 pub struct Peer {
     /// The endpoint's id, stable across layouts.
     pub id: EndpointId,
+    /// The hash of its key, which cookies name it by.
+    pub hash: EndpointHash,
     /// The pool's name.
     pub pool: Arc<str>,
     /// The metric label: `ip:port`.
@@ -79,19 +83,6 @@ pub struct Peer {
     tls_epoch: Cell<u32>,
 }
 
-/// What the config says about reaching an endpoint.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Limits of idle connections.
-    pub keepalive: Keepalive,
-    /// TLS settings ready for use; `None` for plaintext.
-    pub tls: Option<UpstreamTls>,
-    /// The Host field to send; `None` = the client's.
-    pub host: Option<Box<str>>,
-    /// The Host field for requests whose client named none (HTTP/1.0).
-    pub own_host: Box<str>,
-}
-
 /// A connection that waits for its next request.
 #[derive(Debug)]
 struct Idle {
@@ -111,8 +102,10 @@ impl Peer {
     ) -> Self {
         let label: Arc<str> = address.to_string().into();
         let meters = PeerMeters::new(base.meters(), &pool, &label);
+        let hash = EndpointKey { pool: Arc::clone(&pool), address }.hash();
         Self {
             id,
+            hash,
             pool,
             label,
             address,
@@ -318,6 +311,15 @@ impl Peer {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         self.meters.in_flight.drop_one();
         self.stats().in_flight.drop_one();
+        if let Some(queue) = &self.settings.borrow().queue {
+            queue.freed();
+        }
+    }
+
+    /// Is the endpoint at this cap, or do requests wait for its pool already?
+    pub fn is_full(&self, cap: u32) -> bool {
+        let waits = || self.settings.borrow().queue.as_ref().is_some_and(|queue| queue.keeps_out());
+        self.in_flight_everywhere() >= cap || waits()
     }
 
     /// Requests in flight at the endpoint in all workers. The other workers' counts are read a moment late, so workers
@@ -378,17 +380,9 @@ impl Peer {
     }
 }
 
-/// Whether two TLS settings mean the same. The TLS cache returns the same object for equal files, so a pointer
-/// comparison compares the content.
-fn same_tls(one: Option<&UpstreamTls>, other: Option<&UpstreamTls>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => Arc::ptr_eq(&one.config, &other.config) && one.name == other.name,
-        (one, other) => one.is_none() && other.is_none(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use thalweg_config::Keepalive;
     use thalweg_core::World;
 
     use super::*;
@@ -409,7 +403,7 @@ mod tests {
         let clock = Rc::new(Cell::new(Tick(5_000_000)));
         let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
         let peer = |worker| {
-            let settings = Settings { keepalive, tls: None, host: None, own_host: "a".into() };
+            let settings = Settings { keepalive, tls: None, host: None, own_host: "a".into(), queue: None };
             let base = Rc::new(WorkerBase::new(&shared, worker, &clock));
             Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &base)
         };

@@ -8,11 +8,13 @@ use std::{
     sync::Arc,
 };
 
+use thalweg_config::{PoolSettings, QueueSettings};
 use thalweg_core::{EndpointId, EndpointSlot, Layout, Loads, PoolSlot, Reason, RouteSlot, Tick};
 
 use crate::{
     data::{
         peer::{Peer, Settings},
+        queue::PoolQueue,
         worker_base::WorkerBase,
     },
     shared::{
@@ -35,6 +37,8 @@ pub struct View {
     peers: Vec<Rc<Peer>>,
     /// By pool; `None` for those that declare no capacity.
     rooms: Vec<Option<Arc<PoolRoom>>>,
+    /// By pool; `None` for those whose requests do not wait.
+    queues: Vec<Option<Rc<PoolQueue>>>,
     clock: Rc<Cell<Tick>>,
     routes: Vec<Rc<RouteStats>>,
     /// The statistics of requests that match no route.
@@ -162,8 +166,10 @@ impl View {
             known.extend(before.peers.iter().map(|peer| (peer.id, Rc::clone(peer))));
         }
         let pools: Vec<Arc<str>> = layout.topology.pools.iter().map(|pool| Arc::from(&*pool.name)).collect();
+        let queues = queues(live, before, base);
         let peer = |place: &thalweg_core::Place| {
-            let settings = settings(live, place);
+            let queue = queues.get(place.pool.index()).cloned().flatten();
+            let settings = Settings { queue, ..settings(live, place) };
             match known.remove(&place.id) {
                 Some(peer) => {
                     peer.configure(settings);
@@ -185,6 +191,7 @@ impl View {
             routes: routes(layout, before, budgets, meters),
             unmatched: Rc::new(unmatched(before, budgets, meters)),
             rooms: rooms(layout, base),
+            queues,
             clock: Rc::clone(&base.clock),
             peers,
         };
@@ -217,6 +224,12 @@ impl View {
         if let Some(room) = self.rooms.get(pool.index()).and_then(Option::as_ref) {
             room.take();
         }
+    }
+
+    /// The queue of a pool whose requests may wait.
+    #[must_use]
+    pub fn queue(&self, pool: PoolSlot) -> Option<&Rc<PoolQueue>> {
+        self.queues.get(pool.index())?.as_ref()
     }
 
     /// All peers.
@@ -268,6 +281,9 @@ impl Loads for View {
     fn in_flight_everywhere(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.in_flight_everywhere())
     }
+    fn is_full(&self, slot: EndpointSlot, cap: u32) -> bool {
+        cap > 0 && self.peer(slot).is_some_and(|peer| peer.is_full(cap))
+    }
     fn has_room(&self, pool: PoolSlot) -> bool {
         let room = self.rooms.get(pool.index()).and_then(Option::as_ref);
         room.is_none_or(|room| room.has_room(self.clock.get()))
@@ -286,6 +302,30 @@ fn rooms(layout: &Layout, base: &WorkerBase) -> Vec<Option<Arc<PoolRoom>>> {
     let room =
         |pool: &thalweg_core::Pool| table.filter(|_| pool.capacity > 0).map(|table| table.open(&pool.name));
     layout.topology.pools.iter().map(room).collect()
+}
+
+/// This worker's queue for each pool whose requests may wait. One that was there before is kept with what waits in it.
+fn queues(live: &Live, before: Option<&View>, base: &WorkerBase) -> Vec<Option<Rc<PoolQueue>>> {
+    let known = |name: &str| {
+        let before = before?;
+        let names = before.wiring.config.topology.pools.iter().map(|pool| &*pool.name);
+        names.zip(&before.queues).find(|(known, _)| *known == name)?.1.clone()
+    };
+    let config = &live.wiring.config;
+    let queue = |(pool, settings): (&thalweg_core::Pool, &PoolSettings)| {
+        let QueueSettings { size, timeout } = settings.queue;
+        if size == 0 || pool.max_in_flight == 0 {
+            return None;
+        }
+        let fresh = || {
+            let all: Vec<_> = base.shared.queues.iter().map(|queues| queues.open(&pool.name)).collect();
+            Rc::new(PoolQueue::new(&Arc::from(&*pool.name), &all, base.worker, base.meters()))
+        };
+        let queue = known(&pool.name).unwrap_or_else(fresh);
+        queue.configure(size, timeout);
+        Some(queue)
+    };
+    config.topology.pools.iter().zip(&config.pools).map(queue).collect()
 }
 
 /// Made anew for each view, as all route statistics are: the old ones may count on series that were retired.
@@ -327,5 +367,6 @@ fn settings(live: &Live, place: &thalweg_core::Place) -> Settings {
         keepalive: wiring.keepalive_of(place.pool),
         tls,
         host: pool.and_then(|pool| pool.host.as_deref()).map(Into::into),
+        queue: None,
     }
 }

@@ -5,6 +5,7 @@ pub mod access_log;
 pub mod stats;
 pub mod budget;
 pub mod calendar;
+pub mod client_cookie;
 pub mod clients;
 pub mod decision;
 pub mod fault;
@@ -13,6 +14,7 @@ pub mod host;
 pub mod kernel;
 pub mod meters;
 pub mod path;
+pub mod queue;
 pub mod room;
 pub mod telemetry;
 
@@ -24,16 +26,18 @@ use std::{
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use thalweg_config::{AccessLog, Config, Keepalive, ReportServer};
-use thalweg_core::{EndpointId, Fault, Geo, Location, PoolSlot, Route, Snapshot, SpecSlot, Tick};
+use thalweg_core::{EndpointId, Fault, Geo, Location, PoolSlot, Route, RouteSlot, Snapshot, SpecSlot, Tick};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::shared::{
     access_log::LogSink,
     budget::Budgets,
+    client_cookie::CookieSigner,
     clients::ClientCounts,
     decision::RecordQuery,
     geo::GeoDatabase,
     meters::{Cell, Meters},
+    queue::QueueTable,
     room::RoomTable,
     stats::StatsTable,
 };
@@ -56,6 +60,8 @@ pub struct Wiring {
     pub upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
     /// TLS towards clients, parallel to `config.listeners`.
     pub listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    /// Who makes and checks the cookies of each route; parallel to the routes of the topology.
+    pub cookies: Vec<Option<Arc<CookieSigner>>>,
     /// `[limits] max_connections` with 0 replaced by its meaning.
     pub max_connections: usize,
     /// The webhook of `[notify]`.
@@ -94,6 +100,12 @@ impl Wiring {
         self.config.pools.get(pool.index()).map_or(default, |pool| pool.keepalive)
     }
 
+    /// Who makes and checks the cookies of a route; `None` = it sets none.
+    #[must_use]
+    pub fn cookies_of(&self, route: RouteSlot) -> Option<&Arc<CookieSigner>> {
+        self.cookies.get(route.index())?.as_ref()
+    }
+
     /// The format of the access log.
     #[must_use]
     pub fn access_log(&self) -> AccessLog {
@@ -120,6 +132,8 @@ pub struct Shared {
     pub stats: Vec<StatsTable>,
     /// What each worker may send to pools that declare a capacity.
     pub rooms: Vec<RoomTable>,
+    /// The requests that wait for pools without room, by worker.
+    pub queues: Vec<QueueTable>,
     /// The retry and hedge budgets of the routes.
     pub budgets: Budgets,
     /// Open client connections, by worker: each worker sets its own.
@@ -152,6 +166,7 @@ impl Shared {
             meters: std::iter::repeat_with(Default::default).take(workers).collect(),
             stats: std::iter::repeat_with(Default::default).take(workers).collect(),
             rooms: std::iter::repeat_with(Default::default).take(workers).collect(),
+            queues: std::iter::repeat_with(Default::default).take(workers).collect(),
             budgets: Default::default(),
             connections: std::iter::repeat_with(Default::default).take(workers).collect(),
             clients: Default::default(),

@@ -59,6 +59,12 @@ metrics! {
         "Always 1: where a pool is.";
     POOL_CAPACITY = Gauge "thalweg_pool_capacity" ["pool"]
         "Requests per second that a pool declares; pools that declare none are left out.";
+    QUEUE_LENGTH = Gauge "thalweg_queue_length" ["pool"]
+        "Requests that wait while every endpoint of a pool is at max_in_flight.";
+    QUEUE_WAITS = Counter "thalweg_queue_waits_total" ["pool", "result"]
+        "Waits in a pool's queue by how they ended; full = there was no place.";
+    QUEUE_SECONDS = Histogram "thalweg_queue_wait_seconds" ["pool"]
+        "From a request's arrival in a pool's queue until it got an endpoint.";
     DECISIONS = Counter "thalweg_decisions_total" ["route", "pool", "reason"]
         "Steering decisions, retries included.";
     REFUSALS = Counter "thalweg_refusals_total" ["route", "refusal"]

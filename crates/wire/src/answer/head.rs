@@ -78,6 +78,14 @@ impl AnswerHead {
         &self.fields
     }
 
+    /// Appends a field of the gateway's own.
+    ///
+    /// # Errors
+    /// The name is no token, or the value is none.
+    pub fn push_field(&mut self, name: &[u8], value: &[u8]) -> Result<(), ProtocolError> {
+        self.fields.push(name, value)
+    }
+
     /// Whether the connection may carry another request once this answer is read to its end.
     #[must_use]
     pub const fn keep_alive(&self) -> bool {

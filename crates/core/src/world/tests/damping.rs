@@ -142,6 +142,7 @@ fn an_endpoint_that_flaps_steps_back_behind_its_siblings() {
         location: Default::default(),
         tried,
         replayable: true,
+        bound: None,
     };
     let slots: Vec<u32> =
         (0..100_u64).map(|turn| steer(&snapshot, &NoLoads, &facts(&[]), turn).unwrap().endpoint.0).collect();

@@ -257,6 +257,7 @@ fn requests_to_an_endpoint_that_starts_slowly_follow_its_part() {
         location: Default::default(),
         tried,
         replayable: true,
+        bound: None,
     };
     let rolls = (0..20_000_u32).map(|turn| crate::roll::roll(turn, crate::roll::mix(u64::from(turn))));
     let slots: Vec<usize> =

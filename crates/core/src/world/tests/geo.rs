@@ -44,7 +44,7 @@ fn sent(at: &mut ScriptedWorld, client: &str, tried: &[Tried]) -> Result<(String
     let country = (client == "de").then(|| PlaceCode::read("DE")).flatten();
     let client: IpAddr = client.parse().unwrap_or(IpAddr::from([192, 0, 2, 1]));
     let location = Location { country, continent: None };
-    let facts = Facts { host: "h", path: "/", client, location, tried, replayable: true };
+    let facts = Facts { host: "h", path: "/", client, location, tried, replayable: true, bound: None };
     steer(&snapshot, &NoLoads, &facts, 7).map(|decision| {
         assert_eq!(decision.route, RouteSlot(0), "a request counts under the route that it matched");
         let name = &snapshot.pool(decision.pool).unwrap().name;

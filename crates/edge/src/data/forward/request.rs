@@ -5,7 +5,7 @@ use std::{rc::Rc, time::Duration};
 
 use thalweg_config::LookAlikes;
 use thalweg_core::{
-    Decision, Facts, Reason, Refusal, Tick, Tried, mix,
+    Binding, Decision, Facts, Location, Reason, Refusal, Tick, Tried, mix,
     retry::{self, RetryVerdict, Situation},
     steer_on,
 };
@@ -13,6 +13,7 @@ use thalweg_wire::{AnswerTo, Limits, RequestHead};
 
 use crate::{
     data::{
+        affinity::ClientCookie,
         attempt::Attempt,
         client::Client,
         deadline::Deadline,
@@ -59,6 +60,8 @@ pub(super) struct ProxiedRequest {
     pub(super) upload: Rc<Upload>,
     pub(super) deadline: Rc<Deadline>,
     pub(super) rules: Rules,
+    /// The client's cookie, on a route with cookie affinity.
+    pub(super) cookie: Option<Box<ClientCookie>>,
     pub(super) tried: Vec<Tried>,
     /// The roll of the next attempt; each roll is derived from the previous one.
     pub(super) roll: u64,
@@ -72,7 +75,7 @@ impl ProxiedRequest {
     /// Room 3. Changes nothing but the record's note of the snapshot: what is decided is booked when it is used. The
     /// snapshot's guard is dropped before any await.
     pub(super) fn steer(&mut self) -> Result<Steered, Refusal> {
-        let replayable = self.may_be_sent_again();
+        let (replayable, bound) = (self.may_be_sent_again(), self.bound());
         let (local, record, tried, roll) = (&self.local, &mut self.record, &self.tried, self.roll);
         local.with_live(|live, view| {
             let snapshot = &live.snapshot;
@@ -80,7 +83,8 @@ impl ProxiedRequest {
             let client = record.conn.client_addr.ip();
             let route = snapshot.route(slot).ok_or(Refusal::NoRoute)?;
             let location = local.locate(route, client);
-            let facts = Facts { host: &record.host, path: &record.path, client, location, tried, replayable };
+            let (host, path) = (&*record.host, &*record.path);
+            let facts = Facts { host, path, client, location, tried, replayable, bound };
             (record.generation, record.revision) = (snapshot.generation, snapshot.revision);
             let Decision { pool, endpoint, reason, .. } = steer_on(snapshot, view, slot, &facts, roll)?;
             let Some(peer) = view.peer(endpoint) else { return Err(Refusal::NoEndpoint) };
@@ -99,6 +103,23 @@ impl ProxiedRequest {
             let serving = route.serving(slot, client, local.locate(route, client));
             snapshot.route(serving).is_some_and(|route| route.residency)
         })
+    }
+
+    /// What steering may know about the request.
+    pub(super) fn facts(&self, location: Location) -> Facts<'_> {
+        Facts {
+            host: &self.record.host,
+            path: &self.record.path,
+            client: self.record.conn.client_addr.ip(),
+            location,
+            tried: &self.tried,
+            replayable: self.may_be_sent_again(),
+            bound: self.bound(),
+        }
+    }
+
+    fn bound(&self) -> Option<Binding> {
+        self.cookie.as_ref().and_then(|cookie| cookie.bound())
     }
 
     /// A decision is used: counts it, and keeps its endpoint from being chosen again.
@@ -179,6 +200,7 @@ impl ProxiedRequest {
             id: record.request_id.as_str(),
             upgrade: self.upgrade,
             look_alikes: self.rules.look_alikes == LookAlikes::Pass,
+            cookie: self.cookie.as_ref().map(|cookie| cookie.name()),
         };
         let mut outbox = Outbox::with_room(head.fields().byte_len() + OWN_FIELDS);
         write_request(&mut outbox.bytes, head, &told)
