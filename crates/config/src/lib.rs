@@ -9,12 +9,15 @@
 //! | build | `build` | tree (through a `view` with defaults) → `model`: what keys mean together |
 //! | report | `diagnostic`, `report`, `error`, `suggest` | what is wrong → errors in file order, with hints |
 //!
+//! `changes` compares two configs as they are written.
+//!
 //! `keys` declares every key once, in the words of `table`. The decoder, the JSON Schema (`schema`) and the reference
 //! page (`reference`) are made from these declarations. Rejected: derived deserialisation, which stops at the first
 //! error and loses the place of a value behind an untagged or flattened type.
 #![forbid(unsafe_code)]
 
 mod build;
+mod changes;
 mod decode;
 mod diagnostic;
 mod env;
@@ -36,6 +39,7 @@ mod view;
 
 use std::path::Path;
 
+pub use changes::{KeyChange, changes};
 pub use error::{ConfigError, ConfigErrors, Rejected, Span};
 pub use files::{Disk, Files, FromTexts, Typed};
 pub use model::*;
@@ -61,6 +65,11 @@ pub fn check(path: &Path, files: &dyn Files) -> (Result<Config, Rejected>, Vec<C
 pub fn check_texts(texts: &[ConfigText]) -> (Result<Config, Rejected>, Vec<ConfigError>) {
     let main = texts.first().map(|main| main.path.as_path()).unwrap_or(Path::new(""));
     check(main, &FromTexts(texts))
+}
+
+/// As [`check`], for text at hand in the place of the file at `path`; all other files are those on the disk.
+pub fn check_str(text: &str, path: &Path) -> (Result<Config, Rejected>, Vec<ConfigError>) {
+    read(path, Some(text), &environment, &Disk)
 }
 
 /// A config's files as they stand on the disk, without a look at what they mean.

@@ -173,4 +173,4 @@ pub use topology::{
     Timeouts, Topology,
 };
 pub use view::{AffinityPool, Drain, EndpointView, PoolView, Ramp, RoutePoolView, RouteView, Trickle};
-pub use world::World;
+pub use world::{Forecast, Supposition, World};

@@ -8,7 +8,7 @@ use std::{
 use crate::topology::Topology;
 
 /// The last good answer for each name. A name without an answer was not asked for yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
     answers: BTreeMap<Box<str>, Vec<IpAddr>>,
 }

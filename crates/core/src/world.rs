@@ -27,6 +27,7 @@ mod command;
 mod ejections;
 mod endpoints;
 mod families;
+mod forecast;
 mod incidents;
 mod member;
 mod orders;
@@ -44,6 +45,7 @@ mod traffic;
 use checker::{CheckerSuspicion, ProbeMove};
 use ejections::{Ejected, Ejections};
 use endpoints::Observation;
+pub use forecast::{Forecast, Supposition};
 use incidents::{FailureSign, Incidents};
 use orders::Orders;
 use state::WorldState;
@@ -54,7 +56,7 @@ use traffic::{OwnFailures, Traffic};
 /// An observation runs through the owners in one order: the endpoint's state, its pool, the routes that use the pool.
 /// What real traffic shows is judged on that new state, since the caps on ejections count it; an ejection is an
 /// observation again. Incidents come last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct World {
     state: WorldState,
     generation: u64,

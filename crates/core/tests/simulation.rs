@@ -16,6 +16,8 @@ mod common;
 mod evidence;
 #[path = "simulation/flaps.rs"]
 mod flaps;
+#[path = "simulation/forecasts.rs"]
+mod forecasts;
 #[path = "simulation/oracle.rs"]
 mod oracle;
 #[path = "simulation/orders.rs"]

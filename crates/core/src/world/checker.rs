@@ -10,7 +10,7 @@ use crate::{axes::Probe, event::Change, slot::EndpointId, tick::Tick};
 const CROWD: u32 = 2;
 
 /// Which endpoints fell when, and whether the checker is suspected.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct CheckerSuspicion {
     /// When each endpoint that is Unhealthy fell. One that flaps counts once.
     falls: BTreeMap<EndpointId, Tick>,

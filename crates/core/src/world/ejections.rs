@@ -20,7 +20,7 @@ use crate::{
 const VELOCITY: Duration = Duration::from_secs(1);
 
 /// The ejections of all endpoints.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Ejections {
     records: SlotVec<EndpointSlot, EjectionRecord>,
     /// Ejections of the last [`VELOCITY`] that came from Clear.
@@ -36,7 +36,7 @@ struct Recent {
 }
 
 /// An endpoint was taken out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ejected {
     /// The new state of its traffic axis.
     pub(super) ejection: Ejection,

@@ -57,7 +57,7 @@ pub(super) struct Observed {
 }
 
 /// The states of all endpoints of the layout.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Endpoints {
     states: SlotVec<EndpointSlot, EndpointState>,
     ids: BTreeMap<EndpointKey, EndpointId>,
@@ -231,7 +231,7 @@ fn take_in(health: &mut Health, seen: Observation<'_>, now: Tick) {
 }
 
 /// What a new layout did to the endpoints.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Relaid {
     /// For each new slot, the slot in which its endpoint was.
     pub(super) from: SlotVec<EndpointSlot, Option<EndpointSlot>>,

@@ -23,7 +23,7 @@ const CALM: Duration = Duration::from_secs(2);
 const PRELUDE: Duration = Duration::from_secs(10);
 
 /// What one endpoint's failures were, and what they cost.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct EndpointImpact {
     lost: bool,
     cause: Option<Fault>,
@@ -65,7 +65,7 @@ impl EndpointImpact {
 }
 
 /// An incident under way: the endpoints that were lost, and those that fail and may follow.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct OpenIncident {
     impact: BTreeMap<SocketAddr, EndpointImpact>,
     detected: Option<Tick>,
@@ -102,7 +102,7 @@ impl OpenIncident {
 }
 
 /// The incidents under way, by pool name: names outlive a layout.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Incidents {
     open: BTreeMap<Box<str>, OpenIncident>,
 }

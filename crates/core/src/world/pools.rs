@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The views of all pools of the topology.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pools {
     views: SlotVec<PoolSlot, PoolView>,
     /// Every endpoint of the pool was probed once, and every name of it was asked for once.

@@ -54,7 +54,7 @@ pub(super) struct Carried {
 }
 
 /// The recoveries of all endpoints of the layout.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Recoveries {
     rules: SlotVec<PoolSlot, RecoveryRules>,
     states: SlotVec<EndpointSlot, (PoolSlot, Recovery)>,

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The states of all routes of the topology.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Routes {
     states: SlotVec<RouteSlot, RouteState>,
 }

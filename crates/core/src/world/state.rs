@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The layout, and the states of endpoints, pools and routes. The world alone changes them; the other owners read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct WorldState {
     pub(super) layout: Arc<Layout>,
     pub(super) endpoints: Endpoints,

@@ -308,6 +308,7 @@ mod failback;
 mod geo;
 mod orders;
 mod flapping;
+mod forecast;
 mod traffic;
 mod outliers;
 mod hold;

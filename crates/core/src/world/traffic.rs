@@ -26,7 +26,7 @@ const LOAD: Duration = Duration::from_secs(5);
 
 /// What real traffic shows, by endpoint and summed by pool and route. The sums leave out the endpoints that are ejected or
 /// in probation: an endpoint is compared with those that nothing speaks against.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Traffic {
     grid: Grid,
     endpoints: SlotVec<EndpointSlot, EndpointTraffic>,

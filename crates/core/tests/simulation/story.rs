@@ -37,6 +37,8 @@ pub(crate) struct Story {
 }
 
 const FLOOR: f64 = 0.5;
+/// Steps from one forecast to the next.
+const FORECASTS: usize = 40;
 
 const FAULTS: [Fault; 6] =
     [Fault::Refused, Fault::Refused, Fault::Timeout, Fault::Reset, Fault::Status, Fault::Unreachable];
@@ -67,6 +69,10 @@ pub(crate) fn play(mutant: Mutant, seed: u64, steps: usize) -> Result<(), (usize
     story.adopt(topology).map_err(|what| (0, what))?;
     for step in 1..=steps {
         story.step().map_err(|what| (step, what))?;
+        // A broken rule of the subject is no rule of the world that forecasts.
+        if step % FORECASTS == 0 && mutant == Mutant::None {
+            story.forecast().map_err(|what| (step, what))?;
+        }
     }
     Ok(())
 }

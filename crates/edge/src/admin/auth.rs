@@ -39,7 +39,6 @@ pub(crate) enum Access {
     /// A look at the edge.
     Read,
     /// A question about a change, which changes nothing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no call asks yet"))]
     Ask,
     /// A change.
     Write,

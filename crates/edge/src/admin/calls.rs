@@ -6,6 +6,10 @@ use super::{auth::Access, orders, requests};
 
 /// Longest body of an order.
 const SHORT: usize = 64 << 10;
+/// Longest body of a plan: all files of a config, escaped a little.
+const LONG: usize = 24 << 20;
+/// The question what a change would do.
+pub(super) const PLAN: &str = "/api/v1/plan";
 /// The page for browsers.
 const PAGE: &str = "/";
 /// Calls that anyone may make who reaches the server.
@@ -39,15 +43,16 @@ pub(crate) fn rules(path: &str) -> Option<CallRules> {
         "/api/v1/orders" => "GET, HEAD, POST",
         _ if path.starts_with(orders::ONE) => "DELETE",
         _ if path.starts_with(requests::ONE) => "GET, HEAD",
-        _ if CHANGES.contains(&path) => "POST",
+        _ if path == PLAN || CHANGES.contains(&path) => "POST",
         _ => return None,
     };
-    Some(CallRules { allowed, max_body: SHORT })
+    Some(CallRules { allowed, max_body: if path == PLAN { LONG } else { SHORT } })
 }
 
 /// What a caller must be allowed. An unknown call counts as a look, so that it says nothing to a stranger.
 pub(crate) fn access(path: &str, method: &Method) -> Access {
     match *method {
+        Method::POST if path == PLAN => Access::Ask,
         Method::POST | Method::DELETE => Access::Write,
         _ if path == PAGE => Access::Page,
         _ if OPEN.contains(&path) => Access::Open,
@@ -70,6 +75,7 @@ mod tests {
             (Method::DELETE, "/api/v1/orders/7", Some("DELETE"), Access::Write),
             (Method::GET, "/api/v1/requests/x", Some("GET, HEAD"), Access::Read),
             (Method::POST, "/api/v1/reload", Some("POST"), Access::Write),
+            (Method::POST, "/api/v1/plan", Some("POST"), Access::Ask),
             (Method::GET, "/nowhere", None, Access::Read),
         ] {
             assert_eq!(rules(path).map(|rules| rules.allowed), allowed, "{path}");

@@ -12,6 +12,7 @@ mod explain;
 mod orders;
 mod reloads;
 mod requests;
+mod plan;
 mod returns;
 mod page;
 mod routes;

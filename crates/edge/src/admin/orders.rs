@@ -128,33 +128,29 @@ fn word(problem: &OrderProblem) -> &'static str {
     }
 }
 
-fn refused(problem: &OrderProblem) -> Response<Body> {
-    let error = word(problem);
+/// A problem as one sentence.
+pub(super) fn sentence(problem: &OrderProblem) -> String {
     match problem {
-        OrderProblem::UnknownTarget { kind, name } => {
-            let detail = match *kind {
-                "endpoint" => format!("there is no endpoint {name}: `thalweg status` lists them"),
-                kind => format!("there is no {kind} {name}"),
-            };
-            refuse(StatusCode::NOT_FOUND, error, &detail)
+        OrderProblem::UnknownTarget { kind: "endpoint", name } => {
+            format!("there is no endpoint {name}: `thalweg status` lists them")
         }
+        OrderProblem::UnknownTarget { kind, name } => format!("there is no {kind} {name}"),
         OrderProblem::LastToServe { route } => {
-            let detail = format!(
-                "this would take out the last that serves route {route}; `force` does it all the same"
-            );
-            refuse(StatusCode::CONFLICT, error, &detail)
+            format!("this would take out the last that serves route {route}; `force` does it all the same")
         }
-        OrderProblem::TooLittleCapacity { needed, declared } => {
-            let detail = format!(
-                "the rest declares {declared} requests/s, and would have to take {needed}; `force` does it all the same"
-            );
-            refuse(StatusCode::CONFLICT, error, &detail)
-        }
-        OrderProblem::TooMany => {
-            let detail = format!("{} orders stand: end some first", thalweg_core::MAX_ORDERS);
-            refuse(StatusCode::CONFLICT, error, &detail)
-        }
+        OrderProblem::TooLittleCapacity { needed, declared } => format!(
+            "the rest declares {declared} requests/s, and would have to take {needed}; `force` does it all the same"
+        ),
+        OrderProblem::TooMany => format!("{} orders stand: end some first", thalweg_core::MAX_ORDERS),
     }
+}
+
+fn refused(problem: &OrderProblem) -> Response<Body> {
+    let status = match problem {
+        OrderProblem::UnknownTarget { .. } => StatusCode::NOT_FOUND,
+        _ => StatusCode::CONFLICT,
+    };
+    refuse(status, word(problem), &sentence(problem))
 }
 
 /// What orders are shown against: the live snapshot, and what is under way at each endpoint.

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     auth::{self, AuthRules, Caller, Refused},
-    calls, explain, exposition, failback, orders, page, reloads,
+    calls, explain, exposition, failback, orders, page, plan, reloads,
     reply::{Body, json_reply, refuse, reply},
     requests, status, stream,
 };
@@ -157,6 +157,9 @@ fn events(control: &Control, query: &BTreeMap<String, String>) -> Response<Body>
 }
 
 async fn obey(control: &Control, path: &str, caller: &Caller<'_>, body: &Bytes) -> Response<Body> {
+    if path == calls::PLAN {
+        return plan::answer(control, body).await;
+    }
     let client = caller.client.to_canonical();
     let who = caller.name().map_or_else(|| client.to_string(), str::to_owned);
     let by = Actor { client: Some(client), ..Actor::own(&who) };

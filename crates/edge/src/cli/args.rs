@@ -54,6 +54,16 @@ pub(super) enum CommandArgs {
     },
     /// Reload the config of a running edge
     Reload(ReloadArgs),
+    /// Tell what a config would change on a running edge: keys, endpoints, and which traffic moves where; change nothing
+    Plan {
+        /// The new config file; the edge reads certificates and tokens that it names on its own disk
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+        #[command(flatten)]
+        admin: AdminArgs,
+        #[command(flatten)]
+        format: FormatArgs,
+    },
     /// Keep the config that is on trial
     Confirm {
         #[command(flatten)]
@@ -307,6 +317,8 @@ mod tests {
             ("thalweg reload --confirm 60s --guard-errors 0.1 --guard-p99 2", true),
             ("thalweg reload --guard-errors 0.1", false),
             ("thalweg reload --confirm soon", false),
+            ("thalweg plan", false),
+            ("thalweg plan --config new.toml --format json", true),
             ("thalweg rollback", true),
             ("thalweg rollback 7 --reason x", true),
             ("thalweg rollback x", false),

@@ -1,9 +1,11 @@
-//! Commands about the configs of a running edge: `reload`, `confirm`, `history`, `rollback`.
+//! Commands about the configs of a running edge: `reload`, `plan`, `confirm`, `history`, `rollback`.
 
 #![expect(
     clippy::indexing_slicing,
     reason = "reading a JSON value by name never panics: what is missing is null"
 )]
+
+use std::path::Path;
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -23,6 +25,39 @@ pub(super) fn reload(asked: &ReloadArgs) -> u8 {
         body["guard"] = json!({ "error_ratio": errors, "p99_factor": asked.guard_p99 });
     }
     change("reload", body, &asked.call)
+}
+
+/// Sends the files as they stand here: the edge checks them with its own environment, certificates and tokens.
+pub(super) fn plan(config: &Path, admin: &AdminArgs, format: Format) -> u8 {
+    let main = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
+    let texts = match thalweg_config::read_texts(&main) {
+        Ok(texts) => texts,
+        Err(errors) => {
+            for error in &errors.0 {
+                note(&error.to_string());
+            }
+            return exit::CONFIG;
+        }
+    };
+    let files: Vec<Value> =
+        texts.iter().map(|one| json!({ "path": one.path.to_string_lossy(), "text": &*one.text })).collect();
+    let body = json!({ "config": { "files": files } }).to_string();
+    match client::ask(admin, Method::POST, "/api/v1/plan", &body) {
+        Ok((StatusCode::OK, said)) => {
+            let code = print(&match format {
+                Format::Json => show::pretty(&said),
+                Format::Human => show_configs::plan(&said),
+            });
+            let warned = said["warnings"].as_array().is_some_and(|all| !all.is_empty());
+            if warned { code.max(exit::WARNING) } else { code }
+        }
+        Ok((StatusCode::UNPROCESSABLE_ENTITY, said)) if said["errors"].is_array() => {
+            rejected(&said, format);
+            exit::CONFIG
+        }
+        Ok((status, said)) => Problem::answered(status, &said).tell(),
+        Err(problem) => problem.tell(),
+    }
 }
 
 pub(super) fn confirm(call: &ConfigCallArgs) -> u8 {

@@ -89,7 +89,13 @@ mod tests {
             }
         }
         assert!(page.contains("\\fB--version\\fR") && page.contains("\\fB--help\\fR"));
-        let all = [(exit::FINE, "0"), (exit::FAILURE, "1"), (exit::CONFIG, "2"), (exit::BIND, "3")];
+        let all = [
+            (exit::FINE, "0"),
+            (exit::FAILURE, "1"),
+            (exit::CONFIG, "2"),
+            (exit::BIND, "3"),
+            (exit::WARNING, "4"),
+        ];
         for (code, digit) in all {
             assert!(
                 code.to_string() == digit && codes.contains(&format!(".TP\n\\fB{digit}\\fR\n")),

@@ -54,6 +54,7 @@ pub fn main() -> ExitCode {
         CommandArgs::Why { id, admin, format } => online::why(&admin, &id, format.format),
         CommandArgs::Status { gate, admin, format } => online::status(&admin, &gate, format.format),
         CommandArgs::Reload(asked) => configs::reload(&asked),
+        CommandArgs::Plan { config, admin, format } => configs::plan(&config, &admin, format.format),
         CommandArgs::Confirm { call } => configs::confirm(&call),
         CommandArgs::History { admin, format } => configs::history(&admin, format.format),
         CommandArgs::Rollback { generation, call } => configs::rollback(generation, &call),

@@ -184,6 +184,7 @@ fn assemble(
         trials: Default::default(),
         set_aside: Default::default(),
         traffic: Default::default(),
+        planning: Default::default(),
         began: (Instant::now(), SystemTime::now()),
     };
     (Rc::new(control), keeper, wakers, requests)

@@ -377,6 +377,7 @@ mod tests {
             trials: Default::default(),
             set_aside: Default::default(),
             traffic: Default::default(),
+            planning: Default::default(),
             began: (Instant::now(), SystemTime::now()),
         });
         let (worker, mut orders) = mpsc::channel(8);

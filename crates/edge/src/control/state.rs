@@ -10,7 +10,7 @@ use std::{
 
 use thalweg_config::{ConfigError, ConfigErrors};
 use thalweg_core::Snapshot;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     control::{
@@ -92,6 +92,8 @@ pub struct Control {
     pub traffic: TrafficLog,
     /// Why a new geo database is not used.
     pub geo_rejected: RefCell<Option<RejectedGeoFile>>,
+    /// One plan at a time.
+    pub planning: Mutex<()>,
     /// What DNS says of the names of endpoints.
     pub names: KnownNames,
     /// Why endpoints could last not be connected to.
