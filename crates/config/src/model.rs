@@ -34,6 +34,8 @@ pub struct Config {
     pub decisions: Decisions,
     /// The table `[notify]`.
     pub notify: Notify,
+    /// The table `[telemetry]`.
+    pub telemetry: Telemetry,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
@@ -371,6 +373,15 @@ pub struct Decisions {
 pub struct Notify {
     /// Gets each change of a pool or route as JSON.
     pub webhook: Option<ReportServer>,
+}
+
+/// Who gets traces of requests: the table `[telemetry]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// The collector, with the path for traces.
+    pub otlp: Option<ReportServer>,
+    /// The part of the requests that is traced, 0–1.
+    pub sample: f64,
 }
 
 /// An HTTP server of the operator that the edge reports to.

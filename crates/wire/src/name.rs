@@ -83,6 +83,8 @@ field_names! {
     ContentType = "Content-Type",
     /// Credentials for the endpoint.
     Authorization = "Authorization",
+    /// The trace that the request belongs to (W3C Trace Context).
+    Traceparent = "traceparent",
 }
 
 impl FieldName {
@@ -103,6 +105,7 @@ impl FieldName {
             (9, b'f') => Self::Forwarded,
             (10, b'c') => Self::Connection,
             (10, b'k') => Self::KeepAlive,
+            (11, b't') => Self::Traceparent,
             (12, b'c') => Self::ContentType,
             (12, b'x') => Self::XRequestId,
             (13, b'a') => Self::Authorization,

@@ -69,7 +69,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
     files.append(&mut loader.hashed_files);
     let edge = loader.edge(root);
     let resolver = loader.resolver(root);
-    let notify = loader.notify(root);
+    let (notify, telemetry) = (loader.notify(root), loader.telemetry(root));
     let geo = loader.geo(root);
     let hash = loader.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let folders = std::mem::take(&mut loader.folders);
@@ -88,6 +88,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             limits: limits(root.table("limits")),
             log: log(root.table("log")),
             notify,
+            telemetry,
             decisions: Decisions { keep: root.table("decisions").small("keep") },
             warnings: warnings.clone(),
             hash,

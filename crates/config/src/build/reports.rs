@@ -1,7 +1,7 @@
 //! The servers that the edge reports to. Never connects to one.
 
 use crate::{
-    EndpointTls, Notify, ReportServer,
+    EndpointTls, Notify, ReportServer, Telemetry,
     diagnostic::Diagnostic,
     loader::Loader,
     tree::{Url, Value},
@@ -11,6 +11,15 @@ use crate::{
 impl Loader<'_> {
     pub(crate) fn notify(&mut self, root: View<'_>) -> Notify {
         Notify { webhook: self.report_server(root.table("notify"), "notify", "webhook") }
+    }
+
+    pub(crate) fn telemetry(&mut self, root: View<'_>) -> Telemetry {
+        let table = root.table("telemetry");
+        let mut otlp = self.report_server(table, "telemetry", "otlp");
+        if let Some(server) = &mut otlp {
+            server.path = format!("{}/v1/traces", server.path.trim_end_matches('/'));
+        }
+        Telemetry { otlp, sample: table.num("sample") }
     }
 
     /// The server whose URL stands under `key`; its private CA stands under `ca`.

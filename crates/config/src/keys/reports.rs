@@ -2,7 +2,7 @@
 //! in the parent.
 
 use crate::{
-    table::{Default as D, Shape, int, text},
+    table::{Default as D, Shape, int, num, text},
     text::Text,
 };
 
@@ -32,6 +32,31 @@ pub(crate) const NOTIFY: Shape = Shape {
             Text::File,
             D::Absent("the system's roots"),
             "Private CA bundle in PEM that the webhook's certificate is verified with.",
+        ),
+    ],
+};
+
+pub(crate) const TELEMETRY: Shape = Shape {
+    title: "[telemetry]",
+    doc: "Who gets traces of requests: one span per request, and a child for each attempt.",
+    keys: &[
+        text(
+            "otlp",
+            Text::Url,
+            D::Absent("nobody"),
+            "URL of a collector that takes OTLP over HTTP; `/v1/traces` is added. Never in the way of a request: what it does not take is dropped and counted.",
+        ),
+        num(
+            "sample",
+            (0.0, 1.0),
+            0.01,
+            "Part of the requests (0–1) that is traced, by the id of the trace; a client's `traceparent` brings its own decision. Failed requests (5xx, errors) are reported in any case.",
+        ),
+        text(
+            "ca",
+            Text::File,
+            D::Absent("the system's roots"),
+            "Private CA bundle in PEM that the collector's certificate is verified with.",
         ),
     ],
 };

@@ -11,7 +11,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
-use thalweg_core::{Availability, Snapshot, Tick};
+use thalweg_core::{Availability, Reason, Snapshot, Tick};
 use tokio::{sync::oneshot, time::timeout};
 
 use super::{
@@ -186,6 +186,11 @@ fn difference(record: &DecisionRecord, today: &Value, snapshot: &Snapshot) -> Op
     let Some(first) = record.attempts.first() else {
         return decision.map(|_| format!("today it would go to {goes}"));
     };
+    // A cookie is not kept, and a trickle is due to whichever request comes: neither can be replayed.
+    let beyond_replay = matches!(first.reason, Reason::Affinity | Reason::Probation);
+    if beyond_replay && still_serves(snapshot, first) {
+        return None;
+    }
     let Some(_) = decision else {
         return Some(format!("today it would be refused: {}", today["refusal"].as_str().unwrap_or("-")));
     };

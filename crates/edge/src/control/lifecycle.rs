@@ -34,7 +34,7 @@ use crate::{
         state::{self, Control, EdgePhase, ReloadJob, ReloadRequest},
         state_store,
         supervise::{Task, supervise},
-        systemd, traffic_log, unreached, watch as file_watch,
+        systemd, traces, traffic_log, unreached, watch as file_watch,
         wiring::{self, Prepared},
     },
     data::worker::{self, Worker},
@@ -231,7 +231,10 @@ fn start_tasks(
     });
     let one = Rc::clone(control);
     let geo = supervise("geo", meters, move || geo::run(Rc::clone(&one)));
-    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic, notify, geo])
+    let one = Rc::clone(control);
+    let traces =
+        supervise("traces", meters, move || traces::run(Arc::clone(&one.shared), Arc::clone(&one.meters)));
+    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic, notify, geo, traces])
 }
 
 struct Signals {

@@ -36,6 +36,7 @@ pub mod notify;
 pub mod post;
 pub mod folders;
 pub mod geo;
+pub mod traces;
 pub mod logging;
 pub mod systemd;
 pub mod jitter;

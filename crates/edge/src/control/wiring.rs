@@ -72,11 +72,12 @@ pub fn judge(read: Result<Config, Rejected>, mut tls_cache: TlsCache) -> Result<
 pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
     let (made, mut errors) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
     let webhook = report_target(config.notify.webhook.as_ref(), &mut tls_cache, &mut errors);
+    let otlp = report_target(config.telemetry.otlp.as_ref(), &mut tls_cache, &mut errors);
     let ReadyTls { listener_tls, upstream_tls, certificates } = made;
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
     }
-    let reporting = webhook.iter().filter_map(|target| target.tls.as_ref());
+    let reporting = webhook.iter().chain(&otlp).filter_map(|target| target.tls.as_ref());
     let upstream = upstream_tls.iter().flatten().flatten().chain(reporting);
     let clients: Vec<_> = upstream.map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
     tls_cache.forget(&listener_tls, &distinct(clients));
@@ -85,8 +86,15 @@ pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigE
         given => given,
     };
     let cookies = cookies(&config);
-    let wiring =
-        Wiring { config: Arc::new(config), upstream_tls, listener_tls, cookies, max_connections, webhook };
+    let wiring = Wiring {
+        config: Arc::new(config),
+        upstream_tls,
+        listener_tls,
+        cookies,
+        max_connections,
+        webhook,
+        otlp,
+    };
     Ok(Prepared { wiring: Arc::new(wiring), certificates, tls_cache })
 }
 

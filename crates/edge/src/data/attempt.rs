@@ -54,6 +54,12 @@ impl Attempt {
         }
     }
 
+    /// How many attempts of the request were noted before this one; of one that is not noted, all that can be.
+    #[must_use]
+    pub fn nth(&self) -> usize {
+        self.note.as_ref().map_or(crate::data::notes::MOST, NotePlace::nth)
+    }
+
     /// The attempt has got a connection.
     pub fn ready(&self, now: Tick) {
         self.ready.set(now);

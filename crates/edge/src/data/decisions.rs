@@ -80,11 +80,21 @@ impl DecisionLog {
         *rings = Some(after);
     }
 
-    /// Notes for a new request; `None` if nothing is kept.
+    /// Notes for a new request; `None` if nothing is kept and nothing is traced.
     #[must_use]
-    pub fn lend(&self) -> Option<Rc<AttemptNotes>> {
-        self.rings.borrow().as_ref()?;
+    pub fn lend(&self, traced: bool) -> Option<Rc<AttemptNotes>> {
+        if self.rings.borrow().is_none() && !traced {
+            return None;
+        }
         Some(self.spare.borrow_mut().pop().unwrap_or_default())
+    }
+
+    /// The record of a request, for its trace.
+    #[must_use]
+    pub fn record(request: &AccessRecord<'_>, started: Tick, notes: &AttemptNotes) -> Option<DecisionRecord> {
+        let mut bytes = Vec::new();
+        notes.read(|noted, more| codec::write(&mut bytes, request, started, (noted, more)));
+        codec::read(&bytes)
     }
 
     /// Keeps the record of a request that has ended, and the memory of its notes.
@@ -296,7 +306,7 @@ mod tests {
     }
 
     fn keep(log: &DecisionLog, request: &AccessRecord<'_>, at: u64) {
-        if let Some(notes) = log.lend() {
+        if let Some(notes) = log.lend(false) {
             log.keep(request, Tick(at), notes);
         }
     }
@@ -353,7 +363,7 @@ mod tests {
             "two workers of four keep two each, one of them notable"
         );
         log.resize(0);
-        assert!(log.lend().is_none() && !kept(&log, "r9"));
+        assert!(log.lend(false).is_none() && log.lend(true).is_some() && !kept(&log, "r9"));
         log.resize(8);
         assert!(!kept(&log, "r9"));
     }
@@ -361,11 +371,11 @@ mod tests {
     #[test]
     fn the_memory_of_notes_is_used_again_unless_an_attempt_still_holds_them() {
         let log = DecisionLog::new(10, 1);
-        let (first, held) = (log.lend().unwrap(), log.lend().unwrap());
+        let (first, held) = (log.lend(false).unwrap(), log.lend(false).unwrap());
         let (address, loser) = (Rc::as_ptr(&first), Rc::clone(&held));
         log.keep(&request("a"), Tick(0), held);
         log.keep(&request("b"), Tick(0), first);
-        assert_eq!(Rc::as_ptr(&log.lend().unwrap()), address);
-        assert_ne!(Rc::as_ptr(&log.lend().unwrap()), Rc::as_ptr(&loser));
+        assert_eq!(Rc::as_ptr(&log.lend(false).unwrap()), address);
+        assert_ne!(Rc::as_ptr(&log.lend(false).unwrap()), Rc::as_ptr(&loser));
     }
 }

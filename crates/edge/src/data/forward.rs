@@ -27,6 +27,7 @@ use crate::{
         relay::{AnswerBody, Relaying},
         request_id::RequestId,
         settle::{RequestRecord, Steered},
+        trace,
         tunnel::{InFlightSlot, UpstreamEnd},
         upload::{Bounds, Upload, UploadSource},
     },
@@ -96,6 +97,9 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
     let ClientRequest { head, source, client } = request;
     let id = RequestId::given(head.fields()).unwrap_or_else(|| local.fresh_id());
     let mut record = Box::new(RequestRecord::new(local, conn, (now, head.version()), id));
+    if let Some(trace) = trace::begin(local, head.fields()) {
+        record.belongs_to(trace);
+    }
     record.method = match head.method().name() {
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(head.method_name().to_owned()),

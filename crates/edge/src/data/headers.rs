@@ -20,6 +20,8 @@ pub struct Told<'a> {
     pub https: bool,
     /// The request id.
     pub id: &'a str,
+    /// The trace that the request belongs to, if not as the client says.
+    pub traceparent: Option<&'a str>,
     /// The request asks for an upgrade that this edge forwards.
     pub upgrade: bool,
     /// Fields whose names look like framing go on.
@@ -43,6 +45,7 @@ pub fn write_request(
         FieldName::Upgrade => told.upgrade,
         FieldName::LookAlike => told.look_alikes,
         FieldName::Cookie if told.cookie.is_some() => false,
+        FieldName::Traceparent if told.traceparent.is_some() => false,
         _ => passes_in_request(field),
     });
     if let Some(name) = told.cookie {
@@ -59,6 +62,9 @@ pub fn write_request(
         thalweg_wire::Version::Http2 => "2 thalweg",
     };
     writer.known(FieldName::Via, via).known(FieldName::XRequestId, told.id);
+    if let Some(traceparent) = told.traceparent {
+        writer.known(FieldName::Traceparent, traceparent);
+    }
     if told.upgrade {
         writer.known(FieldName::Connection, "upgrade");
     }

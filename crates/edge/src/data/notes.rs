@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Attempts of one request that are noted; further ones are counted.
-const MOST: usize = 8;
+pub const MOST: usize = 8;
 
 /// What is noted about one attempt.
 #[derive(Debug)]
@@ -68,6 +68,12 @@ impl AttemptNotes {
         Some(NotePlace { notes: Rc::clone(self), nth })
     }
 
+    /// How many attempts were noted.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.noted.borrow().len()
+    }
+
     /// Reads the notes, and how many attempts were not noted.
     pub fn read<R>(&self, read: impl FnOnce(&[AttemptNote], u32) -> R) -> R {
         read(&self.noted.borrow(), self.more.get())
@@ -81,6 +87,12 @@ impl AttemptNotes {
 }
 
 impl NotePlace {
+    /// The place: how many attempts were noted before.
+    #[must_use]
+    pub fn nth(&self) -> usize {
+        self.nth
+    }
+
     fn change(&self, change: impl FnOnce(&mut AttemptNote)) {
         if let Some(note) = self.notes.noted.borrow_mut().get_mut(self.nth) {
             change(note);

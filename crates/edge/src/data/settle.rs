@@ -6,16 +6,21 @@ use std::{borrow::Cow, rc::Rc, sync::Arc, time::Duration};
 use thalweg_core::{PoolSlot, Reason, Tick};
 use thalweg_wire::Version;
 
-use crate::data::{
-    access_line::{self, AccessRecord},
-    conn::ClientConn,
-    failure::Failure,
-    local::Local,
-    notes::AttemptNotes,
-    peer::Peer,
-    request_id::RequestId,
-    upload::Upload,
-    view::RouteStats,
+use crate::{
+    data::{
+        access_line::{self, AccessRecord},
+        conn::ClientConn,
+        decisions::DecisionLog,
+        failure::Failure,
+        local::Local,
+        notes::AttemptNotes,
+        peer::Peer,
+        request_id::RequestId,
+        trace,
+        upload::Upload,
+        view::RouteStats,
+    },
+    shared::trace::{FinishedTrace, TraceIds},
 };
 
 /// Where a request goes, or went.
@@ -78,7 +83,9 @@ pub struct RequestRecord {
     pub error: Option<&'static str>,
     /// The rule that the request or the answer broke.
     pub rule: Option<&'static str>,
-    /// The notes on its attempts, if decision records are kept.
+    /// The trace that it belongs to, if traces are reported.
+    pub trace: Option<TraceIds>,
+    /// The notes on its attempts, if decision records are kept or traces are reported.
     pub notes: Option<Rc<AttemptNotes>>,
     open: bool,
 }
@@ -117,7 +124,8 @@ impl RequestRecord {
             refusal: None,
             error: None,
             rule: None,
-            notes: local.decisions().lend(),
+            trace: None,
+            notes: local.decisions().lend(false),
             open: true,
         }
     }
@@ -195,6 +203,26 @@ impl RequestRecord {
         }
     }
 
+    /// The request belongs to this trace.
+    pub fn belongs_to(&mut self, trace: TraceIds) {
+        self.trace = Some(trace);
+        self.notes = self.notes.take().or_else(|| self.local.decisions().lend(true));
+    }
+
+    /// Hands the request's trace over, if it is to be reported.
+    fn report(&self, notes: &AttemptNotes, status: u16, duration: Duration) {
+        let Some(ids) = self.trace else { return };
+        let request = self.access_record(status, duration);
+        if !trace::is_reported(&ids, &request) {
+            return;
+        }
+        if let Some(record) = DecisionLog::record(&request, self.started, notes) {
+            let attempts =
+                (0..record.attempts.len()).map(|nth| trace::span_of_attempt(ids.span, nth)).collect();
+            self.local.report_trace(FinishedTrace { ids, record, attempts });
+        }
+    }
+
     fn close(&mut self, status: u16, now: Tick) {
         if !std::mem::take(&mut self.open) {
             return;
@@ -211,6 +239,7 @@ impl RequestRecord {
         route.duration.record(duration);
         self.local.log(|out, format| access_line::write(out, format, &self.access_record(status, duration)));
         if let Some(notes) = self.notes.take() {
+            self.report(&notes, status, duration);
             self.local.decisions().keep(&self.access_record(status, duration), self.started, notes);
         }
         self.conn.end();

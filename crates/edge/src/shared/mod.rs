@@ -17,6 +17,7 @@ pub mod path;
 pub mod queue;
 pub mod room;
 pub mod telemetry;
+pub mod trace;
 
 use std::{
     net::{IpAddr, TcpListener},
@@ -40,6 +41,7 @@ use crate::shared::{
     queue::QueueTable,
     room::RoomTable,
     stats::StatsTable,
+    trace::FinishedTrace,
 };
 
 /// A snapshot and the wiring that belongs to it, published as one pointer so that the two always agree.
@@ -66,6 +68,8 @@ pub struct Wiring {
     pub max_connections: usize,
     /// The webhook of `[notify]`.
     pub webhook: Option<ReportTarget>,
+    /// The collector of `[telemetry]`.
+    pub otlp: Option<ReportTarget>,
 }
 
 /// A server of the operator that the edge reports to, ready for use.
@@ -126,6 +130,8 @@ pub struct Shared {
     pub suspects: mpsc::Sender<Suspicion>,
     /// Endpoints that requests could not connect to, with the cause; the oldest reports leave when there are too many.
     pub unreached: broadcast::Sender<Unreached>,
+    /// Requests whose traces are to be reported; the oldest leave when there are too many.
+    pub traces: broadcast::Sender<Arc<FinishedTrace>>,
     /// Counters, by worker.
     pub meters: Vec<Meters>,
     /// What requests did at each endpoint, by worker.
@@ -149,6 +155,9 @@ pub struct Shared {
 /// Capacity of the queue of reports about endpoints that could not be connected to.
 const UNREACHED: usize = 256;
 
+/// Capacity of the queue of traces.
+const TRACES: usize = 1024;
+
 /// Capacity of the queue of hints.
 const SUSPECTS: usize = 1024;
 
@@ -163,6 +172,7 @@ impl Shared {
             published: watch::Sender::new(0),
             suspects,
             unreached: broadcast::Sender::new(UNREACHED),
+            traces: broadcast::Sender::new(TRACES),
             meters: std::iter::repeat_with(Default::default).take(workers).collect(),
             stats: std::iter::repeat_with(Default::default).take(workers).collect(),
             rooms: std::iter::repeat_with(Default::default).take(workers).collect(),

@@ -121,6 +121,8 @@ metrics! {
         "Live streams of the admin server that were ended because their client did not read.";
     NOTIFICATIONS = Counter "thalweg_notifications_total" ["result"]
         "State changes told to the webhook (sent) or given up (dropped), and calls that did not arrive (failed).";
+    TRACES = Counter "thalweg_traces_total" ["result"]
+        "Requests whose traces the collector has taken (sent) or not (dropped), and calls that did not arrive (failed).";
     BUILD_INFO = Gauge "thalweg_build_info" ["version"]
         "Always 1.";
 }

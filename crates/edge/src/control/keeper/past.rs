@@ -65,6 +65,7 @@ mod tests {
             cookies: Vec::new(),
             max_connections: 1,
             webhook: None,
+            otlp: None,
         })
     }
 

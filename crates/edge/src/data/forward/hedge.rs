@@ -215,7 +215,8 @@ impl ProxiedRequest {
             self.record.route().budget().return_hedge();
             return None;
         };
-        let Ok(ask) = self.ask(&steered.peer) else { return None };
+        let nth = self.record.notes.as_ref().map_or(0, |notes| notes.count());
+        let Ok(ask) = self.ask(&steered.peer, nth) else { return None };
         attempt.peer.stats().raced(now.since(attempt.started));
         let other = self.begin((Rc::clone(&steered.peer), steered.reason), AttemptKind::Hedge, now);
         other.presume(Outcome::Cancelled);

@@ -175,7 +175,7 @@ impl ProxiedRequest {
 
     async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
         loop {
-            let ask = match self.ask(&attempt.peer) {
+            let ask = match self.ask(&attempt.peer, attempt.nth()) {
                 Ok(ask) => ask,
                 Err(failure) => {
                     attempt.end(Outcome::Cancelled, self.local.now());

@@ -25,6 +25,7 @@ use crate::{
         outbox::Outbox,
         peer::Peer,
         settle::{RequestRecord, Steered},
+        trace,
         upload::Upload,
     },
     shared::decision::AttemptKind,
@@ -184,20 +185,22 @@ impl ProxiedRequest {
         self.head.method().is_idempotent() && self.upload.replayable()
     }
 
-    /// The head for one attempt, ready to be sent.
+    /// The head for the attempt with this place, ready to be sent.
     ///
     /// # Errors
     /// The operator's Host for the pool cannot be written.
-    pub(super) fn ask(&self, peer: &Peer) -> Result<Ask, Failure> {
+    pub(super) fn ask(&self, peer: &Peer, nth: usize) -> Result<Ask, Failure> {
         let (head, record) = (&self.head, &self.record);
         let settings = peer.settings.borrow();
         let named = head.authority_bytes().is_some();
+        let traceparent = record.trace.map(|ids| trace::written(&ids, nth));
         let told = Told {
             target: self.target.as_deref(),
             host: settings.host.as_deref().or_else(|| (!named).then_some(&settings.own_host)),
             client: &record.conn.client_field,
             https: record.conn.tls.get().is_some(),
             id: record.request_id.as_str(),
+            traceparent: traceparent.as_deref(),
             upgrade: self.upgrade,
             look_alikes: self.rules.look_alikes == LookAlikes::Pass,
             cookie: self.cookie.as_ref().map(|cookie| cookie.name()),

@@ -1,13 +1,13 @@
-//! A worker's buffer of access log lines, and how it goes to the writer. Never waits: what the queue does not take is
-//! dropped and counted.
+//! What a worker hands over about requests that have ended: its access log lines, and traces. Never waits: what the
+//! queues do not take is dropped and counted.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use thalweg_config::AccessLog;
 use thalweg_core::Tick;
 
 use super::Local;
-use crate::shared::access_log;
+use crate::shared::{access_log, trace::FinishedTrace};
 
 /// A worker hands a batch of access log lines over at this size, or after [`LOG_AGE`].
 const LOG_BATCH: usize = 32 * 1024;
@@ -28,6 +28,12 @@ impl Local {
         if log.len() >= LOG_BATCH {
             self.hand_over(&mut log);
         }
+    }
+
+    /// Hands a trace over.
+    pub fn report_trace(&self, trace: FinishedTrace) {
+        // An error means that nothing listens any more.
+        let _ = self.shared.traces.send(Arc::new(trace));
     }
 
     /// Hands the last access log lines over: the worker has ended.
