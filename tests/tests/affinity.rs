@@ -97,15 +97,11 @@ fn ask(edge: &Edge, cookie: &str) -> Reply {
     Client::connect(edge.web()).ask("GET", "/", &field, b"").expect("an answer")
 }
 
-/// A cookie that names this endpoint.
-fn cookie_of(edge: &Edge, endpoint: &Endpoint) -> String {
-    for _ in 0..500 {
-        let reply = ask(edge, "");
-        if reply.endpoint() == endpoint.name() {
-            return set(&reply).expect("a new client gets a cookie");
-        }
-    }
-    panic!("{} gets no client", endpoint.name());
+/// A new client's cookie, and the endpoint that it names.
+fn new_client<'e>(edge: &Edge, endpoints: &'e [Endpoint]) -> (String, &'e Endpoint) {
+    let reply = ask(edge, "");
+    let home = endpoints.iter().find(|endpoint| endpoint.name() == reply.endpoint()).expect("an endpoint");
+    (set(&reply).expect("a new client gets a cookie"), home)
 }
 
 #[test]
@@ -145,9 +141,9 @@ fn what_a_client_gets_while_its_endpoint_is_away_is_configured() {
             format!("{{ mode = \"cookie\", key_file = \"affinity.key\", on_failure = \"{on_failure}\" }}");
         let edge = Edge::start(&one_pool(&endpoints, &affinity));
         edge.until_up(3);
-        let cookie = cookie_of(&edge, &endpoints[1]);
-        endpoints[1].die();
-        eventually("it is down", SOON, || !edge.is_up(endpoints[1].addr()));
+        let (cookie, home) = new_client(&edge, &endpoints);
+        home.die();
+        eventually("it is down", SOON, || !edge.is_up(home.addr()));
         let meanwhile = ask(&edge, &cookie);
         if on_failure == "none" {
             common::assert_ours(&meanwhile, 503, "no_endpoint");
@@ -158,10 +154,10 @@ fn what_a_client_gets_while_its_endpoint_is_away_is_configured() {
         }
         assert_eq!(set(&meanwhile).is_some(), on_failure == "stick", "{on_failure}");
         let kept = set(&meanwhile).unwrap_or(cookie);
-        endpoints[1].revive();
+        home.revive();
         edge.until_up(3);
         let after = ask(&edge, &kept);
-        let expected = if on_failure == "stick" { meanwhile.endpoint() } else { endpoints[1].name() };
+        let expected = if on_failure == "stick" { meanwhile.endpoint() } else { home.name() };
         assert_eq!(after.endpoint(), expected, "{on_failure}");
     }
 }
@@ -172,14 +168,14 @@ fn an_endpoint_that_drains_keeps_the_clients_that_it_has() {
     let endpoints = endpoints(3);
     let edge = Edge::start(&one_pool(&endpoints, "{ mode = \"cookie\", key_file = \"affinity.key\" }"));
     edge.until_up(3);
-    let cookie = cookie_of(&edge, &endpoints[0]);
-    let body = format!("{{\"endpoint\":\"p0/{}\"}}", endpoints[0].addr());
+    let (cookie, home) = new_client(&edge, &endpoints);
+    let body = format!("{{\"endpoint\":\"p0/{}\"}}", home.addr());
     let drained = edge.admin_post("/api/v1/drain", &body);
     assert!(drained.status < 300, "{}", drained.text());
-    eventually("it drains", SOON, || edge.endpoint(endpoints[0].addr())["availability"] == "affinity_only");
+    eventually("it drains", SOON, || edge.endpoint(home.addr())["availability"] == "affinity_only");
     for _ in 0..20 {
-        assert_eq!(ask(&edge, &cookie).endpoint(), endpoints[0].name());
-        assert_ne!(ask(&edge, "").endpoint(), endpoints[0].name());
+        assert_eq!(ask(&edge, &cookie).endpoint(), home.name());
+        assert_ne!(ask(&edge, "").endpoint(), home.name());
     }
 }
 
@@ -188,7 +184,7 @@ fn keys_are_replaced_without_losing_a_client() {
     let endpoints = endpoints(3);
     let edge = Edge::start(&one_pool(&endpoints, "{ mode = \"cookie\", key_file = \"affinity.key\" }"));
     edge.until_up(3);
-    let cookie = cookie_of(&edge, &endpoints[2]);
+    let (cookie, home) = new_client(&edge, &endpoints);
     for (keys, genuine) in [(format!("# new\n{OTHER_KEY}\n\n{KEY}\n"), true), (OTHER_KEY.to_owned(), false)] {
         let before = edge.generation();
         edge.scratch().write("affinity.key", &keys);
@@ -198,7 +194,7 @@ fn keys_are_replaced_without_losing_a_client() {
         let reply = ask(&edge, &cookie);
         assert_eq!(set(&reply).is_none(), genuine, "{keys}");
         if genuine {
-            assert_eq!(reply.endpoint(), endpoints[2].name());
+            assert_eq!(reply.endpoint(), home.name());
         }
     }
     edge.scratch().write("affinity.key", "");

@@ -28,6 +28,17 @@ fn geo(pools: &str, entries: &str) -> Vec<Route> {
 }
 
 #[test]
+fn a_geo_entry_has_the_affinity_of_its_route() {
+    let routes = geo(
+        "pools = [{ pool = \"a\" }]\naffinity = { mode = \"client-ip\" }",
+        "{ from = [\"country:DE\"], pools = [\"c\"] }",
+    );
+    let [own, germany] = routes.as_slice() else { panic!("{routes:?}") };
+    assert!(own.affinity.is_some());
+    assert_eq!(germany.affinity, own.affinity);
+}
+
+#[test]
 fn geo_entries_become_orders_of_their_own() {
     let routes = geo(
         "pools = [{ pool = \"a\" }, { pool = \"b\", weight = 3, dial = 50 }]",

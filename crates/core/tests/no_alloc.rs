@@ -8,8 +8,9 @@ use std::{
 };
 
 use thalweg_core::{
-    Cidr, EndpointSpec, Event, Facts, Failback, Geo, GeoRule, Location, NoLoads, Origin, PlaceCode, Pool,
-    PoolSlot, Route, RoutePool, RouteSlot, Tick, Topology, Tried, World, roll, steer,
+    Affinity, Binding, Cidr, ClientMark, EndpointSpec, Event, Facts, Failback, Geo, GeoRule, Location,
+    NoLoads, OnFailure, Origin, PlaceCode, Pool, PoolSlot, Route, RoutePool, RouteSlot, Tick, Topology,
+    Tried, World, roll, steer,
 };
 
 /// Counts what the asking thread allocates.
@@ -42,6 +43,18 @@ static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
+    assert_eq!(in_the_same_pool(None), 1000);
+}
+
+#[test]
+fn affinity_allocates_nothing() {
+    for by in [ClientMark::Address, ClientMark::Cookie] {
+        in_the_same_pool(Some(Affinity { by, on_failure: OnFailure::Return }));
+    }
+}
+
+/// Asks for 1,000 first attempts and a retry of each, which allocate nothing. Returns how many retries stayed in the pool.
+fn in_the_same_pool(affinity: Option<Affinity>) -> u32 {
     let pool = |nth: usize| Pool {
         name: format!("p{nth}").into(),
         endpoints: (1..=3)
@@ -62,6 +75,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
         pools: (0..3).map(|pool| RoutePool::new(PoolSlot(pool))).collect(),
         share_leftover: true,
         failback: Failback::IMMEDIATE,
+        affinity,
         ..Route::default()
     };
     let place = |text| PlaceCode::read(text).into_iter();
@@ -77,6 +91,7 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
     let snapshot = world.snapshot();
     let (here, elsewhere) = (IpAddr::from([1, 2, 3, 4]), IpAddr::from([192, 0, 2, 1]));
     let country = PlaceCode::read("DE");
+    let home = snapshot.layout.endpoints.first().map(|place| Binding { client: 7, endpoint: place.hash });
     let ask = |tried: &[Tried], turn: u32| {
         let client = if turn.is_multiple_of(2) { here } else { elsewhere };
         let location = Location { country, continent: None };
@@ -87,18 +102,20 @@ fn a_first_attempt_and_a_first_retry_in_the_same_pool_allocate_nothing() {
             location,
             tried,
             replayable: true,
-            bound: None,
+            bound: home,
         };
         steer(&snapshot, &NoLoads, &facts, roll(turn, 7)).ok()
     };
     let before = COUNT.with(Cell::get);
-    let mut answered = 0;
+    let (mut answered, mut stayed) = (0, 0);
     for turn in 0..1000 {
         let Some(first) = ask(&[], turn) else { continue };
         let Some(place) = snapshot.layout.endpoints.get(first.endpoint) else { continue };
         let second = ask(&[Tried { endpoint: place.id, pool: first.pool, leave: false }], turn);
-        answered += u32::from(second.is_some_and(|second| second.pool == first.pool));
+        answered += u32::from(second.is_some());
+        stayed += u32::from(second.is_some_and(|second| second.pool == first.pool));
     }
     assert_eq!(COUNT.with(Cell::get) - before, 0);
     assert_eq!(answered, 1000);
+    stayed
 }

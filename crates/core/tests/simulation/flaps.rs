@@ -37,11 +37,15 @@ impl Oracle {
                         self.flapping.push(used);
                     }
                 }
-                Change::Damped { route: Some(route), pool, lasts: Some(lasts), .. } => {
+                Change::Damped { route: Some(route), pool, penalty, lasts: Some(lasts), .. } => {
                     let Some(rules) = self.damping(route) else {
                         return Err(format!("{pool} is damped on {route}, which has it off"));
                     };
                     must(*lasts <= rules.max, || format!("damped for {lasts:?}"))?;
+                    let least = (rules.suppress - rules.penalty / 2.0).max(rules.reuse);
+                    must(*penalty >= least - 1e-6, || {
+                        format!("{pool} is damped for a penalty of {penalty}")
+                    })?;
                     let nth = self.topology.pools.iter().position(|known| known.name == *pool);
                     let down = nth.is_some_and(|nth| self.tallies[nth].below_threshold);
                     must(down || self.moved > 1, || format!("{pool} is damped, and is up"))?;
