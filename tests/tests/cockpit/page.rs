@@ -157,6 +157,7 @@ fn the_page_is_used_by_keys_and_its_address_keeps_its_state() {
     browser.until("#answer", &["in aws-us-east-1, because balanced", "answered 200", "first", "same pool"]);
     browser.assert_sound("a decision record");
     assert!(browser.eval("location.hash").as_str().is_some_and(|hash| hash.contains("request")));
+    browser.eval("document.getElementById('why-title').scrollIntoView()");
     browser.shot("record");
     browser.open(&edge, PHONE, "light");
     browser.until("#verdict", &["All 3 pools serve"]);
