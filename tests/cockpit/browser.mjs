@@ -29,7 +29,9 @@ const acts = {
     await page.goto(url, { waitUntil: "commit" });
     return requests;
   },
-  text: ({ of }) => page.evaluate(of => document.querySelector(of)?.textContent ?? null, of),
+  // A page that is being loaded anew has no text yet.
+  text: ({ of }) => page.evaluate(of => document.querySelector(of)?.textContent ?? null, of)
+    .catch(error => String(error).includes("context was destroyed") ? null : Promise.reject(error)),
   eval: ({ js }) => page.evaluate(js),
   press: ({ key }) => page.keyboard.press(key),
   type: ({ text }) => page.keyboard.type(text),

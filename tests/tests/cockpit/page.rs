@@ -240,3 +240,51 @@ fn the_page_asks_for_a_token_and_keeps_it_out_of_the_address() {
     browser.eval("document.getElementById('token-forget').click()");
     browser.until("#token-why", &["a token of the role read"]);
 }
+
+#[test]
+fn an_order_is_given_after_a_look_at_what_it_moves_and_a_config_is_rolled_back() {
+    let _alone = alone();
+    let Some(mut browser) = Browser::start("changes from the page") else { return };
+    let (edge, endpoints) = regions();
+    let traffic = load(&edge);
+    browser.open(&edge, DESK, "light");
+    browser.until("#verdict", &["All 3 pools serve"]);
+    let fill = |browser: &mut Browser, name: &str, value: &str| {
+        browser.eval(&format!(
+            "(() => {{ const one = document.querySelector('#order [name={name}]'); one.value = {value:?}; \
+             one.dispatchEvent(new Event('change')); return true; }})()"
+        ));
+    };
+    fill(&mut browser, "kind", "drain region");
+    fill(&mut browser, "target", "us-east-1");
+    fill(&mut browser, "reason", "kernel upgrade");
+    browser.eval("document.getElementById('order').requestSubmit()");
+    browser.until("#preview", &["aws-us-east-1", "gcp-europe-west1", "100 %", "Give this order"]);
+    assert!(edge.events_of("order_given").is_empty(), "a look changes nothing");
+    browser.assert_sound("a preview");
+    browser.shot("preview");
+    browser.eval("document.getElementById('give').click()");
+    browser.until("#orders", &["drain us-east-1", "kernel upgrade"]);
+    browser.until("#routes", &["gcp-europe-west1"]);
+    eventually("the order stands", SOON, || edge.events_of("order_given").len() == 1);
+
+    let text = std::fs::read_to_string(edge.config()).expect("the config");
+    edge.replace(&(text + "\n[limits]\nheader_count = 90\n"));
+    assert_eq!(edge.reload().status, 200);
+    browser.until("#history", &["in force", "Roll back"]);
+    browser.eval("document.querySelector('[data-generation=\"1\"]').click()");
+    browser.until("#sure-text", &["Generation 1 comes into force again"]);
+    assert_eq!(edge.generation(), 2, "one click changes nothing");
+    browser.assert_sound("a question");
+    browser.type_text("too tight");
+    browser.eval("document.getElementById('sure-form').requestSubmit()");
+    browser.until("#history", &["rollback of 1", "too tight"]);
+    browser.until("#verdict", &["The config files differ from what runs"]);
+    assert_eq!(edge.generation(), 3);
+    fill(&mut browser, "kind", "drain pool");
+    fill(&mut browser, "target", "nowhere");
+    browser.eval("document.getElementById('order').requestSubmit()");
+    browser.until("#preview", &["there is no pool nowhere"]);
+    drop(endpoints);
+    traffic.stop();
+}

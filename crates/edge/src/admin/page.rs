@@ -18,6 +18,7 @@ const PAGE: &str = concat!(
     include_str!("page/view.js"),
     include_str!("page/token.js"),
     include_str!("page/page.js"),
+    include_str!("page/change.js"),
     "</script>\n</html>\n"
 );
 

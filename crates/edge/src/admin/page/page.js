@@ -1,4 +1,4 @@
-// The page itself: the stream, the keys, the address bar. It reads the edge and never changes it.
+// The page itself: the stream, the keys, the address bar. What it may change is in change.js.
 
 const at = id => document.getElementById(id);
 const view = { filter: "", open: null, orders: null, answer: null, asked: null };
@@ -23,7 +23,8 @@ function draw() {
   patch(at("incidents"), [incidentsView(now)]);
   patch(at("timeline"), [h("ul", {}, edge.entries.slice(-40).reverse().map(entryView))]);
   patch(at("config"), configView(now));
-  at("orders-section").hidden = !view.orders;
+  patch(at("preview"), previewView());
+  patch(at("history"), historyView());
   if (view.orders) patch(at("orders"), [ordersView(view.orders, now)]);
   if (view.answer) patch(at("answer"), answerView(view.answer));
 }
@@ -47,6 +48,7 @@ function heed({ event, data }) {
   else if (event === "reset") edge.entries.length = 0;
   else remember(said);
   if (event === "order") orders();
+  if (event === "config") kept();
   soon();
 }
 
@@ -128,4 +130,6 @@ setInterval(soon, 1000);
 restore();
 whoami();
 orders();
+kept();
+offer();
 listen();

@@ -58,6 +58,7 @@ async function useToken(event) {
   document.getElementById("token-dialog").close();
   wake();
   orders();
+  kept();
 }
 
 function forgetToken() {
