@@ -78,18 +78,28 @@ fn insert(nodes: &mut Vec<[Record; 2]>, bits: u128, length: u8, data: usize) {
     }
 }
 
-/// `{"country": {"iso_code": …}, "continent": {"code": …}}`.
+/// A record like those of GeoLite2-Country: names in eight languages stand beside what is asked for.
 fn place(data: &mut Vec<u8>, country: &str, continent: &str) {
-    let known = [("country", "iso_code", country), ("continent", "code", continent)];
+    let known = [("continent", "code", continent), ("country", "iso_code", country)];
     let known: Vec<_> = known.into_iter().filter(|(.., code)| !code.is_empty()).collect();
     map(data, known.len());
     for (what, key, code) in known {
         text(data, what);
-        map(data, 1);
+        map(data, 3);
+        text(data, "geoname_id");
+        number(data, UINT32, 6_255_148);
         text(data, key);
         text(data, code);
+        text(data, "names");
+        map(data, LANGUAGES.len());
+        for language in LANGUAGES {
+            text(data, language);
+            text(data, "A name of middling length");
+        }
     }
 }
+
+const LANGUAGES: [&str; 8] = ["de", "en", "es", "fr", "ja", "pt-BR", "ru", "zh-CN"];
 
 fn metadata(file: &mut Vec<u8>, count: usize, built: u64) {
     map(file, 9);
