@@ -54,6 +54,10 @@ pub struct Scene {
     pub hedge: bool,
     /// How long a returning region must be up before it serves.
     pub hold_s: u64,
+    /// Over how many seconds the share of a returning region then grows; 0 = at once.
+    pub ramp_s: u64,
+    /// Lines in each pool.
+    pub pool: &'static str,
     /// Whether each region has a network namespace, where packets can be dropped.
     pub apart: bool,
     /// The first region is a name, with a spare site that the name can move to.
@@ -74,6 +78,8 @@ impl Scene {
             distances_ms,
             hedge: false,
             hold_s: 2,
+            ramp_s: 0,
+            pool: "",
             apart: false,
             named: false,
         }

@@ -6,7 +6,10 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{Record, due_ms, failed, quantile};
+use crate::{
+    record::{Record, due_ms, failed, quantile},
+    steady,
+};
 
 /// How much longer than its goal a time may be before a run fails.
 const NOISE: f64 = 3.0;
@@ -76,6 +79,31 @@ pub enum Goal {
         /// The limit in milliseconds.
         within_ms: f64,
     },
+    /// From its first request after the cure on, this region's share is within three points of its ramp in every second.
+    Ramps {
+        /// The region.
+        region: &'static str,
+        /// The length of the ramp in milliseconds.
+        ramp_ms: f64,
+    },
+    /// During the fault this region's share is within one point of this (percent).
+    Share {
+        /// The region.
+        region: &'static str,
+        /// What the formula says.
+        percent: f64,
+    },
+    /// No region gets more requests than this in any second.
+    Capacity(f64),
+    /// No GET is refused. A pause of the machine makes a burst, which no capacity allows: such a run is void.
+    NoneRefused,
+    /// This region is left at most this often, by the edge's own count.
+    Left {
+        /// The region.
+        region: &'static str,
+        /// The largest number of failovers.
+        at_most: usize,
+    },
 }
 
 /// One measured value beside what it should be.
@@ -98,7 +126,7 @@ pub struct Figure {
 }
 
 impl Figure {
-    fn count(what: &str, value: f64, goal: f64) -> Self {
+    pub(crate) fn count(what: &str, value: f64, goal: f64) -> Self {
         Self { what: what.to_owned(), value, goal, limit: goal, timed: false, note: String::new() }
     }
 
@@ -106,7 +134,7 @@ impl Figure {
         Self { limit: goal * NOISE, timed: true, ..Self::count(what, value, goal) }
     }
 
-    fn noted(self, note: String) -> Self {
+    pub(crate) fn noted(self, note: String) -> Self {
         Self { note, ..self }
     }
 
@@ -156,6 +184,18 @@ impl Goal {
             Self::Turns { region, at_most } => {
                 let shares = record.shares(region, fault - 1000.0, record.end_ms, 1000.0);
                 Figure::count(&format!("turns of {region}"), turns(&shares, 0.05) as f64, at_most as f64)
+            }
+            Self::Ramps { region, ramp_ms } => steady::off_the_ramp(record, region, ramp_ms),
+            Self::Share { region, percent } => steady::off_the_share(record, region, percent),
+            Self::NoneRefused => {
+                let failed = record.failed(false).len() as f64;
+                Figure { timed: true, ..Figure::count("refused GETs", failed, 0.0) }
+            }
+            Self::Capacity(capacity) => steady::busiest_second(record, capacity),
+            Self::Left { region, at_most } => {
+                let book = record.book.as_ref();
+                let count = book.map(|book| book.metrics.sum("thalweg_failovers_total", &[("from", region)]));
+                Figure::count(&format!("failovers from {region}"), count.unwrap_or(0.0), at_most as f64)
             }
             Self::Shrinks { region, span_ms } => shrinks(record, region, span_ms),
             Self::Attempts(goal) => Figure::count("attempts per request", attempts(record), goal),

@@ -2,7 +2,7 @@
 //! live in `tests/tests`; `tests/tests/chaos.rs` runs the short form of what is here, the binary `chaos` all of it.
 //!
 //! Reading order: a [`cell::Cell`] is a scene, a script and goals; [`drive`] plays it into a [`record::Record`];
-//! [`invariants`] and [`goal`] judge the record; [`report`] and [`plot`] show it.
+//! [`invariants`] and [`goal`] (`steady` for shares and capacities) judge the record; [`report`] and [`plot`] show it.
 
 pub mod cell;
 pub mod table;
@@ -18,6 +18,7 @@ pub mod record;
 
 pub mod goal;
 pub mod invariants;
+mod steady;
 
 pub mod compare;
 pub mod plot;

@@ -125,7 +125,8 @@ fn edge(scene: &Scene, sites: &[Site], authority: &Authority, dns: Option<&Dns>)
         }
     };
     for (nth, (cloud, region)) in REGIONS.iter().enumerate() {
-        let lines = format!("probe = \"site\"\ncloud = \"{cloud}\"\nregion = \"{region}\"");
+        let more = scene.pool;
+        let lines = format!("probe = \"site\"\ncloud = \"{cloud}\"\nregion = \"{region}\"\n{more}");
         conf = match dns {
             Some(dns) if nth == 0 => conf.raw(&format!(
                 "[resolver]\nnameservers = [\"{}\"]\n\n[pool.{region}]\n{lines}\nendpoints = [{{ address = \"{HOST}:{}\" }}]",
@@ -146,9 +147,13 @@ fn edge(scene: &Scene, sites: &[Site], authority: &Authority, dns: Option<&Dns>)
 }
 
 fn route(scene: &Scene) -> String {
-    let mode = if scene.policy == Policy::Weighted { "immediate" } else { "hold" };
+    let mode = match (scene.policy, scene.ramp_s) {
+        (Policy::Weighted, _) => "immediate",
+        (_, 0) => "hold",
+        _ => "ramp",
+    };
     format!(
-        "failback = {{ mode = \"{mode}\", hold = \"{}s\" }}\nretry = {{ hedge = {} }}",
-        scene.hold_s, scene.hedge
+        "failback = {{ mode = \"{mode}\", hold = \"{}s\", ramp = \"{}s\" }}\nretry = {{ hedge = {} }}",
+        scene.hold_s, scene.ramp_s, scene.hedge
     )
 }

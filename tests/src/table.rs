@@ -55,11 +55,17 @@ pub enum Fault {
     Both,
     /// Its name moves to another address, then the old one dies.
     Renamed,
+    /// The region stops and comes back, with a ramp.
+    Ramp,
+    /// Two of its three endpoints are killed, and what is left is above its threshold.
+    Spill,
+    /// The region is killed, and each region declares capacity for 60 % of the load.
+    Capacity,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Kill,
         Self::Stop,
         Self::Freeze,
@@ -81,6 +87,9 @@ impl Fault {
         Self::NodeDrain,
         Self::Both,
         Self::Renamed,
+        Self::Ramp,
+        Self::Spill,
+        Self::Capacity,
     ];
 
     /// Its word in names of cells.
@@ -104,11 +113,14 @@ impl Fault {
             Self::NodeDrain => "node-drain".to_owned(),
             Self::Both => "two-faults".to_owned(),
             Self::Renamed => "renamed".to_owned(),
+            Self::Ramp => "ramp".to_owned(),
+            Self::Spill => "spill".to_owned(),
+            Self::Capacity => "capacity".to_owned(),
         }
     }
 
     /// The changes to the usual scene that it needs.
-    fn scene(self, policy: Policy, wire: Wire) -> Scene {
+    fn scene(self, policy: Policy, wire: Wire, form: Form) -> Scene {
         let scene = Scene::new(policy, wire);
         // Where connections are counted, all regions need about the same number of them.
         let even = policy == Policy::Latency && matches!(self, Self::Outage | Self::Blackout);
@@ -117,7 +129,21 @@ impl Fault {
             hedge: matches!(self, Self::Freeze | Self::Drop | Self::Both),
             apart: self == Self::Drop,
             named: self == Self::Renamed,
-            endpoints: if matches!(self, Self::RegionLost | Self::NodeDrain) { 2 } else { 1 },
+            endpoints: match self {
+                Self::RegionLost | Self::NodeDrain => 2,
+                Self::Spill => 3,
+                _ => 1,
+            },
+            ramp_s: match (self, form) {
+                (Self::Ramp, Form::Whole) => 30,
+                (Self::Ramp, Form::Short) => 10,
+                _ => 0,
+            },
+            pool: match self {
+                Self::Spill => "eject = { panic_threshold = 0.3 }",
+                Self::Capacity => "capacity = 300",
+                _ => "",
+            },
             posts: if wire == Wire::H2 { 0.5 } else { scene.posts },
             body: if wire == Wire::H2 { 4096 } else { scene.body },
             ..scene
@@ -166,6 +192,16 @@ impl Fault {
                 ([down, up].concat(), 4000)
             }
             Self::Renamed => (vec![(0, Act::Resolve(3)), (5000, Act::Kill(0))], 2000),
+            Self::Ramp => {
+                let span = if whole { 40_000 } else { 18_000 };
+                (vec![(0, Act::Terminate(0)), (4000, Act::Revive(0))], span)
+            }
+            Self::Spill => {
+                let down = [(0, Act::Kill(0)), (0, Act::Kill(1))];
+                let up = [(20_000, Act::Revive(0)), (20_000, Act::Revive(1))];
+                ([down, up].concat(), 4000)
+            }
+            Self::Capacity => (vec![(0, Act::Kill(0)), (SPAN, Act::Revive(0))], RETURN),
         }
     }
 
@@ -173,7 +209,14 @@ impl Fault {
     fn cuts(self) -> bool {
         matches!(
             self,
-            Self::Kill | Self::Reset | Self::Blackout | Self::RegionLost | Self::Both | Self::Renamed
+            Self::Kill
+                | Self::Reset
+                | Self::Blackout
+                | Self::RegionLost
+                | Self::Both
+                | Self::Renamed
+                | Self::Spill
+                | Self::Capacity
         )
     }
 
@@ -206,7 +249,10 @@ impl Fault {
             Self::Loris | Self::SickProbes | Self::MuteProbes => vec![Goal::NoneFailed],
             Self::Flap => {
                 let span_ms = if form == Form::Whole { 20_000.0 } else { 6000.0 };
-                vec![Goal::NoGetFailed, Goal::Shrinks { region, span_ms }]
+                let left = Goal::Left { region, at_most: 3 };
+                let left = (scene.policy == Policy::Failover).then_some(left);
+                [vec![Goal::NoGetFailed, Goal::Shrinks { region, span_ms }], left.into_iter().collect()]
+                    .concat()
             }
             Self::Outage => vec![Goal::Attempts(1.13), Goal::Healed(1000.0), Goal::Fresh(2.0)],
             // After a kill, the connection pools are empty: three sites need three times the connections of one.
@@ -215,6 +261,13 @@ impl Fault {
             Self::RegionLost => vec![Goal::NoGetFailed, Goal::Moves { to: SECOND, within_ms: 500.0 }, back],
             Self::NodeDrain => vec![Goal::NoGetFailed, back],
             Self::Renamed => vec![Goal::NoGetFailed, Goal::Moves { to: "spare", within_ms: 3000.0 }],
+            Self::Ramp => {
+                let ramp_ms = (scene.ramp_s * 1000) as f64;
+                vec![Goal::NoGetFailed, Goal::Ramps { region, ramp_ms }]
+            }
+            // A third of the region is left, and may take 1.4 times that.
+            Self::Spill => vec![Goal::NoGetFailed, Goal::Share { region, percent: 140.0 / 3.0 }],
+            Self::Capacity => vec![Goal::NoneRefused, Goal::Capacity(300.0)],
         }
     }
 }
@@ -238,7 +291,7 @@ const RETURN: u64 = 14_000;
 
 /// A cell.
 pub fn cell(fault: Fault, policy: Policy, wire: Wire, form: Form) -> Cell {
-    let scene = fault.scene(policy, wire);
+    let scene = fault.scene(policy, wire, form);
     let (script, tail_ms) = fault.script(policy, form);
     let calm_ms = if (fault, form) == (Fault::Kill, Form::Whole) { LONG_CALM_MS } else { CALM_MS };
     let script: Vec<(u64, Act)> = script.into_iter().map(|(at_ms, act)| (calm_ms + at_ms, act)).collect();
@@ -257,7 +310,8 @@ pub fn whole() -> Vec<Cell> {
     const POLICIES: [Policy; 3] = [Policy::Failover, Policy::Weighted, Policy::Latency];
     let mut cells = Vec::new();
     for (nth, fault) in Fault::ALL.into_iter().enumerate() {
-        let policies = if fault == Fault::Renamed { &POLICIES[..1] } else { &POLICIES[..] };
+        let alone = matches!(fault, Fault::Renamed | Fault::Ramp | Fault::Spill | Fault::Capacity);
+        let policies = if alone { &POLICIES[..1] } else { &POLICIES[..] };
         cells.extend(policies.iter().map(|policy| cell(fault, *policy, Wire::H1, Form::Whole)));
         // Over HTTP/2 each fault meets one policy, in turn; a hundred kills are not repeated.
         let form = if fault == Fault::Kill { Form::Short } else { Form::Whole };
@@ -298,7 +352,7 @@ mod tests {
         let cells = whole();
         let names: BTreeSet<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();
         assert_eq!(names.len(), cells.len());
-        assert_eq!(cells.len(), 21 * 4 - 2);
+        assert_eq!(cells.len(), 20 * 4 + 4 * 2);
         let minutes = cells.iter().map(|cell| cell.end_ms + 3000).sum::<u64>() / 60_000;
         assert!(minutes <= 60, "{minutes} minutes");
         for cell in &cells {
