@@ -337,7 +337,7 @@ fn fresh(record: &Record, goal: f64) -> Figure {
     };
     let cure = record.cure_ms;
     // From the very start: a cold start opens connections as a recovery does.
-    // Never less than one per site and worker: who asks all sites again needs them.
+    // Never less than one per site and worker: a client that asks all sites again needs them.
     let steady = used(0.0, record.fault_ms).len().max(record.sites.len() * WORKERS);
     let before = used(0.0, cure);
     let new = used(cure, cure + AFTER_MS).difference(&before).count();

@@ -184,7 +184,7 @@ fn command(kind: Kind, program: &Path, config: &Path, dir: &Path) -> Command {
     command
 }
 
-/// A free port can be taken by somebody else before the peer has it: then, and only then, the next one is tried. Fails
+/// A free port can be taken by another process before the peer has it: then, and only then, the next one is tried. Fails
 /// with what the last peer wrote.
 fn on_one_of<T>(
     ports: impl Iterator<Item = u16>,

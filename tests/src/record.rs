@@ -161,7 +161,7 @@ impl Record {
     }
 
     /// The due times of requests that the edge sent and that no site saw, once per such attempt;
-    /// empty for peers, who do not tell.
+    /// empty for peers, which do not report them.
     pub fn vanished(&self) -> Vec<f64> {
         let Some(book) = &self.book else { return Vec::new() };
         let tries = self.tries();

@@ -23,7 +23,7 @@ pub enum Fault {
     Kill,
     /// SIGTERM, and back.
     Stop,
-    /// SIGSTOP: the kernel accepts, nobody answers.
+    /// SIGSTOP: the kernel accepts, the process does not answer.
     Freeze,
     /// Every packet is dropped.
     Drop,

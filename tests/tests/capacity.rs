@@ -12,7 +12,7 @@ use std::{
 use common::{alone, assert_ours};
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, get};
 
-/// Asks `threads` × 100 times a second for `span`; who answered, or with which status, how often.
+/// Asks `threads` × 100 times a second for `span`; returns how often each endpoint answered, or each error status came.
 fn ask(edge: &Edge, threads: usize, span: Duration) -> (BTreeMap<String, u32>, Duration) {
     let began = Instant::now();
     let asking: Vec<_> = (0..threads)

@@ -88,7 +88,7 @@ fn ask(edge: &Edge, each: usize) -> Vec<BTreeMap<String, usize>> {
     asking.into_iter().map(|thread| thread.join().expect("every request is answered")).collect()
 }
 
-/// Checks who answers the networks, three and three.
+/// Checks which endpoint answers each network, three networks at a time.
 fn check(edge: &Edge, each: usize, expected: [&str; 4]) {
     for (nth, counts) in ask(edge, each).into_iter().enumerate() {
         // The last network is the lab: the only one of the last three that an entry names.

@@ -1,4 +1,4 @@
-//! Clients and endpoints that leave before the other side is done: who is told, how it is counted, and that no answer is
+//! Clients and endpoints that leave before the other side is done: which side is told, how the end is counted, and that no answer is
 //! lost for it.
 
 mod common;

@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_secs(20);
 /// The first failure ejects, for good.
 const STRICT: &str = "[eject]\nconsecutive_failures = 1\nbase = \"60s\"";
 
-/// Asks `count` times; one request in five, in no order, asks for an error. Says who answered how often.
+/// Asks `count` times; one request in five, in no order, asks for an error. Returns how often each endpoint answered.
 fn ask(client: &mut Client, count: u32, turn: &mut u32) -> [u32; 2] {
     let mut by = [0, 0];
     for _ in 0..count {

@@ -234,7 +234,7 @@ fn a_storm_of_silent_connections_stops_no_other_client() {
 
 #[test]
 fn uploads_that_stand_still_do_not_stop_another_on_their_connection() {
-    // The kernel accepts, and nobody reads.
+    // The kernel accepts, and the process does not read.
     let deaf = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let fine = Endpoint::start("a");
     let conf = Conf::new()

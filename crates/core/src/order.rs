@@ -1,7 +1,7 @@
-//! An order of the operator as a value: what it does, who gave it and why, and when it ends.
+//! An order of the operator as a value: what it does, its owner and reason, and when it ends.
 //! Never acts: the world applies orders, the shell stores and shows them.
 //!
-//! Why values and not commands: a command that has been carried out leaves no trace of who gave it, and nothing ends
+//! Why values and not commands: a command that has been carried out leaves no trace of its owner, and nothing ends
 //! it. A value can be listed, expires by itself, is taken back by its number, and outlives a restart.
 
 use std::net::IpAddr;
@@ -53,7 +53,7 @@ pub enum Action {
     Drain {
         /// What is taken out of service.
         target: DrainTarget,
-        /// From then on the endpoints serve nobody; `None` = they may finish in their own time.
+        /// From then on the endpoints serve no request; `None` = they may finish in their own time.
         deadline: Option<Moment>,
     },
     /// Sets the dial of a pool on every route.

@@ -1,4 +1,4 @@
-//! The keeper: what is published when, and who is woken.
+//! The keeper: when it publishes a snapshot, and which probers it wakes.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::{rc::Rc, sync::Arc, time::Duration};

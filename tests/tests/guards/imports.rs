@@ -1,4 +1,4 @@
-//! Who imports whom: names are resolved through re-exports to the file that defines them, and files that
+//! Which file imports which: names are resolved through re-exports to the file that defines them, and files that
 //! import each other in a circle are a ring. A ring of more than two files has no reading order.
 //!
 //! A `pub use` is no import of its own: the name is passed on, and the arrow goes to the file behind it.

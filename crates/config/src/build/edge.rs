@@ -1,4 +1,4 @@
-//! `[edge]`, `[admin]` and the listeners: who this edge is and where it listens. Never binds anything.
+//! `[edge]`, `[admin]` and the listeners: the name of this edge and its addresses. Never binds anything.
 
 use std::{
     collections::BTreeMap,

@@ -179,7 +179,7 @@ impl RouteState {
         self.members.iter().filter(left).map(|member| member.pool)
     }
 
-    /// Concludes who serves. `ordered` are the pools that return by order.
+    /// Concludes which pools serve. `ordered` are the pools that return by order.
     fn conclude_all(
         &mut self,
         route: &Route,

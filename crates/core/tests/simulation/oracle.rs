@@ -17,7 +17,7 @@ use crate::records::{
     Checked, ExpectedEndpoint, ExpectedPool, ExpectedStanding, Loss, availability, must, shown as follows,
 };
 
-/// An event that the world has heard, and what it told.
+/// An event that the world was given, and the changes that it reported.
 #[derive(Clone, Copy)]
 pub(crate) struct Heard<'a> {
     pub(crate) event: &'a Event,

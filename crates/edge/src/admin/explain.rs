@@ -65,7 +65,7 @@ pub struct ExplainBasis<'a> {
     pub health: &'a str,
     /// The moment of the answer.
     pub now: Tick,
-    /// Where clients are; `None` = nobody says.
+    /// Where clients are; `None` = unknown.
     pub geo: Option<&'a GeoDatabase>,
 }
 

@@ -79,7 +79,7 @@ pub struct KeptConfig {
     pub hash: Box<str>,
     /// The earlier generation whose texts it repeats.
     pub repeats: Option<u64>,
-    /// The config is on trial, or was taken back: nobody has confirmed it.
+    /// The config is on trial, or was taken back: it is not confirmed.
     pub trial: bool,
     /// The digest of the files that it came into force instead of: they do not count until they change.
     pub passed_over: Option<Box<str>>,

@@ -1,4 +1,4 @@
-//! Tells the operator's webhook when pools and routes change their state. In nobody's way: events are taken from the
+//! Tells the operator's webhook when pools and routes change their state. Never delays a decision: events are taken from the
 //! ring's followers, wait in a bounded queue, and are dropped and counted when the webhook does not take them.
 //!
 //! Why batches with a key, and not one call per event: an outage brings tens of events within a second, and a webhook

@@ -1,7 +1,7 @@
 //! Reload, of which a start is the first: read, prepare, bind, adopt, or change nothing. One reload runs at a time.
 //! Reading and key work run beside the control thread; nothing here is on the request path.
 //!
-//! `apply` puts a config into force, `rollback` puts an earlier one there, `trials` takes one back that nobody confirms.
+//! `apply` puts a config into force, `rollback` puts an earlier one there, `trials` takes an unconfirmed one back.
 
 use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
 

@@ -13,7 +13,7 @@ use crate::control::order_json;
 const FORMAT: &str = "thalweg-state";
 /// Version of the format. It grows when an older reader would misread the file.
 const VERSION: u64 = 1;
-/// A file that was written longer ago is too old: nobody knows any more whether its orders are still meant.
+/// A file that was written longer ago is too old: its orders may no longer be meant.
 pub const MAX_AGE: Duration = Duration::from_secs(7 * 86_400);
 
 /// What outlives a restart.
@@ -27,7 +27,7 @@ pub struct SavedState {
     pub latches: Vec<Latch>,
 }
 
-/// A failover of a latched route: the pool was left, and nobody has let it return.
+/// A failover of a latched route: the pool was left, and no failback has been given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Latch {
     /// The route's name.

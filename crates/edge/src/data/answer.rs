@@ -1,4 +1,4 @@
-//! The answer to a request, whoever made it, and how its head is written for HTTP/1.1 and for HTTP/2. Answers made here
+//! The answer to a request, from an endpoint or made here, and how its head is written for HTTP/1.1 and for HTTP/2. Answers made here
 //! are a [`Failure`] with `Proxy-Status` (RFC 9209) and a JSON body.
 
 use bytes::Bytes;

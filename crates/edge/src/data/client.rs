@@ -96,7 +96,7 @@ impl Client {
         Rc::new(Self { end: RefCell::new(end), conn: Rc::clone(conn) })
     }
 
-    /// The socket and the bytes that were read behind the last request, if nobody else holds this end.
+    /// The socket and the bytes that were read behind the last request, if this end has no other owner.
     ///
     /// # Errors
     /// This end, unchanged.

@@ -1,4 +1,4 @@
-//! Buffers that a worker lends: a connection holds one only while it holds bytes that nobody has taken yet. An idle
+//! Buffers that a worker lends: a connection holds one only while it holds bytes that are still to be taken. An idle
 //! connection, and one that waits for its peer, hold none.
 //!
 //! Why this and not a buffer per connection: ten thousand clients that wait cost no buffer, and the few buffers in use

@@ -2,7 +2,7 @@
 //! on lifetimes. Decides only when; the connection knows how.
 //!
 //! Why even gaps and not random ones: random times cluster (the fullest of many slots has a multiple of the mean), and
-//! whoever sizes the other edges has to size them for the fullest slot.
+//! the other edges must have room for the fullest slot.
 
 use std::{
     cell::{Cell, RefCell},

@@ -1,5 +1,5 @@
 //! One open connection to an endpoint: a socket, what was read from it, and how long the kernel waits for
-//! acknowledgements on it. A plain object without a task: whoever holds it polls it. Its `Peer` keeps it between
+//! acknowledgements on it. A plain object without a task: its owner polls it. Its `Peer` keeps it between
 //! requests.
 
 use std::{
@@ -26,7 +26,7 @@ use crate::{
 pub struct Link {
     /// The transport.
     pub io: UpstreamIo,
-    /// Bytes from the endpoint that nobody has taken yet.
+    /// Bytes from the endpoint that are still to be taken.
     pub inbox: Inbox,
     /// When it was opened.
     pub opened: Tick,

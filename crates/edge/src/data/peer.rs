@@ -190,7 +190,7 @@ impl Peer {
     }
 
     /// This worker's statistics of the endpoint, opened on first use. An endpoint that has left the layout gets
-    /// statistics of its own that nobody reads, because nothing would close an entry in the table again.
+    /// statistics of its own that are never read, because nothing would close an entry in the table again.
     pub fn stats(&self) -> &EndpointStats {
         self.stats.get_or_init(|| match self.base.shared.stats.get(self.base.worker) {
             Some(stats) if !self.gone.get() => stats.open(self.id),

@@ -34,7 +34,7 @@ impl UpstreamIo {
         }
     }
 
-    /// Whether the endpoint has neither closed the connection nor sent a byte that nobody asked for. Costs a system
+    /// Whether the endpoint has neither closed the connection nor sent an unexpected byte. Costs a system
     /// call only if something has arrived.
     #[must_use]
     pub fn is_quiet(&mut self) -> bool {

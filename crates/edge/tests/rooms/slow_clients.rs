@@ -1,4 +1,4 @@
-//! Clients that take nothing, or send a head slowly: who is kept, and for how long.
+//! Clients that take nothing, or send a head slowly: how long each connection is kept.
 
 use std::{
     io::{Read, Write},

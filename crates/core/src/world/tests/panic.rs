@@ -1,4 +1,4 @@
-//! Panic: its beginning, its end, and whom it tries.
+//! Panic: its beginning, its end, and the endpoints that it tries.
 
 use super::*;
 

@@ -122,7 +122,7 @@ struct Warm {
 struct Going<'a> {
     plan: &'a Plan,
     deadline: Instant,
-    /// The stage that the probe has reached, for the operator who reads where it stopped.
+    /// The stage that the probe has reached, so that an error says where the probe stopped.
     stage: Cell<&'static str>,
 }
 

@@ -189,7 +189,7 @@ mod tests {
         let leaving = Leaving::default();
         leaving.changed(HOST, [&before, &after], &world.snapshot(), now);
         let all: Vec<IpAddr> = after.iter().copied().chain(leaving.of(HOST)).collect();
-        // Before the world has heard of the new addresses, nothing is settled.
+        // The rotation is not settled before the world knows the new addresses.
         let _ = leaving.settle(&world.snapshot(), |_| after.clone(), now);
         resolve(&mut world, &all);
         for (last, ok) in probes {

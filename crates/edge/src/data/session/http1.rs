@@ -256,7 +256,7 @@ impl Talk<'_> {
         Then::Tunnel(end)
     }
 
-    /// The answer is out. The endpoint may still wait for the rest of the upload; what nobody reads is forgotten if it
+    /// The answer is out. The endpoint may still wait for the rest of the upload; what it does not read is discarded if it
     /// comes at once.
     async fn after_answer(&mut self, mut body: AnswerBody) -> Then {
         let killed = poll_fn(|cx| match self.conn.take_signal(cx) {
