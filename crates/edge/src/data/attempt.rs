@@ -27,7 +27,7 @@ pub struct Attempt {
     /// The keeper has been told about this attempt: each attempt is evidence once.
     judged: Cell<bool>,
     /// The answer is a 5xx that says nothing against the endpoint.
-    acquitted: Cell<bool>,
+    is_no_evidence: Cell<bool>,
     presumed: Cell<Outcome>,
     /// Its place in the notes of its request, if any are taken.
     note: Option<NotePlace>,
@@ -48,7 +48,7 @@ impl Attempt {
             open: Cell::new(true),
             holds_slot: Cell::new(true),
             judged: Cell::new(false),
-            acquitted: Cell::new(false),
+            is_no_evidence: Cell::new(false),
             presumed: Cell::new(Outcome::ClientGone),
             note,
         }
@@ -129,7 +129,7 @@ impl Attempt {
     pub fn server_error(&self, status: u16, now: Tick) {
         match Fault::of_status(status) {
             Some(fault) => self.blame(fault, now),
-            None => self.acquitted.set(true),
+            None => self.is_no_evidence.set(true),
         }
     }
 
@@ -191,7 +191,7 @@ impl Attempt {
         }
         match outcome {
             Outcome::Ok if !self.judged.replace(true) => self.good(now),
-            Outcome::ServerError if self.acquitted.get() => {
+            Outcome::ServerError if self.is_no_evidence.get() => {
                 if !self.judged.replace(true) {
                     self.good(now);
                 }
@@ -203,7 +203,7 @@ impl Attempt {
             Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
         }
         self.release_slot();
-        self.peer.learn(outcome, self.took.get(), self.acquitted.get());
+        self.peer.learn(outcome, self.took.get(), self.is_no_evidence.get());
     }
 
     /// Counts a good answer. It proves something in a probation only if the attempt began after the probation did: the
