@@ -73,7 +73,7 @@
 //!     client: IpAddr::from([198, 51, 100, 7]),
 //!     location: Location::default(),
 //!     tried: &[],
-//!     replayable: true, bound: None,
+//!     replayable: true,
 //!     bound: None,
 //! };
 //! let decision = steer(&snapshot, &NoLoads, &facts, roll(1, 0)).unwrap();
