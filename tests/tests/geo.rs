@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use common::assert_ours;
+use common::{answers, assert_ours};
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, Reply, Scratch, eventually, mmdb, thalweg};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -72,17 +72,7 @@ fn ask(edge: &Edge, each: usize) -> Vec<BTreeMap<String, usize>> {
         .into_iter()
         .map(|client| {
             let web = edge.web();
-            thread::spawn(move || {
-                let mut client = Client::connect_from(IpAddr::V4(client), web);
-                let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-                for _ in 0..each {
-                    let reply = client.get("/");
-                    let by =
-                        reply.header("x-endpoint").map_or_else(|| reply.status.to_string(), str::to_owned);
-                    *counts.entry(by).or_default() += 1;
-                }
-                counts
-            })
+            thread::spawn(move || answers(Client::connect_from(IpAddr::V4(client), web), each))
         })
         .collect();
     asking.into_iter().map(|thread| thread.join().expect("every request is answered")).collect()

@@ -6,22 +6,13 @@ mod trials;
 
 use std::{fs, path::Path, time::Duration};
 
+use common::to;
 use serde_json::{Value, json};
 use thalweg_testkit::{Conf, Edge, Endpoint, Reply, Scratch, eventually, get, stays, thalweg};
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A config that sends everything to this endpoint.
-fn to(endpoint: &Endpoint) -> Conf {
-    Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "# no probe").route(
-        "all",
-        "failover",
-        &["p"],
-        "",
-    )
-}
-
-/// The same, with what is kept in this folder.
+/// A config that sends everything to this endpoint, with what is kept in this folder.
 fn kept_in(folder: &Path, endpoint: &Endpoint) -> Conf {
     to(endpoint).edge(&format!("state_dir = \"{}\"", folder.display()))
 }

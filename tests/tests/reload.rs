@@ -6,21 +6,12 @@ mod storms;
 
 use std::{fs, os::unix::fs::symlink, time::Duration};
 
+use common::to;
 use thalweg_testkit::{
     Client, Conf, Edge, Endpoint, Scratch, Signal, binary, eventually, get, stays, thalweg,
 };
 
 const SOON: Duration = Duration::from_secs(8);
-
-/// A config that sends everything to one of two endpoints.
-fn to(endpoint: &Endpoint) -> Conf {
-    Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "# no probe").route(
-        "all",
-        "failover",
-        &["p"],
-        "",
-    )
-}
 
 fn two() -> (Endpoint, Endpoint, Edge) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));

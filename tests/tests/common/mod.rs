@@ -14,6 +14,16 @@ use thalweg_testkit::{
     Authority, Client, Conf, Edge, Endpoint, Gone, Relay, Reply, Weather, eventually, server_config,
 };
 
+/// A config that sends everything to this endpoint, which has no probe.
+pub fn to(endpoint: &Endpoint) -> Conf {
+    Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "# no probe").route(
+        "all",
+        "failover",
+        &["p"],
+        "",
+    )
+}
+
 /// A lock for scenarios that measure time or memory: two at once on two cores would disturb each other.
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
@@ -81,24 +91,23 @@ pub fn acts(edge: &Edge, key: &str, scenario: &str) -> bool {
     !waits
 }
 
+/// Sends this many requests over a client's connection. Returns how often each endpoint answered, or each status of an
+/// answer without a name.
+pub fn answers(mut client: Client, count: usize) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for _ in 0..count {
+        let reply = client.get("/");
+        let by = reply.header("x-endpoint").map_or_else(|| reply.status.to_string(), str::to_owned);
+        *counts.entry(by).or_default() += 1;
+    }
+    counts
+}
+
 /// Sends this many requests over kept connections, from a few threads at once. Returns how often each endpoint answered,
 /// or each status of an answer without a name. Panics when a request gets no answer.
 pub fn hammer(addr: SocketAddr, threads: usize, each: usize) -> BTreeMap<String, usize> {
-    let asking: Vec<_> = (0..threads)
-        .map(|_| {
-            std::thread::spawn(move || {
-                let mut client = Client::connect(addr);
-                let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-                for _ in 0..each {
-                    let reply = client.get("/");
-                    let by =
-                        reply.header("x-endpoint").map_or_else(|| reply.status.to_string(), str::to_owned);
-                    *counts.entry(by).or_default() += 1;
-                }
-                counts
-            })
-        })
-        .collect();
+    let asking: Vec<_> =
+        (0..threads).map(|_| std::thread::spawn(move || answers(Client::connect(addr), each))).collect();
     let mut sum = BTreeMap::new();
     for thread in asking {
         for (by, count) in thread.join().expect("every request is answered") {

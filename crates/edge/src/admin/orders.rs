@@ -129,7 +129,7 @@ fn word(problem: &OrderProblem) -> &'static str {
 }
 
 /// A problem as one sentence.
-pub(super) fn sentence(problem: &OrderProblem) -> String {
+pub(super) fn problem_text(problem: &OrderProblem) -> String {
     match problem {
         OrderProblem::UnknownTarget { kind: "endpoint", name } => {
             format!("there is no endpoint {name}: `thalweg status` lists them")
@@ -150,7 +150,7 @@ fn refused(problem: &OrderProblem) -> Response<Body> {
         OrderProblem::UnknownTarget { .. } => StatusCode::NOT_FOUND,
         _ => StatusCode::CONFLICT,
     };
-    refuse(status, word(problem), &sentence(problem))
+    refuse(status, word(problem), &problem_text(problem))
 }
 
 /// What orders are shown against: the live snapshot, and what is under way at each endpoint.

@@ -165,11 +165,11 @@ fn of_order(world: World, request: OrderRequest, rates: &Rates, now: Tick) -> Re
     let problem = match judged {
         Ok(()) => None,
         Err(problem @ OrderProblem::UnknownTarget { .. }) => {
-            return Err(NoPlan::Request(orders::sentence(&problem)));
+            return Err(NoPlan::Request(orders::problem_text(&problem)));
         }
         Err(problem) => {
             let (kind, about) = ("order_refused", action.kind().to_owned());
-            Some(PlanWarning { kind, about, detail: orders::sentence(&problem) })
+            Some(PlanWarning { kind, about, detail: orders::problem_text(&problem) })
         }
     };
     let order = Order { until: request.until, ..Order::new(OrderId(u64::MAX), action, moment_now(now)) };
