@@ -253,7 +253,7 @@ fn uploads_that_stand_still_do_not_stop_another_on_their_connection() {
     }
     let in_flight = || edge.metric("thalweg_endpoint_in_flight", &[("pool", "deaf")]);
     eventually("all are under way", SOON, || in_flight() == 5.0);
-    // What the sockets towards the deaf endpoint take, they have taken.
+    // The socket buffers towards the endpoint that reads nothing are full.
     let mut before = edge.metric("process_cpu_seconds_total", &[]);
     eventually("they stand still", SOON, || {
         thread::sleep(Duration::from_millis(300));

@@ -155,7 +155,7 @@ pub enum Change {
         /// What was seen.
         evidence: Evidence,
     },
-    /// An endpoint fails often enough for an ejection, but the others fail as often: none is to blame. Told once a minute.
+    /// An endpoint fails often enough for an ejection, but the others fail as often, so none is ejected. Told once a minute.
     Spared {
         /// The endpoint.
         key: EndpointKey,

@@ -156,7 +156,7 @@ pub(crate) fn sieve(
 
 /// Opens the held and the damped pools that no other pool stands in for. A hold governs the return to a better tier or a nearer
 /// band, while another pool serves. Without an open pool that may take the whole load, a held pool is open: a dial
-/// counts for more than a hold. A hurt pool stands in nonetheless: it is available until it is below its threshold,
+/// counts for more than a hold. A degraded pool takes over nonetheless: it is available until it is below its threshold,
 /// and a pool that returns may fall again.
 fn end_idle_holds(route: &Route, entries: &mut [Entry]) {
     let dial = |entry: &Entry| route.pools.get(entry.entry.index()).map_or(0, |member| member.dial);

@@ -60,7 +60,7 @@ impl Caller<'_> {
     }
 }
 
-/// Says who calls, or why the call is refused.
+/// The caller of a request, or why its call is refused.
 pub(crate) fn check<'a>(
     headers: &HeaderMap,
     client: IpAddr,

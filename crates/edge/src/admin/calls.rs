@@ -12,7 +12,7 @@ const LONG: usize = 24 << 20;
 pub(super) const PLAN: &str = "/api/v1/plan";
 /// The page for browsers.
 const PAGE: &str = "/";
-/// Calls that anyone may make who reaches the server.
+/// Calls that need no token: every client that reaches the server may make them.
 const OPEN: [&str; 4] = ["/metrics", "/livez", "/readyz", "/api/v1/whoami"];
 /// Calls that look at the edge.
 const LOOKS: [&str; 5] =
@@ -49,7 +49,7 @@ pub(crate) fn rules(path: &str) -> Option<CallRules> {
     Some(CallRules { allowed, max_body: if path == PLAN { LONG } else { SHORT } })
 }
 
-/// What a caller must be allowed. An unknown call counts as a look, so that it says nothing to a stranger.
+/// What a caller must be allowed. An unknown call counts as a read, so that a caller without a token learns nothing from it.
 pub(crate) fn access(path: &str, method: &Method) -> Access {
     match *method {
         Method::POST if path == PLAN => Access::Ask,

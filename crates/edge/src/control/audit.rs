@@ -1,4 +1,4 @@
-//! The record of changes: who asked for what, why, and what became of it. One event `audit` and one line of the event log
+//! The record of changes: the caller, what was asked for, the reason, and the result. One event `audit` and one line of the event log
 //! for each change that was asked for, refused ones included. Never holds a token.
 
 use std::net::IpAddr;

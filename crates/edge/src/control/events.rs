@@ -232,7 +232,7 @@ fn incident_fields(incident: &Incident, now: Tick) -> Value {
     })
 }
 
-/// Writes a change to the event log; the level says who must act.
+/// Writes a change to the event log; the level says whether an operator must act.
 pub fn log(change: &Change) {
     match change {
         Change::Adopted { generation } => tracing::info!(generation, "config adopted"),

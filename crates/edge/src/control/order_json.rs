@@ -27,7 +27,7 @@ impl FieldError {
     }
 }
 
-/// What an order is, who gave it, why and for how long.
+/// What an order is, its owner, its reason and its duration.
 #[must_use]
 pub fn fields(order: &Order) -> Map<String, Value> {
     let deadline = match &order.action {

@@ -208,7 +208,7 @@ impl Reloader {
         self.control.phase.get() == EdgePhase::Draining
     }
 
-    /// Reads the files and puts them into force; records who asked for it.
+    /// Reads the files and puts them into force; records the caller.
     async fn reload(&self, cause: &'static str, trial: Option<TrialTerms>, by: &Actor) -> ReloadAnswer {
         let answer = match self.control.trials.view() {
             Some(running) => ReloadAnswer::TrialRuns(running),

@@ -1,5 +1,5 @@
-//! Reports traces to a collector: OTLP over HTTP, protobuf by the published schema (`opentelemetry-proto`). In nobody's
-//! way: traces wait in a bounded queue; what the collector does not take is dropped and counted.
+//! Reports traces to a collector: OTLP over HTTP, protobuf by the published schema (`opentelemetry-proto`). No
+//! request waits for it: traces wait in a bounded queue; what the collector does not take is dropped and counted.
 
 use std::{
     sync::Arc,

@@ -5,7 +5,7 @@
 //!
 //! A shared queue is written by every request that waits, and its lock is taken by every request that ends. Here each
 //! worker queues its own requests. A request that ends looks whether any worker's queue has a request in it (plain reads
-//! of numbers that do not change while nobody waits) and then wakes the worker whose first request has waited longest.
+//! of numbers that change only while requests wait) and then wakes the worker whose first request has waited longest.
 //! So the order holds within a worker, and nearly so between them.
 //!
 //! # Why new requests wait behind the queue

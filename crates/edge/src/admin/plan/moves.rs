@@ -9,7 +9,7 @@ use crate::admin::explain;
 
 /// A smaller part of a route's traffic is no move.
 const LEAST: f64 = 0.0005;
-/// A pool that nobody has tried and that takes at least this part of a route is worth a warning.
+/// A pool without any traffic yet that takes at least this part of a route is worth a warning.
 const MUCH: f64 = 0.5;
 
 /// How a route's traffic is divided.

@@ -18,7 +18,7 @@ pub(super) enum Severity {
 }
 
 impl Severity {
-    /// A sign for those who see no colour.
+    /// A sign, for terminals without colour and readers that do not tell colours apart.
     pub(super) fn sign(self) -> &'static str {
         match self {
             Self::Bad => "x",

@@ -138,7 +138,7 @@ impl ProxiedRequest {
                 }
                 (Outcome::Reset, failed(retry::Failure::Reset, Failure::Reset))
             }
-            // Every other endpoint would answer alike: no other is asked, and none is to blame.
+            // Every other endpoint would answer alike: no other is asked, and the failure says nothing about this one.
             ExchangeError::Protocol(ProtocolError::HeadTooLarge | ProtocolError::TooManyFields) => {
                 attempt.blame(Fault::AnswerFields, self.local.now());
                 (Outcome::BadAnswer, failed(retry::Failure::Common, Failure::AnswerFields))
