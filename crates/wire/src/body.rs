@@ -174,6 +174,19 @@ impl BodyReader {
         }
     }
 
+    /// Counts content of known length that passed without being read here.
+    ///
+    /// # Errors
+    /// [`ProtocolError::OutOfStep`] if the body is not known to have so many bytes yet.
+    pub fn skip(&mut self, bytes: u64) -> Result<(), ProtocolError> {
+        let left = match self.state {
+            State::Length(left) => left.checked_sub(bytes).ok_or(ProtocolError::OutOfStep)?,
+            _ => return Err(ProtocolError::OutOfStep),
+        };
+        self.state = if left == 0 { State::Done } else { State::Length(left) };
+        Ok(())
+    }
+
     /// The sender closed its side. This ends a body that is read until then.
     ///
     /// # Errors

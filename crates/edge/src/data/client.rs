@@ -22,6 +22,7 @@ use crate::data::{
     headers::write_answer_fields,
     inbox::{Buffers, Inbox},
     outbox::Outbox,
+    splice::Pipe,
     upload::UploadError,
 };
 
@@ -276,6 +277,20 @@ impl ClientEnd {
     /// Those of the connection.
     pub fn poll_write(&mut self, content: &[u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.outbox.poll_write(&mut self.io, content, cx)
+    }
+
+    /// Whether content may pass from socket to socket: nothing waits to be written, and TLS is not between.
+    #[must_use]
+    pub fn takes_pipes(&self) -> bool {
+        self.outbox.is_empty() && self.io.is_plain()
+    }
+
+    /// Sends bytes that wait in a pipe; returns how many.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn poll_give(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.io.poll_give(pipe, cx)
     }
 
     /// Writes everything out.

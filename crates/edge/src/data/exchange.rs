@@ -20,6 +20,7 @@ use crate::data::{
     headers::passes_in_trailers,
     link::Link,
     outbox::Outbox,
+    splice::{Pipe, WORTHWHILE},
     upload::{UploadBody, UploadError, UploadStep},
 };
 
@@ -345,6 +346,25 @@ impl Exchange {
                 Err(error) => return Poll::Ready(Err(ExchangeError::Reset(error))),
             }
         }
+    }
+
+    /// Whether so much content of known length is to come that a pipe is worth its cost.
+    #[must_use]
+    pub const fn is_long(&self) -> bool {
+        matches!(self.reader.left(), Some(WORTHWHILE..)) && self.link.io.as_plain().is_some()
+    }
+
+    /// Moves content of known length from the endpoint into a pipe, without reading it; returns how much. 0 = none has
+    /// arrived, or the content is to be read: there is a part of it here already, little is left, or TLS is between.
+    pub fn splice(&mut self, pipe: &mut Pipe, cx: &mut Context<'_>) -> usize {
+        let (Some(left), Some(socket)) = (self.reader.left(), self.link.io.as_plain()) else { return 0 };
+        if self.content > 0 || !self.link.inbox.is_empty() || !matches!(self.sending, Sending::Done) {
+            return 0;
+        }
+        let taken = pipe.take(socket, left, cx);
+        // The pipe takes no more than is left.
+        let _ = self.reader.skip(taken as u64);
+        taken
     }
 
     /// The content that was found.

@@ -25,6 +25,7 @@ use crate::{
         inbox::Buffers,
         leave::Departures,
         request_id::RequestId,
+        splice::Pipes,
         view::View,
         worker_base::WorkerBase,
     },
@@ -69,6 +70,7 @@ pub struct Local {
     answer_heads: RefCell<Vec<AnswerHead>>,
     leaving: Departures,
     decisions: DecisionLog,
+    pipes: Rc<Pipes>,
 }
 
 impl Local {
@@ -98,6 +100,7 @@ impl Local {
             answer_heads: RefCell::default(),
             leaving: Departures::default(),
             decisions: DecisionLog::new(live.wiring.config.decisions.keep, shared.meters.len()),
+            pipes: Rc::default(),
             index,
             shared,
         }
@@ -187,6 +190,12 @@ impl Local {
     #[must_use]
     pub fn buffers(&self) -> &Rc<Buffers> {
         &self.base.buffers
+    }
+
+    /// This worker's pipes between sockets.
+    #[must_use]
+    pub const fn pipes(&self) -> &Rc<Pipes> {
+        &self.pipes
     }
 
     /// Shows the current time as a `Date` field has it (RFC 9110 section 5.6.7), at most `DATE_AGE` late.

@@ -32,6 +32,7 @@ pub mod outbox;
 pub mod outcome;
 pub mod peer;
 pub mod request_id;
+pub mod splice;
 pub mod trace;
 pub mod tunnel;
 pub mod websocket;

@@ -15,6 +15,7 @@ use crate::data::{
     exchange::{Exchange, ExchangeError},
     outcome::Outcome,
     settle::RequestRecord,
+    splice::Pipe,
     upload::Upload,
 };
 
@@ -117,6 +118,21 @@ impl AnswerBody {
         }
     }
 
+    /// Moves content into a pipe instead of finding it; returns how much. 0 = it is to be found.
+    pub fn splice(&mut self, pipe: &mut Pipe, cx: &mut Context<'_>) -> usize {
+        let BodySource::Relayed(relaying) = &mut self.0 else { return 0 };
+        relaying.splice(pipe, cx)
+    }
+
+    /// Whether so much content of known length is to come that a pipe is worth its cost.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        match &self.0 {
+            BodySource::Own(_) => false,
+            BodySource::Relayed(relaying) => relaying.exchange.as_ref().is_some_and(Exchange::is_long),
+        }
+    }
+
     /// The next piece, in memory of its own; `None`: the body is over.
     ///
     /// # Errors
@@ -209,6 +225,16 @@ impl Relaying {
                 Poll::Ready(Err(CutError::Idle))
             }
         }
+    }
+
+    fn splice(&mut self, pipe: &mut Pipe, cx: &mut Context<'_>) -> usize {
+        let taken = self.exchange.as_mut().map_or(0, |exchange| exchange.splice(pipe, cx));
+        if taken > 0 {
+            self.deadline.moved();
+            // The last bytes of an answer are always read: its end is not seen here.
+            self.record.bytes_out += taken as u64;
+        }
+        taken
     }
 
     fn consume(&mut self, bytes: usize) {

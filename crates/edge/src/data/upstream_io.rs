@@ -34,6 +34,15 @@ impl UpstreamIo {
         }
     }
 
+    /// The socket, if nothing lies between it and HTTP.
+    #[must_use]
+    pub const fn as_plain(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Plain(stream) => Some(stream),
+            Self::Tls(_) => None,
+        }
+    }
+
     /// Whether the endpoint has neither closed the connection nor sent an unexpected byte. Costs a system
     /// call only if something has arrived.
     #[must_use]

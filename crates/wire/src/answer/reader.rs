@@ -114,6 +114,23 @@ impl AnswerReader {
         result
     }
 
+    /// Bytes that the body is known to have yet, where its framing says so.
+    #[must_use]
+    pub const fn left(&self) -> Option<u64> {
+        if let AnswerPhase::Body(body) = &self.phase { body.left() } else { None }
+    }
+
+    /// Counts content that passed without being read here.
+    ///
+    /// # Errors
+    /// As [`BodyReader::skip`]; nothing has changed then.
+    pub fn skip(&mut self, bytes: u64) -> Result<(), ProtocolError> {
+        match &mut self.phase {
+            AnswerPhase::Body(body) => body.skip(bytes),
+            _ => Err(ProtocolError::OutOfStep),
+        }
+    }
+
     /// The trailer fields, once the body was read to its end, if it has any.
     #[must_use]
     pub fn trailers(&self) -> Option<&Fields> {

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::ClientConn;
-use crate::data::coalesce::as_one;
+use crate::data::{coalesce::as_one, splice::Pipe};
 
 /// Gap between looks at a first segment that is too short to tell protocols apart.
 const PEEK_AGAIN: Duration = Duration::from_millis(5);
@@ -75,6 +75,25 @@ impl ClientIo {
                 _ => tokio::time::sleep(PEEK_AGAIN).await,
             }
         }
+    }
+
+    /// Whether nothing lies between the socket and HTTP.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        matches!(self.stream, Stream::Plain(_))
+    }
+
+    /// Sends bytes that wait in a pipe; a TLS connection takes none.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn poll_give(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Stream::Plain(stream) = &self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let polled = pipe.poll_give(stream, cx);
+        self.conn.tried_to_write(&polled);
+        polled
     }
 
     fn socket(&self) -> &TcpStream {

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     io,
+    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -13,6 +14,7 @@ use crate::data::{
     conn::{ClientConn, ConnSignal},
     headers::passes_in_trailers,
     relay::AnswerBody,
+    splice::{Pipe, Pipes},
 };
 
 /// Content goes behind other bytes up to here; then they are written.
@@ -27,6 +29,9 @@ pub(super) struct Delivery<'a> {
     after: Option<&'static [u8]>,
     /// The end of the answer is in the outbox.
     ended: bool,
+    /// Long content passes through this, from socket to socket.
+    pipe: Option<Pipe>,
+    pipes: &'a Rc<Pipes>,
 }
 
 /// How a delivery ended.
@@ -39,8 +44,13 @@ pub(super) enum Delivered {
 }
 
 impl<'a> Delivery<'a> {
-    pub(super) const fn new(client: &'a Client, writer: BodyWriter, body: AnswerBody) -> Self {
-        Self { client, writer, body, after: None, ended: false }
+    pub(super) const fn new(
+        client: &'a Client,
+        writer: BodyWriter,
+        body: AnswerBody,
+        pipes: &'a Rc<Pipes>,
+    ) -> Self {
+        Self { client, writer, body, after: None, ended: false, pipe: None, pipes }
     }
 
     pub(super) async fn run(&mut self, conn: &ClientConn, leaves: &mut bool) -> Delivered {
@@ -57,6 +67,11 @@ impl<'a> Delivery<'a> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Delivered> {
         loop {
+            match ready!(self.poll_splice(cx)) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(_) => return Poll::Ready(Delivered::Gone),
+            }
             if !self.ended && self.client.borrow().outbox.len() < FULL {
                 match self.body.poll_content(cx) {
                     Poll::Ready(Ok(true)) => match self.frame() {
@@ -95,6 +110,28 @@ impl<'a> Delivery<'a> {
                 });
             }
         }
+    }
+
+    /// Lets long content pass from socket to socket. `false`: the next content is to be read.
+    fn poll_splice(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if let Some(pipe) = &mut self.pipe
+            && !pipe.is_empty()
+        {
+            ready!(self.client.borrow().poll_give(pipe, cx))?;
+            return Poll::Ready(Ok(true));
+        }
+        if !self.body.is_long() || !self.client.borrow().takes_pipes() {
+            self.pipe = None;
+            return Poll::Ready(Ok(false));
+        }
+        if self.pipe.is_none() {
+            self.pipe = self.pipes.lend();
+        }
+        let Some(pipe) = &mut self.pipe else { return Poll::Ready(Ok(false)) };
+        let taken = self.body.splice(pipe, cx);
+        // Content of known length has no frame, but is counted.
+        self.writer.frame(taken).map_err(io::Error::other)?;
+        Poll::Ready(Ok(taken > 0))
     }
 
     /// Puts the frame around new content. Short content goes into the outbox as well; `true` = all of it did.

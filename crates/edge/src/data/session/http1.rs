@@ -207,7 +207,7 @@ impl Talk<'_> {
         };
         let Ok(writer) = writer else { return Then::Drop };
         let is_delimited = !writer.ends_with_close();
-        let mut delivery = Delivery::new(&self.client, writer, body);
+        let mut delivery = Delivery::new(&self.client, writer, body, self.local.pipes());
         match delivery.run(self.conn, &mut self.leaves).await {
             Delivered::Whole => self.after_answer(delivery.body).await,
             Delivered::Cut if is_delimited => Then::Close,
@@ -285,7 +285,8 @@ impl Talk<'_> {
         let own = OwnAnswer::unread(unread.failure, unread.id.clone());
         unread.account(self.local, self.conn, own.body.len() as u64);
         if let Ok(writer) = self.write_own(&own, Version::Http11) {
-            let mut delivery = Delivery::new(&self.client, writer, AnswerBody::own(own.body));
+            let body = AnswerBody::own(own.body);
+            let mut delivery = Delivery::new(&self.client, writer, body, self.local.pipes());
             let _ = delivery.run(self.conn, &mut self.leaves).await;
         }
         Then::Close
