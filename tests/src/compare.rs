@@ -26,7 +26,7 @@ use crate::{
 const FAULTS: [(Fault, &str); 11] = [
     (Fault::Kill, "`kill -9`, eight times in turn over all regions, each back after 0.4 s"),
     (Fault::Stop, "SIGTERM, back after 4 s"),
-    (Fault::Freeze, "SIGSTOP for 8 s: the kernel accepts, nobody answers"),
+    (Fault::Freeze, "SIGSTOP for 8 s: the kernel accepts, no process answers"),
     (Fault::Drop, "every packet to one region dropped for 8 s (network namespace, nft)"),
     (Fault::Reset, "every connection to one region reset for 8 s"),
     (Fault::Slow, "one region 300 ms slower for 8 s, `/health` fine"),

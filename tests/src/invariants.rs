@@ -52,7 +52,7 @@ fn known(record: &Record, broken: &mut Vec<String>) {
         broken.push(format!("{nowhere} answers to requests that arrived nowhere"));
     }
     if record.unsent > 0 {
-        broken.push(format!("{} arrivals of requests that nobody sent", record.unsent));
+        broken.push(format!("{} arrivals of requests that the generator did not send", record.unsent));
     }
     let Some(book) = &record.book else { return };
     let untold = tries.iter().filter(|(id, at)| at.values().sum::<usize>() > book.attempts(id)).count();

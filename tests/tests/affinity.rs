@@ -150,7 +150,7 @@ fn what_a_client_gets_while_its_endpoint_is_away_is_configured() {
             assert!(meanwhile.header("retry-after").is_some());
         } else {
             assert_eq!(meanwhile.status, 200);
-            assert_eq!(ask(&edge, &cookie).endpoint(), meanwhile.endpoint(), "the same stands in");
+            assert_eq!(ask(&edge, &cookie).endpoint(), meanwhile.endpoint(), "the same endpoint stands in");
         }
         assert_eq!(set(&meanwhile).is_some(), on_failure == "stick", "{on_failure}");
         let kept = set(&meanwhile).unwrap_or(cookie);

@@ -361,7 +361,7 @@ fn a_second_edge_on_the_same_port_is_refused_and_takes_nothing() {
 }
 
 #[test]
-fn every_accepted_key_that_does_not_act_yet_is_a_placed_warning() {
+fn every_accepted_key_that_does_not_act_yet_is_a_warning_with_its_place() {
     let text = Conf::simple_with(
         "failover",
         &["127.0.0.1:9".parse().expect("an address")],

@@ -1,4 +1,4 @@
-//! A crowd at the door: connections without a head make room for those that ask, and one client has a cap.
+//! Too many connections: those without a request head make room for those with one, and each client has a cap.
 
 mod common;
 
@@ -27,7 +27,7 @@ fn ask(edge: &Edge) -> Result<Reply, Gone> {
 }
 
 #[test]
-fn slow_heads_make_room_for_those_that_ask() {
+fn slow_heads_make_room_for_connections_that_ask() {
     let _alone = alone();
     let (edge, _endpoint) = edge_with("max_connections = 100", "protocols = [\"http/1.1\", \"h2c\"]");
     let mut served = Client::connect(edge.web());

@@ -1,4 +1,5 @@
-//! What flaps is left alone for a while: seen in status, events, metrics and `explain`, and over again when it was quiet.
+//! Damping: a pool that flaps gets no traffic for a while, as status, events, metrics and `explain` show. The damping ends
+//! //! when the pool was quiet.
 
 mod common;
 

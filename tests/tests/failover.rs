@@ -378,6 +378,6 @@ fn a_cold_start_serves_once_the_first_round_has_ended() {
         .route("all", "failover", &["p"], "");
     let edge = Edge::launch(&conf);
     assert_eq!(edge.ready(), 503, "before the first round");
-    assert_eq!(get(edge.web(), "/").status, 200, "the unproven serve when nobody is up");
+    assert_eq!(get(edge.web(), "/").status, 200, "unproven endpoints serve when no endpoint is up");
     eventually("ready after the first round", SOON, || edge.ready() == 200);
 }

@@ -1,5 +1,5 @@
-//! Clients and endpoints that leave before the other side is done: which side is told, how the end is counted, and that no answer is
-//! lost for it.
+//! Clients and endpoints that leave before the other side is done: which side is told, how the end is counted, and that
+//! //! no answer is lost because of it.
 
 mod common;
 
@@ -160,7 +160,7 @@ fn slamming() -> SocketAddr {
 }
 
 #[test]
-fn an_endpoint_that_refuses_an_upload_and_resets_is_heard() {
+fn the_answer_of_an_endpoint_that_refuses_an_upload_and_resets_is_passed_on() {
     let conf = Conf::new()
         .listener("web", "")
         .pool("p0", &[slamming()], "")

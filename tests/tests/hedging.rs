@@ -57,12 +57,12 @@ fn a_hung_endpoint_costs_a_get_little_more_than_its_late_limit() {
     let usual = edge.endpoint(first.addr())["p95_us"].as_u64().map(Duration::from_micros).expect("is known");
     let late = (usual * 2).max(usual + Duration::from_millis(50));
     println!("late after {late:?}, answered after {took:?}");
-    assert!(took[0] >= late, "nobody is raced before it is late");
+    assert!(took[0] >= late, "no endpoint is raced before it is late");
     assert!(took[4] < late * 4, "late after {late:?}, answered after {took:?}");
     assert_eq!((hedges(&edge, "won"), edge.metric("thalweg_retries_total", &[])), (8.0, 0.0));
     assert_eq!((first.hits(), second.hits()), (8, 8));
     idle(&edge, &first);
-    eventually("the losers were cancelled", SOON, || first.abandoned() == 8);
+    eventually("the attempts that lost were cancelled", SOON, || first.abandoned() == 8);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_slow_report_beside_a_fast_region_keeps_its_place_although_it_loses_every_ra
         let addr = first.addr().to_string();
         edge.metric("thalweg_endpoint_requests_total", &[("endpoint", &addr), ("outcome", "ok")])
     };
-    eventually("it has shown what is usual", SOON, || good(&edge) >= 16.0);
+    eventually("the endpoint has enough answers for a baseline", SOON, || good(&edge) >= 16.0);
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
 }
 
@@ -155,7 +155,7 @@ fn hedges_keep_to_their_budget() {
     assert!((20.0..=most).contains(&raced), "{raced} races, {most} at most");
     // A request that the budget refused may race a little later.
     assert!(raced + hedges(&edge, "over_budget") >= 600.0, "each of them was late");
-    assert_eq!(edge.metric("thalweg_retry_budget_exhausted_total", &[]), 0.0, "that is another budget");
+    assert_eq!(edge.metric("thalweg_retry_budget_exhausted_total", &[]), 0.0, "not the budget of retries");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! What speaks against an endpoint and what does not: errors that every region gives, answers about the request, and
-//! endpoints that are sick in part.
+//! What counts against an endpoint and what does not: errors that every region gives, answers about the request, and
+//! //! endpoints of which one instance fails.
 
 mod common;
 
@@ -148,14 +148,14 @@ fn downs(edge: &Edge, addr: SocketAddr) -> usize {
 }
 
 #[test]
-fn an_address_with_one_sick_instance_of_three_keeps_a_part_of_its_share() {
+fn an_address_with_one_failing_instance_of_three_keeps_a_part_of_its_share() {
     static SICK: AtomicU64 = AtomicU64::new(0);
     let asked = AtomicU64::new(0);
     let behind = move |head: &str| {
         if !head.contains(" /health ") {
             return answer("200 OK", "");
         }
-        // 0: all three are well; 1: one is sick; 3: all are.
+        // 0: all three instances are healthy; 1: one fails; 3: all fail.
         let nth = asked.fetch_add(1, Ordering::SeqCst) % 3;
         let sick = nth < SICK.load(Ordering::SeqCst);
         if sick { answer("503 Sick", "") } else { answer("200 OK", "") }
@@ -271,7 +271,7 @@ fn refused_uploads_eject_no_endpoint() {
         edge.metric("thalweg_endpoint_requests_total", &labels)
     };
     for _ in 0..20 {
-        // What becomes of the answer is the sockets' affair: it may be lost with the connection.
+        // The answer itself may be lost with the connection.
         let _ = Client::connect(edge.web()).ask("POST", "/upload", "", &body);
     }
     eventually("all have ended", SOON, || outcome("ok") + outcome("reset") + outcome("client_gone") >= 20.0);

@@ -134,7 +134,7 @@ fn new_connections_are_refused_once_the_delay_is_over() {
     eventually("it is under way", SOON, || endpoint.hits() == 1);
     edge.signal(Signal::TERM);
     // New connections do not prolong the drain.
-    eventually("nobody accepts", SOON, || {
+    eventually("the listener is closed", SOON, || {
         (0..50).any(|_| {
             Client::try_connect(edge.web())
                 .map(|mut client| client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n"))
@@ -154,7 +154,7 @@ fn a_request_that_comes_late_on_a_kept_connection_is_its_last_or_finds_it_closed
     stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
     eventually("it is under way", SOON, || endpoint.hits() == 2);
     edge.signal(Signal::TERM);
-    eventually("nobody accepts", SOON, || Client::try_connect(edge.web()).is_err());
+    eventually("the listener is closed", SOON, || Client::try_connect(edge.web()).is_err());
     endpoint.behave(Behaviour::Serve);
     let says_so = |value: &str| value.eq_ignore_ascii_case("close");
     // Each connection has its own moment within the drain; until then its answers are as before.
@@ -182,7 +182,7 @@ fn a_rolling_restart_behind_readiness_loses_nothing() {
     edge.signal(Signal::TERM);
     eventually("not ready: the balancer takes it out", SOON, || edge.ready() == 503);
     let report = load.stop();
-    report.assert_none_failed("until the balancer has noticed");
+    report.assert_none_failed("the time until the balancer has noticed");
     assert_eq!(edge.exit_code(SOON), 0);
 }
 

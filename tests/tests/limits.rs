@@ -134,7 +134,7 @@ fn a_listener_or_pool_that_leaves_the_config_leaves_the_metrics_too() {
         })
     });
     let probes = gone.probes();
-    stays("nobody probes it", Duration::from_millis(500), || gone.probes() <= probes + 1);
+    stays("no probe reaches it", Duration::from_millis(500), || gone.probes() <= probes + 1);
     assert_eq!(hammer(edge.web(), 1, 20).get("kept"), Some(&20));
 }
 

@@ -66,7 +66,7 @@ fn a_slow_upload_makes_no_endpoint_late() {
         assert_eq!(client.reply("POST").expect("an answer").endpoint(), "a");
     }
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    eventually("what is usual has been told again", SOON, || {
+    eventually("the baseline is that of fast answers again", SOON, || {
         edge.endpoint(endpoints[0].addr())["p95_us"].as_u64().is_some_and(|usual| usual < 200_000)
     });
 }

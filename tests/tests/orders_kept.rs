@@ -72,7 +72,7 @@ fn an_order_is_in_force_before_the_first_request_after_a_restart() {
 }
 
 #[test]
-fn what_ran_out_or_lost_its_target_meanwhile_ends_with_its_cause() {
+fn orders_that_expired_or_lost_their_target_meanwhile_end_with_their_cause() {
     let (scratch, first, second) = (Scratch::new(), Endpoint::start("a"), Endpoint::start("b"));
     let folder = scratch.join("state");
     let edge = Edge::start(&conf(&folder, &[&first, &second]));

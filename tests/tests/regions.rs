@@ -110,7 +110,7 @@ fn a_region_that_says_unhealthy_loses_its_traffic_and_gets_it_back() {
 }
 
 #[test]
-fn a_frozen_region_costs_no_more_than_the_moment_until_it_is_noticed() {
+fn a_frozen_region_costs_only_the_time_until_it_is_noticed() {
     let _alone = alone();
     let Some(python) = python("a frozen region") else { return };
     let regions = three(&python);

@@ -197,7 +197,7 @@ fn listeners_are_bound_and_unbound_by_difference() {
     assert_eq!(edge.reload().status, 200);
     eventually("the new listener answers", SOON, || Client::try_connect(edge.addr("more")).is_ok());
     assert_eq!(get(edge.addr("more"), "/").endpoint(), "a");
-    assert_eq!(kept.get("/").endpoint(), "a", "the old one did not notice");
+    assert_eq!(kept.get("/").endpoint(), "a", "the old listener is not disturbed");
     let mut leaving = Client::connect(edge.addr("more"));
     leaving.get("/");
     let text = edge.render(&to(&first));
@@ -261,7 +261,7 @@ fn told_once(scene: impl Fn(u16) -> (String, String)) {
         edge.replace(&text);
         told() == (1.0, 1, 1)
     });
-    assert_eq!(edge.reload().status, 422, "who asks is told");
+    assert_eq!(edge.reload().status, 422, "the caller gets the error");
     assert_eq!(told(), (2.0, 2, 2));
     drop(taken);
     in_force(&edge, 2, "b");

@@ -1,4 +1,4 @@
-//! Traces: what a collector receives, decoded by the published schema, and what endpoints are told.
+//! Traces: what a collector receives, decoded by the published schema, and the trace fields that endpoints receive.
 
 mod common;
 
@@ -145,7 +145,7 @@ fn what_is_sampled_is_decided_by_the_ratio_the_client_or_a_failure() {
 }
 
 #[test]
-fn a_collector_that_is_gone_is_in_nobodys_way() {
+fn a_collector_that_is_gone_delays_no_request() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = gone.local_addr().expect("bound");
     drop(gone);

@@ -1,6 +1,6 @@
-//! Helpers of several themes: the usual edge, and the form of answers that the edge makes itself.
+//! Helpers of several test files: the usual edge, and the form of answers that the edge makes itself.
 
-#![allow(dead_code, reason = "every theme uses another part")]
+#![allow(dead_code, reason = "every test file uses another part")]
 
 use std::{
     collections::BTreeMap,

@@ -94,7 +94,7 @@ fn an_endpoint_with_a_slow_handshake_serves_and_is_not_ejected() {
         by("far") >= 15 && by("near") >= 15
     });
     load.stop().assert_none_failed("a slow handshake");
-    assert!(hedges(&edge, "connect_won") >= 1.0, "the first connect was outrun");
+    assert!(hedges(&edge, "connect_won") >= 1.0, "the first connect lost its race");
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     assert_eq!(edge.ejection(far.addr), "clear");
 }

@@ -19,7 +19,7 @@ fn confirm(edge: &Edge) -> Reply {
 }
 
 #[test]
-fn a_config_that_nobody_confirms_is_taken_back() {
+fn a_config_that_is_not_confirmed_in_time_is_taken_back() {
     let (first, second, third) = (Endpoint::start("a"), Endpoint::start("b"), Endpoint::start("c"));
     let mut edge = Edge::start(&to(&first));
     let none = confirm(&edge);
