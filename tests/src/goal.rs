@@ -215,7 +215,7 @@ const WORKERS: usize = 2;
 const WARM_MS: f64 = 1000.0;
 
 /// Latencies, without the network round trips, of the GETs that were due within half a second of a kill or under way
-/// /// at the kill; sorted.
+/// at the kill; sorted.
 fn near_kills(record: &Record) -> Vec<f64> {
     let spans = record
         .kills
@@ -267,7 +267,7 @@ fn leaves(record: &Record, region: &str, limit: f64) -> f64 {
 }
 
 /// The time to the end of the last second in which the region had too small a share; `f64::MAX` if the run ends with
-/// /// such a second.
+/// such a second.
 fn returns(record: &Record, region: &str) -> f64 {
     const SPAN_MS: f64 = 1000.0;
     const STEP_MS: f64 = 250.0;
@@ -361,7 +361,7 @@ fn at_once(record: &Record, from_ms: f64, to_ms: f64) -> usize {
 }
 
 /// The first failed attempt comes at most one request's gap after the fault: 2 ms at 500/s, which is below what is
-/// /// measured here.
+/// measured here.
 fn moves(record: &Record, to: &str) -> f64 {
     let due = record.due(record.fault_ms, record.cure_ms);
     let elsewhere = due.filter(|shot| shot.by.split('#').next() != Some(to));

@@ -1,5 +1,5 @@
 //! Figures about shares and capacities: a share that grows along its ramp, a share that spills, a capacity that holds.
-//! //! Each figure counts arrivals, second by second.
+//! Each figure counts arrivals, second by second.
 
 use crate::{
     goal::Figure,

@@ -1,5 +1,5 @@
-//! Damping: a pool that flaps gets no traffic for a while, as status, events, metrics and `explain` show. The damping ends
-//! //! when the pool was quiet.
+//! Damping: a pool that flaps gets no traffic for a while, as status, events, metrics and `explain` show. The
+//! damping ends when the pool was quiet.
 
 mod common;
 

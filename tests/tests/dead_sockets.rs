@@ -1,5 +1,5 @@
 //! A host that disappears silently, without reset, answer or acknowledgement: the requests that wait on its
-//! //! connections, the connections themselves, and new connects.
+//! connections, the connections themselves, and new connects.
 
 mod common;
 

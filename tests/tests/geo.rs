@@ -67,7 +67,7 @@ fn get_from(edge: &Edge, client: Ipv4Addr) -> Reply {
 }
 
 /// Sends requests of all networks at once. Returns how often each endpoint answered each network, or each error status
-/// /// came.
+/// came.
 fn ask(edge: &Edge, each: usize) -> Vec<BTreeMap<String, usize>> {
     let asking: Vec<_> = networks()
         .into_iter()

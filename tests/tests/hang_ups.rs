@@ -1,5 +1,5 @@
 //! Clients and endpoints that leave before the other side is done: which side is told, how the end is counted, and that
-//! //! no answer is lost because of it.
+//! no answer is lost because of it.
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! What counts against an endpoint and what does not: errors that every region gives, answers about the request, and
-//! //! endpoints of which one instance fails.
+//! endpoints of which one instance fails.
 
 mod common;
 

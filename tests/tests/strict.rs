@@ -1,5 +1,5 @@
 //! The strict reader in the edge: a request that breaks a rule is refused with the rule's name and never reaches an
-//! //! endpoint; a request that only looks odd passes.
+//! endpoint; a request that only looks odd passes.
 
 mod common;
 
