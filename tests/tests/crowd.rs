@@ -98,5 +98,5 @@ fn a_client_has_no_more_connections_than_its_cap() {
     assert_eq!(edge.metric("thalweg_connections_shed_total", &[("cause", "per_client")]), 4.0);
     own.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
     drop(own.pop());
-    eventually("there is room again", SOON, || ask(&edge).is_ok_and(|reply| reply.status == 200));
+    eventually("a connection is free again", SOON, || ask(&edge).is_ok_and(|reply| reply.status == 200));
 }

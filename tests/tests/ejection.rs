@@ -92,11 +92,7 @@ fn one_bad_region_of_three_is_ejected_while_gets_never_fail_and_posts_go_once() 
     assert!(report.failed_gets().is_empty(), "{:?}", report.outcomes());
     let late: Vec<_> = report.shots.iter().rev().take(100).filter(|shot| shot.failed()).collect();
     assert!(late.is_empty(), "{late:?}");
-    assert_eq!(
-        report.failed().len(),
-        posts(&endpoints[1]).len(),
-        "each POST there failed, and none elsewhere"
-    );
+    assert_eq!(report.failed().len(), posts(&endpoints[1]).len(), "each POST to b failed, and no other");
     assert_once(&endpoints);
     let out = |endpoint: &&Endpoint| edge.ejection(endpoint.addr()) != "clear";
     assert_eq!(endpoints.iter().filter(out).count(), 1);
@@ -132,7 +128,7 @@ fn probation_is_a_trickle_and_ends_after_a_second_and_five_answers() {
     let load = Load::to(edge.web()).rate(300.0).start();
     until_ejected(&edge, &endpoints[0]);
     endpoints[0].behave(Behaviour::Serve);
-    eventually("its requests have ended", SOON, || {
+    eventually("the endpoint's requests have ended", SOON, || {
         edge.metric("thalweg_endpoint_in_flight", &[("endpoint", &endpoints[0].addr().to_string())]) == 0.0
     });
     endpoints[0].forget();

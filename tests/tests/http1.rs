@@ -286,7 +286,7 @@ fn a_garbage_answer_becomes_a_502() {
         assert_eq!(reply.status, 502, "{garbage:?}");
         assert!(reply.header("proxy-status").is_some());
         endpoint.behave(Behaviour::Serve);
-        eventually("it serves again", SOON, || get(edge.web(), "/").status == 200);
+        eventually("the endpoint serves again", SOON, || get(edge.web(), "/").status == 200);
     }
 }
 

@@ -42,10 +42,10 @@ fn clients_that_disconnect_eject_no_endpoint() {
     for nth in 1..=20 {
         let mut client = Client::connect(edge.web());
         client.send("GET / HTTP/1.1\r\nhost: api.test\r\n\r\n");
-        eventually("it has arrived", SOON, || endpoints[0].hits() >= nth);
+        eventually("the request has arrived", SOON, || endpoints[0].hits() >= nth);
         client.reset();
     }
-    eventually("all have left", SOON, || {
+    eventually("all requests have ended", SOON, || {
         edge.metric("thalweg_endpoint_requests_total", &[("pool", "p0"), ("outcome", "client_gone")]) == 20.0
     });
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
@@ -129,7 +129,9 @@ fn stalled_uploads_after_an_early_answer_eject_no_endpoint() {
             client
         })
         .collect();
-    eventually("all are cut", SOON, || edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]) == 0.0);
+    eventually("all answers are cut", SOON, || {
+        edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]) == 0.0
+    });
     let ended =
         |outcome| edge.metric("thalweg_endpoint_requests_total", &[("pool", "p0"), ("outcome", outcome)]);
     assert_eq!((ended("client_gone"), ended("timeout")), (3.0, 0.0));
@@ -156,18 +158,18 @@ fn a_far_endpoint_is_not_late_for_connecting_anew() {
         .raw("[eject]\nbase = \"300ms\"");
     let edge = Edge::start(&conf);
     edge.until_up(2);
-    eventually("its usual time is known", SOON * 2, || {
+    eventually("the endpoint's baseline is known", SOON * 2, || {
         hammer(edge.web(), 2, 20);
         !edge.endpoint(addr)["p95_us"].is_null()
     });
     // A killed endpoint loses its idle connections, so the requests of its probation must connect.
     far.endpoint.behave(Behaviour::Status(500));
     hammer(edge.web(), 1, 5);
-    eventually("it is ejected", SOON, || !edge.events_of("ejected").is_empty());
+    eventually("the endpoint is ejected", SOON, || !edge.events_of("ejected").is_empty());
     far.endpoint.behave(Behaviour::Serve);
     let load = Load::to(edge.web()).rate(40.0).start();
     eventually("clear again", SOON, || edge.ejection(addr) == "clear");
-    eventually("and back at work", SOON, || load.last(20).iter().all(|shot| shot.by == "far"));
+    eventually("the endpoint serves again", SOON, || load.last(20).iter().all(|shot| shot.by == "far"));
     load.stop().assert_none_failed("a far region's return");
     assert_eq!(edge.events_of("ejected").len(), 1, "{:?}", edge.events_of("ejected"));
 }

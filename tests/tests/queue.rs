@@ -100,7 +100,7 @@ fn a_client_that_hangs_up_leaves_the_queue() {
     let (gone, mut last) = (asking(&edge, "/gone"), asking(&edge, "/last"));
     eventually("two wait", SOON, || waiting(&edge) == 2);
     drop(gone);
-    eventually("it has left", SOON, || waiting(&edge) == 1);
+    eventually("the first client has left the queue", SOON, || waiting(&edge) == 1);
     stays("the other waits on", Duration::from_millis(200), || waiting(&edge) == 1);
     endpoint.behave(Behaviour::Serve);
     drop(first);
@@ -152,10 +152,11 @@ fn a_slot_that_one_worker_frees_serves_a_request_that_waits_in_another() {
             })
         })
         .collect();
-    let served: usize = asking.into_iter().map(|thread| thread.join().expect("it is answered")).sum();
+    let served: usize =
+        asking.into_iter().map(|thread| thread.join().expect("every request is answered")).sum();
     assert_eq!(served, 160);
     assert!(waits(&edge, "served") > 0.0);
-    eventually("none waits", SOON, || waiting(&edge) == 0);
+    eventually("no request waits", SOON, || waiting(&edge) == 0);
 }
 
 #[test]

@@ -110,7 +110,7 @@ fn a_request_is_a_span_with_a_child_for_each_attempt() {
         assert!(server.start_time_unix_nano <= span.start_time_unix_nano);
         assert!(span.end_time_unix_nano <= server.end_time_unix_nano + 1_000_000);
         let told = endpoint.requests().into_iter().find(|seen| seen.header("x-request-id") == Some("traced"));
-        let told = told.expect("it arrived");
+        let told = told.expect("the request arrived");
         let sent = format!("00-{TRACE}-{}-01", hex(&span.span_id));
         assert_eq!(told.head.all("traceparent"), [sent.as_str()]);
         assert_eq!(told.header("tracestate"), Some("a=b"));
