@@ -68,7 +68,7 @@ pub struct Placed<T> {
     pub path: String,
 }
 
-/// Who this edge is, and how it starts and stops.
+/// Name and place of this edge, and how it starts and stops.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
     /// Default: the machine's host name.
@@ -83,7 +83,7 @@ pub struct Edge {
     pub drain_delay: Duration,
     /// Bound on in-flight requests after that.
     pub drain_timeout: Duration,
-    /// Where orders and latched failovers outlive a restart; `None` = nowhere.
+    /// The folder for orders, latched failovers and the history of configs; `None` = a restart ends them.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -92,7 +92,7 @@ pub struct Edge {
 pub struct Admin {
     /// Where it listens.
     pub bind: SocketAddr,
-    /// Who may do what, read from the token file at load; empty = only loopback clients may change something.
+    /// The tokens and roles, read from the token file at load; empty = only loopback clients may change something.
     pub tokens: Vec<AdminToken>,
     /// Whether the API may be read without a token. Metrics and readiness always may.
     pub anonymous_read: bool,
@@ -368,14 +368,14 @@ pub struct Decisions {
     pub keep: usize,
 }
 
-/// Who is told of state changes: the table `[notify]`.
+/// The webhook for state changes: the table `[notify]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notify {
     /// Gets each change of a pool or route as JSON.
     pub webhook: Option<ReportServer>,
 }
 
-/// Who gets traces of requests: the table `[telemetry]`.
+/// The collector of traces of requests: the table `[telemetry]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
     /// The collector, with the path for traces.
