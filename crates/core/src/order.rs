@@ -91,7 +91,7 @@ pub struct Order {
     pub id: OrderId,
     /// What the order does.
     pub action: Action,
-    /// Who gave the order.
+    /// The owner: the person or program that gave the order.
     pub owner: Box<str>,
     /// Why the order was given; may be empty.
     pub reason: Box<str>,

@@ -1,5 +1,5 @@
-//! A foreign judge, `http_desync_guardian`: of what it calls ambiguous or severe nothing is accepted, and what goes on to
-//! an endpoint is compliant or acceptable.
+//! The reader beside `http_desync_guardian`: no request that the guardian calls ambiguous or severe is accepted, and
+//! every request that goes on to an endpoint is compliant or acceptable.
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "tests")]
 
 #[path = "common/generate.rs"]
