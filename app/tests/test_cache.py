@@ -92,7 +92,7 @@ def test_what_was_dropped_is_not_read_again(server: stores.Store, before: str) -
     run(server, work)
 
 
-def test_what_is_too_much_to_remember_is_waited_for(
+def test_too_many_deleted_keys_skip_the_cache_for_its_ttl(
     server: stores.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.stores.UNDROPPED_MAX", 2)

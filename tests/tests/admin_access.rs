@@ -187,7 +187,7 @@ fn reading_can_require_a_token() {
 }
 
 #[test]
-fn every_change_that_is_asked_for_is_an_event_with_who_what_and_why() {
+fn every_requested_change_is_an_event_with_caller_content_and_reason() {
     let (edge, _endpoint) = with_roles("");
     let order = r#"{"kind":"freeze","reason":"disk"}"#;
     for (method, path, body, name, result) in [

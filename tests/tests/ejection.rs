@@ -33,7 +33,7 @@ fn posts(endpoint: &Endpoint) -> Vec<String> {
 }
 
 #[test]
-fn three_errors_in_a_row_eject_and_no_good_health_check_brings_it_back() {
+fn three_errors_in_a_row_eject_and_no_good_health_check_ends_the_ejection() {
     let (edge, endpoints) = regions(2, "failover", "", FOR_GOOD);
     let mut client = Client::connect(edge.web());
     for _ in 0..2 {

@@ -78,7 +78,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn http_1_0_is_served_and_closed_unless_it_asks() {
+fn http_1_0_connections_close_unless_the_client_asks_to_keep_them() {
     let (edge, endpoint) = one();
     let mut client = Client::connect(edge.web());
     client.send("GET /chunked/1000 HTTP/1.0\r\nhost: x\r\n\r\n");

@@ -111,7 +111,7 @@ fn an_answer_that_the_end_of_the_drain_cuts_has_its_line_in_the_log() {
 }
 
 #[test]
-fn a_second_interrupt_ends_it_now() {
+fn a_second_interrupt_ends_the_edge_now() {
     let (edge, endpoint) = with("drain_timeout = \"60s\"");
     endpoint.behave(Behaviour::Hang);
     let mut stuck = Client::connect(edge.web());

@@ -266,7 +266,7 @@ fn the_commands_give_list_and_end_orders() {
 }
 
 #[test]
-fn with_a_token_orders_need_it_and_take_its_name() {
+fn orders_need_the_configured_token_and_take_its_name() {
     let endpoint: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let conf = Conf::simple("failover", &[endpoint])
         .admin("token_file = \"admin.token\"")

@@ -170,7 +170,7 @@ fn what_speaks_against_a_change_is_a_warning_and_exit_code_4() {
 }
 
 #[test]
-fn an_order_is_planned_as_it_then_works() {
+fn a_planned_order_moves_what_the_order_then_moves() {
     let all = endpoints(&["a", "b"]);
     let edge = Edge::start(&weighted(&[(&all[0], 1), (&all[1], 1)], ""));
     edge.until_up(2);

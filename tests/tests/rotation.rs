@@ -59,7 +59,7 @@ fn a_rotation_sends_no_request_to_the_next_region() {
 }
 
 #[test]
-fn an_old_address_serves_on_while_the_new_one_is_dead_and_leaves_when_it_dies() {
+fn an_old_address_serves_on_while_the_new_one_is_down_and_leaves_when_it_fails() {
     let (mut endpoints, port) = on_one_port(&[four(1), four(2)]);
     let far = Endpoint::start("far");
     let dns = Dns::start();
