@@ -101,7 +101,7 @@ pub struct Admin {
 /// One token of the admin server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminToken {
-    /// Whose it is, as the record of changes shows it.
+    /// The name of its bearer, as the record of changes shows it.
     pub name: String,
     /// What its bearer may do.
     pub role: AdminRole,
@@ -149,7 +149,7 @@ pub struct GeoSettings {
     pub database: Option<Placed<PathBuf>>,
 }
 
-/// An address that accepts clients.
+/// An address at which the edge accepts clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// The configured name.
@@ -244,7 +244,7 @@ pub struct Probe {
     pub name: String,
     /// Path and query.
     pub path: String,
-    /// GET, HEAD or OPTIONS, POST.
+    /// GET, HEAD, OPTIONS or POST.
     pub method: String,
     /// Inclusive ranges of accepted codes.
     pub expect_status: Vec<(u16, u16)>,
@@ -307,7 +307,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// What happens to request fields whose names look like framing.
     pub look_alikes: LookAlikes,
-    /// Bytes of a body that are held for a side that takes none.
+    /// Bytes of a body that are held for a side that does not read.
     pub stream_buffer: usize,
     /// Requests at the same time on one HTTP/2 connection.
     pub h2_streams: u32,
@@ -361,7 +361,7 @@ pub enum Level {
     Trace,
 }
 
-/// What is kept of requests that have ended: the table `[decisions]`.
+/// The records of requests that have ended: the table `[decisions]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decisions {
     /// Records over all workers; 0 = none.
