@@ -52,7 +52,7 @@ fn when_every_health_check_breaks_at_once_the_checker_is_suspected_and_no_reques
     eventually("no endpoint is up", SOON, || edge.metric("thalweg_endpoint_available", &[]) == 0.0);
     let done = load.done();
     eventually("some more traffic", SOON, || load.done() > done + 200);
-    assert_eq!(detail(&edge), (200, true), "for as long as it lasts");
+    assert_eq!(detail(&edge), (200, true), "the suspicion stays while the checks fail");
     endpoints.iter().for_each(|endpoint| endpoint.health(Health::ok()));
     eventually("the suspicion is taken back", SOON, || !suspected(&edge));
     edge.until_up(6);

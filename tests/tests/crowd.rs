@@ -34,7 +34,7 @@ fn slow_heads_make_room_for_connections_that_ask() {
     assert_eq!(served.get("/").status, 200);
     let beginnings: [&[u8]; 4] = [b"", b"GET / HT", b"PRI * HTTP/2", b"GET / HTTP/1.1\r\nhost: x\r\nslow: "];
     let mut crowd = Vec::new();
-    // Three times as many as fit, each within the time that a head may take.
+    // Three times as many connections as fit, each within the time limit of a head.
     for beginning in beginnings.iter().cycle().take(300) {
         let mut slow = Client::connect(edge.web());
         let _it_may_have_gone_already = slow.try_send(beginning);

@@ -132,7 +132,7 @@ fn a_post_is_never_raced() {
 
 #[test]
 fn a_route_that_does_not_hedge_waits() {
-    // Longer than a dead connection is waited for; this one lives: the endpoint's kernel has acknowledged all data.
+    // Longer than the wait for a dead connection. This one is alive: the endpoint's kernel has acknowledged all data.
     let (edge, first, second) = two("timeouts = { first_byte = \"1500ms\" }", PATIENT);
     first.behave(Behaviour::Hang);
     assert_eq!(ask(&mut Client::connect(edge.web()), "GET", "/", b"").0.status, 504);
@@ -208,7 +208,7 @@ fn a_rival_that_was_not_needed_keeps_its_share_of_the_pool() {
     let rival = endpoints.iter().find(|endpoint| endpoint.name() != reply.endpoint()).expect("one of two");
     eventually("the rival was cancelled", SOON, || rival.abandoned() == 1);
     let served = hammer(edge.web(), 1, 200);
-    assert!(served.get(rival.name()) > Some(&60), "{} had to wait for nothing: {served:?}", rival.name());
+    assert!(served.get(rival.name()) > Some(&60), "{} lost its share for nothing: {served:?}", rival.name());
 }
 
 #[test]

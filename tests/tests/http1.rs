@@ -97,7 +97,7 @@ fn a_request_without_host_gets_that_of_the_endpoint() {
     assert_eq!(client.reply("GET").expect("an answer").status, 200);
     let seen = endpoint.only();
     assert_eq!(seen.head.all("host"), [endpoint.addr().to_string()]);
-    assert_eq!(seen.header("x-forwarded-host"), None, "the client named none");
+    assert_eq!(seen.header("x-forwarded-host"), None, "the client sent no Host");
 }
 
 #[test]

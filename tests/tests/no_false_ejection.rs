@@ -189,7 +189,7 @@ fn an_edge_without_descriptors_ejects_no_endpoint() {
     let before = limit(Some(3)).expect("the limit of our own child can be set");
     let refused = (0..20).map(|_| client.get("/").status).filter(|status| *status == 502).count();
     limit(before.current).expect("the limit can be raised again");
-    assert!(refused >= 15, "only {refused} of 20 felt it: a connection was still open");
+    assert!(refused >= 15, "only {refused} of 20 requests failed: a connection was still open");
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     assert_eq!(edge.ejection(endpoints[0].addr()), "clear");
     eventually("served again", SOON, || get(edge.web(), "/").endpoint() == "a");

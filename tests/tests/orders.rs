@@ -10,7 +10,7 @@ use thalweg_testkit::{Client, Conf, Edge, Endpoint, Load, eventually, get, thalw
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// Two pools in two regions, in failover order; what they hold is up.
+/// Two pools in two regions, in failover order; all their endpoints are up.
 fn two_regions(edge: &str) -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let edge = Edge::start(&conf(edge, &first, &second));

@@ -68,7 +68,7 @@ fn an_order_is_in_force_before_the_first_request_after_a_restart() {
         kill(edge);
     }
     let edge = Edge::start(&conf);
-    assert_eq!(give(&edge, &json!({ "kind": "freeze" }))["id"], 3, "a number is given once");
+    assert_eq!(give(&edge, &json!({ "kind": "freeze" }))["id"], 3, "the number of an order is used once");
 }
 
 #[test]

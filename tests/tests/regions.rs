@@ -131,6 +131,6 @@ fn a_frozen_region_costs_only_the_time_until_it_is_noticed() {
     eventually("the region is up again", SOON, || edge.is_up(regions[0].addr()));
     let report = load.stop();
     let failed = report.failed().len();
-    println!("{failed} of {} failed while it froze", report.shots.len());
+    println!("{failed} of {} failed while the region was frozen", report.shots.len());
     assert!(failed < 300, "{failed} failed: {:?}", report.outcomes());
 }

@@ -49,7 +49,7 @@ fn ten_thousand_reloads_under_load_fail_nothing_and_close_nothing() {
     storm(10_000);
 }
 
-/// Every way in which this good config can be bad.
+/// This good config, broken in many ways.
 fn mutants(good: &str) -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |what: &str, text: String| all.push((what.to_owned(), text.into_bytes()));
