@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every fuzz target from its seeds, one minute each; what is found is in fuzz/artifacts.
+# Runs every fuzz target from its seeds, one minute each; failing inputs are in fuzz/artifacts.
 #   scripts/fuzz.sh                    all targets, 60 s each
 #   scripts/fuzz.sh config_text 600    one target, as long as you like
 # Needs the nightly toolchain and cargo-fuzz (`rustup toolchain install nightly`, `cargo install cargo-fuzz`): libFuzzer's
@@ -18,7 +18,7 @@ else
 fi
 for target in "${targets[@]}"; do
     say "fuzz: $target, $seconds s"
-    # New inputs go into the first folder, which git does not keep; the seeds are read only.
+    # New inputs go into the first folder, which git ignores; the seeds are only read.
     mkdir -p "fuzz/corpus/$target"
     cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
         -max_total_time="$seconds" -max_len=16384 -verbosity=0

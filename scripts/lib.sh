@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 # Data goes to stdout, messages to stderr; each argument is a line.
 say() { printf '%s\n' "$@" >&2; }
 
-# die [-CODE] MESSAGE: one clear line, then out.
+# die [-CODE] MESSAGE: prints one line and exits.
 die() {
     local code=1
     if [[ $1 =~ ^-[0-9]+$ ]]; then
@@ -19,7 +19,7 @@ die() {
     exit "$code"
 }
 
-# rustup puts cargo where only a login shell looks.
+# rustup puts cargo into a folder that only a login shell has in its PATH.
 require_cargo() {
     if ! command -v cargo >/dev/null 2>&1 && [[ -x ${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo ]]; then
         PATH="${CARGO_HOME:-${HOME:-/root}/.cargo}/bin:$PATH"
@@ -36,12 +36,12 @@ target_dir() {
 
 POLICY=/usr/sbin/policy-rc.d
 
-# A package that brings a daemon would start it: policy-rc.d says no, and is put back as it was.
+# A package with a daemon would start it: policy-rc.d forbids that, and is restored afterwards.
 apt_install() (
     exec 8</usr/sbin
     flock 8
     trap restore_policy EXIT
-    # Ours may be left from a setup that was killed: that one is not worth keeping.
+    # A policy-rc.d of ours may be left from a setup that was killed: that file is not saved.
     if [[ -e $POLICY && ! -e $POLICY.thalweg-saved ]] && ! grep -q thalweg-setup "$POLICY"; then
         mv "$POLICY" "$POLICY.thalweg-saved"
     fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the binary that is shipped, trained on the bench's own load (profile-guided optimisation): an instrumented
-# build, a bounded run over all protocols, body sizes, retries and reloads, and a build that knows what was hot.
+# build, a bounded run over all protocols, body sizes, retries and reloads, and a build that uses its profile.
 # Prints the path of the binary. Where the tools are missing it says so and ships the plain build.
 #   scripts/release.sh             (`make release`)
 #   SECONDS_PER_LOAD=1 scripts/release.sh
@@ -25,7 +25,7 @@ profdata() {
     command -v "llvm-profdata-$llvm"
 }
 
-# ship BINARY HOW: puts it where it is looked for; the bench reads from the file beside it how it was built.
+# ship BINARY HOW: copies it to where other scripts expect it; the bench reads from the file beside it how it was built.
 ship() {
     mkdir -p "$target/trained"
     cp -- "$1" "$shipped"

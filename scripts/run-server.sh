@@ -12,7 +12,7 @@ if ! [[ $PORT =~ ^[1-9][0-9]{0,4}$ ]] || ((PORT > 65535)); then
     die -2 "PORT=$PORT is not a port (1 to 65535)"
 fi
 "$ROOT/scripts/setup.sh"
-# As a server binds it: an old connection in TIME_WAIT is no hindrance, a listener is.
+# Binds as a server does: an old connection in TIME_WAIT does not prevent it, a listener does.
 python3 - "$PORT" <<'PY' 2>/dev/null || die -3 "port $PORT is taken or not permitted: choose another with PORT="
 import socket, sys
 with socket.socket() as s:

@@ -82,7 +82,7 @@ build_edge() {
     fi
     require_cargo
     say "building the edge (release; the first time takes some minutes) …"
-    # In the background, for bash runs a trap only between foreground commands.
+    # In the background, because bash runs a trap only between foreground commands.
     own cargo build --manifest-path "$ROOT/Cargo.toml" --release --locked --quiet -p thalweg-edge 9>&- &
     BUILD_PID=$!
     wait "$BUILD_PID" || die "the edge could not be built"
@@ -129,14 +129,14 @@ start_region() {
         own "$PYTHON" -m uvicorn app.main:app --host 127.0.0.1 --port "${REGION_PORT[$name]}" \
         --timeout-graceful-shutdown 2 >>"$RUN_DIR/$name.log" 2>&1 9>&- &
     REGION_PID[$name]=$!
-    # Disowned: that it was killed is reported by `watch`, not by the shell.
+    # Disowned: `watch` reports a kill, not the shell.
     disown
     popd >/dev/null
     echo "${REGION_PID[$name]}" >"$RUN_DIR/$name.pid"
 }
 
-# In a session of its own, so that Ctrl-C reaches only this script, which then ends all in order;
-# and should this script be killed outright, the kernel ends the child.
+# A session of its own: Ctrl-C reaches only this script, which then ends all children in order. If this
+# script is killed, the kernel ends the child.
 own() {
     exec setsid setpriv --pdeathsig TERM -- "$@"
 }
@@ -225,8 +225,8 @@ pause() {
     read -r -t "$1" -u "$SILENCE" || true
 }
 
-# One tiny script per region and act. They only touch files and pids; reviving is asked of `watch`,
-# because this script must stay the parent of every region.
+# One small script per region and action. The scripts only touch files and pids; `watch` does the
+# revival, because this script must stay the parent of every region.
 write_helpers() {
     local name
     for name in "${REGIONS[@]}"; do
@@ -319,8 +319,8 @@ tend() {
     rm -f -- "$RUN_DIR/$name.revive"
 }
 
-# A SIGINT that reaches only `make` makes it block that signal and wait for us without a word;
-# one that was killed leaves us to another parent. Either way nobody is left to stop us.
+# A `make` that alone gets SIGINT blocks that signal and waits for this script silently; a `make` that was killed
+# leaves this script to another parent. In both cases no process is left that would stop this script.
 make_stopped() {
     [[ -n $STARTED_BY_MAKE ]] || return 1
     local key value parent="" blocked=0
@@ -370,7 +370,7 @@ end() {
     shift
     for pid in "$@"; do
         kill -TERM -- "$pid" 2>/dev/null || true
-        # A stopped process would not hear it.
+        # A stopped process does not handle the signal.
         kill -CONT -- "$pid" 2>/dev/null || true
     done
     for pid in "$@"; do
@@ -383,7 +383,7 @@ end() {
     done
 }
 
-# Not `kill -0`: that one takes a zombie for alive, and in a trap bash may not reap.
+# Not `kill -0`: it reports a zombie as alive, and in a trap bash may not reap.
 alive() {
     local stat=""
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1

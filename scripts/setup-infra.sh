@@ -5,7 +5,7 @@ set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/lib.sh"
 
-# Prints the Debian packages that are missing. What needs one of them is skipped, loudly, where it cannot be had.
+# Prints the Debian packages that are missing. A check whose package cannot be installed is SKIPPED with a message.
 missing() {
     command -v promtool >/dev/null || echo prometheus
     command -v amtool >/dev/null || echo prometheus-alertmanager
@@ -52,8 +52,8 @@ virtual_environment() {
     printf '%s\n' "$stamp" >"$ROOT/.venv-infra/.stamp"
 }
 
-# cloud-init's schema of what a machine is told at its first boot, out of Debian's package. The package itself is never
-# installed: it would act at this machine's next boot.
+# cloud-init's schema of a machine's first-boot data, taken out of Debian's package. The package is never installed:
+# it would act at this machine's next boot.
 cloud_init_schema() {
     local to=$ROOT/.venv-infra/cloud-init.json place
     [[ ! -s $to ]] && command -v apt-get >/dev/null || return 0

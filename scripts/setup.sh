@@ -95,7 +95,7 @@ virtual_environment() {
     printf '%s\n' "$stamp" >"$ROOT/.venv/.stamp"
 }
 
-# What drives Chromium in the scenarios of the admin page. Without it they are skipped, and said so.
+# The driver of Chromium for the scenarios of the admin page. Without it they are skipped with a message.
 browser_driver() {
     local folder=$ROOT/tests/cockpit stamp
     command -v npm >/dev/null || return 0

@@ -10,7 +10,7 @@ cd -- "$ROOT"
 
 "$ROOT/scripts/setup.sh"
 "$ROOT/scripts/setup-infra.sh" "${1:-all}"
-# What is checked against the edge is checked against a real one.
+# Checks that need an edge use a real one.
 require_cargo
 if [[ -z ${THALWEG_BIN:-} ]] && ! ls "$(target_dir)"/{release,debug}/thalweg >/dev/null 2>&1; then
     cargo build --locked -p thalweg-edge

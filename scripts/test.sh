@@ -46,7 +46,7 @@ lint_steps() {
     if has clippy cargo clippy --version; then
         step clippy cargo clippy --workspace --all-targets --locked -- -D warnings
     fi
-    # A link that leads nowhere, or to something private, is a warning; a warning fails here.
+    # A broken link, or one to a private item, is a warning; a warning fails here.
     step "cargo doc" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
     if has_cargo_deny; then
         step "cargo deny" "$(target_dir)/tools/bin/cargo-deny" --locked check --hide-inclusion-graph bans licenses sources
@@ -70,7 +70,7 @@ test_steps() {
     step pytest "$THALWEG_PYTHON" -m pytest -q -p no:cacheprovider --rootdir app -c app/pyproject.toml app/tests
 }
 
-# Time matters here, so the edge is the one that is shipped.
+# Times count here, so the edge is the shipped build.
 long_steps() {
     build_edge release
     export THALWEG_LONG=1 PROPTEST_CASES="${PROPTEST_CASES:-20000}"
@@ -81,7 +81,7 @@ long_steps() {
     step "cargo test, long" cargo test --workspace --locked --release --no-fail-fast -- --include-ignored
 }
 
-# The scenarios run the real binary; they are told where it is.
+# The scenarios run the real binary; THALWEG_BIN names it.
 build_edge() {
     local profile=$1 flags=()
     if [[ $profile == release ]]; then

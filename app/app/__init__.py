@@ -1,4 +1,4 @@
-"""The application that runs in every region: small, honest about its health, cheap to serve.
+"""The application that runs in every region: small, with a true health answer, cheap to serve.
 
 It never steers: which region answers is decided by the edge in front of it.
 """

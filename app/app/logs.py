@@ -11,12 +11,12 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 
 log = logging.getLogger("app")
-# Of the request that is being answered; None outside of one.
+# The id of the request that is being answered; None outside of a request.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 def event(level: int, name: str, **fields: object) -> None:
-    """A lower-case event and its fields; the level says who must act."""
+    """A lower-case event and its fields; the level says whether an operator must act."""
     log.log(level, name, extra={"fields": fields})
 
 

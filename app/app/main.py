@@ -34,7 +34,7 @@ BYTES_MAX = 1 << 30
 
 
 class Identity(BaseModel):
-    """Who answered."""
+    """The cloud, region and instance that answered."""
 
     message: str
     cloud: str
@@ -130,7 +130,7 @@ def _add_health(
     def failing() -> bool:
         return settings.health_fail or (fail_file is not None and os.path.exists(fail_file))
 
-    # At the scrape: whoever asks /metrics alone is told too.
+    # Set at the scrape, so that /metrics is right without a call of /health.
     telemetry.healthy.set_function(lambda: 0 if failing() else 1)
 
     @app.get("/health", response_model=Health, responses={503: {"model": Health}})

@@ -21,18 +21,18 @@ from app.settings import Settings
 from app.telemetry import Telemetry
 
 REQUEST_ID_MAX_BYTES = 128
-# As the edge has it: what it would keep is kept, else an id is made.
+# The edge's rule: an id that matches is kept, else a new one is made.
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 SLOW_MAX_MS = 600_000
 NO_ROUTE = "-"
 # The largest note takes 24 kB where all of it is escaped.
 BODY_MAX_BYTES = 64 * 1024
-# Answers while it reads and keeps nothing.
+# Routes that answer while they read, and keep nothing of the body.
 STREAMED = frozenset({"/echo"})
 
 
 class BodyTooLarge(HTTPException):
-    """A body that nobody will read to its end."""
+    """A body over the limit: the rest of it is not read."""
 
     def __init__(self) -> None:
         super().__init__(413, f"a body has at most {BODY_MAX_BYTES} bytes")
@@ -58,20 +58,20 @@ class Around:
         status = 500  # what the server answers when the application raises before its head
         answering = False
         unread = BODY_MAX_BYTES
-        # No GET takes one: a stream listens there for the client's end, and keeps nothing.
+        # No route reads a body of a GET: a stream only listens for the client's end.
         bounded = outer["method"] not in ("GET", "HEAD") and outer["path"] not in STREAMED
         declared = _content_length(outer) if bounded else 0
 
         async def bound() -> Message:
-            """Raises where the application reads, so that routes and meters are as ever. What is
-            still to come is thrown away by the server: a client that sends it all reads a 413."""
+            """Raises where the application reads, so that routes and meters work as usual. The
+            server drops the rest of the body: a client that sends all of it reads a 413."""
             nonlocal unread
             # Before the first read: that is what makes the server say 100 Continue.
             if declared > BODY_MAX_BYTES and not answering:
                 raise BodyTooLarge
             message = await receive()
             unread -= len(message.get("body", b""))
-            # An answer that has begun is not taken back: it only listens for the client's end.
+            # An answer that has begun goes on: the application only listens for the client's end.
             if unread < 0 and not answering:
                 raise BodyTooLarge
             return message
@@ -82,7 +82,7 @@ class Around:
                 status, answering = message["status"], True
             await send(message)
 
-        # A copy: the server must still see HEAD, for it is the one that withholds the body.
+        # A copy: the server must still see HEAD, because the server withholds the body.
         scope = dict(outer, method="GET") if outer["method"] == "HEAD" else outer
         self._telemetry.in_flight.inc()
         token = request_id.set(_request_id(scope))
@@ -120,7 +120,7 @@ def _request_id(scope: Scope) -> str:
 
 
 def _content_length(scope: Scope) -> int:
-    """0 where there is none. The server has refused what is no number."""
+    """0 without the header. The server has refused a value that is no number."""
     given = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
     return int(given) if given.isdigit() else 0
 

@@ -47,7 +47,7 @@ class NewNote(BaseModel):
 
 
 class Note(BaseModel):
-    """What is kept."""
+    """A note as stored."""
 
     id: int
     text: str
@@ -108,7 +108,7 @@ class Notes:
         return [_shown(row) for row in await self._database.read(select)]
 
     async def delete(self, number: int) -> bool:
-        """Whether it was there. One who reads it just now may keep it cached until its TTL."""
+        """Whether the note existed. A read at the same time may cache it until its TTL ends."""
 
         async def delete(connection: AsyncConnection) -> int:
             result = await connection.execute(

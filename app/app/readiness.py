@@ -12,13 +12,13 @@ import time
 from app.stores import Cache, Database
 from app.telemetry import Telemetry
 
-# Without these a region can serve, only worse.
+# A region serves without these, but worse.
 OPTIONAL = frozenset({"redis"})
-# What is left of a region's weight without the dependency: half of it may go to others without the
-# cache; without the database only what others cannot take.
+# A region's weight (percent) without the dependency: without the cache, half of its traffic may go
+# to other regions; without the database, it gets only what the others cannot take.
 WEIGHT_WITHOUT = {"redis": 50, "database": 0}
-# A probe must not wait for a store: it is told what was found last, and asks again when that is
-# older than this.
+# A probe must not wait for a store: it gets the last result. A result older than this starts a
+# new check.
 FRESH_S = 1.0
 
 

@@ -34,7 +34,7 @@ READ_ATTEMPTS = 3
 CACHE_S = 0.2
 CACHE_CONNECTIONS = 20
 CACHE_TTL_S = 60
-# A cache that failed is left alone this long: a dead one must not cost every request its timeout.
+# A failed cache is not asked for this long: else every request would wait for its timeout.
 CACHE_PAUSE_S = 1.0
 UNDROPPED_MAX = 10_000
 SCHEMA_LOCK = 7_241_869
@@ -49,7 +49,7 @@ CREATE TABLE IF NOT EXISTS notes (
 
 
 class StoreError(Exception):
-    """The database cannot be used now; `str()` is one word for people and metrics."""
+    """The database cannot be used now; `str()` is one word for logs and metrics."""
 
 
 def word_for(error: BaseException) -> str:
@@ -65,7 +65,7 @@ def word_for(error: BaseException) -> str:
         if isinstance(seen, OSError):
             return "unreachable"
         seen = getattr(seen, "orig", None) or seen.__cause__ or seen.__context__
-    # redis-py keeps what the kernel said only as text.
+    # redis-py keeps the kernel's error only as text.
     if "refused" in str(error).lower():
         return "refused"
     return "unreachable" if isinstance(error, redis.ConnectionError) else type(error).__name__
@@ -94,7 +94,7 @@ class Database:
         return "ok"
 
     async def prepare(self) -> None:
-        """Makes the schema; tries until the database is there. Two at once do not clash."""
+        """Makes the schema; tries until the database answers. Two at once do not clash."""
         pause_s = 0.1
         while not self._prepared:
             try:
@@ -168,7 +168,7 @@ def _engine(url: str) -> AsyncEngine | None:
 
 
 class Cache:
-    """Redis as a cache: what it says is welcome, what it does not say costs nothing.
+    """Redis as a cache: an answer helps, a failure fails no request.
 
     A drop that does not reach Redis is remembered: its key is not read here any more, and Redis is
     told every second until it has heard. Other instances may read it until then, or until its TTL.
@@ -223,11 +223,11 @@ class Cache:
         await self._try(lambda client: client.set(key, json.dumps(value), ex=CACHE_TTL_S))
 
     async def drop(self, key: str) -> None:
-        """From now on `get` does not find it, whether Redis has heard of it or not."""
+        """From now on `get` does not find the key, even if Redis could not be told."""
         if self._redis is None or await self._dropped(key):
             return
         if len(self._undropped) >= UNDROPPED_MAX:
-            # Too many to remember. All that Redis holds of them is over when its TTL is.
+            # Too many keys to remember. What Redis holds of them ends with its TTL.
             self._undropped.clear()
             self._pause(CACHE_TTL_S)
         self._undropped.add(key)

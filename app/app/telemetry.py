@@ -63,7 +63,7 @@ class Telemetry:
         )
         info = Gauge(
             "app_info",
-            "Always 1; the labels say who this is.",
+            "Always 1; the labels name this process.",
             ("cloud", "region", "instance", "version"),
             registry=self.registry,
         )

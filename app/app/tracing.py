@@ -19,14 +19,14 @@ from app.logs import event
 from app.settings import Settings
 
 UNTRACED = "alive,health,metrics,ready"
-# A collector that does not answer holds up the end this long.
+# The end of the process waits this long for a collector that does not answer.
 FLUSH_S = 3.0
 
 End = Callable[[], Awaitable[None]]
 
 
 def trace(app: FastAPI, settings: Settings) -> End | None:
-    """Traces requests from now on; what it returns sends the last spans. None: it does not."""
+    """Traces requests from now on; the result sends the last spans. None: tracing is off."""
     if not os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip():
         return None
     try:
@@ -55,8 +55,8 @@ def trace(app: FastAPI, settings: Settings) -> End | None:
     event(logging.INFO, "traced", to="OTLP")
 
     async def end() -> None:
-        # The server ends by a signal, after which no atexit runs. A thread of its own: one of the
-        # loop's would be waited for without a bound.
+        # The server ends by a signal, and then no atexit runs. A thread of its own, because
+        # the loop waits for its own threads without a bound.
         sending = threading.Thread(target=provider.shutdown, daemon=True)
         sending.start()
         await asyncio.to_thread(sending.join, FLUSH_S)

@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def listens(port: int, process: subprocess.Popen[bytes]) -> bool:
-    """Waits for it; False when the process has ended instead."""
+    """Waits until the server answers; False when its process has ended instead."""
     deadline = time.monotonic() + DEADLINE_S
     while process.poll() is None:
         assert time.monotonic() < deadline, "the store did not listen in time"

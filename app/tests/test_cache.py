@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[stores.Store]:
 
 
 def run(server: stores.Store, work: Callable[[Cache], Awaitable[None]]) -> None:
-    """On a cache of its own that is closed in the end."""
+    """Runs on a cache of its own that is closed at the end."""
 
     async def whole() -> None:
         async with AsyncExitStack() as stack:
@@ -84,7 +84,7 @@ def test_what_was_dropped_is_not_read_again(server: stores.Store, before: str) -
         await asyncio.sleep(CACHE_PAUSE_S)
         assert (await cache.get("gone"))[0] is None
         await until_heard(server, "gone")
-        # Told and forgotten: the key can be used again.
+        # Redis has deleted the key, so the key can be used again.
         await cache.put("gone", 2)
         while (await cache.get("gone"))[1] != "hit":
             await asyncio.sleep(0.05)
@@ -92,7 +92,7 @@ def test_what_was_dropped_is_not_read_again(server: stores.Store, before: str) -
     run(server, work)
 
 
-def test_what_is_too_much_to_remember_is_waited_for(
+def test_too_many_deleted_keys_skip_the_cache_for_its_ttl(
     server: stores.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.stores.UNDROPPED_MAX", 2)

@@ -194,7 +194,7 @@ def test_a_cache_that_dies_costs_no_request(region: Region, cache: stores.Store)
     until(served_from_cache)
 
 
-def test_a_cache_that_hangs_is_left_alone(region: Region, cache: stores.Store) -> None:
+def test_a_cache_that_hangs_is_not_asked_for_a_while(region: Region, cache: stores.Store) -> None:
     number = write(region)
     cache.signal(signal.SIGSTOP)
     try:
@@ -293,7 +293,7 @@ def test_a_request_in_flight_is_answered_before_the_end(
 
 
 @pytest.mark.parametrize("url", ["nonsense", "mysql://a/b", "postgresql://", "postgresql://h:x/b"])
-def test_a_url_that_is_none_is_said_and_not_shown(tmp_path: Path, url: str) -> None:
+def test_an_invalid_url_is_reported_but_not_shown(tmp_path: Path, url: str) -> None:
     with running_region({"DATABASE_URL": url}, tmp_path / "log") as region:
         assert ready(region) == (503, "unavailable", {"database": "invalid url"})
         assert region.client.get("/notes").status_code == 503

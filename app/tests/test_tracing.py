@@ -19,7 +19,7 @@ from tests.conftest import APP_DIR, StartRegion
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A folder of their own: the environment of the tests is without them."""
+    """Installs the packages in a folder of their own: the tests' environment lacks them."""
     folder: Path = tmp_path_factory.mktemp("otel")
     words = ["--no-deps", "--only-binary", ":all:", "--require-hashes", "--retries", "1"]
     words += ["--target", str(folder), "-r", str(APP_DIR / "requirements-otel.txt")]

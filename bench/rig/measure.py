@@ -51,7 +51,7 @@ def window(first: Reading, last: Reading, cores: int = 1) -> Window:
     user, system = last.user_s - first.user_s, last.system_s - first.system_s
     busy, each = last.core_busy_s - first.core_busy_s, 1e6 / requests if requests else float("nan")
     # What a proxy sends over loopback is received in a soft interrupt on its own core. Some kernels charge it to the
-    # proxy, some to nobody (CONFIG_IRQ_TIME_ACCOUNTING): it is the proxy's cost either way.
+    # proxy, some to no process (CONFIG_IRQ_TIME_ACCOUNTING): the cost is the proxy's either way.
     system += min(max(0.0, busy - user - system), last.softirq_s - first.softirq_s)
     return Window(
         seconds=seconds,

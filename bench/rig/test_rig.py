@@ -49,7 +49,7 @@ class Reports(unittest.TestCase):
         self.assertAlmostEqual(seen.foreign_share, 0.25)
         self.assertAlmostEqual(measure.window(first, last, cores=2).foreign_share, 0.125)
 
-    def test_a_soft_interrupt_that_the_kernel_charges_to_nobody_is_the_proxys(self):
+    def test_a_soft_interrupt_that_the_kernel_charges_to_no_process_counts_for_the_proxy(self):
         # busy, and of it soft interrupts -> system time per request, foreign share
         for busy, softirq, system_us, foreign in ((1.0, 0.3, 15, 0), (1.3, 0.3, 21, 0), (1.5, 0.3, 21, 0.1)):
             first = measure.Reading(at_s=0, user_s=0, system_s=0, core_busy_s=0, softirq_s=0, requests=0)
@@ -181,7 +181,7 @@ class BigConfig(unittest.TestCase):
         small = peers.render(template, {"EP1": 1, "EP2": 2, "EP3": 3, "WORKERS": 1})
         return tomllib.loads(big_config.big(small, shape, PORTS, weight))
 
-    def test_it_is_valid_toml_with_ten_thousand_distinct_endpoints_all_of_them_routed(self):
+    def test_the_big_config_is_valid_toml_with_ten_thousand_distinct_endpoints_all_of_them_routed(self):
         for shape, pools in ((big_config.RELOAD, 1000), (big_config.ENDPOINTS, 100)):
             found = self.parsed(shape)
             addresses = [e["address"] for pool in found["pool"].values() for e in pool["endpoints"]]

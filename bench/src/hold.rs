@@ -26,7 +26,7 @@ struct Progress {
     first_error: Option<String>,
 }
 
-/// Opens the connections, then obeys: `request` sends one request on each, `quit` ends.
+/// Opens the connections, then reads commands: `request` sends one request on each, `quit` ends.
 pub async fn run(plan: HoldPlan, mut say: impl FnMut(String) -> Result<()>) -> Result<()> {
     let mut held = Vec::with_capacity(plan.connections);
     let mut progress = Progress { phase: "held", open: 0, answered: 0, failed: 0, first_error: None };

@@ -27,7 +27,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// A target; with `tls` any certificate is accepted, for the rig signs its own.
+    /// A target; with `tls` any certificate is accepted, because the rig signs its own.
     pub fn new(
         address: std::net::SocketAddr,
         host: String,

@@ -28,7 +28,7 @@ pub struct Plan {
     pub seed: u64,
 }
 
-/// The results. Counts cover the whole run; latencies cover the requests that were due after the warm-up.
+/// The results. Counts cover the whole run; latencies cover the requests due after the warm-up.
 #[derive(Serialize)]
 pub struct Summary {
     pub offered_rps: f64,
@@ -217,7 +217,7 @@ fn summary(shared: &Shared, plan: &Plan, unsent: usize, lag: &Histogram<u64>) ->
     // A poisoned tally still holds true counts; nothing here can leave it half-written.
     let mut tally = shared.tally.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let settled = usize::try_from(tally.completed + tally.errors).unwrap_or(usize::MAX);
-    // Requests are taken in order, so what is unfinished is (but for a few lanes) what fell due last.
+    // Lanes take requests in order, so the unfinished ones are (but for a few lanes) those that fell due last.
     for due in shared.due.iter().skip(settled).filter(|&&due| due >= shared.warmup) {
         tally.latency.saturating_record(micros(shared.start_elapsed().saturating_sub(*due)));
     }

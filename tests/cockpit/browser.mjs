@@ -1,5 +1,5 @@
 // A Chromium for one scenario: reads a command per line on stdin, writes an answer per line on stdout.
-// Ends with stdin. Decides nothing: what must be on the page is asserted by the scenario.
+// Ends with stdin. Decides nothing: the scenario asserts what must be on the page.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";

@@ -42,7 +42,7 @@ pub struct Scene {
     pub wire: Wire,
     /// Requests per second.
     pub rate: f64,
-    /// This share of the requests are POSTs.
+    /// The share of POSTs among the requests.
     pub posts: f64,
     /// Bytes of each answer, and of each POST; 0 = small.
     pub body: usize,
@@ -108,7 +108,7 @@ pub enum Act {
     Freeze(usize),
     /// The region gets SIGCONT.
     Thaw(usize),
-    /// Packets to it are dropped, or not.
+    /// Packets to the site are dropped (true), or pass again.
     CutOff(usize, bool),
     /// The site behaves like this from now on.
     Tell(usize, Mood),

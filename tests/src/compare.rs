@@ -26,7 +26,7 @@ use crate::{
 const FAULTS: [(Fault, &str); 11] = [
     (Fault::Kill, "`kill -9`, eight times in turn over all regions, each back after 0.4 s"),
     (Fault::Stop, "SIGTERM, back after 4 s"),
-    (Fault::Freeze, "SIGSTOP for 8 s: the kernel accepts, nobody answers"),
+    (Fault::Freeze, "SIGSTOP for 8 s: the kernel accepts, no process answers"),
     (Fault::Drop, "every packet to one region dropped for 8 s (network namespace, nft)"),
     (Fault::Reset, "every connection to one region reset for 8 s"),
     (Fault::Slow, "one region 300 ms slower for 8 s, `/health` fine"),
@@ -265,7 +265,7 @@ cores: read orders of magnitude and counts, not the last digit.
   was *due*. Latencies are those of GETs that were due while the fault lasted.
 - **Regions**: three processes with one endpoint each, equal weights. Each writes the id of a request to a file before it answers, so that
   failed, doubled and lost are differences of sets. The fault strikes one region four seconds after the start (shaded in the drawings).
-- **failed**: anything but the request's own 200, whole. **cut**: the head came and the body did not, which no proxy can heal. **doubled POSTs**: arrived at regions more
+- **failed**: anything but the request's own 200, whole. **cut**: the head came and the body did not, which no proxy can repair. **doubled POSTs**: arrived at regions more
   than once.
 - **generator late**: the most that the load generator itself woke late (ms). What a run shows beyond its peers in p50 to max, up to this
   figure, may be the machine. A run whose generator was more than 25 ms late, or during which more than 1 % of the CPU was taken for other

@@ -114,8 +114,8 @@ fn carrier(load: &Running, sites: &[Site]) -> usize {
 fn apply(act: &Act, killed: Option<&(f64, usize)>, stage: &mut Stage) {
     let killed = killed.map(|(_, site)| *site);
     match act {
-        Act::Kill(_) | Act::KillCarrier => stage.sites[killed.expect("somebody is killed")].kill(),
-        Act::ReviveKilled => stage.sites[killed.expect("somebody was killed")].revive(),
+        Act::Kill(_) | Act::KillCarrier => stage.sites[killed.expect("the kill names a site")].kill(),
+        Act::ReviveKilled => stage.sites[killed.expect("a site was killed before")].revive(),
         Act::Revive(site) => stage.sites[*site].revive(),
         Act::Terminate(site) => stage.sites[*site].terminate(),
         Act::Freeze(site) => stage.sites[*site].freeze(),

@@ -57,8 +57,8 @@ pub enum Goal {
         /// The largest number of changes.
         at_most: usize,
     },
-    /// Of the first three spans of this length its share in each is no larger than in the one before; what one probation
-    /// takes is not counted, because it is chance in which span it falls.
+    /// In each of the first three spans of this length, its share is no larger than in the span before. The requests of
+    /// one probation are not counted, because chance decides in which span they fall.
     Shrinks {
         /// The region.
         region: &'static str,
@@ -69,8 +69,8 @@ pub enum Goal {
     Attempts(f64),
     /// From so many milliseconds after the cure on no request fails.
     Healed(f64),
-    /// Connections that were new in the five seconds after the cure, per connection opened before the fault. What the
-    /// generator sent at once, because it came late, needs one each: as many are not counted.
+    /// Connections that were new in the five seconds after the cure, per connection opened before the fault. Requests
+    /// that a late generator sends at once need a connection each: that many are not counted.
     Fresh(f64),
     /// This region answers all requests this long after the first failed attempt.
     Moves {
@@ -214,7 +214,8 @@ const WORKERS: usize = 2;
 /// Requests due before this are not judged, because connections are being opened.
 const WARM_MS: f64 = 1000.0;
 
-/// What GETs took beside the way, that were due within half a second of a kill or under way then; sorted.
+/// Latencies, without the network round trips, of the GETs that were due within half a second of a kill or under way
+/// at the kill; sorted.
 fn near_kills(record: &Record) -> Vec<f64> {
     let spans = record
         .kills
@@ -239,9 +240,9 @@ fn strikes(record: &Record, least: f64) -> Figure {
         .noted(format!("of {}, the least struck {worst:.0} %", shares.len()))
 }
 
-/// The last request that went there in any second of the fault in which the region had more than its limit: seconds
-/// that overlap, because a share over the whole fault would forgive a bad start. An attempt that arrived nowhere went
-/// there, too.
+/// The due time of the last request to the region in a second of the fault in which the region had more than its limit.
+/// The seconds overlap; a share over the whole fault would hide a bad start. An attempt that arrived at no site counts
+/// as one to this region.
 fn leaves(record: &Record, region: &str, limit: f64) -> f64 {
     const SPAN_MS: f64 = 1000.0;
     const STEP_MS: f64 = 100.0;
@@ -265,7 +266,8 @@ fn leaves(record: &Record, region: &str, limit: f64) -> f64 {
         .fold(0.0, f64::max)
 }
 
-/// Until the end of the last second in which the region had too little; never, if that is the last of all.
+/// The time to the end of the last second in which the region had too small a share; `f64::MAX` if the run ends with
+/// such a second.
 fn returns(record: &Record, region: &str) -> f64 {
     const SPAN_MS: f64 = 1000.0;
     const STEP_MS: f64 = 250.0;
@@ -283,7 +285,7 @@ fn returns(record: &Record, region: &str) -> f64 {
 }
 
 fn shrinks(record: &Record, region: &str, span_ms: f64) -> Figure {
-    /// What a probation takes before it can end: a second, a request each 100 ms.
+    /// The requests of a probation before it can end: one each 100 ms, for a second.
     const PROBATION: f64 = 10.0;
     let fault = record.fault_ms;
     let shares: Vec<f64> = (0..3)
@@ -336,8 +338,8 @@ fn fresh(record: &Record, goal: f64) -> Figure {
         within.map(|hit| (hit.site, hit.connection)).collect()
     };
     let cure = record.cure_ms;
-    // From the very start: a cold start opens connections as a recovery does.
-    // Never less than one per site and worker: a client that asks all sites again needs them.
+    // Counted from the start of the run, because a cold start opens connections as a recovery does.
+    // At least one per site and worker: an edge that uses all sites again needs that many.
     let steady = used(0.0, record.fault_ms).len().max(record.sites.len() * WORKERS);
     let before = used(0.0, cure);
     let new = used(cure, cure + AFTER_MS).difference(&before).count();
@@ -358,7 +360,8 @@ fn at_once(record: &Record, from_ms: f64, to_ms: f64) -> usize {
     (0..began.len()).map(within).max().unwrap_or(0)
 }
 
-/// The fault is the first failed attempt up to one request's gap, which at 500/s is below what is measured here.
+/// The first failed attempt comes at most one request's gap after the fault: 2 ms at 500/s, which is below what is
+/// measured here.
 fn moves(record: &Record, to: &str) -> f64 {
     let due = record.due(record.fault_ms, record.cure_ms);
     let elsewhere = due.filter(|shot| shot.by.split('#').next() != Some(to));
@@ -431,7 +434,7 @@ mod tests {
         assert_eq!(
             value(&Goal::AddedByKills(20.0), &record),
             30.0,
-            "the way to who answers is nobody's doing"
+            "the round trip to the site that answers does not count"
         );
     }
 

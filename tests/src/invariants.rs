@@ -52,7 +52,7 @@ fn known(record: &Record, broken: &mut Vec<String>) {
         broken.push(format!("{nowhere} answers to requests that arrived nowhere"));
     }
     if record.unsent > 0 {
-        broken.push(format!("{} arrivals of requests that nobody sent", record.unsent));
+        broken.push(format!("{} arrivals of requests that the generator did not send", record.unsent));
     }
     let Some(book) = &record.book else { return };
     let untold = tries.iter().filter(|(id, at)| at.values().sum::<usize>() > book.attempts(id)).count();
@@ -116,7 +116,7 @@ mod tests {
     };
 
     #[test]
-    fn what_is_answered_has_arrived_what_arrives_was_sent_and_a_client_gets_its_own_answer() {
+    fn every_answered_request_arrived_every_arrival_was_sent_and_clients_get_their_own_answers() {
         let scene = Scene::new(Policy::Failover, Wire::H1);
         let broken = |spoil: fn(&mut Record)| {
             let mut record = run(4, (2000.0, 3000.0), |_| 0);

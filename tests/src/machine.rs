@@ -3,9 +3,9 @@
 
 use std::fs;
 
-/// CPU time that other guests of the host took; more than this share of all CPU time voids a run.
+/// A run is void when other guests of the host took more than this share of all CPU time.
 const STOLEN: f64 = 0.01;
-/// A generator that was later than this, in milliseconds, voids a run.
+/// A run is void when the generator was later than this, in milliseconds.
 const LATE_MS: f64 = 25.0;
 
 /// CPU time of the whole machine since it started, in ticks.
@@ -21,7 +21,7 @@ impl Ticks {
         Self::read(&fs::read_to_string("/proc/stat").unwrap_or_default())
     }
 
-    /// user nice system idle iowait irq softirq steal; what guests of this machine took is in user.
+    /// user nice system idle iowait irq softirq steal; `user` includes the time of this machine's own guests.
     fn read(stat: &str) -> Self {
         let first = stat.lines().next().unwrap_or_default();
         let ticks: Vec<u64> =

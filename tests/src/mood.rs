@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_is_what_is_read() {
+    fn a_written_mood_is_read_back() {
         let mood = Mood {
             slow_ms: 300,
             errors: 30,

@@ -69,7 +69,7 @@ impl Namespace {
         }
     }
 
-    /// Of a range that is set aside for measurements (RFC 2544): a /30 each, apart for each process.
+    /// Addresses from the range for measurements (RFC 2544): a /30 for each namespace, different in each process.
     fn ip(&self, host: u8) -> Ipv4Addr {
         let block = (std::process::id() % 1024) * 64 + u32::from(self.nth % 64);
         let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + (block % 32768) * 4;

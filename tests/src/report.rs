@@ -43,7 +43,7 @@ pub struct Verdict {
     pub p999_ms: f64,
     /// See `p50_ms`.
     pub max_ms: f64,
-    /// The most that the load generator itself was late: what the machine adds to `max_ms`.
+    /// The largest delay of the load generator itself: the part of `max_ms` that the machine adds.
     #[serde(default)]
     pub late_ms: f64,
     /// Share of the machine's CPU time that other guests of its host took.

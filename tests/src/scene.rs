@@ -1,4 +1,4 @@
-//! Sets a scene: three regions in three clouds, a proxy over them, a load towards it. Who the proxy is, is a parameter:
+//! Sets a scene: three regions in three clouds, a proxy over them, a load towards it. The proxy is a parameter:
 //! the comparison plays the same scenes with others.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,8 +22,8 @@ pub const SERVED: &str = "{\"status\":\"served\"}";
 /// What every request asks for.
 const HOST: &str = "api.test";
 
-/// Who steers.
-#[derive(Debug)]
+/// The proxy that steers.
+/// #[derive(Debug)]
 pub enum Proxy {
     /// The edge under test.
     Thalweg(Box<Edge>),

@@ -1,5 +1,5 @@
-//! Figures of steady hands: a share that grows along its line, a share that spills, a capacity that holds. Each is a count of
-//! what arrived, second by second.
+//! Figures about shares and capacities: a share that grows along its ramp, a share that spills, a capacity that holds.
+//! Each figure counts arrivals, second by second.
 
 use crate::{
     goal::Figure,
@@ -15,8 +15,8 @@ fn seconds(from_ms: f64, to_ms: f64) -> impl Iterator<Item = (f64, f64)> {
     })
 }
 
-/// How far a region's share is from its ramp in the worst second, in points. The ramp begins with the first request there
-/// after the cure, those apart by which an ejected endpoint proves itself.
+/// How far a region's share is from its ramp in the worst second, in points. The ramp begins with the first
+/// request to the region after the cure; requests of a probation do not begin it.
 pub(crate) fn off_the_ramp(record: &Record, region: &str, ramp_ms: f64) -> Figure {
     let proves = |hit: &Hit| {
         let lines = record.book.as_ref().and_then(|book| book.logged.get(&hit.id));

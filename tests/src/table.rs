@@ -227,7 +227,7 @@ impl Fault {
         let brownout = [Goal::Leaves { region, within_ms: 2000.0, share: 5.0 }, back.clone()];
         match self {
             Self::Kill => {
-                // At least a third, because traffic may be moving when the site is chosen.
+                // At least a third of the traffic, which may be moving when the site is chosen.
                 let share = if scene.policy == Policy::Weighted { 20.0 } else { 34.0 };
                 vec![Goal::NoGetFailed, Goal::AddedByKills(20.0), Goal::Strikes(share)]
             }
@@ -280,7 +280,7 @@ const CALM: Mood =
 /// Load before the fault: long enough for baselines of latency.
 const CALM_MS: u64 = 4000;
 
-/// The same where a far quantile is compared with what it was.
+/// The same, where a goal compares a high quantile with its value before the fault.
 const LONG_CALM_MS: u64 = 20_000;
 
 /// The usual length of a fault.

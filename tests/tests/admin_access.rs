@@ -166,7 +166,7 @@ fn a_role_that_is_too_small_is_named_in_the_refusal() {
 }
 
 #[test]
-fn reading_can_be_reserved_for_those_who_have_a_token() {
+fn reading_can_require_a_token() {
     let (edge, _endpoint) = with_roles("anonymous_read = false");
     for path in ["status", "events", "orders", "stream", "explain?host=a.test&path=/"] {
         let path = format!("/api/v1/{path}");
@@ -187,7 +187,7 @@ fn reading_can_be_reserved_for_those_who_have_a_token() {
 }
 
 #[test]
-fn every_change_that_is_asked_for_is_an_event_with_who_what_and_why() {
+fn every_requested_change_is_an_event_with_caller_content_and_reason() {
     let (edge, _endpoint) = with_roles("");
     let order = r#"{"kind":"freeze","reason":"disk"}"#;
     for (method, path, body, name, result) in [

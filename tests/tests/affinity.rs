@@ -62,7 +62,7 @@ fn an_address_keeps_its_endpoint_and_two_edges_agree() {
     let lost = &endpoints[3];
     lost.die();
     for edge in &edges {
-        eventually("it is down", SOON, || !edge.is_up(lost.addr()));
+        eventually("the endpoint is down", SOON, || !edge.is_up(lost.addr()));
     }
     let meanwhile = places(&edges[0], 100);
     for (client, place) in &before {
@@ -73,7 +73,7 @@ fn an_address_keeps_its_endpoint_and_two_edges_agree() {
     for edge in &edges {
         edge.until_up(10);
     }
-    assert_eq!(places(&edges[0], 100), before, "all return");
+    assert_eq!(places(&edges[0], 100), before, "all clients return");
     let reasons = |reason| edges[0].metric("thalweg_decisions_total", &[("reason", reason)]);
     assert!(reasons("affinity") >= 400.0, "{}", reasons("affinity"));
     let (client, place) = before.iter().next().expect("a client");
@@ -143,14 +143,14 @@ fn what_a_client_gets_while_its_endpoint_is_away_is_configured() {
         edge.until_up(3);
         let (cookie, home) = new_client(&edge, &endpoints);
         home.die();
-        eventually("it is down", SOON, || !edge.is_up(home.addr()));
+        eventually("the endpoint is down", SOON, || !edge.is_up(home.addr()));
         let meanwhile = ask(&edge, &cookie);
         if on_failure == "none" {
             common::assert_ours(&meanwhile, 503, "no_endpoint");
             assert!(meanwhile.header("retry-after").is_some());
         } else {
             assert_eq!(meanwhile.status, 200);
-            assert_eq!(ask(&edge, &cookie).endpoint(), meanwhile.endpoint(), "the same stands in");
+            assert_eq!(ask(&edge, &cookie).endpoint(), meanwhile.endpoint(), "the same endpoint stands in");
         }
         assert_eq!(set(&meanwhile).is_some(), on_failure == "stick", "{on_failure}");
         let kept = set(&meanwhile).unwrap_or(cookie);
@@ -172,7 +172,7 @@ fn an_endpoint_that_drains_keeps_the_clients_that_it_has() {
     let body = format!("{{\"endpoint\":\"p0/{}\"}}", home.addr());
     let drained = edge.admin_post("/api/v1/drain", &body);
     assert!(drained.status < 300, "{}", drained.text());
-    eventually("it drains", SOON, || edge.endpoint(home.addr())["availability"] == "affinity_only");
+    eventually("the endpoint drains", SOON, || edge.endpoint(home.addr())["availability"] == "affinity_only");
     for _ in 0..20 {
         assert_eq!(ask(&edge, &cookie).endpoint(), home.name());
         assert_ne!(ask(&edge, "").endpoint(), home.name());

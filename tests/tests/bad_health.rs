@@ -64,7 +64,7 @@ fn a_huge_body_costs_no_memory() {
     let before = edge.rss();
     first.health(Health::body(huge));
     eventually("taken out", Duration::from_secs(10), || !edge.is_up(first.addr()));
-    stays("it serves from the other", Duration::from_secs(1), || get(edge.web(), "/").endpoint() == "b");
+    stays("the other endpoint serves", Duration::from_secs(1), || get(edge.web(), "/").endpoint() == "b");
     let grown = edge.rss().saturating_sub(before);
     assert!(grown < 32 * 1024 * 1024, "{} KiB", grown / 1024);
     assert!(edge.is_up(second.addr()));
@@ -133,5 +133,7 @@ fn an_unhealthy_endpoint_whose_traffic_is_fine_still_loses_it() {
     let (edge, first, _second) = choosy();
     first.behave(Behaviour::Serve);
     first.health(Health::status(503));
-    eventually("it lost its traffic", Duration::from_secs(2), || get(edge.web(), "/").endpoint() == "b");
+    eventually("the endpoint lost its traffic", Duration::from_secs(2), || {
+        get(edge.web(), "/").endpoint() == "b"
+    });
 }

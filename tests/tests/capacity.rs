@@ -42,7 +42,7 @@ fn ask(edge: &Edge, threads: usize, span: Duration) -> (BTreeMap<String, u32>, D
 }
 
 #[test]
-fn what_a_pool_is_not_meant_to_take_goes_to_the_next_and_what_none_is_meant_to_is_refused() {
+fn requests_over_a_capacity_go_to_the_next_pool_and_over_all_capacities_are_refused() {
     let _alone = alone();
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let conf = Conf::new()

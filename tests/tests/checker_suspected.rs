@@ -49,15 +49,15 @@ fn when_every_health_check_breaks_at_once_the_checker_is_suspected_and_no_reques
     endpoints.iter().for_each(|endpoint| endpoint.health(Health::status(500)));
     eventually("the checker is suspected", SOON, || suspected(&edge));
     assert_eq!(detail(&edge), (200, true));
-    eventually("nobody is up", SOON, || edge.metric("thalweg_endpoint_available", &[]) == 0.0);
+    eventually("no endpoint is up", SOON, || edge.metric("thalweg_endpoint_available", &[]) == 0.0);
     let done = load.done();
     eventually("some more traffic", SOON, || load.done() > done + 200);
-    assert_eq!(detail(&edge), (200, true), "for as long as it lasts");
+    assert_eq!(detail(&edge), (200, true), "the suspicion stays while the checks fail");
     endpoints.iter().for_each(|endpoint| endpoint.health(Health::ok()));
     eventually("the suspicion is taken back", SOON, || !suspected(&edge));
     edge.until_up(6);
     assert_eq!(detail(&edge), (200, false));
-    load.stop().assert_none_failed("a checker that is wrong about everybody");
+    load.stop().assert_none_failed("a checker that is wrong about every endpoint");
     let told = edge.events_of("checker_suspected");
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!((&told[0]["on"], &told[1]["on"]), (&true.into(), &false.into()), "{told:?}");
@@ -119,6 +119,6 @@ fn a_start_with_the_wrong_path_is_suspected_and_real_requests_still_find_the_fai
     assert!(detail(&edge).1);
     endpoints[..2].iter().for_each(|endpoint| endpoint.behave(Behaviour::Status(500)));
     let load = Load::to(edge.web()).rate(150.0).posts(0.5).start();
-    eventually("both are convicted", SOON, || edge.events_of("ejected").len() >= 2);
+    eventually("both are ejected", SOON, || edge.events_of("ejected").len() >= 2);
     drop(load.stop());
 }

@@ -98,7 +98,7 @@ fn check_and_explain_read_a_config_from_a_pipe() {
         let writer = std::thread::spawn(move || std::fs::write(into, text));
         let done = thalweg(&[args, &["--config", &path]].concat());
         assert_eq!(done.code, 0, "{args:?}: {}", done.stderr);
-        writer.join().expect("a writer").expect("it is read to its end");
+        writer.join().expect("a writer").expect("the pipe is read to its end");
     }
 }
 
@@ -351,8 +351,12 @@ fn a_second_edge_on_the_same_port_is_refused_and_takes_nothing() {
     let scratch = Scratch::new();
     let path = scratch.write("second.toml", text);
     let began = std::time::Instant::now();
-    let done =
-        std::process::Command::new(binary()).arg("run").arg("--config").arg(path).output().expect("it runs");
+    let done = std::process::Command::new(binary())
+        .arg("run")
+        .arg("--config")
+        .arg(path)
+        .output()
+        .expect("the binary starts");
     assert_eq!(done.status.code(), Some(3), "{}", String::from_utf8_lossy(&done.stderr));
     assert!(began.elapsed() < Duration::from_secs(10));
     for _ in 0..20 {
@@ -361,7 +365,7 @@ fn a_second_edge_on_the_same_port_is_refused_and_takes_nothing() {
 }
 
 #[test]
-fn every_accepted_key_that_does_not_act_yet_is_a_placed_warning() {
+fn every_accepted_key_that_does_not_act_yet_is_a_warning_with_its_place() {
     let text = Conf::simple_with(
         "failover",
         &["127.0.0.1:9".parse().expect("an address")],

@@ -1,4 +1,4 @@
-//! A crowd at the door: connections without a head make room for those that ask, and one client has a cap.
+//! Too many connections: those without a request head make room for those with one, and each client has a cap.
 
 mod common;
 
@@ -27,14 +27,14 @@ fn ask(edge: &Edge) -> Result<Reply, Gone> {
 }
 
 #[test]
-fn slow_heads_make_room_for_those_that_ask() {
+fn slow_heads_make_room_for_connections_that_ask() {
     let _alone = alone();
     let (edge, _endpoint) = edge_with("max_connections = 100", "protocols = [\"http/1.1\", \"h2c\"]");
     let mut served = Client::connect(edge.web());
     assert_eq!(served.get("/").status, 200);
     let beginnings: [&[u8]; 4] = [b"", b"GET / HT", b"PRI * HTTP/2", b"GET / HTTP/1.1\r\nhost: x\r\nslow: "];
     let mut crowd = Vec::new();
-    // Three times as many as fit, each within the time that a head may take.
+    // Three times as many connections as fit, each within the time limit of a head.
     for beginning in beginnings.iter().cycle().take(300) {
         let mut slow = Client::connect(edge.web());
         let _it_may_have_gone_already = slow.try_send(beginning);
@@ -98,5 +98,5 @@ fn a_client_has_no_more_connections_than_its_cap() {
     assert_eq!(edge.metric("thalweg_connections_shed_total", &[("cause", "per_client")]), 4.0);
     own.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
     drop(own.pop());
-    eventually("there is room again", SOON, || ask(&edge).is_ok_and(|reply| reply.status == 200));
+    eventually("a connection is free again", SOON, || ask(&edge).is_ok_and(|reply| reply.status == 200));
 }

@@ -1,4 +1,5 @@
-//! What flaps is left alone for a while: seen in status, events, metrics and `explain`, and over again when it was quiet.
+//! Damping: a pool that flaps gets no traffic for a while, as status, events, metrics and `explain` show. The
+//! damping ends when the pool was quiet.
 
 mod common;
 
@@ -37,7 +38,9 @@ fn a_pool_that_flaps_is_damped_and_returns_when_it_was_quiet() {
     let said = thalweg(&["explain", "--admin", &edge.admin_url(), "--host", "x", "--path", "/"]).stdout;
     assert!(said.contains("damped until"), "{said}");
     stays("the second serves", Duration::from_secs(2), || get(edge.web(), "/").endpoint() == "b");
-    eventually("it was quiet", Duration::from_secs(20), || get(edge.web(), "/").endpoint() == "a");
+    eventually("the pool was quiet and serves again", Duration::from_secs(20), || {
+        get(edge.web(), "/").endpoint() == "a"
+    });
     assert_eq!((damped(), lost()), (0.0, failovers));
     let events = edge.events_of("damped");
     let of_pool =

@@ -1,5 +1,5 @@
-//! A host that disappears silently: no reset, no answer, no acknowledgement. What happens to the requests that
-//! wait on its connections, to the connections themselves, and to new connects.
+//! A host that disappears silently, without reset, answer or acknowledgement: the requests that wait on its
+//! connections, the connections themselves, and new connects.
 
 mod common;
 

@@ -70,7 +70,7 @@ fn a_family_that_is_never_answered_delays_no_other() {
     eventually("the first family serves", AT_ONCE, || edge.is_up(endpoints[0].addr()));
     assert_eq!(get(edge.web(), "/").endpoint(), "127.0.0.1");
     dns.set("api.test", only(2));
-    eventually("its change is in force", AT_ONCE, || get(edge.web(), "/").endpoint() == "127.0.0.2");
+    eventually("the changed address is in force", AT_ONCE, || get(edge.web(), "/").endpoint() == "127.0.0.2");
 }
 
 #[test]
@@ -83,8 +83,8 @@ fn a_failing_server_keeps_the_last_good_answer() {
     for failure in [Records::ServFail, Records::Silence, Records::NxDomain] {
         let asked = dns.queries();
         dns.set("api.test", failure.clone());
-        eventually("it asks again", Duration::from_secs(15), || dns.queries() > asked + 1);
-        stays("it serves", Duration::from_millis(1500), || get(edge.web(), "/").status == 200);
+        eventually("the edge asks again", Duration::from_secs(15), || dns.queries() > asked + 1);
+        stays("the edge serves", Duration::from_millis(1500), || get(edge.web(), "/").status == 200);
     }
     assert_eq!(edge.ready(), 200);
 }
@@ -128,7 +128,7 @@ fn an_address_that_vanishes_ends_its_requests_first() {
     endpoints[0].behave(Behaviour::Slow(Duration::from_secs(4)));
     let addr = edge.web();
     let asked = std::thread::spawn(move || get(addr, "/"));
-    eventually("it is under way", SOON, || endpoints[0].hits() == 1);
+    eventually("the request is under way", SOON, || endpoints[0].hits() == 1);
     dns.set("api.test", Records::Addresses(vec![four(2)], 1));
     eventually("the new one is up", Duration::from_secs(3), || edge.is_up(endpoints[1].addr()));
     eventually("the old one is gone", SOON, || !edge.is_up(endpoints[0].addr()));
@@ -148,13 +148,13 @@ fn an_unknown_name_is_no_endpoint_until_it_resolves() {
         .raw(&format!("[pool.p]\nprobe = \"fast\"\nendpoints = [{{ address = \"api.test:{port}\" }}]\n"))
         .route("all", "failover", &["p"], "");
     let edge = Edge::launch(&conf);
-    eventually("it asks", SOON, || dns.queries() > 0);
+    eventually("the edge asks", SOON, || dns.queries() > 0);
     let reply = get(edge.web(), "/");
     assert_ours(&reply, 503, "no_endpoint");
     assert!(reply.header("retry-after").is_some());
     assert_eq!(edge.ready(), 503);
     dns.set("api.test", Records::Addresses(vec![four(1)], 1));
-    eventually("it serves", Duration::from_secs(20), || get(edge.web(), "/").status == 200);
+    eventually("the edge serves", Duration::from_secs(20), || get(edge.web(), "/").status == 200);
     eventually("ready", SOON, || edge.ready() == 200);
 }
 

@@ -33,7 +33,7 @@ fn posts(endpoint: &Endpoint) -> Vec<String> {
 }
 
 #[test]
-fn three_errors_in_a_row_eject_and_no_good_health_check_brings_it_back() {
+fn three_errors_in_a_row_eject_and_no_good_health_check_ends_the_ejection() {
     let (edge, endpoints) = regions(2, "failover", "", FOR_GOOD);
     let mut client = Client::connect(edge.web());
     for _ in 0..2 {
@@ -92,11 +92,7 @@ fn one_bad_region_of_three_is_ejected_while_gets_never_fail_and_posts_go_once() 
     assert!(report.failed_gets().is_empty(), "{:?}", report.outcomes());
     let late: Vec<_> = report.shots.iter().rev().take(100).filter(|shot| shot.failed()).collect();
     assert!(late.is_empty(), "{late:?}");
-    assert_eq!(
-        report.failed().len(),
-        posts(&endpoints[1]).len(),
-        "each POST there failed, and none elsewhere"
-    );
+    assert_eq!(report.failed().len(), posts(&endpoints[1]).len(), "each POST to b failed, and no other");
     assert_once(&endpoints);
     let out = |endpoint: &&Endpoint| edge.ejection(endpoint.addr()) != "clear";
     assert_eq!(endpoints.iter().filter(out).count(), 1);
@@ -107,7 +103,7 @@ fn a_lone_endpoint_is_never_ejected() {
     let (edge, endpoints) = regions(1, "failover", "", FOR_GOOD);
     endpoints[0].behave(Behaviour::Status(500));
     let report = Load::to(edge.web()).rate(200.0).count(200).run();
-    assert_eq!(report.by().get("a"), Some(&200), "all of it is served by whom there is");
+    assert_eq!(report.by().get("a"), Some(&200), "the lone endpoint serves all of it");
     assert_eq!(edge.ejection(endpoints[0].addr()), "clear");
     assert!(edge.events_of("ejected").is_empty());
 }
@@ -132,12 +128,12 @@ fn probation_is_a_trickle_and_ends_after_a_second_and_five_answers() {
     let load = Load::to(edge.web()).rate(300.0).start();
     until_ejected(&edge, &endpoints[0]);
     endpoints[0].behave(Behaviour::Serve);
-    eventually("its requests have ended", SOON, || {
+    eventually("the endpoint's requests have ended", SOON, || {
         edge.metric("thalweg_endpoint_in_flight", &[("endpoint", &endpoints[0].addr().to_string())]) == 0.0
     });
     endpoints[0].forget();
     eventually("clear again", SOON, || edge.ejection(endpoints[0].addr()) == "clear");
-    eventually("and back at work", SOON, || load.last(20).iter().all(|shot| shot.by == "a"));
+    eventually("the endpoint serves again", SOON, || load.last(20).iter().all(|shot| shot.by == "a"));
     load.stop().assert_none_failed("an ejection and a probation");
     // The first second after the first request of the probation; two workers may both begin at once.
     let seen = endpoints[0].requests();
@@ -197,7 +193,7 @@ fn a_pool_may_have_its_own_rules() {
     let told = until_ejected(&edge, &first);
     assert_eq!(told["detail"], "1 failures in a row", "{told}");
     for _ in 0..20 {
-        assert_eq!(post(&mut client), (500, "b".into()), "the other pool is patient");
+        assert_eq!(post(&mut client), (500, "b".into()), "the other pool allows more failures");
     }
     assert_eq!(edge.ejection(second.addr()), "clear");
 }
@@ -221,7 +217,7 @@ fn an_ejection_survives_a_reload() {
     let status = edge.endpoint(first.addr());
     assert_eq!(status["ejection"], "ejected", "{status}");
     let second_of = |time: &Value| time.as_str().map(|time| time[..18].to_owned());
-    assert_eq!(second_of(&status["ejected_until"]), second_of(&until), "the same sentence, to ten seconds");
+    assert_eq!(second_of(&status["ejected_until"]), second_of(&until), "the same ejection, to ten seconds");
     assert_eq!(hammer(edge.web(), 1, 20).get("b"), Some(&20));
 }
 

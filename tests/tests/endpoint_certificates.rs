@@ -1,4 +1,4 @@
-//! Certificates of endpoints, as operators make them: which are accepted, and how a refused one is told.
+//! Certificates of endpoints, as operators make them: which are accepted, and how the edge reports a refused one.
 
 mod common;
 
@@ -9,7 +9,7 @@ use thalweg_testkit::{
     Authority, Client, Conf, Edge, Endpoint, Leaf, eventually, get, server_config_of, thalweg,
 };
 
-/// What an endpoint presents, and what the edge says of it.
+/// What an endpoint presents, and what the edge reports.
 struct Case {
     what: &'static str,
     /// The certificate, and its key.
@@ -104,7 +104,7 @@ fn a_certificate_listed_in_its_own_ca_is_trusted_for_its_name_and_its_time() {
         case("self-signed, no roots of its kind", &own, &other.cert_pem, "sni = \"api.test\"", REFUSED),
         case("expired", &expired, &expired.cert_pem, named, REFUSED),
         case("not yet in force", &coming, &coming.cert_pem, named, REFUSED),
-        case("an expired one that is issued by nobody", &expired, &own.cert_pem, named, REFUSED),
+        case("an expired one without an issuer", &expired, &own.cert_pem, named, REFUSED),
     ];
     cases.push(Case {
         versions: OLD,

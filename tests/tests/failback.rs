@@ -111,5 +111,5 @@ fn an_endpoint_that_returns_under_weighted_starts_slowly() {
     let counts = hammer(edge.web(), 1, 200);
     assert!(counts.get("a").copied().unwrap_or(0) < 60, "{counts:?}");
     assert!(slow()["part"].is_number(), "{}", slow());
-    eventually("its share is whole", Duration::from_secs(40), || slow().is_null());
+    eventually("the share is whole", Duration::from_secs(40), || slow().is_null());
 }

@@ -136,7 +136,7 @@ fn a_request_body_within_the_buffer_is_sent_again_whole() {
     second.forget();
     let reply = Client::connect(edge.web()).ask("PUT", "/upload", "", &vec![1; 500_000]).expect("an answer");
     assert_ours(&reply, 502, "reset");
-    assert_eq!(second.hits(), 0, "what was not kept cannot be sent again");
+    assert_eq!(second.hits(), 0, "an upload that was not kept cannot be sent again");
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn aborted_uploads_eject_no_endpoint() {
         let labels = [("endpoint", &*addr), ("outcome", outcome)];
         edge.metric("thalweg_endpoint_requests_total", &labels)
     };
-    eventually("all are settled", SOON, || ended("client_gone") == 8.0);
+    eventually("all requests are settled", SOON, || ended("client_gone") == 8.0);
     assert_eq!(ended("reset"), 0.0);
     assert_eq!(edge.metric("thalweg_ejections_total", &[]), 0.0);
     assert_eq!(get(edge.web(), "/").status, 200);
@@ -285,7 +285,7 @@ fn when_every_health_check_is_broken_no_request_fails() {
     for endpoint in [&first, &second] {
         endpoint.health(Health::ok());
     }
-    eventually("no panic any more", SOON, || edge.metric("thalweg_panic", &[("route", "all")]) == 0.0);
+    eventually("the panic is over", SOON, || edge.metric("thalweg_panic", &[("route", "all")]) == 0.0);
 }
 
 #[test]
@@ -341,13 +341,15 @@ fn an_endpoint_that_answers_only_errors_is_ejected_and_returns_after_probation()
     }
     first.behave(Behaviour::Status(500));
     let load = Load::to(edge.web()).rate(100.0).posts(1.0).start();
-    eventually("it is ejected", SOON, || edge.metric("thalweg_ejections_total", &[("pool", "p0")]) >= 1.0);
+    eventually("the endpoint is ejected", SOON, || {
+        edge.metric("thalweg_ejections_total", &[("pool", "p0")]) >= 1.0
+    });
     eventually("the other serves", SOON, || load.last(20).iter().filter(|shot| shot.by == "b").count() >= 18);
     let events = edge.events();
     assert!(events.iter().any(|event| event.to_string().contains(&first.addr().to_string())), "{events:?}");
     first.behave(Behaviour::Serve);
-    eventually("it is clear again", Duration::from_secs(20), || edge.is_up(first.addr()));
-    eventually("and serves", SOON, || load.last(20).iter().all(|shot| shot.by == "a"));
+    eventually("the endpoint is up again", Duration::from_secs(20), || edge.is_up(first.addr()));
+    eventually("the endpoint serves", SOON, || load.last(20).iter().all(|shot| shot.by == "a"));
     let report = load.stop();
     assert!(report.failed().len() < 60, "{} failed before the ejection", report.failed().len());
 }
@@ -378,6 +380,6 @@ fn a_cold_start_serves_once_the_first_round_has_ended() {
         .route("all", "failover", &["p"], "");
     let edge = Edge::launch(&conf);
     assert_eq!(edge.ready(), 503, "before the first round");
-    assert_eq!(get(edge.web(), "/").status, 200, "the unproven serve when nobody is up");
+    assert_eq!(get(edge.web(), "/").status, 200, "unproven endpoints serve when no endpoint is up");
     eventually("ready after the first round", SOON, || edge.ready() == 200);
 }

@@ -81,7 +81,9 @@ fn a_dead_family_costs_no_traffic_without_a_probe_either() {
         let (near, far, dns) = (Endpoint::start("near"), Endpoint::start("far"), Dns::start());
         let spec = named(&dns, &near, &gone);
         let edge = edge_for(&dns, &spec, &far, "[pool.near.eject]\nconsecutive_failures = 1\n");
-        eventually("it is known what works", SOON, || hammer(edge.web(), 1, 50).get("near") == Some(&50));
+        eventually("the edge knows which family works", SOON, || {
+            hammer(edge.web(), 1, 50).get("near") == Some(&50)
+        });
         assert_eq!(hammer(edge.web(), 2, 300).get("near"), Some(&600), "{gone:?}");
     }
 }
@@ -98,7 +100,7 @@ fn localhost_with_one_family_listening_gets_its_full_share() {
         .pool("far", &[far.addr()], "")
         .route("all", "failover", &["near", "far"], AT_ONCE);
     let edge = Edge::start(&conf);
-    eventually("it serves", SOON, || hammer(edge.web(), 1, 10).get("near") == Some(&10));
+    eventually("the pool serves", SOON, || hammer(edge.web(), 1, 10).get("near") == Some(&10));
     assert_eq!(hammer(edge.web(), 2, 200).get("near"), Some(&400));
 }
 

@@ -66,7 +66,8 @@ fn get_from(edge: &Edge, client: Ipv4Addr) -> Reply {
     Client::connect_from(IpAddr::V4(client), edge.web()).get("/")
 }
 
-/// Sends requests of all networks at once. Who answered each, or with which status, how often.
+/// Sends requests of all networks at once. Returns how often each endpoint answered each network, or each error status
+/// came.
 fn ask(edge: &Edge, each: usize) -> Vec<BTreeMap<String, usize>> {
     let asking: Vec<_> = networks()
         .into_iter()

@@ -1,5 +1,5 @@
-//! Clients and endpoints that leave before the other side is done: which side is told, how the end is counted, and that no answer is
-//! lost for it.
+//! Clients and endpoints that leave before the other side is done: which side is told, how the end is counted, and that
+//! no answer is lost because of it.
 
 mod common;
 
@@ -33,9 +33,9 @@ fn a_client_that_hangs_up_while_it_waits_ends_its_attempt() {
     for nth in 1..=10 {
         let mut client = connect(edge.web());
         client.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").expect("sent");
-        eventually("it is under way", SOON, || endpoint.hits() >= nth);
+        eventually("the request is under way", SOON, || endpoint.hits() >= nth);
         drop(client);
-        eventually("it is counted", SOON, || gone(&edge) == nth as f64);
+        eventually("the request is counted", SOON, || gone(&edge) == nth as f64);
     }
     assert_eq!(edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]), 0.0);
     assert_eq!(edge.metric("thalweg_endpoint_requests_total", &[("outcome", "client_gone")]), 10.0);
@@ -86,7 +86,7 @@ fn a_delivered_answer_is_counted_as_delivered_however_the_client_closes() {
             client.read_exact(&mut [0; 1000]).expect("the body");
         }
         drop(client);
-        eventually("it is logged", SOON, || edge.access_log().len() > nth);
+        eventually("the request is logged", SOON, || edge.access_log().len() > nth);
     }
     let lines = edge.access_log();
     assert!(lines.iter().all(|line| line["status"].as_u64() > Some(0)), "{lines:#?}");
@@ -160,7 +160,7 @@ fn slamming() -> SocketAddr {
 }
 
 #[test]
-fn an_endpoint_that_refuses_an_upload_and_resets_is_heard() {
+fn the_answer_of_an_endpoint_that_refuses_an_upload_and_resets_is_passed_on() {
     let conf = Conf::new()
         .listener("web", "")
         .pool("p0", &[slamming()], "")
@@ -171,5 +171,5 @@ fn an_endpoint_that_refuses_an_upload_and_resets_is_heard() {
     let lost =
         statuses.iter().filter(|status| status.as_ref().ok().map(String::as_str) != Some("413")).count();
     assert_eq!(lost, 0, "{statuses:?}");
-    stays("nothing is ejected", Duration::from_millis(200), || edge.events_of("ejected").is_empty());
+    stays("no endpoint is ejected", Duration::from_millis(200), || edge.events_of("ejected").is_empty());
 }

@@ -36,7 +36,7 @@ fn ask(client: &mut Client, method: &str, target: &str, body: &[u8]) -> (Reply, 
 
 fn idle(edge: &Edge, endpoint: &Endpoint) {
     let addr = endpoint.addr().to_string();
-    eventually("nothing under way there", SOON, || {
+    eventually("no request is under way there", SOON, || {
         edge.metric("thalweg_endpoint_in_flight", &[("endpoint", &addr)]) == 0.0
     });
 }
@@ -57,12 +57,12 @@ fn a_hung_endpoint_costs_a_get_little_more_than_its_late_limit() {
     let usual = edge.endpoint(first.addr())["p95_us"].as_u64().map(Duration::from_micros).expect("is known");
     let late = (usual * 2).max(usual + Duration::from_millis(50));
     println!("late after {late:?}, answered after {took:?}");
-    assert!(took[0] >= late, "nobody is raced before it is late");
+    assert!(took[0] >= late, "no endpoint is raced before it is late");
     assert!(took[4] < late * 4, "late after {late:?}, answered after {took:?}");
     assert_eq!((hedges(&edge, "won"), edge.metric("thalweg_retries_total", &[])), (8.0, 0.0));
     assert_eq!((first.hits(), second.hits()), (8, 8));
     idle(&edge, &first);
-    eventually("the losers were cancelled", SOON, || first.abandoned() == 8);
+    eventually("the attempts that lost were cancelled", SOON, || first.abandoned() == 8);
 }
 
 #[test]
@@ -97,12 +97,12 @@ fn a_slow_report_beside_a_fast_region_keeps_its_place_although_it_loses_every_ra
     first.behave(Behaviour::Slow(Duration::from_millis(800)));
     let report = Load::to(edge.web()).rate(20.0).count(20).run();
     report.assert_none_failed("a slow report");
-    assert_eq!((first.hits(), second.hits()), (20, 20), "each was raced");
+    assert_eq!((first.hits(), second.hits()), (20, 20), "each request was raced");
     let good = |edge: &Edge| {
         let addr = first.addr().to_string();
         edge.metric("thalweg_endpoint_requests_total", &[("endpoint", &addr), ("outcome", "ok")])
     };
-    eventually("it has shown what is usual", SOON, || good(&edge) >= 16.0);
+    eventually("the endpoint has enough answers for a baseline", SOON, || good(&edge) >= 16.0);
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
 }
 
@@ -132,7 +132,7 @@ fn a_post_is_never_raced() {
 
 #[test]
 fn a_route_that_does_not_hedge_waits() {
-    // Longer than a dead connection is waited for; this one lives: the endpoint's kernel has acknowledged all data.
+    // Longer than the wait for a dead connection. This one is alive: the endpoint's kernel has acknowledged all data.
     let (edge, first, second) = two("timeouts = { first_byte = \"1500ms\" }", PATIENT);
     first.behave(Behaviour::Hang);
     assert_eq!(ask(&mut Client::connect(edge.web()), "GET", "/", b"").0.status, 504);
@@ -154,8 +154,8 @@ fn hedges_keep_to_their_budget() {
     let most = 20.0 + 0.05 * (before + 600.0) + 2.0;
     assert!((20.0..=most).contains(&raced), "{raced} races, {most} at most");
     // A request that the budget refused may race a little later.
-    assert!(raced + hedges(&edge, "over_budget") >= 600.0, "each of them was late");
-    assert_eq!(edge.metric("thalweg_retry_budget_exhausted_total", &[]), 0.0, "that is another budget");
+    assert!(raced + hedges(&edge, "over_budget") >= 600.0, "each request was late");
+    assert_eq!(edge.metric("thalweg_retry_budget_exhausted_total", &[]), 0.0, "not the budget of retries");
 }
 
 #[test]
@@ -206,9 +206,9 @@ fn a_rival_that_was_not_needed_keeps_its_share_of_the_pool() {
     assert_eq!((reply.status, hedges(&edge, "lost")), (200, 1.0));
     endpoints.iter().for_each(|endpoint| endpoint.behave(Behaviour::Serve));
     let rival = endpoints.iter().find(|endpoint| endpoint.name() != reply.endpoint()).expect("one of two");
-    eventually("it was cancelled", SOON, || rival.abandoned() == 1);
+    eventually("the rival was cancelled", SOON, || rival.abandoned() == 1);
     let served = hammer(edge.web(), 1, 200);
-    assert!(served.get(rival.name()) > Some(&60), "{} had to wait for nothing: {served:?}", rival.name());
+    assert!(served.get(rival.name()) > Some(&60), "{} lost its share for nothing: {served:?}", rival.name());
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn silence_is_not_tried_again_although_a_rival_was_silent_too() {
     second.behave(Behaviour::Hang);
     let mut client = Client::connect(edge.web());
     assert_eq!(ask(&mut client, "GET", "/", b"").0.status, 504);
-    assert_eq!((first.hits(), second.hits()), (1, 1), "each was asked once");
+    assert_eq!((first.hits(), second.hits()), (1, 1), "each endpoint was asked once");
     assert_eq!(edge.metric("thalweg_retries_total", &[]), 0.0);
 }
 
@@ -287,7 +287,7 @@ fn a_leader_that_fails_during_a_race_is_counted_by_its_own_outcome() {
     second.behave(Behaviour::Slow(Duration::from_millis(600)));
     let addr = edge.web();
     let asked = std::thread::spawn(move || thalweg_testkit::get(addr, "/"));
-    eventually("its rival is asked", SOON, || second.hits() == 1);
+    eventually("the rival is asked", SOON, || second.hits() == 1);
     first.cut();
     let reply = asked.join().expect("an answer");
     assert_eq!((reply.status, reply.endpoint()), (200, "b"));

@@ -39,7 +39,7 @@ fn serves(edge: &Edge) -> String {
 fn a_rollback_brings_back_an_earlier_config_as_a_generation_of_its_own() {
     let (first, second, third) = (Endpoint::start("a"), Endpoint::start("b"), Endpoint::start("c"));
     let mut edge = Edge::start(&to(&first));
-    assert_eq!(rollback(&edge, &json!({})).status, 409, "there is nothing before");
+    assert_eq!(rollback(&edge, &json!({})).status, 409, "there is no earlier config");
     apply(&mut edge, &to(&second));
     apply(&mut edge, &to(&third));
     assert_eq!((edge.generation(), serves(&edge)), (3, "c".to_owned()));
@@ -51,7 +51,11 @@ fn a_rollback_brings_back_an_earlier_config_as_a_generation_of_its_own() {
     assert_eq!(serves(&edge), "a", "the next one goes further back");
     assert_eq!(rollback(&edge, &json!({})).status, 409);
     let reply = rollback(&edge, &json!({ "generation": 3 }));
-    assert_eq!((reply.status, serves(&edge)), (200, "c".to_owned()), "and forth by its number");
+    assert_eq!(
+        (reply.status, serves(&edge)),
+        (200, "c".to_owned()),
+        "the later one comes back by its number"
+    );
     let again = rollback(&edge, &json!({ "generation": 3 })).json();
     assert_eq!((&again["result"], &again["generation"]), (&json!("unchanged"), &json!(6)));
     let missing = rollback(&edge, &json!({ "generation": 99 }));
@@ -117,7 +121,7 @@ fn a_rollback_uses_the_certificates_and_tokens_of_today() {
     eventually("the new token counts", SOON, || call(&edge, "/api/v1/confirm", "new") == 409);
     assert_eq!((serves(&edge).as_str(), call(&edge, "/api/v1/confirm", "old")), ("a", 401));
     assert!(!edge.status()["set_aside"].is_null(), "the files still wait");
-    fs::remove_file(edge.scratch().join("t")).expect("it is there");
+    fs::remove_file(edge.scratch().join("t")).expect("the file exists");
     let gone =
         edge.admin_post_with("/api/v1/rollback", "{\"generation\": 2}", "authorization: Bearer new\r\n");
     assert_eq!(gone.status, 422, "{}", gone.text());
@@ -164,7 +168,7 @@ fn what_was_rolled_back_stays_so_across_a_restart() {
     edge.restart();
     assert_eq!((edge.generation(), serves(&edge)), (4, "c".to_owned()), "changed files count");
     assert_eq!(rollback(&edge, &json!({ "generation": 2 })).status, 200);
-    assert_eq!(serves(&edge), "b", "what an earlier process kept comes back");
+    assert_eq!(serves(&edge), "b", "a config that an earlier process kept comes back");
 }
 
 #[test]

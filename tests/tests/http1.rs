@@ -78,7 +78,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn http_1_0_is_served_and_closed_unless_it_asks() {
+fn http_1_0_connections_close_unless_the_client_asks_to_keep_them() {
     let (edge, endpoint) = one();
     let mut client = Client::connect(edge.web());
     client.send("GET /chunked/1000 HTTP/1.0\r\nhost: x\r\n\r\n");
@@ -97,7 +97,7 @@ fn a_request_without_host_gets_that_of_the_endpoint() {
     assert_eq!(client.reply("GET").expect("an answer").status, 200);
     let seen = endpoint.only();
     assert_eq!(seen.head.all("host"), [endpoint.addr().to_string()]);
-    assert_eq!(seen.header("x-forwarded-host"), None, "the client named none");
+    assert_eq!(seen.header("x-forwarded-host"), None, "the client sent no Host");
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn a_garbage_answer_becomes_a_502() {
         assert_eq!(reply.status, 502, "{garbage:?}");
         assert!(reply.header("proxy-status").is_some());
         endpoint.behave(Behaviour::Serve);
-        eventually("it serves again", SOON, || get(edge.web(), "/").status == 200);
+        eventually("the endpoint serves again", SOON, || get(edge.web(), "/").status == 200);
     }
 }
 

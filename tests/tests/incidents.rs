@@ -27,7 +27,7 @@ fn world(pools: &[(&str, &str, &[SocketAddr])]) -> Conf {
 /// Kills this endpoint under load, waits for the record, and returns it with the load's ledger.
 fn killed(edge: &Edge, load: Load, victim: &Endpoint) -> (Value, Report) {
     let load = load.start();
-    eventually("it serves", SOON, || load.done() > 50 && victim.hits() > 20);
+    eventually("traffic flows", SOON, || load.done() > 50 && victim.hits() > 20);
     victim.die();
     eventually("the record is complete", SOON, || !edge.events_of("incident").is_empty());
     let done = load.done();
@@ -95,7 +95,7 @@ fn posts_that_failed_are_in_the_record_too() {
     edge.until_up(2);
     // Errors instead of a kill: a POST that was read and failed is not retried, a GET is.
     let load = Load::to(edge.web()).rate(200.0).posts(0.5).start();
-    eventually("it serves", SOON, || load.done() > 50);
+    eventually("traffic flows", SOON, || load.done() > 50);
     first.behave(Behaviour::ResetBeforeHead);
     eventually("the record is complete", SOON, || !edge.events_of("incident").is_empty());
     let report = load.stop();

@@ -1,5 +1,5 @@
-//! What speaks against an endpoint and what does not: errors that every region gives, answers about the request, and
-//! endpoints that are sick in part.
+//! What counts against an endpoint and what does not: errors that every region gives, answers about the request, and
+//! endpoints of which one instance fails.
 
 mod common;
 
@@ -47,7 +47,7 @@ fn errors_that_both_regions_answer_keep_neither_out() {
     edge.until_up(2);
     let by = ask(&mut client, 600, &mut turn);
     assert!(by.iter().all(|by| *by >= 250), "both serve: {by:?} {:?}", edge.events_of("ejected"));
-    eventually("it is told", SOON, || {
+    eventually("the endpoint is reported as spared", SOON, || {
         ask(&mut client, 20, &mut turn);
         let told = edge.events_of("spared");
         told.iter().any(|event| event["detail"].as_str().is_some_and(|text| text.contains("fail as often")))
@@ -148,14 +148,14 @@ fn downs(edge: &Edge, addr: SocketAddr) -> usize {
 }
 
 #[test]
-fn an_address_with_one_sick_instance_of_three_keeps_a_part_of_its_share() {
+fn an_address_with_one_failing_instance_of_three_keeps_a_part_of_its_share() {
     static SICK: AtomicU64 = AtomicU64::new(0);
     let asked = AtomicU64::new(0);
     let behind = move |head: &str| {
         if !head.contains(" /health ") {
             return answer("200 OK", "");
         }
-        // 0: all three are well; 1: one is sick; 3: all are.
+        // 0: all three instances are healthy; 1: one fails; 3: all fail.
         let nth = asked.fetch_add(1, Ordering::SeqCst) % 3;
         let sick = nth < SICK.load(Ordering::SeqCst);
         if sick { answer("503 Sick", "") } else { answer("200 OK", "") }
@@ -184,9 +184,11 @@ fn an_address_with_one_sick_instance_of_three_keeps_a_part_of_its_share() {
     assert!(by["a"] > 80 && by["a"] < by["b"], "{by:?}");
     assert_eq!(downs(&edge, addr), 0, "{:?}", edge.events_of("endpoint"));
     SICK.store(3, Ordering::SeqCst);
-    eventually("it is dead", SOON, || !edge.is_up(addr));
+    eventually("the endpoint is down", SOON, || !edge.is_up(addr));
     SICK.store(0, Ordering::SeqCst);
-    eventually("it is well", SOON, || edge.is_up(addr) && edge.endpoint(addr)["probe"] == "healthy");
+    eventually("the endpoint is healthy", SOON, || {
+        edge.is_up(addr) && edge.endpoint(addr)["probe"] == "healthy"
+    });
 }
 
 #[test]
@@ -225,10 +227,10 @@ fn a_health_answer_scales_the_share_of_its_endpoint() {
     let note = edge.endpoint(addr)["last_probe"]["note"].clone();
     assert!(note.as_str().is_some_and(|note| note.contains("no JSON")), "{note}");
     say(r#"{"weight":0}"#);
-    eventually("it drains", SOON, || edge.endpoint(addr)["availability"] == "affinity_only");
+    eventually("the endpoint drains", SOON, || edge.endpoint(addr)["availability"] == "affinity_only");
     assert_eq!(hammer(edge.web(), 1, 20)["b"], 20);
     say(r#"{}"#);
-    eventually("it serves again", SOON, || takes(1.0));
+    eventually("the endpoint has its whole share again", SOON, || takes(1.0));
 }
 
 /// An endpoint that answers a POST with 413 as soon as it has read the head, and closes with the upload unread: the kernel
@@ -271,10 +273,12 @@ fn refused_uploads_eject_no_endpoint() {
         edge.metric("thalweg_endpoint_requests_total", &labels)
     };
     for _ in 0..20 {
-        // What becomes of the answer is the sockets' affair: it may be lost with the connection.
+        // The answer itself may be lost with the connection.
         let _ = Client::connect(edge.web()).ask("POST", "/upload", "", &body);
     }
-    eventually("all have ended", SOON, || outcome("ok") + outcome("reset") + outcome("client_gone") >= 20.0);
+    eventually("all uploads have ended", SOON, || {
+        outcome("ok") + outcome("reset") + outcome("client_gone") >= 20.0
+    });
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     assert_eq!(Client::connect(edge.web()).get("/").endpoint(), "a");
 }

@@ -67,7 +67,7 @@ fn a_drain_closes_websockets_by_its_deadline_spread_over_it_and_tells_them() {
     // The times are spread; how late a loaded machine notes each is another matter.
     assert!(at[39] - at[0] > Duration::from_millis(1500), "{at:?}");
     assert!(at[20] < at[39] && at[0] < at[20], "{at:?}");
-    eventually("nothing is left", SOON, || edge.status()["orders"][0]["state"] == "drained");
+    eventually("no stream is left", SOON, || edge.status()["orders"][0]["state"] == "drained");
     assert_eq!(edge.metric("thalweg_endpoint_streams", &[("pool", "p0")]), 0.0);
 }
 
@@ -157,8 +157,8 @@ fn an_ending_edge_tells_its_websockets() {
 
 /// A kept connection with one request behind it.
 fn kept(edge: &Edge) -> TcpStream {
-    let mut stream = TcpStream::connect(edge.web()).expect("it accepts");
-    stream.write_all(b"GET /bytes/1 HTTP/1.1\r\nhost: x\r\n\r\n").expect("it can be sent");
+    let mut stream = TcpStream::connect(edge.web()).expect("the edge accepts");
+    stream.write_all(b"GET /bytes/1 HTTP/1.1\r\nhost: x\r\n\r\n").expect("the request can be sent");
     let mut seen = Vec::new();
     // The head, its empty line, and the one byte of the body.
     while seen.windows(4).position(|four| four == b"\r\n\r\n").is_none_or(|at| seen.len() < at + 5) {

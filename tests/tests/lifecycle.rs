@@ -51,9 +51,9 @@ fn answers_of_a_draining_edge_close_their_connection() {
     endpoint.behave(Behaviour::Slow(Duration::from_secs(1)));
     let mut client = Client::connect(edge.web());
     client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    eventually("the request is under way", SOON, || endpoint.hits() == 1);
     edge.signal(Signal::TERM);
-    let reply = client.reply("GET").expect("what is in flight is answered");
+    let reply = client.reply("GET").expect("the request in flight is answered");
     assert_eq!((reply.status, reply.endpoint()), (200, "a"));
     assert!(
         reply.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")),
@@ -74,7 +74,7 @@ fn many_requests_in_flight_all_end_before_the_process_does() {
             thread::spawn(move || get(addr, "/").body.len())
         })
         .collect();
-    eventually("all are under way", SOON, || endpoint.hits() == 20);
+    eventually("all requests are under way", SOON, || endpoint.hits() == 20);
     edge.signal(Signal::TERM);
     for thread in asked {
         assert_eq!(thread.join().expect("a whole answer"), 10);
@@ -89,7 +89,7 @@ fn the_drain_has_an_end() {
     endpoint.behave(Behaviour::Hang);
     let mut stuck = Client::connect(edge.web());
     stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    eventually("the request is under way", SOON, || endpoint.hits() == 1);
     edge.signal(Signal::TERM);
     let began = std::time::Instant::now();
     assert_eq!(edge.exit_code(SOON), 0);
@@ -111,14 +111,14 @@ fn an_answer_that_the_end_of_the_drain_cuts_has_its_line_in_the_log() {
 }
 
 #[test]
-fn a_second_interrupt_ends_it_now() {
+fn a_second_interrupt_ends_the_edge_now() {
     let (edge, endpoint) = with("drain_timeout = \"60s\"");
     endpoint.behave(Behaviour::Hang);
     let mut stuck = Client::connect(edge.web());
     stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    eventually("the request is under way", SOON, || endpoint.hits() == 1);
     edge.signal(Signal::INT);
-    eventually("it drains", SOON, || edge.ready() != 200);
+    eventually("the edge drains", SOON, || edge.ready() != 200);
     edge.signal(Signal::TERM);
     stays("a second SIGTERM is no hurry", Duration::from_millis(500), || edge.ended().is_none());
     edge.signal(Signal::INT);
@@ -131,17 +131,17 @@ fn new_connections_are_refused_once_the_delay_is_over() {
     endpoint.behave(Behaviour::Hang);
     let mut stuck = Client::connect(edge.web());
     stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    eventually("the request is under way", SOON, || endpoint.hits() == 1);
     edge.signal(Signal::TERM);
     // New connections do not prolong the drain.
-    eventually("nobody accepts", SOON, || {
+    eventually("the listener is closed", SOON, || {
         (0..50).any(|_| {
             Client::try_connect(edge.web())
                 .map(|mut client| client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n"))
                 .is_err()
         })
     });
-    assert_eq!(edge.ended(), None, "it still waits for what is in flight");
+    assert_eq!(edge.ended(), None, "the edge still waits for the request in flight");
 }
 
 #[test]
@@ -152,13 +152,13 @@ fn a_request_that_comes_late_on_a_kept_connection_is_its_last_or_finds_it_closed
     endpoint.behave(Behaviour::Hang);
     let mut stuck = Client::connect(edge.web());
     stuck.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-    eventually("it is under way", SOON, || endpoint.hits() == 2);
+    eventually("the request is under way", SOON, || endpoint.hits() == 2);
     edge.signal(Signal::TERM);
-    eventually("nobody accepts", SOON, || Client::try_connect(edge.web()).is_err());
+    eventually("the listener is closed", SOON, || Client::try_connect(edge.web()).is_err());
     endpoint.behave(Behaviour::Serve);
     let says_so = |value: &str| value.eq_ignore_ascii_case("close");
     // Each connection has its own moment within the drain; until then its answers are as before.
-    eventually("it is told", SOON, || match kept.ask("GET", "/late", "", b"") {
+    eventually("the answer announces the close", SOON, || match kept.ask("GET", "/late", "", b"") {
         Ok(reply) => {
             assert_eq!(reply.status, 200);
             reply.header("connection").is_some_and(says_so)
@@ -182,7 +182,7 @@ fn a_rolling_restart_behind_readiness_loses_nothing() {
     edge.signal(Signal::TERM);
     eventually("not ready: the balancer takes it out", SOON, || edge.ready() == 503);
     let report = load.stop();
-    report.assert_none_failed("until the balancer has noticed");
+    report.assert_none_failed("the time until the balancer has noticed");
     assert_eq!(edge.exit_code(SOON), 0);
 }
 
@@ -201,12 +201,12 @@ fn lines_that_cannot_be_written_are_counted_and_reported_once() {
     let scratch = Scratch::new();
     std::os::unix::fs::symlink("/dev/full", scratch.path().join("edge.out")).expect("a link");
     let conf = Conf::simple("failover", &[endpoint.addr()]);
-    let edge = Edge::spawn(&conf, scratch, binary()).expect("it starts");
+    let edge = Edge::spawn(&conf, scratch, binary()).expect("the edge starts");
     edge.until_up(1);
     for lost in 1..=3 {
         assert_eq!(get(edge.web(), "/").status, 200);
         let count = || edge.metric("thalweg_log_dropped_total", &[]);
-        eventually("it is counted", SOON, || count() == f64::from(lost));
+        eventually("the lost line is counted", SOON, || count() == f64::from(lost));
     }
     assert_eq!(edge.stderr().matches("access log cannot be written").count(), 1);
 }

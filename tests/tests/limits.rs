@@ -23,10 +23,10 @@ fn connections_above_the_limit_are_answered_overloaded() {
     let reply = surplus.ask("GET", "/", "", b"").expect("an answer");
     assert_ours(&reply, 503, "overloaded");
     assert!(reply.header("retry-after").is_some());
-    assert!(surplus.ends(SOON), "it does not stay above the limit");
+    assert!(surplus.ends(SOON), "the surplus connection is closed");
     kept.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
     kept.clear();
-    eventually("there is room again", SOON, || get(edge.web(), "/").status == 200);
+    eventually("a connection is free again", SOON, || get(edge.web(), "/").status == 200);
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn idle_connections_are_closed_before_their_endpoint_closes_them() {
     asked.into_iter().for_each(|thread| assert_eq!(thread.join().expect("an answer"), 200));
     // Each of the two workers keeps at most four.
     eventually("few stay", SOON, || endpoint.open_connections() <= 8);
-    eventually("none stays", SOON, || endpoint.open_connections() == 0);
+    eventually("no idle connection stays", SOON, || endpoint.open_connections() == 0);
     assert_eq!(get(edge.web(), "/").status, 200);
 }
 
@@ -134,7 +134,7 @@ fn a_listener_or_pool_that_leaves_the_config_leaves_the_metrics_too() {
         })
     });
     let probes = gone.probes();
-    stays("nobody probes it", Duration::from_millis(500), || gone.probes() <= probes + 1);
+    stays("no probe reaches it", Duration::from_millis(500), || gone.probes() <= probes + 1);
     assert_eq!(hammer(edge.web(), 1, 20).get("kept"), Some(&20));
 }
 
@@ -156,12 +156,12 @@ fn an_h2_stream_that_is_reset_ends_at_the_endpoint_and_nowhere_else() {
     let request =
         http::Request::get("https://a.test/").body(http_body_util::Full::default()).expect("a request");
     let stream = runtime().spawn(h2.clone().ask_async(request));
-    eventually("it is under way", SOON, || endpoint.hits() == 1);
+    eventually("the request is under way", SOON, || endpoint.hits() == 1);
     stream.abort();
     eventually("the endpoint sees the end", SOON, || endpoint.abandoned() == 1);
     endpoint.behave(Behaviour::Serve);
     assert_eq!(h2.get("https://a.test/").expect("an answer").status, 200);
-    eventually("it is counted", SOON, || {
+    eventually("the request is counted", SOON, || {
         edge.metric("thalweg_requests_total", &[("code_class", "client_gone")]) == 1.0
     });
 }
@@ -195,13 +195,13 @@ fn an_h2_stream_that_stands_still_ends_although_others_move() {
     thread::scope(|scope| {
         // Five events, then silence.
         let stuck = scope.spawn(|| h2.get("http://a.test/sse"));
-        eventually("it ends while others are served", SOON, || {
+        eventually("the stream ends while others are served", SOON, || {
             assert_eq!(h2.get("http://a.test/bytes/5").expect("an answer").status, 200);
             stuck.is_finished()
         });
-        assert!(stuck.join().expect("a thread").is_err(), "it was cut");
+        assert!(stuck.join().expect("a thread").is_err(), "the answer was cut");
     });
-    assert_eq!(h2.get("http://a.test/").expect("an answer").status, 200, "and its connection goes on");
+    assert_eq!(h2.get("http://a.test/").expect("an answer").status, 200, "the connection goes on");
 }
 
 #[test]
@@ -211,12 +211,12 @@ fn two_thousand_idle_connections_cost_little() {
     let before = edge.rss();
     let mut clients: Vec<Client> = (0..2000).map(|_| Client::connect(edge.web())).collect();
     clients.iter_mut().for_each(|client| drop(client.get("/")));
-    eventually("all are counted", SOON, || edge.metric("thalweg_connections", &[]) >= 2000.0);
+    eventually("all connections are counted", SOON, || edge.metric("thalweg_connections", &[]) >= 2000.0);
     let each = edge.rss().saturating_sub(before) / 2000;
     println!("{each} bytes per connection");
     assert!(each < 40 * 1024, "{each} bytes per connection");
     drop(clients);
-    eventually("all are gone", SOON, || edge.metric("thalweg_connections", &[]) <= 1.0);
+    eventually("all connections are gone", SOON, || edge.metric("thalweg_connections", &[]) <= 1.0);
 }
 
 #[test]
@@ -252,10 +252,10 @@ fn uploads_that_stand_still_do_not_stop_another_on_their_connection() {
         thread::spawn(move || client.post(&format!("http://a/stuck/{nth}"), vec![b'x'; 24 << 20]));
     }
     let in_flight = || edge.metric("thalweg_endpoint_in_flight", &[("pool", "deaf")]);
-    eventually("all are under way", SOON, || in_flight() == 5.0);
+    eventually("all requests are under way", SOON, || in_flight() == 5.0);
     // The socket buffers towards the endpoint that reads nothing are full.
     let mut before = edge.metric("process_cpu_seconds_total", &[]);
-    eventually("they stand still", SOON, || {
+    eventually("the uploads stand still", SOON, || {
         thread::sleep(Duration::from_millis(300));
         let now = edge.metric("process_cpu_seconds_total", &[]);
         now - std::mem::replace(&mut before, now) < 0.02
@@ -281,7 +281,7 @@ fn clients_that_read_slowly_cost_one_buffer_each() {
         })
         .collect();
     let in_flight = || edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]);
-    eventually("all are under way", SOON, || in_flight() == 200.0);
+    eventually("all requests are under way", SOON, || in_flight() == 200.0);
     thread::sleep(Duration::from_millis(500));
     let each = edge.rss().saturating_sub(before) / 200;
     assert!(each <= 80 * 1024, "{each} bytes each");

@@ -42,10 +42,10 @@ fn clients_that_disconnect_eject_no_endpoint() {
     for nth in 1..=20 {
         let mut client = Client::connect(edge.web());
         client.send("GET / HTTP/1.1\r\nhost: api.test\r\n\r\n");
-        eventually("it has arrived", SOON, || endpoints[0].hits() >= nth);
+        eventually("the request has arrived", SOON, || endpoints[0].hits() >= nth);
         client.reset();
     }
-    eventually("all have left", SOON, || {
+    eventually("all requests have ended", SOON, || {
         edge.metric("thalweg_endpoint_requests_total", &[("pool", "p0"), ("outcome", "client_gone")]) == 20.0
     });
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
@@ -66,7 +66,7 @@ fn a_slow_upload_makes_no_endpoint_late() {
         assert_eq!(client.reply("POST").expect("an answer").endpoint(), "a");
     }
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
-    eventually("what is usual has been told again", SOON, || {
+    eventually("the baseline is that of fast answers again", SOON, || {
         edge.endpoint(endpoints[0].addr())["p95_us"].as_u64().is_some_and(|usual| usual < 200_000)
     });
 }
@@ -129,7 +129,9 @@ fn stalled_uploads_after_an_early_answer_eject_no_endpoint() {
             client
         })
         .collect();
-    eventually("all are cut", SOON, || edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]) == 0.0);
+    eventually("all answers are cut", SOON, || {
+        edge.metric("thalweg_endpoint_in_flight", &[("pool", "p0")]) == 0.0
+    });
     let ended =
         |outcome| edge.metric("thalweg_endpoint_requests_total", &[("pool", "p0"), ("outcome", outcome)]);
     assert_eq!((ended("client_gone"), ended("timeout")), (3.0, 0.0));
@@ -156,18 +158,18 @@ fn a_far_endpoint_is_not_late_for_connecting_anew() {
         .raw("[eject]\nbase = \"300ms\"");
     let edge = Edge::start(&conf);
     edge.until_up(2);
-    eventually("its usual time is known", SOON * 2, || {
+    eventually("the endpoint's baseline is known", SOON * 2, || {
         hammer(edge.web(), 2, 20);
         !edge.endpoint(addr)["p95_us"].is_null()
     });
     // A killed endpoint loses its idle connections, so the requests of its probation must connect.
     far.endpoint.behave(Behaviour::Status(500));
     hammer(edge.web(), 1, 5);
-    eventually("it is ejected", SOON, || !edge.events_of("ejected").is_empty());
+    eventually("the endpoint is ejected", SOON, || !edge.events_of("ejected").is_empty());
     far.endpoint.behave(Behaviour::Serve);
     let load = Load::to(edge.web()).rate(40.0).start();
     eventually("clear again", SOON, || edge.ejection(addr) == "clear");
-    eventually("and back at work", SOON, || load.last(20).iter().all(|shot| shot.by == "far"));
+    eventually("the endpoint serves again", SOON, || load.last(20).iter().all(|shot| shot.by == "far"));
     load.stop().assert_none_failed("a far region's return");
     assert_eq!(edge.events_of("ejected").len(), 1, "{:?}", edge.events_of("ejected"));
 }
@@ -187,7 +189,7 @@ fn an_edge_without_descriptors_ejects_no_endpoint() {
     let before = limit(Some(3)).expect("the limit of our own child can be set");
     let refused = (0..20).map(|_| client.get("/").status).filter(|status| *status == 502).count();
     limit(before.current).expect("the limit can be raised again");
-    assert!(refused >= 15, "only {refused} of 20 felt it: a connection was still open");
+    assert!(refused >= 15, "only {refused} of 20 requests failed: a connection was still open");
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     assert_eq!(edge.ejection(endpoints[0].addr()), "clear");
     eventually("served again", SOON, || get(edge.web(), "/").endpoint() == "a");

@@ -39,7 +39,7 @@ fn counted(edge: &Edge, result: &str) -> f64 {
 }
 
 #[test]
-fn a_failing_region_is_told_once_with_its_edge() {
+fn a_failing_region_is_reported_once_with_its_edge() {
     let receiver = Receiver::start();
     let (edge, first, _second) = edge_with(&webhook(&receiver));
     first.health(Health::status(503));
@@ -62,7 +62,7 @@ fn a_failing_region_is_told_once_with_its_edge() {
         "{told:?}"
     );
     assert!(told.iter().all(|one| one["event"] != "endpoint"), "endpoints are not told: {told:?}");
-    eventually("all are counted", SOON, || {
+    eventually("all events are counted", SOON, || {
         counted(&edge, "sent") as usize == events(&receiver.posted()).len()
     });
     assert_eq!((counted(&edge, "dropped"), counted(&edge, "failed")), (0.0, 0.0));
@@ -91,13 +91,13 @@ fn a_webhook_that_refuses_is_not_asked_again() {
     let (edge, first, _second) = edge_with(&webhook(&receiver));
     receiver.answer(&[410; 100]);
     first.die();
-    eventually("it is dropped", SOON, || counted(&edge, "dropped") > 0.0);
+    eventually("the event is dropped", SOON, || counted(&edge, "dropped") > 0.0);
     assert_eq!(counted(&edge, "sent"), 0.0);
     assert!(edge.stderr().contains("its events are dropped"), "{}", edge.stderr());
 }
 
 #[test]
-fn a_webhook_that_is_gone_is_in_nobodys_way_and_gets_what_it_missed() {
+fn a_webhook_that_is_gone_delays_no_request_and_gets_the_events_it_missed() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = gone.local_addr().expect("bound");
     drop(gone);
@@ -111,7 +111,9 @@ fn a_webhook_that_is_gone_is_in_nobodys_way_and_gets_what_it_missed() {
     let text = std::fs::read_to_string(edge.config()).expect("the config");
     edge.replace(&text.replace(&addr.to_string(), &receiver.addr().to_string()));
     assert_eq!(edge.reload().status, 200);
-    eventually("what waited is told", Duration::from_secs(30), || has(&receiver.posted(), "failover"));
+    eventually("the event that waited arrives", Duration::from_secs(30), || {
+        has(&receiver.posted(), "failover")
+    });
 }
 
 #[test]
@@ -134,7 +136,7 @@ fn a_webhook_is_reached_by_tls_and_its_certificate_is_verified() {
 }
 
 #[test]
-fn what_is_wrong_with_a_webhook_is_said_with_its_place() {
+fn errors_in_a_webhooks_config_have_a_place() {
     let endpoint = Endpoint::start("a");
     let edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
     let text = std::fs::read_to_string(edge.config()).expect("the config");

@@ -245,7 +245,7 @@ fn the_status_names_everything_in_force() {
 fn events_tell_what_changed_and_why_newest_last() {
     let (edge, first, _second) = two_with("");
     first.health(Health::status(503));
-    eventually("it is out", SOON, || !edge.is_up(first.addr()));
+    eventually("the endpoint is down", SOON, || !edge.is_up(first.addr()));
     let addr = first.addr().to_string();
     let of_it = |events: Vec<Value>| -> Vec<String> {
         events.iter().map(Value::to_string).filter(|text| text.contains(&addr)).collect()
@@ -254,7 +254,7 @@ fn events_tell_what_changed_and_why_newest_last() {
     let last = events.last().expect("an event of this endpoint");
     assert!(last.contains("503"), "no evidence in {last}");
     first.health(Health::ok());
-    eventually("it is back", SOON, || edge.is_up(first.addr()));
+    eventually("the endpoint is up again", SOON, || edge.is_up(first.addr()));
     assert!(of_it(edge.events()).len() > events.len());
 }
 
@@ -295,7 +295,7 @@ fn explain_says_the_same_online_and_on_the_command_line() {
     let said: Value = serde_json::from_str(&said.stdout).expect("JSON");
     assert!(said.to_string().contains(&first.addr().to_string()));
     first.health(Health::status(503));
-    eventually("it is out", SOON, || !edge.is_up(first.addr()));
+    eventually("the endpoint is down", SOON, || !edge.is_up(first.addr()));
     let text = online(&edge);
     assert!(text.contains(&second.addr().to_string()) && text.contains("failover"), "{text}");
 }

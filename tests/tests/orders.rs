@@ -10,7 +10,7 @@ use thalweg_testkit::{Client, Conf, Edge, Endpoint, Load, eventually, get, thalw
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// Two pools in two regions, in failover order; what they hold is up.
+/// Two pools in two regions, in failover order; all their endpoints are up.
 fn two_regions(edge: &str) -> (Edge, Endpoint, Endpoint) {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let edge = Edge::start(&conf(edge, &first, &second));
@@ -67,7 +67,7 @@ fn a_drained_pool_under_load_fails_nothing_and_its_traffic_comes_back() {
     );
     assert_eq!(code, 201, "{order}");
     all_by("b");
-    eventually("nothing is left there", SOON, || orders(&edge)[0]["state"] == "drained");
+    eventually("no request is left there", SOON, || orders(&edge)[0]["state"] == "drained");
     let listed = orders(&edge);
     assert_eq!(listed.len(), 1);
     for field in ["id", "kind", "target", "value", "owner", "reason", "since", "until", "deadline"] {
@@ -94,14 +94,14 @@ fn a_request_in_flight_ends_where_it_began_and_is_counted_as_left() {
     first.behave(thalweg_testkit::Behaviour::Slow(Duration::from_secs(2)));
     let mut client = Client::connect(edge.web());
     client.send("GET / HTTP/1.1\r\nhost: x\r\n\r\n");
-    eventually("it is under way", SOON, || first.hits() == 1);
+    eventually("the request is under way", SOON, || first.hits() == 1);
     let drained = edge.admin_post("/api/v1/drain", r#"{"region":"here"}"#);
     assert_eq!(drained.status, 201, "{}", drained.text());
     let order = drained.json();
     assert_eq!((&order["state"], &order["left"]["requests"]), (&json!("draining"), &json!(1)), "{order}");
     assert_eq!(by(&edge), "b");
     assert_eq!(client.reply("GET").expect("an answer").endpoint(), "a");
-    eventually("nothing is left", SOON, || orders(&edge)[0]["state"] == "drained");
+    eventually("no request is left", SOON, || orders(&edge)[0]["state"] == "drained");
     let ended = edge.admin_post("/api/v1/undrain", r#"{"region":"here"}"#);
     assert_eq!((ended.status, &ended.json()["ended"][0]["id"]), (200, &order["id"]));
     assert_eq!(by(&edge), "a", "the answer comes when the end of the order is in force");
@@ -115,7 +115,7 @@ fn an_order_expires_by_itself() {
     let (code, _) = post(&edge, &json!({ "kind": "drain", "target": "p0", "for": "1s" }));
     assert_eq!(code, 201);
     assert_eq!(by(&edge), "b");
-    eventually("it has expired", SOON, || orders(&edge).is_empty());
+    eventually("the order has expired", SOON, || orders(&edge).is_empty());
     assert_eq!(by(&edge), "a");
     assert_eq!(edge.events_of("order_ended")[0]["cause"], "expired");
 }
@@ -266,7 +266,7 @@ fn the_commands_give_list_and_end_orders() {
 }
 
 #[test]
-fn with_a_token_orders_need_it_and_take_its_name() {
+fn orders_need_the_configured_token_and_take_its_name() {
     let endpoint: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let conf = Conf::simple("failover", &[endpoint])
         .admin("token_file = \"admin.token\"")

@@ -49,7 +49,7 @@ fn an_order_is_in_force_before_the_first_request_after_a_restart() {
     kill(edge);
     for _ in 0..3 {
         let edge = Edge::launch(&conf);
-        eventually("it serves", SOON, || {
+        eventually("the edge serves", SOON, || {
             // The listener opens right after the admin page.
             let Ok(mut client) = Client::try_connect(edge.web()) else { return false };
             let Ok(reply) = client.ask("GET", "/", "", b"") else { return false };
@@ -68,11 +68,11 @@ fn an_order_is_in_force_before_the_first_request_after_a_restart() {
         kill(edge);
     }
     let edge = Edge::start(&conf);
-    assert_eq!(give(&edge, &json!({ "kind": "freeze" }))["id"], 3, "a number is given once");
+    assert_eq!(give(&edge, &json!({ "kind": "freeze" }))["id"], 3, "the number of an order is used once");
 }
 
 #[test]
-fn what_ran_out_or_lost_its_target_meanwhile_ends_with_its_cause() {
+fn orders_that_expired_or_lost_their_target_meanwhile_end_with_their_cause() {
     let (scratch, first, second) = (Scratch::new(), Endpoint::start("a"), Endpoint::start("b"));
     let folder = scratch.join("state");
     let edge = Edge::start(&conf(&folder, &[&first, &second]));
@@ -109,7 +109,9 @@ fn a_latched_failover_outlives_a_restart_until_the_operator_ends_it() {
             first.health(Health::ok());
         }
         let edge = Edge::start(&conf);
-        eventually("both were asked", SOON, || edge.is_up(first.addr()) == up && edge.is_up(second.addr()));
+        eventually("both endpoints were probed", SOON, || {
+            edge.is_up(first.addr()) == up && edge.is_up(second.addr())
+        });
         eventually("the second serves", SOON, || get(edge.web(), "/").endpoint() == "b");
         stays("latched", Duration::from_millis(500), || get(edge.web(), "/").endpoint() == "b");
         assert!(edge.stderr().contains("still wait for `thalweg failback`"), "{}", edge.stderr());
@@ -145,7 +147,7 @@ fn a_file_that_cannot_be_used_is_kept_aside_and_the_edge_starts_without_orders()
     ];
     for (nth, bad) in cases.iter().enumerate() {
         assert_ne!(*bad, good);
-        fs::write(&file, bad).expect("it can be written");
+        fs::write(&file, bad).expect("the file can be written");
         let edge = Edge::start(&conf);
         assert_eq!(orders(&edge), [Value::Null; 0]);
         assert_eq!(get(edge.web(), "/").endpoint(), "a");

@@ -94,7 +94,7 @@ fn predicted_shares_are_those_that_then_happen() {
         let counts = hammer(edge.web(), 2, 1500);
         for (pool, share) in &predicted {
             let real = counts.get(pool).copied().unwrap_or(0) as f64 / 3000.0;
-            // Draws are random: three standard deviations beside the point.
+            // Draws are random: a difference of three standard deviations is allowed beside the point.
             assert!((real - share).abs() < 0.01 + 3.0 * (0.25_f64 / 3000.0).sqrt(), "{what}: {counts:?}");
         }
     }
@@ -170,7 +170,7 @@ fn what_speaks_against_a_change_is_a_warning_and_exit_code_4() {
 }
 
 #[test]
-fn an_order_is_planned_as_it_then_works() {
+fn a_planned_order_moves_what_the_order_then_moves() {
     let all = endpoints(&["a", "b"]);
     let edge = Edge::start(&weighted(&[(&all[0], 1), (&all[1], 1)], ""));
     edge.until_up(2);

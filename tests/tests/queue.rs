@@ -55,7 +55,7 @@ fn requests_wait_for_their_turn_in_the_order_in_which_they_came() {
     for nth in 1..5_u64 {
         clients.push(asking(&edge, &format!("/{nth}")));
         // Some of them may be served before the next one comes.
-        eventually("it waits or is served", SOON, || waiting(&edge) + endpoint.hits() as u64 > nth);
+        eventually("the request waits or is served", SOON, || waiting(&edge) + endpoint.hits() as u64 > nth);
     }
     for client in &mut clients {
         let reply = answer(client);
@@ -100,7 +100,7 @@ fn a_client_that_hangs_up_leaves_the_queue() {
     let (gone, mut last) = (asking(&edge, "/gone"), asking(&edge, "/last"));
     eventually("two wait", SOON, || waiting(&edge) == 2);
     drop(gone);
-    eventually("it has left", SOON, || waiting(&edge) == 1);
+    eventually("the first client has left the queue", SOON, || waiting(&edge) == 1);
     stays("the other waits on", Duration::from_millis(200), || waiting(&edge) == 1);
     endpoint.behave(Behaviour::Serve);
     drop(first);
@@ -130,7 +130,7 @@ fn a_request_waits_only_when_no_other_pool_has_room() {
 }
 
 #[test]
-fn a_slot_that_any_worker_frees_serves_whoever_waits() {
+fn a_slot_that_one_worker_frees_serves_a_request_that_waits_in_another() {
     let _alone = alone();
     let endpoint = Endpoint::start("a");
     let lines = "max_in_flight = 2\nqueue = { size = 200, timeout = \"30s\" }";
@@ -152,14 +152,15 @@ fn a_slot_that_any_worker_frees_serves_whoever_waits() {
             })
         })
         .collect();
-    let served: usize = asking.into_iter().map(|thread| thread.join().expect("it is answered")).sum();
+    let served: usize =
+        asking.into_iter().map(|thread| thread.join().expect("every request is answered")).sum();
     assert_eq!(served, 160);
     assert!(waits(&edge, "served") > 0.0);
-    eventually("none waits", SOON, || waiting(&edge) == 0);
+    eventually("no request waits", SOON, || waiting(&edge) == 0);
 }
 
 #[test]
-fn what_waits_outlives_a_reload() {
+fn requests_that_wait_outlive_a_reload() {
     let _alone = alone();
     let (mut edge, endpoint) = queued("{ size = 9, timeout = \"60s\" }");
     endpoint.behave(Behaviour::Hang);

@@ -110,7 +110,7 @@ fn a_region_that_says_unhealthy_loses_its_traffic_and_gets_it_back() {
 }
 
 #[test]
-fn a_frozen_region_costs_no_more_than_the_moment_until_it_is_noticed() {
+fn a_frozen_region_costs_only_the_time_until_it_is_noticed() {
     let _alone = alone();
     let Some(python) = python("a frozen region") else { return };
     let regions = three(&python);
@@ -122,15 +122,15 @@ fn a_frozen_region_costs_no_more_than_the_moment_until_it_is_noticed() {
     let load = Load::to(edge.web()).rate(100.0).path("/hello").start();
     eventually("traffic flows", SOON, || load.done() > 100);
     regions[0].freeze();
-    eventually("it is noticed", SOON, || !edge.is_up(regions[0].addr()));
+    eventually("the frozen region is down", SOON, || !edge.is_up(regions[0].addr()));
     let done = load.done();
     eventually("the others serve", SOON, || {
         load.done() > done + 300 && load.last(50).iter().all(|shot| !shot.failed())
     });
     regions[0].thaw();
-    eventually("it is back", SOON, || edge.is_up(regions[0].addr()));
+    eventually("the region is up again", SOON, || edge.is_up(regions[0].addr()));
     let report = load.stop();
     let failed = report.failed().len();
-    println!("{failed} of {} failed while it froze", report.shots.len());
+    println!("{failed} of {} failed while the region was frozen", report.shots.len());
     assert!(failed < 300, "{failed} failed: {:?}", report.outcomes());
 }

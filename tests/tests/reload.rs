@@ -197,7 +197,7 @@ fn listeners_are_bound_and_unbound_by_difference() {
     assert_eq!(edge.reload().status, 200);
     eventually("the new listener answers", SOON, || Client::try_connect(edge.addr("more")).is_ok());
     assert_eq!(get(edge.addr("more"), "/").endpoint(), "a");
-    assert_eq!(kept.get("/").endpoint(), "a", "the old one did not notice");
+    assert_eq!(kept.get("/").endpoint(), "a", "the old listener is not disturbed");
     let mut leaving = Client::connect(edge.addr("more"));
     leaving.get("/");
     let text = edge.render(&to(&first));
@@ -256,12 +256,12 @@ fn told_once(scene: impl Fn(u16) -> (String, String)) {
         (counted, edge.events_of("config_rejected").len(), edge.stderr().matches("reload rejected").count())
     };
     edge.replace(&text);
-    eventually("it is told", SOON, || told() == (1.0, 1, 1));
-    stays("and not again for the same file", Duration::from_millis(1_500), || {
+    eventually("the rejection is reported", SOON, || told() == (1.0, 1, 1));
+    stays("no second report for the same file", Duration::from_millis(1_500), || {
         edge.replace(&text);
         told() == (1.0, 1, 1)
     });
-    assert_eq!(edge.reload().status, 422, "who asks is told");
+    assert_eq!(edge.reload().status, 422, "the caller gets the error");
     assert_eq!(told(), (2.0, 2, 2));
     drop(taken);
     in_force(&edge, 2, "b");
@@ -275,7 +275,7 @@ fn a_request_in_flight_ends_under_the_config_it_began_with() {
     first.behave(thalweg_testkit::Behaviour::Slow(Duration::from_millis(700)));
     let addr = edge.web();
     let asked = std::thread::spawn(move || get(addr, "/"));
-    eventually("it is under way", SOON, || first.hits() == 1);
+    eventually("the request is under way", SOON, || first.hits() == 1);
     let text = edge.render(&to(&second));
     edge.replace(&text);
     in_force(&edge, 2, "b");
@@ -320,7 +320,7 @@ fn knowledge_of_health_survives_a_reload() {
     let mut edge = Edge::start(&conf(1));
     edge.until_up(2);
     first.health(thalweg_testkit::Health::status(503));
-    eventually("it is out", SOON, || !edge.is_up(first.addr()));
+    eventually("the endpoint is down", SOON, || !edge.is_up(first.addr()));
     let text = edge.render(&conf(5));
     edge.replace(&text);
     assert_eq!(edge.reload().status, 200);
@@ -359,7 +359,7 @@ fn series_of_a_removed_listener_or_pool_end_with_its_last_connection() {
     assert_eq!(edge.reload().status, 200);
     eventually("the new one serves", SOON, || Client::try_connect(edge.addr("second")).is_ok());
     eventually("pool b is gone", SOON, || named(&edge, "b") == 0);
-    assert_eq!(open(&edge), 1.0, "its connection is still counted");
+    assert_eq!(open(&edge), 1.0, "the old listener's connection is still counted");
     client.send("345");
     assert_eq!(client.reply("POST").expect("an answer").status, 200);
     eventually("the first listener is gone", SOON, || named(&edge, "first") == 0);
@@ -369,11 +369,13 @@ fn series_of_a_removed_listener_or_pool_end_with_its_last_connection() {
     let text = edge.render(&conf("first", ("b", &b)));
     edge.replace(&text);
     assert_eq!(edge.reload().status, 200);
-    eventually("it is back", SOON, || Client::try_connect(edge.addr("first")).is_ok());
+    eventually("the listener is back", SOON, || Client::try_connect(edge.addr("first")).is_ok());
     let mut client = Client::connect(edge.addr("first"));
     assert_eq!(client.get("/").status, 404);
     let labels = [("listener", "first"), ("route", "-")];
-    eventually("it counts", SOON, || edge.metric("thalweg_requests_total", &labels) == 1.0);
-    eventually("its connection too", SOON, || open(&edge) == 1.0);
-    eventually("and the other is gone", SOON, || (named(&edge, "second"), named(&edge, "c")) == (0, 0));
+    eventually("the request counts", SOON, || edge.metric("thalweg_requests_total", &labels) == 1.0);
+    eventually("the connection counts", SOON, || open(&edge) == 1.0);
+    eventually("the series of the other listener and pool are gone", SOON, || {
+        (named(&edge, "second"), named(&edge, "c")) == (0, 0)
+    });
 }

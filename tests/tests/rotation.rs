@@ -1,4 +1,4 @@
-//! DNS that replaces every address of a name: nothing is dead, so nothing fails over.
+//! DNS that replaces every address of a name: no endpoint is down, so no traffic fails over.
 
 mod common;
 
@@ -59,7 +59,7 @@ fn a_rotation_sends_no_request_to_the_next_region() {
 }
 
 #[test]
-fn an_old_address_serves_on_while_the_new_one_is_dead_and_leaves_when_it_dies() {
+fn an_old_address_serves_on_while_the_new_one_is_down_and_leaves_when_it_fails() {
     let (mut endpoints, port) = on_one_port(&[four(1), four(2)]);
     let far = Endpoint::start("far");
     let dns = Dns::start();
@@ -69,14 +69,14 @@ fn an_old_address_serves_on_while_the_new_one_is_dead_and_leaves_when_it_dies() 
     let (old, new) = (endpoints[0].addr(), endpoints[1].addr());
     drop(endpoints.pop());
     dns.set("api.test", Records::Addresses(vec![four(2)], 1));
-    eventually("the new one is found dead", SOON, || {
+    eventually("the new address is down", SOON, || {
         edge.stderr().lines().any(|line| line.contains(&new.to_string()) && line.contains("to=\"down\""))
     });
-    // What is dead counts as dead: a part goes to the next region, and the old one takes the rest.
+    // The new address is down and counts: a part goes to the next region, and the old address takes the rest.
     let by = hammer(edge.web(), 2, 50);
     assert!(by.get("127.0.0.1") > Some(&50), "{by:?}");
     assert_eq!(edge.endpoint(old)["left_dns"], true);
     drop(endpoints);
     eventually("the next region serves", SOON, || get(edge.web(), "/").endpoint() == "far");
-    eventually("the old one is let go", SOON, || edge.stderr().contains("old addresses let go"));
+    eventually("the old address is removed", SOON, || edge.stderr().contains("old addresses let go"));
 }

@@ -125,7 +125,7 @@ fn target(head: &[u8]) -> &[u8] {
     head.split(|byte| *byte == b' ').nth(1).unwrap_or_default()
 }
 
-/// What the judge condemns, and whether that is content in a GET or HEAD alone (RFC 9110 section 9.3.1).
+/// The finding of `http_desync_guardian`, and whether it is only content in a GET or HEAD (RFC 9110 section 9.3.1).
 fn condemned(head: &[u8]) -> Option<(String, bool)> {
     let verdict = HttpRequestData::analyze_raw_request(head);
     let is_content = matches!(
@@ -189,18 +189,18 @@ fn no_message_of_the_corpus_smuggles_a_request_through_the_edge() {
     let ambiguous: Vec<&String> = received.iter().filter_map(|one| one.ambiguous.as_ref()).collect();
     assert!(ambiguous.is_empty(), "{} connections carried ambiguous bytes: {ambiguous:#?}", ambiguous.len());
     let heads: Vec<&Vec<u8>> = received.iter().flat_map(|one| &one.heads).collect();
-    assert!(heads.iter().all(|head| target(head) != HIDDEN.as_bytes()), "a smuggled request was a request");
+    assert!(heads.iter().all(|head| target(head) != HIDDEN.as_bytes()), "a hidden request was served");
     assert!(heads.iter().any(|head| target(head) == AFTER.as_bytes()), "good messages arrive");
     let hidden = format!("GET {HIDDEN} ");
     let held = received.iter().any(|one| one.content.windows(hidden.len()).any(|w| w == hidden.as_bytes()));
-    assert!(held, "what is certain arrives as content");
+    assert!(held, "the hidden request arrives as content");
     let others: BTreeSet<String> = heads
         .iter()
         .filter_map(|head| condemned(head))
         .filter(|(_, content)| !content)
         .map(|(text, _)| text)
         .collect();
-    assert!(others.is_empty(), "a foreign judge condemns: {others:#?}");
+    assert!(others.is_empty(), "http_desync_guardian objects to: {others:#?}");
     // Content in a GET is allowed, and some servers take it for the next request: nothing follows it.
     for one in received.iter() {
         let odd = one.heads.iter().position(|head| condemned(head).is_some());

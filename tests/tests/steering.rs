@@ -60,7 +60,7 @@ fn a_dial_sends_the_rest_to_the_next_tier() {
     let got = counts.get("a").copied().unwrap_or(0) as f64 / 2000.0;
     assert!((got - 0.30).abs() < 0.03, "{counts:?}");
     second.health(Health::status(503));
-    eventually("ignored when nobody else is available", SOON, || {
+    eventually("the dial is ignored when no other pool is available", SOON, || {
         hammer(edge.web(), 1, 20).get("a") == Some(&20)
     });
 }
@@ -88,7 +88,7 @@ fn a_pool_that_is_half_down_spills_what_its_rest_cannot_take() {
     assert!(edge.metric("thalweg_decisions_total", &[("reason", "spill"), ("pool", "p1")]) >= 270.0);
     endpoints[2].health(Health::status(503));
     edge.until_up(2);
-    assert_eq!(hammer(edge.web(), 1, 100).get("b"), Some(&100), "a short pool is skipped");
+    assert_eq!(hammer(edge.web(), 1, 100).get("b"), Some(&100), "a pool below its threshold is skipped");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn latency_picks_the_nearest_leaves_it_when_it_fails_and_returns() {
     near.health(Health::ok());
     eventually("the nearest serves again", SOON, || hammer(edge.web(), 1, 20).get("near") == Some(&20));
     near.health(Health::slow(Duration::from_millis(200)));
-    eventually("it became the farther one", Duration::from_secs(30), || {
+    eventually("the far endpoint serves, because near is slow now", Duration::from_secs(30), || {
         hammer(edge.web(), 1, 20).get("far") == Some(&20)
     });
 }

@@ -85,7 +85,7 @@ fn a_slow_reader_holds_the_endpoint_back_and_not_in_our_memory() {
     });
     let grown = edge.rss().saturating_sub(before);
     assert!(grown < 64 * MIB, "{} MiB for 20 slow readers", grown / MIB);
-    assert_eq!(clients[0].discard(10 * MIB), 10 * MIB, "and it goes on when read");
+    assert_eq!(clients[0].discard(10 * MIB), 10 * MIB, "the answer goes on when the client reads");
 }
 
 #[test]

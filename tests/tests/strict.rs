@@ -1,5 +1,5 @@
-//! The strict reader at the edge's doors: what breaks a rule is refused with the rule's name and never reaches an
-//! endpoint; what only looks odd passes.
+//! The strict reader in the edge: a request that breaks a rule is refused with the rule's name and never reaches an
+//! endpoint; a request that only looks odd passes.
 
 mod common;
 
@@ -68,7 +68,7 @@ fn a_refusal_names_its_rule_and_nothing_reaches_the_endpoint() {
         assert_ours(&reply, status, word);
         assert_eq!(reply.json()["rule"], rule, "{request:?}");
         assert!(client.ends(SOON), "{request:?}: still open");
-        let line = eventually_some("it is logged", SOON, || edge.access_log().into_iter().nth(nth));
+        let line = eventually_some("the request is logged", SOON, || edge.access_log().into_iter().nth(nth));
         assert_eq!((line["rule"].as_str(), line["refusal"].as_str()), (Some(rule), Some(word)), "{line}");
     }
     assert_eq!(endpoint.hits(), before, "something reached the endpoint");

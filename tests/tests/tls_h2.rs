@@ -148,7 +148,7 @@ fn h2_answers_made_by_the_edge_say_why() {
     assert!(reply.headers.contains_key("proxy-status") && reply.headers.contains_key("x-request-id"));
     endpoint.behave(Behaviour::Serve);
     assert_eq!(h2.get("https://a.test/a%2Fb").expect("an answer").status, 400);
-    eventually("the stream harmed nobody else", SOON, || {
+    eventually("the stream harmed no other stream", SOON, || {
         h2.get("https://a.test/").is_ok_and(|r| r.status == 200)
     });
 }
@@ -219,7 +219,7 @@ fn an_idle_connection_lives_as_long_as_idle_and_h2_gets_a_goaway() {
     idle.send("I * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     idle.send(SETTINGS);
     idle.until(&[0, 0, 0, 4, 1]);
-    assert!(!mute.ends(Duration::from_secs(1)), "who says nothing is idle, not slow");
+    assert!(!mute.ends(Duration::from_secs(1)), "a silent client is idle, not slow");
     idle.patience(SOON);
     // GOAWAY on stream 0 (RFC 9113 section 6.8).
     idle.until(&[7, 0, 0, 0, 0, 0]);

@@ -58,7 +58,9 @@ fn top_fits_any_size_and_needs_no_colour() {
     assert!(!top.is_coloured());
     for (rows, columns) in [(8, 40), (2, 10), (60, 200)] {
         top.resize(rows, columns);
-        eventually("it is drawn again", Duration::from_secs(10), || top.text().contains("thalweg to"));
+        eventually("the screen is drawn again", Duration::from_secs(10), || {
+            top.text().contains("thalweg to")
+        });
     }
     top.until(&["x p0 out (refused", "EVENTS", "q quit"]);
     top.press("\x03");
@@ -73,7 +75,7 @@ fn a_signal_ends_top_and_gives_the_terminal_back() {
         let mut top = top(&edge, &[]);
         top.until(&["all 2 pools serve"]);
         let pid = Pid::from_raw(top.pid().cast_signed()).expect("a process");
-        kill_process(pid, signal).expect("it lives");
+        kill_process(pid, signal).expect("the program runs");
         assert_eq!(top.end().code(), Some(0), "{signal:?}");
         assert_restored(&top);
     }

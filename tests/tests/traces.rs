@@ -1,4 +1,4 @@
-//! Traces: what a collector receives, decoded by the published schema, and what endpoints are told.
+//! Traces: what a collector receives, decoded by the published schema, and the trace fields that endpoints receive.
 
 mod common;
 
@@ -110,7 +110,7 @@ fn a_request_is_a_span_with_a_child_for_each_attempt() {
         assert!(server.start_time_unix_nano <= span.start_time_unix_nano);
         assert!(span.end_time_unix_nano <= server.end_time_unix_nano + 1_000_000);
         let told = endpoint.requests().into_iter().find(|seen| seen.header("x-request-id") == Some("traced"));
-        let told = told.expect("it arrived");
+        let told = told.expect("the request arrived");
         let sent = format!("00-{TRACE}-{}-01", hex(&span.span_id));
         assert_eq!(told.head.all("traceparent"), [sent.as_str()]);
         assert_eq!(told.header("tracestate"), Some("a=b"));
@@ -145,7 +145,7 @@ fn what_is_sampled_is_decided_by_the_ratio_the_client_or_a_failure() {
 }
 
 #[test]
-fn a_collector_that_is_gone_is_in_nobodys_way() {
+fn a_collector_that_is_gone_delays_no_request() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let addr = gone.local_addr().expect("bound");
     drop(gone);

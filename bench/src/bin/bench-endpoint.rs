@@ -1,6 +1,6 @@
 //! The endpoint that every proxy of the bench forwards to: one thread, HTTP/1.1 keep-alive, as many ports as
-//! asked (one port = one region). Cheap on purpose, for it shares its core with the load; counts what it served,
-//! so that a request is only counted where it truly arrived.
+//! asked (one port = one region). The endpoint is cheap, because it shares its core with the load. It counts what it
+//! served, so that a request counts only where it arrived.
 
 use std::cell::Cell;
 use std::convert::Infallible;

@@ -1,4 +1,4 @@
-//! What is wrong with a value, in words for the operator. The place comes later, in `report`.
+//! Problems of values, in words for the operator. `report` adds the place later.
 
 /// What is wrong with a value, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -68,7 +68,7 @@ pub struct Placed<T> {
     pub path: String,
 }
 
-/// Who this edge is, and how it starts and stops.
+/// Name and place of this edge, and how it starts and stops.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edge {
     /// Default: the machine's host name.
@@ -83,7 +83,7 @@ pub struct Edge {
     pub drain_delay: Duration,
     /// Bound on in-flight requests after that.
     pub drain_timeout: Duration,
-    /// Where orders and latched failovers outlive a restart; `None` = nowhere.
+    /// The folder for orders, latched failovers and the history of configs; `None` = a restart ends them.
     pub state_dir: Option<PathBuf>,
 }
 
@@ -92,7 +92,7 @@ pub struct Edge {
 pub struct Admin {
     /// Where it listens.
     pub bind: SocketAddr,
-    /// Who may do what, read from the token file at load; empty = only loopback clients may change something.
+    /// The tokens and roles, read from the token file at load; empty = only loopback clients may change something.
     pub tokens: Vec<AdminToken>,
     /// Whether the API may be read without a token. Metrics and readiness always may.
     pub anonymous_read: bool,
@@ -101,7 +101,7 @@ pub struct Admin {
 /// One token of the admin server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminToken {
-    /// Whose it is, as the record of changes shows it.
+    /// The name of its bearer, as the record of changes shows it.
     pub name: String,
     /// What its bearer may do.
     pub role: AdminRole,
@@ -149,7 +149,7 @@ pub struct GeoSettings {
     pub database: Option<Placed<PathBuf>>,
 }
 
-/// An address that accepts clients.
+/// An address at which the edge accepts clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// The configured name.
@@ -244,7 +244,7 @@ pub struct Probe {
     pub name: String,
     /// Path and query.
     pub path: String,
-    /// GET, HEAD or OPTIONS, POST.
+    /// GET, HEAD, OPTIONS or POST.
     pub method: String,
     /// Inclusive ranges of accepted codes.
     pub expect_status: Vec<(u16, u16)>,
@@ -307,7 +307,7 @@ pub struct Limits {
     pub idle_timeout: Duration,
     /// What happens to request fields whose names look like framing.
     pub look_alikes: LookAlikes,
-    /// Bytes of a body that are held for a side that takes none.
+    /// Bytes of a body that are held for a side that does not read.
     pub stream_buffer: usize,
     /// Requests at the same time on one HTTP/2 connection.
     pub h2_streams: u32,
@@ -361,21 +361,21 @@ pub enum Level {
     Trace,
 }
 
-/// What is kept of requests that have ended: the table `[decisions]`.
+/// The records of requests that have ended: the table `[decisions]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decisions {
     /// Records over all workers; 0 = none.
     pub keep: usize,
 }
 
-/// Who is told of state changes: the table `[notify]`.
+/// The webhook for state changes: the table `[notify]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notify {
     /// Gets each change of a pool or route as JSON.
     pub webhook: Option<ReportServer>,
 }
 
-/// Who gets traces of requests: the table `[telemetry]`.
+/// The collector of traces of requests: the table `[telemetry]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {
     /// The collector, with the path for traces.

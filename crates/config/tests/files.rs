@@ -195,7 +195,7 @@ fn tokens(content: &str) -> Result<Vec<String>, Vec<String>> {
 }
 
 #[test]
-fn a_bare_token_is_that_of_admin_who_may_write() {
+fn a_bare_token_belongs_to_admin_with_role_write() {
     assert_eq!(tokens(" s3cret\n"), Ok(vec!["admin write s3cret".to_owned()]));
     for wrong in ["", " \n", "# nobody yet\n"] {
         let lines = tokens(wrong).unwrap_err();

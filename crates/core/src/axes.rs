@@ -11,7 +11,7 @@ pub enum Probe {
     Unknown,
     /// The probes succeeded `rise` times in a row.
     Healthy,
-    /// The probes contradict each other: the endpoint is sick in part, and takes the part of its share that they confirm.
+    /// The probes contradict each other: the endpoint fails in part, and takes the part of its share that they confirm.
     Flapping,
     /// The probes failed `fall` times in a row.
     Unhealthy,

@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hurt_pool_keeps_what_it_can_carry_and_spills_the_rest() {
+    fn a_partly_failed_pool_keeps_what_it_can_carry_and_spills_the_rest() {
         check(&failover(2), &[view((2, 1, 0)), view(UP)], &[], "0 70% balanced, 1 30% spill");
         check(&failover(1), &[view((2, 1, 0))], &[], "0 100% balanced");
     }

@@ -91,7 +91,7 @@ pub struct Order {
     pub id: OrderId,
     /// What the order does.
     pub action: Action,
-    /// Who gave the order.
+    /// The owner: the person or program that gave the order.
     pub owner: Box<str>,
     /// Why the order was given; may be empty.
     pub reason: Box<str>,
@@ -124,7 +124,7 @@ pub enum OrderProblem {
         /// The name that was given.
         name: Box<str>,
     },
-    /// The order would take out the last that serves a route.
+    /// The order would take out the last pool that serves a route.
     LastToServe {
         /// The route's name.
         route: Box<str>,
@@ -133,7 +133,7 @@ pub enum OrderProblem {
     TooLittleCapacity {
         /// What the region declares, or what its routes carry now if that is more.
         needed: u64,
-        /// What the rest declares.
+        /// The capacity that the other pools declare.
         declared: u64,
     },
     /// As many orders stand as may stand.

@@ -3,12 +3,12 @@
 //!
 //! # Why a window and not only results in a row
 //!
-//! `fall` failures in a row find an endpoint that died within a second. An address behind which one of three instances is
-//! sick fails a third of its probes, and sooner or later two of them follow each other: counted in a row, such an endpoint
-//! goes down and comes back several times a minute, and each time takes a whole region's traffic along. HAProxy, Envoy and
+//! `fall` failures in a row find an endpoint that died within a second. An address behind which one of three instances
+//! fails, fails a third of its probes, and sooner or later two of them follow each other: counted in a row, such an
+//! endpoint goes down and comes back several times a minute, and takes a whole region's traffic along. HAProxy, Envoy and
 //! nginx count in a row alone. Here a failure that the next probe contradicts (a *blip*) is remembered for a window. After
 //! one blip, failures in a row count as a death only if they are more than chance at the rate of the window. After a second
-//! one the endpoint counts as sick in part: it keeps the part of its share that its probes confirm, until nearly all fail.
+//! one the endpoint counts as failing in part: it keeps the share that its probes confirm, until nearly all fail.
 //!
 //! # Why a death is found as fast as without it
 //!

@@ -51,7 +51,7 @@ impl Topology {
 pub struct Pool {
     /// The configured name.
     pub name: Box<str>,
-    /// Who runs the region: free text, may be empty.
+    /// The cloud of the region: free text, may be empty.
     pub cloud: Box<str>,
     /// Where the pool is: free text, may be empty.
     pub region: Box<str>,

@@ -116,7 +116,7 @@ fn a_drain_takes_readiness_back_then_ends_with_0() {
     let text = config(admin, free_port(), "").replace("workers = 1", "workers = 1\ndrain_delay = \"300ms\"");
     let mut edge = Edge::start(&scratch.write("t.toml", text), admin);
     edge.signal("TERM");
-    eventually("it is not ready any more", || {
+    eventually("the edge is not ready any more", || {
         let (status, body) = edge.get("/readyz");
         status == 503 && body.contains("draining")
     });

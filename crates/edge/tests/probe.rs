@@ -18,7 +18,7 @@ use tokio::{
     task::LocalSet,
 };
 
-/// What to do with the nth question of a connection.
+/// The answer to the nth probe of a connection.
 #[derive(Clone, Copy)]
 enum Act {
     Say(&'static str),
@@ -93,10 +93,10 @@ fn plan(address: std::net::SocketAddr) -> Plan {
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{\"status\":\"ok\"}";
 
 async fn ask(prober: &mut Prober, plan: &Plan) -> Result<Duration, Evidence> {
-    prober.ask(plan).await.expect("this machine can ask")
+    prober.ask(plan).await.expect("this machine can probe")
 }
 
-/// One question to an endpoint that does this; `None` = it is fine.
+/// One probe of an endpoint that does this; `None` = the answer is good.
 fn check(act: Act, json: bool, expected: Option<(Fault, &str)>) {
     run(async move {
         let (mut plan, _) = endpoint(move |_| act).await;

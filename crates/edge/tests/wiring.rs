@@ -91,7 +91,7 @@ async fn certificates_are_chosen_by_name_and_verified_by_the_private_ca() {
 }
 
 #[tokio::test]
-async fn without_verify_any_certificate_will_do_and_with_it_a_strange_one_will_not() {
+async fn without_verify_any_certificate_passes_and_with_it_an_unknown_one_fails() {
     let (scratch, strange) = (Scratch::new(), Scratch::new());
     let authority = Authority::new(&scratch);
     Authority::new(&strange);

@@ -47,7 +47,7 @@ pub enum Behaviour {
 pub struct Health {
     /// The status code.
     pub status: u16,
-    /// The body, as it is.
+    /// The body, unchanged.
     pub body: Bytes,
     /// Wait this long first.
     pub delay: Duration,

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn it_answers_what_it_was_told() {
+    fn the_server_answers_with_the_given_records() {
         let dns = Dns::start();
         dns.set("a.test", Records::Addresses(vec!["127.0.0.1".parse().expect("an address")], 7));
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").expect("a UDP port");

@@ -1,13 +1,13 @@
 //! Writes geo databases in MaxMind's format (version 2.0), as much of it as a country and a continent need.
-//! Never reads one: the edge's own reader is the judge.
+//! Never reads one: the edge's own reader checks the result.
 
 use std::net::IpAddr;
 
 /// Bits of an address in the tree: IPv4 networks lie under `::/96`.
 const BITS: u8 = 128;
-/// Stands in front of the metadata.
+/// The marker in front of the metadata.
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
-/// Between the tree and the data.
+/// The separator between the tree and the data.
 const GAP: [u8; 16] = [0; 16];
 
 /// What one half of a node leads to.
@@ -67,7 +67,7 @@ fn insert(nodes: &mut Vec<[Record; 2]>, bits: u128, length: u8, data: usize) {
         }
         node = match nodes[node][side] {
             Record::Node(next) => next,
-            // What the wider network says holds beside the longer one.
+            // The rest of the wider network keeps its record.
             other => {
                 nodes.push([other; 2]);
                 let next = nodes.len() - 1;

@@ -86,12 +86,12 @@ mod tests {
     #[test]
     fn a_reserved_port_refuses_until_a_listener_opens() {
         let port = Reserved::new();
-        let refused = std::net::TcpStream::connect(port.addr()).expect_err("nobody listens");
+        let refused = std::net::TcpStream::connect(port.addr()).expect_err("no process listens");
         assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
         let listener = port.listen();
-        std::net::TcpStream::connect(port.addr()).expect("somebody listens");
+        std::net::TcpStream::connect(port.addr()).expect("a listener accepts");
         drop(listener);
-        std::net::TcpStream::connect(port.addr()).expect_err("nobody listens again");
+        std::net::TcpStream::connect(port.addr()).expect_err("no process listens again");
         let _again = port.listen();
         std::net::TcpStream::connect(port.addr()).expect("and can come back");
     }

@@ -133,6 +133,6 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, kept: Arc<Kept>) {
             Ok::<_, Infallible>(answer)
         }
     });
-    // A client that breaks off is the scenario's business.
+    // The scenario checks clients that break off.
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -302,7 +302,7 @@ async fn upgraded(conn: &mut Conn, name: &str) -> io::Result<After> {
     }
 }
 
-/// The body of one request on its way in, and the note about it; left behind even when the connection dies.
+/// The body of one request on its way in, and its record, which is kept even when the connection breaks.
 struct Upload<'a> {
     shared: &'a EndpointState,
     head: &'a Head,

@@ -1,5 +1,5 @@
-//! A foreign judge, `http_desync_guardian`: of what it calls ambiguous or severe nothing is accepted, and what goes on to
-//! an endpoint is compliant or acceptable.
+//! The reader beside `http_desync_guardian`: no request that the guardian calls ambiguous or severe is accepted, and
+//! every request that goes on to an endpoint is compliant or acceptable.
 #![allow(clippy::indexing_slicing, clippy::expect_used, reason = "tests")]
 
 #[path = "common/generate.rs"]
@@ -68,7 +68,7 @@ fn of_the_smuggling_attempts_only_certain_ones_are_accepted() {
 }
 
 #[test]
-fn the_judge_condemns_what_it_should() {
+fn the_guardian_finds_known_smuggling() {
     let bad = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
     assert!(!matches!(HttpRequestData::analyze_raw_request(bad).tier, Tier::Compliant | Tier::Acceptable));
     assert_eq!(check(bad), Ok(false));

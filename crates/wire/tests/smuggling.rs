@@ -22,13 +22,13 @@ fn check(attempt: &Attempt) -> Result<(), String> {
     let hidden = format!("GET {HIDDEN} ");
     let holds = read.content().windows(hidden.len()).any(|window| window == hidden.as_bytes());
     let problem = if sees(&read, HIDDEN) {
-        "a smuggled request is seen"
+        "a hidden request is read as a request"
     } else if read.seen != again.seen {
         "two divisions into reads differ"
     } else if attempt.must_be_refused && (!refused || sees(&read, AFTER)) {
-        "what is ambiguous is accepted"
+        "an ambiguous message is accepted"
     } else if !attempt.must_be_refused && (refused || !holds || !sees(&read, AFTER)) {
-        "what is certain is refused"
+        "a certain message is refused"
     } else {
         return Ok(());
     };

@@ -1,6 +1,6 @@
 //! One endpoint of a region, as a process that can be killed, stopped and told how to misbehave. Every request is
-//! written to a file before it is answered, so that what arrived survives `kill -9`. A relay in front of it is the
-//! distance to the region. Ends with its parent, or when stdin ends.
+//! written to a file before it is answered, so that the record of arrivals survives `kill -9`. A relay in front of the
+//! endpoint simulates the distance to the region. The process ends with its parent, or when stdin ends.
 
 use std::{
     cell::{Cell, RefCell},
@@ -145,7 +145,7 @@ async fn accept(listener: TcpListener, region: Rc<Region>, stopped: watch::Recei
         let (region, mut stopped) = (Rc::clone(&region), stopped.clone());
         spawn_local(async move {
             let ours = Rc::clone(&region);
-            // Recorded before the future exists that a disconnect could drop, so that each arrival is in the file.
+            // The arrival is recorded before the answer's future exists, because a disconnect can drop that future.
             let service = service_fn(move |request| {
                 note(&ours, &request, nth);
                 answer(Rc::clone(&ours), request)

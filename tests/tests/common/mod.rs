@@ -1,6 +1,6 @@
-//! Helpers of several themes: the usual edge, and the form of answers that the edge makes itself.
+//! Helpers of several test files: the usual edge, and the form of answers that the edge makes itself.
 
-#![allow(dead_code, reason = "every theme uses another part")]
+#![allow(dead_code, reason = "every test file uses another part")]
 
 use std::{
     collections::BTreeMap,
@@ -143,7 +143,7 @@ pub fn sentences(edge: &Edge, endpoint: &Endpoint) -> Vec<Value> {
 
 /// Waits for the first ejection of this endpoint.
 pub fn until_ejected(edge: &Edge, endpoint: &Endpoint) -> Value {
-    eventually("it is ejected", Duration::from_secs(10), || !sentences(edge, endpoint).is_empty());
+    eventually("the endpoint is ejected", Duration::from_secs(10), || !sentences(edge, endpoint).is_empty());
     sentences(edge, endpoint).remove(0)
 }
 

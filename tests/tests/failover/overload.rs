@@ -51,7 +51,7 @@ fn a_cap_holds_over_all_workers_and_counts_upgraded_streams() {
         .map(|nth| {
             let mut client = Client::connect(edge.web());
             client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
-            eventually("it is under way", SOON, || endpoint.hits() == 1 + nth);
+            eventually("the request is under way", SOON, || endpoint.hits() == 1 + nth);
             client
         })
         .collect();
@@ -62,5 +62,5 @@ fn a_cap_holds_over_all_workers_and_counts_upgraded_streams() {
     // Each request that ends makes room for another, in any worker.
     endpoint.behave(Behaviour::Serve);
     held.pop().expect("two are held").reset();
-    eventually("there is room again", SOON, || get(edge.web(), "/").status == 200);
+    eventually("a slot is free again", SOON, || get(edge.web(), "/").status == 200);
 }

@@ -105,7 +105,7 @@ fn nothing_is_left_to_be_done_without_a_name() {
 }
 
 #[test]
-fn no_file_knows_the_machine_it_was_written_on() {
+fn no_file_names_the_machine_it_was_written_on() {
     let places = [["/wo", "rk/wt"], ["/wo", "rk/main"], ["/wo", "rk/shared"], ["/ro", "ot/"]]
         .map(|parts| parts.concat());
     let mut found = Vec::new();

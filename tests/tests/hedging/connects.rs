@@ -38,7 +38,7 @@ fn a_hung_connect_is_raced_on_a_route_without_retries_too() {
         let id = reply.header("x-request-id").expect("an id").to_owned();
         assert_eq!(edge.logged(&id)["attempts"], 2, "{method}");
     }
-    assert_eq!(second.hits(), 2, "each arrived once");
+    assert_eq!(second.hits(), 2, "each request arrived once");
     assert_eq!(hedges(&edge, "connect_won"), 2.0);
     assert_eq!(edge.metric("thalweg_retries_total", &[]), 0.0);
 }
@@ -60,7 +60,7 @@ fn a_hung_connect_is_raced_for_every_method_and_counts_in_no_budget() {
     assert!(took[20] < Duration::from_millis(1000), "{took:?}");
     assert!(took[39] < Duration::from_secs(4), "one waited for the connect timeout: {took:?}");
     assert_eq!(hedges(&edge, "connect_won"), 40.0);
-    assert_eq!(second.hits(), 40, "each arrived once");
+    assert_eq!(second.hits(), 40, "each request arrived once");
     for name in ["thalweg_retries_total", "thalweg_retry_budget_exhausted_total"] {
         assert_eq!(edge.metric(name, &[]), 0.0, "{name}");
     }
@@ -94,7 +94,7 @@ fn an_endpoint_with_a_slow_handshake_serves_and_is_not_ejected() {
         by("far") >= 15 && by("near") >= 15
     });
     load.stop().assert_none_failed("a slow handshake");
-    assert!(hedges(&edge, "connect_won") >= 1.0, "the first connect was outrun");
+    assert!(hedges(&edge, "connect_won") >= 1.0, "the first connect lost its race");
     assert!(edge.events_of("ejected").is_empty(), "{:?}", edge.events_of("ejected"));
     assert_eq!(edge.ejection(far.addr), "clear");
 }

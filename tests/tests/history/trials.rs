@@ -19,7 +19,7 @@ fn confirm(edge: &Edge) -> Reply {
 }
 
 #[test]
-fn a_config_that_nobody_confirms_is_taken_back() {
+fn a_config_that_is_not_confirmed_in_time_is_taken_back() {
     let (first, second, third) = (Endpoint::start("a"), Endpoint::start("b"), Endpoint::start("c"));
     let mut edge = Edge::start(&to(&first));
     let none = confirm(&edge);
@@ -35,12 +35,14 @@ fn a_config_that_nobody_confirms_is_taken_back() {
     assert_eq!((busy.status, &busy.json()["error"]), (409, &json!("trial_runs")), "{}", busy.text());
     let text = edge.render(&to(&second));
     edge.replace(&text);
-    eventually("it is taken back", SOON, || serves(&edge) == "a");
+    eventually("the config is taken back", SOON, || serves(&edge) == "a");
     let late = confirm(&edge);
     assert_eq!(late.status, 409);
     let why = late.json()["detail"].as_str().unwrap_or_default().to_owned();
     assert!(why.contains("generation 2 was taken back (not confirmed in time)"), "{why}");
-    eventually("its end is told", SOON, || edge.events_of("config_trial_reverted").len() == 1);
+    eventually("the end of the trial is an event", SOON, || {
+        edge.events_of("config_trial_reverted").len() == 1
+    });
     let told = edge.events_of("config_trial_reverted").remove(0);
     assert_eq!((&told["cause"], &told["in_force"]), (&json!("not_confirmed"), &json!(3)), "{told}");
     let status = edge.status();
@@ -69,7 +71,7 @@ fn a_confirmed_config_stays_and_a_second_confirm_is_a_clear_error() {
     let again = thalweg(&["confirm", "--admin", &admin]);
     assert_eq!(again.code, 1);
     assert!(again.stderr.contains("generation 2 was confirmed by 127.0.0.1"), "{}", again.stderr);
-    stays("it stays", Duration::from_secs(3), || serves(&edge) == "b");
+    stays("the config stays", Duration::from_secs(3), || serves(&edge) == "b");
     let calls: Vec<Value> = edge.events_of("audit").iter().map(|event| event["result"].clone()).collect();
     assert_eq!(calls, ["on_trial", "confirmed", "no_trial"]);
     assert_eq!(edge.events_of("config_trial_confirmed").len(), 1);
@@ -84,12 +86,12 @@ fn a_config_that_the_watcher_brought_in_can_still_be_put_on_trial() {
     eventually("the watcher is faster", SOON, || serves(&edge) == "b");
     let reply = edge.admin_post("/api/v1/reload", &json!({ "confirm": "1s" }).to_string());
     assert_eq!((reply.status, &reply.json()["result"]), (200, &json!("on_trial")), "{}", reply.text());
-    eventually("it is taken back", SOON, || serves(&edge) == "a");
+    eventually("the config is taken back", SOON, || serves(&edge) == "a");
     let reply = edge.admin_post("/api/v1/reload", &json!({ "confirm": "5s" }).to_string());
     assert_eq!((reply.status, &reply.json()["result"]), (200, &json!("on_trial")), "the files, on order");
     assert_eq!(confirm(&edge).status, 200);
     let reply = edge.admin_post("/api/v1/reload", &json!({ "confirm": "5s" }).to_string());
-    assert_eq!(reply.json()["result"], "unchanged", "what was confirmed is on no trial: {}", reply.text());
+    assert_eq!(reply.json()["result"], "unchanged", "a confirmed config is not on trial: {}", reply.text());
 }
 
 #[test]
@@ -115,7 +117,7 @@ fn the_guard_takes_back_what_fails_or_refuses_at_once() {
     let told = edge.events_of("config_trial_reverted").remove(1);
     let why = told["detail"].as_str().unwrap_or_default();
     assert!(why.starts_with("requests without a route: ") && why.contains("refused"), "{why}");
-    eventually("it serves again", SOON, || serves(&edge) == "a");
+    eventually("the earlier config serves again", SOON, || serves(&edge) == "a");
     load.stop();
 }
 

@@ -84,10 +84,10 @@ fn a_client_that_leaves_ends_the_request_at_the_endpoint() {
     endpoint.behave(Behaviour::Hang);
     let mut client = Client::connect(edge.web());
     client.send("GET / HTTP/1.1\r\nhost: x\r\nx-request-id: leaver\r\n\r\n");
-    eventually("the endpoint has it", SOON, || endpoint.hits() == 1);
+    eventually("the endpoint has the request", SOON, || endpoint.hits() == 1);
     client.reset();
     eventually("the endpoint sees the end", SOON, || endpoint.abandoned() == 1);
-    eventually("it is counted", SOON, || {
+    eventually("the request is counted", SOON, || {
         edge.metric("thalweg_requests_total", &[("code_class", "client_gone")]) == 1.0
     });
     edge.logged("leaver");
@@ -104,7 +104,7 @@ fn a_client_that_leaves_during_its_upload_is_not_counted_as_refused() {
         let id = format!("upload-{nth}");
         let mut client = Client::connect(edge.web());
         client.send(format!("POST / HTTP/1.1\r\nhost: x\r\nx-request-id: {id}\r\n{framing}"));
-        eventually("it is under way", SOON, || edge.metric("thalweg_endpoint_in_flight", &[]) == 1.0);
+        eventually("the upload is under way", SOON, || edge.metric("thalweg_endpoint_in_flight", &[]) == 1.0);
         client.reset();
         let line = edge.logged(&id);
         assert_eq!((line["status"].as_u64(), &line["client_gone"]), (Some(0), &true.into()), "{line}");
@@ -142,7 +142,7 @@ fn a_client_that_closes_its_websocket_closes_it_at_the_endpoint_too() {
     let before = endpoint.open_connections();
     drop(client);
     eventually("the endpoint sees the close", SOON, || endpoint.open_connections() < before);
-    let line = eventually_some("its line", SOON, || {
+    let line = eventually_some("the line of the log", SOON, || {
         edge.access_log().into_iter().find(|line| line["status"] == 101)
     });
     assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&5.into(), &5.into()), "{line}");

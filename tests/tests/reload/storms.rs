@@ -49,7 +49,7 @@ fn ten_thousand_reloads_under_load_fail_nothing_and_close_nothing() {
     storm(10_000);
 }
 
-/// Every way in which this good config can be bad.
+/// This good config, broken in many ways.
 fn mutants(good: &str) -> Vec<(String, Vec<u8>)> {
     let mut all: Vec<(String, Vec<u8>)> = Vec::new();
     let mut add = |what: &str, text: String| all.push((what.to_owned(), text.into_bytes()));
@@ -63,7 +63,7 @@ fn mutants(good: &str) -> Vec<(String, Vec<u8>)> {
     add("another version", good.replace("version = 1", "version = 99"));
     add("a bad duration", good.replace("\"100ms\"", "\"100 bananas\""));
     add("a bad policy", good.replace("\"failover\"", "\"best\""));
-    add("a pool nobody knows", good.replace("{ pool = \"p\" }", "{ pool = \"q\" }"));
+    add("an unknown pool", good.replace("{ pool = \"p\" }", "{ pool = \"q\" }"));
     add("a bad address", good.replace("127.0.0.1:", "127.0.0.1"));
     add("an unset variable", good.replace("name = \"edge-test\"", "name = \"${THALWEG_SURELY_UNSET}\""));
     add("a missing include", format!("include = 7\n{good}"));

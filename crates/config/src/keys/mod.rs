@@ -27,7 +27,7 @@ const WEIGHT: (u64, u64) = (0, 65_535);
 /// The tables at the top of a file.
 pub(crate) const ROOT: Shape = Shape {
     title: "(top of the file)",
-    doc: "Which version of this format the file is written in, and which other files belong to it.",
+    doc: "The version of this format, and the other files that belong to the config.",
     keys: &[
         int(
             "version",
@@ -41,14 +41,14 @@ pub(crate) const ROOT: Shape = Shape {
             D::Texts(&[]),
             "More files, relative to the main file, `*` and `?` in the last part of a path; sorted by name per entry; one level; at most 64 files.",
         ),
-        table("edge", &EDGE, D::Table, "Who this edge is, and how it starts and stops."),
+        table("edge", &EDGE, D::Table, "Name and place of this edge, and how it starts and stops."),
         table("admin", &ADMIN, D::Table, "The admin server."),
         table("resolver", &RESOLVER, D::Table, "How names become addresses."),
         list(
             "listener",
             Kind::List { of: &Kind::Table(&LISTENER), min: 1, max: 256 },
             D::Absent("at least one over all files"),
-            "An address that accepts clients.",
+            "An address at which the edge accepts clients.",
         ),
         list(
             "probe",
@@ -66,7 +66,7 @@ pub(crate) const ROOT: Shape = Shape {
             "route",
             Kind::Map { keys: Text::Name, of: &Kind::Table(&ROUTE), max: MANY },
             D::Absent("at least one over all files"),
-            "Host and path to pools, and how they share.",
+            "Which pools serve a host and path, and how they share the traffic.",
         ),
         table("geo", &GEO, D::Table, "Where clients are."),
         table("eject", &EJECT, D::Table, "Removal of an endpoint by passive evidence."),
@@ -77,24 +77,29 @@ pub(crate) const ROOT: Shape = Shape {
             D::Table,
             "What is logged: requests to the standard output, events to the standard error.",
         ),
-        table("decisions", &DECISIONS, D::Table, "What is kept of requests that have ended."),
-        table("notify", &NOTIFY, D::Table, "Who is told when pools and routes change their state."),
-        table("telemetry", &TELEMETRY, D::Table, "Who gets traces of requests."),
+        table(
+            "decisions",
+            &DECISIONS,
+            D::Table,
+            "The records that the edge keeps of requests that have ended.",
+        ),
+        table("notify", &NOTIFY, D::Table, "The webhook for state changes of pools and routes."),
+        table("telemetry", &TELEMETRY, D::Table, "The collector of traces of requests."),
     ],
 };
 
 pub(crate) const EDGE: Shape = Shape {
     title: "[edge]",
-    doc: "Who this edge is, and how it starts and stops.",
+    doc: "Name and place of this edge, and how it starts and stops.",
     keys: &[
         text(
             "name",
             Text::Label,
             D::Absent("the host name"),
-            "Name of this edge in the status. A request whose `Via` names it, or `thalweg`, three times is going in a circle (508).",
+            "Name of this edge in the status. A request whose `Via` names it, or `thalweg`, three times is in a loop (508).",
         ),
-        text("region", Text::Label, D::Absent("empty"), "Where this edge is; free text."),
-        text("cloud", Text::Label, D::Absent("empty"), "Who runs the place; free text."),
+        text("region", Text::Label, D::Absent("empty"), "The region of this edge; free text."),
+        text("cloud", Text::Label, D::Absent("empty"), "The cloud of this edge; free text."),
         int(
             "workers",
             (0, 1_024),
@@ -111,13 +116,13 @@ pub(crate) const EDGE: Shape = Shape {
             "drain_timeout",
             (0, DAY),
             "25s",
-            "Then idle connections are closed, many of them spread over half of this time, and in-flight requests have this long.",
+            "After that, requests in flight have this long; idle connections are closed, many of them spread over half of this time.",
         ),
         text(
             "state_dir",
             Text::Folder,
             D::Text(""),
-            "Folder of the one small file in which orders and latched failovers outlive a restart; made when it is missing. Empty: a restart ends them.",
+            "Folder for what outlives a restart: orders, latched failovers and the history of configs; made when it is missing. Empty: a restart ends them.",
         ),
     ],
 };
@@ -136,7 +141,7 @@ pub(crate) const ADMIN: Shape = Shape {
             "token_file",
             Text::File,
             D::Absent("POST only from loopback"),
-            "File that says who may change something: lines `NAME ROLE TOKEN` (role `read` or `write`; `#` begins a comment), or one bare token, which is `admin write`. Read at load, and again when it changes.",
+            "File of the tokens that may call the admin API: lines `NAME ROLE TOKEN` (role `read` or `write`; `#` begins a comment), or one bare token, which is `admin write`. Read at load, and again when it changes.",
         ),
         boolean(
             "anonymous_read",
@@ -171,14 +176,14 @@ pub(crate) const RESOLVER: Shape = Shape {
             "family",
             FAMILIES,
             D::Text("auto"),
-            "Addresses of names that are used. \"auto\": both families; one that never worked does not count.",
+            "Which addresses of a name are used. \"auto\": both families; a family that never worked does not count.",
         ),
     ],
 };
 
 pub(crate) const LISTENER: Shape = Shape {
     title: "[[listener]]",
-    doc: "An address that accepts clients. Names and addresses are unique.",
+    doc: "An address at which the edge accepts clients. Names and addresses are unique.",
     keys: &[
         text("name", Text::Name, D::Required, "Name in logs and metrics."),
         text(
@@ -260,7 +265,7 @@ pub(crate) const LIMITS: Shape = Shape {
             "answer_fields",
             (1, 10_000),
             D::Int(200),
-            "Header lines of an endpoint's answer. One with more is a 502 `answer_fields`; it is not retried, and ejects no endpoint.",
+            "Header lines of an endpoint's answer. An answer with more is a 502 `answer_fields`; it is not retried, and ejects no endpoint.",
         ),
         time("header_timeout", (1, DAY), "10s", "From a request's first byte to its last header byte."),
         time("idle_timeout", (1, DAY), "60s", "A client connection with no request on it."),
@@ -274,7 +279,7 @@ pub(crate) const LIMITS: Shape = Shape {
             "stream_buffer",
             (4 * KIB, MIB),
             "64KiB",
-            "Body bytes held for a client or endpoint that takes none.",
+            "Body bytes held for a client or endpoint that does not read.",
         ),
         table("h2", &LIMITS_H2, D::Table, "Bounds on one HTTP/2 connection of a client."),
     ],
@@ -282,7 +287,7 @@ pub(crate) const LIMITS: Shape = Shape {
 
 pub(crate) const LIMITS_H2: Shape = Shape {
     title: "[limits] h2",
-    doc: "Bounds on one HTTP/2 connection of a client. One that is over them is ended with GOAWAY ENHANCE_YOUR_CALM.",
+    doc: "Bounds on one HTTP/2 connection of a client. A connection over a bound ends with GOAWAY ENHANCE_YOUR_CALM.",
     keys: &[
         int("streams", (1, 1000), D::Int(100), "Requests at the same time."),
         int(
@@ -308,7 +313,7 @@ pub(crate) const LOG: Shape = Shape {
             "level",
             &["error", "warn", "info", "debug", "trace"],
             D::Text("info"),
-            "Least severe level of the event log. It sets the lines of this program; of the libraries in it, errors alone are written.",
+            "Least severe level of the event log. It applies to the lines of this program; its libraries write errors only.",
         ),
     ],
 };

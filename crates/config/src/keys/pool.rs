@@ -10,7 +10,7 @@ pub(crate) const PROBE: Shape = Shape {
     title: "[probe.NAME]",
     doc: "An active check, used by the pools that name it.",
     keys: &[
-        text("path", Text::Target, D::Text("/health"), "Path and query that are asked for."),
+        text("path", Text::Target, D::Text("/health"), "Path and query of the request."),
         choice("method", &["GET", "HEAD", "OPTIONS", "POST"], D::Text("GET"), "Method of the request."),
         time(
             "interval",
@@ -23,7 +23,7 @@ pub(crate) const PROBE: Shape = Shape {
             "confirm",
             (1, DAY),
             "100ms",
-            "Gap to the next probe while a change is being confirmed, and after a real failure.",
+            "Gap to the next probe while a change is being confirmed, and after a request failed at the endpoint.",
         ),
         int("rise", (1, 1_000), D::Int(2), "Successes in a row that make an endpoint Healthy."),
         int("fall", (1, 1_000), D::Int(2), "Failures in a row that make an endpoint Unhealthy."),
@@ -59,8 +59,8 @@ pub(crate) const POOL: Shape = Shape {
     title: "[pool.NAME]",
     doc: "Interchangeable endpoints in one region of one cloud.",
     keys: &[
-        text("cloud", Text::Label, D::Absent("empty"), "Who runs the place; free text."),
-        text("region", Text::Label, D::Absent("empty"), "Where it is; free text."),
+        text("cloud", Text::Label, D::Absent("empty"), "The cloud of this pool; free text."),
+        text("region", Text::Label, D::Absent("empty"), "The region of this pool; free text."),
         text("probe", Text::Name, D::Absent("its endpoints count as Healthy"), "Name of the probe."),
         list(
             "endpoints",
@@ -73,7 +73,7 @@ pub(crate) const POOL: Shape = Shape {
             "capacity",
             (0, 10_000_000),
             D::Int(0),
-            "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, and is refused (503 `overloaded`) when all are at their capacity. An evacuation is refused when the rest declares too little. 0 = not declared.",
+            "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, and is refused (503 `overloaded`) when all are at their capacity. An evacuation is refused when the other pools declare too little. 0 = not declared.",
         ),
         table("queue", &QUEUE, D::Table, "Waiting while every endpoint is at `max_in_flight`."),
         table("keepalive", &KEEPALIVE, D::Table, "Idle connections to endpoints."),
@@ -101,9 +101,14 @@ pub(crate) const ENDPOINT: Shape = Shape {
             "weight",
             WEIGHT,
             D::Int(1),
-            "Share inside the pool; each resolved address has it; 0 = only when the pool has nothing else.",
+            "Share inside the pool; each resolved address has it; 0 = serves only when the pool has no other endpoint.",
         ),
-        choice("family", FAMILIES, D::Absent("as `[resolver] family`"), "Addresses of a name that are used."),
+        choice(
+            "family",
+            FAMILIES,
+            D::Absent("as `[resolver] family`"),
+            "Which addresses of a name are used.",
+        ),
         table(
             "tls",
             &ENDPOINT_TLS,
@@ -126,13 +131,13 @@ pub(crate) const ENDPOINT_TLS: Shape = Shape {
         boolean(
             "verify",
             true,
-            "Verify the certificate: issuer, name, validity. Without it only the proof of its key counts.",
+            "Verify the certificate: issuer, name, validity. If false, the endpoint must only prove that it holds the key.",
         ),
         text(
             "ca",
             Text::File,
             D::Absent("the system's roots"),
-            "PEM bundle of what is trusted instead of the system's: authorities, or the endpoint's own certificate.",
+            "PEM bundle that is trusted instead of the system's roots: authorities, or the endpoint's own certificate.",
         ),
     ],
 };
@@ -141,7 +146,7 @@ pub(crate) const KEEPALIVE: Shape = Shape {
     title: "[pool.NAME] keepalive",
     doc: "Idle connections, per worker and endpoint.",
     keys: &[
-        time("idle", (1, DAY), "4s", "Longest idle time; stays under the endpoint's own (uvicorn: 5 s)."),
+        time("idle", (1, DAY), "4s", "Longest idle time; set it below the endpoint's own (uvicorn: 5 s)."),
         int("max_idle", (0, 65_536), D::Int(64), "Most idle connections; 0 = none is kept."),
         time("age", (1, DAY), "10m", "Longest life of a connection."),
     ],
@@ -173,8 +178,13 @@ pub(crate) const EJECT: Shape = Shape {
             "Failed share that ejects, over any trailing span of `window` from 250 ms on; 0 = off.",
         ),
         int("min_requests", (1, 1_000_000), D::Int(10), "Requests that such a span must hold."),
-        time("window", (250, 600_000), "10s", "Longest span that is looked at."),
-        time("base", (1, DAY), "2s", "First ejection; × count, which grows only when probation fails."),
+        time("window", (250, 600_000), "10s", "Longest span over which failures are counted."),
+        time(
+            "base",
+            (1, DAY),
+            "2s",
+            "Length of the first ejection; later ones last this × count, which grows only when probation fails.",
+        ),
         time("max", (1, DAY), "60s", "Longest ejection, besides up to 10 % of jitter."),
         num(
             "max_share",

@@ -8,7 +8,7 @@ use crate::{
 
 pub(crate) const DECISIONS: Shape = Shape {
     title: "[decisions]",
-    doc: "What is kept of requests that have ended, for `thalweg why`.",
+    doc: "The records that the edge keeps of requests that have ended, for `thalweg why`.",
     keys: &[int(
         "keep",
         (0, 1_000_000),
@@ -19,13 +19,13 @@ pub(crate) const DECISIONS: Shape = Shape {
 
 pub(crate) const NOTIFY: Shape = Shape {
     title: "[notify]",
-    doc: "Who is told when pools and routes change their state.",
+    doc: "The webhook for state changes of pools and routes.",
     keys: &[
         text(
             "webhook",
             Text::Url,
-            D::Absent("nobody"),
-            "URL that gets each change of a pool or route as JSON, by POST. Never in the way of a request: what cannot be told is retried for about a minute, then dropped and counted.",
+            D::Absent("no webhook"),
+            "URL that gets each change of a pool or route as JSON, by POST. It delays no request: a change that cannot be delivered is retried for about a minute, then dropped and counted.",
         ),
         text(
             "ca",
@@ -38,13 +38,13 @@ pub(crate) const NOTIFY: Shape = Shape {
 
 pub(crate) const TELEMETRY: Shape = Shape {
     title: "[telemetry]",
-    doc: "Who gets traces of requests: one span per request, and a child for each attempt.",
+    doc: "The collector of traces of requests: one span per request, and a child for each attempt.",
     keys: &[
         text(
             "otlp",
             Text::Url,
-            D::Absent("nobody"),
-            "URL of a collector that takes OTLP over HTTP; `/v1/traces` is added. Never in the way of a request: what it does not take is dropped and counted.",
+            D::Absent("no traces"),
+            "URL of a collector that takes OTLP over HTTP; `/v1/traces` is added. It delays no request: traces that the collector does not take are dropped and counted.",
         ),
         num(
             "sample",

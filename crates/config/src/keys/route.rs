@@ -11,7 +11,7 @@ use crate::{
 
 pub(crate) const ROUTE: Shape = Shape {
     title: "[route.NAME]",
-    doc: "Host and path to pools, and how they share.",
+    doc: "Which pools serve a host and path, and how they share the traffic.",
     keys: &[
         list(
             "hosts",
@@ -42,7 +42,7 @@ pub(crate) const ROUTE: Shape = Shape {
         table("timeouts", &TIMEOUTS, D::Table, "Bounds on the stages of a request."),
         table("retry", &RETRY, D::Table, "When another attempt may be made."),
         table("failback", &FAILBACK, D::Table, "The return to a pool that was left because it was down."),
-        table("damping", &DAMPING, D::Table, "When a pool, or an endpoint, that flaps is left alone."),
+        table("damping", &DAMPING, D::Table, "When a pool, or an endpoint, that flaps gets no traffic."),
         table("affinity", &AFFINITY, D::Table, "Keeping a client on an endpoint."),
         num("overprovision", (1.0, 100.0), 1.4, "A pool takes min(1, available share × this) of its share."),
         size("body_bytes", (0, TIB), "10MiB", "Longest upload; \"0\" = no limit."),
@@ -58,7 +58,7 @@ pub(crate) const ROUTE_POOL: Shape = Shape {
             "weight",
             WEIGHT,
             D::Int(1),
-            "Share among the pools of its tier; 0 = only when nothing else is left.",
+            "Share among the pools of its tier; 0 = serves only when no other pool is left.",
         ),
         int("dial", (0, 100), D::Int(100), "Percent of its share that the pool takes."),
         int(
@@ -98,7 +98,12 @@ pub(crate) const LATENCY: Shape = Shape {
     title: "[route.NAME] latency",
     doc: "When pools count as equally near.",
     keys: &[
-        time("band", (0, 3_600 * SECOND), "10ms", "Pools within this much of the best share by weight."),
+        time(
+            "band",
+            (0, 3_600 * SECOND),
+            "10ms",
+            "Pools whose latency is within this much of the best share by weight.",
+        ),
         num("hysteresis", (0.0, 1.0), 0.10, "How much better (0–1) a change must be to be made."),
         time("dwell", (0, DAY), "2s", "How long a change must hold before it is made."),
     ],
@@ -128,13 +133,13 @@ pub(crate) const RETRY: Shape = Shape {
             "attempts",
             (0, 10),
             D::Int(2),
-            "Tries after the first. 0 = none; a connect that is late is raced all the same.",
+            "Tries after the first. 0 = none; a late connect is still raced.",
         ),
         list(
             "on",
             Kind::List { of: &Kind::Choice(&["connect", "reset", "5xx"]), min: 0, max: 3 },
             D::Texts(&["connect", "reset", "5xx"]),
-            "Causes; reset and 5xx only for GET HEAD OPTIONS PUT DELETE. Without \"connect\", a late connect is raced all the same.",
+            "Causes; reset and 5xx only for GET HEAD OPTIONS PUT DELETE. Without \"connect\", a late connect is still raced.",
         ),
         num("budget", (0.0, 1.0), 0.10, "Retries ÷ requests of the last 10 s, plus 10/s."),
         size("buffer", (0, 64 * MIB), "64KiB", "Bytes of an upload that are kept for a replay."),
@@ -150,18 +155,23 @@ pub(crate) const FAILBACK: Shape = Shape {
             "mode",
             &["immediate", "hold", "ramp", "latched"],
             D::Text("hold"),
-            "\"immediate\": with its first Up; \"hold\": when it has been Up for `hold`; \"ramp\": then its share grows over `ramp`; \"latched\": when the operator says so. Under \"weighted\" \"hold\" returns at once, and \"ramp\" is a slow start of each endpoint.",
+            "\"immediate\": with its first Up; \"hold\": when it has been Up for `hold`; \"ramp\": then its share grows over `ramp`; \"latched\": when the operator ends the failover. Under \"weighted\" \"hold\" returns at once, and \"ramp\" is a slow start of each endpoint.",
         ),
-        time("hold", (0, DAY), "10s", "Up for this long without a break before it serves again."),
+        time(
+            "hold",
+            (0, DAY),
+            "10s",
+            "The pool must be Up for this long without a break before it serves again.",
+        ),
         time("ramp", (0, DAY), "30s", "Then its share grows over this long (mode \"ramp\")."),
     ],
 };
 
 pub(crate) const DAMPING: Shape = Shape {
     title: "[route.NAME] damping",
-    doc: "Each loss of a pool or an endpoint adds a penalty that decays; what has too much of it is left alone while others serve (RFC 2439).",
+    doc: "Each loss of a pool or an endpoint adds a penalty that decays; a pool or an endpoint with too high a penalty gets no traffic while others serve (RFC 2439).",
     keys: &[
-        num("penalty", (0.01, 1_000.0), 1.0, "What one loss adds."),
+        num("penalty", (0.01, 1_000.0), 1.0, "Penalty of one loss."),
         num(
             "suppress",
             (0.0, 1_000_000.0),
@@ -182,7 +192,7 @@ pub(crate) const AFFINITY: Shape = Shape {
             "mode",
             &["none", "client-ip", "cookie"],
             D::Text("none"),
-            "What a client is known by: its address (of IPv6 the first 64 bits), or a signed cookie that names its endpoint (needs `key_file`).",
+            "How a client is recognised: by its address (of IPv6 the first 64 bits), or by a signed cookie that names its endpoint (needs `key_file`).",
         ),
         text("cookie", Text::HeaderName, D::Text("thalweg"), "Name of the cookie."),
         text(

@@ -1,5 +1,5 @@
-//! What flaps must be damped, and nothing else may be. The losses that are told are a lower bound of what counts: a pool
-//! that falls while it waits is not told.
+//! Pools and endpoints that flap must be damped, and no others. The reported losses are a lower bound of those that
+//! count: the fall of a pool that waits is not reported.
 
 use std::time::Duration;
 

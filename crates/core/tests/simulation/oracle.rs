@@ -254,7 +254,7 @@ impl Oracle {
     fn judge_endpoints(&mut self, new: &Snapshot) -> Checked {
         must(new.generation == self.generation, || "the generation is another".into())?;
         must(new.checker_suspected == self.checker_suspected, || {
-            format!("doubt should be {}", self.checker_suspected)
+            format!("checker suspected should be {}", self.checker_suspected)
         })?;
         let places = &new.layout.endpoints;
         must(places.len() == self.slots.len() && places.len() == new.endpoints.len(), || {
@@ -351,7 +351,7 @@ impl Oracle {
         let panic = self.panics(nth);
         must((shares.stage == Stage::Panic) == panic, || format!("panic should be {panic}: {shares:?}"))?;
         must((shares.stage == Stage::Unproven) == self.is_unproven(nth), || format!("stage: {shares:?}"))?;
-        must(shares.segments.is_empty() != served, || format!("who serves? {shares:?}"))?;
+        must(shares.segments.is_empty() != served, || format!("the wrong pools serve: {shares:?}"))?;
         let mut from = 0;
         for segment in &shares.segments {
             must(segment.end > from, || "a segment without width".into())?;

@@ -23,7 +23,7 @@ pub(crate) enum Mutant {
     IgnoresOrders,
     /// Keeps orders whose time is over.
     OrdersNeverExpire,
-    /// Lets an order take out the last that serves.
+    /// Lets an order take out the last pool that serves.
     TakesOutTheLast,
     /// Moves by latency and fails back in spite of a freeze.
     IgnoresFreeze,
@@ -39,11 +39,11 @@ pub(crate) enum Mutant {
     SkipsRamp,
     /// Returns to a latched pool by itself.
     ForgetsLatch,
-    /// Does not hear that the operator ends a wait.
+    /// Ignores the operator's end of a wait.
     IgnoresFailback,
-    /// Follows what flaps for ever.
+    /// Never damps what flaps.
     NeverDamps,
-    /// Damps what was lost once.
+    /// Damps a pool or an endpoint that was lost once.
     DampsEarly,
     /// Damps for a day.
     DampsForever,

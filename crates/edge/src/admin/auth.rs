@@ -44,7 +44,7 @@ pub(crate) enum Access {
     Write,
 }
 
-/// Who calls.
+/// The caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Caller<'a> {
     /// The client's address.

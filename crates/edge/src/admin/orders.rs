@@ -136,10 +136,12 @@ pub(super) fn problem_text(problem: &OrderProblem) -> String {
         }
         OrderProblem::UnknownTarget { kind, name } => format!("there is no {kind} {name}"),
         OrderProblem::LastToServe { route } => {
-            format!("this would take out the last that serves route {route}; `force` does it all the same")
+            format!(
+                "this would take out the last pool that serves route {route}; `force` gives the order anyway"
+            )
         }
         OrderProblem::TooLittleCapacity { needed, declared } => format!(
-            "the rest declares {declared} requests/s, and would have to take {needed}; `force` does it all the same"
+            "the other pools declare {declared} requests/s, and would have to take {needed}; `force` gives the order anyway"
         ),
         OrderProblem::TooMany => format!("{} orders stand: end some first", thalweg_core::MAX_ORDERS),
     }

@@ -1,4 +1,4 @@
-//! What can be typed: every command and option, declared once. The manual and the completions are made from it.
+//! Every command and option, declared once. The manual and the completions are made from these declarations.
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::order_args::{DialArgs, DrainArgs, EvacuateArgs, FreezeArgs, TargetArgs, WeightArgs};
 use crate::admin::ExplainRequest;
 
-/// Steers traffic to the best region that is alive.
+/// Steers traffic to the best healthy region.
 #[derive(Debug, Parser)]
 #[command(name = "thalweg", version, about, arg_required_else_help = true, disable_help_subcommand = true)]
 pub(super) struct CommandLine {
@@ -19,21 +19,21 @@ pub(super) struct CommandLine {
 pub(super) enum CommandArgs {
     /// Serve (SIGHUP = reload, SIGTERM or SIGINT = drain and end)
     Run(FileArgs),
-    /// Tell every error and warning of a config; start nothing
+    /// Print every error and warning of a config; start nothing
     Check {
         #[command(flatten)]
         file: FileArgs,
         #[command(flatten)]
         format: FormatArgs,
     },
-    /// Tell where a request would go, and why
+    /// Show where a request would go, and why
     Explain(ExplainArgs),
-    /// Watch a running edge in the terminal: what is wrong first, with drill-down
+    /// Watch a running edge in the terminal: problems first, with details on demand
     Top {
         #[command(flatten)]
         admin: AdminArgs,
     },
-    /// Tell where a recent request went, and why
+    /// Show where a recent request went, and why
     Why {
         /// The request's id, as in the log and in the answer's `X-Request-Id`
         #[arg(value_name = "REQUEST-ID", value_parser = request_id)]
@@ -54,7 +54,7 @@ pub(super) enum CommandArgs {
     },
     /// Reload the config of a running edge
     Reload(ReloadArgs),
-    /// Tell what a config would change on a running edge: keys, endpoints, and which traffic moves where; change nothing
+    /// Show what a config would change on a running edge: keys, endpoints, traffic that moves; change nothing
     Plan {
         /// The new config file; the edge reads certificates and tokens that it names on its own disk
         #[arg(long, short, value_name = "FILE")]
@@ -78,7 +78,7 @@ pub(super) enum CommandArgs {
     },
     /// Put an earlier config into force again, as a new generation
     Rollback {
-        /// Its number in `thalweg history`; default: the last one before that says something else
+        /// The number of the config in `thalweg history`; default: the last config that differs from the one in force
         generation: Option<u64>,
         #[command(flatten)]
         call: ConfigCallArgs,
@@ -158,10 +158,10 @@ pub(super) struct AdminArgs {
     pub(super) token_file: Option<PathBuf>,
 }
 
-/// What every call about configs may say.
+/// The options of every call about configs.
 #[derive(Debug, Args)]
 pub(super) struct ConfigCallArgs {
-    /// Why, for the record; at most 500 characters
+    /// The reason, for the record; at most 500 characters
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
     #[command(flatten)]
@@ -180,7 +180,7 @@ pub(super) struct ReloadArgs {
     #[arg(long, value_name = "RATIO", requires = "confirm")]
     pub(super) guard_errors: Option<f64>,
     /// Take the config back at once when the 99th percentile of a route is more than this many times that of the minute
-    /// before [default: no matter]
+    /// before [default: off]
     #[arg(long, value_name = "FACTOR", requires = "confirm")]
     pub(super) guard_p99: Option<f64>,
     #[command(flatten)]
@@ -192,23 +192,23 @@ fn trial_time(text: &str) -> Result<String, String> {
     thalweg_config::duration(text).map(|_| text.to_owned())
 }
 
-/// What a script may demand of an edge.
+/// The conditions that a script may demand of an edge.
 #[derive(Debug, Args)]
 pub(super) struct GateArgs {
-    /// Exit with 1 and one line of reason unless every route can serve and no pool is without an available endpoint
+    /// Exit with 1 and one line with the reason unless every route can serve and every pool has an available endpoint
     #[arg(long)]
     pub(super) healthy: bool,
     /// Exit with 1 unless the config of this hash is in force (`config_hash` of `check --format json`)
     #[arg(long, value_name = "HASH")]
     pub(super) expect_config: Option<String>,
-    /// Keep asking until both hold or this time is over (180s, 5m)
+    /// Ask again until both conditions hold or this time is over (180s, 5m)
     #[arg(long, value_name = "DURATION", value_parser = thalweg_config::duration)]
     pub(super) wait: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct FormatArgs {
-    /// For people or for programs
+    /// The form of the output, for people or for programs
     #[arg(long, value_enum, default_value = "human")]
     pub(super) format: Format,
 }
@@ -221,7 +221,7 @@ pub(super) enum Format {
 
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// Answer from this file, every endpoint assumed healthy
+    /// Answer from this file, as if every endpoint were healthy
     #[arg(long, short, value_name = "FILE", conflicts_with = "admin")]
     pub(super) config: Option<PathBuf>,
     #[command(flatten)]
@@ -238,7 +238,7 @@ pub(super) struct ExplainArgs {
     /// The request's method
     #[arg(long, default_value = "GET")]
     pub(super) method: String,
-    /// Which draw: the `roll` of a logged decision
+    /// The `roll` of a logged decision, which decides the draw
     #[arg(long, default_value_t = 0)]
     pub(super) roll: u64,
     #[command(flatten)]

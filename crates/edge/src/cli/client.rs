@@ -32,7 +32,7 @@ pub(super) enum Problem {
 }
 
 impl Problem {
-    /// The edge answered a call with another status than the one that was asked for.
+    /// The edge answered a call with an unexpected status.
     pub(super) fn answered(status: StatusCode, said: &Value) -> Self {
         let text = |name: &str| said.get(name).and_then(Value::as_str);
         let detail = text("detail").or(text("error")).unwrap_or("no reason given");
@@ -64,7 +64,7 @@ pub(super) fn ask(
     runtime.block_on(put(&admin.admin, &authority, request)).map_err(Problem::Edge)
 }
 
-/// Opens a call whose answer goes on and on; returns its body.
+/// Opens a call whose answer has no end; returns its body.
 ///
 /// # Errors
 /// The [`Problem`], also when the edge answers another status than 200.

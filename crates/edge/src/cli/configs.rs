@@ -19,7 +19,7 @@ use super::{
 
 pub(super) fn reload(asked: &ReloadArgs) -> u8 {
     let mut body = json!({ "confirm": asked.confirm });
-    // Without a word about the guard, the edge's own bounds count.
+    // Without options for the guard, the edge's own bounds count.
     if asked.guard_errors.is_some() || asked.guard_p99.is_some() {
         let errors = asked.guard_errors.or(Some(0.02));
         body["guard"] = json!({ "error_ratio": errors, "p99_factor": asked.guard_p99 });
@@ -110,7 +110,7 @@ pub(super) fn rejected(said: &Value, format: Format) {
     }
 }
 
-/// What became of a call, in a line or two.
+/// The result of a call, in a line or two.
 fn done(said: &Value) -> String {
     let (result, generation) = (said["result"].as_str().unwrap_or("applied"), &said["generation"]);
     let trial = &said["trial"];

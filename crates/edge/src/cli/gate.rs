@@ -1,5 +1,5 @@
 //! `thalweg status --healthy --expect-config HASH --wait 180s`: a gate for scripts and roll-outs. Exits with 0 when
-//! everything that was asked for holds, else with 1 and one line of reason.
+//! all demands hold, else with 1 and one line with the reason.
 
 #![expect(
     clippy::indexing_slicing,
@@ -19,7 +19,7 @@ use super::{
     client::{self, Problem},
 };
 
-/// Gap between two questions while the gate waits.
+/// Gap between two calls while the gate waits.
 const AGAIN: Duration = Duration::from_millis(500);
 
 /// Why the gate stays closed.
@@ -41,7 +41,7 @@ pub(super) fn open(admin: &AdminArgs, asked: &GateArgs) -> Result<Value, Closed>
             Ok(status) => return Ok(status),
             Err(closed) => closed,
         };
-        // A wrong command line does not become right by waiting.
+        // Waiting does not correct a wrong command line.
         let hopeless = matches!(closed, Closed::Unanswered(Problem::Usage(_)));
         if hopeless || until.is_none_or(|until| Instant::now() + AGAIN > until) {
             return Err(closed);
@@ -61,7 +61,7 @@ fn look(admin: &AdminArgs, asked: &GateArgs) -> Result<Value, Closed> {
     }
 }
 
-/// The first thing that was asked for and does not hold.
+/// The first demand that does not hold.
 fn unmet(status: &Value, asked: &GateArgs) -> Option<String> {
     let other = asked.expect_config.as_deref().and_then(|hash| other_config(status, hash));
     other.or_else(|| asked.healthy.then(|| unhealthy(status)).flatten())

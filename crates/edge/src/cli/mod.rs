@@ -1,4 +1,4 @@
-//! The command line: which command does what. `args` declares what can be typed (`order_args`: for orders); the work of
+//! The command line: which command does what. `args` declares the options (`order_args`: those of orders); the work of
 //! a command is in `offline` (it needs a file and no edge), `online`, `configs` or `orders` (they call a running edge
 //! through `client`); `gate` is the part of `status` that scripts wait for; `show`, `show_configs` and `geo_lines` lay
 //! answers out in `cells` (`why`: decision records), `top` watches an edge live, `manual` makes the manual page,

@@ -1,22 +1,22 @@
-//! What can be typed for orders: the options that all of them share, and the targets of drains.
+//! The options of commands for orders: those that all orders share, and the targets of drains.
 
 use clap::Args;
 
 use super::args::{AdminArgs, FormatArgs};
 
-/// What every order may say.
+/// The options of every order.
 #[derive(Debug, Args)]
 pub(super) struct OrderArgs {
-    /// For how long (30m, 2h; at most 8760h); default: until it is cancelled
+    /// How long the order stands (30m, 2h; at most 8760h); default: until it is cancelled
     #[arg(long = "for", value_name = "DURATION", value_parser = span)]
     pub(super) time: Option<String>,
-    /// Why, for the record; at most 500 characters
+    /// The reason, for the record; at most 500 characters
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
-    /// Who gives the order; default: the name of the admin token, else $USER
+    /// The owner of the order; default: the name of the admin token, else $USER
     #[arg(long, value_name = "NAME")]
     pub(super) owner: Option<String>,
-    /// Give the order even if it takes out the last that serves
+    /// Give the order even if it takes out the last pool that serves
     #[arg(long)]
     pub(super) force: bool,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(super) struct OrderArgs {
 pub(super) struct DrainArgs {
     #[command(flatten)]
     pub(super) target: TargetArgs,
-    /// Streams that are still open end by then, spread over that time (10s); default: they end by themselves
+    /// Open streams end within this time, spread over it (10s); default: they end by themselves
     #[arg(long, value_name = "DURATION", value_parser = span)]
     pub(super) deadline: Option<String>,
     #[command(flatten)]
@@ -53,7 +53,7 @@ pub(super) struct WeightArgs {
     pub(super) route: String,
     /// The pool
     pub(super) pool: String,
-    /// The weight, 0–65535; 0 = only when nothing else is left
+    /// The weight, 0–65535; 0 = the pool serves only when no other pool is left
     pub(super) weight: u16,
     #[command(flatten)]
     pub(super) order: OrderArgs,

@@ -66,9 +66,9 @@ pub(super) fn cancel(id: u64, admin: &AdminArgs, format: Format) -> u8 {
     })
 }
 
-/// Sends an order with what every order may say.
+/// Sends an order with the options of every order.
 fn give(asked: &OrderArgs, mut body: Value) -> u8 {
-    // The edge knows the name of a token; without one, it is the user who asks.
+    // The edge knows the name of a token; without a token, the owner is the user of this machine.
     let user = || std::env::var("USER").ok().filter(|_| asked.admin.token_file.is_none());
     body["for"] = json!(asked.time);
     body["reason"] = json!(asked.reason);

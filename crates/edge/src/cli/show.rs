@@ -1,4 +1,4 @@
-//! Answers as an operator reads them at three in the morning: aligned, with the worst first. Pure.
+//! Answers as text for operators: aligned, with the worst first. Pure.
 
 #![expect(
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! What the command line says to its terminal: data on stdout, messages on stderr, and the exit codes.
+//! The output of the command line: data on stdout, messages on stderr, and the exit codes.
 
 use std::io::Write;
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::control::events::Events;
 
-/// Who asks for a change, and why.
+/// The caller that asks for a change, and the reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// The name of a token, else the client's address, else what asked without a client: `signal`, `file`.

@@ -71,7 +71,7 @@ pub struct KeptConfig {
     pub unix_ms: u64,
     /// Why it came into force.
     pub cause: HistoryCause,
-    /// Who asked for it.
+    /// The caller that asked for it.
     pub who: Box<str>,
     /// The reason that was given; may be empty.
     pub why: Box<str>,

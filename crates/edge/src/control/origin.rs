@@ -27,7 +27,7 @@ pub struct Reading {
 pub struct Origin {
     /// Why it comes into force.
     pub cause: HistoryCause,
-    /// Who asked for it.
+    /// The caller that asked for it.
     pub by: Actor,
     /// What it was read from.
     pub source: ConfigSource,

@@ -3,7 +3,7 @@
     dead_code,
     unreachable_pub,
     missing_docs,
-    reason = "each test file uses its part, and nobody else does"
+    reason = "each test file uses only a part of these helpers"
 )]
 
 use std::{
@@ -17,7 +17,7 @@ use std::{
 
 use serde_json::Value;
 
-/// A folder of one's own, removed at the end.
+/// A folder of the test alone, removed at the end.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
@@ -46,7 +46,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Waits until it is so, at most ten seconds.
+/// Waits until the condition holds, at most ten seconds.
 pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !so() {

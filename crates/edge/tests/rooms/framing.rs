@@ -1,4 +1,4 @@
-//! What a message says around its body, in the words of one protocol, is said in those of the other; and no more.
+//! Framing, length and trailers of a message in one protocol become those of the other protocol, and nothing is added.
 
 use std::{io::Write, net::SocketAddr};
 
@@ -22,8 +22,8 @@ fn an_upload_that_its_client_resets_without_a_complaint_is_not_whole() {
         soon("the head has arrived", || seen.try_iter().any(|(_, text)| text.contains("PUT / ")));
         // DATA, and RST_STREAM with NO_ERROR.
         client.send_all(&[(0, 0, 1, b"abc"), (3, 0, 1, &[0; 4])]);
-        soon("it is over", || plane.counted(&IN_FLIGHT, &[]) == 0);
-        soon("it is counted", || plane.counted(&REQUESTS, &["client_gone"]) == nth as u64 + 1);
+        soon("the request is over", || plane.counted(&IN_FLIGHT, &[]) == 0);
+        soon("the request is counted", || plane.counted(&REQUESTS, &["client_gone"]) == nth as u64 + 1);
     }
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["reset"]), 0);
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["client_gone"]), 3);

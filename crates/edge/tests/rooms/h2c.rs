@@ -1,4 +1,4 @@
-//! An HTTP/2 client by hand, for what a library would not send.
+//! An HTTP/2 client by hand, for frames that a library would not send.
 
 use std::{
     io::{Read, Write},
@@ -8,7 +8,7 @@ use std::{
 
 use crate::{support::DataPlane, uploads::connect};
 
-/// An HTTP/2 client that says exactly what it is told, and never gives flow control back.
+/// An HTTP/2 client that sends exactly the given frames, and never sends window updates.
 pub(crate) struct H2c(pub(crate) TcpStream);
 
 impl H2c {

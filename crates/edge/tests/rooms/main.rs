@@ -139,7 +139,7 @@ fn a_request_that_failed_for_its_client_is_counted_once() {
         let plane = DataPlane::start(&one_pool(&[port], "timeouts = { idle = \"1s\" }"));
         let heard = ask(&plane, GET);
         assert_eq!(heard[..12], answer[..12]);
-        soon("it has ended", || plane.counted(&REQUESTS, &[]) == 1);
+        soon("the request has ended", || plane.counted(&REQUESTS, &[]) == 1);
         assert_eq!(plane.accounts(|account| account.given_up.get()), given_up, "{answer}");
         plane.drain();
     };
@@ -231,9 +231,9 @@ fn a_download_from_before_a_probation_is_good_and_proves_nothing() {
     plane.try_again(first);
     let told = |plane: &DataPlane| (plane.accounts(|at| at.good.get()), plane.accounts(|at| at.proof.get()));
     end.send(()).unwrap();
-    soon("it is good", || told(&plane) == (1, 0));
+    soon("the download counts as good", || told(&plane) == (1, 0));
     assert!(ask(&plane, GET).ends_with("ok"));
-    assert_eq!(told(&plane), (2, 1), "what was sent to try it is proof");
+    assert_eq!(told(&plane), (2, 1), "a request of the probation is proof");
     assert_eq!(plane.counted(&DECISIONS, &["probation"]), 1);
     plane.drain();
 }
@@ -257,7 +257,7 @@ fn a_retry_that_crosses_a_reload_counts_for_the_pool_that_it_went_to() {
     let mut head = [0; 15];
     client.read_exact(&mut head).unwrap();
     assert_eq!(&head, b"HTTP/1.1 200 OK");
-    soon("it counts there", || plane.counted(&REQUESTS, &["b", "2xx"]) == 1);
+    soon("the request counts for pool b", || plane.counted(&REQUESTS, &["b", "2xx"]) == 1);
     assert_eq!(plane.counted(&DECISIONS, &["b"]), 1);
     drop(client);
     plane.drain();
@@ -293,7 +293,7 @@ fn a_timeout_cut_short_by_earlier_attempts_is_no_evidence() {
     }
 }
 
-/// Answers one request with more than anybody reads, and says when it can send no more.
+/// Answers one request with more bytes than the client reads, and reports when no more can be sent.
 fn more_than_is_read() -> (u16, mpsc::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -335,13 +335,13 @@ fn a_connection_accepted_while_closing_is_answered_once_and_told_to_close() {
         }
         plane.close_behind(socket);
         if !asks_first {
-            soon("it is let in", || plane.counted(&CONNECTIONS, &["web"]) == 2);
+            soon("the connection is accepted", || plane.counted(&CONNECTIONS, &["web"]) == 2);
             client.send(GET);
         }
         let reply = client.reply("GET").unwrap();
         assert_eq!((reply.status, reply.header("connection")), (200, Some("close")), "{asks_first}");
         assert!(client.ends(Duration::from_secs(10)), "{asks_first}");
-        assert!(silent.ends(Duration::from_secs(10)), "who never says a word is not waited for");
+        assert!(silent.ends(Duration::from_secs(10)), "the worker does not wait for a silent client");
     }
     plane.drain();
 }

@@ -148,7 +148,7 @@ fn a_new_connection_that_ends_before_a_byte_was_sent_counts_as_not_connected() {
     plane.adopt(&config("{ pool = \"p0\" }"));
     let answer = ask(&plane, GET);
     assert!(answer.starts_with("HTTP/1.1 502") && answer.contains("details=\"connect_failed\""), "{answer}");
-    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 11, "nobody is asked twice");
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 11, "no endpoint is asked twice");
     plane.drain();
 }
 

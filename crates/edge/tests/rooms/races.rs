@@ -41,7 +41,7 @@ fn evidence(plane: &DataPlane) -> [u64; 3] {
     counts.map(|count| plane.accounts(count))
 }
 
-/// Faults that the keeper was told of, but for those that are none.
+/// The faults that were reported to the keeper, without those of this edge itself.
 fn faults(plane: &mut DataPlane) -> Vec<Fault> {
     let told = std::iter::from_fn(|| plane.suspects.try_recv().ok()).map(|hint| hint.fault);
     told.filter(|fault| *fault != Fault::Local).collect()
@@ -80,8 +80,8 @@ fn a_long_answer_of_a_loser_is_good_although_it_is_not_read_to_its_end() {
 #[test]
 fn an_endpoint_that_never_answers_is_late_although_all_its_requests_were_raced() {
     let (mut plane, _first, _second) = beside_a_fast_one(Behaviour::Hang, LATE, 4);
-    assert_eq!(evidence(&plane), [4, 0, 0], "nobody can say yet");
-    assert_eq!((plane.counted(&IN_FLIGHT, &[]), faults(&mut plane).len()), (0, 0), "and it takes no place");
+    assert_eq!(evidence(&plane), [4, 0, 0], "the race has no verdict yet");
+    assert_eq!((plane.counted(&IN_FLIGHT, &[]), faults(&mut plane).len()), (0, 0), "the loser takes no slot");
     soon("they are late", || evidence(&plane) == [4, 0, 4]);
     assert_eq!(faults(&mut plane), [Fault::Late; 4]);
     assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["cancelled"]), 4);
@@ -100,7 +100,7 @@ fn losers_beyond_the_limit_are_no_evidence() {
 fn a_loser_that_fails_is_counted_as_what_it_did() {
     let (mut plane, first, _second) = beside_a_fast_one(Behaviour::Hang, "retry = { hedge = true }", 1);
     first.cut();
-    soon("it has failed", || evidence(&plane) == [1, 1, 0]);
+    soon("the loser has failed", || evidence(&plane) == [1, 1, 0]);
     assert_eq!(faults(&mut plane), [Fault::Reset]);
     plane.drain();
 }
@@ -124,7 +124,7 @@ fn a_connect_that_goes_on_without_its_request_takes_no_place_under_the_cap() {
             (0, 0)
         );
     }
-    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 0, "they still go on");
+    assert_eq!(plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]), 0, "the connects still go on");
     soon("they end", || plane.counted(&ENDPOINT_REQUESTS, &["connect_failed"]) == 2);
     assert_eq!((plane.counted(&IN_FLIGHT, &[]), plane.accounts(|account| account.in_flight.get())), (0, 0));
     plane.drain();

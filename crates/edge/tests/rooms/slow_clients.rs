@@ -1,4 +1,4 @@
-//! Clients that take nothing, or send a head slowly: how long each connection is kept.
+//! Clients that do not read, or send a head slowly: how long the worker keeps each connection.
 
 use std::{
     io::{Read, Write},
@@ -13,7 +13,7 @@ use thalweg_testkit::{Authority, Client, Scratch, client_config};
 use crate::support::{DataPlane, OK, one_pool, soon};
 use crate::uploads::{answers_at_length, answers_heads, head};
 
-/// A client whose kernel takes little.
+/// A client with a small receive buffer.
 fn narrow(plane: &DataPlane) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -59,7 +59,7 @@ fn the_next_request_of_a_slow_client_does_not_end_the_answer_that_it_is_taking()
 }
 
 #[test]
-fn a_client_that_asks_again_and_takes_nothing_is_not_kept() {
+fn a_client_that_asks_again_and_reads_nothing_is_not_kept() {
     let limits = "[limits]\nheader_bytes = \"64KiB\"\nheader_timeout = \"500ms\"\nidle_timeout = \"3s\"\n";
     let route = "timeouts = { idle = \"1s\" }";
     let plane = DataPlane::start(&format!("{}{limits}", one_pool(&[answers_at_length(None)], route)));
@@ -73,7 +73,7 @@ fn a_client_that_asks_again_and_takes_nothing_is_not_kept() {
 }
 
 #[test]
-fn a_client_that_takes_nothing_of_an_answer_that_was_cut_is_not_kept() {
+fn a_client_that_reads_nothing_of_a_cut_answer_is_not_kept() {
     let (authority, scratch) = (Authority::new("ours"), Scratch::new());
     authority.leaf(&["a.test"]).write(&scratch, "a");
     let tls = "[listener.tls]\ncertificates = [{ cert = \"a.crt\", key = \"a.key\" }]\n[limits]\nheader_bytes = \"64KiB\"\n";

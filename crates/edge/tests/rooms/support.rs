@@ -1,4 +1,4 @@
-//! One worker on a free port with a fixed picture: the data plane without keeper, probes or admin.
+//! One worker on a free port with a fixed snapshot: the data plane without keeper, probes or admin.
 
 use std::{
     io::{self, Read, Write},
@@ -126,14 +126,14 @@ impl DataPlane {
         these.map(|(_, total)| if let Total::Value(value) = total { *value } else { 0 }).sum()
     }
 
-    /// The sum of one count over the accounts of all endpoints.
+    /// The sum of one count over the statistics of all endpoints.
     pub(crate) fn accounts(&self, count: impl Fn(&EndpointStats) -> u64) -> u64 {
         let mut sum = 0;
         self.shared.stats[0].each(|_, account, _| sum += count(account));
         sum
     }
 
-    /// Gives the worker one more socket, and closes the doors behind it before it has looked there.
+    /// Gives the worker one more socket, and takes it away before the worker has accepted from it.
     pub(crate) fn close_behind(&self, socket: TcpListener) {
         socket.set_nonblocking(true).unwrap();
         let name: Arc<str> = "web".into();

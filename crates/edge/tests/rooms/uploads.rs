@@ -64,7 +64,7 @@ pub(crate) fn head(client: &mut TcpStream) -> String {
     String::from_utf8(text).unwrap()
 }
 
-/// Nothing comes, and nothing ends, for so long.
+/// For this long no byte comes and no connection ends.
 fn hears_nothing(client: &TcpStream, span: Duration) {
     client.set_read_timeout(Some(span)).unwrap();
     let heard = (&*client).read(&mut [0; 1]).map_err(|error| error.kind());
@@ -242,7 +242,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
     for (host, status) in [("a", "413"), ("b", "404")] {
         let mut client = connect(&plane);
         write!(client, "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Length: 5000000\r\n\r\n").unwrap();
-        soon("it is answered", || plane.counted(&REQUESTS, &["4xx"]) >= 1);
+        soon("the request is answered", || plane.counted(&REQUESTS, &["4xx"]) >= 1);
         for nth in 0..3 {
             client.write_all(&[0; 65536]).unwrap_or_else(|error| panic!("{status} {nth}: {error}"));
             std::thread::sleep(Duration::from_millis(50));
@@ -254,7 +254,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
 }
 
 #[test]
-fn a_stream_whose_client_takes_nothing_ends_alone() {
+fn a_stream_whose_client_reads_nothing_ends_alone() {
     let far = Endpoint::start("far");
     let route = "timeouts = { idle = \"1s\" }";
     let plane = DataPlane::start(&format!("{BOTH}{}", one_pool(&[far.addr().port()], route)));
@@ -264,7 +264,7 @@ fn a_stream_whose_client_takes_nothing_ends_alone() {
         // Room on the connection, but no more than 65535 bytes on any stream.
         client.send(8, 0, 0, &(1_u32 << 20).to_be_bytes());
         client.get(1, "/bytes/1000000");
-        soon("it is under way", || plane.counted(&IN_FLIGHT, &[]) == 1);
+        soon("the request is under way", || plane.counted(&IN_FLIGHT, &[]) == 1);
         client
     };
     let mut asking = stuck();

@@ -277,7 +277,7 @@ impl Endpoint {
                     None => return Ok(()),
                 },
                 Phase::Over => {
-                    assert!(!self.reader.may_reuse(rest), "a server that sends too much has lost step");
+                    assert!(!self.reader.may_reuse(rest), "a server that sends too much is out of step");
                     return Err(ProtocolError::OutOfStep);
                 }
                 Phase::Switched => {

@@ -1,4 +1,4 @@
-//! One attempt: a message, and the two requests whose fate is looked at.
+//! One attempt: a message, and the two requests that the tests look for.
 
 /// The path of every smuggled request. No reader may see it as a request's target.
 pub const HIDDEN: &str = "/hidden";

@@ -1,5 +1,5 @@
-//! Tables for probes that contradict each other: an endpoint that is sick in part keeps a part of its share, and a dead one
-//! goes as fast as ever.
+//! Tables for probes that contradict each other: an endpoint that fails in part keeps a part of its share, and a dead
+//! one is down as fast as ever.
 
 use super::*;
 use crate::{axes::Probe, roll::mix, series::ProbeCounts, test_world::weighted};
@@ -58,7 +58,7 @@ fn pair() -> ScriptedWorld {
 }
 
 #[test]
-fn one_sick_instance_of_three_behind_an_address_does_not_take_it_down() {
+fn one_failing_instance_of_three_behind_an_address_does_not_take_it_down() {
     for turns in [true, false] {
         let mut downs = 0;
         for seed in 0..100 {

@@ -1,6 +1,6 @@
 //! `thalweg top`: a running edge live in the terminal. It reads the live stream of the admin server and changes nothing.
 //! `watch` reads the stream, `state` keeps what it said, `rows` puts that into rows with the worst first, `place` is
-//! where the operator is in them, `screen` draws. Restores the terminal however it ends.
+//! the operator's position in them, `screen` draws. `top` restores the terminal however it ends.
 
 mod place;
 mod rows;
@@ -49,7 +49,7 @@ pub(super) fn run(admin: &AdminArgs) -> u8 {
 }
 
 async fn show(admin: &AdminArgs) -> Result<(), Problem> {
-    // Tried before the screen is taken: an edge that cannot be reached is one line, as for every command.
+    // Before the screen is taken: if the edge cannot be reached, one line says so, as for every command.
     let first = watch::open(admin).await?;
     let (sender, mut news) = mpsc::channel(256);
     let reader = tokio::spawn(watch::run(admin.clone(), first, sender));

@@ -56,7 +56,7 @@ pub(super) fn listing(state: &TopState, path: &[String]) -> Listing {
     listing
 }
 
-/// The sentence on top.
+/// The summary on top.
 pub(super) fn verdict(state: &TopState) -> (Severity, String) {
     let edge = |key: &str| state.one("edge", key);
     let requests: f64 = state.section("routes").map(|(route, _)| state.rate(route).requests).sum();

@@ -18,7 +18,7 @@ use crate::cli::{
 
 /// Gap between two tries to open the stream.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A stream says something every five seconds; after this silence its connection is broken.
+/// A stream sends a message every five seconds; after this silence its connection is broken.
 const SILENCE: Duration = Duration::from_secs(12);
 /// Longest message: the whole state of an edge with a hundred thousand endpoints.
 const LONGEST: usize = 256 << 20;
