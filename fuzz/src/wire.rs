@@ -25,7 +25,11 @@ pub fn answers(bytes: &[u8]) {
 pub fn proxy_headers(bytes: &[u8]) {
     let [first, second, input @ ..] = bytes else { return };
     let whole = proxy_header(input, &[input.len()]);
-    assert_eq!(whole, proxy_header(input, &[usize::from(*first), usize::from(*second), input.len()]), "three reads");
+    assert_eq!(
+        whole,
+        proxy_header(input, &[usize::from(*first), usize::from(*second), input.len()]),
+        "three reads"
+    );
     assert_eq!(whole, proxy_header(input, &vec![1; input.len()]), "byte by byte");
     let start = ProxyStart::of(input.get(..12).unwrap_or(input));
     match whole {

@@ -108,8 +108,8 @@ pub use fields::{FieldRef, Fields};
 pub use framing::Framing;
 pub use name::FieldName;
 pub use proxy::{
-    ClientTls, LOCAL_HEADER, PROXY_START_MAX, PROXY_V1_MAX, PROXY_V2_MAX, ProxyError, ProxyFields, ProxyHeader,
-    ProxyReader, ProxyStart, ProxyStep, ServiceLink, write_proxy_header,
+    ClientTls, LOCAL_HEADER, PROXY_START_MAX, PROXY_V1_MAX, PROXY_V2_MAX, ProxyError, ProxyFields,
+    ProxyHeader, ProxyReader, ProxyStart, ProxyStep, ServiceLink, write_proxy_header,
 };
 pub use request::{Method, RequestHead, RequestParts, RequestReader, RequestStep, TargetForm};
 pub use scan::Limits;

@@ -126,7 +126,8 @@ impl ProxyReader {
     /// Whether the header begins as one, as far as it is known.
     fn check_start(&self, input: &[u8]) -> Result<(), ProxyError> {
         let mut start = [0; PROXY_START_MAX];
-        let known = self.bytes.iter().chain(input).zip(&mut start).map(|(byte, place)| *place = *byte).count();
+        let known =
+            self.bytes.iter().chain(input).zip(&mut start).map(|(byte, place)| *place = *byte).count();
         match ProxyStart::of(start.get(..known).unwrap_or_default()) {
             ProxyStart::Other => Err(ProxyError::Missing),
             ProxyStart::Header | ProxyStart::Undecided => Ok(()),

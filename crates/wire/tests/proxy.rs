@@ -1,12 +1,18 @@
 //! PROXY headers: what is read, what each malformed one is called, and that no division into reads changes either.
-#![allow(unreachable_pub, clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
 
 use std::net::SocketAddr;
 
 use proptest::prelude::*;
 use thalweg_wire::{
-    ClientTls, LOCAL_HEADER, PROXY_V1_MAX, PROXY_V2_MAX, ProxyError as E, ProxyFields, ProxyHeader, ProxyReader,
-    ProxyStart, ProxyStep, ServiceLink, write_proxy_header,
+    ClientTls, LOCAL_HEADER, PROXY_V1_MAX, PROXY_V2_MAX, ProxyError as E, ProxyFields, ProxyHeader,
+    ProxyReader, ProxyStart, ProxyStep, ServiceLink, write_proxy_header,
 };
 
 #[path = "../../../fuzz/src/wire.rs"]
@@ -126,7 +132,8 @@ fn every_malformed_line_has_a_name() {
 
 #[test]
 fn addresses_of_version_2_are_read() {
-    let v6 = [&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0; 15], &[1, 0, 1, 0, 2]].concat();
+    let v6 =
+        [&[0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0; 15], &[1, 0, 1, 0, 2]].concat();
     for (header, expected) in [
         (v4(&[]), tcp("192.0.2.1:80", "198.51.100.1:443")),
         (v2(1, 0x21, &v6), tcp("[2001:db8::1]:1", "[::1]:2")),
@@ -144,7 +151,8 @@ fn addresses_of_version_2_are_read() {
 
 #[test]
 fn known_fields_are_kept_and_others_are_skipped() {
-    let ssl = [&[7, 0, 0, 0, 0][..], &tlvs(&[(0x21, b"TLSv1.3"), (0x22, b"client"), (0x23, b"AES")])].concat();
+    let ssl =
+        [&[7, 0, 0, 0, 0][..], &tlvs(&[(0x21, b"TLSv1.3"), (0x22, b"client"), (0x23, b"AES")])].concat();
     let header = sealed(v4(&[
         (0x01, b"h2"),
         (0x02, b"a.test"),
@@ -284,8 +292,10 @@ fn every_spelling_is_its_own() {
 /// Headers as balancers send them, some with a few bytes changed, and bytes of any kind.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let field = (any::<u8>(), proptest::collection::vec(any::<u8>(), 0..12));
-    let known = prop_oneof![Just(1_u8), Just(2), Just(3), Just(4), Just(5), Just(0x20), Just(0xe0), Just(0xea)];
-    let field = (known, field).prop_map(|(known, (kind, value))| (if kind < 200 { known } else { kind }, value));
+    let known =
+        prop_oneof![Just(1_u8), Just(2), Just(3), Just(4), Just(5), Just(0x20), Just(0xe0), Just(0xea)];
+    let field =
+        (known, field).prop_map(|(known, (kind, value))| (if kind < 200 { known } else { kind }, value));
     let v2s = (proptest::collection::vec(field, 0..6), any::<bool>()).prop_map(|(fields, seals)| {
         let mut fields: Vec<(u8, &[u8])> = fields.iter().map(|(kind, value)| (*kind, &value[..])).collect();
         if seals {

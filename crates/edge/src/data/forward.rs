@@ -20,6 +20,7 @@ use crate::{
         conn::ClientConn,
         deadline::Deadline,
         failure::Failure,
+        forwarding,
         intake::{self, Intake, intake},
         local::Local,
         outcome::Outcome,
@@ -97,6 +98,9 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
     let ClientRequest { head, source, client } = request;
     let id = RequestId::given(head.fields()).unwrap_or_else(|| local.fresh_id());
     let mut record = Box::new(RequestRecord::new(local, conn, (now, head.version()), id));
+    if let Some(forwarders) = conn.forwarders() {
+        record.source = forwarding::source_of(&record.source, &forwarders, head.fields());
+    }
     if let Some(trace) = trace::begin(local, head.fields()) {
         record.belongs_to(trace);
     }
@@ -190,7 +194,7 @@ fn enter_route(
         record.entry = Rc::clone(stats);
         record.roll = roll(stats.turn(), local.random());
         let cookie = live.wiring.cookies_of(slot).map(|signer| {
-            let client = record.conn.client_addr.ip();
+            let client = record.source.ip();
             let serving = route.serving(slot, client, local.locate(route, client));
             let is_known = |endpoint| bound_endpoint(&live.snapshot, serving, endpoint).is_some();
             Box::new(ClientCookie::read(signer, head.fields(), is_known))
@@ -297,7 +301,7 @@ impl ProxiedRequest {
         let Some(cookie) = self.cookie.as_ref().filter(|_| !ended::is_server_error(head.status())) else {
             return;
         };
-        let secure = self.record.conn.tls.get().is_some();
+        let secure = self.record.is_https();
         if let Some(field) = cookie.answer(peer.hash, self.local.random(), secure) {
             // The value is of visible ASCII, so it is a value.
             let _ = head.push_field(SET_COOKIE, field.as_bytes());

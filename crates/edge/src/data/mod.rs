@@ -3,8 +3,10 @@
 
 // The six rooms.
 pub mod accept;
+pub mod proxy_protocol;
 pub mod session;
 pub mod intake;
+pub mod forwarding;
 pub mod forward;
 pub mod reach;
 pub mod exchange;
@@ -20,6 +22,7 @@ pub mod attempt;
 pub mod client;
 mod coalesce;
 pub mod conn;
+pub mod source;
 pub mod decisions;
 pub mod failure;
 pub mod headers;

@@ -16,7 +16,10 @@ const fn table() -> [u32; 16] {
             rest = if rest & 1 == 1 { rest >> 1 ^ POLYNOMIAL } else { rest >> 1 };
             bit += 1;
         }
-        #[expect(clippy::indexing_slicing, reason = "a constant function has no other way, and fails the build")]
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "a constant function has no other way, and fails the build"
+        )]
         {
             table[nth] = rest;
         }

@@ -48,7 +48,11 @@ impl Fixed {
         match self.command {
             // The family is to be ignored.
             LOCAL => Ok(()),
-            PROXY => self.addresses().map(|wanted| wanted <= self.length)?.then_some(()).ok_or(ProxyError::TooShort),
+            PROXY => self
+                .addresses()
+                .map(|wanted| wanted <= self.length)?
+                .then_some(())
+                .ok_or(ProxyError::TooShort),
             _ => Err(ProxyError::Command),
         }
     }
