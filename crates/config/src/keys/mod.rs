@@ -291,7 +291,7 @@ pub(crate) const LIMITS: Shape = Shape {
             "body_min_rate",
             (0, MIB),
             "0",
-            "Bytes per second that a client sends of an upload and takes of an answer, at least, over each 5 s in which it is waited for; `\"0\"` = no bound.",
+            "Bytes per second that a client sends of an upload and takes of an answer, at least. Only time in which it is waited for counts, and it may fall 5 s behind; then the request ends (`body_too_slow`). `\"0\"` = no bound.",
         ),
         size("header_bytes", (KIB, MIB), "16KiB", "Request head."),
         int("header_count", (1, 10_000), D::Int(100), "Request header lines."),

@@ -164,6 +164,10 @@ fn enter(
     if conn.surplus {
         return Err(Failure::Overloaded);
     }
+    let rate = config.limits.request_rate;
+    if rate.per_second > 0 {
+        local.spend(record.source.ip(), rate, now).map_err(rate_limited)?;
+    }
     let (rules, cookie) = enter_route(&local, record, head, now).ok_or(Failure::NoRoute)?;
     if let (Some(limit), thalweg_wire::Framing::Length(length)) = (rules.body_limit, head.framing())
         && length > limit
@@ -175,6 +179,11 @@ fn enter(
     let upload = Upload::new(source, bounds, Rc::clone(&deadline), local.clock());
     record.upload = Some(Rc::clone(&upload));
     Ok(Entered { upload, deadline, rules, upgrade, target, cookie })
+}
+
+/// The refusal of a request that comes too early.
+fn rate_limited(wait: Duration) -> Failure {
+    Failure::RateLimited(u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1))
 }
 
 /// Finds the route, copies its rules out, counts the request into its budget, rolls, and reads the client's cookie.

@@ -18,6 +18,7 @@ pub mod answer;
 
 // What they stand on.
 pub mod access_line;
+pub mod allowance;
 pub mod attempt;
 pub mod client;
 mod coalesce;
@@ -33,6 +34,7 @@ pub mod local;
 pub mod notes;
 pub mod outbox;
 pub mod outcome;
+pub mod pace;
 pub mod peer;
 pub mod request_id;
 pub mod trace;
