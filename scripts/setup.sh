@@ -39,6 +39,10 @@ missing_optional() {
     command -v chromium >/dev/null || echo chromium
     command -v node >/dev/null || echo nodejs
     command -v npm >/dev/null || echo npm
+    # Proxies before and behind the edge in scenarios of the PROXY protocol.
+    command -v haproxy >/dev/null || [[ -x /usr/sbin/haproxy ]] || echo haproxy
+    command -v nginx >/dev/null || [[ -x /usr/sbin/nginx ]] || echo nginx-light
+    [[ -e /usr/lib/nginx/modules/ngx_stream_module.so ]] || echo libnginx-mod-stream
 }
 
 packages() {

@@ -168,6 +168,7 @@ pub fn access_log(bytes: &[u8]) {
         refusal: None,
         error: None,
         rule: None,
+        proxy: None,
     };
     let mut line = Vec::new();
     access_line::write(&mut line, AccessLog::Common, &record);

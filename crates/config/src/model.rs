@@ -5,7 +5,10 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use thalweg_core::Topology;
 
-use crate::{ConfigError, Span};
+use crate::{
+    ConfigError, Decisions, Log, Notify, Span, Telemetry,
+    front::{Front, RequestRate},
+};
 
 /// One accepted configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -162,6 +165,8 @@ pub struct Listener {
     pub http2: bool,
     /// `None` = plaintext.
     pub tls: Option<ListenerTls>,
+    /// Whose word about clients counts.
+    pub front: Front,
 }
 
 /// TLS towards clients.
@@ -204,6 +209,8 @@ pub struct PoolSettings {
     pub host: Option<String>,
     /// Requests that wait while every endpoint is at `max_in_flight`.
     pub queue: QueueSettings,
+    /// Connections to the endpoints begin with a PROXY header of version 2.
+    pub send_proxy: bool,
 }
 
 /// How many requests may wait for a pool, and how long.
@@ -313,6 +320,10 @@ pub struct Limits {
     pub h2_streams: u32,
     /// Streams that an HTTP/2 client may reset beyond those that were answered.
     pub h2_resets: u32,
+    /// Requests of one client.
+    pub request_rate: RequestRate,
+    /// Bytes per second that a client must send of an upload, or take of an answer, at least; 0 = no bound.
+    pub body_min_rate: u64,
 }
 
 /// What happens to request fields that some servers take for framing (`Content_Length`, `Transfer.Encoding`).
@@ -324,75 +335,4 @@ pub enum LookAlikes {
     Drop,
     /// The field goes on.
     Pass,
-}
-
-/// What is logged and how: the table `[log]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// Access log format.
-    pub access: AccessLog,
-    /// Least severe level of the event log that is written.
-    pub level: Level,
-}
-
-/// Access log formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// One JSON object a line.
-    Json,
-    /// NCSA common log.
-    Common,
-    /// No access log.
-    Off,
-}
-
-/// Levels of the event log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// An operator must act now.
-    Error,
-    /// An operator should look soon.
-    Warn,
-    /// State changes.
-    Info,
-    /// Details for a search for one fault.
-    Debug,
-    /// Every detail, at a cost.
-    Trace,
-}
-
-/// The records of requests that have ended: the table `[decisions]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decisions {
-    /// Records over all workers; 0 = none.
-    pub keep: usize,
-}
-
-/// The webhook for state changes: the table `[notify]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Notify {
-    /// Gets each change of a pool or route as JSON.
-    pub webhook: Option<ReportServer>,
-}
-
-/// The collector of traces of requests: the table `[telemetry]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Telemetry {
-    /// The collector, with the path for traces.
-    pub otlp: Option<ReportServer>,
-    /// The part of the requests that is traced, 0–1.
-    pub sample: f64,
-}
-
-/// An HTTP server of the operator that the edge reports to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReportServer {
-    /// A DNS name or an IP address, without brackets.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Path and query.
-    pub path: String,
-    /// TLS settings; `None` for plaintext.
-    pub tls: Option<EndpointTls>,
 }

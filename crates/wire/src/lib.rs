@@ -19,7 +19,7 @@
 //! What it does not do: sockets, time, tasks, logs; normalising paths; deciding what a proxy adds or drops.
 //!
 //! In reading order: `error` and `grammar`; `name`, `fields` and `version`; `framing`; `scan` and `head`; `request` and
-//! `answer`; `chunk` and `body`; `write`.
+//! `answer`; `chunk` and `body`; `write`. `proxy` is the PROXY protocol, which comes before all of it.
 //!
 //! # One request through a proxy
 //!
@@ -99,6 +99,7 @@ mod answer;
 mod chunk;
 mod body;
 mod write;
+mod proxy;
 
 pub use answer::{AnswerHead, AnswerReader, AnswerStep, AnswerTo};
 pub use body::{BodyEvent, BodyReader, BodyStep};
@@ -106,6 +107,10 @@ pub use error::ProtocolError;
 pub use fields::{FieldRef, Fields};
 pub use framing::Framing;
 pub use name::FieldName;
+pub use proxy::{
+    ClientTls, LOCAL_HEADER, PROXY_START_MAX, PROXY_V1_MAX, PROXY_V2_MAX, ProxyError, ProxyFields,
+    ProxyHeader, ProxyReader, ProxyStart, ProxyStep, ServiceLink, write_proxy_header,
+};
 pub use request::{Method, RequestHead, RequestParts, RequestReader, RequestStep, TargetForm};
 pub use scan::Limits;
 pub use version::Version;

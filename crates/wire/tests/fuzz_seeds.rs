@@ -37,3 +37,8 @@ fn no_seed_breaks_the_reader_of_requests() {
 fn no_seed_breaks_the_reader_of_answers() {
     run("wire_answers", checks::answers);
 }
+
+#[test]
+fn no_seed_breaks_the_reader_of_proxy_headers() {
+    run("proxy_headers", checks::proxy_headers);
+}

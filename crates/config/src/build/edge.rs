@@ -106,7 +106,8 @@ impl Loader<'_> {
             let span = self.report.span(bind_at);
             let unset = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
             let bind = Placed { value: bind.unwrap_or(unset), span, path: format!("{path}.bind") };
-            listeners.push(Listener { name, bind, http1, http2, tls });
+            let front = self.front(table, &path);
+            listeners.push(Listener { name, bind, http1, http2, tls, front });
         }
         listeners
     }

@@ -1,12 +1,14 @@
 //! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
 //!
-//! `edge` builds the edge, its admin server and its listeners, `tokens` the admin server's tokens; `probes`, `pools`,
+//! `edge` builds the edge, its admin server and its listeners, `front` whose word
+//! about clients counts and how much each may ask for, `tokens` the admin server's tokens; `probes`, `pools`,
 //! `routes` and `affinity` build what their names say, `geo` the places of clients and the geo rules of routes, `reports`
 //! the servers that the edge reports to.
 
 mod affinity;
 mod edge;
+mod front;
 mod geo;
 mod pools;
 mod probes;
@@ -203,6 +205,8 @@ fn limits(table: View<'_>) -> Limits {
         stream_buffer: table.small("stream_buffer"),
         h2_streams: h2.small("streams"),
         h2_resets: h2.small("resets"),
+        request_rate: front::request_rate(table),
+        body_min_rate: table.int("body_min_rate"),
     }
 }
 

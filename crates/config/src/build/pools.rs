@@ -75,6 +75,7 @@ impl Loader<'_> {
             },
             host: table.optional_text("host"),
             queue: QueueSettings { size: queue.int("size"), timeout: queue.time("timeout") },
+            send_proxy: table.given("send_proxy").is_some(),
         };
         if settings.queue.size > 0 && pool.max_in_flight == 0 {
             let at = queue.given("size").map_or(queue.at, |node| node.at);

@@ -4,14 +4,17 @@
 //! `pool` declares the keys of probes, pools and ejection, `route` the keys of routes, `reports` what the edge keeps and
 //! tells of its requests and changes, this file the rest.
 
+mod front;
 mod pool;
 mod reports;
 mod route;
 
+pub(crate) use front::PROXY_PROTOCOL;
 pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
 pub(crate) use reports::{DECISIONS, NOTIFY, TELEMETRY};
 pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, GEO_ENTRY, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
+use self::front::{FORWARDING_FIELDS, SOME_NETWORKS};
 use crate::{
     table::{DAY, Default as D, KIB, Kind, MIB, Shape, boolean, choice, int, list, size, table, text, time},
     text::Text,
@@ -199,6 +202,24 @@ pub(crate) const LISTENER: Shape = Shape {
             "Plain: \"http/1.1\" and, only if named, \"h2c\". With TLS: \"h2\" and \"http/1.1\".",
         ),
         table("tls", &LISTENER_TLS, D::Absent("plaintext"), "TLS towards clients."),
+        table(
+            "proxy_protocol",
+            &PROXY_PROTOCOL,
+            D::Absent("no connection begins with a PROXY header"),
+            "Balancers that say who the client is before the connection's first byte.",
+        ),
+        list(
+            "trusted",
+            SOME_NETWORKS,
+            D::Absent("none"),
+            "Networks of the proxies in front of this edge. The client of their requests is the right-most address of `forwarded` that is not one of theirs.",
+        ),
+        choice(
+            "forwarded",
+            FORWARDING_FIELDS,
+            D::Text("x-forwarded-for"),
+            "The field in which the `trusted` proxies say who the client is.",
+        ),
     ],
 };
 
@@ -258,6 +279,24 @@ pub(crate) const LIMITS: Shape = Shape {
             (0, 10_000_000),
             D::Int(0),
             "Connections of one client, an IPv4 address or an IPv6 /64; further ones are closed at once; 0 = no cap.",
+        ),
+        int(
+            "request_rate",
+            (0, 1_000_000),
+            D::Int(0),
+            "Requests per second of one client, an IPv4 address or an IPv6 /64; further ones are a 429 `rate_limited`; 0 = no bound.",
+        ),
+        int(
+            "request_burst",
+            (0, 1_000_000),
+            D::Int(0),
+            "Requests that a client may make at once, above which `request_rate` counts; 0 = those of one second.",
+        ),
+        size(
+            "body_min_rate",
+            (0, MIB),
+            "0",
+            "Bytes per second that a client sends of an upload and takes of an answer, at least. Only time in which it is waited for counts, and it may fall 5 s behind; then the request ends (`body_too_slow`). `\"0\"` = no bound.",
         ),
         size("header_bytes", (KIB, MIB), "16KiB", "Request head."),
         int("header_count", (1, 10_000), D::Int(100), "Request header lines."),
@@ -326,6 +365,7 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &RESOLVER,
     &LISTENER,
     &LISTENER_TLS,
+    &PROXY_PROTOCOL,
     &CERTIFICATE,
     &PROBE,
     &POOL,

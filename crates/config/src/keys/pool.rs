@@ -83,6 +83,12 @@ pub(crate) const POOL: Shape = Shape {
             D::Absent("the client's Host passes unchanged"),
             "Host header towards the endpoints.",
         ),
+        choice(
+            "send_proxy",
+            &["v2"],
+            D::Absent("none is sent"),
+            "Version of the PROXY header that begins each connection to the endpoints and says who the client is. A connection then carries the requests of one client address and port.",
+        ),
         table("eject", &EJECT, D::Absent("as [eject]"), "Overrides of `[eject]` for this pool."),
     ],
 };

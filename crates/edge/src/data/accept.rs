@@ -5,21 +5,24 @@ use std::{
     cell::RefCell, future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
 };
 
+use thalweg_config::Front;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
-    time::timeout,
+    time::{Instant, timeout, timeout_at},
 };
 
 use crate::{
     data::{
         conn::{ClientConn, ClientIo},
         local::Local,
+        proxy_protocol::{Beginning, begin},
         session,
     },
     shared::BACKLOG,
     shared::{
         Wiring,
+        clients::ClientPlace,
         meters::{Cell as Count, Series},
         telemetry,
     },
@@ -126,12 +129,13 @@ fn admit(
     let view = local.view();
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
     let shed = |cause: &str, count: u64| local.meters().shed(&listen_socket.name.1, cause, count);
-    let per_client = local.limits().per_client;
-    let place = (per_client > 0).then(|| local.place_of(client_addr.ip(), per_client));
-    if let Some(None) = place {
-        shed("per_client", 1);
-        return None;
-    }
+    let Front { proxy_protocol, forwarders } = listener.front.clone();
+    // A balancer's connection counts for the client that its header names.
+    let is_balancer = proxy_protocol.as_ref().is_some_and(|rules| rules.from.contain(client_addr.ip()));
+    let conn_of = |surplus| {
+        let from = (client_addr, forwarders);
+        ClientConn::new(listen_socket.name.clone(), from, surplus, local.clock())
+    };
     let made_room = make_room(local, now_open, limit);
     if made_room > 0 {
         shed("headless", made_room);
@@ -142,11 +146,26 @@ fn admit(
     // Small answers must not wait for an acknowledgement. If the option cannot be set, the socket is already dead.
     stream.set_nodelay(true).ok()?;
     let surplus = now_open >= limit && made_room == 0;
-    let conn = ClientConn::new(listen_socket.name.clone(), client_addr, surplus, local.clock());
-    let guard = (ConnectionGuard::enter(&conn, open), place);
+    let conn = conn_of(surplus);
+    let mut place = if is_balancer { None } else { take_place(local, &conn)? };
+    let guard = ConnectionGuard::enter(&conn, open);
     let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
     tokio::task::spawn_local(async move {
-        let _guard = guard;
+        let (_guard, mut stream) = (guard, stream);
+        let before_http = local.limits().header_timeout;
+        let until = (proxy_protocol.is_some() || tls.is_some()).then(|| Instant::now() + before_http);
+        if let (Some(rules), Some(until)) = (proxy_protocol, until) {
+            let beginning = Beginning { rules: &rules, until, tls: tls.is_some() };
+            // Boxed, so that the futures of other connections do not hold room for it.
+            let begun = Box::pin(unless_killed(&conn, begin(&local, &conn, stream, beginning))).await;
+            match begun.map(|stream| {
+                (stream, if is_balancer { take_place(&local, &conn) } else { Some(place.take()) })
+            }) {
+                Some((begun, Some(taken))) => (stream, place) = (begun, taken),
+                _ => return,
+            }
+        }
+        let _place = place;
         let opened = match tls {
             // This arm does not wait for anything, so the future of a silent connection stays small.
             None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
@@ -156,7 +175,8 @@ fn admit(
                 Box::pin(unless_killed(&conn, told)).await
             }
             Some(config) => {
-                let secured = timeout(local.limits().header_timeout, secure(&conn, stream, config));
+                let until = until.unwrap_or_else(|| Instant::now() + before_http);
+                let secured = timeout_at(until, secure(&conn, stream, config));
                 Box::pin(unless_killed(&conn, async { secured.await.ok().flatten() })).await
             }
         };
@@ -169,6 +189,20 @@ fn admit(
         }
     });
     Some(admitted)
+}
+
+/// Counts a connection for its client; `None` if the client has as many as it may. A trusted proxy has the connections of
+/// many clients, and no cap.
+fn take_place(local: &Local, conn: &ClientConn) -> Option<Option<ClientPlace>> {
+    let cap = local.limits().per_client;
+    if cap == 0 || conn.forwarders().is_some() {
+        return Some(None);
+    }
+    let place = local.place_of(conn.source().ip(), cap);
+    if place.is_none() {
+        local.meters().shed(&conn.listener, "per_client", 1);
+    }
+    place.map(Some)
 }
 
 /// From nine tenths of the limit on, lets the oldest connections without a complete head go, so that one client with

@@ -40,6 +40,8 @@ pub struct AccessRecord<'a> {
     pub refusal: Option<&'static str>,
     pub error: Option<&'static str>,
     pub rule: Option<&'static str>,
+    /// A JSON object.
+    pub proxy: Option<&'a str>,
 }
 
 /// Appends the line of `record` in `format`.
@@ -109,6 +111,10 @@ fn json(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
             optional(out, value);
         }
     }
+    if let Some(proxy) = record.proxy {
+        out.extend_from_slice(b",\"proxy\":");
+        out.extend_from_slice(proxy.as_bytes());
+    }
     if record.status == 0 {
         out.extend_from_slice(b",\"client_gone\":true");
     }
@@ -142,7 +148,8 @@ fn optional(out: &mut Vec<u8>, value: Option<&str>) {
     }
 }
 
-fn string(out: &mut Vec<u8>, value: &str) {
+/// Appends a JSON string.
+pub fn string(out: &mut Vec<u8>, value: &str) {
     out.push(b'"');
     escaped(out, value);
     out.push(b'"');

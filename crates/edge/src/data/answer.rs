@@ -82,8 +82,8 @@ impl OwnAnswer {
         let mut writer = HeadWriter::answer(out, row.status, reason(row.status), framing);
         writer.known(FieldName::ContentType, "application/json").field("Proxy-Status", proxy_status(&row));
         writer.known(FieldName::XRequestId, self.id.as_str()).field("Date", options.date);
-        if row.status == 503 {
-            writer.field("Retry-After", "1");
+        if let Some(seconds) = self.failure.retry_after() {
+            writer.field("Retry-After", seconds.to_string());
         }
         if self.failure == Failure::MethodNotAllowed {
             writer.field("Allow", ALLOWED);
@@ -114,8 +114,8 @@ impl OwnAnswer {
                 headers.insert(name, value);
             }
         }
-        if row.status == 503 {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.failure.retry_after() {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.failure == Failure::MethodNotAllowed {
             headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));

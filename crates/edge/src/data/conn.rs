@@ -10,8 +10,10 @@ use std::{
     time::Duration,
 };
 
-use thalweg_config::Limits;
+use thalweg_config::{Forwarders, Limits};
 use thalweg_core::Tick;
+
+use crate::data::source::Source;
 
 mod io;
 
@@ -62,10 +64,11 @@ pub struct ClientConn {
     pub listener: Arc<str>,
     /// The listener's number in this worker.
     pub listener_number: u32,
-    /// The address of the client.
-    pub client_addr: SocketAddr,
-    /// The address of the client as a field value.
-    pub client_field: Box<str>,
+    source: RefCell<Rc<Source>>,
+    /// The peer is a trusted proxy, whose forwarding fields count by these rules.
+    forwarders: RefCell<Option<Arc<Forwarders>>>,
+    /// The trusted proxies of the listener.
+    trusts: Option<Arc<Forwarders>>,
     /// TLS version, if any.
     pub tls: Cell<Option<&'static str>>,
     /// Whether the connection speaks HTTP/2.
@@ -106,16 +109,17 @@ impl ClientConn {
     #[must_use]
     pub fn new(
         listener: (u32, Arc<str>),
-        client_addr: SocketAddr,
+        (client_addr, trusts): (SocketAddr, Option<Arc<Forwarders>>),
         surplus: bool,
         clock: Rc<Cell<Tick>>,
     ) -> Rc<Self> {
         let now = clock.get();
-        Rc::new(Self {
+        let conn = Self {
             listener: listener.1,
             listener_number: listener.0,
-            client_field: client_addr.ip().to_canonical().to_string().into(),
-            client_addr,
+            source: RefCell::new(Rc::new(Source::new(client_addr))),
+            forwarders: RefCell::default(),
+            trusts,
             tls: Cell::new(None),
             http2: Cell::new(false),
             surplus,
@@ -133,7 +137,33 @@ impl ClientConn {
             signal: Cell::new(ConnSignal::None),
             waker: RefCell::new(None),
             clock,
-        })
+        };
+        conn.look_for_trust();
+        Rc::new(conn)
+    }
+
+    /// Where the connection comes from.
+    #[must_use]
+    pub fn source(&self) -> Rc<Source> {
+        Rc::clone(&self.source.borrow())
+    }
+
+    /// The rules by which the forwarding fields of this connection's requests count; `None` = they do not.
+    #[must_use]
+    pub fn forwarders(&self) -> Option<Arc<Forwarders>> {
+        self.forwarders.borrow().clone()
+    }
+
+    /// A balancer has told where the connection comes from.
+    pub fn introduce(&self, source: Source) {
+        *self.source.borrow_mut() = Rc::new(source);
+        self.look_for_trust();
+    }
+
+    fn look_for_trust(&self) {
+        let ip = self.source.borrow().ip();
+        let trusts = self.trusts.as_ref().filter(|forwarders| forwarders.trusted.contain(ip));
+        *self.forwarders.borrow_mut() = trusts.cloned();
     }
 
     /// Leaves a signal and wakes the connection's task. A weaker signal never replaces a stronger one.
@@ -177,9 +207,22 @@ impl ClientConn {
         }
     }
 
-    /// A part of a request's head has arrived.
+    /// A part of a request's head has arrived, or of what comes before it.
     pub fn head_begins(&self) {
-        self.enter(ConnPhase::Head);
+        if !self.is_in_head() {
+            self.enter(ConnPhase::Head);
+        }
+    }
+
+    /// What came before the first head has ended.
+    pub fn head_ended(&self) {
+        self.enter(ConnPhase::Idle);
+    }
+
+    /// Whether a part of a head has arrived, or of what comes before it.
+    #[must_use]
+    pub fn is_in_head(&self) -> bool {
+        self.phase.get() == ConnPhase::Head
     }
 
     /// A request's head was read.

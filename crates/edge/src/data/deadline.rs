@@ -13,7 +13,10 @@ use std::{
 
 use thalweg_core::Tick;
 
-use crate::data::conn::{ClientConn, ConnSignal};
+use crate::data::{
+    conn::{ClientConn, ConnSignal},
+    pace::Pace,
+};
 
 /// How often a worker looks at its deadlines.
 pub const SWEEP: Duration = Duration::from_millis(20);
@@ -33,6 +36,8 @@ pub struct Deadline {
     conn: Rc<ClientConn>,
     /// When a piece of one of the request's bodies last passed.
     moved_at: Cell<Tick>,
+    /// How fast the client sends and takes.
+    pub pace: Pace,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -89,6 +94,18 @@ impl Deadline {
         self.set_to.set(deadline);
     }
 
+    /// The client is too slow. An upload's task answers; an answer's task may not be polled before the client takes more.
+    fn end_slow(&self, behind: bool) {
+        let is_stuck = behind || self.pace.waits_with_answer();
+        self.set_to.set(Due::At(Tick(0)));
+        match (is_stuck, self.watched.get()) {
+            (false, _) => self.expired.set(Expired::Yes),
+            (true, true) => self.expired.set(Expired::Ignored),
+            (true, false) => self.conn.signal(ConnSignal::Kill),
+        }
+        wake(&self.waker);
+    }
+
     fn due(&self) -> Option<Tick> {
         match self.set_to.get() {
             Due::None => None,
@@ -141,6 +158,7 @@ impl Deadlines {
             waker: RefCell::new(None),
             conn: Rc::clone(conn),
             moved_at: Cell::new(Tick(0)),
+            pace: Pace::default(),
         });
         self.0.borrow_mut().push(Rc::clone(&deadline));
         deadline
@@ -152,6 +170,18 @@ impl Deadlines {
             deadline.until(Tick(0));
         }
         self.sweep(Tick(1));
+    }
+
+    /// Ends the requests whose clients are slower than `least` bytes per second; `ended` hears of each connection.
+    pub fn judge_pace(&self, span: Duration, least: u64, ended: impl Fn(&ClientConn)) {
+        for deadline in self.0.borrow().iter() {
+            let conn = &deadline.conn;
+            let behind = conn.behind.get() && !conn.http2.get();
+            if deadline.pace.look(span, behind, least) {
+                ended(conn);
+                deadline.end_slow(behind);
+            }
+        }
     }
 
     /// Wakes the tasks whose deadline has passed, and forgets deadlines without another owner.

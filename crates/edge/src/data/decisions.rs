@@ -298,6 +298,7 @@ mod tests {
             refusal: None,
             error: None,
             rule: None,
+            proxy: None,
         }
     }
 

@@ -2,7 +2,7 @@
 //! token and our spelling. No other code chooses a status.
 
 use thalweg_core::{Fault, Refusal};
-use thalweg_wire::ProtocolError;
+use thalweg_wire::{ProtocolError, ProxyError};
 
 /// Why this edge answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,12 @@ pub enum Failure {
     BadAnswer(ProtocolError),
     /// Our own name is in `Via` too often.
     Loop,
+    /// The connection begins with a PROXY header that is malformed or not allowed, or lacks one.
+    BadProxyHeader(ProxyError),
+    /// The client makes more requests than it may; the next one may come after so many seconds.
+    RateLimited(u32),
+    /// The client sends its upload, or takes its answer, slower than it must.
+    BodyTooSlow,
 }
 
 /// One row of the table.
@@ -80,11 +86,15 @@ impl Failure {
                 let status = error.status();
                 (status, "http_request_error", refused_message(status), false)
             }
-            Self::LookAlike | Self::AmbiguousPath => (400, "http_request_error", "bad_request", false),
+            Self::LookAlike | Self::AmbiguousPath | Self::BadProxyHeader(_) => {
+                (400, "http_request_error", "bad_request", false)
+            }
             Self::MethodNotAllowed => (405, "http_request_denied", "method_not_allowed", false),
             Self::HeaderTimeout => (408, "http_request_error", "header_timeout", false),
             Self::BodyTooLarge => (413, "http_request_error", "body_too_large", false),
             Self::Loop => (508, "proxy_loop_detected", "loop", false),
+            Self::RateLimited(_) => (429, "http_request_denied", "rate_limited", false),
+            Self::BodyTooSlow => (408, "http_request_error", "body_too_slow", false),
         };
         Row { status, token, ours, upstream }
     }
@@ -101,12 +111,27 @@ impl Failure {
         self.row().status
     }
 
+    /// After how many seconds the client may ask again, if waiting helps.
+    #[must_use]
+    pub fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::RateLimited(seconds) => Some(seconds),
+            other => (other.status() == 503).then_some(1),
+        }
+    }
+
     /// Whether the rest of the upload is probably still on its way, so that the connection must close.
     #[must_use]
     pub fn closes(self) -> bool {
         matches!(
             self,
-            Self::BadMessage(_) | Self::LookAlike | Self::AmbiguousPath | Self::BodyTooLarge | Self::Loop
+            Self::BadMessage(_)
+                | Self::LookAlike
+                | Self::AmbiguousPath
+                | Self::BadProxyHeader(_)
+                | Self::BodyTooLarge
+                | Self::BodyTooSlow
+                | Self::Loop
         )
     }
 
@@ -117,6 +142,7 @@ impl Failure {
             Self::BadMessage(error) | Self::BadAnswer(error) => Some(error.as_str()),
             Self::LookAlike => Some("field_looks_like_framing"),
             Self::AmbiguousPath => Some("ambiguous_path"),
+            Self::BadProxyHeader(error) => Some(error.as_str()),
             _ => None,
         }
     }

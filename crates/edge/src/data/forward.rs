@@ -20,6 +20,7 @@ use crate::{
         conn::ClientConn,
         deadline::Deadline,
         failure::Failure,
+        forwarding,
         intake::{self, Intake, intake},
         local::Local,
         outcome::Outcome,
@@ -97,6 +98,9 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
     let ClientRequest { head, source, client } = request;
     let id = RequestId::given(head.fields()).unwrap_or_else(|| local.fresh_id());
     let mut record = Box::new(RequestRecord::new(local, conn, (now, head.version()), id));
+    if let Some(forwarders) = conn.forwarders() {
+        record.source = forwarding::source_of(&record.source, &forwarders, head.fields());
+    }
     if let Some(trace) = trace::begin(local, head.fields()) {
         record.belongs_to(trace);
     }
@@ -160,6 +164,10 @@ fn enter(
     if conn.surplus {
         return Err(Failure::Overloaded);
     }
+    let rate = config.limits.request_rate;
+    if rate.per_second > 0 {
+        local.spend(record.source.ip(), rate, now).map_err(rate_limited)?;
+    }
     let (rules, cookie) = enter_route(&local, record, head, now).ok_or(Failure::NoRoute)?;
     if let (Some(limit), thalweg_wire::Framing::Length(length)) = (rules.body_limit, head.framing())
         && length > limit
@@ -171,6 +179,11 @@ fn enter(
     let upload = Upload::new(source, bounds, Rc::clone(&deadline), local.clock());
     record.upload = Some(Rc::clone(&upload));
     Ok(Entered { upload, deadline, rules, upgrade, target, cookie })
+}
+
+/// The refusal of a request that comes too early.
+fn rate_limited(wait: Duration) -> Failure {
+    Failure::RateLimited(u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX).max(1))
 }
 
 /// Finds the route, copies its rules out, counts the request into its budget, rolls, and reads the client's cookie.
@@ -190,7 +203,7 @@ fn enter_route(
         record.entry = Rc::clone(stats);
         record.roll = roll(stats.turn(), local.random());
         let cookie = live.wiring.cookies_of(slot).map(|signer| {
-            let client = record.conn.client_addr.ip();
+            let client = record.source.ip();
             let serving = route.serving(slot, client, local.locate(route, client));
             let is_known = |endpoint| bound_endpoint(&live.snapshot, serving, endpoint).is_some();
             Box::new(ClientCookie::read(signer, head.fields(), is_known))
@@ -297,7 +310,7 @@ impl ProxiedRequest {
         let Some(cookie) = self.cookie.as_ref().filter(|_| !ended::is_server_error(head.status())) else {
             return;
         };
-        let secure = self.record.conn.tls.get().is_some();
+        let secure = self.record.is_https();
         if let Some(field) = cookie.answer(peer.hash, self.local.random(), secure) {
             // The value is of visible ASCII, so it is a value.
             let _ = head.push_field(SET_COOKIE, field.as_bytes());

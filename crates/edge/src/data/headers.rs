@@ -5,7 +5,7 @@ use thalweg_wire::{
     AnswerHead, BodyWriter, FieldName, FieldRef, Fields, HeadWriter, ProtocolError, RequestHead, Unwritable,
 };
 
-use crate::shared::client_cookie;
+use crate::{data::source::Source, shared::client_cookie};
 
 /// What this edge says about a request in the head that it sends to an endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -14,8 +14,8 @@ pub struct Told<'a> {
     pub target: Option<&'a str>,
     /// The Host to send, if not the client's.
     pub host: Option<&'a str>,
-    /// The client's address.
-    pub client: &'a str,
+    /// Where the request comes from.
+    pub source: &'a Source,
     /// The client speaks TLS.
     pub https: bool,
     /// The request id.
@@ -51,10 +51,10 @@ pub fn write_request(
     if let Some(name) = told.cookie {
         write_cookies(&mut writer, head.fields(), name);
     }
-    writer.known(FieldName::XForwardedFor, told.client);
+    writer.known(FieldName::XForwardedFor, told.source.forwarded_for());
     writer.known(FieldName::XForwardedProto, if told.https { "https" } else { "http" });
-    if let Some(authority) = head.authority_bytes() {
-        writer.known(FieldName::XForwardedHost, authority);
+    if let Some(host) = told.source.forwarded_host().map(str::as_bytes).or(head.authority_bytes()) {
+        writer.known(FieldName::XForwardedHost, host);
     }
     let via = match head.version() {
         thalweg_wire::Version::Http10 => "1.0 thalweg",

@@ -12,15 +12,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use thalweg_config::Limits;
+use thalweg_config::{Limits, RequestRate};
 use thalweg_core::{EndpointId, Fault, Location, Route, Tick, mix};
 use thalweg_wire::{AnswerHead, RequestHead};
 use tokio::sync::watch;
 
 use crate::{
     data::{
+        allowance::Allowances,
         conn::{ClientConn, ConnSignal},
-        deadline::Deadlines,
+        deadline::{Deadlines, SWEEP},
         decisions::DecisionLog,
         inbox::Buffers,
         leave::Departures,
@@ -31,7 +32,7 @@ use crate::{
     },
     shared::{
         Live, Shared, Unreached,
-        clients::ClientPlace,
+        clients::{ClientPlace, network_of},
         meters::{Cell as Count, Meters, Series},
         telemetry,
     },
@@ -71,6 +72,9 @@ pub struct Local {
     leaving: Departures,
     decisions: DecisionLog,
     pipes: Rc<Pipes>,
+    allowances: Allowances,
+    /// When the pace of bodies was last judged.
+    swept: Cell<Tick>,
 }
 
 impl Local {
@@ -101,6 +105,8 @@ impl Local {
             leaving: Departures::default(),
             decisions: DecisionLog::new(live.wiring.config.decisions.keep, shared.meters.len()),
             pipes: Rc::default(),
+            allowances: Allowances::default(),
+            swept: Cell::default(),
             index,
             shared,
         }
@@ -268,6 +274,15 @@ impl Local {
         self.shared.clients.enter(client, cap)
     }
 
+    /// Counts a request of a client.
+    ///
+    /// # Errors
+    /// The client makes more requests than it may: the time until the next one.
+    pub fn spend(&self, client: IpAddr, rate: RequestRate, now: Tick) -> Result<(), Duration> {
+        let buckets = (&self.shared.rates, self.shared.meters.len());
+        self.allowances.spend(network_of(client), rate, buckets, now)
+    }
+
     /// Tells the connections that have waited longest for a complete head, at least `age`, to go: one of
     /// `SHED_PART`, so that a storm costs few walks over the list. Returns how many.
     #[must_use]
@@ -333,6 +348,11 @@ impl Local {
         self.deadlines.sweep(now);
         self.leaving.tell(now);
         let limits = self.limits();
+        if limits.body_min_rate > 0 {
+            let span = now.since(self.swept.replace(now)).min(SWEEP * 2);
+            let ended = |conn: &ClientConn| self.meters().shed(&conn.listener, "body_min_rate", 1);
+            self.deadlines.judge_pace(span, limits.body_min_rate, ended);
+        }
         for conn in self.conns.borrow().values() {
             if let Some(signal) = conn.due(now, &limits) {
                 conn.signal(signal);

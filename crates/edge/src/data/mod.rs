@@ -3,8 +3,10 @@
 
 // The six rooms.
 pub mod accept;
+pub mod proxy_protocol;
 pub mod session;
 pub mod intake;
+pub mod forwarding;
 pub mod forward;
 pub mod reach;
 pub mod exchange;
@@ -16,10 +18,12 @@ pub mod answer;
 
 // What they stand on.
 pub mod access_line;
+pub mod allowance;
 pub mod attempt;
 pub mod client;
 mod coalesce;
 pub mod conn;
+pub mod source;
 pub mod decisions;
 pub mod failure;
 pub mod headers;
@@ -30,6 +34,7 @@ pub mod local;
 pub mod notes;
 pub mod outbox;
 pub mod outcome;
+pub mod pace;
 pub mod peer;
 pub mod request_id;
 pub mod splice;

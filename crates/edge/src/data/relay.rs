@@ -19,6 +19,9 @@ use crate::data::{
     upload::Upload,
 };
 
+/// The spelling for a client that takes its answer too slowly.
+const TOO_SLOW: &str = "body_too_slow";
+
 /// The body of an answer to a client.
 #[derive(Debug)]
 pub struct AnswerBody(BodySource);
@@ -159,6 +162,13 @@ impl AnswerBody {
         }
     }
 
+    /// The client takes nothing at the moment, or takes more again.
+    pub fn waits_for_client(&self, waits: bool) {
+        if let BodySource::Relayed(relaying) = &self.0 {
+            relaying.deadline.pace.answer_waits(waits);
+        }
+    }
+
     /// The end was reached: keeps the connection, if its exchange ended cleanly.
     pub fn give_back(&mut self) {
         if let BodySource::Relayed(relaying) = &mut self.0 {
@@ -221,7 +231,8 @@ impl Relaying {
                     true => Outcome::ClientGone,
                     false => Outcome::Timeout,
                 };
-                self.fail(outcome, Outcome::Timeout.as_str());
+                let is_slow = self.deadline.pace.is_slow();
+                self.fail(outcome, if is_slow { TOO_SLOW } else { Outcome::Timeout.as_str() });
                 Poll::Ready(Err(CutError::Idle))
             }
         }
@@ -238,6 +249,7 @@ impl Relaying {
     }
 
     fn consume(&mut self, bytes: usize) {
+        self.deadline.pace.passed(bytes);
         if let Some(exchange) = &mut self.exchange {
             exchange.consume(bytes);
             if exchange.trailers().is_none() {
@@ -282,6 +294,9 @@ impl Relaying {
 impl Drop for Relaying {
     fn drop(&mut self) {
         self.give_back();
+        if self.deadline.pace.is_slow() && self.exchange.is_some() {
+            self.fail(Outcome::ClientGone, TOO_SLOW);
+        }
         // A loser of a race may hold the upload a while longer, but must not wake anything.
         if self.upload.ended.get().is_some() {
             self.deadline.pause();

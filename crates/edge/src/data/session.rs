@@ -17,7 +17,7 @@ mod delivery;
 mod http1;
 mod http2;
 
-pub use http1::http1;
+pub use http1::{http1, refuse};
 pub use http2::http2;
 
 /// Waits for the first byte of a request; `None` = the connection is to close.

@@ -16,6 +16,7 @@ use crate::{
         notes::AttemptNotes,
         peer::Peer,
         request_id::RequestId,
+        source::Source,
         trace,
         upload::Upload,
         view::RouteStats,
@@ -43,6 +44,8 @@ pub struct RequestRecord {
     local: Rc<Local>,
     /// The client's connection.
     pub conn: Rc<ClientConn>,
+    /// Where the request comes from.
+    pub source: Rc<Source>,
     /// When the request's head ended.
     pub started: Tick,
     /// The request id, as sent to the endpoint and back to the client.
@@ -104,6 +107,7 @@ impl RequestRecord {
         Self {
             local: Rc::clone(local),
             conn: Rc::clone(conn),
+            source: conn.source(),
             started: now,
             request_id,
             method: Cow::Borrowed("-"),
@@ -134,6 +138,12 @@ impl RequestRecord {
     #[must_use]
     pub fn now(&self) -> Tick {
         self.local.now()
+    }
+
+    /// Whether the client speaks TLS.
+    #[must_use]
+    pub fn is_https(&self) -> bool {
+        self.source.https || (self.conn.tls.get().is_some() && self.source.forwarded.is_none())
     }
 
     /// The worker.
@@ -178,7 +188,7 @@ impl RequestRecord {
         let steered = self.steered.as_ref();
         AccessRecord {
             request_id: self.request_id.as_str(),
-            client: self.conn.client_field.as_bytes(),
+            client: self.source.text.as_bytes(),
             method: &self.method,
             host: &self.host,
             path: &self.path,
@@ -200,6 +210,7 @@ impl RequestRecord {
             refusal: self.refusal,
             error: self.error,
             rule: self.rule,
+            proxy: self.source.proxy.as_deref(),
         }
     }
 

@@ -139,6 +139,16 @@ enum UploadPiece {
     InClient(usize),
 }
 
+impl UploadPiece {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Owned(bytes) => bytes.len(),
+            Self::InClient(length) => *length,
+        }
+    }
+}
+
 impl Upload {
     /// An upload that starts now; `None` if the request has no body.
     #[must_use]
@@ -181,6 +191,7 @@ impl Upload {
         self.attempt.set(self.attempt.get() + 1);
         // Kept pieces come first: the endpoint takes the next piece.
         self.client_is_due.set(false);
+        self.deadline.pace.upload_is_due(false);
         UploadBody {
             upload: Rc::clone(self),
             attempt: self.attempt.get(),
@@ -237,6 +248,7 @@ impl Upload {
             Some(UploadSource::Http2(body)) => self.poll_http2(body, cx),
         };
         self.client_is_due.set(read.is_pending());
+        self.deadline.pace.upload_is_due(read.is_pending());
         match ready!(read) {
             Err(error) => Poll::Ready(Err(self.break_off(error))),
             Ok(ClientRead::End(trailers)) => {
@@ -245,6 +257,7 @@ impl Upload {
             }
             Ok(ClientRead::Piece(piece)) => {
                 self.deadline.moved();
+                self.deadline.pace.passed(piece.len());
                 if self.limit.is_some_and(|limit| self.received.get() > limit) {
                     return Poll::Ready(Err(self.break_off(UploadError::TooLarge)));
                 }
@@ -356,11 +369,7 @@ impl UploadBody {
     /// Whether no content waits to be sent.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        match &self.piece {
-            UploadPiece::None => true,
-            UploadPiece::Owned(bytes) => bytes.is_empty(),
-            UploadPiece::InClient(length) => *length == 0,
-        }
+        self.piece.len() == 0
     }
 
     /// Shows the content to `read`.

@@ -22,7 +22,7 @@ impl ClientCounts {
     /// Counts one more connection of a client; `None` if the client has `cap` already.
     #[must_use]
     pub fn enter(&self, client: IpAddr, cap: usize) -> Option<ClientPlace> {
-        let client = source(client);
+        let client = network_of(client);
         let mut counts = self.lock();
         let count = counts.entry(client).or_default();
         if *count >= cap {
@@ -51,7 +51,8 @@ impl Drop for ClientPlace {
 
 /// What counts as one client: an IPv4 address, or an IPv6 network of 64 bits, because a single host has all of it
 /// (RFC 6177).
-fn source(client: IpAddr) -> IpAddr {
+#[must_use]
+pub fn network_of(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64).into(),
         ip => ip,

@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod meters;
 pub mod path;
 pub mod queue;
+pub mod rates;
 pub mod room;
 pub mod telemetry;
 pub mod trace;
@@ -39,6 +40,7 @@ use crate::shared::{
     geo::GeoDatabase,
     meters::{Cell, Meters},
     queue::QueueTable,
+    rates::RateTable,
     room::RoomTable,
     stats::StatsTable,
     trace::FinishedTrace,
@@ -146,6 +148,8 @@ pub struct Shared {
     pub connections: Vec<Cell>,
     /// Open client connections, by client.
     pub clients: ClientCounts,
+    /// Requests that each client may still make.
+    pub rates: RateTable,
     /// The queue to the access log's writer.
     pub log: LogSink,
     /// The moment of tick 0.
@@ -180,6 +184,7 @@ impl Shared {
             budgets: Default::default(),
             connections: std::iter::repeat_with(Default::default).take(workers).collect(),
             clients: Default::default(),
+            rates: Default::default(),
             log,
             origin: Instant::now(),
         };

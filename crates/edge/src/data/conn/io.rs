@@ -48,6 +48,15 @@ impl ClientIo {
         Self { stream: Stream::Tls(Box::new(stream)), conn }
     }
 
+    /// The socket, if the connection is plaintext.
+    #[must_use]
+    pub fn into_plain(self) -> Option<TcpStream> {
+        match self.stream {
+            Stream::Plain(stream) => Some(stream),
+            Stream::Tls(_) => None,
+        }
+    }
+
     /// Ready when a read would not block. Only a plaintext socket can tell without reading, and only by a peek: a
     /// socket that was just accepted is reported readable before anything has arrived.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -196,6 +196,7 @@ mod tests {
             refusal: None,
             error: Some("reset"),
             rule: None,
+            proxy: None,
         };
         let mut out = Vec::new();
         write(&mut out, &request, Tick(55), (&[], 3));

@@ -158,6 +158,9 @@ impl ProxiedRequest {
                 (Outcome::Timeout, failed(retry::Failure::Timeout, Failure::UploadTimeout))
             }
             ExchangeError::ShuttingDown => (Outcome::ClientGone, Ended::Client(Failure::ShuttingDown)),
+            ExchangeError::UploadIdle if self.deadline.pace.is_slow() => {
+                (Outcome::ClientGone, Ended::Client(Failure::BodyTooSlow))
+            }
             ExchangeError::UploadIdle => (Outcome::ClientGone, Ended::Client(Failure::UploadTimeout)),
             ExchangeError::Upload(error) => (Outcome::ClientGone, broken_off(*error)),
         };

@@ -81,7 +81,7 @@ impl ProxiedRequest {
         local.with_live(|live, view| {
             let snapshot = &live.snapshot;
             let slot = snapshot.layout.matcher.find(&record.host, &record.path).ok_or(Refusal::NoRoute)?;
-            let client = record.conn.client_addr.ip();
+            let client = record.source.ip();
             let route = snapshot.route(slot).ok_or(Refusal::NoRoute)?;
             let location = local.locate(route, client);
             let (host, path) = (&*record.host, &*record.path);
@@ -100,7 +100,7 @@ impl ProxiedRequest {
             let snapshot = &live.snapshot;
             let Some(slot) = snapshot.layout.matcher.find(&record.host, &record.path) else { return false };
             let Some(route) = snapshot.route(slot) else { return false };
-            let client = record.conn.client_addr.ip();
+            let client = record.source.ip();
             let serving = route.serving(slot, client, local.locate(route, client));
             snapshot.route(serving).is_some_and(|route| route.residency)
         })
@@ -111,7 +111,7 @@ impl ProxiedRequest {
         Facts {
             host: &self.record.host,
             path: &self.record.path,
-            client: self.record.conn.client_addr.ip(),
+            client: self.record.source.ip(),
             location,
             tried: &self.tried,
             replayable: self.may_be_sent_again(),
@@ -197,8 +197,8 @@ impl ProxiedRequest {
         let told = Told {
             target: self.target.as_deref(),
             host: settings.host.as_deref().or_else(|| (!named).then_some(&settings.own_host)),
-            client: &record.conn.client_field,
-            https: record.conn.tls.get().is_some(),
+            source: &record.source,
+            https: record.is_https(),
             id: record.request_id.as_str(),
             traceparent: traceparent.as_deref(),
             upgrade: self.upgrade,

@@ -56,7 +56,7 @@ impl ProxiedRequest {
         self.local.with_live(|live, view| {
             let snapshot = &live.snapshot;
             let slot = snapshot.layout.matcher.find(&self.record.host, &self.record.path)?;
-            let location = self.local.locate(snapshot.route(slot)?, self.record.conn.client_addr.ip());
+            let location = self.local.locate(snapshot.route(slot)?, self.record.source.ip());
             let facts = self.facts(location);
             let pool = queued_pool(snapshot, &facts, self.roll, |pool| view.queue(pool).is_some())?;
             view.queue(pool).cloned()

@@ -58,6 +58,16 @@ pub async fn http1(local: Rc<Local>, conn: Rc<ClientConn>, mut io: ClientIo) {
     }
 }
 
+/// Refuses a connection before its first request, with an answer if one can be sent.
+pub async fn refuse(local: &Rc<Local>, conn: &Rc<ClientConn>, io: Option<ClientIo>, failure: Failure) {
+    let unread = Unread::new(failure, Version::Http11, local);
+    let Some(io) = io else { return unread.account(local, conn, 0) };
+    let client = Client::new(io, conn, local.buffers(), head_limits(&local.limits()));
+    let mut talk = Talk { local, conn, client, leaves: true };
+    let _ = talk.refuse(unread).await;
+    talk.close().await;
+}
+
 /// What follows an answer.
 enum Then {
     /// The next request.

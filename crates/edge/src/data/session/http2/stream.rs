@@ -149,7 +149,9 @@ impl AnswerOut {
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Gone>> {
         self.stream.reserve_capacity(1);
         while self.stream.capacity() == 0 {
-            match ready!(self.stream.poll_capacity(cx)) {
+            let polled = self.stream.poll_capacity(cx);
+            self.body.waits_for_client(polled.is_pending());
+            match ready!(polled) {
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return Poll::Ready(Err(Gone)),
             }

@@ -1,0 +1,75 @@
+//! The part of the model that says what the edge tells of its requests and changes: log, decision records, webhook,
+//! traces. Never read by steering.
+
+use crate::EndpointTls;
+
+/// What is logged and how: the table `[log]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// Access log format.
+    pub access: AccessLog,
+    /// Least severe level of the event log that is written.
+    pub level: Level,
+}
+
+/// Access log formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// One JSON object a line.
+    Json,
+    /// NCSA common log.
+    Common,
+    /// No access log.
+    Off,
+}
+
+/// Levels of the event log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// An operator must act now.
+    Error,
+    /// An operator should look soon.
+    Warn,
+    /// State changes.
+    Info,
+    /// Details for a search for one fault.
+    Debug,
+    /// Every detail, at a cost.
+    Trace,
+}
+
+/// The records of requests that have ended: the table `[decisions]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decisions {
+    /// Records over all workers; 0 = none.
+    pub keep: usize,
+}
+
+/// The webhook for state changes: the table `[notify]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notify {
+    /// Gets each change of a pool or route as JSON.
+    pub webhook: Option<ReportServer>,
+}
+
+/// The collector of traces of requests: the table `[telemetry]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// The collector, with the path for traces.
+    pub otlp: Option<ReportServer>,
+    /// The part of the requests that is traced, 0–1.
+    pub sample: f64,
+}
+
+/// An HTTP server of the operator that the edge reports to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportServer {
+    /// A DNS name or an IP address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Path and query.
+    pub path: String,
+    /// TLS settings; `None` for plaintext.
+    pub tls: Option<EndpointTls>,
+}
