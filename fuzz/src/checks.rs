@@ -165,6 +165,7 @@ pub fn access_log(bytes: &[u8]) {
         roll: 3,
         version: thalweg_wire::Version::Http11,
         tls: None,
+        client_cert: None,
         refusal: None,
         error: None,
         rule: None,

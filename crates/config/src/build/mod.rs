@@ -12,6 +12,7 @@ mod pools;
 mod probes;
 mod reports;
 mod routes;
+mod tls;
 mod tokens;
 
 use std::path::{Path, PathBuf};

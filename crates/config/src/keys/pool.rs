@@ -76,6 +76,12 @@ pub(crate) const POOL: Shape = Shape {
             "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, and is refused (503 `overloaded`) when all are at their capacity. An evacuation is refused when the rest declares too little. 0 = not declared.",
         ),
         table("queue", &QUEUE, D::Table, "Waiting while every endpoint is at `max_in_flight`."),
+        table(
+            "tls",
+            &ENDPOINT_TLS,
+            D::Absent("plaintext"),
+            "TLS towards all endpoints of the pool. A key that an endpoint's own `tls` sets holds there.",
+        ),
         table("keepalive", &KEEPALIVE, D::Table, "Idle connections to endpoints."),
         text(
             "host",
@@ -107,7 +113,7 @@ pub(crate) const ENDPOINT: Shape = Shape {
         table(
             "tls",
             &ENDPOINT_TLS,
-            D::Absent("plaintext"),
+            D::Absent("as the pool's"),
             "TLS towards the endpoint; `{}` for all defaults.",
         ),
     ],
@@ -115,7 +121,7 @@ pub(crate) const ENDPOINT: Shape = Shape {
 
 pub(crate) const ENDPOINT_TLS: Shape = Shape {
     title: "[pool.NAME] endpoints tls",
-    doc: "TLS towards the endpoint.",
+    doc: "TLS towards the endpoint; `[pool.NAME] tls` has the same keys.",
     keys: &[
         text(
             "sni",
@@ -134,6 +140,13 @@ pub(crate) const ENDPOINT_TLS: Shape = Shape {
             D::Absent("the system's roots"),
             "PEM bundle of what is trusted instead of the system's: authorities, or the endpoint's own certificate.",
         ),
+        text(
+            "cert",
+            Text::File,
+            D::Absent("none is shown"),
+            "PEM chain that is shown to an endpoint that asks for a certificate. Needs `key`.",
+        ),
+        text("key", Text::File, D::Absent("none"), "PEM key of `cert`, not encrypted."),
     ],
 };
 

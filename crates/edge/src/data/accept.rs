@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     data::{
         conn::{ClientConn, ClientIo},
+        handshake,
         local::Local,
         session,
     },
@@ -156,8 +157,8 @@ fn admit(
                 Box::pin(unless_killed(&conn, told)).await
             }
             Some(config) => {
-                let secured = timeout(local.limits().header_timeout, secure(&conn, stream, config));
-                Box::pin(unless_killed(&conn, async { secured.await.ok().flatten() })).await
+                let secured = handshake::secure(&local, &conn, stream, config);
+                Box::pin(unless_killed(&conn, secured)).await
             }
         };
         match opened {
@@ -201,21 +202,6 @@ async fn unless_killed<T>(conn: &ClientConn, opening: impl Future<Output = Optio
         Poll::Pending => opening.as_mut().poll(cx),
     })
     .await
-}
-
-async fn secure(
-    conn: &Rc<ClientConn>,
-    stream: TcpStream,
-    config: Arc<rustls::ServerConfig>,
-) -> Option<(ClientIo, bool)> {
-    let stream = tokio_rustls::TlsAcceptor::from(config).accept(stream).await.ok()?;
-    let (_, tls) = stream.get_ref();
-    conn.tls.set(Some(match tls.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-        _ => "TLSv1.2",
-    }));
-    let is_http2 = tls.alpn_protocol() == Some(b"h2");
-    Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
 }
 
 /// The gauge of a listener's open connections; held by its socket and by each connection.

@@ -2,7 +2,7 @@
 //! [`ClientIo`] keep this state true. Moves no bytes itself.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -12,6 +12,8 @@ use std::{
 
 use thalweg_config::Limits;
 use thalweg_core::Tick;
+
+use crate::shared::client_certificate::ClientCertificate;
 
 mod io;
 
@@ -68,6 +70,8 @@ pub struct ClientConn {
     pub client_field: Box<str>,
     /// TLS version, if any.
     pub tls: Cell<Option<&'static str>>,
+    /// The client's verified certificate, if it has shown one. Set once, by the handshake.
+    pub certificate: OnceCell<Box<ClientCertificate>>,
     /// Whether the connection speaks HTTP/2.
     pub http2: Cell<bool>,
     /// The connection is over `max_connections`: its request is answered 503 `overloaded`.
@@ -117,6 +121,7 @@ impl ClientConn {
             client_field: client_addr.ip().to_canonical().to_string().into(),
             client_addr,
             tls: Cell::new(None),
+            certificate: OnceCell::new(),
             http2: Cell::new(false),
             surplus,
             phase: Cell::new(ConnPhase::Idle),
