@@ -256,11 +256,27 @@ pub struct Keepalive {
     pub age: Duration,
 }
 
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// An HTTP/1.1 request.
+    Http,
+    /// `grpc.health.v1.Health/Check` over HTTP/2.
+    Grpc {
+        /// The service; empty = the server as a whole.
+        service: String,
+    },
+    /// Nothing: a connection is good.
+    Tcp,
+}
+
 /// An active check, the part that only the shell reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
     /// The configured name.
     pub name: String,
+    /// What is asked.
+    pub kind: ProbeKind,
     /// Path and query.
     pub path: String,
     /// GET, HEAD or OPTIONS, POST.

@@ -1,6 +1,9 @@
 //! Certificates that clients show, and what revokes them.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use rcgen::{
     CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, KeyIdMethod,
@@ -17,13 +20,27 @@ impl Authority {
     /// Signs a certificate for a client with this common name and serial number, valid from the first of January of one
     /// year to that of another.
     pub fn client(&self, name: &str, serial: u8, (from, to): (i32, i32)) -> Leaf {
+        self.client_with(name, serial, |params| {
+            (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        })
+    }
+
+    /// The same, valid for so many seconds from now.
+    pub fn client_for_seconds(&self, name: &str, serial: u8, seconds: u64) -> Leaf {
+        let end = SystemTime::now() + Duration::from_secs(seconds);
+        self.client_with(name, serial, |params| {
+            (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), end.into());
+        })
+    }
+
+    fn client_with(&self, name: &str, serial: u8, in_time: impl FnOnce(&mut CertificateParams)) -> Leaf {
         let key = KeyPair::generate().expect("a key can be made");
         let mut params = CertificateParams::new(Vec::new()).expect("no names are valid names");
         params.distinguished_name.push(DnType::OrganizationName, "Acme, Inc");
         params.distinguished_name.push(DnType::CommonName, name);
         params.serial_number = Some(SerialNumber::from(vec![serial]));
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        (params.not_before, params.not_after) = (date_time_ymd(from, 1, 1), date_time_ymd(to, 1, 1));
+        in_time(&mut params);
         let cert = params.signed_by(&key, &self.issuer).expect("the authority signs");
         Leaf { cert_pem: cert.pem(), key_pem: key.serialize_pem() }
     }

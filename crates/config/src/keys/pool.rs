@@ -10,6 +10,18 @@ pub(crate) const PROBE: Shape = Shape {
     title: "[probe.NAME]",
     doc: "An active check, used by the pools that name it.",
     keys: &[
+        choice(
+            "kind",
+            &["http", "grpc", "tcp"],
+            D::Text("http"),
+            "What is asked: an HTTP request; `grpc.health.v1.Health/Check` over HTTP/2, where SERVING is good; or nothing, where a connection (with its TLS handshake) is good.",
+        ),
+        text(
+            "service",
+            Text::HeaderValue,
+            D::Absent("the server as a whole"),
+            "Service whose health is asked for, with kind \"grpc\".",
+        ),
         text("path", Text::Target, D::Text("/health"), "Path and query that are asked for."),
         choice("method", &["GET", "HEAD", "OPTIONS", "POST"], D::Text("GET"), "Method of the request."),
         time(
