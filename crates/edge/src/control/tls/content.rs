@@ -89,14 +89,14 @@ impl<'a> Content<'a> {
                 "decrypt it (openssl pkey -in FILE -out FILE.pem), for this process to read and for nobody else",
             );
         }
+        if self.is_pkcs12() {
+            return ("is PKCS#12, not PEM", "openssl pkcs12 -in FILE -nocerts -nodes -out FILE.pem");
+        }
         if PrivateKeyDer::try_from(self.bytes).is_ok() {
             return (
                 "holds a private key in DER, not in PEM",
                 "openssl pkey -inform DER -in FILE -out FILE.pem",
             );
-        }
-        if self.is_pkcs12() {
-            return ("is PKCS#12, not PEM", "openssl pkcs12 -in FILE -nocerts -nodes -out FILE.pem");
         }
         let found = [
             (

@@ -2,14 +2,13 @@
 //! with the file's name and with what to do about it. Reads no file itself, and judges no trust.
 //!
 //! A chain whose certificates are in another order is put in order, because the key says which certificate is the leaf
-//! and every certificate names its issuer: the intention is clear, and a refusal would help no operator.
+//! and every certificate names its issuer: the intention is clear, and a refusal would help no operator. Version 1 of
+//! X.509, which WebPKI does not read, is sent as any other.
 
-use rustls::{
-    InconsistentKeys,
-    sign::{CertifiedKey, SigningKey},
-};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use std::{path::PathBuf, sync::Arc};
+
+use rustls::sign::{CertifiedKey, SigningKey};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use thalweg_config::{Certificate, ConfigError, Placed};
 
 use super::{content::Content, provider, trouble, trouble_with};
@@ -60,15 +59,7 @@ fn pair(
         let problem = "holds a chain that is not in order: it is sent in order";
         warnings.push(trouble_with(Some(&files.cert), problem, hint));
     }
-    let key = CertifiedKey::new(chain, key);
-    match key.keys_match() {
-        Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {
-            Ok(KeyPair { key, leaf, warnings })
-        }
-        Err(error) => {
-            Err(trouble(Some(&files.cert), &format!("holds a certificate that cannot be used: {error}")))
-        }
-    }
+    Ok(KeyPair { key: CertifiedKey::new(chain, key), leaf, warnings })
 }
 
 fn chain_of(place: &Placed<PathBuf>, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
