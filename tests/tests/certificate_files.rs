@@ -177,7 +177,7 @@ fn what_cannot_be_served_is_told_with_its_place_and_what_to_do() {
         ("empty", "pkcs8.key", "cert", "is empty", "cut"),
         ("text", "pkcs8.key", "cert", "holds no PEM certificate", "BEGIN CERTIFICATE"),
         ("nonsense.crt", "pkcs8.key", "cert", "holds a certificate that cannot be read, number 1", ""),
-        ("missing.crt", "pkcs8.key", "cert", "cannot read", ""),
+        ("missing.crt", "pkcs8.key", "cert", "does not exist", "relative"),
     ];
     let pairs: Vec<_> = cases.iter().map(|(cert, key, ..)| (*cert, *key)).collect();
     let said = check(scratch.path(), &pairs);
