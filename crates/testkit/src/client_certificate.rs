@@ -9,11 +9,15 @@ use rcgen::{
     CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, KeyIdMethod,
     KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
 };
-use rustls::{ClientConfig, SupportedProtocolVersion, sign::SingleCertAndKey};
+use rustls::{
+    ClientConfig, SupportedProtocolVersion,
+    crypto::{CryptoProvider, SupportedKxGroup},
+    sign::SingleCertAndKey,
+};
 
 use crate::{
     Authority, Leaf,
-    tls::{certified_key, trusting},
+    tls::{certified_key, provider, trusting},
 };
 
 impl Authority {
@@ -65,6 +69,15 @@ impl Authority {
     }
 }
 
+/// What a TLS client connects with that knows these key exchanges, in this order.
+pub fn client_config_with_groups(
+    authority: &Authority,
+    groups: &[&'static dyn SupportedKxGroup],
+) -> Arc<ClientConfig> {
+    let provider = CryptoProvider { kx_groups: groups.to_vec(), ..CryptoProvider::clone(&provider()) };
+    Arc::new(trusting(authority, &[], Arc::new(provider)).with_no_client_auth())
+}
+
 /// What a TLS client connects with: as `client_config`, and shows this certificate if it is asked for one.
 pub fn client_config_as(
     authority: &Authority,
@@ -72,7 +85,7 @@ pub fn client_config_as(
     alpn: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
-    let mut config = trusting(authority, versions)
+    let mut config = trusting(authority, versions, provider())
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified_key(leaf))));
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Arc::new(config)

@@ -93,7 +93,7 @@ pub fn client_config(
     alpn: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
-    let mut config = trusting(authority, versions).with_no_client_auth();
+    let mut config = trusting(authority, versions, provider()).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Arc::new(config)
 }
@@ -102,12 +102,13 @@ pub fn client_config(
 pub(crate) fn trusting(
     authority: &Authority,
     versions: &[&'static SupportedProtocolVersion],
+    provider: Arc<rustls::crypto::CryptoProvider>,
 ) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
     let mut roots = RootCertStore::empty();
     let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("our own root parses");
     roots.add(root).expect("our own root is a root");
     let versions = if versions.is_empty() { rustls::ALL_VERSIONS } else { versions };
-    ClientConfig::builder_with_provider(provider())
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .expect("the provider has these versions")
         .with_root_certificates(roots)
