@@ -64,6 +64,7 @@ pub fn config_text(bytes: &[u8]) {
 /// A body passes only if each expected member has an accepted value; the evidence against it is short and printable.
 pub fn health_body(body: &[u8]) {
     let probe = Probe {
+        kind: thalweg_config::ProbeKind::Http,
         name: "p".to_owned(),
         path: "/health".to_owned(),
         method: "GET".to_owned(),
@@ -165,6 +166,7 @@ pub fn access_log(bytes: &[u8]) {
         roll: 3,
         version: thalweg_wire::Version::Http11,
         tls: None,
+        client_cert: None,
         refusal: None,
         error: None,
         rule: None,

@@ -176,15 +176,30 @@ pub struct ListenerTls {
     pub certificates: Vec<Certificate>,
     /// Lowest accepted version.
     pub min_version: TlsVersion,
+    /// Which certificates of clients are accepted; `None` = clients are asked for none.
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// Which certificates of clients a listener accepts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientAuth {
+    /// PEM bundle of authorities, or of the certificates of single clients.
+    pub ca: Placed<PathBuf>,
+    /// PEM revocation lists.
+    pub crl: Option<Placed<PathBuf>>,
+    /// A client without a certificate is refused.
+    pub required: bool,
 }
 
 /// A certificate chain and its key, as absolute or config-relative-resolved paths that exist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certificate {
-    /// PEM chain, leaf first.
+    /// PEM chain.
     pub cert: Placed<PathBuf>,
     /// PEM key.
     pub key: Placed<PathBuf>,
+    /// OCSP response in DER that is stapled.
+    pub ocsp: Option<Placed<PathBuf>>,
 }
 
 /// The TLS versions that the edge speaks.
@@ -225,12 +240,16 @@ pub struct QueueSettings {
 /// TLS towards an endpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EndpointTls {
+    /// Pool and address of the endpoint, or the key of a server that is reported to: TLS sessions belong to it.
+    pub owner: String,
     /// Server name sent and verified; default: the endpoint's host.
     pub sni: String,
     /// Verify the certificate.
     pub verify: bool,
     /// Private CA bundle in PEM; `None` = the system's roots.
     pub ca: Option<Placed<PathBuf>>,
+    /// The certificate that an endpoint gets when it asks for one.
+    pub certificate: Option<Certificate>,
 }
 
 /// Idle upstream connections, per worker and endpoint.
@@ -244,11 +263,27 @@ pub struct Keepalive {
     pub age: Duration,
 }
 
+/// What a probe asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// An HTTP/1.1 request.
+    Http,
+    /// `grpc.health.v1.Health/Check` over HTTP/2.
+    Grpc {
+        /// The service; empty = the server as a whole.
+        service: String,
+    },
+    /// Nothing: a connection is good.
+    Tcp,
+}
+
 /// An active check, the part that only the shell reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Probe {
     /// The configured name.
     pub name: String,
+    /// What is asked.
+    pub kind: ProbeKind,
     /// Path and query.
     pub path: String,
     /// GET, HEAD, OPTIONS or POST.

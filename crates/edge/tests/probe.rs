@@ -74,6 +74,7 @@ fn plan(address: std::net::SocketAddr) -> Plan {
             weight_from_body: false,
         },
         probe: thalweg_config::Probe {
+            kind: thalweg_config::ProbeKind::Http,
             name: "p".into(),
             path: "/health?deep=1".into(),
             method: "GET".into(),

@@ -36,6 +36,7 @@ mod mmdb;
 mod regions;
 mod self_signed;
 mod tls;
+mod client_certificate;
 
 mod client;
 mod dns;
@@ -48,6 +49,7 @@ mod receiver;
 pub use behaviour::{Behaviour, Health};
 pub use binary::{BINARY_VARIABLE, binary, release_binary, repository};
 pub use client::{Client, Gone, Reply, get};
+pub use client_certificate::{client_config_as, client_config_with_groups};
 pub use conf::Conf;
 pub use dns::{Dns, Records};
 pub use edge::{Edge, Finished, Signal, thalweg, thalweg_with};

@@ -14,7 +14,7 @@ use crate::Scratch;
 /// A certificate authority of this scenario alone.
 #[derive(Debug)]
 pub struct Authority {
-    issuer: Issuer<'static, KeyPair>,
+    pub(crate) issuer: Issuer<'static, KeyPair>,
     /// Its certificate.
     pub pem: String,
 }
@@ -77,17 +77,12 @@ pub fn server_config_of(
     alpn: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ServerConfig> {
-    let certs: Vec<_> = CertificateDer::pem_slice_iter(leaf.cert_pem.as_bytes())
-        .collect::<Result<_, _>>()
-        .expect("our own certificate parses");
-    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("our own key parses");
-    let key = provider().key_provider.load_private_key(key).expect("our own key can sign");
     let versions = if versions.is_empty() { rustls::ALL_VERSIONS } else { versions };
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(versions)
         .expect("the provider has these versions")
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(CertifiedKey::new(certs, key))));
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified_key(leaf))));
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Arc::new(config)
 }
@@ -98,19 +93,36 @@ pub fn client_config(
     alpn: &[&str],
     versions: &[&'static SupportedProtocolVersion],
 ) -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("our own root parses");
-    roots.add(root).expect("our own root is a root");
-    let versions = if versions.is_empty() { rustls::ALL_VERSIONS } else { versions };
-    let mut config = ClientConfig::builder_with_provider(provider())
-        .with_protocol_versions(versions)
-        .expect("the provider has these versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let mut config = trusting(authority, versions, provider()).with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Arc::new(config)
 }
 
-fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+/// A client's config that trusts this authority alone, before the client's own certificate.
+pub(crate) fn trusting(
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+    provider: Arc<rustls::crypto::CryptoProvider>,
+) -> rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("our own root parses");
+    roots.add(root).expect("our own root is a root");
+    let versions = if versions.is_empty() { rustls::ALL_VERSIONS } else { versions };
+    ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .expect("the provider has these versions")
+        .with_root_certificates(roots)
+}
+
+/// A certificate and its key, unchecked.
+pub(crate) fn certified_key(leaf: &Leaf) -> CertifiedKey {
+    let certs: Vec<_> = CertificateDer::pem_slice_iter(leaf.cert_pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .expect("our own certificate parses");
+    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("our own key parses");
+    CertifiedKey::new(certs, provider().key_provider.load_private_key(key).expect("our own key can sign"))
+}
+
+pub(crate) fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

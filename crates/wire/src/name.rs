@@ -75,6 +75,12 @@ field_names! {
     XForwardedHost = "X-Forwarded-Host",
     /// A claim about the client's address.
     XRealIp = "X-Real-IP",
+    /// A claim about the client's certificate (RFC 9440).
+    ClientCert = "Client-Cert",
+    /// A claim about the chain of the client's certificate (RFC 9440).
+    ClientCertChain = "Client-Cert-Chain",
+    /// A claim about the client's certificate, as Envoy spells it.
+    XForwardedClientCert = "X-Forwarded-Client-Cert",
     /// The request's id.
     XRequestId = "X-Request-Id",
     /// Cookies; HTTP/2 splits them.
@@ -105,6 +111,7 @@ impl FieldName {
             (9, b'f') => Self::Forwarded,
             (10, b'c') => Self::Connection,
             (10, b'k') => Self::KeepAlive,
+            (11, b'c') => Self::ClientCert,
             (11, b't') => Self::Traceparent,
             (12, b'c') => Self::ContentType,
             (12, b'x') => Self::XRequestId,
@@ -114,9 +121,11 @@ impl FieldName {
             (15, b'x') => Self::XForwardedFor,
             (16, b'p') => Self::ProxyConnection,
             (16, b'x') => Self::XForwardedHost,
+            (17, b'c') => Self::ClientCertChain,
             (17, b't') => Self::TransferEncoding,
             (17, b'x') => Self::XForwardedProto,
             (19, b'p') => Self::ProxyAuthorization,
+            (23, b'x') => Self::XForwardedClientCert,
             _ => Self::Other,
         };
         if candidate != Self::Other && candidate.is_spelled(name) {
@@ -152,6 +161,9 @@ impl FieldName {
                 | Self::XForwardedProto
                 | Self::XForwardedHost
                 | Self::XRealIp
+                | Self::ClientCert
+                | Self::ClientCertChain
+                | Self::XForwardedClientCert
         )
     }
 
@@ -293,6 +305,9 @@ mod tests {
         check("X_Forwarded_For", FieldName::XForwardedFor);
         check("x.forwarded_proto", FieldName::XForwardedProto);
         check("X_Real_IP", FieldName::XRealIp);
+        check("Client_Cert", FieldName::ClientCert);
+        check("client.cert_chain", FieldName::ClientCertChain);
+        check("X_Forwarded-Client_Cert", FieldName::XForwardedClientCert);
         check("X_Request_Id", FieldName::Other);
     }
 }

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "every test file uses another part")]
 
+pub mod server;
+pub mod tls_site;
+
 use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},

@@ -7,12 +7,12 @@ use std::{
 };
 
 use crate::{
-    Admin, Certificate, Edge, Listener, ListenerTls, Placed, TlsVersion,
+    Admin, Edge, Listener, Placed,
     decode::key_text,
     diagnostic::Diagnostic,
     keys::LISTENER,
     loader::Loader,
-    tree::{At, Node, Value},
+    tree::{At, Value},
     view::View,
 };
 
@@ -139,25 +139,6 @@ impl Loader<'_> {
             }
         }
         (http1, http2)
-    }
-
-    fn listener_tls(&mut self, table: View<'_>, path: &str) -> Option<ListenerTls> {
-        table.given("tls")?;
-        let tls = table.table("tls");
-        let mut certificates = Vec::new();
-        for (nth, node) in tls.items("certificates").iter().enumerate() {
-            let pair = View::new(&crate::keys::CERTIFICATE, node);
-            let path = format!("{path}.tls.certificates[{nth}]");
-            let mut file = |name: &str| {
-                let node: &Node = pair.given(name)?;
-                self.named_file(node, &format!("{path}.{name}")).map(|(file, _)| file)
-            };
-            if let (Some(cert), Some(key)) = (file("cert"), file("key")) {
-                certificates.push(Certificate { cert, key });
-            }
-        }
-        let min_version = if tls.text("min_version") == "1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 };
-        Some(ListenerTls { certificates, min_version })
     }
 }
 

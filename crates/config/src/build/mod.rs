@@ -14,6 +14,7 @@ mod pools;
 mod probes;
 mod reports;
 mod routes;
+mod tls;
 mod tokens;
 
 use std::path::{Path, PathBuf};

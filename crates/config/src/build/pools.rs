@@ -108,6 +108,7 @@ impl Loader<'_> {
         path: &str,
     ) -> (Vec<EndpointSpec>, Vec<Option<EndpointTls>>) {
         let nodes = table.items("endpoints");
+        let of_pool = self.pool_tls(table, &format!("{path}.tls"));
         let mut seen: HashMap<(String, u16), At> = HashMap::with_capacity(nodes.len());
         let (mut endpoints, mut all_tls) = (Vec::with_capacity(nodes.len()), Vec::with_capacity(nodes.len()));
         for (nth, node) in nodes.iter().enumerate() {
@@ -121,7 +122,9 @@ impl Loader<'_> {
                 self.report.error(given.at, format!("{path}.endpoints[{nth}].address"), diagnostic);
             }
             let weight = table.small("weight");
-            all_tls.push(self.endpoint_tls(table, host, || format!("{path}.endpoints[{nth}].tls")));
+            all_tls.push(self.endpoint_tls(&of_pool, table, (path, host, *port), || {
+                format!("{path}.endpoints[{nth}].tls")
+            }));
             let family = family(either(table, resolver, "family"));
             if let (Some(given), Ok(ip)) = (table.given("family"), host.parse::<IpAddr>())
                 && !family.accepts(ip)
@@ -133,28 +136,6 @@ impl Loader<'_> {
             endpoints.push(EndpointSpec { host: host.as_str().into(), port: *port, weight, family });
         }
         (endpoints, all_tls)
-    }
-
-    fn endpoint_tls(
-        &mut self,
-        table: View<'_>,
-        host: &str,
-        path: impl Fn() -> String,
-    ) -> Option<EndpointTls> {
-        table.given("tls")?;
-        let tls = table.table("tls");
-        let verify = tls.flag("verify");
-        if let (false, Some(node)) = (verify, tls.given("verify")) {
-            let diagnostic = Diagnostic::new("anyone can pose as this endpoint")
-                .hint("trust a private authority with `ca`");
-            self.report.warn(node.at, format!("{}.verify", path()), diagnostic);
-        }
-        let ca = tls.given("ca").and_then(|node| self.named_file(node, &format!("{}.ca", path())));
-        Some(EndpointTls {
-            sni: tls.optional_text("sni").unwrap_or_else(|| host.to_owned()),
-            verify,
-            ca: ca.map(|(file, _)| file),
-        })
     }
 }
 

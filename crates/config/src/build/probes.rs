@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thalweg_core::ProbeRules;
 
 use crate::{
-    Probe,
+    Probe, ProbeKind,
     decode::key_text,
     diagnostic::Diagnostic,
     keys::PROBE,
@@ -72,6 +72,7 @@ impl Loader<'_> {
         }
         let probe = Probe {
             name: entry.name.clone(),
+            kind: self.probe_kind(table, &path),
             path: table.text("path"),
             method,
             expect_status: table.values("expect_status").iter().filter_map(code_range).collect(),
@@ -81,6 +82,36 @@ impl Loader<'_> {
             headers: self.headers(table, &path),
         };
         ProbePlan { rules, probe }
+    }
+
+    /// What is asked. Keys that mean nothing for this kind are errors: what they promise would not be checked.
+    fn probe_kind(&mut self, table: View<'_>, path: &str) -> ProbeKind {
+        let kind = table.text("kind");
+        let unused: &[&str] = match kind.as_str() {
+            "tcp" => &[
+                "service",
+                "path",
+                "method",
+                "expect_status",
+                "expect_json",
+                "weight_from_body",
+                "host",
+                "headers",
+            ],
+            "grpc" => &["path", "method", "expect_status", "expect_json", "weight_from_body"],
+            _ => &["service"],
+        };
+        for key in unused {
+            if let Some(node) = table.given(key) {
+                let diagnostic = Diagnostic::new(format!("means nothing for a probe of kind \"{kind}\""));
+                self.report.error(node.at, format!("{path}.{key}"), diagnostic.hint("leave it out"));
+            }
+        }
+        match kind.as_str() {
+            "tcp" => ProbeKind::Tcp,
+            "grpc" => ProbeKind::Grpc { service: table.text("service") },
+            _ => ProbeKind::Http,
+        }
     }
 
     fn headers(&mut self, table: View<'_>, path: &str) -> Vec<(String, String)> {

@@ -35,7 +35,13 @@ impl Loader<'_> {
         }
         let ca = ca.and_then(|node| self.named_file(node, &format!("{name}.ca"))).map(|(file, _)| file);
         let Url { tls, host, port, path } = url?;
-        let tls = tls.then(|| EndpointTls { sni: host.clone(), verify: true, ca });
+        let tls = tls.then(|| EndpointTls {
+            owner: name.to_owned(),
+            sni: host.clone(),
+            verify: true,
+            ca,
+            certificate: None,
+        });
         Some(ReportServer { host, port, path, tls })
     }
 }

@@ -234,6 +234,24 @@ pub(crate) const LISTENER_TLS: Shape = Shape {
             "Chosen by SNI; the first is the default.",
         ),
         choice("min_version", &["1.2", "1.3"], D::Text("1.2"), "Lowest version that is accepted."),
+        text(
+            "client_ca",
+            Text::File,
+            D::Absent("clients are asked for no certificate"),
+            "PEM bundle of what client certificates are verified by: authorities, or the certificates of single clients. Read at load, and again when it changes.",
+        ),
+        choice(
+            "client_auth",
+            &["required", "optional"],
+            D::Text("required"),
+            "Whether a client without a certificate is refused. One with a bad certificate always is. Needs `client_ca`.",
+        ),
+        text(
+            "client_crl",
+            Text::File,
+            D::Absent("nothing is revoked"),
+            "PEM certificate revocation lists of the authorities in `client_ca`. Needs `client_ca`.",
+        ),
     ],
 };
 
@@ -241,8 +259,19 @@ pub(crate) const CERTIFICATE: Shape = Shape {
     title: "[listener.tls] certificates",
     doc: "A certificate chain and its key.",
     keys: &[
-        text("cert", Text::File, D::Required, "PEM chain, leaf first."),
-        text("key", Text::File, D::Required, "PEM key."),
+        text(
+            "cert",
+            Text::File,
+            D::Required,
+            "PEM chain. A chain that does not begin with its leaf is put in order.",
+        ),
+        text("key", Text::File, D::Required, "PEM key (PKCS#8, PKCS#1 or SEC1), not encrypted."),
+        text(
+            "ocsp",
+            Text::File,
+            D::Absent("none is stapled"),
+            "OCSP response in DER that is stapled to the certificate. Read at load, and again when it changes.",
+        ),
     ],
 };
 

@@ -10,6 +10,18 @@ pub(crate) const PROBE: Shape = Shape {
     title: "[probe.NAME]",
     doc: "An active check, used by the pools that name it.",
     keys: &[
+        choice(
+            "kind",
+            &["http", "grpc", "tcp"],
+            D::Text("http"),
+            "What is asked: an HTTP request; `grpc.health.v1.Health/Check` over HTTP/2, where SERVING is good; or nothing, where a connection (with its TLS handshake) is good.",
+        ),
+        text(
+            "service",
+            Text::HeaderValue,
+            D::Absent("the server as a whole"),
+            "Service whose health is asked for, with kind \"grpc\".",
+        ),
         text("path", Text::Target, D::Text("/health"), "Path and query of the request."),
         choice("method", &["GET", "HEAD", "OPTIONS", "POST"], D::Text("GET"), "Method of the request."),
         time(
@@ -76,6 +88,12 @@ pub(crate) const POOL: Shape = Shape {
             "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, and is refused (503 `overloaded`) when all are at their capacity. An evacuation is refused when the other pools declare too little. 0 = not declared.",
         ),
         table("queue", &QUEUE, D::Table, "Waiting while every endpoint is at `max_in_flight`."),
+        table(
+            "tls",
+            &ENDPOINT_TLS,
+            D::Absent("plaintext"),
+            "TLS towards all endpoints of the pool. A key that an endpoint's own `tls` sets holds there.",
+        ),
         table("keepalive", &KEEPALIVE, D::Table, "Idle connections to endpoints."),
         text(
             "host",
@@ -118,7 +136,7 @@ pub(crate) const ENDPOINT: Shape = Shape {
         table(
             "tls",
             &ENDPOINT_TLS,
-            D::Absent("plaintext"),
+            D::Absent("as the pool's"),
             "TLS towards the endpoint; `{}` for all defaults.",
         ),
     ],
@@ -126,7 +144,7 @@ pub(crate) const ENDPOINT: Shape = Shape {
 
 pub(crate) const ENDPOINT_TLS: Shape = Shape {
     title: "[pool.NAME] endpoints tls",
-    doc: "TLS towards the endpoint.",
+    doc: "TLS towards the endpoint; `[pool.NAME] tls` has the same keys.",
     keys: &[
         text(
             "sni",
@@ -145,6 +163,13 @@ pub(crate) const ENDPOINT_TLS: Shape = Shape {
             D::Absent("the system's roots"),
             "PEM bundle that is trusted instead of the system's roots: authorities, or the endpoint's own certificate.",
         ),
+        text(
+            "cert",
+            Text::File,
+            D::Absent("none is shown"),
+            "PEM chain that is shown to an endpoint that asks for a certificate. Needs `key`.",
+        ),
+        text("key", Text::File, D::Absent("none"), "PEM key of `cert`, not encrypted."),
     ],
 };
 

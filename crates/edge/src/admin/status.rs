@@ -8,7 +8,7 @@ use thalweg_core::{Ejection, EndpointId, Evidence, GeoRule, PoolSlot, Route, Rou
 
 use super::{
     explain::{flapping, orders_of, shares, stage_name},
-    returns,
+    returns, tls,
 };
 use crate::{
     control::{
@@ -87,7 +87,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "orders": super::orders::list(control),
         "state": control.store.shown(control),
         "geo": geo::shown(control),
-        "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
+        "listeners": config.listeners.iter().map(|one| listener(one, control)).collect::<Vec<_>>(),
         "routes": routes(&live, endpoints.now),
         "pools": (0..).zip(&config.topology.pools).map(|(slot, _)| endpoints.pool(PoolSlot(slot))).collect::<Vec<_>>(),
     })
@@ -108,10 +108,12 @@ fn set_aside(control: &Control) -> Value {
     })
 }
 
-fn listener(listener: &thalweg_config::Listener) -> Value {
+fn listener(listener: &thalweg_config::Listener, control: &Control) -> Value {
     json!({
         "name": listener.name, "bind": listener.bind.value.to_string(), "tls": listener.tls.is_some(),
         "http1": listener.http1, "http2": listener.http2,
+        "offers": listener.tls.as_ref().map(tls::offers),
+        "certificates": tls::certificates(&listener.name, &control.certificates.borrow()),
     })
 }
 

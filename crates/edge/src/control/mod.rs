@@ -17,7 +17,6 @@ pub mod watch;
 pub mod wiring;
 pub mod tls;
 pub mod trust;
-pub mod x509;
 pub mod listen;
 pub mod state;
 pub mod audit;

@@ -19,7 +19,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 
-use crate::control::x509::{self, Ders};
+use crate::shared::x509::{self, Ders};
 
 /// Accepts certificates of endpoints.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ impl ServerCertVerifier for EndpointVerifier {
 }
 
 /// Whether `now` lies in the validity of a listed certificate.
-fn is_in_force(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
+pub(super) fn is_in_force(leaf: &CertificateDer<'_>, now: UnixTime) -> Result<(), Error> {
     let facts = x509::facts(leaf).ok_or(CertificateError::BadEncoding)?;
     let at = |seconds: i64| {
         UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))

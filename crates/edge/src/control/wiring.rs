@@ -5,7 +5,8 @@ use std::{path::Path, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thalweg_config::{
-    Config, ConfigErrors, ConfigText, Disk, Listener, PoolSettings, Rejected, ReportServer, RouteSettings,
+    Config, ConfigError, ConfigErrors, ConfigText, Disk, EndpointTls, Listener, PoolSettings, Rejected,
+    ReportServer, RouteSettings,
 };
 use thalweg_core::Route;
 
@@ -59,8 +60,8 @@ pub fn judge(read: Result<Config, Rejected>, mut tls_cache: TlsCache) -> Result<
     match read {
         Ok(config) => wire(config, tls_cache),
         Err(rejected) => {
-            let (_, errors) = ready_tls(&rejected.listeners, &rejected.pools, &mut tls_cache);
-            Err(rejected.with(errors))
+            let (_, found) = ready_tls(&rejected.listeners, &rejected.pools, &mut tls_cache);
+            Err(rejected.with(found.errors))
         }
     }
 }
@@ -69,18 +70,16 @@ pub fn judge(read: Result<Config, Rejected>, mut tls_cache: TlsCache) -> Result<
 ///
 /// # Errors
 /// Every named file that is not what it should be.
-pub fn wire(config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
-    let (made, mut errors) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
-    let webhook = report_target(config.notify.webhook.as_ref(), &mut tls_cache, &mut errors);
-    let otlp = report_target(config.telemetry.otlp.as_ref(), &mut tls_cache, &mut errors);
+pub fn wire(mut config: Config, mut tls_cache: TlsCache) -> Result<Prepared, ConfigErrors> {
+    let (made, mut found) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
+    let webhook = report_target(config.notify.webhook.as_ref(), &mut tls_cache, &mut found);
+    let otlp = report_target(config.telemetry.otlp.as_ref(), &mut tls_cache, &mut found);
     let ReadyTls { listener_tls, upstream_tls, certificates } = made;
-    if !errors.is_empty() {
-        return Err(ConfigErrors(errors));
+    if !found.errors.is_empty() {
+        return Err(ConfigErrors(found.errors));
     }
-    let reporting = webhook.iter().chain(&otlp).filter_map(|target| target.tls.as_ref());
-    let upstream = upstream_tls.iter().flatten().flatten().chain(reporting);
-    let clients: Vec<_> = upstream.map(|tls: &UpstreamTls| Arc::clone(&tls.config)).collect();
-    tls_cache.forget(&listener_tls, &distinct(clients));
+    tls_cache.forget();
+    config.warnings.extend(found.warnings);
     let max_connections = match config.limits.max_connections {
         0 => file_limit() * 2 / 5,
         given => given,
@@ -105,31 +104,37 @@ struct ReadyTls {
     certificates: Vec<ServingCertificate>,
 }
 
+/// What is wrong with the files that a config names, and what is accepted and probably not meant.
+#[derive(Default)]
+struct Findings {
+    errors: Vec<ConfigError>,
+    warnings: Vec<ConfigError>,
+}
+
 fn ready_tls(
     listeners: &[Listener],
     pools: &[PoolSettings],
     tls_cache: &mut TlsCache,
-) -> (ReadyTls, Vec<thalweg_config::ConfigError>) {
-    let (mut errors, mut certificates) = (Vec::new(), Vec::new());
+) -> (ReadyTls, Findings) {
+    let (mut found, mut certificates) = (Findings::default(), Vec::new());
     let mut listener_tls = Vec::with_capacity(listeners.len());
     for listener in listeners {
-        let made = match &listener.tls {
+        let made = listener.tls.as_ref().map(|tls| tls_cache.server(listener, tls));
+        listener_tls.push(match made {
             None => None,
-            Some(tls) => match tls_cache.server(listener, tls) {
-                Ok((made, in_use)) => {
-                    certificates.extend(in_use);
-                    Some(made)
-                }
-                Err(problems) => {
-                    errors.extend(problems);
-                    None
-                }
-            },
-        };
-        listener_tls.push(made);
+            Some(Ok(made)) => {
+                certificates.extend(made.certificates);
+                found.warnings.extend(made.warnings);
+                Some(made.config)
+            }
+            Some(Err(problems)) => {
+                found.errors.extend(problems);
+                None
+            }
+        });
     }
-    let upstream_tls = pools.iter().map(|settings| upstreams(settings, tls_cache, &mut errors)).collect();
-    (ReadyTls { listener_tls, upstream_tls, certificates }, errors)
+    let upstream_tls = pools.iter().map(|settings| upstreams(settings, tls_cache, &mut found)).collect();
+    (ReadyTls { listener_tls, upstream_tls, certificates }, found)
 }
 
 fn cookies(config: &Config) -> Vec<Option<Arc<CookieSigner>>> {
@@ -143,36 +148,45 @@ fn cookies(config: &Config) -> Vec<Option<Arc<CookieSigner>>> {
 fn upstreams(
     settings: &PoolSettings,
     tls_cache: &mut TlsCache,
-    errors: &mut Vec<thalweg_config::ConfigError>,
+    found: &mut Findings,
 ) -> Vec<Option<UpstreamTls>> {
-    let mut one = |tls: &thalweg_config::EndpointTls| {
-        let made = tls_cache
-            .client(tls)
-            .and_then(|config| Ok(UpstreamTls { config, name: tls::server_name(&tls.sni)? }));
-        made.map_err(|error| errors.push(error)).ok()
-    };
-    settings.tls.iter().map(|tls| tls.as_ref().and_then(&mut one)).collect()
+    settings.tls.iter().map(|tls| tls.as_ref().and_then(|tls| upstream(tls, tls_cache, found))).collect()
+}
+
+fn upstream(tls: &EndpointTls, tls_cache: &mut TlsCache, found: &mut Findings) -> Option<UpstreamTls> {
+    let made = tls_cache.client(tls).and_then(|made| {
+        let name = tls::server_name(&tls.sni).map_err(|error| vec![error])?;
+        Ok((UpstreamTls { config: made.config, name }, made.warnings))
+    });
+    match made {
+        Ok((made, warnings)) => {
+            add(&mut found.warnings, warnings);
+            Some(made)
+        }
+        Err(errors) => {
+            add(&mut found.errors, errors);
+            None
+        }
+    }
+}
+
+/// Adds what is not known yet: the endpoints of one pool share their files, and what is wrong with them.
+fn add(known: &mut Vec<ConfigError>, more: Vec<ConfigError>) {
+    if !known.ends_with(&more) {
+        known.extend(more);
+    }
 }
 
 /// A server that the edge reports to, with its TLS settings.
 fn report_target(
     server: Option<&ReportServer>,
     tls_cache: &mut TlsCache,
-    errors: &mut Vec<thalweg_config::ConfigError>,
+    found: &mut Findings,
 ) -> Option<ReportTarget> {
     let server = server?.clone();
     let Some(tls) = &server.tls else { return Some(ReportTarget { server, tls: None }) };
-    let made = tls_cache
-        .client(tls)
-        .and_then(|config| Ok(UpstreamTls { config, name: tls::server_name(&tls.sni)? }));
-    let tls = made.map_err(|error| errors.push(error)).ok()?;
+    let tls = upstream(tls, tls_cache, found)?;
     Some(ReportTarget { server, tls: Some(tls) })
-}
-
-fn distinct(mut clients: Vec<Arc<rustls::ClientConfig>>) -> Vec<Arc<rustls::ClientConfig>> {
-    clients.sort_by_key(Arc::as_ptr);
-    clients.dedup_by(|one, other| Arc::ptr_eq(one, other));
-    clients
 }
 
 /// The number of files that this process may open.

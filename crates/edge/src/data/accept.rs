@@ -15,6 +15,7 @@ use tokio::{
 use crate::{
     data::{
         conn::{ClientConn, ClientIo},
+        handshake,
         local::Local,
         proxy_protocol::{Beginning, begin},
         session,
@@ -176,8 +177,8 @@ fn admit(
             }
             Some(config) => {
                 let until = until.unwrap_or_else(|| Instant::now() + before_http);
-                let secured = timeout_at(until, secure(&conn, stream, config));
-                Box::pin(unless_killed(&conn, async { secured.await.ok().flatten() })).await
+                let secured = handshake::secure(&local, &conn, stream, (config, until));
+                Box::pin(unless_killed(&conn, secured)).await
             }
         };
         match opened {
@@ -235,21 +236,6 @@ async fn unless_killed<T>(conn: &ClientConn, opening: impl Future<Output = Optio
         Poll::Pending => opening.as_mut().poll(cx),
     })
     .await
-}
-
-async fn secure(
-    conn: &Rc<ClientConn>,
-    stream: TcpStream,
-    config: Arc<rustls::ServerConfig>,
-) -> Option<(ClientIo, bool)> {
-    let stream = tokio_rustls::TlsAcceptor::from(config).accept(stream).await.ok()?;
-    let (_, tls) = stream.get_ref();
-    conn.tls.set(Some(match tls.protocol_version() {
-        Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-        _ => "TLSv1.2",
-    }));
-    let is_http2 = tls.alpn_protocol() == Some(b"h2");
-    Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
 }
 
 /// The gauge of a listener's open connections; held by its socket and by each connection.

@@ -10,7 +10,7 @@ use thalweg_config::AccessLog;
 use thalweg_core::micros;
 use thalweg_wire::Version;
 
-use crate::shared::calendar::date_of_day;
+use crate::shared::{calendar::date_of_day, client_certificate::ClientCertificate};
 
 /// What a line says about one request. Absent values are `None`; host and path are as steering saw them.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +37,7 @@ pub struct AccessRecord<'a> {
     pub roll: u64,
     pub version: Version,
     pub tls: Option<&'static str>,
+    pub client_cert: Option<&'a ClientCertificate>,
     pub refusal: Option<&'static str>,
     pub error: Option<&'static str>,
     pub rule: Option<&'static str>,
@@ -101,6 +102,16 @@ fn json(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
         protocol(record.version)
     );
     optional(out, record.tls);
+    if let Some(ClientCertificate { subject, serial, sha256, .. }) = record.client_cert {
+        for (name, value) in [
+            (&b",\"client_cert_subject\":"[..], subject),
+            (b",\"client_cert_serial\":", serial),
+            (b",\"client_cert_sha256\":", sha256),
+        ] {
+            out.extend_from_slice(name);
+            string(out, value);
+        }
+    }
     for (name, value) in [
         (&b",\"refusal\":"[..], record.refusal),
         (b",\"error\":", record.error),

@@ -2,7 +2,7 @@
 //! [`ClientIo`] keep this state true. Moves no bytes itself.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::{Cell, OnceCell, RefCell},
     net::SocketAddr,
     rc::Rc,
     sync::Arc,
@@ -13,7 +13,7 @@ use std::{
 use thalweg_config::{Forwarders, Limits};
 use thalweg_core::Tick;
 
-use crate::data::source::Source;
+use crate::{data::source::Source, shared::client_certificate::ClientCertificate};
 
 mod io;
 
@@ -71,6 +71,8 @@ pub struct ClientConn {
     trusts: Option<Arc<Forwarders>>,
     /// TLS version, if any.
     pub tls: Cell<Option<&'static str>>,
+    /// The client's verified certificate, if it has shown one. Set once, by the handshake.
+    pub certificate: OnceCell<Box<ClientCertificate>>,
     /// Whether the connection speaks HTTP/2.
     pub http2: Cell<bool>,
     /// The connection is over `max_connections`: its request is answered 503 `overloaded`.
@@ -121,6 +123,7 @@ impl ClientConn {
             forwarders: RefCell::default(),
             trusts,
             tls: Cell::new(None),
+            certificate: OnceCell::new(),
             http2: Cell::new(false),
             surplus,
             phase: Cell::new(ConnPhase::Idle),

@@ -295,6 +295,7 @@ mod tests {
             roll: 3,
             version: thalweg_wire::Version::Http11,
             tls: None,
+            client_cert: None,
             refusal: None,
             error: None,
             rule: None,

@@ -18,6 +18,8 @@ pub struct Told<'a> {
     pub source: &'a Source,
     /// The client speaks TLS.
     pub https: bool,
+    /// The client's verified certificate, as a field value.
+    pub client_cert: Option<&'a str>,
     /// The request id.
     pub id: &'a str,
     /// The trace that the request belongs to, if not as the client says.
@@ -53,6 +55,9 @@ pub fn write_request(
     }
     writer.known(FieldName::XForwardedFor, told.source.forwarded_for());
     writer.known(FieldName::XForwardedProto, if told.https { "https" } else { "http" });
+    if let Some(certificate) = told.client_cert {
+        writer.known(FieldName::ClientCert, certificate);
+    }
     if let Some(host) = told.source.forwarded_host().map(str::as_bytes).or(head.authority_bytes()) {
         writer.known(FieldName::XForwardedHost, host);
     }

@@ -26,6 +26,7 @@ pub mod conn;
 pub mod source;
 pub mod decisions;
 pub mod failure;
+pub mod handshake;
 pub mod headers;
 pub mod inbox;
 pub mod worker_base;

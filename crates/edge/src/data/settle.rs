@@ -207,6 +207,7 @@ impl RequestRecord {
             roll: self.roll,
             version: self.version,
             tls: self.conn.tls.get(),
+            client_cert: self.conn.certificate.get().map(|certificate| &**certificate),
             refusal: self.refusal,
             error: self.error,
             rule: self.rule,

@@ -114,6 +114,11 @@ impl Meters {
         self.cell(Series::new(&telemetry::SHED, &[listener, &Arc::from(cause)])).add(count);
     }
 
+    /// Counts a TLS handshake with a client that failed.
+    pub fn handshake_failed(&self, listener: &Arc<str>, reason: &str) {
+        self.cell(Series::new(&telemetry::TLS_FAILURES, &[listener, &Arc::from(reason)])).bump();
+    }
+
     /// The histogram of a series, made on first use.
     pub fn histogram(&self, series: Series) -> Arc<Histogram> {
         let mut all = self.series.lock().unwrap_or_else(PoisonError::into_inner);

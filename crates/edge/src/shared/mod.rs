@@ -5,9 +5,11 @@ pub mod access_log;
 pub mod stats;
 pub mod budget;
 pub mod calendar;
+pub mod client_certificate;
 pub mod client_cookie;
 pub mod clients;
 pub mod decision;
+pub mod distinguished_name;
 pub mod fault;
 pub mod geo;
 pub mod host;
@@ -19,6 +21,7 @@ pub mod rates;
 pub mod room;
 pub mod telemetry;
 pub mod trace;
+pub mod x509;
 
 use std::{
     net::{IpAddr, TcpListener},

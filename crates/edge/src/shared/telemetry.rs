@@ -99,6 +99,8 @@ metrics! {
         "Client connections.";
     SHED = Counter "thalweg_connections_shed_total" ["listener", "cause"]
         "Client connections closed to make room (headless), or over the cap of their client (per_client).";
+    TLS_FAILURES = Counter "thalweg_tls_handshake_failures_total" ["listener", "reason"]
+        "TLS handshakes with clients that failed, by why.";
     UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]
         "Connections to endpoints, idle or active.";
     CERTIFICATE_NOT_BEFORE = Gauge "thalweg_certificate_not_before_timestamp_seconds" ["listener", "name"]

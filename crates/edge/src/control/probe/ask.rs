@@ -1,6 +1,6 @@
 //! One probe: a request over a warm connection if there is one, and a comparison of the answer with the expectations. A
 //! warm connection that the endpoint closed meanwhile is no failure: the request is sent once more over a new
-//! connection.
+//! connection. `grpc` asks in another protocol, and a probe of kind "tcp" asks nothing.
 
 use std::{cell::Cell, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -12,16 +12,19 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use thalweg_config::Probe;
+use thalweg_config::{Probe, ProbeKind};
 use thalweg_core::{Evidence, Fault, Place, ProbeRules, SaidWeight};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::expect::{body_fits, evidence, said_weight, status_fits, wrong_status};
+use super::{
+    expect::{body_fits, evidence, said_weight, status_fits, wrong_status},
+    grpc::GrpcProber,
+};
 use crate::{
     control::supervise::Task,
     shared::fault::{fault_of, is_own, is_short, tls_fault},
@@ -29,7 +32,7 @@ use crate::{
 };
 
 /// Longest body that is read.
-const MAX_BODY: usize = 64 << 10;
+pub(super) const MAX_BODY: usize = 64 << 10;
 /// Longest wait for the rest of a body that is not needed.
 const DRAIN: Duration = Duration::from_millis(50);
 
@@ -104,6 +107,7 @@ impl Plan {
 #[derive(Debug, Default)]
 pub struct Prober {
     warm: Option<Warm>,
+    grpc: GrpcProber,
     /// What the last answer said about the endpoint, if it was good and may say something.
     pub said: Option<SaidWeight>,
 }
@@ -119,15 +123,17 @@ struct Warm {
 }
 
 /// One probe in progress.
-struct Going<'a> {
-    plan: &'a Plan,
+pub(super) struct Going<'a> {
+    pub(super) plan: &'a Plan,
     deadline: Instant,
     /// The stage that the probe has reached, so that an error says where the probe stopped.
-    stage: Cell<&'static str>,
+    pub(super) stage: Cell<&'static str>,
+    /// How long the last TCP connect took.
+    connected: Cell<Duration>,
 }
 
 /// Why a probe brought no result.
-enum ProbeFailure {
+pub(super) enum ProbeFailure {
     /// The endpoint, or the path to it, is at fault.
     Theirs(Evidence),
     /// This machine lacks descriptors, ports or memory.
@@ -141,8 +147,8 @@ impl Prober {
     pub async fn ask(&mut self, plan: &Plan) -> Option<Result<Duration, Evidence>> {
         self.said = None;
         let deadline = Instant::now() + plan.rules.timeout;
-        let going = Going { plan, deadline, stage: Cell::new("connecting") };
-        let outcome = timeout_at(deadline, self.ask_twice(&going)).await;
+        let going = Going { plan, deadline, stage: Cell::new("connecting"), connected: Cell::default() };
+        let outcome = timeout_at(deadline, self.ask_kind(&going)).await;
         let result = match outcome {
             Ok(Ok(latency)) => Ok(latency),
             Ok(Err(ProbeFailure::Theirs(seen))) => Err(seen),
@@ -151,6 +157,7 @@ impl Prober {
             Err(_) => {
                 // A later answer on this connection would be taken for the next probe's.
                 self.warm = None;
+                self.grpc.forget();
                 let detail = format!(
                     "nothing within {} ms while {}",
                     plan.rules.timeout.as_millis(),
@@ -160,6 +167,14 @@ impl Prober {
             }
         };
         Some(result)
+    }
+
+    async fn ask_kind(&mut self, going: &Going<'_>) -> Result<Duration, ProbeFailure> {
+        match &going.plan.probe.kind {
+            ProbeKind::Http => self.ask_twice(going).await,
+            ProbeKind::Grpc { service } => self.grpc.ask(going, service).await,
+            ProbeKind::Tcp => only_connect(going).await,
+        }
     }
 
     async fn ask_twice(&mut self, going: &Going<'_>) -> Result<Duration, ProbeFailure> {
@@ -265,21 +280,50 @@ async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
 }
 
 async fn connect(going: &Going<'_>) -> Result<Warm, ProbeFailure> {
+    match open(going).await? {
+        Opened::Plain(stream) => handshake(stream, going.plan).await,
+        Opened::Tls(stream) => handshake(stream, going.plan).await,
+    }
+}
+
+/// A new connection to the endpoint.
+pub(super) enum Opened {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects as traffic does.
+async fn open(going: &Going<'_>) -> Result<Opened, ProbeFailure> {
+    open_with(going, going.plan.tls.as_ref().map(|tls| Arc::clone(&tls.config))).await
+}
+
+/// Connects as traffic does, but with this TLS config.
+pub(super) async fn open_with(
+    going: &Going<'_>,
+    config: Option<Arc<rustls::ClientConfig>>,
+) -> Result<Opened, ProbeFailure> {
     let plan = going.plan;
     going.stage.set("connecting");
+    let began = Instant::now();
     let stream = TcpStream::connect(plan.address).await;
     let stream = stream.map_err(|error| of_connect(&error, plan.address))?;
+    going.connected.set(began.elapsed());
     // A small request is one segment anyway; an error here shows up again below.
     let _ = stream.set_nodelay(true);
-    match &plan.tls {
-        None => handshake(stream, plan).await,
-        Some(tls) => {
-            going.stage.set("shaking hands for TLS");
-            let connector = TlsConnector::from(Arc::clone(&tls.config));
-            let stream = connector.connect(tls.name.clone(), stream).await.map_err(|error| of_io(&error))?;
-            handshake(stream, plan).await
-        }
+    let Some((tls, config)) = plan.tls.as_ref().zip(config) else { return Ok(Opened::Plain(stream)) };
+    going.stage.set("shaking hands for TLS");
+    let stream = TlsConnector::from(config).connect(tls.name.clone(), stream).await;
+    Ok(Opened::Tls(Box::new(stream.map_err(|error| of_io(&error))?)))
+}
+
+/// A connection that is closed again. Its time is that of the TCP connect: one round trip, as for a request on a warm
+/// connection.
+async fn only_connect(going: &Going<'_>) -> Result<Duration, ProbeFailure> {
+    if let Opened::Tls(mut stream) = open(going).await? {
+        // Servers log a TLS connection that ends without a word.
+        let _ = timeout(DRAIN, stream.shutdown()).await;
     }
+    Ok(going.connected.get())
 }
 
 async fn handshake(
@@ -297,7 +341,7 @@ async fn handshake(
     Ok(Warm { sender, address, tls, since: now, used: now, _driver: driver })
 }
 
-fn theirs(fault: Fault, detail: &str) -> ProbeFailure {
+pub(super) fn theirs(fault: Fault, detail: &str) -> ProbeFailure {
     ProbeFailure::Theirs(evidence(fault, detail))
 }
 
@@ -310,7 +354,7 @@ fn of_connect(error: &io::Error, address: SocketAddr) -> ProbeFailure {
     if is_own(error, address) { ours(error) } else { of_io(error) }
 }
 
-fn of_io(error: &io::Error) -> ProbeFailure {
+pub(super) fn of_io(error: &io::Error) -> ProbeFailure {
     match tls_fault(error) {
         Some(fault) => theirs(fault, &error.to_string()),
         None if is_short(error) => ours(error),

@@ -111,6 +111,7 @@ mod tests {
 
     fn probe() -> Probe {
         Probe {
+            kind: thalweg_config::ProbeKind::Http,
             name: "p".into(),
             path: "/health".into(),
             method: "GET".into(),

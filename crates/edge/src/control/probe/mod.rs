@@ -3,6 +3,7 @@
 
 mod ask;
 mod expect;
+mod grpc;
 
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 

@@ -193,6 +193,7 @@ mod tests {
             roll: (1 << 53) - 1,
             version: Version::Http2,
             tls: None,
+            client_cert: None,
             refusal: None,
             error: Some("reset"),
             rule: None,

@@ -194,18 +194,21 @@ impl ProxiedRequest {
         let settings = peer.settings.borrow();
         let named = head.authority_bytes().is_some();
         let traceparent = record.trace.map(|ids| trace::written(&ids, nth));
+        let client_cert = record.conn.certificate.get();
         let told = Told {
             target: self.target.as_deref(),
             host: settings.host.as_deref().or_else(|| (!named).then_some(&settings.own_host)),
             source: &record.source,
             https: record.is_https(),
+            client_cert: client_cert.map(|certificate| &*certificate.field),
             id: record.request_id.as_str(),
             traceparent: traceparent.as_deref(),
             upgrade: self.upgrade,
             look_alikes: self.rules.look_alikes == LookAlikes::Pass,
             cookie: self.cookie.as_ref().map(|cookie| cookie.name()),
         };
-        let mut outbox = Outbox::with_room(head.fields().byte_len() + OWN_FIELDS);
+        let certificate_len = told.client_cert.map_or(0, str::len);
+        let mut outbox = Outbox::with_room(head.fields().byte_len() + OWN_FIELDS + certificate_len);
         write_request(&mut outbox.bytes, head, &told)
             .map_err(|_| Failure::BadMessage(thalweg_wire::ProtocolError::BadHost))?;
         Ok(Ask {

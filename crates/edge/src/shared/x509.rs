@@ -1,5 +1,5 @@
-//! The facts of a certificate that the edge needs: its names, its addresses, both ends of its validity, and its public
-//! key. A DER reader that looks no further and decides nothing about trust.
+//! The facts of a certificate that the edge needs: its names, its addresses, both ends of its validity, its issuer, and
+//! its public key. A DER reader that looks no further and decides nothing about trust.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -49,20 +49,43 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
     (position >= 6).then_some(facts)
 }
 
-/// The `subjectPublicKeyInfo` of a certificate of any version (RFC 5280 section 4.1), with its tag and length.
+/// Fields of a certificate of any version (RFC 5280 section 4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// The content of `serialNumber`.
+    pub serial: &'a [u8],
+    /// The relative distinguished names of the issuer.
+    pub issuer: &'a [u8],
+    /// The relative distinguished names of the subject.
+    pub subject: &'a [u8],
+    /// The `subjectPublicKeyInfo`, with its tag and length.
+    pub public_key: &'a [u8],
+}
+
+/// Reads the fields; `None` if this is no certificate.
 #[must_use]
-pub fn public_key(der: &[u8]) -> Option<&[u8]> {
+pub fn parts(der: &[u8]) -> Option<Parts<'_>> {
     let (_, certificate, _) = element(der)?;
     let (_, mut rest, _) = element(certificate)?;
     if let (0xa0, _, after) = element(rest)? {
         rest = after;
     }
-    // serialNumber, signature, issuer, validity, subject.
-    for _ in 0..5 {
-        rest = element(rest)?.2;
-    }
+    let (_, serial, rest) = element(rest)?;
+    // signature
+    let (_, _, rest) = element(rest)?;
+    let (_, issuer, rest) = element(rest)?;
+    // validity
+    let (_, _, rest) = element(rest)?;
+    let (_, subject, rest) = element(rest)?;
     let (_, _, after) = element(rest)?;
-    rest.get(..rest.len() - after.len())
+    let public_key = rest.get(..rest.len() - after.len())?;
+    Some(Parts { serial, issuer, subject, public_key })
+}
+
+/// The `subjectPublicKeyInfo` of a certificate of any version, with its tag and length.
+#[must_use]
+pub fn public_key(der: &[u8]) -> Option<&[u8]> {
+    parts(der).map(|parts| parts.public_key)
 }
 
 /// The algorithm of a `subjectPublicKeyInfo` without its tag and length, and the key itself.
@@ -77,7 +100,7 @@ pub fn split_key(der: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Tag, content and remaining bytes. Lengths have up to 4 bytes; high tag numbers do not occur in the fields that are
 /// read.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+pub(super) fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
     let (length, rest) = match *first {
