@@ -19,6 +19,7 @@ use crate::{
         client::Client,
         conn::ClientConn,
         deadline::Deadline,
+        event_stream::{EventStream, is_event_stream},
         failure::Failure,
         intake::{self, Intake, intake},
         local::Local,
@@ -321,7 +322,10 @@ impl ProxiedRequest {
         }
         self.deadline.silent_for(self.rules.timeouts.idle);
         let id = self.record.request_id.clone();
+        let conn = &self.record.conn;
+        let event_stream = is_event_stream(&head).then(|| Box::new(EventStream::new(&attempt.peer, conn)));
         let relaying = Relaying {
+            event_stream,
             exchange: Some(exchange),
             framing: head.framing(),
             attempt,

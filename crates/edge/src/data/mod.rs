@@ -34,6 +34,7 @@ pub mod peer;
 pub mod request_id;
 pub mod trace;
 pub mod tunnel;
+pub mod event_stream;
 pub mod websocket;
 pub mod leave;
 pub mod upload;
