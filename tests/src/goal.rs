@@ -130,7 +130,7 @@ impl Figure {
         Self { what: what.to_owned(), value, goal, limit: goal, timed: false, note: String::new() }
     }
 
-    fn time(what: &str, value: f64, goal: f64) -> Self {
+    pub(crate) fn time(what: &str, value: f64, goal: f64) -> Self {
         Self { limit: goal * NOISE, timed: true, ..Self::count(what, value, goal) }
     }
 

@@ -3,12 +3,15 @@
 //!
 //! Reading order: a [`cell::Cell`] is a scene, a script and goals; [`drive`] plays it into a [`record::Record`];
 //! [`invariants`] and [`goal`] (`steady` for shares and capacities) judge the record; [`report`] and [`plot`] show it.
+//! A [`drill::Drill`] is something else: an operator ends many connections, and each of them is looked at.
 
 pub mod cell;
 pub mod table;
 
 pub mod drive;
 pub mod scene;
+
+pub mod drill;
 
 pub mod netns;
 pub mod peer;

@@ -180,6 +180,57 @@ fn an_endpoint_that_drains_keeps_the_clients_that_it_has() {
 }
 
 #[test]
+fn explain_says_where_a_cookie_sends_its_client() {
+    let _alone = alone();
+    let endpoints = endpoints(3);
+    let edge = Edge::start(&one_pool(&endpoints, "{ mode = \"cookie\", key_file = \"affinity.key\" }"));
+    edge.until_up(3);
+    let (cookie, home) = new_client(&edge, &endpoints);
+    let addr = home.addr().to_string();
+    let ask = |cookie: &str| {
+        let url = edge.admin_url();
+        let asked = ["explain", "--admin", &url, "--host", "a", "--path", "/", "--cookie", cookie];
+        let json = thalweg(&[&asked[..], &["--format", "json"]].concat());
+        assert_eq!(json.code, 0, "{}", json.stderr);
+        let said: serde_json::Value = serde_json::from_str(&json.stdout).expect("JSON");
+        (said, thalweg(&asked).stdout)
+    };
+    let value = cookie.strip_prefix("thalweg=").expect("its name");
+    for given in [cookie.as_str(), value, &format!("a=b; {cookie}; c=d")] {
+        let (said, shown) = ask(given);
+        assert_eq!(said["cookie"], serde_json::json!({ "counts": true, "endpoint": addr, "why": null }));
+        assert_eq!(
+            (&said["decision"]["endpoint"], &said["affinity"]["kept"]),
+            (&addr.clone().into(), &true.into())
+        );
+        assert!(shown.contains(&format!("cookie    names {addr}")), "{shown}");
+    }
+    for given in ["thalweg=forged", "nothing"] {
+        let (said, shown) = ask(given);
+        assert_eq!((&said["cookie"]["counts"], &said["affinity"]), (&false.into(), &serde_json::Value::Null));
+        assert!(shown.contains("cookie    does not count: not signed by a key of this route"), "{shown}");
+    }
+    home.die();
+    eventually("it is down", SOON, || !edge.is_up(home.addr()));
+    let (said, _) = ask(&cookie);
+    let stands_in = ask_by(&edge, &endpoints, &cookie);
+    assert_eq!((&said["affinity"]["kept"], &said["cookie"]["endpoint"]), (&false.into(), &addr.into()));
+    assert_eq!(said["decision"]["endpoint"], stands_in);
+    // Offline, by the key file that the config names: every endpoint is healthy.
+    let config = edge.config().display().to_string();
+    let offline =
+        thalweg(&["explain", "--config", &config, "--host", "a", "--path", "/", "--cookie", &cookie]);
+    assert!(offline.stdout.contains(&format!("cookie    names {}", home.addr())), "{}", offline.stdout);
+}
+
+/// The address of the endpoint that answers a client with this cookie.
+fn ask_by(edge: &Edge, endpoints: &[Endpoint], cookie: &str) -> String {
+    let reply = ask(edge, cookie);
+    let by = endpoints.iter().find(|endpoint| endpoint.name() == reply.endpoint()).expect("an endpoint");
+    by.addr().to_string()
+}
+
+#[test]
 fn keys_are_replaced_without_losing_a_client() {
     let endpoints = endpoints(3);
     let edge = Edge::start(&one_pool(&endpoints, "{ mode = \"cookie\", key_file = \"affinity.key\" }"));

@@ -1,5 +1,5 @@
-//! A pool never gets more than its declared capacity: the rest goes to the next pool, and what exceeds all of them is
-//! refused at once.
+//! A pool never gets more than its declared capacity: the rest goes to the next pool, what exceeds all of them waits a
+//! moment, and what may not wait is refused at once.
 
 mod common;
 
@@ -10,7 +10,7 @@ use std::{
 };
 
 use common::{alone, assert_ours};
-use thalweg_testkit::{Client, Conf, Edge, Endpoint, get};
+use thalweg_testkit::{Client, Conf, Edge, Endpoint, free_port, get};
 
 /// Asks `threads` × 100 times a second for `span`; returns how often each endpoint answered, or each error status came.
 fn ask(edge: &Edge, threads: usize, span: Duration) -> (BTreeMap<String, u32>, Duration) {
@@ -47,8 +47,8 @@ fn requests_over_a_capacity_go_to_the_next_pool_and_over_all_capacities_are_refu
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let conf = Conf::new()
         .listener("web", "")
-        .pool("near", &[first.addr()], "capacity = 60")
-        .pool("far", &[second.addr()], "capacity = 60")
+        .pool("near", &[first.addr()], "capacity = 60\nqueue = { size = 0 }")
+        .pool("far", &[second.addr()], "capacity = 60\nqueue = { size = 0 }")
         .route("all", "failover", &["near", "far"], "");
     let edge = Edge::start(&conf);
     edge.until_up(2);
@@ -77,6 +77,58 @@ fn requests_over_a_capacity_go_to_the_next_pool_and_over_all_capacities_are_refu
         assert_ours(&refused, 503, "overloaded");
         assert!(refused.header("retry-after").is_some(), "{:?}", refused.head);
     }
+}
+
+/// Sends this many GETs to an edge that is standing still, so that it finds all of them at once; returns their statuses.
+fn burst(edge: &Edge, count: usize) -> Vec<u16> {
+    let mut clients: Vec<Client> = (0..count).map(|_| Client::connect(edge.web())).collect();
+    edge.freeze();
+    clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    edge.thaw();
+    clients.iter_mut().map(|client| client.reply("GET").expect("an answer").status).collect()
+}
+
+fn count(statuses: &[u16], status: u16) -> usize {
+    statuses.iter().filter(|seen| **seen == status).count()
+}
+
+#[test]
+fn a_burst_waits_for_room_and_only_what_finds_no_place_is_refused() {
+    let _alone = alone();
+    let endpoint = Endpoint::start("a");
+    let conf = Conf::new().listener("web", "").pool("p", &[endpoint.addr()], "capacity = 200").route(
+        "all",
+        "failover",
+        &["p"],
+        "",
+    );
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    // The bucket holds 9, and 20 may wait.
+    let small = burst(&edge, 20);
+    assert_eq!(count(&small, 200), 20, "{small:?}");
+    assert!(edge.metric("thalweg_queue_waits_total", &[("result", "served")]) >= 1.0);
+    let large = burst(&edge, 120);
+    let (served, refused) = (count(&large, 200), count(&large, 503));
+    assert_eq!(served + refused, 120, "{large:?}");
+    assert!(served >= 20 && refused >= 20, "{served} served, {refused} refused");
+    assert_eq!(edge.metric("thalweg_queue_length", &[("pool", "p")]), 0.0);
+}
+
+#[test]
+fn a_retry_after_a_failed_connection_waits_as_well() {
+    let _alone = alone();
+    let endpoint = Endpoint::start("a");
+    let dead = free_port();
+    let conf = Conf::new()
+        .listener("web", "")
+        .pool("gone", &[([127, 0, 0, 1], dead).into()], "# no probe\neject = { consecutive_failures = 0 }")
+        .pool("full", &[endpoint.addr()], "capacity = 200")
+        .route("all", "failover", &["gone", "full"], "");
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    let seen = burst(&edge, 25);
+    assert_eq!(count(&seen, 200), 25, "{seen:?}");
 }
 
 #[test]

@@ -222,7 +222,7 @@ pub struct PoolSettings {
     pub keepalive: Keepalive,
     /// Host header towards the endpoints; `None` = the client's.
     pub host: Option<String>,
-    /// Requests that wait while every endpoint is at `max_in_flight`.
+    /// Requests that wait while the pool has no room.
     pub queue: QueueSettings,
     /// Connections to the endpoints begin with a PROXY header of version 2.
     pub send_proxy: bool,

@@ -259,6 +259,20 @@ fn a_queue_is_for_the_shell_and_warns_without_a_cap() {
 }
 
 #[test]
+fn a_pool_with_a_capacity_has_a_queue_unless_it_says_otherwise() {
+    let check = |queue: &str, size: u64, timeout_ms: u64| {
+        let pool = format!("[pool.q]\nendpoints = [{{ address = \"q:1\" }}]\ncapacity = 305\n{queue}");
+        let expected = QueueSettings { size, timeout: Duration::from_millis(timeout_ms) };
+        assert_eq!(accepted(&minimal(&pool)).pools[1].queue, expected, "{queue}");
+        assert_eq!(warnings(&minimal(&pool)), Vec::<String>::new(), "{queue}");
+    };
+    check("", 31, 150);
+    check("queue = { size = 0 }", 0, 1000);
+    check("queue = { size = 9 }", 9, 1000);
+    check("queue = { timeout = \"70ms\" }", 31, 70);
+}
+
+#[test]
 fn affinity_is_rules_for_the_core_and_keys_for_the_shell() {
     let with = |affinity: &str| accepted(&format!("{MINIMAL}affinity = {affinity}\n"));
     let rules = |affinity: &str| with(affinity).topology.routes[0].affinity;

@@ -94,6 +94,7 @@
 #![forbid(unsafe_code)]
 
 mod affinity;
+mod answer_time;
 mod axes;
 mod baseline;
 mod chance;
@@ -138,6 +139,7 @@ mod view;
 mod world;
 
 pub use affinity::{Home, bound_endpoint};
+pub use answer_time::{faded, smoothed};
 pub use axes::{Admin, Availability, Ejection, PanicRank, Probe};
 pub use baseline::{TIME_BUCKETS, TimeHistogram, bucket_of, late_after};
 pub use client::{Affinity, Binding, ClientMark, OnFailure};

@@ -86,7 +86,7 @@ fn steer_within(
 }
 
 /// The pool whose queue a request joins that was refused because there is no room: the pool that it would go to, or else
-/// the first with a share that has a queue.
+/// the first that has a queue, those with a share before the others. A retry may have left the only pool with a share.
 pub fn queued_pool(
     snapshot: &Snapshot,
     facts: &Facts<'_>,
@@ -95,11 +95,12 @@ pub fn queued_pool(
 ) -> Option<PoolSlot> {
     let written = snapshot.layout.matcher.find(facts.host, facts.path)?;
     let route = snapshot.route(written)?.serving(written, facts.client, facts.location);
+    let written = &snapshot.route(route)?.pools;
     let view = snapshot.routes.get(route)?;
     let home = Affine { snapshot, loads: &NoLoads, route, view, facts }.home().map(|home| home.pool);
     let segments = &view.shares.segments;
     let usual = pick(segments, roll).map(|segment| segment.pool);
-    let others = segments.iter().map(|segment| segment.pool);
+    let others = segments.iter().map(|segment| segment.pool).chain(written.iter().map(|member| member.pool));
     home.into_iter().chain(usual).chain(others).find(|pool| has_queue(*pool))
 }
 

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use thalweg_tests::{cell::Cell, compare, drive, netns::Namespace, peer::Kind, table};
+use thalweg_tests::{cell::Cell, compare, drill, drive, netns::Namespace, peer::Kind, table};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["list"] => {
             table::whole().iter().for_each(|cell| println!("{:<34}{:>4} s", cell.name, cell.end_ms / 1000));
+            drill::WHOLE.iter().for_each(|drill| println!("{}", drill.name()));
             ExitCode::SUCCESS
         }
         ["run", rest @ ..] => run(rest),
@@ -28,8 +29,9 @@ fn run(words: &[&str]) -> ExitCode {
         [words @ .., "--times", times] => (words, times.parse().unwrap_or(1)),
         words => (words, 1),
     };
-    let wanted = |cell: &Cell| words.is_empty() || words.iter().any(|word| cell.name.contains(word));
-    let cells: Vec<Cell> = table::whole().into_iter().filter(wanted).collect();
+    let wanted = |name: &str| words.is_empty() || words.iter().any(|word| name.contains(word));
+    let cells: Vec<Cell> = table::whole().into_iter().filter(|cell| wanted(&cell.name)).collect();
+    let drills: Vec<drill::Drill> = drill::WHOLE.into_iter().filter(|drill| wanted(drill.name())).collect();
     let version = Kind::Thalweg.version();
     let (mut failed, mut skipped) = (0, 0);
     for cell in cells.iter().flat_map(|cell| std::iter::repeat_n(cell, times)) {
@@ -43,7 +45,13 @@ fn run(words: &[&str]) -> ExitCode {
         verdict.save();
         failed += usize::from(!verdict.passes());
     }
-    println!("{} cells, {failed} failed, {skipped} skipped", cells.len() * times);
+    for drill in drills.iter().flat_map(|drill| std::iter::repeat_n(drill, times)) {
+        let (line, holds) = drill.line(&drill.play());
+        println!("{line}");
+        failed += usize::from(!holds);
+    }
+    let played = (cells.len() + drills.len()) * times;
+    println!("{played} cells, {failed} failed, {skipped} skipped");
     // A cell that was not played counts as failed.
-    if failed + skipped == 0 && !cells.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed + skipped == 0 && played > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -1,6 +1,6 @@
 //! `[pool.NAME]`: endpoints, their probe, TLS towards them. Never resolves a name.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use thalweg_core::{EjectRules, EndpointSpec, Family, Pool};
 
@@ -15,6 +15,10 @@ use crate::{
     tree::{At, Entry, Value},
     view::View,
 };
+
+/// The longest wait for room in a pool with a `capacity` that says nothing else: a tenth of the capacity may wait, which a
+/// pool takes within about 110 ms. That is enough for the burst behind a pause of the machine.
+const SMOOTHED: Duration = Duration::from_millis(150);
 
 impl Loader<'_> {
     pub(crate) fn pools(&mut self, root: View<'_>, probes: &Probes) -> (Vec<Pool>, Vec<PoolSettings>) {
@@ -74,12 +78,13 @@ impl Loader<'_> {
                 age: keep.time("age"),
             },
             host: table.optional_text("host"),
-            queue: QueueSettings { size: queue.int("size"), timeout: queue.time("timeout") },
+            queue: queue_of(&queue, pool.capacity),
             send_proxy: table.given("send_proxy").is_some(),
         };
-        if settings.queue.size > 0 && pool.max_in_flight == 0 {
+        if settings.queue.size > 0 && pool.max_in_flight == 0 && pool.capacity == 0 {
             let at = queue.given("size").map_or(queue.at, |node| node.at);
-            let diagnostic = Diagnostic::new("no request ever waits: there is no `max_in_flight`");
+            let diagnostic =
+                Diagnostic::new("no request ever waits: there is no `max_in_flight` and no `capacity`");
             let diagnostic = diagnostic.hint("a queue needs a cap");
             self.report.warn(at, format!("{path}.queue.size"), diagnostic);
         }
@@ -171,4 +176,14 @@ pub(crate) fn eject_rules(own: View<'_>, everywhere: View<'_>) -> EjectRules {
         max: from("max").time("max"),
         max_share: from("max_share").num("max_share"),
     }
+}
+
+/// As written; else a pool with a `capacity` has room for a tenth of it, for as long as [`SMOOTHED`].
+fn queue_of(queue: &View<'_>, capacity: u32) -> QueueSettings {
+    let (size, timeout) = (queue.int("size"), queue.time("timeout"));
+    if capacity == 0 || queue.given("size").is_some() {
+        return QueueSettings { size, timeout };
+    }
+    let size = u64::from(capacity.div_ceil(10));
+    QueueSettings { size, timeout: if queue.given("timeout").is_some() { timeout } else { SMOOTHED } }
 }

@@ -85,9 +85,9 @@ pub(crate) const POOL: Shape = Shape {
             "capacity",
             (0, 10_000_000),
             D::Int(0),
-            "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, and is refused (503 `overloaded`) when all are at their capacity. An evacuation is refused when the other pools declare too little. 0 = not declared.",
+            "Requests per second that the pool is meant to take; what exceeds them goes to the next pool, waits a moment (`queue`) when all are at their capacity, and is refused (503 `overloaded`) when too much waits. An evacuation is refused when the other pools declare too little. 0 = not declared.",
         ),
-        table("queue", &QUEUE, D::Table, "Waiting while every endpoint is at `max_in_flight`."),
+        table("queue", &QUEUE, D::Table, "Waiting while the pool has no room."),
         table(
             "tls",
             &ENDPOINT_TLS,
@@ -185,10 +185,20 @@ pub(crate) const KEEPALIVE: Shape = Shape {
 
 pub(crate) const QUEUE: Shape = Shape {
     title: "[pool.NAME] queue",
-    doc: "Waiting while every endpoint is at `max_in_flight`.",
+    doc: "Waiting while the pool is at its `capacity`, or every endpoint at `max_in_flight`.",
     keys: &[
-        int("size", (0, 100_000), D::Int(0), "Requests that may wait, over all workers; 0 = none."),
-        time("timeout", (1, DAY), "1s", "Longest wait; then 503 `overloaded` with `Retry-After`."),
+        int(
+            "size",
+            (0, 100_000),
+            D::Int(0),
+            "Requests that may wait, over all workers; 0 = none. Absent in a pool with a `capacity`: a tenth of it.",
+        ),
+        time(
+            "timeout",
+            (1, DAY),
+            "1s",
+            "Longest wait; then 503 `overloaded` with `Retry-After`. Absent in a pool with a `capacity`: 150ms.",
+        ),
     ],
 };
 

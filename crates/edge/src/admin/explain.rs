@@ -15,10 +15,10 @@ use thalweg_core::{
     RouteSlot, Scale, Snapshot, Stage, Tick, World, explain,
 };
 
-use super::{geo, returns};
+use super::{cookie, geo, returns};
 use crate::{
     control::order_json,
-    shared::{geo::GeoDatabase, host, path},
+    shared::{client_cookie::CookieSigner, geo::GeoDatabase, host, path},
 };
 
 /// A request as far as steering knows it.
@@ -34,6 +34,8 @@ pub struct ExplainRequest {
     pub method: String,
     /// The roll of the draw.
     pub roll: u64,
+    /// The client's cookie, as a `Cookie` field has it.
+    pub cookie: Option<String>,
 }
 
 impl ExplainRequest {
@@ -54,6 +56,7 @@ impl ExplainRequest {
             client: client.map_err(|_| "`client` is no address")?,
             method: given("method").map_or_else(|| "GET".into(), Clone::clone),
             roll: roll.map_err(|_| "`roll` is no number")?,
+            cookie: given("cookie").cloned(),
         })
     }
 }
@@ -67,12 +70,14 @@ pub struct ExplainBasis<'a> {
     pub now: Tick,
     /// Where clients are; `None` = unknown.
     pub geo: Option<&'a GeoDatabase>,
+    /// Who reads the cookies of each route.
+    pub signers: &'a [Option<Arc<CookieSigner>>],
 }
 
 /// The answer by a snapshot.
 #[must_use]
 pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<'_>) -> Value {
-    let ExplainBasis { health, now, geo } = *basis;
+    let ExplainBasis { health, now, geo, signers } = *basis;
     let Some(host) = host::steering_host(&asked.host) else {
         return refused_early(snapshot, asked, health, "bad_request");
     };
@@ -85,6 +90,13 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<
         return refused_early(snapshot, asked, health, "method_not_allowed");
     }
     let location = geo.map(|database| database.locate(asked.client)).unwrap_or_default();
+    let read =
+        asked.cookie.as_deref().zip(snapshot.layout.matcher.find(&host, &path)).map(|(given, slot)| {
+            let serving =
+                snapshot.route(slot).map_or(slot, |route| route.serving(slot, asked.client, location));
+            cookie::read(snapshot, signers, (slot, serving), given)
+        });
+    let (bound, cookie) = read.map_or((None, Value::Null), |(bound, shown)| (bound, shown));
     let facts = Facts {
         host: &host,
         path: &path,
@@ -92,7 +104,7 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<
         location,
         tried: &[],
         replayable: true,
-        bound: None,
+        bound,
     };
     let explained = explain(snapshot, &NoLoads, &facts, asked.roll);
     let route = explained.route.and_then(|slot| snapshot.route(slot)).map(|route| &*route.name);
@@ -104,7 +116,7 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<
         "geo": geo::shown(snapshot, &explained, &facts),
         "pools": pools(snapshot, &explained, now),
         "orders": explained.serving.map(|route| orders(snapshot, route)),
-        "affinity": explained.home.map(|home| belongs(snapshot, home)),
+        "affinity": explained.home.map(|home| belongs(snapshot, home)), "cookie": cookie,
     });
     let decision = match explained.outcome {
         Ok(decision) => json!({ "decision": {
@@ -253,7 +265,7 @@ fn pool_name(snapshot: &Snapshot, pool: PoolSlot) -> &str {
 }
 
 /// An address, or the name that stands for addresses that were not looked up.
-fn address(snapshot: &Snapshot, slot: EndpointSlot) -> Option<String> {
+pub(super) fn address(snapshot: &Snapshot, slot: EndpointSlot) -> Option<String> {
     let place = snapshot.layout.endpoints.get(slot)?;
     let spec = snapshot.pool(place.pool)?.endpoints.get(place.spec.index())?;
     if is_nowhere(place.address.ip()) && spec.host.parse::<IpAddr>().is_err() {
@@ -294,8 +306,9 @@ mod tests {
             client: ExplainRequest::CLIENT,
             method: "GET".into(),
             roll,
+            cookie: None,
         };
-        let basis = ExplainBasis { health: "assumed", now: Tick(0), geo: None };
+        let basis = ExplainBasis { health: "assumed", now: Tick(0), geo: None, signers: &[] };
         answer(&offline(&config), &request, &basis)
     }
 

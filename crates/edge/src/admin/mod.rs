@@ -4,6 +4,7 @@
 mod auth;
 mod calls;
 mod exposition;
+mod cookie;
 mod failback;
 mod geo;
 mod process;

@@ -140,10 +140,12 @@ fn replay(control: &Control, record: &DecisionRecord, now: Tick) -> Map<String, 
         client: record.client.parse::<IpAddr>().unwrap_or(ExplainRequest::CLIENT),
         method: record.method.clone(),
         roll: record.roll,
+        // No record keeps a cookie.
+        cookie: None,
     };
     // The database of then is not kept: a client is where today's says.
     let geo = control.shared.geo.load();
-    let basis = |health| ExplainBasis { health, now, geo: geo.as_deref() };
+    let basis = |health| ExplainBasis { health, now, geo: geo.as_deref(), signers: &[] };
     let mut now_says = explain::answer(&today.snapshot, &request, &basis("live health"));
     let mut then_says =
         past.as_ref().map(|live| explain::answer(&live.snapshot, &request, &basis("of then")));

@@ -129,6 +129,7 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
                     health: "live health",
                     now: control.shared.now(),
                     geo: geo.as_deref(),
+                    signers: &live.wiring.cookies,
                 };
                 json_reply(StatusCode::OK, &explain::answer(&live.snapshot, &asked, &known))
             }

@@ -238,6 +238,9 @@ pub(super) struct ExplainArgs {
     /// The request's method
     #[arg(long, default_value = "GET")]
     pub(super) method: String,
+    /// The client's affinity cookie: NAME=VALUE, or its value
+    #[arg(long)]
+    pub(super) cookie: Option<String>,
     /// The `roll` of a logged decision, which decides the draw
     #[arg(long, default_value_t = 0)]
     pub(super) roll: u64,
@@ -249,7 +252,8 @@ impl ExplainArgs {
     /// The request to explain.
     pub(super) fn request(&self) -> ExplainRequest {
         let (host, path, method) = (self.host.clone(), self.path.clone(), self.method.clone());
-        ExplainRequest { host, path, client: self.client, method, roll: self.roll }
+        let cookie = self.cookie.clone();
+        ExplainRequest { host, path, client: self.client, method, roll: self.roll, cookie }
     }
 }
 

@@ -79,7 +79,8 @@ pub(super) fn explain(path: &Path, asked: &ExplainRequest, format: Format) -> u8
             }
             let database = config.geo.database.as_ref().and_then(|file| GeoDatabase::read(&file.value).ok());
             let health = "every endpoint assumed healthy";
-            let basis = ExplainBasis { health, now: Tick(0), geo: database.as_ref() };
+            let signers = wiring::cookies(&config);
+            let basis = ExplainBasis { health, now: Tick(0), geo: database.as_ref(), signers: &signers };
             let said = admin::answer(&admin::offline(&config), asked, &basis);
             print(&match format {
                 Format::Json => show::pretty(&said),

@@ -31,12 +31,13 @@ pub(super) fn status(admin: &AdminArgs, asked: &GateArgs, format: Format) -> u8 
 
 pub(super) fn explain(admin: &AdminArgs, asked: &ExplainRequest, format: Format) -> u8 {
     let query = format!(
-        "/api/v1/explain?host={}&path={}&client={}&method={}&roll={}",
+        "/api/v1/explain?host={}&path={}&client={}&method={}&roll={}&cookie={}",
         encoded(&asked.host),
         encoded(&asked.path),
         asked.client,
         encoded(&asked.method),
-        asked.roll
+        asked.roll,
+        encoded(asked.cookie.as_deref().unwrap_or_default())
     );
     data(admin, &query, format, show::explained)
 }

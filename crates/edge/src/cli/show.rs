@@ -291,6 +291,12 @@ pub(super) fn explained(said: &Value) -> String {
             let kept = if said["affinity"]["kept"] == true { "" } else { ", which does not take it now" };
             let _ = writeln!(out, "affinity  the client belongs to {endpoint} in {pool}{kept}");
         }
+        if said["cookie"].is_object() {
+            let _ = match said["cookie"]["why"].as_str() {
+                Some(why) => writeln!(out, "cookie    does not count: {why}"),
+                None => writeln!(out, "cookie    names {}", plain(&said["cookie"]["endpoint"])),
+            };
+        }
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {

@@ -24,7 +24,6 @@ use tokio::{
 use crate::{
     control::{
         events::{self, Events},
-        rooms::RoomKeeper,
         tally,
     },
     shared::{
@@ -94,7 +93,6 @@ pub struct Keeper {
     tallied: Cell<Tick>,
     /// The number of the layout whose series are kept.
     kept: Cell<u64>,
-    rooms: RoomKeeper,
     past: Rc<PastSnapshots>,
 }
 
@@ -126,7 +124,6 @@ impl Keeper {
             rolls,
             tallied: Cell::new(Tick(0)),
             kept: Cell::new(0),
-            rooms: RoomKeeper::default(),
             past: Rc::clone(&past),
         };
         (Rc::new(keeper), KeeperLink(sender, past))
@@ -220,7 +217,6 @@ impl Keeper {
             return;
         }
         self.tallied.set(now);
-        self.rooms.share_out(&self.world.borrow().layout().topology, &self.shared);
         let tallies = tally::all(&self.shared.stats);
         if !tallies.is_empty() {
             self.apply(Event::Tallied(tallies));
@@ -234,7 +230,8 @@ impl Keeper {
             let topology: Arc<Topology> = Arc::new(wiring.config.topology.clone());
             self.apply(Event::Adopted { topology: Arc::clone(&topology), generation });
             self.begin(&topology);
-            self.rooms.share_out(&topology, &self.shared);
+            let limited = topology.pools.iter().filter(|pool| pool.capacity > 0);
+            self.shared.rooms.configure(limited.map(|pool| (&*pool.name, pool.capacity)));
         }
         self.publish();
         let _ = done.send(generation);

@@ -6,7 +6,6 @@ pub mod begin;
 pub mod keeper;
 pub mod tally;
 pub mod traffic_log;
-pub mod rooms;
 pub mod probe;
 pub mod resolve;
 pub mod unreached;

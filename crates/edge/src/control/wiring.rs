@@ -137,7 +137,8 @@ fn ready_tls(
     (ReadyTls { listener_tls, upstream_tls, certificates }, found)
 }
 
-fn cookies(config: &Config) -> Vec<Option<Arc<CookieSigner>>> {
+/// Who makes and checks the cookies of each route; parallel to the routes of the topology.
+pub fn cookies(config: &Config) -> Vec<Option<Arc<CookieSigner>>> {
     let signer = |(route, settings): (&Route, &RouteSettings)| {
         let (rules, cookie) = (route.affinity?, settings.cookie.as_ref()?);
         Some(Arc::new(CookieSigner::new(cookie, rules.on_failure, &route.path_prefix)))

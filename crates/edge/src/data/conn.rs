@@ -100,6 +100,10 @@ pub struct ClientConn {
     /// Accepted from the queue of a socket that was already closing, or busy a moment before it was to end. The connection
     /// is told to close with its next answer: closing at once would drop a request that is still on its way.
     pub accepted_while_closing: Cell<bool>,
+    /// It was told to end with what is under way on it.
+    pub told: Cell<bool>,
+    /// Event streams on it.
+    pub event_streams: Cell<u32>,
     signal: Cell<ConnSignal>,
     waker: RefCell<Option<Waker>>,
     /// The worker's coarse clock.
@@ -137,6 +141,8 @@ impl ClientConn {
             tunnelled: Cell::new((0, 0)),
             serving: Cell::new(0),
             accepted_while_closing: Cell::new(false),
+            told: Cell::new(false),
+            event_streams: Cell::new(0),
             signal: Cell::new(ConnSignal::None),
             waker: RefCell::new(None),
             clock,
@@ -171,6 +177,7 @@ impl ClientConn {
 
     /// Leaves a signal and wakes the connection's task. A weaker signal never replaces a stronger one.
     pub fn signal(&self, signal: ConnSignal) {
+        self.told.set(self.told.get() || signal == ConnSignal::Graceful);
         if signal as u8 > self.signal.get() as u8 {
             self.signal.set(signal);
         }
@@ -257,6 +264,12 @@ impl ClientConn {
     #[must_use]
     pub fn never_spoke(&self, quiet: Duration) -> bool {
         self.accepted_while_closing.get() && quiet >= FIRST_WORD
+    }
+
+    /// Whether it carries streams, which have no end of their own.
+    #[must_use]
+    pub fn carries_streams(&self) -> bool {
+        self.phase.get() == ConnPhase::Tunnel || self.event_streams.get() > 0
     }
 
     /// Whether an idle connection can give its state back.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{Reason, Refusal, Route, Tick, bound_endpoint, retry, roll};
+use thalweg_core::{Reason, Route, Tick, bound_endpoint, retry, roll};
 use thalweg_wire::{AnswerHead, FieldName, RequestHead};
 
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
         client::Client,
         conn::ClientConn,
         deadline::Deadline,
+        event_stream::{EventStream, is_event_stream},
         failure::Failure,
         forwarding,
         intake::{self, Intake, intake},
@@ -224,7 +225,7 @@ impl ProxiedRequest {
         let mut failed: Option<Failed> = None;
         loop {
             let mut kind = if self.tries == 0 { AttemptKind::First } else { AttemptKind::Retry };
-            let peer = match (self.steer(), failed.take()) {
+            let peer = match (self.steer_or_wait(failed.as_ref()).await, failed.take()) {
                 (Ok(steered), None) => self.go_to(steered),
                 (Ok(steered), Some(mut before)) => {
                     if let Some(held) = before.held.take() {
@@ -248,12 +249,7 @@ impl ProxiedRequest {
                     }
                     return self.give_up(failed);
                 }
-                // Boxed, so that requests that do not wait hold no room for it.
-                (Err(Refusal::Overloaded), None) => match Box::pin(self.wait_for_room()).await {
-                    Ok(steered) => self.go_to(steered),
-                    Err(failure) => return refuse(self.record, failure),
-                },
-                (Err(refusal), None) => return refuse(self.record, Failure::from(refusal)),
+                (Err(failure), None) => return refuse(self.record, failure),
             };
             self.tries += 1;
             let started = if self.tries == 1 { self.record.started } else { self.local.now() };
@@ -339,7 +335,10 @@ impl ProxiedRequest {
         }
         self.deadline.silent_for(self.rules.timeouts.idle);
         let id = self.record.request_id.clone();
+        let conn = &self.record.conn;
+        let event_stream = is_event_stream(&head).then(|| Box::new(EventStream::new(&attempt.peer, conn)));
         let relaying = Relaying {
+            event_stream,
             exchange: Some(exchange),
             framing: head.framing(),
             attempt,

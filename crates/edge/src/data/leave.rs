@@ -26,7 +26,7 @@ const GAP: Duration = Duration::from_millis(20);
 const QUIET: Duration = Duration::from_secs(1);
 /// Part of a drain in which connections are told to end; the rest is for the requests that they still carry.
 const PART: f64 = 0.5;
-/// Part of a drain in which upgraded streams are ended. A stream does not end sooner by being told so.
+/// Part of a drain in which upgraded streams and event streams are ended. A stream does not end sooner by being told so.
 const STREAM_PART: f64 = 0.9;
 /// Largest part of a lifetime that jitter takes away.
 const JITTER: f64 = 0.1;
@@ -38,8 +38,7 @@ pub struct Departures(RefCell<VecDeque<(Tick, Weak<ClientConn>)>>);
 impl Departures {
     /// A drain of `timeout` begins: gives each connection its time.
     pub fn begin<'a>(&self, conns: impl Iterator<Item = &'a Rc<ClientConn>>, now: Tick, timeout: Duration) {
-        let (streams, others): (Vec<_>, Vec<_>) =
-            conns.partition(|conn| conn.phase.get() == ConnPhase::Tunnel);
+        let (streams, others): (Vec<_>, Vec<_>) = conns.partition(|conn| conn.carries_streams());
         let timed = |conns: Vec<&Rc<ClientConn>>, after: fn(usize, usize, Duration) -> Duration| {
             let count = conns.len();
             let at = move |nth| now.after(after(nth, count, timeout));
@@ -66,7 +65,7 @@ impl Departures {
     }
 }
 
-/// The upgraded streams of one endpoint in one worker, and what the operator's drain means for them.
+/// The upgraded streams and event streams of one endpoint in one worker, and what the operator's drain means for them.
 #[derive(Debug)]
 pub struct Streams {
     open: Arc<Count>,

@@ -41,6 +41,7 @@ pub mod request_id;
 pub mod splice;
 pub mod trace;
 pub mod tunnel;
+pub mod event_stream;
 pub mod websocket;
 pub mod leave;
 pub mod upload;

@@ -10,7 +10,9 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{EndpointHash, EndpointId, EndpointKey, EndpointView, Fault, Tick, late_after, micros};
+use thalweg_core::{
+    EndpointHash, EndpointId, EndpointKey, EndpointView, Fault, Tick, faded, late_after, micros, smoothed,
+};
 
 use crate::{
     data::{
@@ -32,7 +34,7 @@ mod usual;
 pub use counters::PeerMeters;
 pub use settings::Settings;
 use settings::same_tls;
-use usual::{PATIENCE, SHORTEST_PATIENCE, smoothed, usual_connect};
+use usual::{PATIENCE, SHORTEST_PATIENCE, usual_connect};
 
 /// Gap between probation requests, over all workers: for requests that can be sent again, and for others.
 const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
@@ -370,12 +372,10 @@ impl Peer {
         self.latency_us.set(smoothed(self.latency_us.get(), sample_us.max(1)));
     }
 
-    /// Slowly forgets a latency that is not renewed, so that an endpoint that was slow once is asked again. Called
-    /// every second; the half-life is 5 s, as for probe latencies.
+    /// Forgets a latency that is not renewed, so that an endpoint that was slow once is asked again. Called every second.
     pub fn fade(&self) {
         if !self.sampled.replace(false) {
-            let known = self.latency_us.get();
-            self.latency_us.set(known - known.div_ceil(8).min(known));
+            self.latency_us.set(faded(self.latency_us.get()));
         }
     }
 }

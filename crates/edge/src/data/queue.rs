@@ -1,5 +1,5 @@
-//! The requests of one worker that wait because every endpoint of their pool is at `max_in_flight`. Bounded in number
-//! and in time; first in, first out. Chooses no endpoint: the first in the queue asks steering again.
+//! The requests of one worker that wait because their pool is at its `capacity`, or every endpoint of it at
+//! `max_in_flight`. Bounded in number and in time; first in, first out. Chooses no endpoint: the first in the queue asks steering again.
 //!
 //! # Why a queue for each worker and not one for all
 //!
@@ -14,7 +14,12 @@
 //! would stand still while new requests pass. So a pool with a queue counts as full for all but the first in it
 //! ([`PoolQueue::keeps_out`]).
 
-use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use thalweg_core::Tick;
 use tokio::{
@@ -25,6 +30,7 @@ use tokio::{
 use crate::shared::{
     meters::{Cell as Count, Histogram, Meters, Series},
     queue::QueueState,
+    room::PoolRoom,
     telemetry,
 };
 
@@ -32,12 +38,17 @@ use crate::shared::{
 /// an endpoint that comes up wakes no queue.
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 
+/// The shortest of these pauses: timers count milliseconds.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// One worker's queue for one pool.
 #[derive(Debug)]
 pub struct PoolQueue {
     /// Most requests that wait, over all workers; 0 = none does.
     size: Cell<u64>,
     timeout: Cell<Duration>,
+    /// What the pool's capacity allows; `None` = it declares none.
+    room: RefCell<Option<Arc<PoolRoom>>>,
     own: Arc<QueueState>,
     /// The other workers' queues for the pool.
     elsewhere: Box<[Arc<QueueState>]>,
@@ -93,6 +104,7 @@ impl PoolQueue {
         Self {
             size: Cell::default(),
             timeout: Cell::default(),
+            room: RefCell::default(),
             own: all.get(worker).cloned().unwrap_or_default(),
             elsewhere: others.map(|(_, queue)| Arc::clone(queue)).collect(),
             turn: Semaphore::new(1),
@@ -102,14 +114,20 @@ impl PoolQueue {
     }
 
     /// Takes the settings in force. Requests that wait keep their place.
-    pub fn configure(&self, size: u64, timeout: Duration) {
+    pub fn configure(&self, size: u64, timeout: Duration, room: Option<Arc<PoolRoom>>) {
         self.size.set(size);
         self.timeout.set(timeout);
+        self.room.replace(room);
     }
 
     /// The longest wait.
     pub fn timeout(&self) -> Duration {
         self.timeout.get()
+    }
+
+    /// Is there a place left?
+    pub fn has_place(&self) -> bool {
+        self.waiting() < self.size.get()
     }
 
     /// Must a request wait behind others, whatever room there is?
@@ -133,7 +151,7 @@ impl PoolQueue {
     /// Takes a place at the end of the queue; `None` = it is full. Workers that ask at the same moment may exceed the
     /// size by one each.
     pub fn enter(self: &Rc<Self>, now: Tick) -> Option<QueuePlace> {
-        if self.waiting() >= self.size.get() {
+        if !self.has_place() {
             if self.size.get() > 0 {
                 self.meters.count(QueueResult::Full);
             }
@@ -227,10 +245,13 @@ impl Turn<'_> {
     }
 
     /// Waits until it is worth asking again.
-    pub async fn freed(&self) {
+    pub async fn freed(&self, now: Tick) {
+        let room = self.queue.room.borrow().as_ref().map_or(Duration::ZERO, |room| room.wait(now));
+        // With room by its capacity, the pool waits for an endpoint, which says so.
+        let pause = if room.is_zero() { ASK_AGAIN } else { room.clamp(SHORTEST, ASK_AGAIN) };
         tokio::select! {
             () = self.queue.own.freed.notified() => {}
-            () = sleep(ASK_AGAIN) => {}
+            () = sleep(pause) => {}
         }
     }
 }
@@ -249,7 +270,7 @@ mod tests {
         let all: Vec<Arc<QueueState>> = (0..workers).map(|_| Arc::default()).collect();
         let queue = |worker| {
             let queue = PoolQueue::new(&"a".into(), &all, worker, &Meters::default());
-            queue.configure(size, Duration::from_secs(1));
+            queue.configure(size, Duration::from_secs(1), None);
             Rc::new(queue)
         };
         (0..workers).map(queue).collect()
@@ -284,7 +305,7 @@ mod tests {
                     waits.push(tokio::task::spawn_local(async move {
                         let place = queue.enter(Tick(nth)).unwrap();
                         let turn = place.turn().await;
-                        turn.freed().await;
+                        turn.freed(Tick(nth)).await;
                         served.borrow_mut().push(nth);
                     }));
                     tokio::task::yield_now().await;

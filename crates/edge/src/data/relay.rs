@@ -12,6 +12,7 @@ use thalweg_wire::{Fields, Framing};
 use crate::data::{
     attempt::Attempt,
     deadline::Deadline,
+    event_stream::EventStream,
     exchange::{Exchange, ExchangeError},
     outcome::Outcome,
     settle::RequestRecord,
@@ -49,6 +50,8 @@ pub struct Relaying {
     pub deadline: Rc<Deadline>,
     /// The upload, which may still be under way.
     pub upload: Rc<Upload>,
+    /// For an event stream: when a drain ends it.
+    pub event_stream: Option<Box<EventStream>>,
 }
 
 /// Why an answer was cut after its head.
@@ -153,6 +156,15 @@ impl AnswerBody {
         Poll::Ready(Ok(Some(piece)))
     }
 
+    /// The client's connection was told to end: an event stream ends with it.
+    pub fn wake(&self) {
+        if let BodySource::Relayed(relaying) = &self.0
+            && let Some(stream) = &relaying.event_stream
+        {
+            stream.wake();
+        }
+    }
+
     /// Whether nothing follows, no trailers either.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
@@ -199,9 +211,20 @@ impl Relaying {
     fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, CutError>> {
         let Some(exchange) = &mut self.exchange else { return Poll::Ready(Ok(false)) };
         let known = !exchange.content().is_empty();
+        if let Some(stream) = &mut self.event_stream
+            && !known
+            && stream.poll_end(cx).is_ready()
+        {
+            self.settle();
+            self.exchange = None;
+            return Poll::Ready(Ok(false));
+        }
         match exchange.poll_content(cx) {
             Poll::Ready(Ok(true)) => {
                 if !known {
+                    if let Some(stream) = &mut self.event_stream {
+                        stream.saw(exchange.content());
+                    }
                     self.deadline.moved();
                     self.record.bytes_out += exchange.content().len() as u64;
                     if exchange.has_ended() {
@@ -260,6 +283,7 @@ impl Relaying {
 
     /// The last byte of the answer has arrived.
     fn settle(&mut self) {
+        self.event_stream = None;
         let server_error = self.is_server_error();
         let now = self.record.now();
         self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);

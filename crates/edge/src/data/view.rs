@@ -222,7 +222,7 @@ impl View {
     /// Counts a request that goes to a pool.
     pub fn take_room(&self, pool: PoolSlot) {
         if let Some(room) = self.rooms.get(pool.index()).and_then(Option::as_ref) {
-            room.take();
+            room.take(self.clock.get());
         }
     }
 
@@ -286,7 +286,11 @@ impl Loads for View {
     }
     fn has_room(&self, pool: PoolSlot) -> bool {
         let room = self.rooms.get(pool.index()).and_then(Option::as_ref);
-        room.is_none_or(|room| room.has_room(self.clock.get()))
+        let queue = self.queues.get(pool.index()).and_then(Option::as_ref);
+        // A new request waits behind those that wait already, whatever room there is.
+        room.is_none_or(|room| {
+            room.has_room(self.clock.get()) && !queue.is_some_and(|queue| queue.keeps_out())
+        })
     }
     fn latency_us(&self, slot: EndpointSlot) -> u32 {
         self.peer(slot).map_or(0, |peer| peer.latency_us.get())
@@ -296,11 +300,10 @@ impl Loads for View {
     }
 }
 
-/// This worker's room in each pool that declares a capacity.
+/// The room in each pool that declares a capacity.
 fn rooms(layout: &Layout, base: &WorkerBase) -> Vec<Option<Arc<PoolRoom>>> {
-    let table = base.shared.rooms.get(base.worker);
-    let room =
-        |pool: &thalweg_core::Pool| table.filter(|_| pool.capacity > 0).map(|table| table.open(&pool.name));
+    let table = &base.shared.rooms;
+    let room = |pool: &thalweg_core::Pool| (pool.capacity > 0).then(|| table.open(&pool.name));
     layout.topology.pools.iter().map(room).collect()
 }
 
@@ -314,7 +317,7 @@ fn queues(live: &Live, before: Option<&View>, base: &WorkerBase) -> Vec<Option<R
     let config = &live.wiring.config;
     let queue = |(pool, settings): (&thalweg_core::Pool, &PoolSettings)| {
         let QueueSettings { size, timeout } = settings.queue;
-        if size == 0 || pool.max_in_flight == 0 {
+        if size == 0 || (pool.max_in_flight == 0 && pool.capacity == 0) {
             return None;
         }
         let fresh = || {
@@ -322,7 +325,8 @@ fn queues(live: &Live, before: Option<&View>, base: &WorkerBase) -> Vec<Option<R
             Rc::new(PoolQueue::new(&Arc::from(&*pool.name), &all, base.worker, base.meters()))
         };
         let queue = known(&pool.name).unwrap_or_else(fresh);
-        queue.configure(size, timeout);
+        let room = (pool.capacity > 0).then(|| base.shared.rooms.open(&pool.name));
+        queue.configure(size, timeout, room);
         Some(queue)
     };
     config.topology.pools.iter().zip(&config.pools).map(queue).collect()

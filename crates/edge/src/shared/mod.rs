@@ -141,8 +141,8 @@ pub struct Shared {
     pub meters: Vec<Meters>,
     /// What requests did at each endpoint, by worker.
     pub stats: Vec<StatsTable>,
-    /// What each worker may send to pools that declare a capacity.
-    pub rooms: Vec<RoomTable>,
+    /// What may be sent to pools that declare a capacity.
+    pub rooms: RoomTable,
     /// The requests that wait for pools without room, by worker.
     pub queues: Vec<QueueTable>,
     /// The retry and hedge budgets of the routes.
@@ -182,7 +182,7 @@ impl Shared {
             traces: broadcast::Sender::new(TRACES),
             meters: std::iter::repeat_with(Default::default).take(workers).collect(),
             stats: std::iter::repeat_with(Default::default).take(workers).collect(),
-            rooms: std::iter::repeat_with(Default::default).take(workers).collect(),
+            rooms: Default::default(),
             queues: std::iter::repeat_with(Default::default).take(workers).collect(),
             budgets: Default::default(),
             connections: std::iter::repeat_with(Default::default).take(workers).collect(),

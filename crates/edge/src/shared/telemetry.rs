@@ -52,7 +52,7 @@ metrics! {
     IN_FLIGHT = Gauge "thalweg_endpoint_in_flight" ["pool", "endpoint"]
         "Requests under way, upgraded streams included.";
     STREAMS = Gauge "thalweg_endpoint_streams" ["pool", "endpoint"]
-        "Upgraded streams that are open.";
+        "Upgraded streams and event streams that are open.";
     PROBES = Counter "thalweg_probes_total" ["pool", "endpoint", "result"]
         "Probes by result.";
     POOL_INFO = Gauge "thalweg_pool_info" ["pool", "region", "cloud"]

@@ -2,16 +2,12 @@
 
 use std::time::Duration;
 
-use thalweg_core::micros;
+use thalweg_core::{micros, smoothed};
 
 /// A connect is never late before this.
 pub(super) const SHORTEST_PATIENCE: Duration = Duration::from_millis(50);
 /// How long a connect may take before it is late, if nothing is known about the endpoint.
 pub(super) const PATIENCE: Duration = Duration::from_millis(250);
-/// Weight 1/8 per sample, as TCP smooths its round trips (RFC 6298).
-pub(super) fn smoothed(known: u32, sample: u32) -> u32 {
-    if known == 0 { sample } else { known - known / 8 + sample / 8 }
-}
 
 /// The usual time to connect in microseconds, after one more connect took `took`. A sample far from the known value
 /// counts as twice the known value: a second of lost packets is not the usual way.

@@ -105,7 +105,10 @@ impl Session {
             ConnSignal::None | ConnSignal::Park => {}
             ConnSignal::Graceful => match &mut self.protocol {
                 Protocol::Opening(_) => return Poll::Ready(()),
-                Protocol::Open(connection) => connection.graceful_shutdown(),
+                Protocol::Open(connection) => {
+                    connection.graceful_shutdown();
+                    self.streams.iter_mut().for_each(|stream| stream.told());
+                }
             },
             ConnSignal::HeaderTimeout | ConnSignal::Kill => return Poll::Ready(()),
         }

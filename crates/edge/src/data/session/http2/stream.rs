@@ -67,6 +67,13 @@ impl Future for ClientStream {
 }
 
 impl ClientStream {
+    /// The connection was told to end.
+    pub(super) fn told(&self) {
+        if let StreamState::Answering(sending) = &self.state {
+            sending.body.wake();
+        }
+    }
+
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let answer = match &mut self.state {
             StreamState::Answering(sending) => return sending.poll(&self.end, cx),
