@@ -27,6 +27,7 @@ mod keys;
 mod loader;
 mod model;
 mod reference;
+mod protocol;
 mod report;
 mod schema;
 mod suggest;
@@ -43,6 +44,7 @@ pub use changes::{KeyChange, changes};
 pub use error::{ConfigError, ConfigErrors, Rejected, Span};
 pub use files::{Disk, Files, FromTexts, Typed};
 pub use model::*;
+pub use protocol::PoolProtocol;
 pub use reference::reference;
 pub use schema::schema;
 

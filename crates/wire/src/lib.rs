@@ -100,7 +100,7 @@ mod chunk;
 mod body;
 mod write;
 
-pub use answer::{AnswerHead, AnswerReader, AnswerStep, AnswerTo};
+pub use answer::{AnswerHead, AnswerParts, AnswerReader, AnswerStep, AnswerTo};
 pub use body::{BodyEvent, BodyReader, BodyStep};
 pub use error::ProtocolError;
 pub use fields::{FieldRef, Fields};

@@ -153,6 +153,7 @@ fn connect_token(fault: Fault) -> &'static str {
         Fault::Tls => "tls_protocol_error",
         Fault::TlsCertificate => "tls_certificate_error",
         Fault::TlsAlert => "tls_alert_received",
+        Fault::Protocol => "http_protocol_error",
         _ => "connection_terminated",
     }
 }

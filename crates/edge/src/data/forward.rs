@@ -263,7 +263,8 @@ impl ProxiedRequest {
     }
 
     fn may_reconnect(&self, failed: &Failed) -> bool {
-        failed.pooled && !self.reconnected && failed.cause == retry::Failure::Reset
+        let on_pooled = matches!(failed.cause, retry::Failure::Reset | retry::Failure::Connect);
+        failed.pooled && !self.reconnected && on_pooled
     }
 
     /// Moves the request to another endpoint. Within the same pool it waits a little first, so that requests that
@@ -311,11 +312,13 @@ impl ProxiedRequest {
         self.record.status = head.status();
         self.local.take_back(self.head);
         if head.status() == 101 {
+            // Only HTTP/1.1 has this status (RFC 9113 section 8.6).
+            let Some(link) = exchange.into_own_link() else { return refuse(self.record, Failure::Reset) };
             attempt.end(Outcome::Ok, self.local.now());
             let is_websocket = |name: &[u8]| name.eq_ignore_ascii_case(b"websocket");
             let websocket = head.fields().all(FieldName::Upgrade).any(is_websocket);
             let end = UpstreamEnd {
-                link: exchange.into_link(),
+                link,
                 idle: self.rules.timeouts.idle,
                 deadline: self.deadline,
                 record: self.record,

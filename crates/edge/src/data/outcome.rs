@@ -19,11 +19,13 @@ pub enum Outcome {
     ClientGone,
     /// Another endpoint won the race.
     Cancelled,
+    /// The endpoint refused the stream, and has not looked at the request.
+    Refused,
 }
 
 impl Outcome {
     /// All outcomes, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::ServerError,
         Self::ConnectFailed,
@@ -32,6 +34,7 @@ impl Outcome {
         Self::Timeout,
         Self::ClientGone,
         Self::Cancelled,
+        Self::Refused,
     ];
 
     /// The spelling in metrics.
@@ -46,6 +49,7 @@ impl Outcome {
             Self::Timeout => "timeout",
             Self::ClientGone => "client_gone",
             Self::Cancelled => "cancelled",
+            Self::Refused => "refused_stream",
         }
     }
 }

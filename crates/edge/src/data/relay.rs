@@ -129,9 +129,8 @@ impl AnswerBody {
         if !ready!(self.poll_content(cx))? {
             return Poll::Ready(Ok(None));
         }
-        let piece = Bytes::copy_from_slice(self.content());
-        self.consume(piece.len());
-        Poll::Ready(Ok(Some(piece)))
+        let BodySource::Relayed(relaying) = &mut self.0 else { return Poll::Ready(Ok(None)) };
+        Poll::Ready(Ok(relaying.take_content()))
     }
 
     /// Whether nothing follows, no trailers either.
@@ -214,9 +213,20 @@ impl Relaying {
     fn consume(&mut self, bytes: usize) {
         if let Some(exchange) = &mut self.exchange {
             exchange.consume(bytes);
-            if exchange.trailers().is_none() {
-                self.give_back();
-            }
+            self.has_taken();
+        }
+    }
+
+    fn take_content(&mut self) -> Option<Bytes> {
+        let piece = self.exchange.as_mut()?.take_content();
+        self.has_taken();
+        Some(piece)
+    }
+
+    /// Content was taken, perhaps the last.
+    fn has_taken(&mut self) {
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.trailers().is_none()) {
+            self.give_back();
         }
     }
 

@@ -375,6 +375,17 @@ impl UploadBody {
         }
     }
 
+    /// Takes the first bytes of the content out, in memory of their own.
+    pub fn take(&mut self, bytes: usize) -> Bytes {
+        if let UploadPiece::Owned(content) = &mut self.piece {
+            return content.split_to(bytes.min(content.len()));
+        }
+        let taken =
+            self.with_content(|content| Bytes::copy_from_slice(content.get(..bytes).unwrap_or(content)));
+        self.consume(taken.len());
+        taken
+    }
+
     /// Takes the first bytes of the content.
     pub fn consume(&mut self, bytes: usize) {
         match &mut self.piece {

@@ -174,6 +174,7 @@ impl ProxiedRequest {
     }
 
     async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
+        let mut again = false;
         loop {
             let ask = match self.ask(&attempt.peer, attempt.nth()) {
                 Ok(ask) => ask,
@@ -182,7 +183,7 @@ impl ProxiedRequest {
                     return Ended::Client(failure);
                 }
             };
-            let reused = link.reused;
+            let reused = link.is_reused();
             let mut exchange = Exchange::new(link, self.upload.attempt(), ask, self.rules.timeouts.idle);
             match self.wait_for_head(&attempt, &mut exchange).await {
                 HeadEvent::Answer => return self.answered(attempt, exchange),
@@ -192,7 +193,8 @@ impl ProxiedRequest {
                     self.record.steered = Some(steered);
                     return self.answered(other, won);
                 }
-                HeadEvent::Failed(ExchangeError::Stale) if reused => {
+                HeadEvent::Failed(ExchangeError::Stale) if reused && !again && self.upload.replayable() => {
+                    again = true;
                     self.deadline.pause();
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
@@ -203,6 +205,10 @@ impl ProxiedRequest {
                         }
                         Err(error) => return Ended::Failed(self.unreached(&attempt, &error)),
                     };
+                }
+                // Content that the endpoint has not looked at is gone.
+                HeadEvent::Failed(ExchangeError::Stale) if !self.upload.replayable() => {
+                    return self.unanswered(&attempt, &ExchangeError::Refused);
                 }
                 HeadEvent::Failed(ExchangeError::Stale) => {
                     return Ended::Failed(self.unreached(&attempt, &ReachError::Ended));
