@@ -185,7 +185,8 @@ async fn answer(
         Response::builder().status(status).header("x-endpoint", &state.name)
     };
     if path == "/refuse" {
-        let left = state.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let left =
+            state.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         if left.is_ok() {
             respond.send_reset(Reason::REFUSED_STREAM);
             return Ok(());
@@ -206,14 +207,22 @@ async fn answer(
     }
     lock(&state.seen).push(seen);
     let grpc = || reply(200).header("content-type", "application/grpc");
-    let status = |number: u16| HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), number.into())]);
+    let status =
+        |number: u16| HeaderMap::from_iter([(http::HeaderName::from_static("grpc-status"), number.into())]);
+    if parts.method == http::Method::HEAD {
+        let head = reply(200).header("content-length", number).body(()).expect("an answer");
+        return respond.send_response(head, true).map(drop);
+    }
     match path.split('/').nth(1).unwrap_or_default() {
         "bytes" => {
             let length = path.rsplit('/').next().and_then(|number| number.parse().ok()).unwrap_or(0);
             let head = reply(200).header("content-length", length).body(()).expect("an answer");
             send(respond.send_response(head, false)?, vec![b'x'; length].into(), None).await
         }
-        "echo" => send(respond.send_response(reply(200).body(()).expect("an answer"), false)?, content, trailers).await,
+        "echo" => {
+            send(respond.send_response(reply(200).body(()).expect("an answer"), false)?, content, trailers)
+                .await
+        }
         "status" => respond.send_response(reply(number).body(()).expect("an answer"), true).map(drop),
         "hints" => {
             let hints = Response::builder().status(103).header("link", "</a>").body(()).expect("an answer");

@@ -196,13 +196,17 @@ impl Attempt {
                     self.good(now);
                 }
             }
-            Outcome::ServerError => self.blame(Fault::Status, now),
+            Outcome::ServerError | Outcome::GrpcError => self.blame(Fault::Status, now),
             Outcome::Reset => self.blame(Fault::Reset, now),
-            Outcome::BadAnswer => self.blame(Fault::Protocol, now),
+            Outcome::BadAnswer | Outcome::NoGrpcStatus => self.blame(Fault::Protocol, now),
             Outcome::Timeout => self.blame(Fault::Timeout, now),
             // One refusal is no evidence; many in a row are.
             Outcome::Refused if self.peer.refused() => self.blame(Fault::Reset, now),
-            Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled | Outcome::Refused => {}
+            Outcome::Ok
+            | Outcome::ConnectFailed
+            | Outcome::ClientGone
+            | Outcome::Cancelled
+            | Outcome::Refused => {}
         }
         self.release_slot();
         self.peer.learn(outcome, self.took.get(), self.is_no_evidence.get());

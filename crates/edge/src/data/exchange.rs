@@ -26,7 +26,7 @@ use crate::data::{
 mod either;
 mod http2;
 
-pub use either::Exchange;
+pub use either::{Exchange, HeadOut};
 
 /// Why an attempt brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -64,15 +64,6 @@ pub enum ExchangeError {
     /// The upload broke off.
     #[error("{0}")]
     Upload(#[source] UploadError),
-}
-
-/// The head of a request, as its connection takes it.
-#[derive(Clone, Debug)]
-pub enum HeadOut {
-    /// Bytes of HTTP/1.1.
-    Http1(Outbox),
-    /// A head for the `h2` crate.
-    Http2(Box<http::Request<()>>),
 }
 
 /// What the head of a request says about its exchange.

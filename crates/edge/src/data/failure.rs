@@ -45,6 +45,8 @@ pub enum Failure {
     BadAnswer(ProtocolError),
     /// Our own name is in `Via` too often.
     Loop,
+    /// The request asks for an upgrade, and its endpoint speaks HTTP/2, which has none.
+    NoUpgrade,
 }
 
 /// One row of the table.
@@ -84,6 +86,7 @@ impl Failure {
             Self::MethodNotAllowed => (405, "http_request_denied", "method_not_allowed", false),
             Self::HeaderTimeout => (408, "http_request_error", "header_timeout", false),
             Self::BodyTooLarge => (413, "http_request_error", "body_too_large", false),
+            Self::NoUpgrade => (501, "http_upgrade_failed", "not_implemented", false),
             Self::Loop => (508, "proxy_loop_detected", "loop", false),
         };
         Row { status, token, ours, upstream }

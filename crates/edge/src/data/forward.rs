@@ -10,7 +10,7 @@ use std::{
 };
 
 use thalweg_core::{Reason, Refusal, Route, Tick, bound_endpoint, retry, roll};
-use thalweg_wire::{AnswerHead, FieldName, RequestHead};
+use thalweg_wire::{AnswerHead, FieldName, RequestHead, Version};
 
 use crate::{
     data::{
@@ -20,6 +20,7 @@ use crate::{
         conn::ClientConn,
         deadline::Deadline,
         failure::Failure,
+        grpc::{GrpcAnswer, is_grpc},
         intake::{self, Intake, intake},
         local::Local,
         outcome::Outcome,
@@ -104,6 +105,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(head.method_name().to_owned()),
     };
+    record.grpc = head.version() == Version::Http2 && is_grpc(head.fields());
     match enter(&mut record, &head, source, now) {
         Err(failure) => {
             local.take_back(head);
@@ -329,6 +331,7 @@ impl ProxiedRequest {
         }
         self.deadline.silent_for(self.rules.timeouts.idle);
         let id = self.record.request_id.clone();
+        let grpc = if exchange.is_http1() { None } else { GrpcAnswer::of(&head) };
         let relaying = Relaying {
             exchange: Some(exchange),
             framing: head.framing(),
@@ -336,6 +339,7 @@ impl ProxiedRequest {
             record: self.record,
             deadline: self.deadline,
             upload: self.upload,
+            grpc,
         };
         Answer::Relayed { head, id, body: AnswerBody::relayed(relaying) }
     }

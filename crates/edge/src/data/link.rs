@@ -2,8 +2,8 @@
 //! acknowledgements on it. A plain object without a task: its owner polls it. Its `Peer` keeps it between
 //! requests.
 //!
-//! `either` is a connection of either protocol that may carry a request, `http2` a connection of HTTP/2, `batch` the
-//! socket below HTTP/2.
+//! `either` is a connection of either protocol that may carry a request, `http2` a connection of HTTP/2, `opening`
+//! how that begins, `batch` the socket below it.
 
 use std::{
     io,
@@ -27,6 +27,7 @@ use crate::{
 mod batch;
 mod either;
 pub mod http2;
+pub mod opening;
 
 pub use either::Link;
 

@@ -22,6 +22,7 @@ mod coalesce;
 pub mod conn;
 pub mod decisions;
 pub mod failure;
+pub mod grpc;
 pub mod headers;
 pub mod inbox;
 pub mod worker_base;

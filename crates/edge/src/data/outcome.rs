@@ -21,11 +21,15 @@ pub enum Outcome {
     Cancelled,
     /// The endpoint refused the stream, and has not looked at the request.
     Refused,
+    /// A gRPC answer whose status speaks against the endpoint.
+    GrpcError,
+    /// A gRPC answer without a status.
+    NoGrpcStatus,
 }
 
 impl Outcome {
     /// All outcomes, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Ok,
         Self::ServerError,
         Self::ConnectFailed,
@@ -35,6 +39,8 @@ impl Outcome {
         Self::ClientGone,
         Self::Cancelled,
         Self::Refused,
+        Self::GrpcError,
+        Self::NoGrpcStatus,
     ];
 
     /// The spelling in metrics.
@@ -50,6 +56,8 @@ impl Outcome {
             Self::ClientGone => "client_gone",
             Self::Cancelled => "cancelled",
             Self::Refused => "refused_stream",
+            Self::GrpcError => "grpc_error",
+            Self::NoGrpcStatus => "no_grpc_status",
         }
     }
 }

@@ -10,13 +10,12 @@ use std::{
     time::Duration,
 };
 
-use thalweg_config::PoolProtocol;
 use thalweg_core::{EndpointHash, EndpointId, EndpointKey, EndpointView, Fault, Tick, late_after, micros};
 
 use crate::{
     data::{
         inbox::Buffers,
-        link::{ActiveGuard, Http1Link, Link, http2::Opening},
+        link::{ActiveGuard, Http1Link, Link},
         outcome::Outcome,
         worker_base::WorkerBase,
     },
@@ -39,10 +38,6 @@ use usual::{PATIENCE, SHORTEST_PATIENCE, smoothed, usual_connect};
 
 /// Gap between probation requests, over all workers: for requests that can be sent again, and for others.
 const TRICKLE: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
-
-/// Streams that an endpoint may refuse in a row (RFC 9113 section 8.7) before that speaks against it: a server that lowers its
-/// limit, or ends, refuses those that were on their way.
-const REFUSALS: u32 = 20;
 
 /// One endpoint as one worker sees it.
 #[derive(Debug)]
@@ -147,8 +142,8 @@ impl Peer {
     /// current requests; all others survive.
     pub fn configure(&self, settings: Settings) {
         let before = self.settings.borrow();
-        let same = before.protocol == settings.protocol
-            && same_tls(before.tls.as_ref(), settings.tls.as_ref());
+        let same =
+            before.protocol == settings.protocol && same_tls(before.tls.as_ref(), settings.tls.as_ref());
         drop(before);
         if !same {
             self.tls_epoch.set(self.tls_epoch.get().wrapping_add(1));
@@ -160,33 +155,6 @@ impl Peer {
     /// The TLS settings and their epoch, for a new [`Link`].
     pub fn tls(&self) -> (Option<UpstreamTls>, u32) {
         (self.settings.borrow().tls.clone(), self.tls_epoch.get())
-    }
-
-    /// Whether the endpoint speaks HTTP/2.
-    pub fn is_http2(&self) -> bool {
-        self.settings.borrow().protocol == PoolProtocol::Http2
-    }
-
-    /// What a new HTTP/2 connection needs.
-    pub fn opening(&self, opened: (Tick, u32)) -> Opening<'_> {
-        let counts = (&self.meters.active, &self.meters.idle);
-        Opening { buffers: &self.base.buffers, opened, clock: &self.base.clock, counts }
-    }
-
-    /// Counts a stream that the endpoint has refused; `true` = it has refused so many in a row that this speaks against it.
-    pub fn refused(&self) -> bool {
-        self.refusals.set(self.refusals.get().saturating_add(1));
-        self.refusals.get() > REFUSALS
-    }
-
-    /// The endpoint has answered.
-    pub fn not_refused(&self) {
-        self.refusals.set(0);
-    }
-
-    /// Whether a connection was opened under the settings that are in force, and its endpoint is in the layout.
-    pub fn keeps(&self, tls_epoch: u32) -> bool {
-        !self.gone.get() && tls_epoch == self.tls_epoch.get()
     }
 
     /// Closes idle connections when the endpoint goes down. In panic it may serve again and then keeps what it opens.
@@ -432,7 +400,7 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
-    use thalweg_config::Keepalive;
+    use thalweg_config::{Keepalive, PoolProtocol};
     use thalweg_core::World;
 
     use super::*;
@@ -453,7 +421,14 @@ mod tests {
         let clock = Rc::new(Cell::new(Tick(5_000_000)));
         let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
         let peer = |worker| {
-            let settings = Settings { keepalive, protocol: PoolProtocol::Http1, tls: None, host: None, own_host: "a".into(), queue: None };
+            let settings = Settings {
+                keepalive,
+                protocol: PoolProtocol::Http1,
+                tls: None,
+                host: None,
+                own_host: "a".into(),
+                queue: None,
+            };
             let base = Rc::new(WorkerBase::new(&shared, worker, &clock));
             Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &base)
         };

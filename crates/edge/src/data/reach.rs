@@ -11,7 +11,8 @@ use crate::{
     data::{
         link::{
             Http1Link, Link,
-            http2::{GreetingError, Http2Conn, Http2Link},
+            http2::{Http2Conn, Http2Link},
+            opening::GreetingError,
         },
         peer::Peer,
         upstream_io::UpstreamIo,
@@ -89,9 +90,9 @@ pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link,
     let opening = async {
         match peer.is_http2() {
             true => share(peer).await.map(Link::Http2),
-            false => connect(peer, now, None)
-                .await
-                .map(|(io, opened)| Link::Http1(Http1Link::new(io, peer.buffers(), opened, &peer.meters.active))),
+            false => connect(peer, now, None).await.map(|(io, opened)| {
+                Link::Http1(Http1Link::new(io, peer.buffers(), opened, &peer.meters.active))
+            }),
         }
     };
     match tokio::time::timeout(timeout, opening).await {

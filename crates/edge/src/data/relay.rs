@@ -13,6 +13,7 @@ use crate::data::{
     attempt::Attempt,
     deadline::Deadline,
     exchange::{Exchange, ExchangeError},
+    grpc::GrpcAnswer,
     outcome::Outcome,
     settle::RequestRecord,
     upload::Upload,
@@ -45,6 +46,8 @@ pub struct Relaying {
     pub deadline: Rc<Deadline>,
     /// The upload, which may still be under way.
     pub upload: Rc<Upload>,
+    /// The answer is one of gRPC, over HTTP/2.
+    pub grpc: Option<GrpcAnswer>,
 }
 
 /// Why an answer was cut after its head.
@@ -232,9 +235,17 @@ impl Relaying {
 
     /// The last byte of the answer has arrived.
     fn settle(&mut self) {
-        let server_error = self.is_server_error();
         let now = self.record.now();
-        self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);
+        let trailers = self.exchange.as_ref().and_then(Exchange::trailers);
+        let outcome = match self.grpc {
+            _ if self.is_server_error() => Outcome::ServerError,
+            Some(grpc) => grpc.outcome(trailers),
+            None => Outcome::Ok,
+        };
+        if outcome == Outcome::NoGrpcStatus {
+            self.record.error = Some(outcome.as_str());
+        }
+        self.attempt.end(outcome, now);
         self.record.finish(now);
     }
 

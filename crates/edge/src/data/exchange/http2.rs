@@ -263,6 +263,10 @@ impl Http2Exchange {
             return Poll::Ready(());
         };
         let length = self.body.with_content(<[u8]>::len);
+        if length == 0 {
+            // An empty frame of the client: for no content there is no room to wait for.
+            return Poll::Ready(());
+        }
         out.reserve_capacity(length.min(PIECE));
         while out.capacity() == 0 {
             if !matches!(ready!(out.poll_capacity(cx)), Some(Ok(_))) {

@@ -20,7 +20,7 @@ use crate::{
         exchange::{Ask, HeadOut},
         failure::Failure,
         headers::{Told, http2_request, write_request},
-        link::http2::ANSWER_HEAD,
+        link::opening::ANSWER_HEAD,
         local::Local,
         notes::AttemptNote,
         outbox::Outbox,
@@ -186,7 +186,7 @@ impl ProxiedRequest {
     /// The head for the attempt with this place, ready to be sent.
     ///
     /// # Errors
-    /// The operator's Host for the pool cannot be written.
+    /// The operator's Host for the pool cannot be written, or HTTP/2 has no form for what is asked.
     pub(super) fn ask(&self, peer: &Peer, nth: usize) -> Result<Ask, Failure> {
         let (head, record) = (&self.head, &self.record);
         let settings = peer.settings.borrow();
@@ -204,6 +204,9 @@ impl ProxiedRequest {
             cookie: self.cookie.as_ref().map(|cookie| cookie.name()),
         };
         let is_http2 = settings.protocol == PoolProtocol::Http2;
+        if is_http2 && self.upgrade {
+            return Err(Failure::NoUpgrade);
+        }
         let head_out = if is_http2 {
             let request = http2_request(head, &told, settings.tls.is_some()).map_err(Failure::BadMessage)?;
             HeadOut::Http2(Box::new(request))
@@ -216,7 +219,7 @@ impl ProxiedRequest {
         Ok(Ask {
             head_out,
             framing: head.framing(),
-            to: AnswerTo::of(head, self.upgrade && !is_http2),
+            to: AnswerTo::of(head, self.upgrade),
             limits: Limits { head_bytes: ANSWER_HEAD, fields: self.rules.answer_fields },
             head: self.local.lend_answer_head(),
             client: self.client.clone(),

@@ -18,55 +18,33 @@ use std::{
 use bytes::Bytes;
 use h2::{
     Ping, PingPong,
-    client::{Builder, Connection, SendRequest},
+    client::{Connection, SendRequest},
 };
 use thalweg_core::Tick;
 
 use super::{
     ActiveGuard,
     batch::{Greeting, Http2Socket},
+    opening::{GreetingError, Opening, builder},
 };
 use crate::{
-    data::{inbox::Buffers, leave::jittered, upstream_io::UpstreamIo},
+    data::{leave::jittered, upstream_io::UpstreamIo},
     shared::meters::Cell as Count,
 };
 
 /// The most streams on one connection, whatever the endpoint allows: more streams than these share a lost packet, and one
 /// lost connection fails them all. The same number as the library and most servers have.
-const MOST_STREAMS: usize = 100;
-
-/// Bytes of an answer's head. Servers send large ones for sign-in redirects; few clients take more.
-pub const ANSWER_HEAD: u32 = 128 * 1024;
-
-/// Largest window of a connection (RFC 9113 section 6.9.1).
-const MAX_WINDOW: u32 = (1 << 31) - 1;
-
-/// Streams that were reset here and whose late frames are still expected.
-const RESET_STREAMS: usize = 1024;
+pub(super) const MOST_STREAMS: usize = 100;
 
 /// Silence of a connection with streams after which the endpoint is asked for a sign of life, and then again while only
 /// PINGs are answered. gRPC servers close a connection at the fourth PING within five minutes in which they have sent
 /// neither head nor content ("too_many_pings").
 const SILENCES: [Duration; 4] =
-    [Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(330)];
+    [Duration::from_secs(4), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(330)];
 
 /// How long the answer to a PING may take. An application whose one thread is busy answers late and is not dead; a peer
 /// whose kernel is gone shows sooner ([`Http2Conn::is_dead`]).
-const PONG: Duration = Duration::from_secs(10);
-
-/// How an endpoint of an HTTP/2 pool failed to begin a connection.
-#[derive(Debug, thiserror::Error)]
-pub enum GreetingError {
-    /// An answer in HTTP/1 came.
-    #[error("the endpoint answers HTTP/1.1 where the pool says h2")]
-    Http1,
-    /// Something else than SETTINGS came first.
-    #[error("the endpoint does not begin with SETTINGS")]
-    Other,
-    /// The connection ended.
-    #[error("the endpoint ended the connection before its SETTINGS")]
-    Ended,
-}
+const PONG: Duration = Duration::from_secs(8);
 
 /// One HTTP/2 connection.
 #[derive(Debug)]
@@ -106,19 +84,6 @@ enum Counted {
     Not,
     Idle,
     Active(#[expect(dead_code, reason = "counts until it is dropped")] ActiveGuard),
-}
-
-/// What a new connection needs of its endpoint and its worker.
-#[derive(Debug)]
-pub struct Opening<'a> {
-    /// The worker's read buffers.
-    pub buffers: &'a Rc<Buffers>,
-    /// When it was opened, and the epoch of the peer's settings then.
-    pub opened: (Tick, u32),
-    /// The worker's coarse clock.
-    pub clock: &'a Rc<Cell<Tick>>,
-    /// Connections of the pool that carry requests, and those that carry none.
-    pub counts: (&'a Arc<Count>, &'a Arc<Count>),
 }
 
 /// A place for one stream on a connection; given back when dropped.
@@ -398,18 +363,4 @@ impl Drop for Http2Link {
     fn drop(&mut self) {
         self.conn.leave();
     }
-}
-
-fn builder(stream_buffer: usize) -> Builder {
-    let window = u32::try_from(stream_buffer).unwrap_or(MAX_WINDOW).min(MAX_WINDOW);
-    let mut builder = Builder::new();
-    builder
-        .enable_push(false)
-        .initial_window_size(window)
-        // Answers whose clients take nothing cannot take the room of one that is read (RFC 9113 section 5.2.2).
-        .initial_connection_window_size(window.saturating_mul(MOST_STREAMS as u32).min(MAX_WINDOW))
-        .max_send_buffer_size(stream_buffer)
-        .max_header_list_size(ANSWER_HEAD)
-        .max_concurrent_reset_streams(RESET_STREAMS);
-    builder
 }

@@ -9,15 +9,23 @@ use std::{
     rc::Rc,
 };
 
-use thalweg_config::Keepalive;
+use thalweg_config::{Keepalive, PoolProtocol};
 use thalweg_core::Tick;
 use tokio::sync::Notify;
 
-use crate::data::link::http2::{Http2Conn, Http2Link};
+use super::Peer;
+use crate::data::link::{
+    http2::{Http2Conn, Http2Link},
+    opening::Opening,
+};
 
 /// Requests that wait for one connect. An endpoint allows at least so many streams (RFC 9113 section 6.5.2), as far as is known
 /// before it says so.
 const WAITERS: usize = 100;
+
+/// Streams that an endpoint may refuse in a row (RFC 9113 section 8.7) before that speaks against it: a server that lowers its
+/// limit, or ends, refuses those that were on their way.
+const REFUSALS: u32 = 20;
 
 /// The connections of one endpoint.
 #[derive(Debug, Default)]
@@ -103,5 +111,34 @@ impl<'a> Waiter<'a> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         self.0.waiters.set(self.0.waiters.get() - 1);
+    }
+}
+
+impl Peer {
+    /// Whether the endpoint speaks HTTP/2.
+    pub fn is_http2(&self) -> bool {
+        self.settings.borrow().protocol == PoolProtocol::Http2
+    }
+
+    /// What a new HTTP/2 connection needs.
+    pub fn opening(&self, opened: (Tick, u32)) -> Opening<'_> {
+        let counts = (&self.meters.active, &self.meters.idle);
+        Opening { buffers: &self.base.buffers, opened, clock: &self.base.clock, counts }
+    }
+
+    /// Counts a stream that the endpoint has refused; `true` = it has refused so many in a row that this speaks against it.
+    pub fn refused(&self) -> bool {
+        self.refusals.set(self.refusals.get().saturating_add(1));
+        self.refusals.get() > REFUSALS
+    }
+
+    /// The endpoint has answered.
+    pub fn not_refused(&self) {
+        self.refusals.set(0);
+    }
+
+    /// Whether a connection was opened under the settings that are in force, and its endpoint is in the layout.
+    pub fn keeps(&self, tls_epoch: u32) -> bool {
+        !self.gone.get() && tls_epoch == self.tls_epoch.get()
     }
 }
