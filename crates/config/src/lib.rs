@@ -29,6 +29,7 @@ mod loader;
 mod model;
 mod model_reports;
 mod reference;
+mod protocol;
 mod report;
 mod schema;
 mod suggest;
@@ -47,6 +48,7 @@ pub use files::{Disk, Files, FromTexts, Typed};
 pub use front::{Forwarders, ForwardingField, Front, Networks, ProxyProtocol, RequestRate};
 pub use model::*;
 pub use model_reports::*;
+pub use protocol::PoolProtocol;
 pub use reference::reference;
 pub use schema::schema;
 

@@ -218,6 +218,8 @@ pub struct PoolSettings {
     pub probe: Option<Probe>,
     /// TLS towards each endpoint; parallel to the core's `endpoints`.
     pub tls: Vec<Option<EndpointTls>>,
+    /// What its endpoints speak.
+    pub protocol: crate::PoolProtocol,
     /// Idle upstream connections.
     pub keepalive: Keepalive,
     /// Host header towards the endpoints; `None` = the client's.

@@ -3,7 +3,7 @@
 //!
 //! | what | files |
 //! |---|---|
-//! | a fake endpoint | `endpoint`, `endpoint_state`, `behaviour`, `serve`, `message`, `wire` |
+//! | a fake endpoint | `endpoint`, `endpoint_state`, `behaviour`, `serve`, `message`, `wire`; `h2endpoint` for HTTP/2 |
 //! | disturbances on the way | `relay` delays and cuts, `island` is a network namespace |
 //! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls` and `self_signed` make certificates, `mmdb` writes geo databases |
 //! | what the edge reports | `admin` asks its API, `metrics` reads its counters |
@@ -21,6 +21,7 @@ mod wait;
 mod behaviour;
 mod endpoint;
 mod endpoint_state;
+mod h2endpoint;
 mod island;
 mod message;
 mod relay;
@@ -56,6 +57,7 @@ pub use edge::{Edge, Finished, Signal, thalweg, thalweg_with};
 pub use endpoint::{Blackhole, Endpoint};
 pub use endpoint_state::Seen;
 pub use h2client::{H2, H2Reply};
+pub use h2endpoint::{Frame, H2Endpoint, H2Seen, RawH2};
 pub use island::Island;
 pub use ledger::{Outcome, Report, Shot};
 pub use load::{Load, Running};

@@ -101,7 +101,7 @@ mod body;
 mod write;
 mod proxy;
 
-pub use answer::{AnswerHead, AnswerReader, AnswerStep, AnswerTo};
+pub use answer::{AnswerHead, AnswerParts, AnswerReader, AnswerStep, AnswerTo};
 pub use body::{BodyEvent, BodyReader, BodyStep};
 pub use error::ProtocolError;
 pub use fields::{FieldRef, Fields};

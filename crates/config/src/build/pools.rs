@@ -6,7 +6,7 @@ use thalweg_core::{EjectRules, EndpointSpec, Family, Pool};
 
 use super::probes::Probes;
 use crate::{
-    EndpointTls, Keepalive, PoolSettings, QueueSettings,
+    EndpointTls, Keepalive, PoolProtocol, PoolSettings, QueueSettings,
     decode::key_text,
     diagnostic::{Diagnostic, quoted},
     keys::{ENDPOINT, MAX_ENDPOINTS, POOL},
@@ -72,6 +72,7 @@ impl Loader<'_> {
         let settings = PoolSettings {
             probe: plan.map(|plan| plan.probe.clone()),
             tls,
+            protocol: PoolProtocol::of(&table.text("protocol")),
             keepalive: Keepalive {
                 idle: keep.time("idle"),
                 max_idle: keep.small("max_idle"),

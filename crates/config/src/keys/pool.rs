@@ -80,6 +80,12 @@ pub(crate) const POOL: Shape = Shape {
             D::Required,
             "Where requests go; at most 100,000 over all pools.",
         ),
+        choice(
+            "protocol",
+            &["http/1.1", "h2"],
+            D::Text("http/1.1"),
+            "What its endpoints speak. `h2` is HTTP/2: chosen by ALPN over TLS, by prior knowledge in clear. An endpoint that does not speak it counts as one that cannot be connected to.",
+        ),
         int("max_in_flight", (0, 1_000_000), D::Int(0), "Requests in flight per endpoint; 0 = no cap."),
         int(
             "capacity",

@@ -8,6 +8,7 @@ use thalweg_wire::{AnswerHead, BodyWriter, FieldName, Framing, HeadWriter, Unwri
 use crate::data::{
     conn::ConnSignal,
     failure::{Failure, Row},
+    grpc,
     headers::{answer_map, has_date, write_answer_fields},
     relay::AnswerBody,
     request_id::RequestId,
@@ -51,6 +52,8 @@ pub struct OwnAnswer {
     pub body: Bytes,
     /// The connection must close behind it.
     pub closes: bool,
+    /// The client speaks gRPC: it gets a status in the head and no body.
+    grpc: bool,
 }
 
 /// The answer for `failure`; settles the request.
@@ -58,7 +61,7 @@ pub struct OwnAnswer {
 pub fn refuse(mut record: Box<RequestRecord>, failure: Failure) -> Answer {
     let text = text(failure, &record.request_id);
     record.status = failure.status();
-    let body = if record.method == "HEAD" { Bytes::new() } else { text.clone() };
+    let body = if record.method == "HEAD" || record.grpc { Bytes::new() } else { text.clone() };
     record.bytes_out = body.len() as u64;
     record.told(failure);
     record.finish(record.now());
@@ -68,7 +71,8 @@ pub fn refuse(mut record: Box<RequestRecord>, failure: Failure) -> Answer {
         record.conn.signal(ConnSignal::Graceful);
     }
     let closes = surplus || failure.closes();
-    Answer::Own(OwnAnswer { failure, id: record.request_id.clone(), length: text.len(), body, closes })
+    let id = record.request_id.clone();
+    Answer::Own(OwnAnswer { failure, id, length: text.len(), body, closes, grpc: record.grpc })
 }
 
 impl OwnAnswer {
@@ -97,7 +101,7 @@ impl OwnAnswer {
     #[must_use]
     pub fn unread(failure: Failure, id: RequestId) -> Self {
         let body = text(failure, &id);
-        Self { failure, id, length: body.len(), body, closes: true }
+        Self { failure, id, length: body.len(), body, closes: true, grpc: false }
     }
 
     /// The answer for HTTP/2.
@@ -105,10 +109,16 @@ impl OwnAnswer {
     pub fn into_response(self) -> Response<AnswerBody> {
         let row = self.failure.row();
         let mut response = Response::new(AnswerBody::own(self.body));
-        *response.status_mut() = StatusCode::from_u16(row.status).unwrap_or_default();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.length));
+        if self.grpc {
+            // A trailers-only answer, whose HTTP status is 200 (gRPC over HTTP/2, "Responses").
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert("grpc-status", HeaderValue::from(grpc::code_of(row.status)));
+            headers.insert("grpc-message", HeaderValue::from_static(row.ours));
+        } else {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(header::CONTENT_LENGTH, HeaderValue::from(self.length));
+        }
         for (name, value) in [("proxy-status", &*proxy_status(&row)), ("x-request-id", self.id.as_str())] {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(name, value);
@@ -119,6 +129,9 @@ impl OwnAnswer {
         }
         if self.failure == Failure::MethodNotAllowed {
             headers.insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
+        }
+        if !self.grpc {
+            *response.status_mut() = StatusCode::from_u16(row.status).unwrap_or_default();
         }
         response
     }

@@ -196,11 +196,17 @@ impl Attempt {
                     self.good(now);
                 }
             }
-            Outcome::ServerError => self.blame(Fault::Status, now),
+            Outcome::ServerError | Outcome::GrpcError => self.blame(Fault::Status, now),
             Outcome::Reset => self.blame(Fault::Reset, now),
-            Outcome::BadAnswer => self.blame(Fault::Protocol, now),
+            Outcome::BadAnswer | Outcome::NoGrpcStatus => self.blame(Fault::Protocol, now),
             Outcome::Timeout => self.blame(Fault::Timeout, now),
-            Outcome::Ok | Outcome::ConnectFailed | Outcome::ClientGone | Outcome::Cancelled => {}
+            // One refusal is no evidence; many in a row are.
+            Outcome::Refused if self.peer.refused() => self.blame(Fault::Reset, now),
+            Outcome::Ok
+            | Outcome::ConnectFailed
+            | Outcome::ClientGone
+            | Outcome::Cancelled
+            | Outcome::Refused => {}
         }
         self.release_slot();
         self.peer.learn(outcome, self.took.get(), self.is_no_evidence.get());
@@ -209,6 +215,7 @@ impl Attempt {
     /// Counts a good answer. It proves something in a probation only if the attempt began after the probation did: the
     /// end of a long download proves what was before.
     fn good(&self, now: Tick) {
+        self.peer.not_refused();
         let account = self.peer.stats();
         if self.peer.probation_since().is_some_and(|since| self.started >= since) {
             account.proof.bump();

@@ -1,6 +1,6 @@
-//! Room 5, RELAY: one request and its answer over one connection to an endpoint, streaming in both directions. A
-//! plain object that its request polls: no task, no channel. Never buffers a body, and never gives a connection back
-//! after an unclean end.
+//! Room 5, RELAY: one request and its answer over one HTTP/1.1 connection to an endpoint, streaming in both directions.
+//! A plain object that its request polls: no task, no channel. Never buffers a body, and never gives a connection back
+//! after an unclean end. `either` is an exchange of either protocol, `http2` one over a stream of HTTP/2.
 
 use std::{
     io,
@@ -18,11 +18,16 @@ use tokio::io::AsyncWrite;
 use crate::data::{
     client::Client,
     headers::passes_in_trailers,
-    link::Link,
+    link::Http1Link,
     outbox::Outbox,
     splice::{Pipe, WORTHWHILE},
     upload::{UploadBody, UploadError, UploadStep},
 };
+
+mod either;
+mod http2;
+
+pub use either::{Exchange, HeadOut};
 
 /// Why an attempt brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +35,9 @@ pub enum ExchangeError {
     /// The connection had died before any byte of this request was sent on it.
     #[error("the connection was closed by its peer before the request was sent")]
     Stale,
+    /// The endpoint says that it has not looked at the request (RFC 9113 section 8.7).
+    #[error("the endpoint refused the stream")]
+    Refused,
     /// The connection ended after bytes were sent and before the head of the answer.
     #[error("connection ended before the answer: {0}")]
     Reset(#[source] io::Error),
@@ -62,8 +70,8 @@ pub enum ExchangeError {
 /// What the head of a request says about its exchange.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The head and whatever goes with it, ready to be sent.
-    pub outbox: Outbox,
+    /// The head, ready to be sent.
+    pub head_out: HeadOut,
     /// The framing of the upload.
     pub framing: Framing,
     /// What the answer's meaning depends on.
@@ -80,8 +88,8 @@ pub struct Ask {
 
 /// One request and its answer on one connection.
 #[derive(Debug)]
-pub struct Exchange {
-    link: Link,
+pub struct Http1Exchange {
+    link: Http1Link,
     body: UploadBody,
     writer: BodyWriter,
     outbox: Outbox,
@@ -112,21 +120,29 @@ enum Sending {
 /// An upload of this many bytes fits into any endpoint's kernel buffers, even if the process reads nothing.
 const FINDS_ROOM: u64 = 16 * 1024;
 
-impl Exchange {
+impl Http1Exchange {
     /// Prepares an exchange. No byte is sent before it is polled.
     #[must_use]
-    pub fn new(mut link: Link, body: UploadBody, ask: Ask, idle: Duration) -> Self {
+    pub fn new(mut link: Http1Link, body: UploadBody, ask: Ask, idle: Duration) -> Self {
         let long = match ask.framing {
             Framing::Length(bytes) => bytes > FINDS_ROOM,
             Framing::None => false,
             Framing::Chunked | Framing::UntilClose => true,
         };
         link.set_user_timeout(idle, long || ask.to.upgrade);
+        let outbox = match ask.head_out {
+            HeadOut::Http1(outbox) => outbox,
+            // A reload has changed the protocol since the head was written.
+            HeadOut::Http2(_) => {
+                link.unfit = true;
+                Outbox::default()
+            }
+        };
         Self {
             link,
             body,
             writer: BodyWriter::new(ask.framing),
-            outbox: ask.outbox,
+            outbox,
             sending: Sending::Open,
             after: b"",
             reader: AnswerReader::new(ask.to, ask.limits),
@@ -140,19 +156,19 @@ impl Exchange {
 
     /// The connection.
     #[must_use]
-    pub const fn link(&self) -> &Link {
+    pub const fn link(&self) -> &Http1Link {
         &self.link
     }
 
     /// The connection, whatever its state.
     #[must_use]
-    pub fn into_link(self) -> Link {
+    pub fn into_link(self) -> Http1Link {
         self.link
     }
 
     /// The connection, if both sides of the exchange ended cleanly on it.
     #[must_use]
-    pub fn into_reusable(self) -> Option<Link> {
+    pub fn into_reusable(self) -> Option<Http1Link> {
         let clean = matches!(self.sending, Sending::Done)
             && !self.may_desync
             && self.reader.may_reuse(self.link.inbox.unread());

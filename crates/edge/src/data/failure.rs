@@ -51,6 +51,8 @@ pub enum Failure {
     RateLimited(u32),
     /// The client sends its upload, or takes its answer, slower than it must.
     BodyTooSlow,
+    /// The request asks for an upgrade, and its endpoint speaks HTTP/2, which has none.
+    NoUpgrade,
 }
 
 /// One row of the table.
@@ -92,6 +94,7 @@ impl Failure {
             Self::MethodNotAllowed => (405, "http_request_denied", "method_not_allowed", false),
             Self::HeaderTimeout => (408, "http_request_error", "header_timeout", false),
             Self::BodyTooLarge => (413, "http_request_error", "body_too_large", false),
+            Self::NoUpgrade => (501, "http_upgrade_failed", "not_implemented", false),
             Self::Loop => (508, "proxy_loop_detected", "loop", false),
             Self::RateLimited(_) => (429, "http_request_denied", "rate_limited", false),
             Self::BodyTooSlow => (408, "http_request_error", "body_too_slow", false),
@@ -179,6 +182,7 @@ fn connect_token(fault: Fault) -> &'static str {
         Fault::Tls => "tls_protocol_error",
         Fault::TlsCertificate => "tls_certificate_error",
         Fault::TlsAlert => "tls_alert_received",
+        Fault::Protocol => "http_protocol_error",
         _ => "connection_terminated",
     }
 }

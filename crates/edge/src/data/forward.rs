@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{Reason, Route, Tick, bound_endpoint, retry, roll};
-use thalweg_wire::{AnswerHead, FieldName, RequestHead};
+use thalweg_core::{Reason, Refusal, Route, Tick, bound_endpoint, retry, roll};
+use thalweg_wire::{AnswerHead, FieldName, RequestHead, Version};
 
 use crate::{
     data::{
@@ -22,6 +22,7 @@ use crate::{
         event_stream::{EventStream, is_event_stream},
         failure::Failure,
         forwarding,
+        grpc::{GrpcAnswer, is_grpc},
         intake::{self, Intake, intake},
         local::Local,
         outcome::Outcome,
@@ -109,6 +110,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(head.method_name().to_owned()),
     };
+    record.grpc = head.version() == Version::Http2 && is_grpc(head.fields());
     match enter(&mut record, &head, source, now) {
         Err(failure) => {
             local.take_back(head);
@@ -272,7 +274,8 @@ impl ProxiedRequest {
     }
 
     fn may_reconnect(&self, failed: &Failed) -> bool {
-        failed.pooled && !self.reconnected && failed.cause == retry::Failure::Reset
+        let on_pooled = matches!(failed.cause, retry::Failure::Reset | retry::Failure::Connect);
+        failed.pooled && !self.reconnected && on_pooled
     }
 
     /// Moves the request to another endpoint. Within the same pool it waits a little first, so that requests that
@@ -320,11 +323,13 @@ impl ProxiedRequest {
         self.record.status = head.status();
         self.local.take_back(self.head);
         if head.status() == 101 {
+            // Only HTTP/1.1 has this status (RFC 9113 section 8.6).
+            let Some(link) = exchange.into_own_link() else { return refuse(self.record, Failure::Reset) };
             attempt.end(Outcome::Ok, self.local.now());
             let is_websocket = |name: &[u8]| name.eq_ignore_ascii_case(b"websocket");
             let websocket = head.fields().all(FieldName::Upgrade).any(is_websocket);
             let end = UpstreamEnd {
-                link: exchange.into_link(),
+                link,
                 idle: self.rules.timeouts.idle,
                 deadline: self.deadline,
                 record: self.record,
@@ -337,6 +342,7 @@ impl ProxiedRequest {
         let id = self.record.request_id.clone();
         let conn = &self.record.conn;
         let event_stream = is_event_stream(&head).then(|| Box::new(EventStream::new(&attempt.peer, conn)));
+        let grpc = if exchange.is_http1() { None } else { GrpcAnswer::of(&head) };
         let relaying = Relaying {
             event_stream,
             exchange: Some(exchange),
@@ -345,6 +351,7 @@ impl ProxiedRequest {
             record: self.record,
             deadline: self.deadline,
             upload: self.upload,
+            grpc,
         };
         Answer::Relayed { head, id, body: AnswerBody::relayed(relaying) }
     }

@@ -7,6 +7,10 @@ use thalweg_wire::{
 
 use crate::{data::source::Source, shared::client_cookie};
 
+mod http2;
+
+pub use http2::http2_request;
+
 /// What this edge says about a request in the head that it sends to an endpoint.
 #[derive(Clone, Copy, Debug)]
 pub struct Told<'a> {

@@ -32,6 +32,12 @@ impl Buffers {
         Rc::new(Self { free: RefCell::default(), size: Cell::new(size) })
     }
 
+    /// Bytes in each buffer.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        self.size.get()
+    }
+
     /// Changes the size of the buffers that are lent from now on.
     pub fn resize(&self, size: usize) {
         if self.size.replace(size) != size {

@@ -1,6 +1,9 @@
-//! One open connection to an endpoint: a socket, what was read from it, and how long the kernel waits for
+//! One open HTTP/1.1 connection to an endpoint: a socket, what was read from it, and how long the kernel waits for
 //! acknowledgements on it. A plain object without a task: its owner polls it. Its `Peer` keeps it between
 //! requests.
+//!
+//! `either` is a connection of either protocol that may carry a request, `http2` a connection of HTTP/2, `opening`
+//! how that begins, `batch` the socket below it.
 
 use std::{
     io,
@@ -21,9 +24,16 @@ use crate::{
     shared::{kernel, meters::Cell as Count},
 };
 
+mod batch;
+mod either;
+pub mod http2;
+pub mod opening;
+
+pub use either::Link;
+
 /// An open connection to an endpoint.
 #[derive(Debug)]
-pub struct Link {
+pub struct Http1Link {
     /// The transport.
     pub io: UpstreamIo,
     /// Bytes from the endpoint that are still to be taken.
@@ -34,13 +44,15 @@ pub struct Link {
     pub tls_epoch: u32,
     /// The connection has carried a request before, so the endpoint may have closed it meanwhile.
     pub reused: bool,
+    /// The connection does not speak what its request was written for.
+    pub unfit: bool,
     /// The kernel waits longer than usual for sent data to be acknowledged.
     patient: bool,
     /// Counts the connection as active while it carries a request or an upgraded stream.
     pub in_use: Option<ActiveGuard>,
 }
 
-impl Link {
+impl Http1Link {
     /// A connection that was just opened.
     #[must_use]
     pub fn new(
@@ -55,6 +67,7 @@ impl Link {
             opened,
             tls_epoch,
             reused: false,
+            unfit: false,
             patient: false,
             in_use: Some(ActiveGuard::new(active)),
         }
@@ -82,7 +95,7 @@ impl Link {
     /// Whether an idle connection can still carry a request.
     #[must_use]
     pub fn is_usable(&mut self) -> bool {
-        self.inbox.is_empty() && self.io.is_quiet()
+        !self.unfit && self.inbox.is_empty() && self.io.is_quiet()
     }
 
     /// Reads more bytes into the inbox; 0 = the endpoint has ended.

@@ -27,6 +27,7 @@ pub mod source;
 pub mod decisions;
 pub mod failure;
 pub mod handshake;
+pub mod grpc;
 pub mod headers;
 pub mod inbox;
 pub mod worker_base;

@@ -19,11 +19,17 @@ pub enum Outcome {
     ClientGone,
     /// Another endpoint won the race.
     Cancelled,
+    /// The endpoint refused the stream, and has not looked at the request.
+    Refused,
+    /// A gRPC answer whose status speaks against the endpoint.
+    GrpcError,
+    /// A gRPC answer without a status.
+    NoGrpcStatus,
 }
 
 impl Outcome {
     /// All outcomes, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Ok,
         Self::ServerError,
         Self::ConnectFailed,
@@ -32,6 +38,9 @@ impl Outcome {
         Self::Timeout,
         Self::ClientGone,
         Self::Cancelled,
+        Self::Refused,
+        Self::GrpcError,
+        Self::NoGrpcStatus,
     ];
 
     /// The spelling in metrics.
@@ -46,6 +55,9 @@ impl Outcome {
             Self::Timeout => "timeout",
             Self::ClientGone => "client_gone",
             Self::Cancelled => "cancelled",
+            Self::Refused => "refused_stream",
+            Self::GrpcError => "grpc_error",
+            Self::NoGrpcStatus => "no_grpc_status",
         }
     }
 }

@@ -17,7 +17,7 @@ use thalweg_core::{
 use crate::{
     data::{
         inbox::Buffers,
-        link::{ActiveGuard, Link},
+        link::{ActiveGuard, Http1Link, Link},
         outcome::Outcome,
         worker_base::WorkerBase,
     },
@@ -28,10 +28,12 @@ use crate::{
 };
 
 mod counters;
+mod http2;
 mod settings;
 mod usual;
 
 pub use counters::PeerMeters;
+pub use http2::Http2Pool;
 pub use settings::Settings;
 use settings::same_tls;
 use usual::{PATIENCE, SHORTEST_PATIENCE, usual_connect};
@@ -77,18 +79,22 @@ pub struct Peer {
     /// Costs of lost races whose connects did not go on. The end of a connect that did go on decides whose fault they
     /// were.
     pub race_costs: RefCell<RaceCosts>,
+    /// Streams that the endpoint has refused since its last answer.
+    refusals: Cell<u32>,
     sampled: Cell<bool>,
     down: Cell<bool>,
     gone: Cell<bool>,
     idle: RefCell<Vec<Idle>>,
-    /// Grows when the endpoint's TLS settings change.
+    /// Connections of HTTP/2.
+    pub http2: Http2Pool,
+    /// Grows when the endpoint's protocol or its TLS settings change.
     tls_epoch: Cell<u32>,
 }
 
 /// A connection that waits for its next request.
 #[derive(Debug)]
 struct Idle {
-    link: Link,
+    link: Http1Link,
     since: Tick,
 }
 
@@ -124,18 +130,24 @@ impl Peer {
             lingering: Cell::new(0),
             waited_for: Cell::new(0),
             race_costs: RefCell::default(),
+            refusals: Cell::new(0),
             sampled: Cell::new(false),
             down: Cell::new(false),
             gone: Cell::new(false),
             idle: RefCell::new(Vec::new()),
+            http2: Http2Pool::default(),
             tls_epoch: Cell::new(0),
         }
     }
 
-    /// Takes new settings. Connections that were opened under other TLS settings are closed, or not kept after their
-    /// current request; all others survive.
+    /// Takes new settings. Connections of another protocol or under other TLS settings are closed, or not kept after their
+    /// current requests; all others survive.
     pub fn configure(&self, settings: Settings) {
-        if !same_tls(self.settings.borrow().tls.as_ref(), settings.tls.as_ref()) {
+        let before = self.settings.borrow();
+        let same =
+            before.protocol == settings.protocol && same_tls(before.tls.as_ref(), settings.tls.as_ref());
+        drop(before);
+        if !same {
             self.tls_epoch.set(self.tls_epoch.get().wrapping_add(1));
             self.close_idle();
         }
@@ -252,27 +264,30 @@ impl Peer {
         self.gone.set(true);
     }
 
-    /// The youngest idle connection that can carry a request.
+    /// A connection that can carry a request: the youngest idle one, or one of HTTP/2 with room for a stream.
     pub fn take_idle(&self, now: Tick) -> Option<Link> {
-        let mut idle = self.idle.borrow_mut();
         let keepalive = self.settings.borrow().keepalive;
+        if self.is_http2() {
+            return self.http2.take(keepalive, now).map(Link::Http2);
+        }
+        let mut idle = self.idle.borrow_mut();
         while let Some(Idle { mut link, since }) = idle.pop() {
             self.meters.idle.drop_one();
             let fresh = now.since(since) < keepalive.idle && !link.is_aged(keepalive.age, now);
             if fresh && link.is_usable() {
                 link.in_use = Some(ActiveGuard::new(&self.meters.active));
-                return Some(link);
+                return Some(Link::Http1(link));
             }
         }
         None
     }
 
-    /// Keeps a connection whose exchange ended cleanly.
-    pub fn give_back(&self, mut link: Link) {
+    /// Keeps a connection whose exchange ended cleanly. A place on an HTTP/2 connection is free as soon as it is dropped.
+    pub fn give_back(&self, link: Link) {
+        let Link::Http1(mut link) = link else { return };
         let keepalive = self.settings.borrow().keepalive;
         let mut idle = self.idle.borrow_mut();
-        let unwanted = self.gone.get() || link.tls_epoch != self.tls_epoch.get();
-        if unwanted || idle.len() >= keepalive.max_idle {
+        if !self.keeps(link.tls_epoch) || idle.len() >= keepalive.max_idle {
             return;
         }
         link.set_user_timeout(Duration::ZERO, false);
@@ -284,6 +299,7 @@ impl Peer {
     /// Closes idle connections that are too old or that the endpoint has closed. Called by the worker's sweep.
     pub fn expire_idle(&self, now: Tick) {
         let keepalive = self.settings.borrow().keepalive;
+        self.http2.tend(keepalive, now);
         self.idle.borrow_mut().retain_mut(|Idle { link, since }| {
             let keep =
                 now.since(*since) < keepalive.idle && !link.is_aged(keepalive.age, now) && link.is_usable();
@@ -294,8 +310,10 @@ impl Peer {
         });
     }
 
-    /// Closes all idle connections: the endpoint is down, or its connections are not to be trusted.
+    /// Closes all idle connections: the endpoint is down, or its connections are not to be trusted. One of HTTP/2 that
+    /// carries requests takes no more of them.
     pub fn close_idle(&self) {
+        self.http2.retire_all();
         for _ in self.idle.borrow_mut().drain(..) {
             self.meters.idle.drop_one();
         }
@@ -355,7 +373,7 @@ impl Peer {
                 known.max(u32::try_from(micros(waited)).unwrap_or(u32::MAX))
             }
             // A rival that was not needed has not been slow.
-            (Outcome::ClientGone, _) | (Outcome::Ok | Outcome::Cancelled, None) => return,
+            (Outcome::ClientGone | Outcome::Refused, _) | (Outcome::Ok | Outcome::Cancelled, None) => return,
             // A failure counts as a slow answer, so that fast errors never look fast.
             _ => known.saturating_mul(10).clamp(1_000_000, 10_000_000),
         };
@@ -382,7 +400,7 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
-    use thalweg_config::Keepalive;
+    use thalweg_config::{Keepalive, PoolProtocol};
     use thalweg_core::World;
 
     use super::*;
@@ -403,7 +421,14 @@ mod tests {
         let clock = Rc::new(Cell::new(Tick(5_000_000)));
         let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
         let peer = |worker| {
-            let settings = Settings { keepalive, tls: None, host: None, own_host: "a".into(), queue: None };
+            let settings = Settings {
+                keepalive,
+                protocol: PoolProtocol::Http1,
+                tls: None,
+                host: None,
+                own_host: "a".into(),
+                queue: None,
+            };
             let base = Rc::new(WorkerBase::new(&shared, worker, &clock));
             Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &base)
         };

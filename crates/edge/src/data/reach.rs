@@ -1,4 +1,5 @@
-//! Room 4, REACH: a pooled or a new connection to one endpoint. Never sends a byte of the request.
+//! Room 4, REACH: a pooled or a new connection to one endpoint. Never sends a byte of the request. HTTP/2 is chosen by the
+//! config and never guessed: an endpoint that does not speak it cannot be connected to.
 
 use std::{io, rc::Rc, sync::Arc, time::Duration};
 
@@ -7,7 +8,15 @@ use thalweg_core::{Fault, Tick};
 use tokio::net::TcpStream;
 
 use crate::{
-    data::{link::Link, peer::Peer, upstream_io::UpstreamIo},
+    data::{
+        link::{
+            Http1Link, Link,
+            http2::{Http2Conn, Http2Link},
+            opening::GreetingError,
+        },
+        peer::Peer,
+        upstream_io::UpstreamIo,
+    },
     shared::{
         fault::{fault_of, is_own, tls_fault},
         kernel::UNACKNOWLEDGED,
@@ -29,6 +38,12 @@ pub enum ReachError {
     /// The TLS handshake failed.
     #[error("tls handshake: {0}")]
     Tls(#[source] io::Error),
+    /// The endpoint speaks TLS and has not chosen HTTP/2.
+    #[error("the endpoint did not choose h2 (ALPN)")]
+    NotChosen,
+    /// The endpoint does not begin as HTTP/2 does.
+    #[error("http/2: {0}")]
+    Greeting(#[source] GreetingError),
     /// The endpoint closed the new connection at once.
     #[error("the new connection ended before the request was sent")]
     Ended,
@@ -50,7 +65,8 @@ impl ReachError {
             Self::Own(_) => Fault::Local,
             Self::Timeout(_) => Fault::Timeout,
             Self::Tls(error) => tls_fault(error).unwrap_or(Fault::Tls),
-            Self::Ended => Fault::Reset,
+            Self::NotChosen | Self::Greeting(GreetingError::Http1 | GreetingError::Other) => Fault::Protocol,
+            Self::Ended | Self::Greeting(GreetingError::Ended) => Fault::Reset,
         }
     }
 }
@@ -66,23 +82,58 @@ pub async fn reach(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link
     }
 }
 
-/// A new connection to `peer`.
+/// A new connection to `peer`. Over HTTP/2 one that another request has just opened will do.
 ///
 /// # Errors
 /// As [`reach`].
 pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link, ReachError> {
-    let stalled = peer.stalled();
-    match tokio::time::timeout(timeout, connect(peer)).await {
-        Err(_) => Err(ReachError::Timeout(timeout)),
-        Ok(Err(error)) => Err(error),
-        Ok(Ok((io, tls_epoch))) => {
-            peer.connected(peer.now().since(now).saturating_sub(peer.stalled_since(stalled)));
-            Ok(Link::new(io, peer.buffers(), (now, tls_epoch), &peer.meters.active))
+    let opening = async {
+        match peer.is_http2() {
+            true => share(peer).await.map(Link::Http2),
+            false => connect(peer, now, None).await.map(|(io, opened)| {
+                Link::Http1(Http1Link::new(io, peer.buffers(), opened, &peer.meters.active))
+            }),
         }
+    };
+    match tokio::time::timeout(timeout, opening).await {
+        Err(_) => Err(ReachError::Timeout(timeout)),
+        Ok(result) => result,
     }
 }
 
-async fn connect(peer: &Peer) -> Result<(UpstreamIo, u32), ReachError> {
+/// A place on an HTTP/2 connection: on one that is there, on one that opens, or on a new one.
+async fn share(peer: &Rc<Peer>) -> Result<Http2Link, ReachError> {
+    loop {
+        let now = peer.now();
+        let keepalive = peer.settings.borrow().keepalive;
+        if let Some(link) = peer.http2.take(keepalive, now) {
+            return Ok(link);
+        }
+        if peer.http2.wait().await.is_some() {
+            continue;
+        }
+        let _connecting = peer.http2.connecting();
+        let stalled = peer.stalled();
+        let (io, opened) = connect(peer, now, Some(b"h2")).await?;
+        let conn = Http2Conn::open(io, peer.opening(opened)).await.map_err(ReachError::Greeting)?;
+        peer.connected(peer.now().since(now).saturating_sub(peer.stalled_since(stalled)));
+        // An endpoint that allows no stream at all cannot be used.
+        let link = conn.take((keepalive.idle, keepalive.age), peer.now()).ok_or(ReachError::Ended)?;
+        match peer.keeps(opened.1) {
+            true => peer.http2.add(conn),
+            false => conn.retire(),
+        }
+        return Ok(link);
+    }
+}
+
+/// Opens a socket, with TLS if the endpoint has it. Returns when it was opened, and under which settings.
+async fn connect(
+    peer: &Peer,
+    now: Tick,
+    alpn: Option<&[u8]>,
+) -> Result<(UpstreamIo, (Tick, u32)), ReachError> {
+    let stalled = peer.stalled();
     let failed = |error| match is_own(&error, peer.address) {
         true => ReachError::Own(error),
         false => ReachError::Tcp(error),
@@ -95,9 +146,21 @@ async fn connect(peer: &Peer) -> Result<(UpstreamIo, u32), ReachError> {
         None => UpstreamIo::Plain(stream),
         Some(tls) => {
             let connector = tokio_rustls::TlsConnector::from(Arc::clone(&tls.config));
-            let stream = connector.connect(tls.name.clone(), stream).await.map_err(ReachError::Tls)?;
+            let shaken = match alpn {
+                None => connector.connect(tls.name.clone(), stream).await,
+                Some(alpn) => {
+                    connector.with_alpn(vec![alpn.to_vec()]).connect(tls.name.clone(), stream).await
+                }
+            };
+            let stream = shaken.map_err(ReachError::Tls)?;
+            if alpn.is_some() && stream.get_ref().1.alpn_protocol() != alpn {
+                return Err(ReachError::NotChosen);
+            }
             UpstreamIo::Tls(Box::new(stream))
         }
     };
-    Ok((io, tls_epoch))
+    if alpn.is_none() {
+        peer.connected(peer.now().since(now).saturating_sub(peer.stalled_since(stalled)));
+    }
+    Ok((io, (now, tls_epoch)))
 }

@@ -14,6 +14,7 @@ use crate::data::{
     deadline::Deadline,
     event_stream::EventStream,
     exchange::{Exchange, ExchangeError},
+    grpc::GrpcAnswer,
     outcome::Outcome,
     settle::RequestRecord,
     splice::Pipe,
@@ -52,6 +53,8 @@ pub struct Relaying {
     pub upload: Rc<Upload>,
     /// For an event stream: when a drain ends it.
     pub event_stream: Option<Box<EventStream>>,
+    /// The answer is one of gRPC, over HTTP/2.
+    pub grpc: Option<GrpcAnswer>,
 }
 
 /// Why an answer was cut after its head.
@@ -151,9 +154,8 @@ impl AnswerBody {
         if !ready!(self.poll_content(cx))? {
             return Poll::Ready(Ok(None));
         }
-        let piece = Bytes::copy_from_slice(self.content());
-        self.consume(piece.len());
-        Poll::Ready(Ok(Some(piece)))
+        let BodySource::Relayed(relaying) = &mut self.0 else { return Poll::Ready(Ok(None)) };
+        Poll::Ready(Ok(relaying.take_content()))
     }
 
     /// The client's connection was told to end: an event stream ends with it.
@@ -265,6 +267,7 @@ impl Relaying {
         let taken = self.exchange.as_mut().map_or(0, |exchange| exchange.splice(pipe, cx));
         if taken > 0 {
             self.deadline.moved();
+            self.deadline.pace.passed(taken);
             // The last bytes of an answer are always read: its end is not seen here.
             self.record.bytes_out += taken as u64;
         }
@@ -275,18 +278,38 @@ impl Relaying {
         self.deadline.pace.passed(bytes);
         if let Some(exchange) = &mut self.exchange {
             exchange.consume(bytes);
-            if exchange.trailers().is_none() {
-                self.give_back();
-            }
+            self.has_taken();
+        }
+    }
+
+    fn take_content(&mut self) -> Option<Bytes> {
+        let piece = self.exchange.as_mut()?.take_content();
+        self.deadline.pace.passed(piece.len());
+        self.has_taken();
+        Some(piece)
+    }
+
+    /// Content was taken, perhaps the last.
+    fn has_taken(&mut self) {
+        if self.exchange.as_ref().is_some_and(|exchange| exchange.trailers().is_none()) {
+            self.give_back();
         }
     }
 
     /// The last byte of the answer has arrived.
     fn settle(&mut self) {
         self.event_stream = None;
-        let server_error = self.is_server_error();
         let now = self.record.now();
-        self.attempt.end(if server_error { Outcome::ServerError } else { Outcome::Ok }, now);
+        let trailers = self.exchange.as_ref().and_then(Exchange::trailers);
+        let outcome = match self.grpc {
+            _ if self.is_server_error() => Outcome::ServerError,
+            Some(grpc) => grpc.outcome(trailers),
+            None => Outcome::Ok,
+        };
+        if outcome == Outcome::NoGrpcStatus {
+            self.record.error = Some(outcome.as_str());
+        }
+        self.attempt.end(outcome, now);
         self.record.finish(now);
     }
 

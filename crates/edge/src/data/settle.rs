@@ -70,6 +70,8 @@ pub struct RequestRecord {
     pub revision: u64,
     /// The roll of the first attempt: replays its decision.
     pub roll: u64,
+    /// The client speaks gRPC: this edge's own answers have its form.
+    pub grpc: bool,
     /// The upload, for its size.
     pub upload: Option<Rc<Upload>>,
     /// The status sent to the client; 0 = none yet.
@@ -120,6 +122,7 @@ impl RequestRecord {
             generation: 0,
             revision: 0,
             roll: 0,
+            grpc: false,
             upload: None,
             status: 0,
             bytes_up: 0,

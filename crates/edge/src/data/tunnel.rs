@@ -12,7 +12,7 @@ use crate::data::{
     conn::{ClientConn, ClientIo, ConnSignal},
     deadline::Deadline,
     inbox::Inbox,
-    link::Link,
+    link::Http1Link,
     peer::Peer,
     settle::RequestRecord,
     websocket::{Framed, SERVICE_RESTART},
@@ -25,7 +25,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct UpstreamEnd {
     /// The connection; what it has read belongs to the stream.
-    pub link: Link,
+    pub link: Http1Link,
     /// Longest silence of both sides together.
     pub idle: Duration,
     /// The request's deadline.
@@ -84,7 +84,7 @@ enum StreamEnd {
 pub async fn pass_through(mut client: ClientIo, early: Inbox, end: Box<UpstreamEnd>, conn: &ClientConn) {
     conn.tunnel(early.unread().len());
     let mut end = *end;
-    let Link { io: upstream, inbox, .. } = &mut end.link;
+    let Http1Link { io: upstream, inbox, .. } = &mut end.link;
     let between = Cell::new(true);
     let ended = {
         let mut framed = Framed::new(&mut client, &between);

@@ -47,12 +47,12 @@ impl Http2Upload {
         Self { stream, left }
     }
 
-    /// Whether the last byte was read. The stream itself may end later, with an empty frame.
+    /// Whether the last byte was read. The stream may end later.
     fn is_over(&self) -> bool {
         self.left == Some(0) || self.stream.is_end_stream()
     }
 
-    /// The next piece; `None` = the end, where trailers may be.
+    /// The next piece; `None` = the end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, h2::Error>> {
         let Some(piece) = ready!(self.stream.poll_data(cx)).transpose()? else {
             return Poll::Ready(Ok(None));
@@ -382,6 +382,16 @@ impl UploadBody {
                 None => read(&[]),
             },
         }
+    }
+
+    /// Takes the first bytes of the content out, in memory of their own.
+    pub fn take(&mut self, bytes: usize) -> Bytes {
+        if let UploadPiece::Owned(content) = &mut self.piece {
+            return content.split_to(bytes.min(content.len()));
+        }
+        let taken = self.with_content(|all| Bytes::copy_from_slice(all.get(..bytes).unwrap_or(all)));
+        self.consume(taken.len());
+        taken
     }
 
     /// Takes the first bytes of the content.

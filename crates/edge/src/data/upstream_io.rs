@@ -43,6 +43,14 @@ impl UpstreamIo {
         }
     }
 
+    /// Ready when something may have arrived. Costs no system call.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(stream) => stream.poll_read_ready(cx),
+            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
+        }
+    }
+
     /// Whether the endpoint has neither closed the connection nor sent an unexpected byte. Costs a system
     /// call only if something has arrived.
     #[must_use]

@@ -369,6 +369,7 @@ fn settings(live: &Live, place: &thalweg_core::Place) -> Settings {
     Settings {
         own_host: authority.into(),
         keepalive: wiring.keepalive_of(place.pool),
+        protocol: pool.map(|pool| pool.protocol).unwrap_or_default(),
         tls,
         host: pool.and_then(|pool| pool.host.as_deref()).map(Into::into),
         queue: None,

@@ -9,6 +9,7 @@ use crate::{
     head::Head,
     name::FieldName,
     request::{Method, RequestHead},
+    scan::Limits,
 };
 
 /// What an answer's meaning depends on: the request.
@@ -28,6 +29,15 @@ impl AnswerTo {
     }
 }
 
+/// The parts of an answer that came by another protocol. The fields come with [`Fields::push`].
+#[derive(Clone, Copy, Debug)]
+pub struct AnswerParts {
+    /// The pseudo-field `:status`.
+    pub status: u16,
+    /// The stream goes on behind the head.
+    pub has_body: bool,
+}
+
 /// An answer's head.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerHead {
@@ -42,6 +52,39 @@ pub struct AnswerHead {
 }
 
 impl AnswerHead {
+    /// Makes a head from the parts that another protocol's engine has read. The same rules hold as for HTTP/1.1. A body of
+    /// unknown length is [`Framing::Chunked`]: its end is marked, and trailers may follow.
+    ///
+    /// # Errors
+    /// The rule that is broken.
+    pub fn from_parts(
+        parts: AnswerParts,
+        fields: Fields,
+        to: AnswerTo,
+        limits: Limits,
+    ) -> Result<Self, ProtocolError> {
+        if fields.len() > limits.fields as usize {
+            return Err(ProtocolError::TooManyFields);
+        }
+        if fields.wire_len() > limits.head_bytes as usize {
+            return Err(ProtocolError::HeadTooLarge);
+        }
+        fields.refuse_connection_fields()?;
+        let declared = declared(&fields, Version::Http2)?;
+        let mut head =
+            Self { fields, version: Version::Http2, status: parts.status, declared, ..Self::default() };
+        head.frame(to)?;
+        head.framing = match head.framing {
+            Framing::UntilClose if parts.has_body => Framing::Chunked,
+            Framing::UntilClose => Framing::Length(0),
+            // The stream has ended already (RFC 9113 section 8.1.1).
+            Framing::Length(1..) if !parts.has_body => return Err(ProtocolError::BadContentLength),
+            framing => framing,
+        };
+        head.keep_alive = true;
+        Ok(head)
+    }
+
     /// The status: 100 to 999.
     #[must_use]
     pub const fn status(&self) -> u16 {

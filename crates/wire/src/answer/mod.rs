@@ -4,5 +4,5 @@ mod reader;
 mod head;
 mod line;
 
-pub use head::{AnswerHead, AnswerTo};
+pub use head::{AnswerHead, AnswerParts, AnswerTo};
 pub use reader::{AnswerReader, AnswerStep};

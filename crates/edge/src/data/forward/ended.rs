@@ -132,6 +132,10 @@ impl ProxiedRequest {
         tracing::debug!(pool = %attempt.peer.pool, endpoint = %attempt.peer.label, %error, "endpoint gave no answer");
         let failed = |cause, failure| Ended::Failed(failed(attempt, cause, failure));
         let (outcome, ended) = match error {
+            // The endpoint has not looked at the request: any other may have it, whatever its method.
+            ExchangeError::Refused => {
+                (Outcome::Refused, failed(retry::Failure::Connect, Failure::ConnectFailed(Fault::Reset)))
+            }
             ExchangeError::Stale | ExchangeError::Reset(_) => {
                 if matches!(error, ExchangeError::Reset(_)) {
                     attempt.cut_off(self.upload.ended.get().is_none(), self.local.now());

@@ -160,7 +160,7 @@ impl ProxiedRequest {
         }
         if watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK)) <= now {
             watch.look = Some(now.after(LOOK));
-            if exchange.link().is_dead() {
+            if exchange.is_dead() {
                 // Other connections to the same endpoint are probably gone too.
                 attempt.peer.close_idle();
                 attempt.blame(Fault::Timeout, now);
@@ -277,7 +277,7 @@ async fn run_rival(
         let mut link = reach::reach(peer, connect, attempt.started).await.map_err(RivalError::Reach)?;
         loop {
             attempt.ready(peer.now());
-            let reused = link.reused;
+            let reused = link.is_reused();
             let mut exchange = Exchange::new(link, upload.attempt(), ask.clone(), idle);
             match poll_fn(|cx| exchange.poll_head(cx)).await {
                 Ok(()) => return Ok(exchange),

@@ -89,7 +89,7 @@ impl Loser {
                 attempt.head(Some(ended), now);
                 settle(attempt, exchange).await;
             }
-            LoserEnd::Failed(ExchangeError::Stale) if exchange.link().reused => {
+            LoserEnd::Failed(ExchangeError::Stale) if exchange.is_reused() => {
                 attempt.cancel(Some(ended), now);
             }
             LoserEnd::Failed(ExchangeError::Stale) => {
@@ -101,6 +101,7 @@ impl Loser {
                 }
                 attempt.end(Outcome::BadAnswer, now);
             }
+            LoserEnd::Failed(ExchangeError::Refused) => attempt.cancel(Some(ended), now),
             // The upload ended well, otherwise there would be no rival, so the endpoint ended the connection.
             LoserEnd::Failed(_) => attempt.end(Outcome::Reset, now),
             LoserEnd::Dead => {
@@ -122,7 +123,7 @@ impl Loser {
             match timeout(rest.min(LOOK), poll_fn(|cx| self.exchange.poll_head(cx))).await {
                 Ok(Ok(())) => return LoserEnd::Head,
                 Ok(Err(error)) => return LoserEnd::Failed(error),
-                Err(_) if self.exchange.link().is_dead() => return LoserEnd::Dead,
+                Err(_) if self.exchange.is_dead() => return LoserEnd::Dead,
                 Err(_) => {}
             }
         }

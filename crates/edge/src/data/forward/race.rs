@@ -30,6 +30,10 @@ use crate::{
 /// latency baseline.
 const LINGERING: u32 = 16;
 
+/// How often one attempt gets another connection because the one that it had ended before the endpoint looked at the request. One
+/// of HTTP/1.1 is replaced by a new one; on HTTP/2 that may be one that others share, and may end as well.
+const REOPENED: u32 = 10;
+
 /// A connect in progress. It outlives its request if it loses its race.
 type Connecting = Pin<Box<dyn Future<Output = Result<Link, ReachError>>>>;
 
@@ -174,6 +178,7 @@ impl ProxiedRequest {
     }
 
     async fn exchange(&mut self, Reached { attempt, mut link }: Reached) -> Ended {
+        let mut reopened = 0;
         loop {
             let ask = match self.ask(&attempt.peer, attempt.nth()) {
                 Ok(ask) => ask,
@@ -182,7 +187,7 @@ impl ProxiedRequest {
                     return Ended::Client(failure);
                 }
             };
-            let reused = link.reused;
+            let reused = link.is_reused();
             let mut exchange = Exchange::new(link, self.upload.attempt(), ask, self.rules.timeouts.idle);
             match self.wait_for_head(&attempt, &mut exchange).await {
                 HeadEvent::Answer => return self.answered(attempt, exchange),
@@ -192,7 +197,10 @@ impl ProxiedRequest {
                     self.record.steered = Some(steered);
                     return self.answered(other, won);
                 }
-                HeadEvent::Failed(ExchangeError::Stale) if reused => {
+                HeadEvent::Failed(ExchangeError::Stale)
+                    if reused && reopened < REOPENED && self.upload.replayable() =>
+                {
+                    reopened += 1;
                     self.deadline.pause();
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
@@ -203,6 +211,10 @@ impl ProxiedRequest {
                         }
                         Err(error) => return Ended::Failed(self.unreached(&attempt, &error)),
                     };
+                }
+                // A connection that others used as well says little about the endpoint when it ends.
+                HeadEvent::Failed(ExchangeError::Stale) if reused => {
+                    return self.unanswered(&attempt, &ExchangeError::Refused);
                 }
                 HeadEvent::Failed(ExchangeError::Stale) => {
                     return Ended::Failed(self.unreached(&attempt, &ReachError::Ended));

@@ -3,7 +3,7 @@
 
 use std::{rc::Rc, time::Duration};
 
-use thalweg_config::LookAlikes;
+use thalweg_config::{LookAlikes, PoolProtocol};
 use thalweg_core::{
     Binding, Decision, Facts, Location, Reason, Refusal, Tick, Tried, mix,
     retry::{self, RetryVerdict, Situation},
@@ -17,9 +17,10 @@ use crate::{
         attempt::Attempt,
         client::Client,
         deadline::Deadline,
-        exchange::Ask,
+        exchange::{Ask, HeadOut},
         failure::Failure,
-        headers::{Told, write_request},
+        headers::{Told, http2_request, write_request},
+        link::opening::ANSWER_HEAD,
         local::Local,
         notes::AttemptNote,
         outbox::Outbox,
@@ -30,9 +31,6 @@ use crate::{
     },
     shared::decision::AttemptKind,
 };
-
-/// Bytes of an answer's head. Servers send large ones for sign-in redirects; few clients take more.
-const ANSWER_HEAD: u32 = 128 * 1024;
 
 /// Room for what this edge adds to a request's head.
 const OWN_FIELDS: usize = 320;
@@ -188,7 +186,7 @@ impl ProxiedRequest {
     /// The head for the attempt with this place, ready to be sent.
     ///
     /// # Errors
-    /// The operator's Host for the pool cannot be written.
+    /// The operator's Host for the pool cannot be written, or HTTP/2 has no form for what is asked.
     pub(super) fn ask(&self, peer: &Peer, nth: usize) -> Result<Ask, Failure> {
         let (head, record) = (&self.head, &self.record);
         let settings = peer.settings.borrow();
@@ -207,12 +205,22 @@ impl ProxiedRequest {
             look_alikes: self.rules.look_alikes == LookAlikes::Pass,
             cookie: self.cookie.as_ref().map(|cookie| cookie.name()),
         };
-        let certificate_len = told.client_cert.map_or(0, str::len);
-        let mut outbox = Outbox::with_room(head.fields().byte_len() + OWN_FIELDS + certificate_len);
-        write_request(&mut outbox.bytes, head, &told)
-            .map_err(|_| Failure::BadMessage(thalweg_wire::ProtocolError::BadHost))?;
+        let is_http2 = settings.protocol == PoolProtocol::Http2;
+        if is_http2 && self.upgrade {
+            return Err(Failure::NoUpgrade);
+        }
+        let head_out = if is_http2 {
+            let request = http2_request(head, &told, settings.tls.is_some()).map_err(Failure::BadMessage)?;
+            HeadOut::Http2(Box::new(request))
+        } else {
+            let certificate_len = told.client_cert.map_or(0, str::len);
+            let mut outbox = Outbox::with_room(head.fields().byte_len() + OWN_FIELDS + certificate_len);
+            write_request(&mut outbox.bytes, head, &told)
+                .map_err(|_| Failure::BadMessage(thalweg_wire::ProtocolError::BadHost))?;
+            HeadOut::Http1(outbox)
+        };
         Ok(Ask {
-            outbox,
+            head_out,
             framing: head.framing(),
             to: AnswerTo::of(head, self.upgrade),
             limits: Limits { head_bytes: ANSWER_HEAD, fields: self.rules.answer_fields },

@@ -2,7 +2,7 @@
 
 use std::{rc::Rc, sync::Arc};
 
-use thalweg_config::Keepalive;
+use thalweg_config::{Keepalive, PoolProtocol};
 
 use crate::{data::queue::PoolQueue, shared::UpstreamTls};
 
@@ -11,6 +11,8 @@ use crate::{data::queue::PoolQueue, shared::UpstreamTls};
 pub struct Settings {
     /// Limits of idle connections.
     pub keepalive: Keepalive,
+    /// What the endpoint speaks.
+    pub protocol: PoolProtocol,
     /// TLS settings ready for use; `None` for plaintext.
     pub tls: Option<UpstreamTls>,
     /// The Host field to send; `None` = the client's.

@@ -1,0 +1,397 @@
+//! Room 5, RELAY: one request and its answer on one stream of an HTTP/2 connection. A plain object that its request
+//! polls, like the one of HTTP/1.1. Content waits for the endpoint's window with the client, and the client's with the
+//! endpoint: nothing is buffered beyond one window. A stream that is dropped before its end is reset (CANCEL).
+
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
+use http::{HeaderMap, Request, StatusCode};
+use thalweg_wire::{AnswerHead, AnswerParts, AnswerTo, Fields, Framing, Limits, ProtocolError};
+
+use super::{Ask, ExchangeError, HeadOut};
+use crate::data::{
+    client::Client,
+    headers::{fields_of, trailer_map},
+    link::http2::Http2Link,
+    upload::{UploadBody, UploadError, UploadStep},
+};
+
+/// Interim answers to one request, as many as over HTTP/1.1.
+const MAX_INTERIM: u8 = 32;
+
+/// The largest piece of an upload that waits for the endpoint's window.
+const PIECE: usize = 16 * 1024;
+
+/// One request and its answer on one stream.
+#[derive(Debug)]
+pub struct Http2Exchange {
+    link: Http2Link,
+    body: UploadBody,
+    /// The head, until the stream begins.
+    request: Option<Box<Request<()>>>,
+    framing: Framing,
+    sending: Sending,
+    out: Option<SendStream<Bytes>>,
+    /// Content that was announced and not sent yet.
+    left: Option<u64>,
+    answer: Option<ResponseFuture>,
+    input: Option<RecvStream>,
+    to: AnswerTo,
+    limits: Limits,
+    head: AnswerHead,
+    interim: u8,
+    content: Bytes,
+    trailers: Option<Fields>,
+    /// The last byte of the answer was read.
+    ended: bool,
+    /// What the socket had taken when the stream began.
+    written: u64,
+    client: Option<Rc<Client>>,
+}
+
+/// How far the request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sending {
+    /// Content is to come.
+    Open,
+    /// The last content went out with the end of the stream.
+    Last,
+    Done,
+    /// The endpoint takes no more; what it has answered may still be read.
+    Broken,
+}
+
+impl Http2Exchange {
+    /// Prepares an exchange. No byte is sent before it is polled.
+    #[must_use]
+    pub fn new(link: Http2Link, body: UploadBody, ask: Ask) -> Self {
+        let request = match ask.head_out {
+            HeadOut::Http2(request) => Some(request),
+            // A reload has changed the protocol since the head was written.
+            HeadOut::Http1(_) => None,
+        };
+        Self {
+            link,
+            body,
+            request,
+            framing: ask.framing,
+            sending: Sending::Open,
+            out: None,
+            left: if let Framing::Length(length) = ask.framing { Some(length) } else { None },
+            answer: None,
+            input: None,
+            to: ask.to,
+            limits: ask.limits,
+            head: ask.head,
+            interim: 0,
+            content: Bytes::new(),
+            trailers: None,
+            ended: false,
+            written: 0,
+            client: ask.client,
+        }
+    }
+
+    /// Its place on the connection.
+    #[must_use]
+    pub const fn link(&self) -> &Http2Link {
+        &self.link
+    }
+
+    /// The head of the answer.
+    #[must_use]
+    pub const fn head(&self) -> &AnswerHead {
+        &self.head
+    }
+
+    /// Takes the head of the answer out.
+    #[must_use]
+    pub fn take_head(&mut self) -> AnswerHead {
+        std::mem::take(&mut self.head)
+    }
+
+    /// Sends the request, and reads until the head of the answer is there.
+    ///
+    /// # Errors
+    /// Why none comes.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ExchangeError>> {
+        if self.answer.is_none() {
+            self.begin()?;
+        }
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            return Poll::Ready(Err(ExchangeError::Upload(error)));
+        }
+        loop {
+            let Some(answer) = &mut self.answer else { return Poll::Ready(Err(ExchangeError::Stale)) };
+            match answer.poll_informational(cx) {
+                Poll::Ready(Some(Ok(interim))) => {
+                    let (parts, ()) = interim.into_parts();
+                    self.pass_interim(parts.status, &parts.headers, cx)?;
+                    continue;
+                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(self.failed(&error, false))),
+                Poll::Ready(None) | Poll::Pending => {}
+            }
+            let (parts, input) = match ready!(Pin::new(answer).poll(cx)) {
+                Ok(answer) => answer.into_parts(),
+                Err(error) => return Poll::Ready(Err(self.failed(&error, false))),
+            };
+            self.link.conn.heard();
+            self.ended = input.is_end_stream();
+            self.input = Some(input);
+            self.head = self.read_head(parts.status, &parts.headers, !self.ended)?;
+            return Poll::Ready(Ok(()));
+        }
+    }
+
+    /// Opens the stream. From here on the head is with the library, and leaves when the driver runs.
+    fn begin(&mut self) -> Result<(), ExchangeError> {
+        let (Some(mut sender), Some(request)) = (self.link.sender.take(), self.request.take()) else {
+            return Err(ExchangeError::Stale);
+        };
+        let ends = matches!(self.framing, Framing::None | Framing::Length(0));
+        self.written = self.link.conn.written();
+        let Ok((answer, out)) = sender.send_request(*request, ends) else {
+            self.link.conn.retire();
+            return Err(ExchangeError::Stale);
+        };
+        (self.answer, self.out) = (Some(answer), Some(out));
+        if ends {
+            self.sending = Sending::Last;
+        }
+        Ok(())
+    }
+
+    fn read_head(
+        &self,
+        status: StatusCode,
+        fields: &HeaderMap,
+        has_body: bool,
+    ) -> Result<AnswerHead, ExchangeError> {
+        let parts = AnswerParts { status: status.as_u16(), has_body };
+        fields_of(fields)
+            .and_then(|fields| AnswerHead::from_parts(parts, fields, self.to, self.limits))
+            .map_err(ExchangeError::Protocol)
+    }
+
+    fn pass_interim(
+        &mut self,
+        status: StatusCode,
+        fields: &HeaderMap,
+        cx: &mut Context<'_>,
+    ) -> Result<(), ExchangeError> {
+        self.interim += 1;
+        if self.interim > MAX_INTERIM {
+            return Err(ExchangeError::Protocol(ProtocolError::TooManyInterim));
+        }
+        let head = self.read_head(status, fields, false)?;
+        if status != StatusCode::CONTINUE
+            && let Some(client) = &self.client
+        {
+            client.pass_interim(&head, cx);
+        }
+        Ok(())
+    }
+
+    /// What an error of the library means for the exchange. `answered`: the head has come.
+    fn failed(&self, error: &h2::Error, answered: bool) -> ExchangeError {
+        let reset = || ExchangeError::Reset(io::Error::other(error.to_string()));
+        if self.link.conn.was_given_up() {
+            return ExchangeError::Dead;
+        }
+        if error.is_library() {
+            // The library refuses a head that is too large so.
+            let too_large = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+            let rule = if too_large { ProtocolError::HeadTooLarge } else { ProtocolError::BadFrame };
+            return ExchangeError::Protocol(rule);
+        }
+        if answered {
+            return reset();
+        }
+        if error.is_remote() && error.is_go_away() {
+            // The library says so only to streams behind the last one that the endpoint has looked at.
+            return ExchangeError::Stale;
+        }
+        if error.is_remote() && error.reason() == Some(Reason::REFUSED_STREAM) {
+            return ExchangeError::Refused;
+        }
+        let nothing_sent = error.is_io() && self.link.conn.written() == self.written;
+        if nothing_sent { ExchangeError::Stale } else { reset() }
+    }
+
+    /// Sends the request on. Ready when it was sent to its end, or when the endpoint takes no more.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
+        loop {
+            match self.sending {
+                Sending::Done | Sending::Broken => return Poll::Ready(Ok(())),
+                Sending::Open | Sending::Last => match ready!(self.body.poll_step(cx))? {
+                    UploadStep::End => self.finish(),
+                    // Longer than its head said: only an HTTP/2 client can get here.
+                    UploadStep::Content if self.sending == Sending::Last => {
+                        return Poll::Ready(Err(UploadError::ClientGone));
+                    }
+                    UploadStep::Content => ready!(self.poll_piece(cx)),
+                },
+            }
+        }
+    }
+
+    /// The upload is over: says so, with its trailers.
+    fn finish(&mut self) {
+        let before = std::mem::replace(&mut self.sending, Sending::Done);
+        let Some(out) = self.out.as_mut().filter(|_| before == Sending::Open) else { return };
+        let trailers = self.body.upload().with_trailers(|fields| fields.map(trailer_map));
+        let sent = match trailers.filter(|map| !map.is_empty()) {
+            Some(map) => out.send_trailers(map),
+            None => out.send_data(Bytes::new(), true),
+        };
+        if sent.is_err() {
+            self.sending = Sending::Broken;
+        }
+    }
+
+    /// Sends the next piece of content, as far as the endpoint's window goes.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(out) = &mut self.out else {
+            self.sending = Sending::Broken;
+            return Poll::Ready(());
+        };
+        let length = self.body.with_content(<[u8]>::len);
+        if length == 0 {
+            // An empty frame of the client: for no content there is no room to wait for.
+            return Poll::Ready(());
+        }
+        out.reserve_capacity(length.min(PIECE));
+        while out.capacity() == 0 {
+            if !matches!(ready!(out.poll_capacity(cx)), Some(Ok(_))) {
+                self.sending = Sending::Broken;
+                return Poll::Ready(());
+            }
+        }
+        let piece = self.body.take(out.capacity().min(length));
+        self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
+        let ends = self.left == Some(0);
+        self.sending = match out.send_data(piece, ends) {
+            Err(_) => Sending::Broken,
+            Ok(()) if ends => Sending::Last,
+            Ok(()) => Sending::Open,
+        };
+        Poll::Ready(())
+    }
+
+    /// The answer was read: sends the rest of the upload. Ready when it was sent to its end, or when the endpoint takes
+    /// no more.
+    pub fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.poll_send(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        // An endpoint that wants no more of the upload resets the stream (RFC 9113 section 8.1).
+        self.out.as_mut().map_or(Poll::Ready(()), |out| out.poll_reset(cx).map(drop))
+    }
+
+    /// Finds the next content of the answer, and goes on sending the request.
+    ///
+    /// # Errors
+    /// Why the answer breaks off.
+    pub fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, ExchangeError>> {
+        if !self.content.is_empty() {
+            return Poll::Ready(Ok(true));
+        }
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            return Poll::Ready(Err(ExchangeError::Upload(error)));
+        }
+        loop {
+            let Some(input) = self.input.as_mut().filter(|_| !self.ended) else {
+                return Poll::Ready(Ok(false));
+            };
+            match ready!(input.poll_data(cx)) {
+                Some(Ok(content)) => {
+                    self.ended = input.is_end_stream();
+                    self.link.conn.heard();
+                    if content.is_empty() {
+                        continue;
+                    }
+                    if self.head.framing() == Framing::None && self.is_bodiless() {
+                        return Poll::Ready(Err(ExchangeError::Protocol(ProtocolError::BodyForbidden)));
+                    }
+                    self.content = content;
+                    return Poll::Ready(Ok(true));
+                }
+                Some(Err(error)) => return Poll::Ready(Err(self.failed(&error, true))),
+                None => {
+                    match ready!(input.poll_trailers(cx)) {
+                        Ok(Some(map)) => {
+                            let fields = fields_of(&map).map_err(ExchangeError::Protocol)?;
+                            self.trailers = Some(fields).filter(|fields| !fields.is_empty());
+                        }
+                        Ok(None) => {}
+                        Err(error) => return Poll::Ready(Err(self.failed(&error, true))),
+                    }
+                    self.link.conn.heard();
+                    self.ended = true;
+                }
+            }
+        }
+    }
+
+    /// Whether its answer has no content whatever its fields say.
+    const fn is_bodiless(&self) -> bool {
+        self.to.head
+    }
+
+    /// The content that was found.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// Takes the first bytes of the content, and opens the endpoint's window by them.
+    pub fn consume(&mut self, bytes: usize) {
+        drop(self.content.split_to(bytes.min(self.content.len())));
+        self.release(bytes);
+    }
+
+    /// Takes the whole content.
+    pub fn take_content(&mut self) -> Bytes {
+        let content = std::mem::take(&mut self.content);
+        self.release(content.len());
+        content
+    }
+
+    fn release(&mut self, bytes: usize) {
+        if let Some(input) = &mut self.input {
+            // The call fails on a stream that has ended: its window does not matter any more.
+            let _ = input.flow_control().release_capacity(bytes);
+        }
+    }
+
+    /// Whether the request was sent to its end, or as far as the endpoint takes it, and the answer was read.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.is_over() && matches!(self.sending, Sending::Done | Sending::Broken)
+    }
+
+    /// Whether the last byte of the answer has arrived.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the answer was read to its end.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        self.ended && self.content.is_empty()
+    }
+
+    /// The trailer fields, at the end of the answer.
+    #[must_use]
+    pub const fn trailers(&self) -> Option<&Fields> {
+        if self.is_over() { self.trailers.as_ref() } else { None }
+    }
+}
