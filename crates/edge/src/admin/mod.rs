@@ -18,6 +18,7 @@ mod page;
 mod routes;
 mod status;
 mod stream;
+mod upgrade;
 
 use std::{
     convert::Infallible,

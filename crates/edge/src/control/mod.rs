@@ -39,5 +39,6 @@ pub mod geo;
 pub mod traces;
 pub mod logging;
 pub mod systemd;
+pub mod upgrade;
 pub mod jitter;
 pub mod wall_clock;
