@@ -7,10 +7,11 @@ use std::{
     net::{SocketAddr, TcpListener},
     os::{fd::AsFd, unix::net::UnixStream as StdUnixStream},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::SockRef;
+use thalweg_core::{Availability, PoolSlot};
 use tokio::time::sleep;
 
 use super::wire::{self, Channel, Hello, Said, VARIABLE};
@@ -21,6 +22,8 @@ use crate::control::{
 
 /// Longest wait for the head: the predecessor sends it at once.
 const HEAD: Duration = Duration::from_secs(10);
+/// Longest wait for endpoints whose probes neither succeed nor fail often enough for a judgement.
+const JUDGED: Duration = Duration::from_secs(5);
 /// How often readiness is looked at.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -110,8 +113,8 @@ impl Inheritance {
     pub async fn until_told(&self, control: &Control) -> Result<Channel, String> {
         let socket = self.socket.try_clone().map_err(|error| error.to_string())?;
         let mut channel = Channel::of(socket).map_err(|error| error.to_string())?;
-        let mut told = String::new();
-        while let Some(why) = waits_for(control, &self.hello) {
+        let (mut told, began) = (String::new(), Instant::now());
+        while let Some(why) = waits_for(control, &self.hello, began) {
             if why != told {
                 channel.say(&Said::Waiting(why.clone())).await?;
                 told = why;
@@ -130,15 +133,23 @@ impl Inheritance {
     }
 }
 
-/// What keeps this process from taking over: its first probe round, or a route that could serve before and cannot here.
-fn waits_for(control: &Control, hello: &Hello) -> Option<String> {
+/// What keeps this process from taking over: its first probe round, endpoints that are not judged yet, or a route that
+/// could serve before and cannot here.
+fn waits_for(control: &Control, hello: &Hello, began: Instant) -> Option<String> {
     let _ = control.ready();
     if control.phase.get() == EdgePhase::Starting {
         return Some("its first probe round has not ended".into());
     }
+    let live = control.shared.live.load();
+    let unproven = (0..live.snapshot.layout.topology.pools.len() as u32)
+        .flat_map(|slot| live.snapshot.endpoints_of(PoolSlot(slot)))
+        .filter(|endpoint| endpoint.view.availability == Availability::Unproven)
+        .count();
+    if unproven > 0 && began.elapsed() < JUDGED {
+        return Some(format!("{unproven} endpoints are not probed often enough"));
+    }
     let serve = control.routes_that_serve();
-    let known = control.shared.live.load();
-    let mut routes = known.snapshot.layout.topology.written_routes().map(|(_, route)| &*route.name);
+    let mut routes = live.snapshot.layout.topology.written_routes().map(|(_, route)| &*route.name);
     let missing = routes.find(|name| {
         let same = |other: &String| other == name;
         hello.routes.iter().any(same) && !serve.iter().any(same)
