@@ -36,6 +36,8 @@ pub struct Config {
     pub notify: Notify,
     /// The table `[telemetry]`.
     pub telemetry: Telemetry,
+    /// The table `[announce]`, if there is one.
+    pub announce: Option<Announce>,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
@@ -373,6 +375,19 @@ pub struct Decisions {
 pub struct Notify {
     /// Gets each change of a pool or route as JSON.
     pub webhook: Option<ReportServer>,
+}
+
+/// What a BIRD on this machine is told: the table `[announce]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// BIRD's control socket.
+    pub bird: PathBuf,
+    /// The protocols that are enabled while the edge is ready.
+    pub protocols: Vec<String>,
+    /// Readiness without a break before the edge announces.
+    pub after: Duration,
+    /// Longest wait between the withdrawal and the closing of listeners.
+    pub settle: Duration,
 }
 
 /// Who gets traces of requests: the table `[telemetry]`.

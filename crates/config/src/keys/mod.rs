@@ -9,7 +9,7 @@ mod reports;
 mod route;
 
 pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
-pub(crate) use reports::{DECISIONS, NOTIFY, TELEMETRY};
+pub(crate) use reports::{ANNOUNCE, DECISIONS, NOTIFY, TELEMETRY};
 pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, GEO_ENTRY, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
 use crate::{
@@ -80,6 +80,7 @@ pub(crate) const ROOT: Shape = Shape {
         table("decisions", &DECISIONS, D::Table, "What is kept of requests that have ended."),
         table("notify", &NOTIFY, D::Table, "Who is told when pools and routes change their state."),
         table("telemetry", &TELEMETRY, D::Table, "Who gets traces of requests."),
+        table("announce", &ANNOUNCE, D::Absent("this edge announces nothing"), "Anycast addresses, by a BIRD on this machine."),
     ],
 };
 

@@ -1,9 +1,10 @@
 //! The command line: which command does what. `args` declares what can be typed (`order_args`: for orders); the work of
 //! a command is in `offline` (it needs a file and no edge), `online`, `configs` or `orders` (they call a running edge
-//! through `client`; `upgrade` does, and waits); `gate` is the part of `status` that scripts wait for; `show`, `show_configs` and `geo_lines` lay
+//! through `client`; `upgrade` does, and waits); `gate` is the part of `status` that scripts wait for; `show`, `show_configs`, `announce_lines` and `geo_lines` lay
 //! answers out in `cells` (`why`: decision records), `top` watches an edge live, `manual` makes the manual page,
 //! `terminal` prints.
 
+mod announce_lines;
 mod args;
 mod cells;
 mod client;

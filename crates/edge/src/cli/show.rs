@@ -59,6 +59,7 @@ pub(super) fn status(status: &Value) -> String {
         let _ = writeln!(out, "warning: {}", placed(warning));
     }
     out.push_str(&geo_lines::database(&status["geo"]));
+    out.push_str(&announce_lines::lines(&status["announce"]));
     if !list(&status["orders"]).is_empty() {
         let _ = write!(out, "\n{}", orders(&status["orders"]));
     }

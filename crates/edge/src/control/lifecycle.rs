@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     control::{
+        announce,
         audit::Actor,
         begin::{self, Begun},
         events::Events,
@@ -179,6 +180,7 @@ async fn serve(start: Start) -> Result<(), RunError> {
     let probes = start_probes(&control, wakers);
     tasks.extend(start_watching(&control));
     let predecessor = inheritance.as_ref().map(|theirs| theirs.hello.pid);
+    control.announce.inherit(inheritance.as_ref().is_some_and(|theirs| theirs.hello.announced));
     control.upgrades.begin(start.socket.try_clone().ok(), predecessor);
     let mut channel = None;
     if let Some(inheritance) = &inheritance {
@@ -258,6 +260,7 @@ fn assemble(
         trials: Default::default(),
         set_aside: Default::default(),
         traffic: Default::default(),
+        announce: Default::default(),
         upgrades: Default::default(),
         planning: Default::default(),
         began: (Instant::now(), SystemTime::now()),
@@ -316,7 +319,9 @@ fn start_acting(
     let notify = supervise("notify", meters, move || {
         notify::run(Arc::clone(&one.shared), one.events.clone(), Arc::clone(&one.meters))
     });
-    Ok(vec![admin, reloads, watch, state, notify])
+    let one = Rc::clone(control);
+    let announce = supervise("announce", meters, move || announce::run(Rc::clone(&one)));
+    Ok(vec![admin, reloads, watch, state, notify, announce])
 }
 
 struct Signals {
@@ -419,7 +424,12 @@ async fn drain(control: &Control, workers: &[Worker], probes: Task, signals: &mu
     tracing::info!(delay_ms = delay.as_millis(), timeout_ms = bound.as_millis(), "drain begins");
     control.events.add("drain_begins", serde_json::json!({}));
     let orderly = async {
-        sleep(delay).await;
+        let withdrawn = async {
+            if !control.upgrades.is_over() {
+                announce::withdraw(control).await;
+            }
+        };
+        tokio::join!(sleep(delay), withdrawn);
         stop(workers, || Command::Drain).await;
         drop(probes);
         timeout(bound, ended(workers)).await.is_ok()

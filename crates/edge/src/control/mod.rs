@@ -40,5 +40,6 @@ pub mod traces;
 pub mod logging;
 pub mod systemd;
 pub mod upgrade;
+pub mod announce;
 pub mod jitter;
 pub mod wall_clock;

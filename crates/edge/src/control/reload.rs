@@ -384,6 +384,7 @@ mod tests {
             trials: Default::default(),
             set_aside: Default::default(),
             traffic: Default::default(),
+            announce: Default::default(),
             upgrades: Default::default(),
             planning: Default::default(),
             began: (Instant::now(), SystemTime::now()),

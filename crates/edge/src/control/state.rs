@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     control::{
+        announce::Announcing,
         audit::Actor,
         events::Events,
         feed::Feed,
@@ -93,6 +94,8 @@ pub struct Control {
     pub traffic: TrafficLog,
     /// Why a new geo database is not used.
     pub geo_rejected: RefCell<Option<RejectedGeoFile>>,
+    /// Whether the edge's addresses are announced.
+    pub announce: Announcing,
     /// The upgrades of this process.
     pub upgrades: Upgrades,
     /// One plan at a time.

@@ -304,6 +304,7 @@ async fn inheritance(control: &Control) -> (Hello, Vec<TcpListener>) {
         generation: live.snapshot.generation,
         config_hash: live.wiring.config.hash.clone(),
         routes: control.routes_that_serve(),
+        announced: control.announce.wanted(),
     };
     (hello, sockets)
 }

@@ -50,6 +50,8 @@ pub struct Hello {
     pub config_hash: String,
     /// The routes that can serve.
     pub routes: Vec<String>,
+    /// Whether BIRD is told to announce.
+    pub announced: bool,
 }
 
 /// One word.
@@ -104,6 +106,7 @@ impl Hello {
         let head = json!({
             "protocol": PROTOCOL, "pid": self.pid, "names": self.names, "state": self.state,
             "generation": self.generation, "config_hash": self.config_hash, "routes": self.routes,
+            "announced": self.announced,
         });
         head.to_string().into_bytes()
     }
@@ -127,6 +130,7 @@ impl Hello {
             generation: number("generation")?,
             config_hash: text("config_hash")?,
             routes: texts("routes")?.into_iter().flatten().collect(),
+            announced: head.get("announced").and_then(Value::as_bool).unwrap_or(false),
         })
     }
 }
@@ -308,6 +312,7 @@ mod tests {
             generation: 3,
             config_hash: "abc".into(),
             routes: vec!["api".into()],
+            announced: true,
         }
     }
 
