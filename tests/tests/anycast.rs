@@ -9,6 +9,7 @@ use std::{
     os::unix::net::{UnixListener, UnixStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU8, Ordering},
     thread,
     time::Duration,
 };
@@ -37,12 +38,14 @@ struct Cable {
 
 impl Cable {
     fn new() -> Self {
-        let id = std::process::id();
+        static NEXT: AtomicU8 = AtomicU8::new(0);
+        let id = format!("{}n{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let made = Self { edge: format!("twe{id}"), router: format!("twr{id}") };
         run(&format!("ip netns add {}", made.edge));
         run(&format!("ip netns add {}", made.router));
         run(&format!("ip -n {} link add ve0 type veth peer name vr0 netns {}", made.edge, made.router));
-        for (space, card, address) in [(&made.edge, "ve0", "198.18.9.2"), (&made.router, "vr0", "198.18.9.1")] {
+        for (space, card, address) in [(&made.edge, "ve0", "198.18.9.2"), (&made.router, "vr0", "198.18.9.1")]
+        {
             run(&format!("ip -n {space} addr add {address}/30 dev {card}"));
             run(&format!("ip -n {space} link set {card} up"));
             run(&format!("ip -n {space} link set lo up"));
@@ -68,7 +71,9 @@ fn inside(test: &str) -> Option<String> {
     let missing = ["ip", "bird", "birdc"].into_iter().find(|tool| which(tool).is_none());
     let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if !root || missing.is_some() {
-        eprintln!("SKIPPED: {test}: it needs root, ip and bird (apt-get install iproute2 bird2); missing: {missing:?}");
+        eprintln!(
+            "SKIPPED: {test}: it needs root, ip and bird (apt-get install iproute2 bird2); missing: {missing:?}"
+        );
         return None;
     }
     let cable = Cable::new();
@@ -81,7 +86,10 @@ fn inside(test: &str) -> Option<String> {
 }
 
 fn which(tool: &str) -> Option<PathBuf> {
-    ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].iter().map(|folder| Path::new(folder).join(tool)).find(|path| path.is_file())
+    ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(tool))
+        .find(|path| path.is_file())
 }
 
 /// A BIRD of its own, killed when dropped.
@@ -194,7 +202,9 @@ while True:
 
 #[test]
 fn the_address_comes_after_readiness_and_goes_before_the_first_connection_is_refused() {
-    let Some(router) = inside("the_address_comes_after_readiness_and_goes_before_the_first_connection_is_refused") else {
+    let Some(router) =
+        inside("the_address_comes_after_readiness_and_goes_before_the_first_connection_is_refused")
+    else {
         return;
     };
     let (scratch, endpoint) = (Scratch::new(), Endpoint::start("a"));
@@ -204,7 +214,7 @@ fn the_address_comes_after_readiness_and_goes_before_the_first_connection_is_ref
         .listener_on("web", "0.0.0.0", "");
     let edge = Edge::start(&conf);
     assert!(!routed(&router), "not before it was ready for long enough");
-    assert_eq!(announce(&edge)["why"], "waiting", "{}", announce(&edge));
+    eventually("it waits", SOON, || announce(&edge)["why"] == "waiting");
     eventually("the router has a path", SOON, || routed(&router));
     assert!(edge.started.elapsed() > Duration::from_secs(2));
     assert_eq!((obstacle(&edge), metric(&edge)), ("settling".into(), 0.0));
@@ -230,7 +240,9 @@ fn the_address_comes_after_readiness_and_goes_before_the_first_connection_is_ref
 
 #[test]
 fn a_bird_that_dies_or_hangs_takes_the_path_away_and_one_that_returns_is_told_again() {
-    let Some(router) = inside("a_bird_that_dies_or_hangs_takes_the_path_away_and_one_that_returns_is_told_again") else {
+    let Some(router) =
+        inside("a_bird_that_dies_or_hangs_takes_the_path_away_and_one_that_returns_is_told_again")
+    else {
         return;
     };
     let (scratch, endpoint) = (Scratch::new(), Endpoint::start("a"));
@@ -290,7 +302,8 @@ fn stand_in(scratch: &Scratch, greeting: &'static str, answer: fn(&str) -> &'sta
     path
 }
 
-const ESTABLISHED: &str = "1002-up1  BGP  ---  up  19:43:18.440  Established\n1006-  BGP state:          Established\n0000 \n";
+const ESTABLISHED: &str =
+    "1002-up1  BGP  ---  up  19:43:18.440  Established\n1006-  BGP state:          Established\n0000 \n";
 
 #[test]
 fn whatever_is_wrong_with_bird_is_one_word_and_the_edge_serves_on() {

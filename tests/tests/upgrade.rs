@@ -15,8 +15,8 @@ use std::{
     time::Duration,
 };
 
-use serde_json::Value;
 use common::alone;
+use serde_json::Value;
 use thalweg_testkit::{Client, Conf, Edge, Endpoint, Signal, binary, eventually, get, thalweg};
 
 const SOON: Duration = Duration::from_secs(15);
@@ -46,7 +46,8 @@ impl Load {
                     match answered {
                         Ok((client, reply)) if reply.status == 200 => {
                             let close = |value: &str| value.eq_ignore_ascii_case("close");
-                            kept = (nth % 2 == 0 && !reply.header("connection").is_some_and(close)).then_some(client);
+                            kept = (nth % 2 == 0 && !reply.header("connection").is_some_and(close))
+                                .then_some(client);
                         }
                         Ok((_, reply)) => faults.push(format!("client {nth}: {}", reply.head.line)),
                         Err(gone) => faults.push(format!("client {nth}: {gone}")),
@@ -67,8 +68,15 @@ impl Load {
     /// Ends it; panics with what went wrong.
     fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
-        let faults: Vec<String> = self.threads.into_iter().flat_map(|one| one.join().expect("a client ends")).collect();
-        assert!(faults.is_empty(), "{} of {:?}: {:?}", faults.len(), self.asked, &faults[..faults.len().min(10)]);
+        let faults: Vec<String> =
+            self.threads.into_iter().flat_map(|one| one.join().expect("a client ends")).collect();
+        assert!(
+            faults.is_empty(),
+            "{} of {:?}: {:?}",
+            faults.len(),
+            self.asked,
+            &faults[..faults.len().min(10)]
+        );
     }
 }
 
@@ -119,7 +127,9 @@ fn sockets_are_shared_out_among_another_number_of_workers() {
         let mut edge = Edge::start(&conf);
         edge.until_up(1);
         let load = Load::start(&edge, 6);
-        conf = Conf::simple("failover", &[endpoint.addr()]).edge(&format!("workers = {after}")).listener("new", "");
+        conf = Conf::simple("failover", &[endpoint.addr()])
+            .edge(&format!("workers = {after}"))
+            .listener("new", "");
         let text = edge.render(&conf);
         fs::write(edge.config(), text).expect("the config can be written");
         let done = edge.upgrade(&[]);
@@ -247,7 +257,8 @@ fn while_an_upgrade_runs_changes_and_a_second_upgrade_are_refused() {
     eventually("it failed", SOON, || upgrades(&edge)["state"] == "failed");
     assert_eq!(edge.admin_post("/api/v1/orders", r#"{"kind":"freeze"}"#).status, 201);
     let audits = edge.events_of("audit");
-    let results: Vec<&Value> = audits.iter().filter(|one| one["call"] == "upgrade").map(|one| &one["result"]).collect();
+    let results: Vec<&Value> =
+        audits.iter().filter(|one| one["call"] == "upgrade").map(|one| &one["result"]).collect();
     assert_eq!(results, ["starting", "upgrade_runs"], "{audits:?}");
 }
 
@@ -282,7 +293,10 @@ fn orders_and_the_generation_pass_to_the_new_process_without_a_state_dir() {
     let before = edge.status()["orders"].clone();
     assert_eq!(edge.upgrade(&[]).code, 0);
     let after = edge.status();
-    assert_eq!((after["orders"][0]["id"].clone(), &after["orders"][0]["reason"]), (before[0]["id"].clone(), &"moved".into()));
+    assert_eq!(
+        (after["orders"][0]["id"].clone(), &after["orders"][0]["reason"]),
+        (before[0]["id"].clone(), &"moved".into())
+    );
     assert_eq!(after["generation"], 2, "the same config is the same generation");
     assert_eq!(get(edge.web(), "/").endpoint(), "b", "the first answer obeys the order");
     edge.signal_serving(Signal::HUP);
@@ -310,6 +324,11 @@ fn the_service_manager_learns_the_new_main_process_from_the_old_one() {
     }
     told.sort();
     let main = edge.serving();
-    let wanted = [format!("MAINPID={main}"), format!("MAINPID={main}\nREADY=1"), "READY=1".into(), "STOPPING=1".into()];
+    let wanted = [
+        format!("MAINPID={main}"),
+        format!("MAINPID={main}\nREADY=1"),
+        "READY=1".into(),
+        "STOPPING=1".into(),
+    ];
     assert_eq!(told, wanted, "the old process does not say that the service stops");
 }

@@ -80,7 +80,12 @@ pub(crate) const ROOT: Shape = Shape {
         table("decisions", &DECISIONS, D::Table, "What is kept of requests that have ended."),
         table("notify", &NOTIFY, D::Table, "Who is told when pools and routes change their state."),
         table("telemetry", &TELEMETRY, D::Table, "Who gets traces of requests."),
-        table("announce", &ANNOUNCE, D::Absent("this edge announces nothing"), "Anycast addresses, by a BIRD on this machine."),
+        table(
+            "announce",
+            &ANNOUNCE,
+            D::Absent("this edge announces nothing"),
+            "Anycast addresses, by a BIRD on this machine.",
+        ),
     ],
 };
 

@@ -25,14 +25,13 @@ pub(super) fn lines(announce: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::lines;
 
     #[test]
     fn the_lines_say_what_is_wanted_and_what_is() {
         let check = |announce: Value, expected: &str| assert_eq!(lines(&announce), expected);
-        use serde_json::Value;
         check(Value::Null, "");
         check(
             json!({ "wanted": true, "why": "ready", "protocols": [{ "protocol": "a4", "announced": true }] }),

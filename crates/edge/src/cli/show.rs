@@ -10,6 +10,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{
+    announce_lines,
     cells::{list, plain, span, table},
     geo_lines, show_configs,
 };

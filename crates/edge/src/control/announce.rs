@@ -104,6 +104,10 @@ impl Announcing {
         self.view.borrow().as_ref().is_some_and(|view| view.wanted)
     }
 
+    fn reason(&self) -> Option<&'static str> {
+        self.view.borrow().as_ref().map(|view| view.reason.as_str())
+    }
+
     /// The protocols, and whether each is announced; for the metric.
     #[must_use]
     pub fn announced(&self) -> Vec<(String, bool)> {
@@ -153,7 +157,10 @@ pub async fn run(control: Rc<Control>) {
                     true => intent.leave(),
                     false => intent.step(control.ready().is_ok(), settings.after, now),
                 };
-                if intent.wanted() != before || now >= due {
+                if intent.wanted() != before
+                    || control.announce.reason() != Some(reason.as_str())
+                    || now >= due
+                {
                     due = now.after(REPEAT);
                     let protocols = speaker.turn(settings, intent.wanted(), now).await;
                     let (bird, wanted) = (settings.bird.clone(), intent.wanted());
@@ -229,7 +236,9 @@ fn note(control: &Control, view: AnnounceView) {
         }
         let (protocol, detail) = (&*one.name, obstacle.map(Obstacle::detail));
         match &detail {
-            Some(detail) => tracing::warn!(protocol, wanted = view.wanted, detail, "not as it should be at BIRD"),
+            Some(detail) => {
+                tracing::warn!(protocol, wanted = view.wanted, detail, "not as it should be at BIRD")
+            }
             None => tracing::info!(protocol, announced, by = one.exported_by.join(" "), "told BIRD"),
         }
         let fields = json!({
@@ -305,8 +314,12 @@ impl Speaker {
             self.note_sessions(list.established(), now);
         }
         for (name, obeyed) in protocols.iter().zip(obeyed) {
-            let mut view =
-                ProtocolView { name: name.clone(), obeyed: obeyed.is_ok(), exported_by: vec![], obstacle: obeyed.err() };
+            let mut view = ProtocolView {
+                name: name.clone(),
+                obeyed: obeyed.is_ok(),
+                exported_by: vec![],
+                obstacle: obeyed.err(),
+            };
             if wanted && view.obstacle.is_none() {
                 self.look(&mut bird, &mut view, now).await?;
             }
@@ -348,7 +361,9 @@ impl Speaker {
 /// Tells a failure of one command from one of the whole connection.
 fn fails_alone<T>(done: Result<T, Obstacle>) -> Result<Result<T, Obstacle>, Obstacle> {
     match done {
-        Err(obstacle @ (Obstacle::NoProtocol | Obstacle::Refused(_) | Obstacle::Denied(_))) => Ok(Err(obstacle)),
+        Err(obstacle @ (Obstacle::NoProtocol | Obstacle::Refused(_) | Obstacle::Denied(_))) => {
+            Ok(Err(obstacle))
+        }
         Err(obstacle) => Err(obstacle),
         Ok(value) => Ok(Ok(value)),
     }

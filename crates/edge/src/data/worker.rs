@@ -123,6 +123,7 @@ impl ListenSockets {
 
     fn lend(&self) -> Vec<(Arc<str>, TcpListener)> {
         let all = self.0.iter().flat_map(|(name, sockets)| sockets.iter().map(move |one| (name, one)));
-        all.filter_map(|(name, one)| Some((Arc::clone(name), one.again.as_ref()?.try_clone().ok()?))).collect()
+        all.filter_map(|(name, one)| Some((Arc::clone(name), one.again.as_ref()?.try_clone().ok()?)))
+            .collect()
     }
 }

@@ -82,7 +82,9 @@ impl Reply {
         for (code, text) in &self.lines {
             match *code {
                 ROW => row = BgpSession::from_row(text),
-                DETAIL if text.trim_start().strip_prefix("BGP state:").map(str::trim) == Some("Established") => {
+                DETAIL
+                    if text.trim_start().strip_prefix("BGP state:").map(str::trim) == Some("Established") =>
+                {
                     found.extend(row.take());
                 }
                 _ => {}
@@ -165,7 +167,11 @@ impl Bird {
             let mut line = Vec::new();
             let read = (&mut self.0).take(left).read_until(b'\n', &mut line).await.map_err(|_| lost())?;
             if !line.ends_with(b"\n") {
-                return Err(if read == 0 { lost() } else { Obstacle::NotBird("a line without an end".into()) });
+                return Err(if read == 0 {
+                    lost()
+                } else {
+                    Obstacle::NotBird("a line without an end".into())
+                });
             }
             left = left.saturating_sub(read as u64);
             let text = String::from_utf8_lossy(&line);
@@ -205,11 +211,7 @@ mod tests {
             ("0009-anycast4: disabled\n0000 ", 0, None),
             ("0000", 0, None),
             ("8003 No protocols match", 8003, Some(Obstacle::NoProtocol)),
-            (
-                "8007 Access denied",
-                8007,
-                Some(Obstacle::Denied("the socket takes questions only".into())),
-            ),
+            ("8007 Access denied", 8007, Some(Obstacle::Denied("the socket takes questions only".into()))),
             (
                 "9001 syntax error, unexpected CF_SYM_UNDEFINED",
                 9001,
@@ -224,7 +226,8 @@ mod tests {
 
     #[test]
     fn a_line_of_something_else_is_none_of_birds() {
-        for line in ["HTTP/1.1 400 Bad Request", "", "+OK", "220 mail ESMTP", "12345", "000x ", " a", "é234 "] {
+        for line in ["HTTP/1.1 400 Bad Request", "", "+OK", "220 mail ESMTP", "12345", "000x ", " a", "é234 "]
+        {
             let expected_to_pass = line.starts_with('+');
             assert_eq!(Reply::default().push(line).is_ok(), expected_to_pass, "{line:?}");
         }
@@ -243,7 +246,10 @@ mod tests {
         for (text, count) in [
             ("1007-1 of 2 routes for 2 networks in table master4\n0000 ", 1),
             ("1007-0 of 2 routes for 2 networks in table master4\n0000 ", 0),
-            ("1007-1 of 1 routes for 1 networks in table master4\n 2 of 2 routes for 2 networks in table master6\n0000 ", 3),
+            (
+                "1007-1 of 1 routes for 1 networks in table master4\n 2 of 2 routes for 2 networks in table master6\n0000 ",
+                3,
+            ),
             ("0000 ", 0),
         ] {
             assert_eq!(reply(text).counted(), count, "{text}");

@@ -72,11 +72,12 @@ impl Reloader {
         let held = self.held.borrow().clone();
         let new = without(&listen_keys, &held);
         let mut inherited = self.inherited.take();
-        let bound = listen::bind_all(&new, &held, self.workers.len(), &mut inherited).map_err(|mut error| {
-            let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
-            error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
-            Rejection::Bind(Box::new(error))
-        })?;
+        let bound =
+            listen::bind_all(&new, &held, self.workers.len(), &mut inherited).map_err(|mut error| {
+                let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
+                error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
+                Rejection::Bind(Box::new(error))
+            })?;
         let is_new = before.as_ref().is_none_or(|before| before.wiring.config.hash != config.hash);
         let next = self.control.shared.live.load().snapshot.generation + 1;
         let fresh = is_new.then(|| origin.generation.unwrap_or(next));

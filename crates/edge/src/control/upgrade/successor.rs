@@ -70,7 +70,8 @@ impl Inheritance {
     }
 
     fn read() -> Result<Self, String> {
-        let fail = |error: io::Error| format!("{VARIABLE} is set, but the standard input is no socket: {error}");
+        let fail =
+            |error: io::Error| format!("{VARIABLE} is set, but the standard input is no socket: {error}");
         let input = io::stdin().as_fd().try_clone_to_owned().map_err(fail)?;
         // Reads of the standard input later on must not take words of this conversation.
         let null = std::fs::File::open("/dev/null").map_err(fail)?;

@@ -13,8 +13,8 @@ use std::{
 };
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -112,7 +112,8 @@ impl Hello {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let head: Value = serde_json::from_slice(bytes).map_err(|error| format!("the head is no JSON: {error}"))?;
+        let head: Value =
+            serde_json::from_slice(bytes).map_err(|error| format!("the head is no JSON: {error}"))?;
         let get = |name: &str| head.get(name).ok_or_else(|| format!("the head has no `{name}`"));
         if get("protocol")? != PROTOCOL {
             return Err("the running process speaks another version of this protocol: restart instead".into());
