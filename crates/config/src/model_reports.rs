@@ -52,6 +52,19 @@ pub struct Notify {
     pub webhook: Option<ReportServer>,
 }
 
+/// What a BIRD on this machine is told: the table `[announce]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// BIRD's control socket.
+    pub bird: PathBuf,
+    /// The protocols that are enabled while the edge is ready.
+    pub protocols: Vec<String>,
+    /// Readiness without a break before the edge announces.
+    pub after: Duration,
+    /// Longest wait between the withdrawal and the closing of listeners.
+    pub settle: Duration,
+}
+
 /// The collector of traces of requests: the table `[telemetry]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Telemetry {

@@ -52,6 +52,8 @@ pub fn thalweg_with(args: &[&str], env: &[(&str, &str)]) -> Finished {
 pub struct Edge {
     child: Mutex<Child>,
     pid: rustix::process::Pid,
+    /// Processes that took over from the child, oldest first.
+    successors: Mutex<Vec<rustix::process::Pid>>,
     ports: BTreeMap<String, u16>,
     scratch: Scratch,
     /// When it was started.
@@ -103,7 +105,8 @@ impl Edge {
         let admin = SocketAddr::from(([127, 0, 0, 1], ports["admin"]));
         let child = begin(path, scratch.path(), &conf.env, admin)?;
         let pid = rustix::process::Pid::from_child(&child);
-        Ok(Self { child: Mutex::new(child), pid, ports, scratch, started: Instant::now() })
+        let successors = Mutex::default();
+        Ok(Self { child: Mutex::new(child), pid, successors, ports, scratch, started: Instant::now() })
     }
 
     /// Kills it and starts it again, on its files and ports as they are now; waits until it is ready.
@@ -114,6 +117,29 @@ impl Edge {
         self.pid = rustix::process::Pid::from_child(&child);
         self.child = Mutex::new(child);
         eventually("ready again", START, || self.ready() == 200);
+    }
+
+    /// Runs `thalweg upgrade` with these arguments; the process that took over ends with this edge.
+    pub fn upgrade(&self, args: &[&str]) -> Finished {
+        let done = thalweg(&[&["upgrade", "--admin", &self.admin_url(), "--format", "json"], args].concat());
+        if done.code == 0 {
+            let said: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+            let pid = said["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok());
+            let pid = pid.and_then(rustix::process::Pid::from_raw).expect("a process id");
+            lock(&self.successors).push(pid);
+        }
+        done
+    }
+
+    /// The process that serves: the last one that took over, or the child.
+    pub fn serving(&self) -> i32 {
+        lock(&self.successors).last().map_or(self.pid(), |pid| pid.as_raw_nonzero().get())
+    }
+
+    /// Sends the process that serves a signal.
+    pub fn signal_serving(&self, signal: Signal) {
+        let last = lock(&self.successors).last().copied();
+        rustix::process::kill_process(last.unwrap_or(self.pid), signal).expect("it still runs");
     }
 
     /// The address of a listener on 127.0.0.1; `admin` is the admin page.
@@ -231,6 +257,13 @@ impl Edge {
 impl Drop for Edge {
     fn drop(&mut self) {
         end(&mut lock(&self.child));
+        for pid in lock(&self.successors).iter() {
+            // A number that was given to another process meanwhile is left alone.
+            let folder = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()));
+            if folder.is_ok_and(|folder| folder == self.scratch.path()) {
+                let _ended_already_is_fine = rustix::process::kill_process(*pid, Signal::KILL);
+            }
+        }
         if std::thread::panicking() {
             let log = self.stderr();
             let tail: Vec<&str> = log.lines().rev().take(15).collect();

@@ -73,6 +73,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
     let edge = loader.edge(root);
     let resolver = loader.resolver(root);
     let (notify, telemetry) = (loader.notify(root), loader.telemetry(root));
+    let announce = loader.announce(root);
     let geo = loader.geo(root);
     let hash = loader.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let folders = std::mem::take(&mut loader.folders);
@@ -92,6 +93,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             log: log(root.table("log")),
             notify,
             telemetry,
+            announce,
             decisions: Decisions { keep: root.table("decisions").small("keep") },
             warnings: warnings.clone(),
             hash,

@@ -1,7 +1,9 @@
 //! The servers that the edge reports to. Never connects to one.
 
+use std::path::PathBuf;
+
 use crate::{
-    EndpointTls, Notify, ReportServer, Telemetry,
+    Announce, EndpointTls, Notify, ReportServer, Telemetry,
     diagnostic::Diagnostic,
     loader::Loader,
     tree::{Url, Value},
@@ -20,6 +22,17 @@ impl Loader<'_> {
             server.path = format!("{}/v1/traces", server.path.trim_end_matches('/'));
         }
         Telemetry { otlp, sample: table.num("sample") }
+    }
+
+    /// What BIRD is told; `None` = there is no table `[announce]`.
+    pub(crate) fn announce(&mut self, root: View<'_>) -> Option<Announce> {
+        root.given("announce")?;
+        let table = root.table("announce");
+        let bird = PathBuf::from(table.text("bird"));
+        let folder = table.given("bird").and_then(|node| self.report.sources.get(node.at.file));
+        let bird = folder.map_or_else(|| bird.clone(), |file| file.folder().join(&bird));
+        let protocols = table.text("protocol").split(' ').map(str::to_owned).collect();
+        Some(Announce { bird, protocols, after: table.time("after"), settle: table.time("settle") })
     }
 
     /// The server whose URL stands under `key`; its private CA stands under `ca`.

@@ -11,7 +11,7 @@ mod route;
 
 pub(crate) use front::PROXY_PROTOCOL;
 pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
-pub(crate) use reports::{DECISIONS, NOTIFY, TELEMETRY};
+pub(crate) use reports::{ANNOUNCE, DECISIONS, NOTIFY, TELEMETRY};
 pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, GEO_ENTRY, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
 
 use self::front::{FORWARDING_FIELDS, SOME_NETWORKS};
@@ -88,6 +88,12 @@ pub(crate) const ROOT: Shape = Shape {
         ),
         table("notify", &NOTIFY, D::Table, "The webhook for state changes of pools and routes."),
         table("telemetry", &TELEMETRY, D::Table, "The collector of traces of requests."),
+        table(
+            "announce",
+            &ANNOUNCE,
+            D::Absent("this edge announces nothing"),
+            "Anycast addresses, by a BIRD on this machine.",
+        ),
     ],
 };
 

@@ -2,7 +2,7 @@
 //! in the parent.
 
 use crate::{
-    table::{Default as D, Shape, int, num, text},
+    table::{DAY, Default as D, Shape, int, num, text, time},
     text::Text,
 };
 
@@ -32,6 +32,32 @@ pub(crate) const NOTIFY: Shape = Shape {
             Text::File,
             D::Absent("the system's roots"),
             "Private CA bundle in PEM that the webhook's certificate is verified with.",
+        ),
+    ],
+};
+
+pub(crate) const ANNOUNCE: Shape = Shape {
+    title: "[announce]",
+    doc: "Which protocols of a BIRD on this machine are enabled while this edge is ready, so that BIRD announces the edge's addresses.",
+    keys: &[
+        text("bird", Text::File, D::Text("/run/bird/bird.ctl"), "BIRD's control socket."),
+        text(
+            "protocol",
+            Text::Symbols,
+            D::Required,
+            "The protocol of BIRD that holds the address, usually a `static` one; several with a space between (one for IPv4, one for IPv6). The edge enables and disables it, and nothing else.",
+        ),
+        time(
+            "after",
+            (0, DAY),
+            "60s",
+            "The edge announces after this long of readiness without a break. Doubled with each withdrawal for want of readiness, up to 16 times, until the edge has announced for ten times as long.",
+        ),
+        time(
+            "settle",
+            (0, DAY),
+            "5s",
+            "At the end of the edge: longest wait between the withdrawal and the closing of listeners. It ends when no request has come for a second.",
         ),
     ],
 };

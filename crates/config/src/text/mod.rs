@@ -59,6 +59,8 @@ pub(crate) enum Text {
     Cidr,
     /// Where clients come from: `country:DE`.
     GeoPlace,
+    /// Names of BIRD's protocols, a space between two.
+    Symbols,
 }
 
 const LONGEST: usize = 4_096;
@@ -96,6 +98,7 @@ impl Text {
             Self::HeaderValue => header_value(text),
             Self::Cidr => cidr(text),
             Self::GeoPlace => place(text),
+            Self::Symbols => symbols(text),
             Self::File | Self::Folder | Self::Member => Ok(Value::Text(text.to_owned())),
         }
     }
@@ -123,6 +126,9 @@ impl Text {
             Self::Member => "any string",
             Self::Cidr => CIDR,
             Self::GeoPlace => PLACE,
+            Self::Symbols => {
+                "up to 8 names of letters, digits and _, no digit first, at most 63 long, one space between"
+            }
         }
     }
 
@@ -149,6 +155,7 @@ impl Text {
                 r"^(\*|country:[A-Z]{2}|continent:[A-Z]{2}|network:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})$"
             }
             Self::Folder => r"^$|\S",
+            Self::Symbols => "^[A-Za-z_][A-Za-z0-9_]{0,62}( [A-Za-z_][A-Za-z0-9_]{0,62}){0,7}$",
         }
     }
 }
@@ -165,6 +172,19 @@ fn label(text: &str, named: bool) -> Result<Value, Diagnostic> {
     }
     if named && text.starts_with(['.', '-']) {
         return Err(Diagnostic::new(format!("{} starts with a dot or dash", quoted(text))).hint(grammar));
+    }
+    Ok(Value::Text(text.to_owned()))
+}
+
+/// Names as BIRD's configuration has them without quotes: they go into commands to it.
+fn symbols(text: &str) -> Result<Value, Diagnostic> {
+    let is_symbol = |name: &str| {
+        let letters = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        letters && (1..=63).contains(&name.len()) && !name.starts_with(|first: char| first.is_ascii_digit())
+    };
+    if text.split(' ').count() > 8 || !text.split(' ').all(is_symbol) {
+        let diagnostic = Diagnostic::new(format!("{} is no name of a protocol of BIRD", quoted(text)));
+        return Err(diagnostic.hint(Text::Symbols.grammar()));
     }
     Ok(Value::Text(text.to_owned()))
 }

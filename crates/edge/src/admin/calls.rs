@@ -10,6 +10,8 @@ const SHORT: usize = 64 << 10;
 const LONG: usize = 24 << 20;
 /// The question what a change would do.
 pub(super) const PLAN: &str = "/api/v1/plan";
+/// Starts a successor of this process, and tells what became of it.
+pub(super) const UPGRADE: &str = "/api/v1/upgrade";
 /// The page for browsers.
 const PAGE: &str = "/";
 /// Calls that need no token: every client that reaches the server may make them.
@@ -40,7 +42,7 @@ pub(crate) struct CallRules {
 pub(crate) fn rules(path: &str) -> Option<CallRules> {
     let allowed = match path {
         _ if path == PAGE || OPEN.contains(&path) || LOOKS.contains(&path) => "GET, HEAD",
-        "/api/v1/orders" => "GET, HEAD, POST",
+        "/api/v1/orders" | UPGRADE => "GET, HEAD, POST",
         _ if path.starts_with(orders::ONE) => "DELETE",
         _ if path.starts_with(requests::ONE) => "GET, HEAD",
         _ if path == PLAN || CHANGES.contains(&path) => "POST",
@@ -74,6 +76,8 @@ mod tests {
             (Method::POST, "/api/v1/orders", Some("GET, HEAD, POST"), Access::Write),
             (Method::DELETE, "/api/v1/orders/7", Some("DELETE"), Access::Write),
             (Method::GET, "/api/v1/requests/x", Some("GET, HEAD"), Access::Read),
+            (Method::GET, "/api/v1/upgrade", Some("GET, HEAD, POST"), Access::Read),
+            (Method::POST, "/api/v1/upgrade", Some("GET, HEAD, POST"), Access::Write),
             (Method::POST, "/api/v1/reload", Some("POST"), Access::Write),
             (Method::POST, "/api/v1/plan", Some("POST"), Access::Ask),
             (Method::GET, "/nowhere", None, Access::Read),

@@ -68,6 +68,9 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     let generation = i64::try_from(live.snapshot.generation).unwrap_or(i64::MAX);
     state(&telemetry::GENERATION, &[], real(generation));
     state(&telemetry::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
+    for (protocol, announced) in control.announce.announced() {
+        state(&telemetry::ANNOUNCED, &[&protocol], f64::from(u8::from(announced)));
+    }
     let last = control.last_reload.borrow();
     let ok = last.as_ref().is_some_and(|last| last.result != "rejected");
     state(&telemetry::LAST_RELOAD_OK, &[], f64::from(u8::from(ok)));

@@ -20,6 +20,7 @@ mod routes;
 mod status;
 mod stream;
 mod tls;
+mod upgrade;
 
 use std::{
     convert::Infallible,
@@ -72,7 +73,15 @@ pub async fn run(control: Rc<Control>, socket: Rc<TcpListener>) {
         let control = Rc::clone(&control);
         let inner = tower::service_fn(move |(client, request): (SocketAddr, Request<Incoming>)| {
             let control = Rc::clone(&control);
-            async move { Ok::<_, Infallible>(routes::answer(&control, bind, client, request).await) }
+            async move {
+                let mut response = routes::answer(&control, bind, client, request).await;
+                if control.upgrades.is_over() {
+                    // The next question is for the successor, which a new connection leads to.
+                    let close = http::HeaderValue::from_static("close");
+                    response.headers_mut().insert(http::header::CONNECTION, close);
+                }
+                Ok::<_, Infallible>(response)
+            }
         });
         ServiceBuilder::new().load_shed().concurrency_limit(AT_ONCE).timeout(ANSWER).service(inner)
     };

@@ -17,7 +17,7 @@ use super::{
     auth::{self, AuthRules, Caller, Refused},
     calls, explain, exposition, failback, orders, page, plan, reloads,
     reply::{Body, json_reply, refuse, reply},
-    requests, status, stream,
+    requests, status, stream, upgrade,
 };
 use crate::control::{audit::Actor, state::Control};
 
@@ -49,6 +49,10 @@ pub(crate) async fn answer(
         return response;
     }
     if [Method::POST, Method::DELETE].contains(&head.method) {
+        if control.upgrades.is_under_way() && ![calls::PLAN, calls::UPGRADE].contains(&path) {
+            let detail = "an upgrade is under way: what is changed now would be lost";
+            return refuse(StatusCode::CONFLICT, "upgrade_runs", detail);
+        }
         return match whole(body, call.max_body).await {
             Some(body) => obey(control, path, &caller, &body).await,
             None => {
@@ -120,6 +124,7 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
             }
         },
         "/api/v1/orders" => json_reply(StatusCode::OK, &orders::list(control)),
+        calls::UPGRADE => json_reply(StatusCode::OK, &control.upgrades.shown()),
         "/api/v1/history" => json_reply(StatusCode::OK, &control.history.shown()),
         "/api/v1/status" => json_reply(StatusCode::OK, &status::of(control).await),
         "/api/v1/explain" => match explain::ExplainRequest::from_query(query) {
@@ -157,7 +162,7 @@ fn events(control: &Control, query: &BTreeMap<String, String>) -> Response<Body>
     response
 }
 
-async fn obey(control: &Control, path: &str, caller: &Caller<'_>, body: &Bytes) -> Response<Body> {
+async fn obey(control: &Rc<Control>, path: &str, caller: &Caller<'_>, body: &Bytes) -> Response<Body> {
     if path == calls::PLAN {
         return plan::answer(control, body).await;
     }
@@ -165,6 +170,7 @@ async fn obey(control: &Control, path: &str, caller: &Caller<'_>, body: &Bytes) 
     let who = caller.name().map_or_else(|| client.to_string(), str::to_owned);
     let by = Actor { client: Some(client), ..Actor::own(&who) };
     match path {
+        calls::UPGRADE => upgrade::answer(control, by, body),
         "/api/v1/orders" | "/api/v1/drain" | "/api/v1/undrain" => {
             orders::give(control, path, caller.name(), (by, body)).await
         }

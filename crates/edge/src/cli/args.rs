@@ -83,6 +83,8 @@ pub(super) enum CommandArgs {
         #[command(flatten)]
         call: ConfigCallArgs,
     },
+    /// Let a new binary take the listening sockets over; the running process drains. Exit 1: it goes on, and why
+    Upgrade(UpgradeArgs),
     /// End a latched failover
     Failback {
         /// The route
@@ -168,6 +170,18 @@ pub(super) struct ConfigCallArgs {
     pub(super) admin: AdminArgs,
     #[command(flatten)]
     pub(super) format: FormatArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UpgradeArgs {
+    /// The new binary [default: the one at the path that the running process was started from]
+    #[arg(long, value_name = "PATH")]
+    pub(super) binary: Option<PathBuf>,
+    /// Longest wait until the new process is ready (at least 1s)
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = thalweg_config::duration)]
+    pub(super) within: Duration,
+    #[command(flatten)]
+    pub(super) call: ConfigCallArgs,
 }
 
 #[derive(Debug, Args)]
@@ -329,6 +343,9 @@ mod tests {
             ("thalweg confirm --reason x", true),
             ("thalweg history", true),
             ("thalweg cancel 1", true),
+            ("thalweg upgrade", true),
+            ("thalweg upgrade --binary /opt/t --within 5m --reason x --format json", true),
+            ("thalweg upgrade --within soon", false),
             ("thalweg cancel x", false),
         ] {
             assert_eq!(parses(line), expected, "{line}");

@@ -1,9 +1,10 @@
 //! The command line: which command does what. `args` declares the options (`order_args`: those of orders); the work of
 //! a command is in `offline` (it needs a file and no edge), `online`, `configs` or `orders` (they call a running edge
-//! through `client`); `gate` is the part of `status` that scripts wait for; `show`, `show_configs` and `geo_lines` lay
+//! through `client`; `upgrade` does, and waits); `gate` is the part of `status` that scripts wait for; `show`, `show_configs`, `announce_lines` and `geo_lines` lay
 //! answers out in `cells` (`why`: decision records), `top` watches an edge live, `manual` makes the manual page,
 //! `terminal` prints.
 
+mod announce_lines;
 mod args;
 mod cells;
 mod client;
@@ -19,6 +20,7 @@ mod show;
 mod show_configs;
 mod terminal;
 mod top;
+mod upgrade;
 mod why;
 
 use std::process::ExitCode;
@@ -58,6 +60,7 @@ pub fn main() -> ExitCode {
         CommandArgs::Confirm { call } => configs::confirm(&call),
         CommandArgs::History { admin, format } => configs::history(&admin, format.format),
         CommandArgs::Rollback { generation, call } => configs::rollback(generation, &call),
+        CommandArgs::Upgrade(asked) => upgrade::upgrade(&asked),
         CommandArgs::Failback { route, admin, format: _ } => {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))
         }
@@ -101,6 +104,10 @@ fn run(file: &FileArgs) -> u8 {
         }
         Err(RunError::Machine(error)) => {
             say(&format!("cannot start: {error}"));
+            exit::FAILURE
+        }
+        Err(RunError::TakeOver(problem)) => {
+            say(&format!("no upgrade: {problem}"));
             exit::FAILURE
         }
         Err(RunError::WorkersGone) => {

@@ -10,6 +10,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::{
+    announce_lines,
     cells::{list, plain, span, table},
     geo_lines, show_configs,
 };
@@ -59,6 +60,7 @@ pub(super) fn status(status: &Value) -> String {
         let _ = writeln!(out, "warning: {}", placed(warning));
     }
     out.push_str(&geo_lines::database(&status["geo"]));
+    out.push_str(&announce_lines::lines(&status["announce"]));
     if !list(&status["orders"]).is_empty() {
         let _ = write!(out, "\n{}", orders(&status["orders"]));
     }

@@ -33,6 +33,8 @@ pub enum ChangeCall {
     Confirm,
     /// An earlier config is to come back.
     Rollback,
+    /// Another process is to take over.
+    Upgrade,
 }
 
 impl ChangeCall {
@@ -46,6 +48,7 @@ impl ChangeCall {
             Self::Reload => "reload",
             Self::Confirm => "confirm",
             Self::Rollback => "rollback",
+            Self::Upgrade => "upgrade",
         }
     }
 }

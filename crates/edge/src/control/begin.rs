@@ -25,6 +25,17 @@ pub struct Begun {
     pub taken_back: Option<u64>,
 }
 
+impl Begun {
+    /// Numbers the config so that no number of the process before comes again: its config has this generation and hash.
+    pub fn go_on_from(&mut self, generation: u64, hash: &str) {
+        let same = self.prepared.wiring.config.hash == hash;
+        let next = if same { generation } else { generation.saturating_add(1) };
+        if self.origin.generation.is_none_or(|own| own < generation) {
+            self.origin.generation = Some(next);
+        }
+    }
+}
+
 /// Chooses between the files, which are ready, and what is kept below their `state_dir`.
 #[must_use]
 pub fn choose(files: Prepared) -> Begun {

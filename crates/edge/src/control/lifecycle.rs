@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     control::{
+        announce,
         audit::Actor,
         begin::{self, Begun},
         events::Events,
@@ -34,7 +35,9 @@ use crate::{
         state::{self, Control, EdgePhase, ReloadJob, ReloadRequest},
         state_store,
         supervise::{Task, supervise},
-        systemd, traces, traffic_log, unreached, watch as file_watch,
+        systemd, traces, traffic_log, unreached,
+        upgrade::{successor::Inheritance, wire::Said},
+        watch as file_watch,
         wiring::{self, Prepared},
     },
     data::worker::{self, Worker},
@@ -63,6 +66,27 @@ pub enum RunError {
     Machine(std::io::Error),
     /// Every worker has ended without a command.
     WorkersGone,
+    /// The process that this one was to take over from did not let it.
+    TakeOver(String),
+}
+
+impl RunError {
+    /// One line for the process that waits for this one.
+    fn line(&self) -> String {
+        match self {
+            Self::Config(errors) => {
+                let first = errors.0.first().map(ToString::to_string).unwrap_or_default();
+                match errors.0.len() {
+                    0 | 1 => first,
+                    count => format!("{first} (and {} more)", count - 1),
+                }
+            }
+            Self::Bind(error) => error.to_string(),
+            Self::Machine(error) => format!("cannot start: {error}"),
+            Self::WorkersGone => "every worker has ended".into(),
+            Self::TakeOver(problem) => problem.clone(),
+        }
+    }
 }
 
 impl From<std::io::Error> for RunError {
@@ -82,18 +106,38 @@ pub type AdminServer = fn(Rc<Control>, Rc<tokio::net::TcpListener>) -> Pin<Box<d
 pub fn run(path: &Path, admin: AdminServer) -> Result<(), RunError> {
     let level = LogLevel::start();
     wiring::raise_file_limit();
+    let inheritance = Inheritance::receive().transpose().map_err(RunError::TakeOver)?.map(Rc::new);
+    let outcome = start(path, admin, level, inheritance.clone());
+    if let (Err(error), Some(inheritance)) = (&outcome, &inheritance) {
+        inheritance.fail(&error.line());
+    }
+    outcome
+}
+
+fn start(
+    path: &Path,
+    admin: AdminServer,
+    level: LogLevel,
+    inheritance: Option<Rc<Inheritance>>,
+) -> Result<(), RunError> {
     // A config from a pipe can be served. A later reload reports that there is no file to read again.
     let read = thalweg_config::check(path, &Typed(path)).0;
     let files = wiring::judge(read, Default::default()).map_err(RunError::Config)?;
     level.set(files.wiring.config.log.level);
-    let begun = begin::choose(files);
+    let mut begun = begin::choose(files);
+    if let Some(inheritance) = &inheritance {
+        begun.go_on_from(inheritance.hello.generation, &inheritance.hello.config_hash);
+    }
     let config = &begun.prepared.wiring.config;
     level.set(config.log.level);
-    let socket = listen::bind_admin(config.admin.bind).map_err(|error| RunError::Bind(error.into()))?;
+    let socket = match inheritance.as_ref().and_then(|theirs| theirs.admin(config.admin.bind)) {
+        Some(socket) => socket,
+        None => listen::bind_admin(config.admin.bind).map_err(|error| RunError::Bind(error.into()))?,
+    };
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     let local = LocalSet::new();
-    let start = Start { path: path.to_owned(), level, begun, socket, admin };
+    let start = Start { path: path.to_owned(), level, begun, socket, admin, inheritance };
     let outcome = local.block_on(&runtime, serve(start));
     // A file that is being read from a slow place must not delay the exit.
     runtime.shutdown_background();
@@ -106,6 +150,7 @@ struct Start {
     begun: Begun,
     socket: TcpListener,
     admin: AdminServer,
+    inheritance: Option<Rc<Inheritance>>,
 }
 
 async fn serve(start: Start) -> Result<(), RunError> {
@@ -116,7 +161,11 @@ async fn serve(start: Start) -> Result<(), RunError> {
     let (control, keeper, wakers, requests) = assemble(&shared, suspects, senders.clone());
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
     let mut tasks = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
-    state_store::restore(&control).await;
+    let inheritance = start.inheritance;
+    if let Some(inheritance) = &inheritance {
+        reloader.inherit(inheritance.sockets.take());
+    }
+    state_store::restore(&control, inheritance.as_ref().map(|theirs| &*theirs.hello.state)).await;
     match reloader.begin(start.begun).await {
         Ok(()) => {}
         Err(rejection) => {
@@ -129,11 +178,38 @@ async fn serve(start: Start) -> Result<(), RunError> {
         }
     }
     let probes = start_probes(&control, wakers);
-    tasks.extend(start_tasks(&control, &reloader, (start.socket, start.admin))?);
-    systemd::notify("READY=1");
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = workers.len(), "edge started");
+    tasks.extend(start_watching(&control));
+    let predecessor = inheritance.as_ref().map(|theirs| theirs.hello.pid);
+    control.announce.inherit(inheritance.as_ref().is_some_and(|theirs| theirs.hello.announced));
+    control.upgrades.begin(start.socket.try_clone().ok(), predecessor);
+    let mut channel = None;
+    if let Some(inheritance) = &inheritance {
+        match signals.unless_told_to_stop(inheritance.until_told(&control)).await {
+            Ok(told) => channel = Some(told),
+            Err(problem) => {
+                stop(&workers, || Command::Abort).await;
+                return Err(RunError::TakeOver(problem));
+            }
+        }
+        reloader.open().await;
+    }
+    let acting = start_acting(&control, &reloader, (start.socket, start.admin))?;
+    if let Some(mut channel) = channel {
+        systemd::notify(&format!("MAINPID={}\nREADY=1", std::process::id()));
+        // If the predecessor has ended meanwhile, this process serves all the same.
+        let _ = channel.say(&Said::Serving).await;
+    } else {
+        systemd::notify("READY=1");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), workers = workers.len(), predecessor, "edge started");
     let outcome = signals.until_told_to_stop(&control, &workers).await;
-    systemd::notify("STOPPING=1");
+    if control.upgrades.is_over() {
+        // The successor answers operators from here on, and writes the state.
+        drop(acting);
+    } else {
+        systemd::notify("STOPPING=1");
+        tasks.extend(acting);
+    }
     drain(&control, &workers, probes, &mut signals).await;
     drop(tasks);
     outcome
@@ -184,6 +260,8 @@ fn assemble(
         trials: Default::default(),
         set_aside: Default::default(),
         traffic: Default::default(),
+        announce: Default::default(),
+        upgrades: Default::default(),
         planning: Default::default(),
         began: (Instant::now(), SystemTime::now()),
     };
@@ -197,15 +275,9 @@ fn start_probes(control: &Rc<Control>, wakers: ProbeWakers) -> Task {
     })
 }
 
-fn start_tasks(
-    control: &Rc<Control>,
-    reloader: &Rc<Reloader>,
-    (socket, serve_admin): (TcpListener, AdminServer),
-) -> std::io::Result<Vec<Task>> {
-    let socket = Rc::new(tokio::net::TcpListener::from_std(socket)?);
+/// The tasks that look at the world. They run from the start to the end of the process.
+fn start_watching(control: &Rc<Control>) -> Vec<Task> {
     let meters = &control.meters;
-    let one = Rc::clone(control);
-    let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&socket)));
     let one = Rc::clone(control);
     let resolver = supervise("resolver", meters, move || {
         resolve::run(Arc::clone(&one.shared), one.keeper.clone(), one.names.clone())
@@ -214,27 +286,42 @@ fn start_tasks(
     let unreached = supervise("unreached", meters, move || {
         unreached::run(Arc::clone(&one.shared), one.events.clone(), one.failures.clone())
     });
-    let one = Rc::clone(reloader);
-    let reloads = supervise("reload", meters, move || Rc::clone(&one).run());
-    let (one, requests) = (Rc::clone(reloader), control.reloads.clone());
-    let watch = supervise("watch", meters, move || file_watch::run(Rc::clone(&one), requests.clone()));
     let one = Rc::clone(control);
     let readiness = supervise("readiness", meters, move || state::watch_readiness(Rc::clone(&one)));
     let one = Rc::clone(control);
-    let state = supervise("state", meters, move || state_store::run(Rc::clone(&one)));
-    let one = Rc::clone(control);
     let traffic =
         supervise("traffic", meters, move || traffic_log::run(Arc::clone(&one.shared), one.traffic.clone()));
-    let one = Rc::clone(control);
-    let notify = supervise("notify", meters, move || {
-        notify::run(Arc::clone(&one.shared), one.events.clone(), Arc::clone(&one.meters))
-    });
     let one = Rc::clone(control);
     let geo = supervise("geo", meters, move || geo::run(Rc::clone(&one)));
     let one = Rc::clone(control);
     let traces =
         supervise("traces", meters, move || traces::run(Arc::clone(&one.shared), Arc::clone(&one.meters)));
-    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic, notify, geo, traces])
+    vec![resolver, unreached, readiness, traffic, geo, traces]
+}
+
+/// The tasks that speak for the edge: of two processes of an upgrade, one has them.
+fn start_acting(
+    control: &Rc<Control>,
+    reloader: &Rc<Reloader>,
+    (socket, serve_admin): (TcpListener, AdminServer),
+) -> std::io::Result<Vec<Task>> {
+    let socket = Rc::new(tokio::net::TcpListener::from_std(socket)?);
+    let meters = &control.meters;
+    let one = Rc::clone(control);
+    let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&socket)));
+    let one = Rc::clone(reloader);
+    let reloads = supervise("reload", meters, move || Rc::clone(&one).run());
+    let (one, requests) = (Rc::clone(reloader), control.reloads.clone());
+    let watch = supervise("watch", meters, move || file_watch::run(Rc::clone(&one), requests.clone()));
+    let one = Rc::clone(control);
+    let state = supervise("state", meters, move || state_store::run(Rc::clone(&one)));
+    let one = Rc::clone(control);
+    let notify = supervise("notify", meters, move || {
+        notify::run(Arc::clone(&one.shared), one.events.clone(), Arc::clone(&one.meters))
+    });
+    let one = Rc::clone(control);
+    let announce = supervise("announce", meters, move || announce::run(Rc::clone(&one)));
+    Ok(vec![admin, reloads, watch, state, notify, announce])
 }
 
 struct Signals {
@@ -258,6 +345,22 @@ impl Signals {
         })
     }
 
+    /// Waits for the predecessor of an upgrade.
+    ///
+    /// # Errors
+    /// The predecessor has ended, or this process was told to end.
+    async fn unless_told_to_stop<T>(
+        &mut self,
+        told: impl Future<Output = Result<T, String>>,
+    ) -> Result<T, String> {
+        tokio::select! {
+            told = told => told,
+            _ = self.terminate.recv() => Err("it was told to end".into()),
+            _ = self.quit.recv() => Err("it was told to end".into()),
+            _ = self.interrupt.recv() => Err("it was told to end".into()),
+        }
+    }
+
     /// Reloads at each SIGHUP; returns when the edge is to end.
     async fn until_told_to_stop(&mut self, control: &Control, workers: &[Worker]) -> Result<(), RunError> {
         let mut gone = 0;
@@ -269,6 +372,7 @@ impl Signals {
                 _ = first.recv() => ignored("SIGUSR1"),
                 _ = second.recv() => ignored("SIGUSR2"),
                 _ = self.interrupt.recv() => return Ok(()),
+                () = control.upgrades.handed_over() => return Ok(()),
                 _ = self.hangup.recv() => {
                     // If the queue is full, the last reload in it reads the same files that this signal means.
                     let by = Actor::own("signal");
@@ -312,12 +416,20 @@ async fn drain(control: &Control, workers: &[Worker], probes: Task, signals: &mu
     control.phase.set(EdgePhase::Draining);
     let (delay, bound) = {
         let live = control.shared.live.load();
-        (live.wiring.config.edge.drain_delay, live.wiring.config.edge.drain_timeout)
+        let edge = &live.wiring.config.edge;
+        // A successor has the address: there is no balancer to wait for.
+        let delay = if control.upgrades.is_over() { Duration::ZERO } else { edge.drain_delay };
+        (delay, edge.drain_timeout)
     };
     tracing::info!(delay_ms = delay.as_millis(), timeout_ms = bound.as_millis(), "drain begins");
     control.events.add("drain_begins", serde_json::json!({}));
     let orderly = async {
-        sleep(delay).await;
+        let withdrawn = async {
+            if !control.upgrades.is_over() {
+                announce::withdraw(control).await;
+            }
+        };
+        tokio::join!(sleep(delay), withdrawn);
         stop(workers, || Command::Drain).await;
         drop(probes);
         timeout(bound, ended(workers)).await.is_ok()

@@ -10,7 +10,10 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use thalweg_config::{ConfigError, Listener, Span};
 
-use crate::shared::BACKLOG;
+use crate::{
+    control::upgrade::successor::{self, InheritedSocket},
+    shared::BACKLOG,
+};
 
 /// The identity of a bound listener: a different value needs different sockets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,8 +98,9 @@ impl ListenKey {
     }
 }
 
-/// Binds `count` sockets for each new key, all or none. `held` are the keys that this process has bound already: its
-/// own sockets must not be mistaken for another process's, and where they are, no other process can bind.
+/// Binds `count` sockets at least for each new key, all or none. `held` are the keys that this process has bound already:
+/// its own sockets must not be mistaken for another process's, and where they are, no other process can bind. The
+/// predecessor's sockets are taken out of `inherited`, all that a key has: each has a queue of its own to be served.
 ///
 /// # Errors
 /// The first address that cannot be bound.
@@ -104,13 +108,19 @@ pub fn bind_all(
     new: &[ListenKey],
     held: &[ListenKey],
     count: usize,
+    inherited: &mut Vec<InheritedSocket>,
 ) -> Result<Vec<Vec<TcpListener>>, BindError> {
-    check_addresses_free(new, held)?;
+    let theirs = inherited.iter().filter_map(InheritedSocket::listen_key);
+    let held: Vec<ListenKey> = held.iter().cloned().chain(theirs).collect();
+    check_addresses_free(new, &held)?;
     let mut all = Vec::with_capacity(new.len());
     for key in new {
         let mut bind = key.bind;
-        let mut sockets = Vec::with_capacity(count);
-        for _ in 0..count {
+        let mut sockets = successor::take(inherited, key);
+        if let Some(socket) = sockets.first() {
+            bind = socket.local_addr().map_err(|error| key.cannot(&error))?;
+        }
+        while sockets.len() < count {
             let socket = open(bind, key.v6_only, true).map_err(|error| key.cannot(&error))?;
             bind = socket.local_addr().map_err(|error| key.cannot(&error))?;
             sockets.push(socket);
@@ -167,7 +177,7 @@ mod tests {
 
     #[test]
     fn each_worker_has_its_own_socket_on_the_same_address() {
-        let bound = bind_all(&[listen_key("127.0.0.1:0")], &[], 3).unwrap();
+        let bound = bind_all(&[listen_key("127.0.0.1:0")], &[], 3, &mut vec![]).unwrap();
         let addresses: Vec<SocketAddr> = bound[0].iter().map(|socket| socket.local_addr().unwrap()).collect();
         assert_eq!(addresses.len(), 3);
         assert!(addresses.iter().all(|address| *address == addresses[0]));
@@ -177,10 +187,10 @@ mod tests {
     fn an_address_that_another_process_shares_is_still_taken() {
         let other = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
         let wanted = listen_key(&other.local_addr().unwrap().to_string());
-        let error = bind_all(std::slice::from_ref(&wanted), &[], 1).unwrap_err();
+        let error = bind_all(std::slice::from_ref(&wanted), &[], 1, &mut vec![]).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
         assert!(
-            bind_all(std::slice::from_ref(&wanted), std::slice::from_ref(&wanted), 1).is_ok(),
+            bind_all(std::slice::from_ref(&wanted), std::slice::from_ref(&wanted), 1, &mut vec![]).is_ok(),
             "our own sockets do not count as taken"
         );
     }
@@ -190,9 +200,9 @@ mod tests {
         let other = open("127.0.0.1:0".parse().unwrap(), false, true).unwrap();
         let port = other.local_addr().unwrap().port();
         let ours = listen_key(&format!("127.0.0.2:{port}"));
-        let _held = bind_all(std::slice::from_ref(&ours), &[], 1).unwrap();
+        let _held = bind_all(std::slice::from_ref(&ours), &[], 1, &mut vec![]).unwrap();
         let wanted = listen_key(&format!("127.0.0.1:{port}"));
-        let error = bind_all(&[wanted], &[ours], 1).unwrap_err();
+        let error = bind_all(&[wanted], &[ours], 1, &mut vec![]).unwrap_err();
         assert!(error.to_string().contains("taken"), "{error}");
     }
 
@@ -223,7 +233,7 @@ mod tests {
 
     #[test]
     fn an_address_of_another_machine_is_one_clear_line() {
-        let error = bind_all(&[listen_key("192.0.2.1:80")], &[], 1).unwrap_err();
+        let error = bind_all(&[listen_key("192.0.2.1:80")], &[], 1, &mut vec![]).unwrap_err();
         assert_eq!(error.to_string().lines().count(), 1);
         assert_eq!(error.as_config_error().path, "listener.web.bind");
     }

@@ -37,5 +37,7 @@ pub mod geo;
 pub mod traces;
 pub mod logging;
 pub mod systemd;
+pub mod upgrade;
+pub mod announce;
 pub mod jitter;
 pub mod wall_clock;

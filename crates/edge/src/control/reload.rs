@@ -3,7 +3,7 @@
 //!
 //! `apply` puts a config into force, `rollback` puts an earlier one there, `trials` takes an unconfirmed one back.
 
-use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
+use std::{cell::RefCell, net::TcpListener, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
 
 use serde_json::json;
 use thalweg_config::{Config, ConfigErrors};
@@ -19,6 +19,7 @@ use crate::{
         state::{Control, EdgePhase, LastReload, ReloadAnswer, ReloadJob, ReloadRequest},
         systemd,
         trial::TrialTerms,
+        upgrade::successor::InheritedSocket,
         wiring::{self, Prepared},
     },
     shared::{Command, meters::Series, telemetry::RELOADS},
@@ -56,6 +57,10 @@ pub struct Reloader {
     requests: Mutex<mpsc::Receiver<ReloadRequest>>,
     in_force: RefCell<Option<Prepared>>,
     held: RefCell<Vec<ListenKey>>,
+    /// Sockets of the predecessor that no listener has yet.
+    inherited: RefCell<Vec<InheritedSocket>>,
+    /// While a predecessor serves: the sockets that are to open when it is told to end.
+    parked: RefCell<Option<Vec<(Arc<str>, Vec<TcpListener>)>>>,
     /// The config at the process's start, to tell what a restart would change.
     started_with: RefCell<Option<Arc<Config>>>,
     /// The last config, if it was rejected.
@@ -101,6 +106,8 @@ impl Reloader {
             requests: Mutex::new(requests),
             in_force: RefCell::default(),
             held: RefCell::default(),
+            inherited: RefCell::default(),
+            parked: RefCell::default(),
             started_with: RefCell::default(),
             refused: RefCell::default(),
         })
@@ -377,6 +384,8 @@ mod tests {
             trials: Default::default(),
             set_aside: Default::default(),
             traffic: Default::default(),
+            announce: Default::default(),
+            upgrades: Default::default(),
             planning: Default::default(),
             began: (Instant::now(), SystemTime::now()),
         });

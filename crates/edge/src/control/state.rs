@@ -14,6 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     control::{
+        announce::Announcing,
         audit::Actor,
         events::Events,
         feed::Feed,
@@ -25,6 +26,7 @@ use crate::{
         traffic_log::TrafficLog,
         trial::{TrialTerms, TrialView, Trials},
         unreached::LastFailures,
+        upgrade::Upgrades,
     },
     shared::{Command, Shared, geo::RejectedGeoFile, meters::Meters},
 };
@@ -92,6 +94,10 @@ pub struct Control {
     pub traffic: TrafficLog,
     /// Why a new geo database is not used.
     pub geo_rejected: RefCell<Option<RejectedGeoFile>>,
+    /// Whether the edge's addresses are announced.
+    pub announce: Announcing,
+    /// The upgrades of this process.
+    pub upgrades: Upgrades,
     /// One plan at a time.
     pub planning: Mutex<()>,
     /// What DNS says of the names of endpoints.
@@ -245,6 +251,19 @@ impl Control {
             }
             EdgePhase::Serving => Ok(()),
         }
+    }
+
+    /// The names of the routes that could serve a request now.
+    #[must_use]
+    pub fn routes_that_serve(&self) -> Vec<String> {
+        let live = self.shared.live.load();
+        let snapshot = &live.snapshot;
+        let routes = snapshot.layout.topology.written_routes();
+        let serve = routes.filter(|(slot, _)| {
+            let all = snapshot.layout.topology.with_sub_routes(*slot);
+            all.filter_map(|(slot, _)| snapshot.routes.get(slot)).any(|view| !view.shares.segments.is_empty())
+        });
+        serve.map(|(_, route)| route.name.to_string()).collect()
     }
 
     /// Asks the reloader for something on behalf of a caller, and waits for its result.

@@ -70,12 +70,19 @@ fn folder(control: &Control) -> Option<PathBuf> {
 
 /// Gives the world the orders that stood when the last process ended. Called before the first config, so that they are
 /// in force before the first request.
-pub async fn restore(control: &Control) {
-    let Some(folder) = folder(control) else { return };
+/// Without the text of a predecessor that still runs, they are read from the file.
+pub async fn restore(control: &Control, handed_over: Option<&str>) {
     let edge = control.shared.live.load().wiring.config.edge.name.clone();
     let now = moment_now(control.shared.now());
-    let read = spawn_blocking(move || load(&folder, &edge, now)).await;
-    match read.unwrap_or_else(|panicked| Err(panicked.to_string())) {
+    let read = match (handed_over, folder(control)) {
+        (Some(text), _) => state_file::decode(text.as_bytes(), &edge, now),
+        (None, Some(folder)) => {
+            let read = spawn_blocking(move || load(&folder, &edge, now)).await;
+            read.unwrap_or_else(|panicked| Err(panicked.to_string()))
+        }
+        (None, None) => return,
+    };
+    match read {
         Ok(state) => {
             control.last_order.set(state.last_order);
             control.store.read.replace(state.latches);
@@ -119,6 +126,18 @@ fn latches(snapshot: &Snapshot) -> Vec<Latch> {
         })
     });
     left.collect()
+}
+
+/// The orders and latches that stand, in the form of the file.
+#[must_use]
+pub fn text(control: &Control) -> String {
+    let live = control.shared.live.load();
+    let state = SavedState {
+        last_order: control.last_order.get(),
+        orders: live.snapshot.orders.to_vec(),
+        latches: latches(&live.snapshot),
+    };
+    state_file::encode(&live.wiring.config.edge.name, &state, moment_now(control.shared.now()))
 }
 
 /// Stores the orders and latches that stand, unless that is done. Returns when they are on disk, or cannot be.

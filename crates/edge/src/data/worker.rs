@@ -1,7 +1,7 @@
 //! One worker: a current-thread runtime with its own sockets, connection pools and meters. A worker shares nothing with
 //! other workers on the request path.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
+use std::{collections::BTreeMap, net::TcpListener, rc::Rc, sync::Arc, thread::JoinHandle, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,7 +54,7 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
     let mut published = local.subscribe();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut listen_sockets: BTreeMap<Arc<str>, Vec<oneshot::Sender<()>>> = BTreeMap::new();
+    let mut listen_sockets = ListenSockets::default();
     let (mut draining, mut beats) = (false, 0u32);
     loop {
         tokio::select! {
@@ -72,22 +72,15 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
             signal = commands.recv() => match signal {
                 // This command was sent before the reload knew of the drain.
                 Some(Command::Listen { .. }) if draining => {}
-                Some(Command::Listen { name, socket }) => match tokio::net::TcpListener::from_std(socket) {
-                    Ok(socket) => {
-                        let (close, closed) = oneshot::channel();
-                        listen_sockets.entry(Arc::clone(&name)).or_default().push(close);
-                        let listen_socket = ListenSocket::new((local.number_of(&name), name));
-                        tokio::task::spawn_local(accept(Rc::clone(&local), listen_socket, socket, closed));
-                    }
-                    Err(error) => tracing::error!(%error, listener = %name, "cannot listen"),
-                },
+                Some(Command::Listen { name, socket }) => listen_sockets.open(&local, name, socket),
+                Some(Command::Lend { reply }) => _ = reply.send(listen_sockets.lend()),
                 Some(Command::Unlisten { name }) => {
-                    listen_sockets.remove(&name);
+                    listen_sockets.0.remove(&name);
                     local.close_connections(&name);
                 }
                 Some(Command::Find(query)) => local.decisions().answer(query),
                 Some(Command::Drain) => {
-                    listen_sockets.clear();
+                    listen_sockets.0.clear();
                     local.drain();
                     (draining, beats) = (true, 0);
                 }
@@ -98,5 +91,39 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
                 }
             },
         }
+    }
+}
+
+/// The worker's listening sockets, by listener. A socket's task ends when its entry goes.
+#[derive(Default)]
+struct ListenSockets(BTreeMap<Arc<str>, Vec<OpenSocket>>);
+
+struct OpenSocket {
+    /// Dropped to end the task that accepts.
+    _close: oneshot::Sender<()>,
+    /// The same socket once more, for a successor of this process. Goes before the task closes its own: otherwise the
+    /// socket would stay open, and clients would wait in a queue that no task reads.
+    again: Option<TcpListener>,
+}
+
+impl ListenSockets {
+    fn open(&mut self, local: &Rc<Local>, name: Arc<str>, socket: TcpListener) {
+        let again = socket.try_clone().ok();
+        match tokio::net::TcpListener::from_std(socket) {
+            Ok(socket) => {
+                let (close, closed) = oneshot::channel();
+                let open = OpenSocket { _close: close, again };
+                self.0.entry(Arc::clone(&name)).or_default().push(open);
+                let listen_socket = ListenSocket::new((local.number_of(&name), name));
+                tokio::task::spawn_local(accept(Rc::clone(local), listen_socket, socket, closed));
+            }
+            Err(error) => tracing::error!(%error, listener = %name, "cannot listen"),
+        }
+    }
+
+    fn lend(&self) -> Vec<(Arc<str>, TcpListener)> {
+        let all = self.0.iter().flat_map(|(name, sockets)| sockets.iter().map(move |one| (name, one)));
+        all.filter_map(|(name, one)| Some((Arc::clone(name), one.again.as_ref()?.try_clone().ok()?)))
+            .collect()
     }
 }

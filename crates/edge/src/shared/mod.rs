@@ -32,7 +32,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use thalweg_config::{AccessLog, Config, Keepalive, ReportServer};
 use thalweg_core::{EndpointId, Fault, Geo, Location, PoolSlot, Route, RouteSlot, Snapshot, SpecSlot, Tick};
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::shared::{
     access_log::LogSink,
@@ -247,7 +247,7 @@ pub enum Command {
     Listen {
         /// The listener's configured name: settings are looked up in the live wiring at each accept.
         name: Arc<str>,
-        /// This worker's own `SO_REUSEPORT` socket.
+        /// A `SO_REUSEPORT` socket that no other worker of this process has.
         socket: TcpListener,
     },
     /// Accept what already waits in this listener's queue, close its socket, and let its connections finish their
@@ -259,6 +259,11 @@ pub enum Command {
     /// Like `Unlisten` for all listeners, with the ends of connections spread over a part of `drain_timeout`. The worker
     /// thread ends when no connection is left.
     Drain,
+    /// Answer with a second descriptor of each listening socket, and the listener's name.
+    Lend {
+        /// Where to.
+        reply: oneshot::Sender<Vec<(Arc<str>, TcpListener)>>,
+    },
     /// Look for the decision record of a request.
     Find(RecordQuery),
     /// End now.

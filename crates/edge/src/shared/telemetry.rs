@@ -115,6 +115,8 @@ metrics! {
         "1 if the last reload was applied or changed nothing.";
     LAST_RELOAD_TIME = Gauge "thalweg_config_last_reload_success_timestamp_seconds" []
         "When a reload last succeeded, Unix time.";
+    ANNOUNCED = Gauge "thalweg_announced" ["protocol"]
+        "1 while BIRD announces a protocol's route as wanted: a BGP session exports it and is Established for 10 s.";
     LOG_DROPPED = Counter "thalweg_log_dropped_total" []
         "Access log lines that were dropped: their reader was too slow, or they could not be written.";
     TASK_RESTARTS = Counter "thalweg_task_restarts_total" ["task"]

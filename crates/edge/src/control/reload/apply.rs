@@ -1,7 +1,7 @@
 //! A config that was read comes into force as a whole, or nothing changes: bind, note it in the history, adopt, open and
 //! close listeners.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::TcpListener, sync::Arc, time::Duration};
 
 use serde_json::json;
 use thalweg_config::{Config, ConfigErrors};
@@ -18,6 +18,7 @@ use crate::{
         origin::Origin,
         state::ReloadAnswer,
         state_store,
+        upgrade::successor::InheritedSocket,
         wiring::Prepared,
     },
     shared::Command,
@@ -70,11 +71,13 @@ impl Reloader {
         let listen_keys = listen::listen_keys(&config.listeners);
         let held = self.held.borrow().clone();
         let new = without(&listen_keys, &held);
-        let bound = listen::bind_all(&new, &held, self.workers.len()).map_err(|mut error| {
-            let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
-            error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
-            Rejection::Bind(Box::new(error))
-        })?;
+        let mut inherited = self.inherited.take();
+        let bound =
+            listen::bind_all(&new, &held, self.workers.len(), &mut inherited).map_err(|mut error| {
+                let listener = config.listeners.iter().find(|listener| listener.bind.value == error.bind);
+                error.span = listener.map(|listener| listener.bind.span.clone()).unwrap_or_default();
+                Rejection::Bind(Box::new(error))
+            })?;
         let is_new = before.as_ref().is_none_or(|before| before.wiring.config.hash != config.hash);
         let next = self.control.shared.live.load().snapshot.generation + 1;
         let fresh = is_new.then(|| origin.generation.unwrap_or(next));
@@ -101,7 +104,7 @@ impl Reloader {
         &self,
         wanted: &[ListenKey],
         new: Vec<ListenKey>,
-        bound: Vec<Vec<std::net::TcpListener>>,
+        bound: Vec<Vec<TcpListener>>,
     ) {
         let held = self.held.replace(wanted.to_vec());
         for gone in without(&held, wanted) {
@@ -112,11 +115,32 @@ impl Reloader {
         let bound = if self.is_ending() { Vec::new() } else { bound };
         for (stand, sockets) in new.into_iter().zip(bound) {
             tracing::info!(listener = %stand.name, bind = %stand.bind, "listener opens");
-            for (worker, socket) in self.workers.iter().zip(sockets) {
-                let name = Arc::clone(&stand.name);
-                // A worker that has ended takes its sockets with it; the lifecycle reports it.
-                let _ = worker.send(Command::Listen { name, socket }).await;
+            if let Some(parked) = &mut *self.parked.borrow_mut() {
+                parked.push((stand.name, sockets));
+                continue;
             }
+            self.listen(&stand.name, sockets).await;
+        }
+    }
+
+    /// Shares a listener's sockets out among the workers: a predecessor may have had more of them.
+    async fn listen(&self, name: &Arc<str>, sockets: Vec<TcpListener>) {
+        for (worker, socket) in self.workers.iter().cycle().zip(sockets) {
+            // A worker that has ended takes its sockets with it; the lifecycle reports it.
+            let _ = worker.send(Command::Listen { name: Arc::clone(name), socket }).await;
+        }
+    }
+
+    /// Takes the sockets of a predecessor, and opens none before [`Reloader::open`].
+    pub fn inherit(&self, sockets: Vec<InheritedSocket>) {
+        self.inherited.replace(sockets);
+        self.parked.replace(Some(Vec::new()));
+    }
+
+    /// Opens what waits for the predecessor's end.
+    pub async fn open(&self) {
+        for (name, sockets) in self.parked.take().unwrap_or_default() {
+            self.listen(&name, sockets).await;
         }
     }
 

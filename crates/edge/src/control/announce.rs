@@ -1,0 +1,370 @@
+//! `[announce]`: tells a BIRD on this machine to announce the edge's addresses while this edge is ready, withdraws them
+//! before a drain, and knows whether they are announced indeed: the protocol is enabled, and a BGP session that is
+//! Established for some time exports its route. Never changes BIRD's configuration, and never stops the edge: what goes
+//! wrong here is an event, a line of the log and a word in the status.
+//!
+//! `intent` decides, `bird` speaks with BIRD, `obstacle` lists what may stand between the two.
+
+pub mod bird;
+pub mod intent;
+pub mod obstacle;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    path::PathBuf,
+    rc::Rc,
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use thalweg_config::Announce;
+use thalweg_core::Tick;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+
+use self::{
+    bird::{BgpSession, Bird},
+    intent::{Intent, IntentReason},
+    obstacle::Obstacle,
+};
+use crate::{
+    control::state::Control,
+    shared::{
+        meters::{self, Total},
+        telemetry::REQUESTS,
+    },
+};
+
+/// How often readiness is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often BIRD is told again, and asked: it may have been restarted.
+const REPEAT: Duration = Duration::from_secs(1);
+/// Longest time for all that is said to BIRD in one turn.
+const TURN: Duration = Duration::from_secs(2);
+/// A session counts once it is Established for this long: one that has come back may go again within seconds.
+const SETTLED: Duration = Duration::from_secs(10);
+/// Traffic has fallen when no request has come for this long.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// One protocol of BIRD, as far as it was told and asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtocolView {
+    /// Its name.
+    pub name: String,
+    /// Whether it obeyed the last command.
+    pub obeyed: bool,
+    /// The Established sessions that export its route.
+    pub exported_by: Vec<String>,
+    /// Why it is not as it should be.
+    pub obstacle: Option<Obstacle>,
+}
+
+impl ProtocolView {
+    /// Whether the neighbours have the route, as far as BIRD knows.
+    #[must_use]
+    pub fn announced(&self, wanted: bool) -> bool {
+        wanted && self.obeyed && self.obstacle.is_none()
+    }
+}
+
+/// What the status shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct AnnounceView {
+    bird: PathBuf,
+    wanted: bool,
+    reason: IntentReason,
+    protocols: Vec<ProtocolView>,
+}
+
+/// What the announcing task and the rest of the control side share.
+#[derive(Debug, Default)]
+pub struct Announcing {
+    view: RefCell<Option<AnnounceView>>,
+    /// Whether the process before this one announced.
+    inherited: Cell<bool>,
+    leaving: Cell<bool>,
+    /// Another turn is due.
+    changed: Notify,
+    /// A turn has ended.
+    told: Notify,
+}
+
+impl Announcing {
+    /// This process took over from one that announced, or did not.
+    pub fn inherit(&self, announced: bool) {
+        self.inherited.set(announced);
+    }
+
+    /// Whether the addresses are to be announced.
+    #[must_use]
+    pub fn wanted(&self) -> bool {
+        self.view.borrow().as_ref().is_some_and(|view| view.wanted)
+    }
+
+    fn reason(&self) -> Option<&'static str> {
+        self.view.borrow().as_ref().map(|view| view.reason.as_str())
+    }
+
+    /// The protocols, and whether each is announced; for the metric.
+    #[must_use]
+    pub fn announced(&self) -> Vec<(String, bool)> {
+        let view = self.view.borrow();
+        let Some(view) = &*view else { return Vec::new() };
+        view.protocols.iter().map(|one| (one.name.clone(), one.announced(view.wanted))).collect()
+    }
+
+    /// For the status; null without a table `[announce]`.
+    #[must_use]
+    pub fn shown(&self, now: Tick) -> Value {
+        let view = self.view.borrow();
+        let Some(view) = &*view else { return Value::Null };
+        let protocol = |one: &ProtocolView| {
+            json!({
+                "protocol": one.name, "announced": one.announced(view.wanted), "exported_by": one.exported_by,
+                "obstacle": one.obstacle.as_ref().map(Obstacle::as_str),
+                "detail": one.obstacle.as_ref().map(Obstacle::detail),
+            })
+        };
+        let left = match view.reason {
+            IntentReason::Waiting(until) => Some(until.since(now).as_secs()),
+            _ => None,
+        };
+        json!({
+            "bird": view.bird.display().to_string(), "wanted": view.wanted, "why": view.reason.as_str(),
+            "waits_s": left, "protocols": view.protocols.iter().map(protocol).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Follows readiness until the task is dropped.
+pub async fn run(control: Rc<Control>) {
+    // A restart of this task must not withdraw.
+    let announced = control.announce.inherited.replace(false) || control.announce.wanted();
+    let mut intent = Intent::inherited(announced, control.shared.now());
+    let mut speaker = Speaker { known: announced, ..Speaker::default() };
+    let mut due = Tick(0);
+    loop {
+        let now = control.shared.now();
+        let settings = control.shared.live.load().wiring.config.announce.clone();
+        match &settings {
+            None => forget(&control, &mut speaker),
+            Some(settings) => {
+                let before = intent.wanted();
+                let reason = match control.announce.leaving.get() {
+                    true => intent.leave(),
+                    false => intent.step(control.ready().is_ok(), settings.after, now),
+                };
+                if intent.wanted() != before
+                    || control.announce.reason() != Some(reason.as_str())
+                    || now >= due
+                {
+                    due = now.after(REPEAT);
+                    let protocols = speaker.turn(settings, intent.wanted(), now).await;
+                    let (bird, wanted) = (settings.bird.clone(), intent.wanted());
+                    note(&control, AnnounceView { bird, wanted, reason, protocols });
+                }
+            }
+        }
+        control.announce.told.notify_waiters();
+        tokio::select! {
+            () = sleep(LOOK) => {}
+            () = control.announce.changed.notified() => due = Tick(0),
+        }
+    }
+}
+
+/// The table has gone: BIRD stays as it is, because an edge that no longer knows of an address must not take it away.
+fn forget(control: &Control, speaker: &mut Speaker) {
+    if let Some(view) = control.announce.view.take() {
+        speaker.bird = None;
+        tracing::warn!(wanted = view.wanted, "[announce] has left the config: BIRD stays as it is");
+        control.events.add("announce_ended", json!({ "wanted": view.wanted }));
+    }
+}
+
+/// Withdraws the addresses of an ending edge, and waits until traffic has fallen; both bounded.
+pub async fn withdraw(control: &Control) {
+    let Some(settings) = control.shared.live.load().wiring.config.announce.clone() else { return };
+    let told = control.announce.told.notified();
+    control.announce.leaving.set(true);
+    let was_wanted = control.announce.wanted();
+    control.announce.changed.notify_one();
+    let _ = timeout(TURN, told).await;
+    if !was_wanted {
+        return;
+    }
+    let quiet = async {
+        let (mut seen, mut waited) = (requests(control), Duration::ZERO);
+        while waited < QUIET {
+            sleep(LOOK).await;
+            let now = requests(control);
+            waited = if now == seen { waited + LOOK } else { Duration::ZERO };
+            seen = now;
+        }
+    };
+    let fell = timeout(settings.settle, quiet).await.is_ok();
+    tracing::info!(fell, "addresses withdrawn: listeners close");
+}
+
+fn requests(control: &Control) -> u64 {
+    let totals = meters::totals(control.shared.meters.iter());
+    let counts = totals.into_iter().filter(|(series, _)| series.metric == &REQUESTS);
+    counts.map(|(_, total)| if let Total::Value(count) = total { count } else { 0 }).sum()
+}
+
+/// Shows a turn's result, and tells what is new in it.
+fn note(control: &Control, view: AnnounceView) {
+    let before = control.announce.view.replace(Some(view.clone()));
+    let same_intent =
+        before.as_ref().is_some_and(|before| before.wanted == view.wanted && same_reason(before, &view));
+    if !same_intent {
+        let (wanted, why) = (view.wanted, view.reason.as_str());
+        tracing::info!(wanted, why, "announcement");
+        control.events.add("announce_wanted", json!({ "wanted": wanted, "why": why }));
+    }
+    for one in &view.protocols {
+        let was = before.as_ref().and_then(|before| {
+            let known = before.protocols.iter().find(|other| other.name == one.name)?;
+            Some((known.announced(before.wanted), known.obstacle.as_ref().map(Obstacle::as_str)))
+        });
+        let (announced, obstacle) = (one.announced(view.wanted), one.obstacle.as_ref());
+        if was == Some((announced, obstacle.map(Obstacle::as_str))) {
+            continue;
+        }
+        let (protocol, detail) = (&*one.name, obstacle.map(Obstacle::detail));
+        match &detail {
+            Some(detail) => {
+                tracing::warn!(protocol, wanted = view.wanted, detail, "not as it should be at BIRD")
+            }
+            None => tracing::info!(protocol, announced, by = one.exported_by.join(" "), "told BIRD"),
+        }
+        let fields = json!({
+            "protocol": protocol, "wanted": view.wanted, "announced": announced,
+            "obstacle": obstacle.map(Obstacle::as_str), "detail": detail, "exported_by": one.exported_by,
+        });
+        control.events.add("announce", fields);
+    }
+}
+
+fn same_reason(one: &AnnounceView, other: &AnnounceView) -> bool {
+    one.reason.as_str() == other.reason.as_str()
+}
+
+/// The connection to BIRD, and since when its sessions are Established.
+#[derive(Debug, Default)]
+struct Speaker {
+    bird: Option<Bird>,
+    path: PathBuf,
+    sessions: BTreeMap<BgpSession, Option<Tick>>,
+    /// The sessions that the first look finds are old: the process before this one counted on them.
+    known: bool,
+}
+
+impl Speaker {
+    /// Tells BIRD what is wanted, and asks what became of it.
+    async fn turn(&mut self, settings: &Announce, wanted: bool, now: Tick) -> Vec<ProtocolView> {
+        if self.path != settings.bird {
+            (self.bird, self.path) = (None, settings.bird.clone());
+        }
+        let mut views = Vec::with_capacity(settings.protocols.len());
+        let done = timeout(TURN, self.tell_all(&settings.protocols, wanted, now, &mut views)).await;
+        let failed = match done {
+            Ok(Ok(())) => None,
+            Ok(Err(obstacle)) => Some(obstacle),
+            Err(_) => Some(Obstacle::Silent),
+        };
+        if let Some(obstacle) = failed {
+            // What was said half is not gone on with.
+            self.bird = None;
+            views.clear();
+            views.extend(settings.protocols.iter().map(|name| ProtocolView {
+                name: name.clone(),
+                obeyed: false,
+                exported_by: Vec::new(),
+                obstacle: Some(obstacle.clone()),
+            }));
+        }
+        views
+    }
+
+    /// # Errors
+    /// BIRD cannot be spoken with at all.
+    async fn tell_all(
+        &mut self,
+        protocols: &[String],
+        wanted: bool,
+        now: Tick,
+        views: &mut Vec<ProtocolView>,
+    ) -> Result<(), Obstacle> {
+        let mut bird = match self.bird.take() {
+            Some(bird) => bird,
+            None => Bird::connect(&self.path).await?,
+        };
+        let word = if wanted { "enable" } else { "disable" };
+        let mut obeyed = Vec::new();
+        for name in protocols {
+            // Quoted, a name is a pattern: it needs no symbol of BIRD's configuration, and may be a word of its grammar.
+            obeyed.push(fails_alone(bird.ask(&format!("{word} \"{name}\"")).await)?);
+        }
+        if wanted {
+            let list = bird.ask("show protocols all").await?;
+            self.note_sessions(list.established(), now);
+        }
+        for (name, obeyed) in protocols.iter().zip(obeyed) {
+            let mut view = ProtocolView {
+                name: name.clone(),
+                obeyed: obeyed.is_ok(),
+                exported_by: vec![],
+                obstacle: obeyed.err(),
+            };
+            if wanted && view.obstacle.is_none() {
+                self.look(&mut bird, &mut view, now).await?;
+            }
+            views.push(view);
+        }
+        self.bird = Some(bird);
+        Ok(())
+    }
+
+    fn note_sessions(&mut self, established: Vec<BgpSession>, now: Tick) {
+        let first = if std::mem::take(&mut self.known) { None } else { Some(now) };
+        let before = std::mem::take(&mut self.sessions);
+        let since = |session: &BgpSession| before.get(session).copied().unwrap_or(first);
+        self.sessions = established.into_iter().map(|session| (session.clone(), since(&session))).collect();
+    }
+
+    /// Asks which sessions export a protocol's route.
+    async fn look(&self, bird: &mut Bird, view: &mut ProtocolView, now: Tick) -> Result<(), Obstacle> {
+        let mut settled = false;
+        for (session, since) in &self.sessions {
+            let question = format!("show route protocol {} export {} count", view.name, session.name);
+            // A session that has just gone is no fault of the question.
+            let Ok(reply) = fails_alone(bird.ask(&question).await)? else { continue };
+            if reply.counted() > 0 {
+                view.exported_by.push(session.name.clone());
+                settled |= since.is_none_or(|since| now.since(since) >= SETTLED);
+            }
+        }
+        view.obstacle = match (self.sessions.is_empty(), view.exported_by.is_empty(), settled) {
+            (true, _, _) => Some(Obstacle::NoSession),
+            (_, true, _) => Some(Obstacle::NotExported),
+            (_, _, false) => Some(Obstacle::Settling),
+            _ => None,
+        };
+        Ok(())
+    }
+}
+
+/// Tells a failure of one command from one of the whole connection.
+fn fails_alone<T>(done: Result<T, Obstacle>) -> Result<Result<T, Obstacle>, Obstacle> {
+    match done {
+        Err(obstacle @ (Obstacle::NoProtocol | Obstacle::Refused(_) | Obstacle::Denied(_))) => {
+            Ok(Err(obstacle))
+        }
+        Err(obstacle) => Err(obstacle),
+        Ok(value) => Ok(Ok(value)),
+    }
+}
