@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use thalweg_core::Topology;
 
 use crate::{
-    ConfigError, Decisions, Log, Notify, Span, Telemetry,
+    Announce, ConfigError, Decisions, Log, Notify, Span, Telemetry,
     front::{Front, RequestRate},
 };
 

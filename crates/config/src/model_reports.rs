@@ -1,6 +1,8 @@
 //! The part of the model that says what the edge tells of its requests and changes: log, decision records, webhook,
 //! traces. Never read by steering.
 
+use std::{path::PathBuf, time::Duration};
+
 use crate::EndpointTls;
 
 /// What is logged and how: the table `[log]`.

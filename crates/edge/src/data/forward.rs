@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_core::{Reason, Refusal, Route, Tick, bound_endpoint, retry, roll};
+use thalweg_core::{Reason, Route, Tick, bound_endpoint, retry, roll};
 use thalweg_wire::{AnswerHead, FieldName, RequestHead, Version};
 
 use crate::{
