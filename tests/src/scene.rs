@@ -23,7 +23,7 @@ pub const SERVED: &str = "{\"status\":\"served\"}";
 const HOST: &str = "api.test";
 
 /// The proxy that steers.
-/// #[derive(Debug)]
+#[derive(Debug)]
 pub enum Proxy {
     /// The edge under test.
     Thalweg(Box<Edge>),
