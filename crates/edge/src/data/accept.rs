@@ -18,6 +18,7 @@ use crate::{
         local::Local,
         proxy_protocol::{Beginning, begin},
         session,
+        source::Source,
     },
     shared::BACKLOG,
     shared::{
@@ -132,10 +133,12 @@ fn admit(
     let Front { proxy_protocol, forwarders } = listener.front.clone();
     // A balancer's connection counts for the client that its header names.
     let is_balancer = proxy_protocol.as_ref().is_some_and(|rules| rules.from.contain(client_addr.ip()));
-    let conn_of = |surplus| {
-        let from = (client_addr, forwarders);
-        ClientConn::new(listen_socket.name.clone(), from, surplus, local.clock())
-    };
+    let mut source = Source::new(client_addr);
+    if view.wiring.sends_proxy {
+        source.destination = stream.local_addr().ok();
+    }
+    let conn_of =
+        |surplus| ClientConn::new(listen_socket.name.clone(), (source, forwarders), surplus, local.clock());
     let made_room = make_room(local, now_open, limit);
     if made_room > 0 {
         shed("headless", made_room);

@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, RefCell},
-    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -109,7 +108,7 @@ impl ClientConn {
     #[must_use]
     pub fn new(
         listener: (u32, Arc<str>),
-        (client_addr, trusts): (SocketAddr, Option<Arc<Forwarders>>),
+        (source, trusts): (Source, Option<Arc<Forwarders>>),
         surplus: bool,
         clock: Rc<Cell<Tick>>,
     ) -> Rc<Self> {
@@ -117,7 +116,7 @@ impl ClientConn {
         let conn = Self {
             listener: listener.1,
             listener_number: listener.0,
-            source: RefCell::new(Rc::new(Source::new(client_addr))),
+            source: RefCell::new(Rc::new(source)),
             forwarders: RefCell::default(),
             trusts,
             tls: Cell::new(None),

@@ -16,6 +16,7 @@ use crate::{
     data::{
         inbox::{Buffers, Inbox},
         leave::jittered,
+        source::ProxiedFor,
         upstream_io::UpstreamIo,
     },
     shared::{kernel, meters::Cell as Count},
@@ -32,6 +33,8 @@ pub struct Link {
     pub opened: Tick,
     /// The epoch of the peer's TLS settings when the connection was opened.
     pub tls_epoch: u32,
+    /// Whose requests it may carry, if it began with a PROXY header.
+    pub proxied: Option<ProxiedFor>,
     /// The connection has carried a request before, so the endpoint may have closed it meanwhile.
     pub reused: bool,
     /// The kernel waits longer than usual for sent data to be acknowledged.
@@ -54,6 +57,7 @@ impl Link {
             inbox: Inbox::new(buffers),
             opened,
             tls_epoch,
+            proxied: None,
             reused: false,
             patient: false,
             in_use: Some(ActiveGuard::new(active)),

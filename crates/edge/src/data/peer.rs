@@ -17,6 +17,7 @@ use crate::{
         inbox::Buffers,
         link::{ActiveGuard, Link},
         outcome::Outcome,
+        source::{ProxiedFor, Source},
         worker_base::WorkerBase,
     },
     shared::{
@@ -250,11 +251,17 @@ impl Peer {
         self.gone.set(true);
     }
 
-    /// The youngest idle connection that can carry a request.
-    pub fn take_idle(&self, now: Tick) -> Option<Link> {
+    /// What the PROXY header of a connection for this client says, if the endpoint gets one.
+    pub fn proxied(&self, source: &Source) -> Option<ProxiedFor> {
+        self.settings.borrow().send_proxy.then(|| source.proxied())
+    }
+
+    /// The youngest idle connection that can carry a request of this client.
+    pub fn take_idle(&self, now: Tick, proxied: Option<ProxiedFor>) -> Option<Link> {
         let mut idle = self.idle.borrow_mut();
         let keepalive = self.settings.borrow().keepalive;
-        while let Some(Idle { mut link, since }) = idle.pop() {
+        while let Some(at) = idle.iter().rposition(|idle| idle.link.proxied == proxied) {
+            let Idle { mut link, since } = idle.remove(at);
             self.meters.idle.drop_one();
             let fresh = now.since(since) < keepalive.idle && !link.is_aged(keepalive.age, now);
             if fresh && link.is_usable() {
@@ -270,6 +277,11 @@ impl Peer {
         let keepalive = self.settings.borrow().keepalive;
         let mut idle = self.idle.borrow_mut();
         let unwanted = self.gone.get() || link.tls_epoch != self.tls_epoch.get();
+        if link.proxied.is_some() && idle.len() >= keepalive.max_idle && !idle.is_empty() {
+            // Connections of clients that have gone must not keep those of others out.
+            idle.remove(0);
+            self.meters.idle.drop_one();
+        }
         if unwanted || idle.len() >= keepalive.max_idle {
             return;
         }
@@ -403,7 +415,14 @@ mod tests {
         let clock = Rc::new(Cell::new(Tick(5_000_000)));
         let keepalive = Keepalive { idle: PATIENCE, max_idle: 1, age: PATIENCE };
         let peer = |worker| {
-            let settings = Settings { keepalive, tls: None, host: None, own_host: "a".into(), queue: None };
+            let settings = Settings {
+                keepalive,
+                tls: None,
+                host: None,
+                own_host: "a".into(),
+                send_proxy: false,
+                queue: None,
+            };
             let base = Rc::new(WorkerBase::new(&shared, worker, &clock));
             Peer::new(EndpointId(1), "a".into(), SocketAddr::from(([127, 0, 0, 1], 2)), settings, &base)
         };

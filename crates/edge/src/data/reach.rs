@@ -4,10 +4,11 @@ use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use socket2::SockRef;
 use thalweg_core::{Fault, Tick};
-use tokio::net::TcpStream;
+use thalweg_wire::write_proxy_header;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
-    data::{link::Link, peer::Peer, upstream_io::UpstreamIo},
+    data::{link::Link, peer::Peer, source::ProxiedFor, upstream_io::UpstreamIo},
     shared::{
         fault::{fault_of, is_own, tls_fault},
         kernel::UNACKNOWLEDGED,
@@ -59,10 +60,15 @@ impl ReachError {
 ///
 /// # Errors
 /// [`ReachError`]; the caller may ask for another endpoint.
-pub async fn reach(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link, ReachError> {
-    match peer.take_idle(now) {
+pub async fn reach(
+    peer: &Rc<Peer>,
+    proxied: Option<ProxiedFor>,
+    timeout: Duration,
+    now: Tick,
+) -> Result<Link, ReachError> {
+    match peer.take_idle(now, proxied) {
         Some(link) => Ok(link),
-        None => open(peer, timeout, now).await,
+        None => open(peer, proxied, timeout, now).await,
     }
 }
 
@@ -70,26 +76,38 @@ pub async fn reach(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link
 ///
 /// # Errors
 /// As [`reach`].
-pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link, ReachError> {
+pub async fn open(
+    peer: &Rc<Peer>,
+    proxied: Option<ProxiedFor>,
+    timeout: Duration,
+    now: Tick,
+) -> Result<Link, ReachError> {
     let stalled = peer.stalled();
-    match tokio::time::timeout(timeout, connect(peer)).await {
+    match tokio::time::timeout(timeout, connect(peer, proxied)).await {
         Err(_) => Err(ReachError::Timeout(timeout)),
         Ok(Err(error)) => Err(error),
         Ok(Ok((io, tls_epoch))) => {
             peer.connected(peer.now().since(now).saturating_sub(peer.stalled_since(stalled)));
-            Ok(Link::new(io, peer.buffers(), (now, tls_epoch), &peer.meters.active))
+            let mut link = Link::new(io, peer.buffers(), (now, tls_epoch), &peer.meters.active);
+            link.proxied = proxied;
+            Ok(link)
         }
     }
 }
 
-async fn connect(peer: &Peer) -> Result<(UpstreamIo, u32), ReachError> {
+async fn connect(peer: &Peer, proxied: Option<ProxiedFor>) -> Result<(UpstreamIo, u32), ReachError> {
     let failed = |error| match is_own(&error, peer.address) {
         true => ReachError::Own(error),
         false => ReachError::Tcp(error),
     };
-    let stream = TcpStream::connect(peer.address).await.map_err(failed)?;
+    let mut stream = TcpStream::connect(peer.address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(ReachError::Tcp)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED)).map_err(ReachError::Tcp)?;
+    if let Some(ProxiedFor { source, destination }) = proxied {
+        let mut header = Vec::new();
+        write_proxy_header(&mut header, source, destination);
+        stream.write_all(&header).await.map_err(ReachError::Tcp)?;
+    }
     let (tls, tls_epoch) = peer.tls();
     let io = match tls {
         None => UpstreamIo::Plain(stream),

@@ -367,6 +367,7 @@ fn settings(live: &Live, place: &thalweg_core::Place) -> Settings {
         keepalive: wiring.keepalive_of(place.pool),
         tls,
         host: pool.and_then(|pool| pool.host.as_deref()).map(Into::into),
+        send_proxy: pool.is_some_and(|pool| pool.send_proxy),
         queue: None,
     }
 }

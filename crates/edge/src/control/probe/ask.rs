@@ -14,8 +14,9 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use thalweg_config::Probe;
 use thalweg_core::{Evidence, Fault, Place, ProbeRules, SaidWeight};
+use thalweg_wire::LOCAL_HEADER;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
     time::{Instant, timeout, timeout_at},
 };
@@ -46,6 +47,8 @@ pub struct Plan {
     pub host: String,
     /// TLS settings, the same as for traffic.
     pub tls: Option<UpstreamTls>,
+    /// The connection begins with a PROXY header: the edge speaks for itself (LOCAL).
+    pub send_proxy: bool,
     /// Longest idle time of a warm connection; zero = none is kept.
     pub idle: Duration,
     /// Longest life of a warm connection.
@@ -67,15 +70,18 @@ impl Plan {
         let address = SocketAddr::new(place.address.ip(), port);
         let keepalive = settings.keepalive;
         let idle = if warm { keepalive.idle } else { Duration::ZERO };
-        Some(Self { address, rules: pool.probe.clone()?, probe, host, tls, idle, age: keepalive.age })
+        // A health port of its own gets no header, as with HAProxy's checks.
+        let send_proxy = settings.send_proxy && probe.port.is_none();
+        let (rules, age) = (pool.probe.clone()?, keepalive.age);
+        Some(Self { address, rules, probe, host, tls, send_proxy, idle, age })
     }
 
     /// Whether two plans ask the same at the same address and pace.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         let tls = |plan: &Self| plan.tls.as_ref().map(|tls| (Arc::as_ptr(&tls.config), tls.name.clone()));
-        (self.address, &self.rules, &self.probe, &self.host)
-            == (other.address, &other.rules, &other.probe, &other.host)
+        (self.address, &self.rules, &self.probe, &self.host, self.send_proxy)
+            == (other.address, &other.rules, &other.probe, &other.host, other.send_proxy)
             && tls(self) == tls(other)
     }
 
@@ -268,9 +274,12 @@ async fn connect(going: &Going<'_>) -> Result<Warm, ProbeFailure> {
     let plan = going.plan;
     going.stage.set("connecting");
     let stream = TcpStream::connect(plan.address).await;
-    let stream = stream.map_err(|error| of_connect(&error, plan.address))?;
+    let mut stream = stream.map_err(|error| of_connect(&error, plan.address))?;
     // A small request is one segment anyway; an error here shows up again below.
     let _ = stream.set_nodelay(true);
+    if plan.send_proxy {
+        stream.write_all(&LOCAL_HEADER).await.map_err(|error| of_io(&error))?;
+    }
     match &plan.tls {
         None => handshake(stream, plan).await,
         Some(tls) => {
