@@ -206,6 +206,12 @@ impl ClientConn {
         }
     }
 
+    /// Whether the client has been answered, and has sent nothing since.
+    #[must_use]
+    pub fn is_between_requests(&self) -> bool {
+        self.phase.get() == ConnPhase::Idle && self.has_begun.get() && !self.behind.get()
+    }
+
     /// A part of a request's head has arrived, or of what comes before it.
     pub fn head_begins(&self) {
         if !self.is_in_head() {
