@@ -1,5 +1,5 @@
 //! The trust boundary of a config: whose word about clients counts, and how much each client may ask for.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod support;
 
@@ -16,7 +16,7 @@ fn accepted(text: &str) -> Config {
 }
 
 #[test]
-fn nobodys_word_counts_and_no_client_has_a_bound_by_default() {
+fn no_word_counts_and_no_client_has_a_bound_by_default() {
     let config = accepted(MINIMAL);
     assert_eq!(config.listeners[0].front, Front::default());
     assert_eq!((config.limits.request_rate, config.limits.body_min_rate), (RequestRate::default(), 0));
