@@ -5,7 +5,9 @@ mod common;
 use std::{thread, time::Duration};
 
 use common::alone;
-use thalweg_testkit::{Authority, Client, Conf, Edge, Endpoint, Gone, Reply, client_config, eventually};
+use thalweg_testkit::{
+    Authority, Client, Conf, Edge, Endpoint, Gone, Reply, client_config, eventually, stays,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -48,6 +50,27 @@ fn slow_heads_make_room_for_connections_that_ask() {
     assert!(shed >= 200.0, "{shed}");
     assert_eq!(served.get("/").status, 200, "a connection that has asked before is kept");
     assert!(crowd[0].ends(SOON) && crowd[1].ends(SOON), "the oldest have gone");
+}
+
+#[test]
+fn idle_connections_make_room_when_nothing_else_does() {
+    let _alone = alone();
+    let (edge, _endpoint) = edge_with("max_connections = 40", "");
+    let shed = |cause: &str| edge.metric("thalweg_connections_shed_total", &[("cause", cause)]);
+    let open = |count: usize| -> Vec<Client> {
+        let mut clients: Vec<Client> = (0..count).map(|_| Client::connect(edge.web())).collect();
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+        clients
+    };
+    let mut kept = open(30);
+    stays("below nine tenths nothing goes", Duration::from_millis(1_500), || {
+        ask(&edge).is_ok_and(|reply| reply.status == 200) && shed("idle") + shed("headless") == 0.0
+    });
+    kept.append(&mut open(10));
+    eventually("a new client is served", SOON, || ask(&edge).is_ok_and(|reply| reply.status == 200));
+    assert!(shed("idle") >= 1.0 && shed("headless") == 0.0, "{} {}", shed("idle"), shed("headless"));
+    let gone: usize = kept.iter_mut().map(|client| usize::from(client.ends(Duration::from_millis(20)))).sum();
+    assert!((1..=20).contains(&gone), "{gone} of 40");
 }
 
 #[test]

@@ -18,13 +18,17 @@ fn connections_above_the_limit_are_answered_overloaded() {
     let conf = Conf::simple("failover", &[endpoint.addr()]).raw("[limits]\nmax_connections = 10");
     let edge = Edge::start(&conf);
     let mut kept: Vec<Client> = (0..10).map(|_| Client::connect(edge.web())).collect();
-    kept.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    // With a request on it, none of them makes room.
+    endpoint.behave(Behaviour::Slow(Duration::from_secs(3)));
+    kept.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n"));
+    eventually("all are being served", SOON, || endpoint.hits() == 10);
     let mut surplus = Client::connect(edge.web());
     let reply = surplus.ask("GET", "/", "", b"").expect("an answer");
     assert_ours(&reply, 503, "overloaded");
     assert!(reply.header("retry-after").is_some());
     assert!(surplus.ends(SOON), "the surplus connection is closed");
-    kept.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    kept.iter_mut().for_each(|client| assert_eq!(client.reply("GET").expect("an answer").status, 200));
+    endpoint.behave(Behaviour::Serve);
     kept.clear();
     eventually("a connection is free again", SOON, || get(edge.web(), "/").status == 200);
 }

@@ -86,6 +86,7 @@ fn plan(address: std::net::SocketAddr) -> Plan {
         },
         host: "a.test:8000".into(),
         tls: None,
+        send_proxy: false,
         idle: Duration::from_secs(4),
         age: Duration::from_secs(600),
     }

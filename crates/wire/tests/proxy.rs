@@ -3,6 +3,7 @@
     unreachable_pub,
     clippy::expect_used,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "tests"
 )]

@@ -1,4 +1,5 @@
-//! Real balancers in front of the edge: HAProxy, nginx and curl send PROXY headers.
+//! Real balancers in front of the edge, where HAProxy, nginx and curl send PROXY headers, and real servers behind it,
+//! where nginx and HAProxy take the edge's own.
 
 use std::{
     fs::File,
@@ -171,4 +172,78 @@ fn curl_sends_a_header_of_version_1() {
     let curl = curl.expect("curl is there");
     assert!(curl.status.success(), "{}", String::from_utf8_lossy(&curl.stderr));
     assert_eq!(clients(&endpoint), ["127.0.0.9"]);
+}
+
+/// An edge whose pool sends PROXY headers to this server, probed.
+fn sending_to(server: SocketAddr, listener: &str) -> Edge {
+    let conf = Conf::new()
+        .listener("web", listener)
+        .pool("p", &[server], "send_proxy = \"v2\"\nkeepalive = { idle = \"30s\", max_idle = 2 }")
+        .route("all", "failover", &["p"], "");
+    let edge = Edge::start(&conf.edge("workers = 1"));
+    // Its probes speak for the edge itself, and are answered.
+    edge.until_up(1);
+    edge
+}
+
+/// What nginx knows of a connection: who the header says, how many requests it carried.
+const TELLS: &str = "return 200 '$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_port $connection_requests';";
+
+#[test]
+fn nginx_behind_the_edge_learns_each_client_and_no_connection_serves_two() {
+    let config = format!(
+        "http {{ access_log off; server {{ listen 127.0.0.1:@PORT@ proxy_protocol; location / {{ {TELLS} }} }} }}\n"
+    );
+    let Some(nginx) = Foreign::nginx(&config) else { return };
+    let edge = sending_to(nginx.addr, "");
+    let mut clients: Vec<Client> =
+        [2, 3, 4, 5].map(|nth| Client::connect_from([127, 0, 0, nth].into(), edge.web())).into();
+    let mut connections = 0;
+    for _ in 0..3 {
+        for client in &mut clients {
+            let reply = client.get("/");
+            let text = reply.text();
+            let [address, port, server_port, requests] = text.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("{} {text}", reply.status)
+            };
+            assert_eq!(format!("{address}:{port}"), client.local().to_string());
+            assert_eq!(server_port, edge.port("web").to_string());
+            connections += usize::from(requests == "1");
+        }
+    }
+    // Two idle connections are kept, so of four clients none finds its own again.
+    assert_eq!(connections, 12);
+    for nth in 1..=5 {
+        assert!(
+            clients[0].get("/").text().ends_with(&format!(" {nth}")),
+            "the same client, the same connection"
+        );
+    }
+}
+
+#[test]
+fn haproxy_behind_the_edge_learns_the_client_that_a_balancer_named() {
+    let config = "frontend web\n bind 127.0.0.1:@PORT@ accept-proxy\n http-request return status 200 content-type text/plain lf-string \"%[src]:%[src_port] %[dst]:%[dst_port]\"\n";
+    let Some(haproxy) = Foreign::haproxy(config) else { return };
+    let edge = sending_to(haproxy.addr, BEHIND);
+    for (before, expected) in [
+        (b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n".to_vec(), "192.0.2.1:4711 198.51.100.1:443"),
+        (b"PROXY TCP6 2001:db8::1 2001:db8::2 1 2\r\n".to_vec(), "2001:db8::1:1 2001:db8::2:2"),
+    ] {
+        let reply = ask_after(&edge, &before);
+        assert_eq!((reply.status, &*reply.text()), (200, expected));
+    }
+}
+
+#[test]
+fn two_edges_hand_the_client_on() {
+    let (behind, endpoint) = edge_with(BEHIND, "");
+    let front = sending_to(behind.web(), "trusted = [\"127.0.0.1\"]");
+    let mut proxy = Client::connect(front.web());
+    for client in ["192.0.2.1", "192.0.2.2", "192.0.2.1"] {
+        let headers = format!("x-forwarded-for: {client}\r\n");
+        assert_eq!(proxy.ask("GET", "/", &headers, b"").expect("an answer").status, 200);
+    }
+    let told: Vec<String> = clients(&endpoint).into_iter().filter(|client| client != "127.0.0.1").collect();
+    assert_eq!(told, ["192.0.2.1", "192.0.2.2", "192.0.2.1"], "{told:?}");
 }

@@ -1,7 +1,7 @@
 //! Every key of the file: name, kind, bounds, default, meaning. The single source of the reader, the schema
 //! and the reference in docs/configuration.md. Never refers to code that acts on a key.
 //!
-//! `pool` declares the keys of probes, pools and ejection, `route` the keys of routes, `reports` what the edge keeps and
+//! `front` declares the keys of the trust boundary, `pool` those of probes, pools and ejection, `route` the keys of routes, `reports` what the edge keeps and
 //! tells of its requests and changes, this file the rest.
 
 mod front;

@@ -85,12 +85,14 @@ pub fn wire(mut config: Config, mut tls_cache: TlsCache) -> Result<Prepared, Con
         given => given,
     };
     let cookies = cookies(&config);
+    let sends_proxy = config.pools.iter().any(|pool| pool.send_proxy);
     let wiring = Wiring {
         config: Arc::new(config),
         upstream_tls,
         listener_tls,
         cookies,
         max_connections,
+        sends_proxy,
         webhook,
         otlp,
     };

@@ -19,6 +19,7 @@ use crate::{
         local::Local,
         proxy_protocol::{Beginning, begin},
         session,
+        source::Source,
     },
     shared::BACKLOG,
     shared::{
@@ -34,6 +35,9 @@ const SURPLUS: u64 = 256;
 
 /// Time that a connection has for a complete head when there is little room: enough for a TLS handshake over a long way.
 const HEADLESS: Duration = Duration::from_secs(1);
+
+/// A connection that was answered a moment ago is kept: its client probably has more to ask.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// Pause after the kernel could not give a socket for want of descriptors or memory.
 const BREATH: Duration = Duration::from_millis(50);
@@ -133,20 +137,23 @@ fn admit(
     let Front { proxy_protocol, forwarders } = listener.front.clone();
     // A balancer's connection counts for the client that its header names.
     let is_balancer = proxy_protocol.as_ref().is_some_and(|rules| rules.from.contain(client_addr.ip()));
-    let conn_of = |surplus| {
-        let from = (client_addr, forwarders);
-        ClientConn::new(listen_socket.name.clone(), from, surplus, local.clock())
-    };
-    let made_room = make_room(local, now_open, limit);
-    if made_room > 0 {
-        shed("headless", made_room);
+    let mut source = Source::new(client_addr);
+    if view.wiring.sends_proxy {
+        source.destination = stream.local_addr().ok();
+    }
+    let conn_of =
+        |surplus| ClientConn::new(listen_socket.name.clone(), (source, forwarders), surplus, local.clock());
+    let (headless, idle) = make_room(local, now_open, limit);
+    for (cause, count) in [("headless", headless), ("idle", idle)].into_iter().filter(|(_, count)| *count > 0)
+    {
+        shed(cause, count);
     }
     if now_open >= limit + SURPLUS.min(limit) {
         return None;
     }
     // Small answers must not wait for an acknowledgement. If the option cannot be set, the socket is already dead.
     stream.set_nodelay(true).ok()?;
-    let surplus = now_open >= limit && made_room == 0;
+    let surplus = now_open >= limit && headless + idle == 0;
     let conn = conn_of(surplus);
     let mut place = if is_balancer { None } else { take_place(local, &conn)? };
     let guard = ConnectionGuard::enter(&conn, open);
@@ -206,13 +213,17 @@ fn take_place(local: &Local, conn: &ClientConn) -> Option<Option<ClientPlace>> {
     place.map(Some)
 }
 
-/// From nine tenths of the limit on, lets the oldest connections without a complete head go, so that one client with
-/// many slow heads does not keep the others out. Below the limit they have [`HEADLESS`] at least. Returns how many go.
-fn make_room(local: &Local, now_open: u64, limit: u64) -> u64 {
+/// From nine tenths of the limit on, lets connections go that serve no request, so that one client with many of them does
+/// not keep the others out: the oldest without a complete head, which have [`HEADLESS`] at least below the limit, and if
+/// there are none, those that have waited longest for their next request. Returns how many of either go.
+fn make_room(local: &Local, now_open: u64, limit: u64) -> (u64, u64) {
     if now_open < limit - limit / 10 {
-        return 0;
+        return (0, 0);
     }
-    local.shed_headless(if now_open < limit { HEADLESS } else { Duration::ZERO }) as u64
+    match local.shed_headless(if now_open < limit { HEADLESS } else { Duration::ZERO }) as u64 {
+        0 => (0, local.shed_idle(IDLE) as u64),
+        headless => (headless, 0),
+    }
 }
 
 /// Tells HTTP/1.1 and HTTP/2 with prior knowledge apart by the HTTP/2 preface. `None`: the connection was told to

@@ -3,7 +3,6 @@
 
 use std::{
     cell::{Cell, OnceCell, RefCell},
-    net::SocketAddr,
     rc::Rc,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -115,7 +114,7 @@ impl ClientConn {
     #[must_use]
     pub fn new(
         listener: (u32, Arc<str>),
-        (client_addr, trusts): (SocketAddr, Option<Arc<Forwarders>>),
+        (source, trusts): (Source, Option<Arc<Forwarders>>),
         surplus: bool,
         clock: Rc<Cell<Tick>>,
     ) -> Rc<Self> {
@@ -123,7 +122,7 @@ impl ClientConn {
         let conn = Self {
             listener: listener.1,
             listener_number: listener.0,
-            source: RefCell::new(Rc::new(Source::new(client_addr))),
+            source: RefCell::new(Rc::new(source)),
             forwarders: RefCell::default(),
             trusts,
             tls: Cell::new(None),
@@ -215,6 +214,12 @@ impl ClientConn {
             ConnPhase::Idle => !self.has_begun.get(),
             ConnPhase::Busy | ConnPhase::Tunnel => false,
         }
+    }
+
+    /// Whether the client has been answered, and has sent nothing since.
+    #[must_use]
+    pub fn is_between_requests(&self) -> bool {
+        self.phase.get() == ConnPhase::Idle && self.has_begun.get() && !self.behind.get()
     }
 
     /// A part of a request's head has arrived, or of what comes before it.

@@ -19,6 +19,7 @@ use crate::{
     data::{
         inbox::{Buffers, Inbox},
         leave::jittered,
+        source::ProxiedFor,
         upstream_io::UpstreamIo,
     },
     shared::{kernel, meters::Cell as Count},
@@ -42,6 +43,8 @@ pub struct Http1Link {
     pub opened: Tick,
     /// The epoch of the peer's TLS settings when the connection was opened.
     pub tls_epoch: u32,
+    /// Whose requests it may carry, if it began with a PROXY header.
+    pub proxied: Option<ProxiedFor>,
     /// The connection has carried a request before, so the endpoint may have closed it meanwhile.
     pub reused: bool,
     /// The connection does not speak what its request was written for.
@@ -66,6 +69,7 @@ impl Http1Link {
             inbox: Inbox::new(buffers),
             opened,
             tls_epoch,
+            proxied: None,
             reused: false,
             unfit: false,
             patient: false,

@@ -39,6 +39,7 @@ use crate::{
 };
 
 mod log;
+mod shed;
 
 /// How long a `Date` is used again.
 const DATE_AGE: Duration = Duration::from_millis(500);
@@ -46,8 +47,6 @@ const DATE_AGE: Duration = Duration::from_millis(500);
 /// How many heads, of at most how many bytes, a worker keeps for later.
 const HEADS: usize = 64;
 const HEAD_BYTES: usize = 16 * 1024;
-/// The part of a worker's connections that goes at once when there is little room: one in so many, and one at least.
-const SHED_PART: usize = 32;
 
 /// Everything that belongs to one worker.
 #[derive(Debug)]
@@ -281,28 +280,6 @@ impl Local {
     pub fn spend(&self, client: IpAddr, rate: RequestRate, now: Tick) -> Result<(), Duration> {
         let buckets = (&self.shared.rates, self.shared.meters.len());
         self.allowances.spend(network_of(client), rate, buckets, now)
-    }
-
-    /// Tells the connections that have waited longest for a complete head, at least `age`, to go: one of
-    /// `SHED_PART`, so that a storm costs few walks over the list. Returns how many.
-    #[must_use]
-    pub fn shed_headless(&self, age: Duration) -> usize {
-        let now = self.clock.get();
-        let conns = self.conns.borrow();
-        let mut headless: Vec<&Rc<ClientConn>> = conns
-            .values()
-            .filter(|conn| !conn.shed.get() && conn.is_headless() && now.since(conn.since.get()) >= age)
-            .collect();
-        let count = headless.len().min(1 + conns.len() / SHED_PART);
-        if let Some(last) = count.checked_sub(1) {
-            headless.select_nth_unstable_by_key(last, |conn| conn.since.get());
-        }
-        for conn in headless.iter().take(count) {
-            conn.shed.set(true);
-            // An answer would be followed by a wait for the client, which keeps its place.
-            conn.signal(ConnSignal::Kill);
-        }
-        count
     }
 
     /// Adds a connection to this worker's list; returns its number there.

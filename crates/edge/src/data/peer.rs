@@ -19,6 +19,7 @@ use crate::{
         inbox::Buffers,
         link::{ActiveGuard, Http1Link, Link},
         outcome::Outcome,
+        source::{ProxiedFor, Source},
         worker_base::WorkerBase,
     },
     shared::{
@@ -264,14 +265,21 @@ impl Peer {
         self.gone.set(true);
     }
 
-    /// A connection that can carry a request: the youngest idle one, or one of HTTP/2 with room for a stream.
-    pub fn take_idle(&self, now: Tick) -> Option<Link> {
+    /// What the PROXY header of a connection for this client says, if the endpoint gets one.
+    pub fn proxied(&self, source: &Source) -> Option<ProxiedFor> {
+        self.settings.borrow().send_proxy.then(|| source.proxied())
+    }
+
+    /// A connection that can carry a request of this client: the youngest idle one, or one of HTTP/2 with room for a
+    /// stream.
+    pub fn take_idle(&self, now: Tick, proxied: Option<ProxiedFor>) -> Option<Link> {
         let keepalive = self.settings.borrow().keepalive;
         if self.is_http2() {
             return self.http2.take(keepalive, now).map(Link::Http2);
         }
         let mut idle = self.idle.borrow_mut();
-        while let Some(Idle { mut link, since }) = idle.pop() {
+        while let Some(at) = idle.iter().rposition(|idle| idle.link.proxied == proxied) {
+            let Idle { mut link, since } = idle.remove(at);
             self.meters.idle.drop_one();
             let fresh = now.since(since) < keepalive.idle && !link.is_aged(keepalive.age, now);
             if fresh && link.is_usable() {
@@ -287,6 +295,11 @@ impl Peer {
         let Link::Http1(mut link) = link else { return };
         let keepalive = self.settings.borrow().keepalive;
         let mut idle = self.idle.borrow_mut();
+        if link.proxied.is_some() && idle.len() >= keepalive.max_idle && !idle.is_empty() {
+            // Connections of clients that have gone must not keep those of others out.
+            idle.remove(0);
+            self.meters.idle.drop_one();
+        }
         if !self.keeps(link.tls_epoch) || idle.len() >= keepalive.max_idle {
             return;
         }
@@ -427,6 +440,7 @@ mod tests {
                 tls: None,
                 host: None,
                 own_host: "a".into(),
+                send_proxy: false,
                 queue: None,
             };
             let base = Rc::new(WorkerBase::new(&shared, worker, &clock));

@@ -5,7 +5,8 @@ use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use socket2::SockRef;
 use thalweg_core::{Fault, Tick};
-use tokio::net::TcpStream;
+use thalweg_wire::write_proxy_header;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::{
     data::{
@@ -15,6 +16,7 @@ use crate::{
             opening::GreetingError,
         },
         peer::Peer,
+        source::ProxiedFor,
         upstream_io::UpstreamIo,
     },
     shared::{
@@ -75,10 +77,15 @@ impl ReachError {
 ///
 /// # Errors
 /// [`ReachError`]; the caller may ask for another endpoint.
-pub async fn reach(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link, ReachError> {
-    match peer.take_idle(now) {
+pub async fn reach(
+    peer: &Rc<Peer>,
+    proxied: Option<ProxiedFor>,
+    timeout: Duration,
+    now: Tick,
+) -> Result<Link, ReachError> {
+    match peer.take_idle(now, proxied) {
         Some(link) => Ok(link),
-        None => open(peer, timeout, now).await,
+        None => open(peer, proxied, timeout, now).await,
     }
 }
 
@@ -86,12 +93,19 @@ pub async fn reach(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link
 ///
 /// # Errors
 /// As [`reach`].
-pub async fn open(peer: &Rc<Peer>, timeout: Duration, now: Tick) -> Result<Link, ReachError> {
+pub async fn open(
+    peer: &Rc<Peer>,
+    proxied: Option<ProxiedFor>,
+    timeout: Duration,
+    now: Tick,
+) -> Result<Link, ReachError> {
     let opening = async {
         match peer.is_http2() {
             true => share(peer).await.map(Link::Http2),
-            false => connect(peer, now, None).await.map(|(io, opened)| {
-                Link::Http1(Http1Link::new(io, peer.buffers(), opened, &peer.meters.active))
+            false => connect(peer, now, proxied, None).await.map(|(io, opened)| {
+                let mut link = Http1Link::new(io, peer.buffers(), opened, &peer.meters.active);
+                link.proxied = proxied;
+                Link::Http1(link)
             }),
         }
     };
@@ -114,7 +128,7 @@ async fn share(peer: &Rc<Peer>) -> Result<Http2Link, ReachError> {
         }
         let _connecting = peer.http2.connecting();
         let stalled = peer.stalled();
-        let (io, opened) = connect(peer, now, Some(b"h2")).await?;
+        let (io, opened) = connect(peer, now, None, Some(b"h2")).await?;
         let conn = Http2Conn::open(io, peer.opening(opened)).await.map_err(ReachError::Greeting)?;
         peer.connected(peer.now().since(now).saturating_sub(peer.stalled_since(stalled)));
         // An endpoint that allows no stream at all cannot be used.
@@ -131,6 +145,7 @@ async fn share(peer: &Rc<Peer>) -> Result<Http2Link, ReachError> {
 async fn connect(
     peer: &Peer,
     now: Tick,
+    proxied: Option<ProxiedFor>,
     alpn: Option<&[u8]>,
 ) -> Result<(UpstreamIo, (Tick, u32)), ReachError> {
     let stalled = peer.stalled();
@@ -138,9 +153,14 @@ async fn connect(
         true => ReachError::Own(error),
         false => ReachError::Tcp(error),
     };
-    let stream = TcpStream::connect(peer.address).await.map_err(failed)?;
+    let mut stream = TcpStream::connect(peer.address).await.map_err(failed)?;
     stream.set_nodelay(true).map_err(ReachError::Tcp)?;
     SockRef::from(&stream).set_tcp_user_timeout(Some(UNACKNOWLEDGED)).map_err(ReachError::Tcp)?;
+    if let Some(ProxiedFor { source, destination }) = proxied {
+        let mut header = Vec::new();
+        write_proxy_header(&mut header, source, destination);
+        stream.write_all(&header).await.map_err(ReachError::Tcp)?;
+    }
     let (tls, tls_epoch) = peer.tls();
     let io = match tls {
         None => UpstreamIo::Plain(stream),

@@ -13,12 +13,22 @@ pub struct Source {
     pub text: Box<str>,
     /// The client speaks TLS, with this edge or with a proxy in front whose word counts.
     pub https: bool,
-    /// The address that the client connected to, if a PROXY header has told it.
+    /// The address that the client connected to, if a PROXY header has told it or is to be sent.
     pub destination: Option<SocketAddr>,
     /// What a PROXY header has told, as a JSON object for the access log.
     pub proxy: Option<Box<str>>,
     /// What trusted proxies have told, if the request came by one.
     pub forwarded: Option<Box<Forwarded>>,
+}
+
+/// Who a connection to an endpoint is for, on pools that send a PROXY header: what the header says. Such a connection
+/// carries the requests of this client alone, because the endpoint takes its header for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxiedFor {
+    /// The client.
+    pub source: SocketAddr,
+    /// The address that the client connected to.
+    pub destination: SocketAddr,
 }
 
 /// What trusted proxies have told about a request.
@@ -49,6 +59,16 @@ impl Source {
     #[must_use]
     pub fn ip(&self) -> IpAddr {
         self.addr.ip()
+    }
+
+    /// What a PROXY header for this client says.
+    #[must_use]
+    pub fn proxied(&self) -> ProxiedFor {
+        let unknown = match self.addr {
+            SocketAddr::V4(_) => SocketAddr::from(([0; 4], 0)),
+            SocketAddr::V6(_) => SocketAddr::from(([0_u16; 8], 0)),
+        };
+        ProxiedFor { source: self.addr, destination: self.destination.unwrap_or(unknown) }
     }
 
     /// The `X-Forwarded-For` for the endpoint.

@@ -372,6 +372,7 @@ fn settings(live: &Live, place: &thalweg_core::Place) -> Settings {
         protocol: pool.map(|pool| pool.protocol).unwrap_or_default(),
         tls,
         host: pool.and_then(|pool| pool.host.as_deref()).map(Into::into),
+        send_proxy: pool.is_some_and(|pool| pool.send_proxy),
         queue: None,
     }
 }

@@ -71,6 +71,8 @@ pub struct Wiring {
     pub cookies: Vec<Option<Arc<CookieSigner>>>,
     /// `[limits] max_connections` with 0 replaced by its meaning.
     pub max_connections: usize,
+    /// A pool sends PROXY headers to its endpoints.
+    pub sends_proxy: bool,
     /// The webhook of `[notify]`.
     pub webhook: Option<ReportTarget>,
     /// The collector of `[telemetry]`.

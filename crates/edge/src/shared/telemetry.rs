@@ -98,7 +98,7 @@ metrics! {
     CONNECTIONS = Gauge "thalweg_connections" ["listener"]
         "Client connections.";
     SHED = Counter "thalweg_connections_shed_total" ["listener", "cause"]
-        "Client connections closed to make room (headless), or over the cap of their client (per_client).";
+        "Client connections closed to make room (headless, idle), over the cap of their client (per_client), with a body slower than body_min_rate, or for a flood of frames (http2_flood).";
     TLS_FAILURES = Counter "thalweg_tls_handshake_failures_total" ["listener", "reason"]
         "TLS handshakes with clients that failed, by why.";
     UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]

@@ -61,7 +61,7 @@ pub enum ServiceLink {
 pub(super) fn read(mut rest: &[u8], header: &[u8]) -> Result<ProxyFields, ProxyError> {
     let mut fields = ProxyFields::default();
     let mut checked = false;
-    while let Some((kind, value, behind)) = next(rest)? {
+    while let Some(Tlv { kind, value, behind }) = Tlv::first(rest)? {
         match kind {
             ALPN => once(&mut fields.alpn, value.into())?,
             AUTHORITY => once(&mut fields.authority, text(value)?)?,
@@ -89,16 +89,25 @@ pub(super) fn read(mut rest: &[u8], header: &[u8]) -> Result<ProxyFields, ProxyE
     Ok(fields)
 }
 
-/// Type and value of the first field, and what follows; `None` = no further field.
-fn next(bytes: &[u8]) -> Result<Option<(u8, &[u8], &[u8])>, ProxyError> {
-    match bytes {
-        [] => Ok(None),
-        [kind, high, low, rest @ ..] => {
-            let length = usize::from(u16::from_be_bytes([*high, *low]));
-            let (value, behind) = rest.split_at_checked(length).ok_or(ProxyError::Field)?;
-            Ok(Some((*kind, value, behind)))
+/// One field, and the bytes behind it.
+struct Tlv<'a> {
+    kind: u8,
+    value: &'a [u8],
+    behind: &'a [u8],
+}
+
+impl<'a> Tlv<'a> {
+    /// The first field; `None` = no further field.
+    fn first(bytes: &'a [u8]) -> Result<Option<Self>, ProxyError> {
+        match bytes {
+            [] => Ok(None),
+            [kind, high, low, rest @ ..] => {
+                let length = usize::from(u16::from_be_bytes([*high, *low]));
+                let (value, behind) = rest.split_at_checked(length).ok_or(ProxyError::Field)?;
+                Ok(Some(Self { kind: *kind, value, behind }))
+            }
+            _ => Err(ProxyError::Field),
         }
-        _ => Err(ProxyError::Field),
     }
 }
 
@@ -128,7 +137,7 @@ fn client_tls(value: &[u8]) -> Result<ClientTls, ProxyError> {
     let is_verified = has_certificate && verify == [0; 4];
     let mut tls = ClientTls { is_tls, is_verified, ..ClientTls::default() };
     let mut rest = value.get(5..).unwrap_or_default();
-    while let Some((kind, value, behind)) = next(rest)? {
+    while let Some(Tlv { kind, value, behind }) = Tlv::first(rest)? {
         match kind {
             SSL_VERSION => once(&mut tls.version, text(value)?)?,
             SSL_COMMON_NAME => once(&mut tls.common_name, text(value)?)?,

@@ -64,6 +64,7 @@ mod tests {
             listener_tls: Vec::new(),
             cookies: Vec::new(),
             max_connections: 1,
+            sends_proxy: false,
             webhook: None,
             otlp: None,
         })

@@ -14,6 +14,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use thalweg_config::{Probe, ProbeKind};
 use thalweg_core::{Evidence, Fault, Place, ProbeRules, SaidWeight};
+use thalweg_wire::LOCAL_HEADER;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -49,6 +50,8 @@ pub struct Plan {
     pub host: String,
     /// TLS settings, the same as for traffic.
     pub tls: Option<UpstreamTls>,
+    /// The connection begins with a PROXY header: the edge speaks for itself (LOCAL).
+    pub send_proxy: bool,
     /// Longest idle time of a warm connection; zero = none is kept.
     pub idle: Duration,
     /// Longest life of a warm connection.
@@ -70,15 +73,18 @@ impl Plan {
         let address = SocketAddr::new(place.address.ip(), port);
         let keepalive = settings.keepalive;
         let idle = if warm { keepalive.idle } else { Duration::ZERO };
-        Some(Self { address, rules: pool.probe.clone()?, probe, host, tls, idle, age: keepalive.age })
+        // A health port of its own gets no header, as with HAProxy's checks.
+        let send_proxy = settings.send_proxy && probe.port.is_none();
+        let (rules, age) = (pool.probe.clone()?, keepalive.age);
+        Some(Self { address, rules, probe, host, tls, send_proxy, idle, age })
     }
 
     /// Whether two plans ask the same at the same address and pace.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         let tls = |plan: &Self| plan.tls.as_ref().map(|tls| (Arc::as_ptr(&tls.config), tls.name.clone()));
-        (self.address, &self.rules, &self.probe, &self.host)
-            == (other.address, &other.rules, &other.probe, &other.host)
+        (self.address, &self.rules, &self.probe, &self.host, self.send_proxy)
+            == (other.address, &other.rules, &other.probe, &other.host, other.send_proxy)
             && tls(self) == tls(other)
     }
 
@@ -306,10 +312,13 @@ pub(super) async fn open_with(
     going.stage.set("connecting");
     let began = Instant::now();
     let stream = TcpStream::connect(plan.address).await;
-    let stream = stream.map_err(|error| of_connect(&error, plan.address))?;
+    let mut stream = stream.map_err(|error| of_connect(&error, plan.address))?;
     going.connected.set(began.elapsed());
     // A small request is one segment anyway; an error here shows up again below.
     let _ = stream.set_nodelay(true);
+    if plan.send_proxy {
+        stream.write_all(&LOCAL_HEADER).await.map_err(|error| of_io(&error))?;
+    }
     let Some((tls, config)) = plan.tls.as_ref().zip(config) else { return Ok(Opened::Plain(stream)) };
     going.stage.set("shaking hands for TLS");
     let stream = TlsConnector::from(config).connect(tls.name.clone(), stream).await;

@@ -19,6 +19,7 @@ use crate::{
         outcome::Outcome,
         reach::{self, ReachError},
         settle::Steered,
+        source::ProxiedFor,
         upload::Upload,
     },
     shared::decision::AttemptKind,
@@ -220,7 +221,8 @@ impl ProxiedRequest {
         attempt.peer.stats().raced(now.since(attempt.started));
         let other = self.begin((Rc::clone(&steered.peer), steered.reason), AttemptKind::Hedge, now);
         other.presume(Outcome::Cancelled);
-        let going = Box::pin(run_rival(other, ask, Rc::clone(&self.upload), self.rules.timeouts));
+        let proxied = steered.peer.proxied(&self.record.source);
+        let going = Box::pin(run_rival((other, proxied), ask, Rc::clone(&self.upload), self.rules.timeouts));
         Some(Rival { steered, going })
     }
 
@@ -267,14 +269,15 @@ impl ProxiedRequest {
 
 /// Connects to the rival and sends it the request.
 async fn run_rival(
-    attempt: Attempt,
+    (attempt, proxied): (Attempt, Option<ProxiedFor>),
     ask: Ask,
     upload: Rc<Upload>,
     Timeouts { connect, first_byte, idle, .. }: Timeouts,
 ) -> Finished {
     let sending = async {
         let peer = &attempt.peer;
-        let mut link = reach::reach(peer, connect, attempt.started).await.map_err(RivalError::Reach)?;
+        let mut link =
+            reach::reach(peer, proxied, connect, attempt.started).await.map_err(RivalError::Reach)?;
         loop {
             attempt.ready(peer.now());
             let reused = link.is_reused();
@@ -285,7 +288,7 @@ async fn run_rival(
                 Err(ExchangeError::Stale) => return Err(RivalError::Reach(ReachError::Ended)),
                 Err(error) => return Err(RivalError::Exchange(error)),
             }
-            link = reach::open(peer, connect, peer.now()).await.map_err(RivalError::Reach)?;
+            link = reach::open(peer, proxied, connect, peer.now()).await.map_err(RivalError::Reach)?;
         }
     };
     let result =

@@ -54,14 +54,15 @@ impl ProxiedRequest {
     }
 
     async fn connect(&mut self, attempt: Attempt) -> Result<Reached, Failed> {
-        if let Some(link) = attempt.peer.take_idle(attempt.started) {
+        let proxied = attempt.peer.proxied(&self.record.source);
+        if let Some(link) = attempt.peer.take_idle(attempt.started, proxied) {
             return Ok(Reached { attempt, link });
         }
         self.deadline.pause();
         let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
         let patience = attempt.peer.patience();
         let (to, started) = (Rc::clone(&attempt.peer), attempt.started);
-        let mut first: Connecting = Box::pin(async move { reach::open(&to, limit, started).await });
+        let mut first: Connecting = Box::pin(async move { reach::open(&to, proxied, limit, started).await });
         if patience < limit {
             match timeout(patience, first.as_mut()).await {
                 Ok(result) => return self.connected(attempt, result),
@@ -100,7 +101,8 @@ impl ProxiedRequest {
         let other = self.begin(to, AttemptKind::ConnectRace, self.local.now());
         let peer = Rc::clone(&other.peer);
         let limit = self.rules.timeouts.connect.min(self.remaining(other.started));
-        let mut second = pin!(reach::reach(&peer, limit, other.started));
+        let proxied = peer.proxied(&self.record.source);
+        let mut second = pin!(reach::reach(&peer, proxied, limit, other.started));
         let (mut failed, mut rival_failed) = (None, false);
         loop {
             tokio::select! {
@@ -204,7 +206,8 @@ impl ProxiedRequest {
                     self.deadline.pause();
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
-                    link = match reach::open(&attempt.peer, connect, now).await {
+                    let proxied = attempt.peer.proxied(&self.record.source);
+                    link = match reach::open(&attempt.peer, proxied, connect, now).await {
                         Ok(link) => {
                             attempt.ready(self.local.now());
                             link

@@ -19,6 +19,8 @@ pub struct Settings {
     pub host: Option<Box<str>>,
     /// The Host field for requests whose client named none (HTTP/1.0).
     pub own_host: Box<str>,
+    /// Connections begin with a PROXY header.
+    pub send_proxy: bool,
     /// Where requests wait while the pool has no room.
     pub queue: Option<Rc<PoolQueue>>,
 }
