@@ -286,7 +286,7 @@ mod tests {
             verify: true,
             certificate: None,
         };
-        let blind = EndpointTls { verify: false, ..settings.clone() };
+        let blind = EndpointTls { owner: "b".into(), verify: false, ..settings.clone() };
         let round = |before: &TlsCache, roots: &[&'static [u8]]| {
             let mut tls_cache = before.next();
             assert!(tls_cache.client(&blind).is_ok() && tls_cache.system.is_none(), "read without need");
