@@ -153,7 +153,7 @@ fn every_wrong_file_is_reported_at_its_place() {
             (fits, "does not fit"),
             ("listener.secure.tls.certificates[1].cert", "no PEM certificate"),
             ("listener.secure.tls.certificates[1].key", "no PEM private key"),
-            ("pool.p.endpoints[0].tls.ca", "holds no CA certificate"),
+            ("pool.p.endpoints[0].tls.ca", "is empty"),
         ],
     );
     // What is wrong in the file hides nothing of that, and all stands in its order.
@@ -165,7 +165,7 @@ fn every_wrong_file_is_reported_at_its_place() {
             ("version", "out of range"),
             (fits, "does not fit"),
             ("listener.secure.tls.certificates[1].key", "does not exist"),
-            ("pool.p.endpoints[0].tls.ca", "holds no CA certificate"),
+            ("pool.p.endpoints[0].tls.ca", "is empty"),
             ("route.r.policy", "not one of the choices"),
         ],
     );

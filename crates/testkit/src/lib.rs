@@ -5,7 +5,7 @@
 //! |---|---|
 //! | a fake endpoint | `endpoint`, `endpoint_state`, `behaviour`, `serve`, `message`, `wire`; `h2endpoint` for HTTP/2 |
 //! | disturbances on the way | `relay` delays and cuts, `island` is a network namespace |
-//! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls` and `self_signed` make certificates, `mmdb` writes geo databases |
+//! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls`, `self_signed` and `client_certificate` make certificates, `mmdb` writes geo databases |
 //! | what the edge reports | `admin` asks its API, `metrics` reads its counters |
 //! | what the edge sends to other servers | `receiver` keeps what is posted to it |
 //! | clients | `client` shows HTTP/1.1 on the wire, `h2client` speaks HTTP/2, `load` sends at a fixed rate, `ledger` books each request, `pty` runs a program in a terminal |

@@ -224,7 +224,7 @@ fn every_example_config_loads() {
 /// A key that signs cookies.
 const COOKIE_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// Replaces the certificates, keys, tokens and databases that an example names by real files.
+/// Replaces the certificates, keys, lists, tokens and databases that an example names by real files.
 fn stand_ins(block: &str, scratch: &thalweg_testkit::Scratch) {
     let authority = thalweg_testkit::Authority::new("example");
     let leaf = authority.leaf(&["example.com"]);
@@ -234,6 +234,7 @@ fn stand_ins(block: &str, scratch: &thalweg_testkit::Scratch) {
             Some("key") if word == "affinity.key" => drop(scratch.write(word, COOKIE_KEY)),
             Some("key") => drop(scratch.write(word, &leaf.key_pem)),
             Some("token") => drop(scratch.write(word, "token")),
+            Some("crl" | "ocsp") => drop(scratch.write(word, "a list")),
             Some("mmdb") => drop(scratch.write(word, thalweg_testkit::mmdb(&[("::/0", "DE", "EU")], 1))),
             _ => {}
         }

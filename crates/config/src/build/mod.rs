@@ -4,7 +4,7 @@
 //! `edge` builds the edge, its admin server and its listeners, `front` whose word
 //! about clients counts and how much each may ask for, `tokens` the admin server's tokens; `probes`, `pools`,
 //! `routes` and `affinity` build what their names say, `geo` the places of clients and the geo rules of routes, `reports`
-//! the servers that the edge reports to.
+//! the servers that the edge reports to, `tls` what listeners and endpoints present and trust.
 
 mod affinity;
 mod edge;

@@ -89,6 +89,13 @@ impl Loader<'_> {
             let diagnostic = diagnostic.hint("a queue needs a cap");
             self.report.warn(at, format!("{path}.queue.size"), diagnostic);
         }
+        if let Some(node) = table.given("send_proxy")
+            && settings.protocol == PoolProtocol::Http2
+        {
+            let diagnostic = Diagnostic::new("a connection of HTTP/2 carries the requests of many clients");
+            let diagnostic = diagnostic.hint("a PROXY header names one client: use protocol = \"http/1.1\"");
+            self.report.error(node.at, format!("{path}.send_proxy"), diagnostic);
+        }
         (pool, settings)
     }
 

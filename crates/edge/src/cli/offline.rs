@@ -28,6 +28,8 @@ pub(super) fn check(path: &Path, format: Format) -> u8 {
         errors.push(error);
         checked = Err(ConfigErrors(errors));
     }
+    // The files that the config names may warn, too.
+    let warnings = checked.as_ref().map_or(warnings, |prepared| prepared.wiring.config.warnings.clone());
     let (code, errors) = match &checked {
         Ok(_) => (exit::FINE, [].as_slice()),
         Err(ConfigErrors(errors)) => (exit::CONFIG, errors.as_slice()),

@@ -2,28 +2,21 @@
 //! files give the same config object again, so session tickets and resumption survive a reload.
 //!
 //! `key_pair` makes chains and keys of files, `content` says what a file holds instead of them, `client_auth` judges
-//! certificates of clients, `tickets` keeps sessions of one listener out of another.
+//! certificates of clients, `tickets` keeps sessions of one listener out of another. `provider` is what TLS computes with,
+//! `trouble` an error about a file.
 
 mod serving;
 mod key_pair;
 mod content;
 mod client_auth;
 mod tickets;
+mod provider;
+mod trouble;
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::{Arc, LazyLock},
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use rustls::{
-    ClientConfig, RootCertStore,
-    client::Resumption,
-    crypto::{
-        CryptoProvider,
-        aws_lc_rs::{self, kx_group},
-    },
-    server::ProducesTickets,
+    ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs, server::ProducesTickets,
     sign::SingleCertAndKey,
 };
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
@@ -31,10 +24,12 @@ use thalweg_config::{ConfigError, Disk, EndpointTls, Files, Placed};
 
 use crate::{control::trust::EndpointVerifier, shared::x509::Ders};
 
+pub use provider::provider;
 pub use serving::{ServingCertificate, ServingTls};
 
 use content::Content;
 use serving::{PairRecipe, ServerRecipe};
+use trouble::{trouble, trouble_with};
 
 /// Largest certificate, key or CA file in bytes.
 const MAX_FILE: usize = 4 << 20;
@@ -255,32 +250,6 @@ fn roots(
     Ok((roots, certificates.into()))
 }
 
-fn trouble(place: Option<&Placed<PathBuf>>, problem: &str) -> ConfigError {
-    let (span, path) = place.map(|place| (place.span.clone(), place.path.clone())).unwrap_or_default();
-    let file = place.filter(|place| !problem.contains(&*place.value.to_string_lossy()));
-    let problem = match file {
-        Some(place) => format!("{} {problem}", place.value.display()),
-        None => problem.to_owned(),
-    };
-    ConfigError { span, path, problem, hint: None }
-}
-
-fn trouble_with(place: Option<&Placed<PathBuf>>, problem: &str, hint: &str) -> ConfigError {
-    ConfigError { hint: Some(hint.to_owned()), ..trouble(place, problem) }
-}
-
-/// The only crypto provider, for both directions. Of the key exchanges, the hybrid of X25519 and ML-KEM-768 comes first:
-/// what is recorded today shall not be read by a quantum computer later. A peer that does not know it takes the next.
-#[must_use]
-pub fn provider() -> Arc<CryptoProvider> {
-    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
-        let groups =
-            vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
-        Arc::new(CryptoProvider { kx_groups: groups, ..aws_lc_rs::default_provider() })
-    });
-    Arc::clone(&PROVIDER)
-}
-
 /// The name that is sent to an endpoint and verified in its certificate.
 ///
 /// # Errors
@@ -317,7 +286,7 @@ mod tests {
             verify: true,
             certificate: None,
         };
-        let blind = EndpointTls { verify: false, ..settings.clone() };
+        let blind = EndpointTls { owner: "b".into(), verify: false, ..settings.clone() };
         let round = |before: &TlsCache, roots: &[&'static [u8]]| {
             let mut tls_cache = before.next();
             assert!(tls_cache.client(&blind).is_ok() && tls_cache.system.is_none(), "read without need");

@@ -51,7 +51,7 @@ pub fn facts(der: &[u8]) -> Option<Facts> {
 
 /// Fields of a certificate of any version (RFC 5280 section 4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Parts<'a> {
+pub struct CertificateParts<'a> {
     /// The content of `serialNumber`.
     pub serial: &'a [u8],
     /// The relative distinguished names of the issuer.
@@ -64,7 +64,7 @@ pub struct Parts<'a> {
 
 /// Reads the fields; `None` if this is no certificate.
 #[must_use]
-pub fn parts(der: &[u8]) -> Option<Parts<'_>> {
+pub fn parts(der: &[u8]) -> Option<CertificateParts<'_>> {
     let (_, certificate, _) = element(der)?;
     let (_, mut rest, _) = element(certificate)?;
     if let (0xa0, _, after) = element(rest)? {
@@ -79,7 +79,7 @@ pub fn parts(der: &[u8]) -> Option<Parts<'_>> {
     let (_, subject, rest) = element(rest)?;
     let (_, _, after) = element(rest)?;
     let public_key = rest.get(..rest.len() - after.len())?;
-    Some(Parts { serial, issuer, subject, public_key })
+    Some(CertificateParts { serial, issuer, subject, public_key })
 }
 
 /// The `subjectPublicKeyInfo` of a certificate of any version, with its tag and length.

@@ -19,14 +19,14 @@ use super::{
 };
 use crate::{control::supervise::Task, shared::UpstreamTls};
 
-/// `grpc.health.v1.HealthCheckRequest`.
+/// The question, `grpc.health.v1.HealthCheckRequest`.
 #[derive(Clone, PartialEq, Message)]
 struct HealthRequest {
     #[prost(string, tag = "1")]
     service: String,
 }
 
-/// `grpc.health.v1.HealthCheckResponse`.
+/// The answer, `grpc.health.v1.HealthCheckResponse`.
 #[derive(Clone, PartialEq, Message)]
 struct HealthResponse {
     #[prost(int32, tag = "1")]

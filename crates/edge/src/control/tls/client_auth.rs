@@ -15,7 +15,11 @@ use rustls::{
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, pem::PemObject};
 use thalweg_config::{ClientAuth, ConfigError};
 
-use super::{content::Content, provider, trouble, trouble_with};
+use super::{
+    content::Content,
+    provider::provider,
+    trouble::{trouble, trouble_with},
+};
 use crate::{control::trust::is_in_force, shared::x509::Ders};
 
 /// Everything that distinguishes the demands of one listener on its clients from those of another.

@@ -11,7 +11,11 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 use thalweg_config::{Certificate, ConfigError, Placed};
 
-use super::{content::Content, provider, trouble, trouble_with};
+use super::{
+    content::Content,
+    provider::provider,
+    trouble::{trouble, trouble_with},
+};
 use crate::{
     control::wall_clock,
     shared::x509::{self, Facts},

@@ -9,7 +9,14 @@ use rustls::{
 };
 use thalweg_config::{Certificate, ConfigError, Listener, ListenerTls, Placed, TlsVersion};
 
-use super::{TlsCache, client_auth::ClientAuthRecipe, key_pair, provider, tickets, trouble};
+use super::{
+    TlsCache,
+    client_auth::ClientAuthRecipe,
+    key_pair,
+    provider::provider,
+    tickets,
+    trouble::{trouble, trouble_with},
+};
 use crate::shared::x509::Facts;
 
 /// A server certificate in use.
@@ -197,9 +204,7 @@ fn stapled(place: &Placed<PathBuf>, response: &[u8]) -> Result<Vec<u8>, ConfigEr
     let body =
         response.get(1..).and_then(|rest| rest.iter().position(|byte| *byte == 0x0a).map(|at| (rest, at)));
     match (response.first(), body) {
-        (None, _) => {
-            Err(super::trouble_with(Some(place), "is empty", "leave `ocsp` out if there is no response"))
-        }
+        (None, _) => Err(trouble_with(Some(place), "is empty", "leave `ocsp` out if there is no response")),
         (Some(0x30), Some((rest, at @ 0..5))) if rest.get(at..at + 3) == Some(&[0x0a, 1, 0]) => {
             Ok(response.to_vec())
         }
@@ -208,7 +213,7 @@ fn stapled(place: &Placed<PathBuf>, response: &[u8]) -> Result<Vec<u8>, ConfigEr
         }
         _ => {
             let hint = "openssl ocsp -respout FILE writes one";
-            Err(super::trouble_with(Some(place), "is no OCSP response in DER", hint))
+            Err(trouble_with(Some(place), "is no OCSP response in DER", hint))
         }
     }
 }
