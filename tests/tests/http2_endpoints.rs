@@ -405,3 +405,36 @@ fn an_upgrade_to_an_http_2_endpoint_is_refused_clearly() {
     let reply = Client::connect(edge.web()).ask("GET", "/ws", fields, b"").expect("an answer");
     assert_ours(&reply, 501, "not_implemented");
 }
+
+#[test]
+fn gets_on_a_connection_that_is_dead_move_to_another_endpoint() {
+    let name = "gets_on_a_connection_that_is_dead_move_to_another_endpoint";
+    let island = match Island::new() {
+        Ok(island) => island,
+        Err(reason) => return skip(name, &reason),
+    };
+    let (far, near) = (island.h2_endpoint("far"), H2Endpoint::start("near"));
+    let edge = Edge::start(&conf(&[far.addr(), near.addr()], "").edge("workers = 1"));
+    let h2 = h2(&edge);
+    assert_eq!(h2.get("http://a.test/").expect("an answer").headers["x-endpoint"], "far");
+    island.cut_off();
+    let asked: Vec<_> = (0..6)
+        .map(|_| {
+            let h2 = h2.clone();
+            std::thread::spawn(move || {
+                let began = std::time::Instant::now();
+                let reply = h2.get("http://a.test/").expect("an answer");
+                (reply.headers["x-endpoint"].to_str().expect("text").to_owned(), began.elapsed())
+            })
+        })
+        .collect();
+    for asked in asked {
+        let (by, took) = asked.join().expect("an answer");
+        // As over HTTP/1.1: long before `first_byte` (15 s), and before the kernel gives up (10 s).
+        assert!(by == "near" && took < Duration::from_secs(5), "{by} after {took:?}");
+    }
+    island.reconnect();
+    eventually("the island serves again", SOON, || {
+        h2.get("http://a.test/").is_ok_and(|reply| reply.headers["x-endpoint"] == "far")
+    });
+}
