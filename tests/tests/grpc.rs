@@ -218,3 +218,40 @@ fn the_edges_own_answers_to_grpc_clients_are_trailers_alone() {
         edge.stdout().contains("\"status\":502")
     });
 }
+
+#[test]
+fn the_application_is_served_by_hypercorn_over_http_2() {
+    let scenario = "the_application_is_served_by_hypercorn_over_http_2";
+    let Some(python) = python(scenario) else { return };
+    let has = Command::new(&python).args(["-c", "import hypercorn"]).stderr(Stdio::null()).status();
+    if !has.is_ok_and(|status| status.success()) {
+        return skip(scenario, "no Python with hypercorn (make setup; THALWEG_PYTHON names another)");
+    }
+    let reserved = Reserved::new();
+    let child = Command::new(&python)
+        .args(["-m", "hypercorn", "app.main:app", "--bind", &reserved.addr().to_string()])
+        .current_dir(repository().join("app"))
+        .env("REGION", "us-east-1")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("python can be started");
+    let server = Server { child, reserved, scratch: Scratch::new() };
+    let addr = server.reserved.addr();
+    eventually("hypercorn listens", SOON, || std::net::TcpStream::connect(addr).is_ok());
+    // Probes speak HTTP/1.1, which hypercorn does beside HTTP/2.
+    let pool =
+        format!("[pool.p0]\nprotocol = \"h2\"\nprobe = \"fast\"\nendpoints = [{{ address = \"{addr}\" }}]");
+    let conf = Conf::new().listener("web", "").raw(&pool).route("all", "failover", &["p0"], "");
+    let edge = Edge::start(&conf);
+    edge.until_up(1);
+    let mut client = thalweg_testkit::Client::connect(edge.web());
+    for _ in 0..50 {
+        let reply = client.get("/");
+        assert_eq!((reply.status, reply.json()["region"].as_str()), (200, Some("us-east-1")));
+    }
+    assert_eq!(client.get("/nothing-there").status, 404);
+    let posted = client.ask("POST", "/hello", "content-type: text/plain\r\n", &[b'x'; 100_000]);
+    assert_eq!(posted.expect("an answer").status, 405);
+}

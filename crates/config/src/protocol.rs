@@ -3,7 +3,7 @@
 /// What the endpoints of a pool speak.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PoolProtocol {
-    /// HTTP/1.1.
+    /// One request at a time on a connection.
     #[default]
     Http1,
     /// HTTP/2: by ALPN over TLS, by prior knowledge in clear.

@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
-    net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
+    net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream as StdStream},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -68,8 +68,17 @@ impl H2Endpoint {
         Self::start_with(name, 1000, None)
     }
 
+    /// Starts one on this address.
+    pub fn start_on(name: &str, ip: IpAddr) -> Self {
+        Self::on(Reserved::on(ip), name, 1000, None)
+    }
+
     /// Starts one that allows so many streams per connection, perhaps over TLS.
     pub fn start_with(name: &str, max_streams: u32, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
+        Self::on(Reserved::new(), name, max_streams, tls)
+    }
+
+    fn on(reserved: Reserved, name: &str, max_streams: u32, tls: Option<Arc<rustls::ServerConfig>>) -> Self {
         let endpoint = Self {
             state: Arc::new(State {
                 name: name.to_owned(),
@@ -79,7 +88,7 @@ impl H2Endpoint {
                 refusals: AtomicU64::new(0),
                 conns: Mutex::default(),
             }),
-            reserved: Reserved::new(),
+            reserved,
             accepting: Mutex::default(),
         };
         endpoint.accept(tls);
@@ -88,17 +97,15 @@ impl H2Endpoint {
 
     fn accept(&self, tls: Option<Arc<rustls::ServerConfig>>) {
         let (state, addr) = (Arc::clone(&self.state), self.addr());
-        let task = runtime().block_on(async {
-            let listener = TcpListener::bind(addr).await.expect("a reserved port is free");
-            tokio::spawn(async move {
-                loop {
-                    let Ok((stream, _)) = listener.accept().await else { continue };
-                    let _late_is_fine = stream.set_nodelay(true);
-                    let nth = state.accepted.fetch_add(1, Ordering::SeqCst) + 1;
-                    let task = tokio::spawn(greet(Arc::clone(&state), stream, tls.clone(), nth));
-                    lock(&state.conns).push(task.abort_handle());
-                }
-            })
+        let listener = runtime().block_on(TcpListener::bind(addr)).expect("a reserved port is free");
+        let task = runtime().spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { continue };
+                let _late_is_fine = stream.set_nodelay(true);
+                let nth = state.accepted.fetch_add(1, Ordering::SeqCst) + 1;
+                let task = tokio::spawn(greet(Arc::clone(&state), stream, tls.clone(), nth));
+                lock(&state.conns).push(task.abort_handle());
+            }
         });
         *lock(&self.accepting) = Some(task.abort_handle());
     }

@@ -11,7 +11,7 @@ use std::{
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::Endpoint;
+use crate::{Endpoint, H2Endpoint};
 
 /// A network namespace and the cable to it; both vanish when dropped.
 #[derive(Debug)]
@@ -47,13 +47,22 @@ impl Island {
 
     /// Starts an endpoint on it.
     pub fn endpoint(&self, name: &str) -> Endpoint {
-        let space = File::open(format!("/run/netns/{}", self.name)).expect("the namespace is there");
         let addr = SocketAddr::new(IpAddr::V4(self.ip), 0);
+        self.inside(|| Endpoint::start_at(name, addr, None))
+    }
+
+    /// Starts an endpoint on it that speaks HTTP/2.
+    pub fn h2_endpoint(&self, name: &str) -> H2Endpoint {
+        self.inside(|| H2Endpoint::start_on(name, IpAddr::V4(self.ip)))
+    }
+
+    fn inside<T: Send>(&self, open: impl FnOnce() -> T + Send) -> T {
+        let space = File::open(format!("/run/netns/{}", self.name)).expect("the namespace is there");
         // A socket stays in the namespace of the thread that opened it; that thread ends here.
         let opening = move || {
             move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))
                 .expect("root may enter its own namespace");
-            Endpoint::start_at(name, addr, None)
+            open()
         };
         std::thread::scope(|scope| scope.spawn(opening).join().expect("the endpoint starts"))
     }

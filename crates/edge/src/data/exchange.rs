@@ -1,6 +1,7 @@
 //! Room 5, RELAY: one request and its answer over one HTTP/1.1 connection to an endpoint, streaming in both directions.
 //! A plain object that its request polls: no task, no channel. Never buffers a body, and never gives a connection back
-//! after an unclean end. `either` is an exchange of either protocol, `http2` one over a stream of HTTP/2.
+//! after an unclean end. `either` is an exchange of either protocol, `http2` one over a stream of HTTP/2, `ask`
+//! what both are given.
 
 use std::{
     io,
@@ -10,9 +11,7 @@ use std::{
     time::Duration,
 };
 
-use thalweg_wire::{
-    AnswerHead, AnswerReader, AnswerStep, AnswerTo, BodyEvent, BodyWriter, Framing, Limits, ProtocolError,
-};
+use thalweg_wire::{AnswerHead, AnswerReader, AnswerStep, BodyEvent, BodyWriter, Framing};
 use tokio::io::AsyncWrite;
 
 use crate::data::{
@@ -24,67 +23,12 @@ use crate::data::{
     upload::{UploadBody, UploadError, UploadStep},
 };
 
+mod ask;
 mod either;
 mod http2;
 
-pub use either::{Exchange, HeadOut};
-
-/// Why an attempt brought no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
-    /// The connection had died before any byte of this request was sent on it.
-    #[error("the connection was closed by its peer before the request was sent")]
-    Stale,
-    /// The endpoint says that it has not looked at the request (RFC 9113 section 8.7).
-    #[error("the endpoint refused the stream")]
-    Refused,
-    /// The connection ended after bytes were sent and before the head of the answer.
-    #[error("connection ended before the answer: {0}")]
-    Reset(#[source] io::Error),
-    /// The answer breaks the protocol.
-    #[error("answer is not http: {0}")]
-    Protocol(#[source] ProtocolError),
-    /// The endpoint's kernel acknowledges nothing.
-    #[error("the connection is dead: nothing is acknowledged")]
-    Dead,
-    /// No head within `timeouts.first_byte`.
-    #[error("no first byte in time")]
-    FirstByte,
-    /// `timeouts.total` ran out.
-    #[error("no answer in time")]
-    Total,
-    /// The upload made no progress for `timeouts.idle` because its client sent nothing.
-    #[error("the upload stood still")]
-    UploadIdle,
-    /// The endpoint took nothing of the upload for `timeouts.idle`.
-    #[error("the endpoint takes nothing of the upload")]
-    NotTaken,
-    /// `drain_timeout` ran out.
-    #[error("this edge ends")]
-    ShuttingDown,
-    /// The upload broke off.
-    #[error("{0}")]
-    Upload(#[source] UploadError),
-}
-
-/// What the head of a request says about its exchange.
-#[derive(Clone, Debug)]
-pub struct Ask {
-    /// The head, ready to be sent.
-    pub head_out: HeadOut,
-    /// The framing of the upload.
-    pub framing: Framing,
-    /// What the answer's meaning depends on.
-    pub to: AnswerTo,
-    /// Limits of the answer's head.
-    pub limits: Limits,
-    /// Room for the answer's head.
-    pub head: AnswerHead,
-    /// Where interim answers go.
-    pub client: Option<Rc<Client>>,
-    /// Some servers read the content of this request as another request: the connection is not used again.
-    pub may_desync: bool,
-}
+pub use ask::{Ask, ExchangeError, HeadOut};
+pub use either::Exchange;
 
 /// One request and its answer on one connection.
 #[derive(Debug)]

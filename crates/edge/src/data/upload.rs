@@ -25,7 +25,7 @@ const PIECES: usize = 1024;
 /// Where an upload comes from.
 #[derive(Debug)]
 pub enum UploadSource {
-    /// The client's HTTP/1.1 connection.
+    /// An HTTP/1.1 connection.
     Http1(Rc<Client>),
     /// An HTTP/2 stream.
     Http2(Http2Upload),
@@ -309,10 +309,8 @@ impl Upload {
     }
 
     fn client(&self) -> Option<Rc<Client>> {
-        match &*self.source.borrow() {
-            Some(UploadSource::Http1(client)) => Some(Rc::clone(client)),
-            _ => None,
-        }
+        let source = self.source.borrow();
+        if let Some(UploadSource::Http1(client)) = &*source { Some(Rc::clone(client)) } else { None }
     }
 }
 

@@ -8,22 +8,16 @@ use std::{
 use bytes::Bytes;
 use thalweg_wire::{AnswerHead, Fields};
 
-use super::{Ask, ExchangeError, Http1Exchange, http2::Http2Exchange};
+use super::{
+    Http1Exchange,
+    ask::{Ask, ExchangeError},
+    http2::Http2Exchange,
+};
 use crate::data::{
     link::{Http1Link, Link},
-    outbox::Outbox,
     splice::Pipe,
     upload::UploadBody,
 };
-
-/// The head of a request, as its connection takes it.
-#[derive(Clone, Debug)]
-pub enum HeadOut {
-    /// Bytes of HTTP/1.1.
-    Http1(Outbox),
-    /// A head for the `h2` crate.
-    Http2(Box<http::Request<()>>),
-}
 
 /// One request and its answer on one connection or one stream.
 #[derive(Debug)]

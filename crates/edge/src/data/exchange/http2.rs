@@ -14,7 +14,7 @@ use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http::{HeaderMap, Request, StatusCode};
 use thalweg_wire::{AnswerHead, AnswerParts, AnswerTo, Fields, Framing, Limits, ProtocolError};
 
-use super::{Ask, ExchangeError, HeadOut};
+use super::ask::{Ask, ExchangeError, HeadOut};
 use crate::data::{
     client::Client,
     headers::{fields_of, trailer_map},
@@ -36,7 +36,7 @@ pub struct Http2Exchange {
     /// The head, until the stream begins.
     request: Option<Box<Request<()>>>,
     framing: Framing,
-    sending: Sending,
+    sending: StreamSending,
     out: Option<SendStream<Bytes>>,
     /// Content that was announced and not sent yet.
     left: Option<u64>,
@@ -57,7 +57,7 @@ pub struct Http2Exchange {
 
 /// How far the request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sending {
+enum StreamSending {
     /// Content is to come.
     Open,
     /// The last content went out with the end of the stream.
@@ -81,7 +81,7 @@ impl Http2Exchange {
             body,
             request,
             framing: ask.framing,
-            sending: Sending::Open,
+            sending: StreamSending::Open,
             out: None,
             left: if let Framing::Length(length) = ask.framing { Some(length) } else { None },
             answer: None,
@@ -163,7 +163,7 @@ impl Http2Exchange {
         };
         (self.answer, self.out) = (Some(answer), Some(out));
         if ends {
-            self.sending = Sending::Last;
+            self.sending = StreamSending::Last;
         }
         Ok(())
     }
@@ -229,11 +229,11 @@ impl Http2Exchange {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), UploadError>> {
         loop {
             match self.sending {
-                Sending::Done | Sending::Broken => return Poll::Ready(Ok(())),
-                Sending::Open | Sending::Last => match ready!(self.body.poll_step(cx))? {
+                StreamSending::Done | StreamSending::Broken => return Poll::Ready(Ok(())),
+                StreamSending::Open | StreamSending::Last => match ready!(self.body.poll_step(cx))? {
                     UploadStep::End => self.finish(),
                     // Longer than its head said: only an HTTP/2 client can get here.
-                    UploadStep::Content if self.sending == Sending::Last => {
+                    UploadStep::Content if self.sending == StreamSending::Last => {
                         return Poll::Ready(Err(UploadError::ClientGone));
                     }
                     UploadStep::Content => ready!(self.poll_piece(cx)),
@@ -244,22 +244,22 @@ impl Http2Exchange {
 
     /// The upload is over: says so, with its trailers.
     fn finish(&mut self) {
-        let before = std::mem::replace(&mut self.sending, Sending::Done);
-        let Some(out) = self.out.as_mut().filter(|_| before == Sending::Open) else { return };
+        let before = std::mem::replace(&mut self.sending, StreamSending::Done);
+        let Some(out) = self.out.as_mut().filter(|_| before == StreamSending::Open) else { return };
         let trailers = self.body.upload().with_trailers(|fields| fields.map(trailer_map));
         let sent = match trailers.filter(|map| !map.is_empty()) {
             Some(map) => out.send_trailers(map),
             None => out.send_data(Bytes::new(), true),
         };
         if sent.is_err() {
-            self.sending = Sending::Broken;
+            self.sending = StreamSending::Broken;
         }
     }
 
     /// Sends the next piece of content, as far as the endpoint's window goes.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(out) = &mut self.out else {
-            self.sending = Sending::Broken;
+            self.sending = StreamSending::Broken;
             return Poll::Ready(());
         };
         let length = self.body.with_content(<[u8]>::len);
@@ -270,7 +270,7 @@ impl Http2Exchange {
         out.reserve_capacity(length.min(PIECE));
         while out.capacity() == 0 {
             if !matches!(ready!(out.poll_capacity(cx)), Some(Ok(_))) {
-                self.sending = Sending::Broken;
+                self.sending = StreamSending::Broken;
                 return Poll::Ready(());
             }
         }
@@ -278,9 +278,9 @@ impl Http2Exchange {
         self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         let ends = self.left == Some(0);
         self.sending = match out.send_data(piece, ends) {
-            Err(_) => Sending::Broken,
-            Ok(()) if ends => Sending::Last,
-            Ok(()) => Sending::Open,
+            Err(_) => StreamSending::Broken,
+            Ok(()) if ends => StreamSending::Last,
+            Ok(()) => StreamSending::Open,
         };
         Poll::Ready(())
     }
@@ -374,7 +374,7 @@ impl Http2Exchange {
     /// Whether the request was sent to its end, or as far as the endpoint takes it, and the answer was read.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        self.is_over() && matches!(self.sending, Sending::Done | Sending::Broken)
+        self.is_over() && matches!(self.sending, StreamSending::Done | StreamSending::Broken)
     }
 
     /// Whether the last byte of the answer has arrived.

@@ -30,7 +30,7 @@ const SETTINGS: u8 = 4;
 
 /// The socket, shared by the library and the owner of the connection. Each borrows it for one call only.
 #[derive(Clone, Debug)]
-pub(super) struct Http2Socket(Rc<RefCell<Inner>>);
+pub(super) struct Http2Socket(Rc<RefCell<SocketState>>);
 
 /// How the endpoint has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(super) enum Greeting {
 }
 
 #[derive(Debug)]
-struct Inner {
+struct SocketState {
     io: UpstreamIo,
     batch: Inbox,
     /// Bytes that the socket has taken.
@@ -58,7 +58,7 @@ struct Inner {
 impl Http2Socket {
     pub(super) fn new(io: UpstreamIo, buffers: &Rc<Buffers>) -> Self {
         let batch = Inbox::new(buffers);
-        Self(Rc::new(RefCell::new(Inner { io, batch, written: 0, first: [0; HEAD], known: 0 })))
+        Self(Rc::new(RefCell::new(SocketState { io, batch, written: 0, first: [0; HEAD], known: 0 })))
     }
 
     /// How the endpoint has begun.
@@ -102,7 +102,7 @@ impl Http2Socket {
     }
 }
 
-impl Inner {
+impl SocketState {
     fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.batch.is_empty() {
             match ready!(Pin::new(&mut self.io).poll_write(cx, self.batch.unread()))? {
