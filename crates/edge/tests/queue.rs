@@ -2,6 +2,12 @@
 //! is bounded, nobody passes those who wait, and no free place lies idle; at the end nothing is lost and nothing was served
 //! after its time. `THALWEG_SEEDS` changes how many seeds are played; a failure names its seed.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test: workers are counted here, and a failure ends it"
+)]
+
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeSet,
