@@ -35,11 +35,11 @@ const BEYOND: Duration = Duration::from_secs(20);
 pub enum Drill {
     /// A region with this many WebSockets and event streams is drained by a deadline, under load.
     Streams {
-        /// WebSockets.
+        /// Open WebSockets.
         websockets: usize,
         /// Event streams.
         events: usize,
-        /// The deadline.
+        /// The order's deadline.
         deadline: Duration,
     },
     /// An edge with this many idle and busy client connections gets SIGTERM.

@@ -95,6 +95,10 @@ pub enum Goal {
     },
     /// No region gets more requests than this in any second.
     Capacity(f64),
+    /// After the last kill, the regions that are left answer nine tenths of this many requests per second.
+    Goodput(f64),
+    /// After the last kill, 99 % of the refusals take at most this many milliseconds.
+    RefusedWithin(f64),
     /// No GET is refused. A pause of the machine makes a burst, which no capacity allows: such a run is void.
     NoneRefused,
     /// This region is left at most this often, by the edge's own count.
@@ -192,6 +196,12 @@ impl Goal {
                 Figure { timed: true, ..Figure::count("refused GETs", failed, 0.0) }
             }
             Self::Capacity(capacity) => steady::busiest_second(record, capacity),
+            Self::Goodput(capacity) => steady::shortfall(record, capacity),
+            Self::RefusedWithin(goal_ms) => {
+                let taken = steady::refusals(record);
+                Figure::time("p99 of refusals (ms)", quantile(&taken, 0.99), goal_ms)
+                    .noted(format!("of {}", taken.len()))
+            }
             Self::Left { region, at_most } => {
                 let book = record.book.as_ref();
                 let count = book.map(|book| book.metrics.sum("thalweg_failovers_total", &[("from", region)]));

@@ -1,9 +1,11 @@
 //! Figures about shares and capacities: a share that grows along its ramp, a share that spills, a capacity that holds.
 //! Each figure counts arrivals, second by second.
 
+use thalweg_testkit::Outcome;
+
 use crate::{
     goal::Figure,
-    record::{Hit, Record},
+    record::{Hit, Record, due_ms},
 };
 
 /// The seconds between two moments, as spans in milliseconds.
@@ -59,6 +61,34 @@ pub(crate) fn busiest_second(record: &Record, capacity: f64) -> Figure {
     Figure::count("requests in the busiest second of a region", most.0, capacity).noted(most.1)
 }
 
+/// From a moment after the last kill, when the probes have seen it, to the cure.
+fn after_the_kills(record: &Record) -> (f64, f64) {
+    const SEEN_MS: f64 = 2000.0;
+    let last = record.kills.iter().map(|(at_ms, _)| *at_ms).fold(record.fault_ms, f64::max);
+    (last + SEEN_MS, record.cure_ms)
+}
+
+/// How much less than this capacity was answered per second after the last kill, in percent.
+pub(crate) fn shortfall(record: &Record, capacity: f64) -> Figure {
+    let (from, to) = after_the_kills(record);
+    let good = record.shots.iter().filter(|shot| matches!(shot.outcome, Outcome::Status(200)));
+    let at = good.map(|shot| due_ms(shot) + shot.latency_us as f64 / 1000.0);
+    let rate = at.filter(|at| (from..to).contains(at)).count() as f64 / ((to - from) / 1000.0).max(1e-9);
+    let short = (100.0 - rate / capacity * 100.0).max(0.0);
+    Figure::count("goodput below the capacity that is left (%)", short, 10.0).noted(format!("{rate:.0}/s"))
+}
+
+/// What each refusal after the last kill took, without the time by which the load generator was late; sorted.
+pub(crate) fn refusals(record: &Record) -> Vec<f64> {
+    let (from, to) = after_the_kills(record);
+    let refused = record.shots.iter().filter(|shot| matches!(shot.outcome, Outcome::Status(503)));
+    let within = refused.filter(|shot| (from..to).contains(&due_ms(shot)));
+    let mut taken: Vec<f64> =
+        within.map(|shot| shot.latency_us.saturating_sub(shot.late_us) as f64 / 1000.0).collect();
+    taken.sort_by(f64::total_cmp);
+    taken
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,5 +116,19 @@ mod tests {
         assert!(off_the_share(&half, "a", 50.0).value < 0.1);
         assert!((off_the_share(&half, "a", 45.0).value - 5.0).abs() < 0.1);
         assert_eq!(busiest_second(&half, 250.0).value, 250.0);
+    }
+
+    #[test]
+    fn a_shortfall_and_slow_refusals_show() {
+        let mut record = run(10, (1000.0, 9000.0), |_| 0);
+        assert!(shortfall(&record, 500.0).value < 1.0 && refusals(&record).is_empty());
+        for (nth, shot) in record.shots.iter_mut().enumerate().filter(|(nth, _)| nth % 2 == 0) {
+            shot.outcome = Outcome::Status(503);
+            (shot.latency_us, shot.late_us) = (9000 + (nth as u64 % 4) * 500, 4000);
+        }
+        let short = shortfall(&record, 500.0);
+        assert!((49.0..51.0).contains(&short.value) && !short.holds(), "{short:?}");
+        let taken = refusals(&record);
+        assert_eq!((taken.first(), taken.last()), (Some(&5.0), Some(&6.0)));
     }
 }

@@ -61,11 +61,13 @@ pub enum Fault {
     Spill,
     /// The region is killed, and each region declares capacity for 60 % of the load.
     Capacity,
+    /// As above, and a second region is killed two seconds later.
+    LastRegion,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Kill,
         Self::Stop,
         Self::Freeze,
@@ -90,6 +92,7 @@ impl Fault {
         Self::Ramp,
         Self::Spill,
         Self::Capacity,
+        Self::LastRegion,
     ];
 
     /// Its word in names of cells.
@@ -116,6 +119,7 @@ impl Fault {
             Self::Ramp => "ramp".to_owned(),
             Self::Spill => "spill".to_owned(),
             Self::Capacity => "capacity".to_owned(),
+            Self::LastRegion => "last-region".to_owned(),
         }
     }
 
@@ -141,7 +145,7 @@ impl Fault {
             },
             pool: match self {
                 Self::Spill => "eject = { panic_threshold = 0.3 }",
-                Self::Capacity => "capacity = 300",
+                Self::Capacity | Self::LastRegion => "capacity = 300",
                 _ => "",
             },
             posts: if wire == Wire::H2 { 0.5 } else { scene.posts },
@@ -202,6 +206,11 @@ impl Fault {
                 ([down, up].concat(), 4000)
             }
             Self::Capacity => (vec![(0, Act::Kill(0)), (SPAN, Act::Revive(0))], RETURN),
+            Self::LastRegion => {
+                let down = [(0, Act::Kill(0)), (2000, Act::Kill(1))];
+                let up = [(2 * SPAN, Act::Revive(0)), (2 * SPAN, Act::Revive(1))];
+                ([down, up].concat(), 2000)
+            }
         }
     }
 
@@ -217,6 +226,7 @@ impl Fault {
                 | Self::Renamed
                 | Self::Spill
                 | Self::Capacity
+                | Self::LastRegion
         )
     }
 
@@ -268,6 +278,9 @@ impl Fault {
             // A third of the region is left, and may take 1.4 times that.
             Self::Spill => vec![Goal::NoGetFailed, Goal::Share { region, percent: 140.0 / 3.0 }],
             Self::Capacity => vec![Goal::NoneRefused, Goal::Capacity(300.0)],
+            Self::LastRegion => {
+                vec![Goal::Capacity(300.0), Goal::Goodput(300.0), Goal::RefusedWithin(5.0)]
+            }
         }
     }
 }
@@ -310,7 +323,10 @@ pub fn whole() -> Vec<Cell> {
     const POLICIES: [Policy; 3] = [Policy::Failover, Policy::Weighted, Policy::Latency];
     let mut cells = Vec::new();
     for (nth, fault) in Fault::ALL.into_iter().enumerate() {
-        let alone = matches!(fault, Fault::Renamed | Fault::Ramp | Fault::Spill | Fault::Capacity);
+        let alone = matches!(
+            fault,
+            Fault::Renamed | Fault::Ramp | Fault::Spill | Fault::Capacity | Fault::LastRegion
+        );
         let policies = if alone { &POLICIES[..1] } else { &POLICIES[..] };
         cells.extend(policies.iter().map(|policy| cell(fault, *policy, Wire::H1, Form::Whole)));
         // Over HTTP/2 each fault meets one policy, in turn; a hundred kills are not repeated.
@@ -352,7 +368,7 @@ mod tests {
         let cells = whole();
         let names: BTreeSet<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();
         assert_eq!(names.len(), cells.len());
-        assert_eq!(cells.len(), 20 * 4 + 4 * 2);
+        assert_eq!(cells.len(), 20 * 4 + 5 * 2);
         let minutes = cells.iter().map(|cell| cell.end_ms + 3000).sum::<u64>() / 60_000;
         assert!(minutes <= 60, "{minutes} minutes");
         for cell in &cells {

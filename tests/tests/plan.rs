@@ -191,6 +191,33 @@ fn a_planned_order_moves_what_the_order_then_moves() {
 }
 
 #[test]
+fn a_plan_of_an_undrain_says_what_comes_back_and_what_stays_drained() {
+    let all = endpoints(&["a", "b"]);
+    let edge = Edge::start(&weighted(&[(&all[0], 1), (&all[1], 1)], ""));
+    edge.until_up(2);
+    let undrain = json!({ "order": { "kind": "undrain", "target": { "pool": "a" } } }).to_string();
+    let nothing = plan(&edge, &undrain);
+    assert_eq!((&nothing["changes"], &nothing["moves"]), (&json!([]), &json!([])), "{nothing}");
+    let drain = |target: &str| {
+        let given = edge.admin_post("/api/v1/drain", &format!("{{{target}}}"));
+        assert_eq!(given.status, 201, "{}", given.text());
+        given.json()["id"].clone()
+    };
+    let id = drain("\"pool\":\"a\"");
+    eventually("it is drained", SOON, || near(&in_force(&edge), &BTreeMap::from([("b".to_owned(), 1.0)])));
+    let said = plan(&edge, &undrain);
+    assert_eq!(said["changes"][0]["id"], id, "{said}");
+    assert_eq!((&said["moves"][0]["from"], &said["moves"][0]["to"]), (&json!("b"), &json!("a")), "{said}");
+    assert_eq!(kinds(&said), Vec::<String>::new());
+    drain(&format!("\"endpoint\":\"a/{}\"", all[0].addr()));
+    let said = plan(&edge, &undrain);
+    assert_eq!((kinds(&said), &said["moves"]), (vec!["still_drained".to_owned()], &json!([])), "{said}");
+    assert_eq!(edge.status()["orders"].as_array().map(Vec::len), Some(2), "a question ends no order");
+    let unknown = json!({ "order": { "kind": "undrain", "target": { "pool": "nope" } } }).to_string();
+    assert_eq!(edge.admin_post("/api/v1/plan", &unknown).status, 422);
+}
+
+#[test]
 fn included_files_are_sent_along() {
     let all = endpoints(&["a", "b"]);
     let pool = |one: &Endpoint| format!("[pool.p0]\nendpoints = [{{ address = \"{}\" }}]\n", one.addr());

@@ -86,7 +86,8 @@ fn steer_within(
 }
 
 /// The pool whose queue a request joins that was refused because there is no room: the pool that it would go to, or else
-/// the first that has a queue, those with a share before the others. A retry may have left the only pool with a share.
+/// the first that has a queue, those with a share before the others. A retry may have left the only pool with a share. A
+/// pool of which nothing is Up lends no place: what waits there would be served by others, whose own queues are full.
 pub fn queued_pool(
     snapshot: &Snapshot,
     facts: &Facts<'_>,
@@ -100,7 +101,9 @@ pub fn queued_pool(
     let home = Affine { snapshot, loads: &NoLoads, route, view, facts }.home().map(|home| home.pool);
     let segments = &view.shares.segments;
     let usual = pick(segments, roll).map(|segment| segment.pool);
-    let others = segments.iter().map(|segment| segment.pool).chain(written.iter().map(|member| member.pool));
+    let is_up = |pool: &PoolSlot| snapshot.pools.get(*pool).is_some_and(|view| view.up > 0);
+    let rest = written.iter().map(|member| member.pool).filter(is_up);
+    let others = segments.iter().map(|segment| segment.pool).chain(rest);
     home.into_iter().chain(usual).chain(others).find(|pool| has_queue(*pool))
 }
 
@@ -317,6 +320,29 @@ mod tests {
         check("uuuu", &[2, 2, 0, 2], &["2 spill", "overloaded"]);
         check("uuuu", &[2, 2, 2, 2], &["overloaded"]);
         check("dduu", &[0, 0, 2, 0], &["3 failover", "overloaded"]);
+    }
+
+    #[test]
+    fn a_request_waits_for_a_pool_that_can_serve_it() {
+        let check = |health: &str, queues: &[u32], expected: Option<u32>| {
+            let snapshot = snapshot_of(health, failover(2), |_| {});
+            let facts = Facts {
+                host: "h",
+                path: "/",
+                client: [1, 1, 1, 1].into(),
+                location: Default::default(),
+                tried: &[],
+                replayable: true,
+                bound: None,
+            };
+            let found = queued_pool(&snapshot, &facts, roll(1, 3), |pool| queues.contains(&pool.0));
+            assert_eq!(found.map(|pool| pool.0), expected, "{health} {queues:?}");
+        };
+        check("uuuu", &[0, 1], Some(0));
+        check("uuuu", &[1], Some(1));
+        check("dduu", &[0, 1], Some(1));
+        check("dduu", &[0], None);
+        check("uuuu", &[], None);
     }
 
     /// No room in these pools.

@@ -122,6 +122,35 @@ fn the_guard_takes_back_what_fails_or_refuses_at_once() {
 }
 
 #[test]
+fn the_guard_takes_back_what_is_slower_by_its_factor_and_leaves_what_is_not() {
+    let (first, second, third) = (Endpoint::start("a"), Endpoint::start("b"), Endpoint::start("c"));
+    first.behave(Behaviour::Slow(Duration::from_millis(20)));
+    second.behave(Behaviour::Slow(Duration::from_millis(20)));
+    third.behave(Behaviour::Slow(Duration::from_millis(1000)));
+    let mut edge = Edge::start(&to(&first));
+    let load = Load::to(edge.web()).rate(60.0).start();
+    let answers = |edge: &Edge| edge.metric("thalweg_request_duration_seconds_count", &[]);
+    eventually("there is enough traffic", SOON, || answers(&edge) > 150.0);
+    // Ten times, because a loaded machine makes one endpoint slower than another by itself.
+    let guard = json!({ "confirm": "60s", "guard": { "p99_factor": 10.0 } });
+    assert_eq!(try_out(&mut edge, &to(&second), &guard).status, 200);
+    assert_eq!(edge.metric("thalweg_config_on_trial", &[]), 1.0);
+    let before = answers(&edge);
+    eventually("the guard has looked at enough", SOON, || answers(&edge) > before + 150.0);
+    assert_eq!(edge.events_of("config_trial_reverted").len(), 0, "as fast as before");
+    assert_eq!(confirm(&edge).status, 200);
+    assert_eq!(edge.metric("thalweg_config_on_trial", &[]), 0.0);
+    assert_eq!(try_out(&mut edge, &to(&third), &guard).status, 200);
+    eventually("the guard trips", SOON, || edge.events_of("config_trial_reverted").len() == 1);
+    let told = edge.events_of("config_trial_reverted").remove(0);
+    let why = told["detail"].as_str().unwrap_or_default();
+    assert!(why.starts_with("all: 99 % within ") && why.ends_with("10 times that allowed"), "{why}");
+    eventually("the old endpoint serves again", SOON, || serves(&edge) == "b");
+    assert_eq!(edge.metric("thalweg_config_on_trial", &[]), 0.0);
+    load.stop();
+}
+
+#[test]
 fn a_rollback_ends_a_trial() {
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let mut edge = Edge::start(&to(&first));

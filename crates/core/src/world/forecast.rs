@@ -18,7 +18,7 @@ use super::{World, endpoints::Observation};
 use crate::{
     axes::Probe,
     event::{Changes, Event},
-    order::Order,
+    order::{Order, OrderId},
     slot::{self, EndpointSlot, PoolSlot},
     snapshot::Snapshot,
     tick::Tick,
@@ -39,6 +39,8 @@ pub enum Supposition {
     Config(Arc<Topology>),
     /// This order is given.
     Order(Order),
+    /// These orders end.
+    Ended(Vec<OrderId>),
 }
 
 /// What it comes to.
@@ -56,15 +58,22 @@ impl World {
     pub fn forecast(mut self, supposed: Supposition, now: Tick) -> Forecast {
         let topology = match &supposed {
             Supposition::Config(topology) => Arc::clone(topology),
-            Supposition::Nothing | Supposition::Order(_) => Arc::clone(&self.configured),
+            Supposition::Nothing | Supposition::Order(_) | Supposition::Ended(_) => {
+                Arc::clone(&self.configured)
+            }
         };
         self.suppose_names(&topology);
         let mut ignored = Changes::default();
         self.adopt(at_rest(&topology), self.generation + 1, now, &mut ignored);
         let untried = self.untried();
         self.suppose_probes(now, &mut ignored);
-        if let Supposition::Order(order) = supposed {
-            let _ = self.apply(Event::Ordered(order), now);
+        let events = match supposed {
+            Supposition::Order(order) => vec![Event::Ordered(order)],
+            Supposition::Ended(orders) => orders.into_iter().map(Event::Cancelled).collect(),
+            Supposition::Nothing | Supposition::Config(_) => Vec::new(),
+        };
+        for event in events {
+            let _ = self.apply(event, now);
         }
         for _ in 0..STEPS {
             if self.next_deadline().is_none_or(|due| due > now) {

@@ -67,6 +67,7 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     let real = |whole: i64| whole as f64;
     let generation = i64::try_from(live.snapshot.generation).unwrap_or(i64::MAX);
     state(&telemetry::GENERATION, &[], real(generation));
+    state(&telemetry::ON_TRIAL, &[], f64::from(u8::from(control.trials.view().is_some())));
     state(&telemetry::BUILD_INFO, &[env!("CARGO_PKG_VERSION")], 1.0);
     for (protocol, announced) in control.announce.announced() {
         state(&telemetry::ANNOUNCED, &[&protocol], f64::from(u8::from(announced)));

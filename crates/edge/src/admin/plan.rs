@@ -12,7 +12,7 @@ use http::{Response, StatusCode};
 use moves::{Picture, PlanWarning, Rates};
 use serde_json::{Value, json};
 use thalweg_config::{Config, ConfigError, ConfigErrors, ConfigText, Span};
-use thalweg_core::{Order, OrderId, OrderProblem, Supposition, Tick, World};
+use thalweg_core::{DrainTarget, Order, OrderId, OrderProblem, Supposition, Tick, World};
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
 use crate::control::{
     order_json::{self, moment_now},
     order_request::{self, OrderRequest, Wish},
+    orders as ended_by,
     state::Control,
     traffic_log::TrafficSample,
     wiring,
@@ -158,8 +159,9 @@ fn of_config(
 }
 
 fn of_order(world: World, request: OrderRequest, rates: &Rates, now: Tick) -> Result<Value, NoPlan> {
-    let Wish::Give(action) = request.wish else {
-        return Err(NoPlan::Request("an undrain ends orders: plan the orders themselves".into()));
+    let action = match request.wish {
+        Wish::Give(action) => action,
+        Wish::Undrain(target) => return of_undrain(world, &target, rates, now),
     };
     let judged = world.judge_order(&action, request.force, now);
     let problem = match judged {
@@ -182,6 +184,26 @@ fn of_order(world: World, request: OrderRequest, rates: &Rates, now: Tick) -> Re
     let mut plan = shown((&before, &after, rates), problem.into_iter().collect());
     if let Value::Object(plan) = &mut plan {
         plan.insert("changes".into(), json!([fields]));
+    }
+    Ok(plan)
+}
+
+fn of_undrain(world: World, target: &DrainTarget, rates: &Rates, now: Tick) -> Result<Value, NoPlan> {
+    let found = ended_by::drains(&world, target, now);
+    let (ended, still) = found.map_err(|problem| NoPlan::Request(orders::problem_text(&problem)))?;
+    let kept = still.iter().map(|order| PlanWarning {
+        kind: "still_drained",
+        about: format!("order {}", order.id.0),
+        detail: "drains a part of it and stays".to_owned(),
+    });
+    let warnings: Vec<PlanWarning> = kept.collect();
+    let ids: Vec<OrderId> = ended.iter().map(|order| order.id).collect();
+    let before = Picture::of(&world.clone().forecast(Supposition::Nothing, now));
+    let after = Picture::of(&world.forecast(Supposition::Ended(ids), now));
+    let mut plan = shown((&before, &after, rates), warnings);
+    let change = |order: &Order| json!({ "kind": "order_ended", "order": order.action.kind(), "id": order.id.0, "target": order_json::target(&order.action) });
+    if let Value::Object(plan) = &mut plan {
+        plan.insert("changes".into(), ended.iter().map(change).collect());
     }
     Ok(plan)
 }

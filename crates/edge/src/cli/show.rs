@@ -238,6 +238,23 @@ fn last_probe(endpoint: &Value) -> String {
     all.join(" ")
 }
 
+/// Where the client belongs, and what its cookie says.
+fn belongs(said: &Value) -> String {
+    let mut out = String::new();
+    if said["affinity"].is_object() {
+        let (endpoint, pool) = (plain(&said["affinity"]["endpoint"]), plain(&said["affinity"]["pool"]));
+        let kept = if said["affinity"]["kept"] == true { "" } else { ", which does not take it now" };
+        let _ = writeln!(out, "affinity  the client belongs to {endpoint} in {pool}{kept}");
+    }
+    if said["cookie"].is_object() {
+        let _ = match said["cookie"]["why"].as_str() {
+            Some(why) => writeln!(out, "cookie    does not count: {why}"),
+            None => writeln!(out, "cookie    names {}", plain(&said["cookie"]["endpoint"])),
+        };
+    }
+    out
+}
+
 /// `thalweg explain`.
 pub(super) fn explained(said: &Value) -> String {
     let mut out = String::new();
@@ -288,17 +305,7 @@ pub(super) fn explained(said: &Value) -> String {
             let _ = writeln!(out, "{}", order_line(order));
         }
         out.push_str(&reduced(said));
-        if said["affinity"].is_object() {
-            let (endpoint, pool) = (plain(&said["affinity"]["endpoint"]), plain(&said["affinity"]["pool"]));
-            let kept = if said["affinity"]["kept"] == true { "" } else { ", which does not take it now" };
-            let _ = writeln!(out, "affinity  the client belongs to {endpoint} in {pool}{kept}");
-        }
-        if said["cookie"].is_object() {
-            let _ = match said["cookie"]["why"].as_str() {
-                Some(why) => writeln!(out, "cookie    does not count: {why}"),
-                None => writeln!(out, "cookie    names {}", plain(&said["cookie"]["endpoint"])),
-            };
-        }
+        out.push_str(&belongs(said));
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {

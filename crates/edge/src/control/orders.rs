@@ -3,7 +3,9 @@
 
 use std::{collections::BTreeSet, rc::Rc};
 
-use thalweg_core::{Action, DrainTarget, Event, Order, OrderId, OrderProblem, PoolSlot, Snapshot, World};
+use thalweg_core::{
+    Action, DrainTarget, Event, Order, OrderId, OrderProblem, PoolSlot, Snapshot, Tick, World,
+};
 
 use crate::control::{
     order_json::moment_now,
@@ -65,28 +67,43 @@ async fn give(
 
 async fn undrain(control: &Control, target: DrainTarget) -> Option<Result<OrderAnswer, OrderProblem>> {
     let now = control.shared.now();
-    let decide = move |world: &World| {
-        let whole = Action::Drain { target: target.clone(), deadline: None };
-        if let Err(problem @ OrderProblem::UnknownTarget { .. }) = world.judge_order(&whole, true, now) {
-            return (Vec::new(), Err(problem));
+    let decide = move |world: &World| match drains(world, &target, now) {
+        Err(problem) => (Vec::new(), Err(problem)),
+        Ok((ended, still)) => {
+            let events = ended.iter().map(|order| Event::Cancelled(order.id)).collect();
+            (events, Ok(OrderAnswer::Undrained { ended, still }))
         }
-        let layout = world.layout();
-        let overlaps = |other: &DrainTarget| {
-            let covers = |target: &DrainTarget, place| target.covers(&layout.topology, place);
-            layout.endpoints.iter().any(|place| covers(&target, place) && covers(other, place))
-        };
-        let (mut ended, mut still) = (Vec::new(), Vec::new());
-        for order in world.orders() {
-            match &order.action {
-                Action::Drain { target: other, .. } if *other == target => ended.push(order.clone()),
-                Action::Drain { target: other, .. } if overlaps(other) => still.push(order.clone()),
-                _ => {}
-            }
-        }
-        let events = ended.iter().map(|order| Event::Cancelled(order.id)).collect();
-        (events, Ok(OrderAnswer::Undrained { ended, still }))
     };
     ordered(control, decide).await
+}
+
+/// The drains with this target, which an undrain ends, and the others that cover a part of it, which stay.
+///
+/// # Errors
+/// The config has no such target.
+pub fn drains(
+    world: &World,
+    target: &DrainTarget,
+    now: Tick,
+) -> Result<(Vec<Order>, Vec<Order>), OrderProblem> {
+    let whole = Action::Drain { target: target.clone(), deadline: None };
+    if let Err(problem @ OrderProblem::UnknownTarget { .. }) = world.judge_order(&whole, true, now) {
+        return Err(problem);
+    }
+    let layout = world.layout();
+    let overlaps = |other: &DrainTarget| {
+        let covers = |target: &DrainTarget, place| target.covers(&layout.topology, place);
+        layout.endpoints.iter().any(|place| covers(target, place) && covers(other, place))
+    };
+    let (mut ended, mut still) = (Vec::new(), Vec::new());
+    for order in world.orders() {
+        match &order.action {
+            Action::Drain { target: other, .. } if other == target => ended.push(order.clone()),
+            Action::Drain { target: other, .. } if overlaps(other) => still.push(order.clone()),
+            _ => {}
+        }
+    }
+    Ok((ended, still))
 }
 
 /// Ends an order before its time; `None` = no such order stands.

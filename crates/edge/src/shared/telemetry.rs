@@ -109,6 +109,8 @@ metrics! {
         "When a certificate in use ends, Unix time.";
     GENERATION = Gauge "thalweg_config_generation" []
         "Number of the config in force.";
+    ON_TRIAL = Gauge "thalweg_config_on_trial" []
+        "1 while the config in force is on trial: it is taken back unless someone confirms it.";
     RELOADS = Counter "thalweg_config_reloads_total" ["result"]
         "Reloads by result.";
     LAST_RELOAD_OK = Gauge "thalweg_config_last_reload_successful" []

@@ -170,7 +170,7 @@ fn flow(was: &BTreeMap<Box<str>, f64>, is: &BTreeMap<Box<str>, f64>) -> Vec<Flow
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PlanWarning {
     /// `untried_pool`, `over_capacity`, `last_healthy`, `no_endpoint`, `route_gone`, `listener_gone`,
-    /// `restart_required`, `order_refused`.
+    /// `restart_required`, `order_refused`, `still_drained`.
     pub(super) kind: &'static str,
     /// What it is about: a route, a pool, a region, a listener or a key.
     pub(super) about: String,
