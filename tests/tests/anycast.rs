@@ -100,7 +100,7 @@ struct BirdProcess {
 
 impl BirdProcess {
     fn start(scratch: &Scratch, name: &str, config: &str, space: Option<&str>) -> Self {
-        let file = scratch.write(&format!("{name}.conf"), config);
+        let file = scratch.write(format!("{name}.conf"), config);
         let control = scratch.join(format!("{name}.ctl"));
         let bird = which("bird").expect("bird");
         let mut command = match space {

@@ -188,11 +188,20 @@ fn forget(control: &Control, speaker: &mut Speaker) {
 /// Withdraws the addresses of an ending edge, and waits until traffic has fallen; both bounded.
 pub async fn withdraw(control: &Control) {
     let Some(settings) = control.shared.live.load().wiring.config.announce.clone() else { return };
-    let told = control.announce.told.notified();
-    control.announce.leaving.set(true);
     let was_wanted = control.announce.wanted();
+    control.announce.leaving.set(true);
     control.announce.changed.notify_one();
-    let _ = timeout(TURN, told).await;
+    let withdrawn = async {
+        loop {
+            // A turn that began before this call ends without having withdrawn.
+            let told = control.announce.told.notified();
+            if control.announce.reason() == Some(IntentReason::Draining.as_str()) {
+                return;
+            }
+            told.await;
+        }
+    };
+    let _ = timeout(TURN * 2, withdrawn).await;
     if !was_wanted {
         return;
     }

@@ -143,7 +143,10 @@ pub fn start(control: &Rc<Control>, call: UpgradeCall, by: Actor) -> Result<(), 
     let what = json!({ "binary": binary.as_ref().map(|path| path.display().to_string()) });
     let started = judge(control).and_then(|()| {
         let binary = binary.ok_or(Refused::NoBinary)?;
-        call::check_binary(&binary)?;
+        // What this process was started from is trusted as it is.
+        if call.binary.is_some() {
+            call::check_binary(&binary)?;
+        }
         Ok(binary)
     });
     let result = started.as_ref().map_or_else(Refused::as_str, |_| "starting");
