@@ -15,7 +15,7 @@ use std::{
 };
 
 use serde_json::Value;
-use thalweg_testkit::{Conf, Edge, Endpoint, Scratch, Signal, eventually, stays};
+use thalweg_testkit::{Conf, Edge, Endpoint, Scratch, Signal, eventually, skip, stays};
 
 const SOON: Duration = Duration::from_secs(15);
 /// Set in the process that runs inside the namespace of the edge: the name of the router's.
@@ -71,9 +71,7 @@ fn inside(test: &str) -> Option<String> {
     let missing = ["ip", "bird", "birdc"].into_iter().find(|tool| which(tool).is_none());
     let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if !root || missing.is_some() {
-        eprintln!(
-            "SKIPPED: {test}: it needs root, ip and bird (apt-get install iproute2 bird2); missing: {missing:?}"
-        );
+        skip(test, &format!("it needs root, ip and bird (iproute2, bird2); missing: {missing:?}"));
         return None;
     }
     let cable = Cable::new();

@@ -351,4 +351,5 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &DECISIONS,
     &NOTIFY,
     &TELEMETRY,
+    &ANNOUNCE,
 ];
