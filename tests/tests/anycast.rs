@@ -251,13 +251,13 @@ fn a_bird_that_dies_or_hangs_takes_the_path_away_and_one_that_returns_is_told_ag
     eventually("BFD takes the path of a frozen BIRD", SOON, || !routed(&router));
     eventually("the edge says so", SOON, || obstacle(&edge) == "bird_silent");
     ours.signal(Signal::CONT);
-    eventually("the path is back", Duration::from_secs(30), || routed(&router));
+    eventually("the path is back", Duration::from_secs(60), || routed(&router));
     drop(ours);
     eventually("a killed BIRD has no path", SOON, || !routed(&router));
     eventually("the edge says so", SOON, || obstacle(&edge) == "bird_absent");
     assert_eq!((edge.ready(), metric(&edge)), (200, 0.0), "the edge serves what still comes");
     let _ours = edge_bird(&scratch);
-    eventually("the new BIRD is told again", Duration::from_secs(30), || routed(&router));
+    eventually("the new BIRD is told again", Duration::from_secs(60), || routed(&router));
 }
 
 #[test]

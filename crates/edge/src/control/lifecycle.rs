@@ -33,7 +33,7 @@ use crate::{
         state_store,
         supervise::{Task, supervise},
         systemd, tasks,
-        upgrade::{successor::Inheritance, wire::Said},
+        upgrade::{successor::Inheritance, wire::HandoverMessage},
         wiring::{self, Prepared},
     },
     data::worker::{self, Worker},
@@ -193,7 +193,7 @@ async fn serve(start: Start) -> Result<(), RunError> {
     if let Some(mut channel) = channel {
         systemd::notify(&format!("MAINPID={}\nREADY=1", std::process::id()));
         // If the predecessor has ended meanwhile, this process serves all the same.
-        let _ = channel.say(&Said::Serving).await;
+        let _ = channel.say(&HandoverMessage::Serving).await;
     } else {
         systemd::notify("READY=1");
     }
