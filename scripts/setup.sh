@@ -31,6 +31,7 @@ missing_optional() {
     command -v ip >/dev/null || echo iproute2
     command -v nft >/dev/null || [[ -x /usr/sbin/nft ]] || echo nftables
     command -v ps >/dev/null || echo procps
+    command -v bird >/dev/null || [[ -x /usr/sbin/bird ]] || echo bird2
     command -v shellcheck >/dev/null || echo shellcheck
     command -v redis-server >/dev/null || echo redis-server
     [[ -n $(find /usr/lib/postgresql -name initdb -print -quit 2>/dev/null) ]] || echo postgresql

@@ -114,6 +114,19 @@ def test_unit_is_valid(tmp_path: pathlib.Path, counted) -> None:
     counted("settings", len(re.findall(r"^[A-Z]\w+=", text, re.MULTILINE)))
 
 
+def test_announcing_drop_in(tmp_path: pathlib.Path) -> None:
+    """systemd accepts the unit with the drop-in of an announcing edge; whatever ends the edge withdraws the address"""
+    (tmp_path / "thalweg.service.d").mkdir()
+    unit, drop_in = tmp_path / "thalweg.service", PACKAGING / "thalweg-announce.conf"
+    unit.write_text(UNIT.read_text().replace("/usr/bin/thalweg", str(find_edge())))
+    text = drop_in.read_text()
+    (tmp_path / "thalweg.service.d" / "announce.conf").write_text(text)
+    done = run(find_tool("systemd-analyze"), "verify", "--man=no", "--recursive-errors=no", unit)
+    wrong = [line for line in done.stderr.splitlines() if "thalweg" in line and "birdc" not in line]
+    assert not wrong, "\n".join(wrong)
+    assert "ExecStopPost=-/usr/sbin/birdc disable anycast4" in text and "WatchdogSec=" in text
+
+
 def test_unit_exposure(record_property) -> None:
     """the unit's exposure, as systemd rates it, is at most 1.5 of 10"""
     done = run(find_tool("systemd-analyze"), "security", "--offline=true", "--no-pager", UNIT)

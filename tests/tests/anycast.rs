@@ -15,7 +15,7 @@ use std::{
 };
 
 use serde_json::Value;
-use thalweg_testkit::{Conf, Edge, Endpoint, Scratch, Signal, eventually, stays};
+use thalweg_testkit::{Conf, Edge, Endpoint, Scratch, Signal, eventually, skip, stays};
 
 const SOON: Duration = Duration::from_secs(15);
 /// Set in the process that runs inside the namespace of the edge: the name of the router's.
@@ -71,9 +71,7 @@ fn inside(test: &str) -> Option<String> {
     let missing = ["ip", "bird", "birdc"].into_iter().find(|tool| which(tool).is_none());
     let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if !root || missing.is_some() {
-        eprintln!(
-            "SKIPPED: {test}: it needs root, ip and bird (apt-get install iproute2 bird2); missing: {missing:?}"
-        );
+        skip(test, &format!("it needs root, ip and bird (iproute2, bird2); missing: {missing:?}"));
         return None;
     }
     let cable = Cable::new();
@@ -100,7 +98,7 @@ struct BirdProcess {
 
 impl BirdProcess {
     fn start(scratch: &Scratch, name: &str, config: &str, space: Option<&str>) -> Self {
-        let file = scratch.write(&format!("{name}.conf"), config);
+        let file = scratch.write(format!("{name}.conf"), config);
         let control = scratch.join(format!("{name}.ctl"));
         let bird = which("bird").expect("bird");
         let mut command = match space {
@@ -253,13 +251,13 @@ fn a_bird_that_dies_or_hangs_takes_the_path_away_and_one_that_returns_is_told_ag
     eventually("BFD takes the path of a frozen BIRD", SOON, || !routed(&router));
     eventually("the edge says so", SOON, || obstacle(&edge) == "bird_silent");
     ours.signal(Signal::CONT);
-    eventually("the path is back", Duration::from_secs(30), || routed(&router));
+    eventually("the path is back", Duration::from_secs(60), || routed(&router));
     drop(ours);
     eventually("a killed BIRD has no path", SOON, || !routed(&router));
     eventually("the edge says so", SOON, || obstacle(&edge) == "bird_absent");
     assert_eq!((edge.ready(), metric(&edge)), (200, 0.0), "the edge serves what still comes");
     let _ours = edge_bird(&scratch);
-    eventually("the new BIRD is told again", Duration::from_secs(30), || routed(&router));
+    eventually("the new BIRD is told again", Duration::from_secs(60), || routed(&router));
 }
 
 #[test]

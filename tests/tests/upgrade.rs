@@ -263,20 +263,22 @@ fn while_an_upgrade_runs_changes_and_a_second_upgrade_are_refused() {
 }
 
 #[test]
-fn a_config_on_trial_is_confirmed_before_an_upgrade() {
+fn a_config_on_trial_or_in_the_place_of_its_files_does_not_pass_to_a_new_process() {
     let endpoint = Endpoint::start("a");
     let mut edge = Edge::start(&Conf::simple("failover", &[endpoint.addr()]));
     edge.until_up(1);
     let text = edge.render(&Conf::simple_with("failover", &[endpoint.addr()], "overprovision = 2.0"));
-    let watched = edge.config();
-    fs::write(&watched, text).expect("the config can be written");
-    let reload = edge.admin_post("/api/v1/reload", r#"{"confirm":"60s"}"#);
-    if reload.json()["result"] == "on_trial" {
+    edge.replace(&text);
+    let tried = edge.admin_post("/api/v1/reload", r#"{"confirm":"60s"}"#);
+    assert_eq!(tried.json()["result"], "on_trial", "{}", tried.text());
+    let check = |reason: &str| {
         let done = edge.upgrade(&[]);
-        assert!(done.code == 1 && done.stderr.contains("a config is on trial"), "{}", done.stderr);
-        assert_eq!(edge.admin_post("/api/v1/confirm", "").status, 200);
-    }
-    assert_eq!(edge.upgrade(&[]).code, 0);
+        assert!(done.code == 1 && done.stderr.contains(reason), "{}", done.stderr);
+    };
+    check("a config is on trial");
+    assert_eq!(edge.admin_post("/api/v1/confirm", "").status, 200);
+    assert_eq!(edge.admin_post("/api/v1/rollback", "").status, 200);
+    check("the config's files are set aside");
 }
 
 #[test]

@@ -6,12 +6,14 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use thalweg_core::Topology;
 
 use crate::{
-    Announce, ConfigError, Decisions, Log, Notify, Span, Telemetry,
+    ConfigError, Span,
     front::{Front, RequestRate},
 };
 
+mod reports;
 mod tls;
 
+pub use reports::{AccessLog, Announce, Decisions, Level, Log, Notify, ReportServer, Telemetry};
 pub use tls::{Certificate, ClientAuth, EndpointTls, ListenerTls, TlsVersion};
 
 /// One accepted configuration.

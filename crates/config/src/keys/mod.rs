@@ -425,4 +425,5 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &DECISIONS,
     &NOTIFY,
     &TELEMETRY,
+    &ANNOUNCE,
 ];

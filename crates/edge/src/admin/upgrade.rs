@@ -11,7 +11,7 @@ use crate::control::{
     state::Control,
     upgrade::{
         self,
-        call::{Refused, UpgradeCall},
+        call::{UpgradeCall, UpgradeRefusal},
     },
 };
 
@@ -31,8 +31,8 @@ pub(super) fn answer(control: &Rc<Control>, by: Actor, body: &Bytes) -> Response
         Ok(()) => json_reply(StatusCode::ACCEPTED, &control.upgrades.shown()),
         Err(refused) => {
             let status = match refused {
-                Refused::Ending => StatusCode::SERVICE_UNAVAILABLE,
-                Refused::Binary(_) => StatusCode::UNPROCESSABLE_ENTITY,
+                UpgradeRefusal::Ending => StatusCode::SERVICE_UNAVAILABLE,
+                UpgradeRefusal::Binary(_) => StatusCode::UNPROCESSABLE_ENTITY,
                 _ => StatusCode::CONFLICT,
             };
             refuse(status, refused.as_str(), &refused.detail())

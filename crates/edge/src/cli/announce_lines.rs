@@ -1,10 +1,5 @@
 //! The lines of `status` about the announcement of this edge's addresses.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "reading a JSON value by name never panics: what is missing is null"
-)]
-
 use serde_json::Value;
 
 /// One line for each protocol of BIRD; none without a table `[announce]`.

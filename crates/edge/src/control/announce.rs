@@ -3,29 +3,22 @@
 //! Established for some time exports its route. Never changes BIRD's configuration, and never stops the edge: what goes
 //! wrong here is an event, a line of the log and a word in the status.
 //!
-//! `intent` decides, `bird` speaks with BIRD, `obstacle` lists what may stand between the two.
+//! `announcing` is what the control side knows of it, `intent` decides, `bird` speaks with BIRD, `obstacle` lists what may stand between the two.
 
+pub mod announcing;
 pub mod bird;
 pub mod intent;
 pub mod obstacle;
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::BTreeMap,
-    path::PathBuf,
-    rc::Rc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use thalweg_config::Announce;
 use thalweg_core::Tick;
-use tokio::{
-    sync::Notify,
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use self::{
+    announcing::{AnnounceView, ProtocolView},
     bird::{BgpSession, Bird},
     intent::{Intent, IntentReason},
     obstacle::Obstacle,
@@ -48,96 +41,6 @@ const TURN: Duration = Duration::from_secs(2);
 const SETTLED: Duration = Duration::from_secs(10);
 /// Traffic has fallen when no request has come for this long.
 const QUIET: Duration = Duration::from_secs(1);
-
-/// One protocol of BIRD, as far as it was told and asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProtocolView {
-    /// Its name.
-    pub name: String,
-    /// Whether it obeyed the last command.
-    pub obeyed: bool,
-    /// The Established sessions that export its route.
-    pub exported_by: Vec<String>,
-    /// Why it is not as it should be.
-    pub obstacle: Option<Obstacle>,
-}
-
-impl ProtocolView {
-    /// Whether the neighbours have the route, as far as BIRD knows.
-    #[must_use]
-    pub fn announced(&self, wanted: bool) -> bool {
-        wanted && self.obeyed && self.obstacle.is_none()
-    }
-}
-
-/// What the status shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct AnnounceView {
-    bird: PathBuf,
-    wanted: bool,
-    reason: IntentReason,
-    protocols: Vec<ProtocolView>,
-}
-
-/// What the announcing task and the rest of the control side share.
-#[derive(Debug, Default)]
-pub struct Announcing {
-    view: RefCell<Option<AnnounceView>>,
-    /// Whether the process before this one announced.
-    inherited: Cell<bool>,
-    leaving: Cell<bool>,
-    /// Another turn is due.
-    changed: Notify,
-    /// A turn has ended.
-    told: Notify,
-}
-
-impl Announcing {
-    /// This process took over from one that announced, or did not.
-    pub fn inherit(&self, announced: bool) {
-        self.inherited.set(announced);
-    }
-
-    /// Whether the addresses are to be announced.
-    #[must_use]
-    pub fn wanted(&self) -> bool {
-        self.view.borrow().as_ref().is_some_and(|view| view.wanted)
-    }
-
-    fn reason(&self) -> Option<&'static str> {
-        self.view.borrow().as_ref().map(|view| view.reason.as_str())
-    }
-
-    /// The protocols, and whether each is announced; for the metric.
-    #[must_use]
-    pub fn announced(&self) -> Vec<(String, bool)> {
-        let view = self.view.borrow();
-        let Some(view) = &*view else { return Vec::new() };
-        view.protocols.iter().map(|one| (one.name.clone(), one.announced(view.wanted))).collect()
-    }
-
-    /// For the status; null without a table `[announce]`.
-    #[must_use]
-    pub fn shown(&self, now: Tick) -> Value {
-        let view = self.view.borrow();
-        let Some(view) = &*view else { return Value::Null };
-        let protocol = |one: &ProtocolView| {
-            json!({
-                "protocol": one.name, "announced": one.announced(view.wanted), "exported_by": one.exported_by,
-                "obstacle": one.obstacle.as_ref().map(Obstacle::as_str),
-                "detail": one.obstacle.as_ref().map(Obstacle::detail),
-            })
-        };
-        let left = match view.reason {
-            IntentReason::Waiting(until) => Some(until.since(now).as_secs()),
-            _ => None,
-        };
-        json!({
-            "bird": view.bird.display().to_string(), "wanted": view.wanted, "why": view.reason.as_str(),
-            "waits_s": left, "protocols": view.protocols.iter().map(protocol).collect::<Vec<_>>(),
-        })
-    }
-}
 
 /// Follows readiness until the task is dropped.
 pub async fn run(control: Rc<Control>) {
@@ -188,11 +91,20 @@ fn forget(control: &Control, speaker: &mut Speaker) {
 /// Withdraws the addresses of an ending edge, and waits until traffic has fallen; both bounded.
 pub async fn withdraw(control: &Control) {
     let Some(settings) = control.shared.live.load().wiring.config.announce.clone() else { return };
-    let told = control.announce.told.notified();
-    control.announce.leaving.set(true);
     let was_wanted = control.announce.wanted();
+    control.announce.leaving.set(true);
     control.announce.changed.notify_one();
-    let _ = timeout(TURN, told).await;
+    let withdrawn = async {
+        loop {
+            // A turn that began before this call ends without having withdrawn.
+            let told = control.announce.told.notified();
+            if control.announce.reason() == Some(IntentReason::Draining.as_str()) {
+                return;
+            }
+            told.await;
+        }
+    };
+    let _ = timeout(TURN * 2, withdrawn).await;
     if !was_wanted {
         return;
     }

@@ -25,19 +25,15 @@ use crate::{
         audit::Actor,
         begin::{self, Begun},
         events::Events,
-        geo,
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
         logging::{self, LogLevel},
-        notify, probe,
         reload::{Rejection, Reloader},
-        resolve,
-        state::{self, Control, EdgePhase, ReloadJob, ReloadRequest},
+        state::{Control, EdgePhase, ReloadJob, ReloadRequest},
         state_store,
         supervise::{Task, supervise},
-        systemd, traces, traffic_log, unreached,
-        upgrade::{successor::Inheritance, wire::Said},
-        watch as file_watch,
+        systemd, tasks,
+        upgrade::{successor::Inheritance, wire::HandoverMessage},
         wiring::{self, Prepared},
     },
     data::worker::{self, Worker},
@@ -160,7 +156,7 @@ async fn serve(start: Start) -> Result<(), RunError> {
     let senders: Vec<_> = workers.iter().map(|worker| worker.commands.clone()).collect();
     let (control, keeper, wakers, requests) = assemble(&shared, suspects, senders.clone());
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
-    let mut tasks = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
+    let mut running = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
     let inheritance = start.inheritance;
     if let Some(inheritance) = &inheritance {
         reloader.inherit(inheritance.sockets.take());
@@ -177,8 +173,8 @@ async fn serve(start: Start) -> Result<(), RunError> {
             });
         }
     }
-    let probes = start_probes(&control, wakers);
-    tasks.extend(start_watching(&control));
+    let probes = tasks::probes(&control, wakers);
+    running.extend(tasks::watching(&control));
     let predecessor = inheritance.as_ref().map(|theirs| theirs.hello.pid);
     control.announce.inherit(inheritance.as_ref().is_some_and(|theirs| theirs.hello.announced));
     control.upgrades.begin(start.socket.try_clone().ok(), predecessor);
@@ -193,11 +189,11 @@ async fn serve(start: Start) -> Result<(), RunError> {
         }
         reloader.open().await;
     }
-    let acting = start_acting(&control, &reloader, (start.socket, start.admin))?;
+    let acting = tasks::acting(&control, &reloader, (start.socket, start.admin))?;
     if let Some(mut channel) = channel {
         systemd::notify(&format!("MAINPID={}\nREADY=1", std::process::id()));
         // If the predecessor has ended meanwhile, this process serves all the same.
-        let _ = channel.say(&Said::Serving).await;
+        let _ = channel.say(&HandoverMessage::Serving).await;
     } else {
         systemd::notify("READY=1");
     }
@@ -208,10 +204,10 @@ async fn serve(start: Start) -> Result<(), RunError> {
         drop(acting);
     } else {
         systemd::notify("STOPPING=1");
-        tasks.extend(acting);
+        running.extend(acting);
     }
     drain(&control, &workers, probes, &mut signals).await;
-    drop(tasks);
+    drop(running);
     outcome
 }
 
@@ -266,62 +262,6 @@ fn assemble(
         began: (Instant::now(), SystemTime::now()),
     };
     (Rc::new(control), keeper, wakers, requests)
-}
-
-fn start_probes(control: &Rc<Control>, wakers: ProbeWakers) -> Task {
-    let (shared, keeper) = (Arc::clone(&control.shared), control.keeper.clone());
-    supervise("probes", &control.meters, move || {
-        probe::run(Arc::clone(&shared), keeper.clone(), wakers.clone(), wiring::file_limit())
-    })
-}
-
-/// The tasks that look at the world. They run from the start to the end of the process.
-fn start_watching(control: &Rc<Control>) -> Vec<Task> {
-    let meters = &control.meters;
-    let one = Rc::clone(control);
-    let resolver = supervise("resolver", meters, move || {
-        resolve::run(Arc::clone(&one.shared), one.keeper.clone(), one.names.clone())
-    });
-    let one = Rc::clone(control);
-    let unreached = supervise("unreached", meters, move || {
-        unreached::run(Arc::clone(&one.shared), one.events.clone(), one.failures.clone())
-    });
-    let one = Rc::clone(control);
-    let readiness = supervise("readiness", meters, move || state::watch_readiness(Rc::clone(&one)));
-    let one = Rc::clone(control);
-    let traffic =
-        supervise("traffic", meters, move || traffic_log::run(Arc::clone(&one.shared), one.traffic.clone()));
-    let one = Rc::clone(control);
-    let geo = supervise("geo", meters, move || geo::run(Rc::clone(&one)));
-    let one = Rc::clone(control);
-    let traces =
-        supervise("traces", meters, move || traces::run(Arc::clone(&one.shared), Arc::clone(&one.meters)));
-    vec![resolver, unreached, readiness, traffic, geo, traces]
-}
-
-/// The tasks that speak for the edge: of two processes of an upgrade, one has them.
-fn start_acting(
-    control: &Rc<Control>,
-    reloader: &Rc<Reloader>,
-    (socket, serve_admin): (TcpListener, AdminServer),
-) -> std::io::Result<Vec<Task>> {
-    let socket = Rc::new(tokio::net::TcpListener::from_std(socket)?);
-    let meters = &control.meters;
-    let one = Rc::clone(control);
-    let admin = supervise("admin", meters, move || serve_admin(Rc::clone(&one), Rc::clone(&socket)));
-    let one = Rc::clone(reloader);
-    let reloads = supervise("reload", meters, move || Rc::clone(&one).run());
-    let (one, requests) = (Rc::clone(reloader), control.reloads.clone());
-    let watch = supervise("watch", meters, move || file_watch::run(Rc::clone(&one), requests.clone()));
-    let one = Rc::clone(control);
-    let state = supervise("state", meters, move || state_store::run(Rc::clone(&one)));
-    let one = Rc::clone(control);
-    let notify = supervise("notify", meters, move || {
-        notify::run(Arc::clone(&one.shared), one.events.clone(), Arc::clone(&one.meters))
-    });
-    let one = Rc::clone(control);
-    let announce = supervise("announce", meters, move || announce::run(Rc::clone(&one)));
-    Ok(vec![admin, reloads, watch, state, notify, announce])
 }
 
 struct Signals {
@@ -382,6 +322,7 @@ impl Signals {
                 () = sleep(Duration::from_secs(1)) => {}
             }
             logging::report_left_out();
+            systemd::alive();
             let now = workers.iter().filter(|worker| worker.thread.is_finished()).count();
             if now > gone {
                 gone = now;

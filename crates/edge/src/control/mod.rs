@@ -3,6 +3,7 @@
 
 pub mod lifecycle;
 pub mod begin;
+pub mod tasks;
 pub mod keeper;
 pub mod tally;
 pub mod traffic_log;

@@ -60,11 +60,18 @@ pub struct Reloader {
     /// Sockets of the predecessor that no listener has yet.
     inherited: RefCell<Vec<InheritedSocket>>,
     /// While a predecessor serves: the sockets that are to open when it is told to end.
-    parked: RefCell<Option<Vec<(Arc<str>, Vec<TcpListener>)>>>,
+    parked: RefCell<Option<Vec<ParkedListener>>>,
     /// The config at the process's start, to tell what a restart would change.
     started_with: RefCell<Option<Arc<Config>>>,
     /// The last config, if it was rejected.
     refused: RefCell<Option<RejectedConfig>>,
+}
+
+/// A listener that is bound and not opened yet.
+#[derive(Debug)]
+struct ParkedListener {
+    name: Arc<str>,
+    sockets: Vec<TcpListener>,
 }
 
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::{
     control::{
-        announce::Announcing,
+        announce::announcing::Announcing,
         audit::Actor,
         events::Events,
         feed::Feed,
@@ -26,7 +26,7 @@ use crate::{
         traffic_log::TrafficLog,
         trial::{TrialTerms, TrialView, Trials},
         unreached::LastFailures,
-        upgrade::Upgrades,
+        upgrade::upgrades::Upgrades,
     },
     shared::{Command, Shared, geo::RejectedGeoFile, meters::Meters},
 };

@@ -8,6 +8,13 @@ use std::os::{
     },
 };
 
+/// Tells a watchdog that this thread still runs, if one waits for that.
+pub fn alive() {
+    if std::env::var_os("WATCHDOG_USEC").is_some() {
+        notify("WATCHDOG=1");
+    }
+}
+
 /// Sends one state (`READY=1`, `RELOADING=1`, `STOPPING=1`).
 pub fn notify(state: &str) {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return };

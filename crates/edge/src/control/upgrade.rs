@@ -7,14 +7,14 @@
 //! processes there is no such moment. (nginx and Pingora do the same; HAProxy's `-x` and Envoy's hot restart fetch the
 //! sockets from a Unix socket with a name, which anything that can open it may take them from.)
 //!
-//! `wire` is the conversation of the two processes, `successor` the part of the new one, `call` what was asked for.
+//! `upgrades` is what is known of upgrades, `wire` the conversation of the two processes, `successor` the part of the new one, `call` what was asked for.
 
 pub mod call;
 pub mod successor;
+pub mod upgrades;
 pub mod wire;
 
 use std::{
-    cell::{Cell, RefCell},
     net::TcpListener,
     path::PathBuf,
     process::ExitStatus,
@@ -22,22 +22,23 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::{
     process::{Child, Command as ChildCommand},
-    sync::{Notify, oneshot},
+    sync::oneshot,
     time::timeout,
 };
 
 use self::{
-    call::{Refused, UpgradeCall},
-    wire::{Channel, Hello, Said},
+    call::{UpgradeCall, UpgradeRefusal},
+    upgrades::{UpgradeAttempt, UpgradePhase},
+    wire::{Channel, HandoverMessage, Hello},
 };
 use crate::{
     control::{
         audit::{Actor, ChangeCall},
         state::{Control, EdgePhase},
-        state_store, systemd, wall_clock,
+        state_store, systemd,
     },
     shared::Command,
 };
@@ -49,107 +50,25 @@ const OPEN: Duration = Duration::from_secs(5);
 /// Time that a failed successor has to end by itself, so that its exit code is known.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// What an upgrade is doing, or how the last one ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UpgradePhase {
-    /// The successor starts; this process serves.
-    Starting,
-    /// The successor did not come up; this process serves.
-    Failed(String),
-    /// The successor serves; this process drains.
-    HandedOver,
-}
-
-/// The last upgrade of this process.
-#[derive(Clone, Debug)]
-struct Attempt {
-    phase: UpgradePhase,
-    binary: PathBuf,
-    successor: Option<u32>,
-    since: SystemTime,
-}
-
-/// The upgrades of this process: at most one at a time, and at most one that succeeds.
-#[derive(Debug, Default)]
-pub struct Upgrades {
-    last: RefCell<Option<Attempt>>,
-    /// The path of this process's binary at its start: a package manager renames a new file over it.
-    binary: RefCell<Option<PathBuf>>,
-    /// The admin server's socket, for a successor.
-    admin: RefCell<Option<TcpListener>>,
-    /// The process that this one took over from.
-    predecessor: Cell<Option<u32>>,
-    handed_over: Notify,
-}
-
-impl Upgrades {
-    /// Notes what a later upgrade needs: the admin server's socket, and the process that this one took over from.
-    pub fn begin(&self, admin: Option<TcpListener>, predecessor: Option<u32>) {
-        self.binary.replace(std::env::current_exe().ok());
-        self.admin.replace(admin);
-        self.predecessor.set(predecessor);
-    }
-
-    /// Waits until a successor serves.
-    pub async fn handed_over(&self) {
-        self.handed_over.notified().await;
-    }
-
-    /// Whether a successor starts or serves: a change would be this process's alone, and be lost.
-    #[must_use]
-    pub fn is_under_way(&self) -> bool {
-        let last = self.last.borrow();
-        last.as_ref()
-            .is_some_and(|last| matches!(last.phase, UpgradePhase::Starting | UpgradePhase::HandedOver))
-    }
-
-    /// Whether a successor serves.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.last.borrow().as_ref().is_some_and(|last| last.phase == UpgradePhase::HandedOver)
-    }
-
-    /// For `GET /api/v1/upgrade`.
-    #[must_use]
-    pub fn shown(&self) -> Value {
-        let last = self.last.borrow();
-        let (state, reason) = match last.as_ref().map(|last| &last.phase) {
-            None => ("none", None),
-            Some(UpgradePhase::Starting) => ("starting", None),
-            Some(UpgradePhase::Failed(reason)) => ("failed", Some(reason)),
-            Some(UpgradePhase::HandedOver) => ("handed_over", None),
-        };
-        json!({
-            "pid": std::process::id(), "predecessor": self.predecessor.get(), "state": state, "reason": reason,
-            "successor": last.as_ref().and_then(|last| last.successor),
-            "binary": last.as_ref().map(|last| last.binary.display().to_string()),
-            "since": last.as_ref().map(|last| wall_clock::rfc3339(last.since)),
-        })
-    }
-
-    fn set(&self, phase: UpgradePhase) {
-        if let Some(last) = &mut *self.last.borrow_mut() {
-            last.phase = phase;
-        }
-    }
-}
-
 /// Starts a successor and returns at once; what becomes of it is told by events, log and [`Upgrades::shown`].
 ///
 /// # Errors
 /// Why none is started.
-pub fn start(control: &Rc<Control>, call: UpgradeCall, by: Actor) -> Result<(), Refused> {
+pub fn start(control: &Rc<Control>, call: UpgradeCall, by: Actor) -> Result<(), UpgradeRefusal> {
     let binary = call.binary.clone().or_else(|| control.upgrades.binary.borrow().clone());
     let what = json!({ "binary": binary.as_ref().map(|path| path.display().to_string()) });
     let started = judge(control).and_then(|()| {
-        let binary = binary.ok_or(Refused::NoBinary)?;
-        call::check_binary(&binary)?;
+        let binary = binary.ok_or(UpgradeRefusal::NoBinary)?;
+        // What this process was started from is trusted as it is.
+        if call.binary.is_some() {
+            call::check_binary(&binary)?;
+        }
         Ok(binary)
     });
-    let result = started.as_ref().map_or_else(Refused::as_str, |_| "starting");
+    let result = started.as_ref().map_or_else(UpgradeRefusal::as_str, |_| "starting");
     by.record(&control.events, ChangeCall::Upgrade, what, result);
     let binary = started?;
-    let attempt = Attempt {
+    let attempt = UpgradeAttempt {
         phase: UpgradePhase::Starting,
         binary: binary.clone(),
         successor: None,
@@ -164,23 +83,23 @@ pub fn start(control: &Rc<Control>, call: UpgradeCall, by: Actor) -> Result<(), 
     Ok(())
 }
 
-fn judge(control: &Control) -> Result<(), Refused> {
+fn judge(control: &Control) -> Result<(), UpgradeRefusal> {
     if std::process::id() == 1 {
-        return Err(Refused::FirstProcess);
+        return Err(UpgradeRefusal::FirstProcess);
     }
     if control.upgrades.is_under_way() {
-        return Err(Refused::UnderWay);
+        return Err(UpgradeRefusal::UnderWay);
     }
     if control.trials.view().is_some() {
-        return Err(Refused::TrialRuns);
+        return Err(UpgradeRefusal::TrialRuns);
     }
     let keeps = control.shared.live.load().wiring.config.edge.state_dir.is_some();
     if control.set_aside.borrow().is_some() && !keeps {
-        return Err(Refused::SetAside);
+        return Err(UpgradeRefusal::SetAside);
     }
     match control.phase.get() {
-        EdgePhase::Draining => Err(Refused::Ending),
-        EdgePhase::Starting => Err(Refused::NotReady),
+        EdgePhase::Draining => Err(UpgradeRefusal::Ending),
+        EdgePhase::Starting => Err(UpgradeRefusal::NotReady),
         EdgePhase::Serving => Ok(()),
     }
 }
@@ -237,8 +156,8 @@ async fn hand_over(control: &Rc<Control>, binary: PathBuf, within: Duration) -> 
         return Err(bury(child, "this process was told to end meanwhile".into()).await);
     }
     let serves = async {
-        channel.say(&Said::Go).await?;
-        channel.expect(&Said::Serving).await
+        channel.say(&HandoverMessage::Go).await?;
+        channel.expect(&HandoverMessage::Serving).await
     };
     match timeout(OPEN, serves).await {
         Ok(Ok(())) => {

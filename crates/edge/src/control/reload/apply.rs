@@ -7,7 +7,7 @@ use serde_json::json;
 use thalweg_config::{Config, ConfigErrors};
 use tokio::time::timeout;
 
-use super::{Rejection, Reloader, without};
+use super::{ParkedListener, Rejection, Reloader, without};
 use crate::{
     control::{
         begin::Begun,
@@ -116,7 +116,7 @@ impl Reloader {
         for (stand, sockets) in new.into_iter().zip(bound) {
             tracing::info!(listener = %stand.name, bind = %stand.bind, "listener opens");
             if let Some(parked) = &mut *self.parked.borrow_mut() {
-                parked.push((stand.name, sockets));
+                parked.push(ParkedListener { name: stand.name, sockets });
                 continue;
             }
             self.listen(&stand.name, sockets).await;
@@ -139,7 +139,7 @@ impl Reloader {
 
     /// Opens what waits for the predecessor's end.
     pub async fn open(&self) {
-        for (name, sockets) in self.parked.take().unwrap_or_default() {
+        for ParkedListener { name, sockets } in self.parked.take().unwrap_or_default() {
             self.listen(&name, sockets).await;
         }
     }

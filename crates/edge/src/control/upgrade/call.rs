@@ -20,13 +20,13 @@ pub struct UpgradeCall {
     pub binary: Option<PathBuf>,
     /// Longest time until the successor is ready.
     pub within: Duration,
-    /// Why.
+    /// The reason, for the record.
     pub reason: String,
 }
 
 /// Why no successor is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refused {
+pub enum UpgradeRefusal {
     /// An upgrade runs already.
     UnderWay,
     /// A config is on trial: the successor would take it for one that ended with a crash.
@@ -45,7 +45,7 @@ pub enum Refused {
     Binary(String),
 }
 
-impl Refused {
+impl UpgradeRefusal {
     /// The spelling in answers and events.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
@@ -139,8 +139,8 @@ fn reason(text: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// Why not.
-pub fn check_binary(path: &Path) -> Result<(), Refused> {
-    let problem = |problem: String| Refused::Binary(format!("{}: {problem}", path.display()));
+pub fn check_binary(path: &Path) -> Result<(), UpgradeRefusal> {
+    let problem = |problem: String| UpgradeRefusal::Binary(format!("{}: {problem}", path.display()));
     let file = std::fs::metadata(path).map_err(|error| problem(error.to_string()))?;
     let (mode, owner) = (file.permissions().mode(), file.uid());
     if !file.is_file() {

@@ -14,7 +14,7 @@ use socket2::SockRef;
 use thalweg_core::{Availability, PoolSlot};
 use tokio::time::sleep;
 
-use super::wire::{self, Channel, Hello, Said, VARIABLE};
+use super::wire::{self, Channel, HandoverMessage, Hello, VARIABLE};
 use crate::control::{
     listen::ListenKey,
     state::{Control, EdgePhase},
@@ -101,7 +101,7 @@ impl Inheritance {
 
     /// Tells the predecessor that this process ends, and why. Blocks for a moment at most.
     pub fn fail(&self, why: &str) {
-        let said = Said::Failed(why.to_owned());
+        let said = HandoverMessage::Failed(why.to_owned());
         if let Ok(socket) = self.socket.try_clone() {
             let _ = wire::say_now(socket, &said);
         }
@@ -117,7 +117,7 @@ impl Inheritance {
         let (mut told, began) = (String::new(), Instant::now());
         while let Some(why) = waits_for(control, &self.hello, began) {
             if why != told {
-                channel.say(&Said::Waiting(why.clone())).await?;
+                channel.say(&HandoverMessage::Waiting(why.clone())).await?;
                 told = why;
             }
             tokio::select! {
@@ -128,8 +128,11 @@ impl Inheritance {
                 }
             }
         }
-        channel.say(&Said::Ready).await?;
-        channel.expect(&Said::Go).await.map_err(|problem| format!("the running process: {problem}"))?;
+        channel.say(&HandoverMessage::Ready).await?;
+        channel
+            .expect(&HandoverMessage::Go)
+            .await
+            .map_err(|problem| format!("the running process: {problem}"))?;
         Ok(channel)
     }
 }

@@ -56,7 +56,7 @@ pub struct Hello {
 
 /// One word.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum HandoverMessage {
     /// Successor: not ready yet, and why.
     Waiting(String),
     /// Successor: every route can serve that could before.
@@ -69,7 +69,7 @@ pub enum Said {
     Failed(String),
 }
 
-impl Said {
+impl HandoverMessage {
     fn line(&self) -> String {
         let (word, detail) = match self {
             Self::Waiting(why) => ("waiting", Some(why)),
@@ -182,7 +182,7 @@ impl Channel {
     ///
     /// # Errors
     /// Why it did not arrive.
-    pub async fn say(&mut self, said: &Said) -> Result<(), String> {
+    pub async fn say(&mut self, said: &HandoverMessage) -> Result<(), String> {
         self.0.get_mut().write_all(said.line().as_bytes()).await.map_err(gone)
     }
 
@@ -190,12 +190,12 @@ impl Channel {
     ///
     /// # Errors
     /// The other process has ended, or said something else than a word.
-    pub async fn hear(&mut self) -> Result<Said, String> {
+    pub async fn hear(&mut self) -> Result<HandoverMessage, String> {
         let mut line = String::new();
         let mut bounded = tokio::io::AsyncReadExt::take(&mut self.0, MAX_LINE);
         match bounded.read_line(&mut line).await {
             Ok(0) => Err("it ended without a word".into()),
-            Ok(_) => Said::read(line.trim_end()),
+            Ok(_) => HandoverMessage::read(line.trim_end()),
             Err(error) => Err(gone(error)),
         }
     }
@@ -207,9 +207,9 @@ impl Channel {
     pub async fn until_ready(&mut self, waits_for: &mut String) -> Result<(), String> {
         loop {
             match self.hear().await? {
-                Said::Ready => return Ok(()),
-                Said::Waiting(why) => *waits_for = why,
-                Said::Failed(why) => return Err(why),
+                HandoverMessage::Ready => return Ok(()),
+                HandoverMessage::Waiting(why) => *waits_for = why,
+                HandoverMessage::Failed(why) => return Err(why),
                 other => return Err(not_understood(&other.line())),
             }
         }
@@ -219,10 +219,10 @@ impl Channel {
     ///
     /// # Errors
     /// Another one came, or none.
-    pub async fn expect(&mut self, expected: &Said) -> Result<(), String> {
+    pub async fn expect(&mut self, expected: &HandoverMessage) -> Result<(), String> {
         match self.hear().await? {
             said if said == *expected => Ok(()),
-            Said::Failed(why) => Err(why),
+            HandoverMessage::Failed(why) => Err(why),
             other => Err(not_understood(&other.line())),
         }
     }
@@ -249,7 +249,7 @@ fn send_batch(socket: BorrowedFd<'_>, fds: &[BorrowedFd<'_>]) -> io::Result<()> 
 ///
 /// # Errors
 /// It did not leave.
-pub fn say_now(mut socket: StdUnixStream, said: &Said) -> io::Result<()> {
+pub fn say_now(mut socket: StdUnixStream, said: &HandoverMessage) -> io::Result<()> {
     socket.write_all(said.line().as_bytes())
 }
 
@@ -345,11 +345,11 @@ mod tests {
         let (ours, theirs) = StdUnixStream::pair().unwrap();
         let (mut ours, mut theirs) = (Channel::of(ours).unwrap(), Channel::of(theirs).unwrap());
         let words = [
-            Said::Waiting("route \"a\"\nb".into()),
-            Said::Ready,
-            Said::Go,
-            Said::Serving,
-            Said::Failed(String::new()),
+            HandoverMessage::Waiting("route \"a\"\nb".into()),
+            HandoverMessage::Ready,
+            HandoverMessage::Go,
+            HandoverMessage::Serving,
+            HandoverMessage::Failed(String::new()),
         ];
         for said in words {
             ours.say(&said).await.unwrap();

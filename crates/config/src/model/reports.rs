@@ -1,5 +1,5 @@
-//! The part of the model that says what the edge tells of its requests and changes: log, decision records, webhook,
-//! traces. Never read by steering.
+//! The part of the model that says what the edge tells of its requests and changes, and what it tells BIRD: `[log]`,
+//! `[decisions]`, `[notify]`, `[announce]`, `[telemetry]`. Never read by steering.
 
 use std::{path::PathBuf, time::Duration};
 
