@@ -36,6 +36,8 @@ pub struct Config {
     pub notify: Notify,
     /// The table `[telemetry]`.
     pub telemetry: Telemetry,
+    /// The table `[fleet]`.
+    pub fleet: Option<crate::Fleet>,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.

@@ -1,12 +1,13 @@
 //! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
 //!
-//! `edge` builds the edge, its admin server and its listeners, `tokens` the admin server's tokens; `probes`, `pools`,
+//! `edge` builds the edge, its admin server and its listeners, `fleet` what the edge shares with others, `tokens` the admin server's tokens; `probes`, `pools`,
 //! `routes` and `affinity` build what their names say, `geo` the places of clients and the geo rules of routes, `reports`
 //! the servers that the edge reports to.
 
 mod affinity;
 mod edge;
+mod fleet;
 mod geo;
 mod pools;
 mod probes;
@@ -24,6 +25,7 @@ use crate::{
     Rejected, Resolver,
     diagnostic::Diagnostic,
     files::cannot_read,
+    fleet::is_bundled,
     keys::ROOT,
     loader::Loader,
     report::WHOLE,
@@ -37,7 +39,9 @@ const MAX_NAMED_FILE: usize = 1 << 20;
 /// Builds the config from the tree, or returns the errors. The warnings come beside both.
 pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rejected>, Vec<ConfigError>) {
     let texts = loader.texts();
-    let mut files: Vec<PathBuf> = loader.report.sources.iter().map(|source| source.name.clone()).collect();
+    let sources = loader.report.sources.iter().map(|source| source.name.clone());
+    // The files of a bundle are on no disk that could be watched.
+    let mut files: Vec<PathBuf> = sources.filter(|name| !is_bundled(name)).collect();
     if loader.broken {
         // The part that is missing, or that a name refers to, may stand in the file that cannot be read as TOML.
         let (verdict, warnings) = loader.report.finish();
@@ -66,8 +70,9 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             );
         }
     }
-    files.append(&mut loader.hashed_files);
     let edge = loader.edge(root);
+    let fleet = loader.fleet(root, &edge);
+    files.append(&mut loader.hashed_files);
     let resolver = loader.resolver(root);
     let (notify, telemetry) = (loader.notify(root), loader.telemetry(root));
     let geo = loader.geo(root);
@@ -89,6 +94,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             log: log(root.table("log")),
             notify,
             telemetry,
+            fleet,
             decisions: Decisions { keep: root.table("decisions").small("keep") },
             warnings: warnings.clone(),
             hash,
@@ -139,7 +145,10 @@ impl Loader<'_> {
 
     /// A path as seen from the file that names it.
     fn path_of(&self, node: &Node) -> PathBuf {
-        let folder = self.report.sources.get(node.at.file).map(|source| source.folder().to_owned());
+        let sources = &self.report.sources;
+        let named_in = sources.get(node.at.file).filter(|source| !is_bundled(&source.name));
+        // A bundle names files of the machine that reads it: they stand beside that machine's own main file.
+        let folder = named_in.or(sources.first()).map(|source| source.folder().to_owned());
         folder.unwrap_or_default().join(node.text())
     }
 

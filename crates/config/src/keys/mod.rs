@@ -1,13 +1,15 @@
 //! Every key of the file: name, kind, bounds, default, meaning. The single source of the reader, the schema
 //! and the reference in docs/configuration.md. Never refers to code that acts on a key.
 //!
-//! `pool` declares the keys of probes, pools and ejection, `route` the keys of routes, `reports` what the edge keeps and
-//! tells of its requests and changes, this file the rest.
+//! `fleet` declares the keys of the fleet, `pool` those of probes, pools and ejection, `route` those of routes, `reports`
+//! what the edge keeps and tells of its requests and changes, this file the rest.
 
+mod fleet;
 mod pool;
 mod reports;
 mod route;
 
+pub(crate) use fleet::FLEET;
 pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
 pub(crate) use reports::{DECISIONS, NOTIFY, TELEMETRY};
 pub(crate) use route::{AFFINITY, DAMPING, FAILBACK, GEO_ENTRY, LATENCY, RETRY, ROUTE, ROUTE_POOL, TIMEOUTS};
@@ -80,6 +82,7 @@ pub(crate) const ROOT: Shape = Shape {
         table("decisions", &DECISIONS, D::Table, "What is kept of requests that have ended."),
         table("notify", &NOTIFY, D::Table, "Who is told when pools and routes change their state."),
         table("telemetry", &TELEMETRY, D::Table, "Who gets traces of requests."),
+        table("fleet", &FLEET, D::Absent("none"), "The NATS servers that edges share."),
     ],
 };
 
@@ -345,4 +348,5 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &DECISIONS,
     &NOTIFY,
     &TELEMETRY,
+    &FLEET,
 ];

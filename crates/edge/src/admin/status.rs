@@ -87,6 +87,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "orders": super::orders::list(control),
         "state": control.store.shown(control),
         "geo": geo::shown(control),
+        "fleet": control.fleet.shown(config.fleet.as_ref()),
         "listeners": config.listeners.iter().map(listener).collect::<Vec<_>>(),
         "routes": routes(&live, endpoints.now),
         "pools": (0..).zip(&config.topology.pools).map(|(slot, _)| endpoints.pool(PoolSlot(slot))).collect::<Vec<_>>(),

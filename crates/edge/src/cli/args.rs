@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::fleet::PublishArgs;
 use super::order_args::{DialArgs, DrainArgs, EvacuateArgs, FreezeArgs, TargetArgs, WeightArgs};
 use crate::admin::ExplainRequest;
 
@@ -128,6 +129,11 @@ pub(super) enum CommandArgs {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Publish a config for the fleet: signed, numbered, into the bucket that its `[fleet]` names
+    Publish(PublishArgs),
+    /// Read a config from an edge, and probe its endpoints once
+    #[command(hide = true)]
+    Taste,
     /// Print the JSON Schema of the config
     Schema(FormatArgs),
     /// Print completions for a shell

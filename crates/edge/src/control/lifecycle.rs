@@ -24,6 +24,7 @@ use crate::{
         audit::Actor,
         begin::{self, Begun},
         events::Events,
+        fleet::{self, begin::Remembered},
         geo,
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
@@ -86,6 +87,7 @@ pub fn run(path: &Path, admin: AdminServer) -> Result<(), RunError> {
     let read = thalweg_config::check(path, &Typed(path)).0;
     let files = wiring::judge(read, Default::default()).map_err(RunError::Config)?;
     level.set(files.wiring.config.log.level);
+    let (files, remembered) = fleet::begin::with_last_good(files);
     let begun = begin::choose(files);
     let config = &begun.prepared.wiring.config;
     level.set(config.log.level);
@@ -93,7 +95,7 @@ pub fn run(path: &Path, admin: AdminServer) -> Result<(), RunError> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     let local = LocalSet::new();
-    let start = Start { path: path.to_owned(), level, begun, socket, admin };
+    let start = Start { path: path.to_owned(), level, begun, remembered, socket, admin };
     let outcome = local.block_on(&runtime, serve(start));
     // A file that is being read from a slow place must not delay the exit.
     runtime.shutdown_background();
@@ -104,6 +106,7 @@ struct Start {
     path: PathBuf,
     level: LogLevel,
     begun: Begun,
+    remembered: Remembered,
     socket: TcpListener,
     admin: AdminServer,
 }
@@ -114,6 +117,7 @@ async fn serve(start: Start) -> Result<(), RunError> {
     let workers = start_workers(&shared)?;
     let senders: Vec<_> = workers.iter().map(|worker| worker.commands.clone()).collect();
     let (control, keeper, wakers, requests) = assemble(&shared, suspects, senders.clone());
+    start.remembered.fill(&control.fleet);
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
     let mut tasks = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
     state_store::restore(&control).await;
@@ -182,6 +186,7 @@ fn assemble(
         store: Default::default(),
         history: Default::default(),
         trials: Default::default(),
+        fleet: Default::default(),
         set_aside: Default::default(),
         traffic: Default::default(),
         planning: Default::default(),
@@ -234,7 +239,11 @@ fn start_tasks(
     let one = Rc::clone(control);
     let traces =
         supervise("traces", meters, move || traces::run(Arc::clone(&one.shared), Arc::clone(&one.meters)));
-    Ok(vec![admin, resolver, unreached, reloads, watch, readiness, state, traffic, notify, geo, traces])
+    let one = Rc::clone(control);
+    let fleet = supervise("fleet", meters, move || fleet::run(Rc::clone(&one)));
+    Ok(vec![
+        admin, fleet, resolver, unreached, reloads, watch, readiness, state, traffic, notify, geo, traces,
+    ])
 }
 
 struct Signals {

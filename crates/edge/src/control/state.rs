@@ -17,6 +17,7 @@ use crate::{
         audit::Actor,
         events::Events,
         feed::Feed,
+        fleet::state::FleetState,
         history::History,
         keeper::KeeperLink,
         resolve::KnownNames,
@@ -86,6 +87,8 @@ pub struct Control {
     pub history: History,
     /// The config on trial.
     pub trials: Trials,
+    /// What this edge knows of its fleet.
+    pub fleet: FleetState,
     /// The files that do not count until they change.
     pub set_aside: RefCell<Option<SetAside>>,
     /// What the routes did in the last minute.
@@ -127,6 +130,8 @@ pub enum ReloadJob {
     },
     /// Put an earlier config into force; `None` = the one before.
     Rollback(Option<u64>),
+    /// Put the fleet's offered bundle into force, with the files.
+    Bundle,
     /// Keep the config on trial.
     Confirm,
 }
