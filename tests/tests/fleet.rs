@@ -11,6 +11,8 @@ use thalweg_testkit::{
 };
 
 const SOON: Duration = Duration::from_secs(20);
+/// For a rollout over three rings on a busy machine.
+const SLOW: Duration = Duration::from_secs(60);
 
 /// A server, and the keys of a publisher.
 struct Fleet {
@@ -82,7 +84,8 @@ fn a_published_config_reaches_every_edge_and_a_reload_keeps_it() {
     let Some(fleet) = Fleet::start("fleet: publish") else { return };
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
     let states = [Scratch::new(), Scratch::new()];
-    let edges = states.each_ref().map(|state| fleet.edge(&first, state, ""));
+    let edges =
+        [fleet.edge(&first, &states[0], "name = \"one\""), fleet.edge(&first, &states[1], "name = \"two\"")];
     assert_eq!(edges.each_ref().map(serves), ["a", "a"], "without a bundle, the files count");
     let number = fleet.publish(&to(&second));
     for edge in &edges {
@@ -96,7 +99,7 @@ fn a_published_config_reaches_every_edge_and_a_reload_keeps_it() {
         assert_eq!(edge.metric("thalweg_fleet_bundle", &[]), number as f64);
         assert_eq!(edge.metric("thalweg_fleet_connected", &[]), 1.0);
         assert!(edge.metric("thalweg_fleet_config_age_seconds", &[]) < 20.0);
-        assert_eq!(edge.events_of("fleet_bundle_adopted").len(), 1);
+        eventually("the event", SOON, || edge.events_of("fleet_bundle_adopted").len() == 1);
         assert_eq!(edge.reload().status, 200);
         assert_eq!(serves(edge), "b", "the files alone do not count");
     }
@@ -215,24 +218,106 @@ fn a_bundle_that_makes_requests_fail_is_taken_back_and_does_not_come_again() {
     assert_eq!(edge.status()["trial"], Value::Null);
 }
 
+/// An edge of each ring, named by it.
+fn rings(fleet: &Fleet, endpoint: &Endpoint, states: &[Scratch; 3]) -> Vec<Edge> {
+    let of = |(state, ring)| fleet.edge(endpoint, state, &format!("ring = \"{ring}\"\nname = \"{ring}.1\""));
+    states.iter().zip(["canary", "region", "all"]).map(of).collect()
+}
+
+fn served(edges: &[Edge]) -> Vec<String> {
+    edges.iter().map(serves).collect()
+}
+
+fn rollout(fleet: &Fleet, args: &[&str]) -> Value {
+    let file = fleet.path("fleet.toml");
+    let done = thalweg(&[&["rollout"], args, &["--config", &file, "--format", "json"]].concat());
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    serde_json::from_str(&done.stdout).expect("JSON")
+}
+
 #[test]
 fn a_bundle_for_the_canaries_goes_to_them_alone() {
     let Some(fleet) = Fleet::start("fleet: rings") else { return };
     let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
-    let states = [Scratch::new(), Scratch::new(), Scratch::new()];
-    let rings = ["canary", "region", "all"];
-    let edges: Vec<Edge> = (states.iter().zip(rings))
-        .map(|(state, ring)| fleet.edge(&first, state, &format!("ring = \"{ring}\"")))
-        .collect();
-    let served = || edges.iter().map(serves).collect::<Vec<_>>();
-    let publish = |conf: &Conf, ring: &str| {
-        let done = fleet.publish_with(conf, &["--bake", "0s", "--ring", ring]);
+    let states = Default::default();
+    let edges = rings(&fleet, &first, &states);
+    for (ring, expected) in
+        [("canary", ["b", "a", "a"]), ("region", ["b", "b", "a"]), ("all", ["b", "b", "b"])]
+    {
+        let done = fleet.publish_with(&to(&second), &["--bake", "0s", "--ring", ring]);
         assert_eq!(done.code, 0, "{}", done.stderr);
+        eventually(&format!("{expected:?}"), SOON, || served(&edges) == expected);
+    }
+}
+
+#[test]
+fn a_rollout_goes_from_ring_to_ring_and_a_bad_bundle_hurts_the_canary_alone() {
+    let Some(fleet) = Fleet::start("fleet: rollout") else { return };
+    let (first, second, third) = (Endpoint::start("a"), Endpoint::start("b"), Endpoint::start("c"));
+    let states = Default::default();
+    let edges = rings(&fleet, &first, &states);
+    let done = fleet.publish_with(&to(&second), &["--bake", "2s"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    eventually("all send to b", SLOW, || served(&edges) == ["b", "b", "b"]);
+    let when = |edge: &Edge, kind: &str| {
+        let events = edge.events_of(kind);
+        events.first().and_then(|event| Some(event["time"].as_str()?.to_owned()))
     };
-    publish(&to(&second), "canary");
-    eventually("the canary sends to b", SOON, || served() == ["b", "a", "a"]);
-    publish(&to(&second), "region");
-    eventually("the region sends to b", SOON, || served() == ["b", "b", "a"]);
-    publish(&to(&second), "all");
-    eventually("all send to b", SOON, || served() == ["b", "b", "b"]);
+    for (earlier, later) in edges.iter().zip(edges.iter().skip(1)) {
+        let good = when(earlier, "fleet_bundle_good").expect("the earlier ring is good");
+        let adopted = when(later, "fleet_bundle_adopted").expect("the later ring has it");
+        assert!(good < adopted, "good at {good}, and the next ring took it at {adopted}");
+        assert!(when(later, "fleet_bundle_waits").is_some());
+    }
+    third.behave(Behaviour::Status(500));
+    let done = fleet.publish_with(&to(&third), &["--bake", "120s"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    eventually("the canary takes it back", SOON, || {
+        let _ = get(edges[0].web(), "/");
+        refusals(&edges[0], "reverted") > 0.0
+    });
+    let reported = || {
+        let shown = rollout(&fleet, &[]);
+        let edges = shown["edges"].as_array().cloned().unwrap_or_default();
+        edges.iter().any(|edge| edge["edge"] == "canary.1" && edge["state"] == "reverted")
+    };
+    eventually("the canary's report", SOON, reported);
+    stays("all send to b", Duration::from_secs(3), || served(&edges) == ["b", "b", "b"]);
+    assert_eq!(edges[2].events_of("fleet_bundle_adopted").len(), 1, "the bad one never came here");
+}
+
+#[test]
+fn an_operator_pauses_resumes_and_aborts_a_rollout() {
+    let Some(fleet) = Fleet::start("fleet: rollout by hand") else { return };
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let states = Default::default();
+    let edges = rings(&fleet, &first, &states);
+    fleet.publish(&to(&first));
+    eventually("a first bundle everywhere", SOON, || {
+        edges.iter().all(|edge| edge.events_of("fleet_bundle_adopted").len() == 1)
+    });
+    let shown = rollout(&fleet, &["pause", "--reason", "holidays", "--owner", "ada"]);
+    assert_eq!(
+        (&shown["order"]["paused"], &shown["order"]["owner"]),
+        (&json!(true), &json!("ada")),
+        "{shown}"
+    );
+    let number = fleet.publish(&to(&second));
+    eventually("they wait", SOON, || {
+        edges.iter().all(|edge| edge.status()["fleet"]["waits"]["bundle"] == number)
+    });
+    assert_eq!(edges[0].status()["fleet"]["waits"]["why"], "paused by ada: holidays");
+    assert_eq!(served(&edges), ["a", "a", "a"]);
+    rollout(&fleet, &["resume"]);
+    eventually("all send to b", SOON, || served(&edges) == ["b", "b", "b"]);
+    let shown = rollout(&fleet, &["abort", "--reason", "wrong price"]);
+    assert_eq!(shown["order"]["aborted"], number, "{shown}");
+    eventually("all are back at a", SOON, || served(&edges) == ["a", "a", "a"]);
+    stays("all send to a", Duration::from_secs(2), || served(&edges) == ["a", "a", "a"]);
+    let file = fleet.path("fleet.toml");
+    let human = thalweg(&["rollout", "--config", &file]);
+    assert!(human.stdout.contains(&format!("aborted: bundle {number}")), "{}", human.stdout);
+    assert!(human.stdout.contains("region.1 (region): "), "{}", human.stdout);
+    fleet.publish(&to(&second));
+    eventually("a newer bundle comes", SOON, || served(&edges) == ["b", "b", "b"]);
 }

@@ -71,6 +71,7 @@ pub fn main() -> ExitCode {
         CommandArgs::Orders { admin, format } => orders::list(&admin, format.format),
         CommandArgs::Cancel { id, admin, format } => orders::cancel(id, &admin, format.format),
         CommandArgs::Publish(asked) => fleet::publish(&asked),
+        CommandArgs::Rollout(asked) => fleet::rollout(&asked),
         CommandArgs::Taste => fleet::taste(),
         // A schema is JSON in both formats.
         CommandArgs::Schema(_) => print(&show::pretty(&thalweg_config::schema())),

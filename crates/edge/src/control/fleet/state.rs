@@ -23,6 +23,15 @@ pub struct SignedBundle {
     pub bytes: Vec<u8>,
 }
 
+/// What the reloader is to put into force.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The bundle; `None` = the edge's own files alone.
+    pub bundle: Option<Rc<SignedBundle>>,
+    /// How long the guard watches it; zero = not at all.
+    pub bake: std::time::Duration,
+}
+
 /// A bundle that its guard watches.
 #[derive(Clone, Debug)]
 pub struct BundleTrial {
@@ -53,7 +62,11 @@ pub struct FleetState {
     /// The bundle whose files are in force together with the edge's own.
     pub in_force: RefCell<Option<Rc<SignedBundle>>>,
     /// What the reloader is to put into force.
-    pub offered: RefCell<Option<Rc<SignedBundle>>>,
+    pub offered: RefCell<Option<Offer>>,
+    /// What was in force before the bundle that is good now; `None` = not known.
+    pub previous: RefCell<Option<Option<Rc<SignedBundle>>>>,
+    /// The newer bundle that waits, and for what.
+    pub held: RefCell<Option<(u64, String)>>,
     /// The bundle that is watched.
     pub trial: RefCell<Option<BundleTrial>>,
     /// What outlives a restart.
@@ -111,6 +124,7 @@ impl FleetState {
         json!({
             "name": fleet.name, "ring": fleet.ring.as_str(), "connected": self.connected.get(),
             "age_seconds": self.age_seconds(), "bundle": bundle, "refused": refused,
+            "waits": self.held.borrow().as_ref().map(|(number, why)| json!({ "bundle": number, "why": why })),
             "reverted": self.memory.get().reverted, "trouble": *self.trouble.borrow(),
         })
     }

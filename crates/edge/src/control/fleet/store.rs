@@ -3,7 +3,7 @@
 
 use std::{io, path::Path};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use thalweg_config::Ring;
 
 use super::bundle::{Bundle, MAX_BYTES, VerifyKey};
@@ -65,11 +65,17 @@ pub fn memory(state_dir: &Path) -> FleetMemory {
     }
 }
 
-/// Keeps a bundle as the last good one.
+/// Keeps a bundle as the last good one, or none.
 ///
 /// # Errors
 /// Why it cannot be written.
-pub fn keep(state_dir: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn keep(state_dir: &Path, bytes: Option<&[u8]>) -> io::Result<()> {
+    let Some(bytes) = bytes else {
+        return match std::fs::remove_file(state_dir.join(BUNDLE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+    };
     disk::replace(state_dir, BUNDLE, bytes)
 }
 
@@ -78,11 +84,10 @@ pub fn keep(state_dir: &Path, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 /// Why they cannot be written.
 pub fn remember(state_dir: &Path, memory: FleetMemory) -> io::Result<()> {
-    let mut numbers = json!({ "reverted": memory.reverted });
-    for (ring, seen) in Ring::EACH.iter().zip(memory.seen) {
-        numbers[ring.as_str()] = seen.into();
-    }
-    let text = numbers.to_string();
+    let seen = Ring::EACH.iter().zip(memory.seen).map(|(ring, seen)| (ring.as_str().to_owned(), json!(seen)));
+    let mut numbers: Map<String, Value> = seen.collect();
+    numbers.insert("reverted".to_owned(), json!(memory.reverted));
+    let text = Value::Object(numbers).to_string();
     disk::replace(state_dir, NUMBERS, format!("{text}\n").as_bytes())
 }
 

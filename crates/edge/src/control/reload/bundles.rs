@@ -1,7 +1,7 @@
 //! A bundle of the fleet comes into force like any other config: with the edge's own files, as a whole, or not at all. With
 //! a bake time it is on trial.
 
-use std::{rc::Rc, time::Duration};
+use std::time::Duration;
 
 use serde_json::json;
 use thalweg_config::ConfigErrors;
@@ -25,11 +25,11 @@ impl Reloader {
         if let Some(running) = self.control.trials.view() {
             return ReloadAnswer::TrialRuns(running);
         }
-        let bake = Duration::from_millis(offered.bundle.bake_ms);
+        let bake = offered.bake;
         let terms = (!bake.is_zero())
             .then(|| TrialTerms { confirm: bake.saturating_add(SLACK), guard: Guard::default() });
-        let what = json!({ "cause": "bundle", "bundle": offered.bundle.number });
-        let before = self.control.fleet.in_force.replace(Some(Rc::clone(&offered)));
+        let what = json!({ "cause": "bundle", "bundle": offered.bundle.as_ref().map(|signed| signed.bundle.number) });
+        let before = self.control.fleet.in_force.replace(offered.bundle);
         let answer = self.read_bundled(terms, by).await;
         if answer.generation().is_none() {
             self.control.fleet.in_force.replace(before);
