@@ -141,7 +141,9 @@ impl Reloader {
         let (path, bundle) = (self.path.clone(), self.control.fleet.texts());
         let tls_cache =
             self.in_force.borrow().as_ref().map(|prepared| prepared.tls_cache.clone()).unwrap_or_default();
-        let read = tokio::task::spawn_blocking(move || wiring::prepare(&path, &tls_cache, &bundle)).await;
+        let read =
+            tokio::task::spawn_blocking(move || wiring::prepare_with_bundle(&path, &tls_cache, &bundle))
+                .await;
         read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
     }
 

@@ -39,12 +39,23 @@ impl Prepared {
     }
 }
 
-/// Reads the config at `path`, with the fleet's bundle if the config still belongs to a fleet, and every file that it
-/// names.
+/// Reads the config at `path` and every file that it names.
 ///
 /// # Errors
 /// All problems of the config and of its files.
-pub fn prepare(path: &Path, before: &TlsCache, bundle: &[ConfigText]) -> Result<Prepared, ConfigErrors> {
+pub fn prepare(path: &Path, before: &TlsCache) -> Result<Prepared, ConfigErrors> {
+    prepare_with_bundle(path, before, &[])
+}
+
+/// As [`prepare`], with the fleet's bundle, if the config still belongs to a fleet.
+///
+/// # Errors
+/// All problems of the config and of its files.
+pub fn prepare_with_bundle(
+    path: &Path,
+    before: &TlsCache,
+    bundle: &[ConfigText],
+) -> Result<Prepared, ConfigErrors> {
     let mut read = thalweg_config::check_with_bundle(path, &Disk, bundle).0;
     if !bundle.is_empty() && read.as_ref().is_ok_and(|config| config.fleet.is_none()) {
         read = thalweg_config::check(path, &Disk).0;
