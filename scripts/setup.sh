@@ -86,7 +86,7 @@ virtual_environment() {
     stamp=$({
         echo "$ROOT"
         "$python" --version
-        cat "$ROOT/app/requirements.txt" "$ROOT/app/requirements-dev.txt"
+        cat "$ROOT/app/requirements.txt" "$ROOT/app/requirements-dev.txt" "$ROOT/tests/requirements.txt"
     } | sha256sum)
     if [[ $(cat "$ROOT/.venv/.stamp" 2>/dev/null) == "$stamp" && -x $ROOT/.venv/bin/python ]]; then
         return
@@ -97,6 +97,8 @@ virtual_environment() {
     "$ROOT/.venv/bin/python" -m pip install --quiet --require-hashes \
         -r "$ROOT/app/requirements.txt" -r "$ROOT/app/requirements-dev.txt" >&2 ||
         die "the Python packages of app/requirements*.txt could not be installed"
+    "$ROOT/.venv/bin/python" -m pip install --quiet --require-hashes -r "$ROOT/tests/requirements.txt" >&2 ||
+        say "setup: going on without nats-server (scenarios of the fleet are skipped, and said so)"
     printf '%s\n' "$stamp" >"$ROOT/.venv/.stamp"
 }
 

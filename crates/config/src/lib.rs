@@ -9,7 +9,7 @@
 //! | build | `build` | tree (through a `view` with defaults) → `model`: what keys mean together |
 //! | report | `diagnostic`, `report`, `error`, `suggest` | what is wrong → errors in file order, with hints |
 //!
-//! `changes` compares two configs as they are written.
+//! `changes` compares two configs as they are written; `fleet` says which tables a bundle of the fleet decides.
 //!
 //! `keys` declares every key once, in the words of `table`. The decoder, the JSON Schema (`schema`) and the reference
 //! page (`reference`) are made from these declarations. Rejected: derived deserialisation, which stops at the first
@@ -23,6 +23,7 @@ mod diagnostic;
 mod env;
 mod error;
 mod files;
+mod fleet;
 mod front;
 mod keys;
 mod loader;
@@ -44,6 +45,7 @@ use std::path::Path;
 pub use changes::{KeyChange, changes};
 pub use error::{ConfigError, ConfigErrors, Rejected, Span};
 pub use files::{Disk, Files, FromTexts, Typed};
+pub use fleet::{Fleet, FleetCredentials, Ring, bundled_path};
 pub use front::{Forwarders, ForwardingField, Front, Networks, ProxyProtocol, RequestRate};
 pub use model::*;
 pub use protocol::PoolProtocol;
@@ -62,18 +64,29 @@ pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
 
 /// As [`load`], with the warnings in file order beside the verdict, also when there are errors.
 pub fn check(path: &Path, files: &dyn Files) -> (Result<Config, Rejected>, Vec<ConfigError>) {
-    read(path, None, &environment, files)
+    read(path, None, &environment, files, &[])
+}
+
+/// As [`check`], with the files of the fleet's bundle in the place of every table that is not the edge's own. A table of
+/// the edge's own in the bundle is not read.
+pub fn check_with_bundle(
+    path: &Path,
+    files: &dyn Files,
+    bundle: &[ConfigText],
+) -> (Result<Config, Rejected>, Vec<ConfigError>) {
+    read(path, None, &environment, files, bundle)
 }
 
 /// As [`check`], for files that were read before: named files and the environment are those of today.
 pub fn check_texts(texts: &[ConfigText]) -> (Result<Config, Rejected>, Vec<ConfigError>) {
-    let main = texts.first().map(|main| main.path.as_path()).unwrap_or(Path::new(""));
-    check(main, &FromTexts(texts))
+    let (bundle, own) = fleet::split(texts);
+    let main = own.first().map(|main| main.path.as_path()).unwrap_or(Path::new(""));
+    check_with_bundle(main, &FromTexts(&own), &bundle)
 }
 
 /// As [`check`], for text at hand in the place of the file at `path`; all other files are those on the disk.
 pub fn check_str(text: &str, path: &Path) -> (Result<Config, Rejected>, Vec<ConfigError>) {
-    read(path, Some(text), &environment, &Disk)
+    read(path, Some(text), &environment, &Disk, &[])
 }
 
 /// A config's files as they stand on the disk, without a look at what they mean.
@@ -82,7 +95,7 @@ pub fn check_str(text: &str, path: &Path) -> (Result<Config, Rejected>, Vec<Conf
 /// Files that cannot be read, and syntax errors.
 pub fn read_texts(path: &Path) -> Result<Vec<ConfigText>, ConfigErrors> {
     let files = Typed(path);
-    let mut loader = Loader::new(&environment, &files);
+    let mut loader = Loader::new(&environment, &files, &[]);
     let _tree = loader.tree(path, None);
     let (broken, texts) = (loader.broken, loader.texts());
     match loader.report.finish().0 {
@@ -105,7 +118,7 @@ pub fn load_with(
     env: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
 ) -> Result<Config, ConfigErrors> {
-    Ok(read(path, None, env, files).0?)
+    Ok(read(path, None, env, files, &[]).0?)
 }
 
 /// As [`load`], for text at hand; `file_name` stands in errors, and paths in the text are relative to its folder.
@@ -113,7 +126,7 @@ pub fn load_with(
 /// # Errors
 /// Everything that is wrong with it, in file order.
 pub fn parse_str(text: &str, file_name: &str) -> Result<Config, ConfigErrors> {
-    Ok(read(Path::new(file_name), Some(text), &environment, &Disk).0?)
+    Ok(read(Path::new(file_name), Some(text), &environment, &Disk, &[]).0?)
 }
 
 /// A duration as the config writes it: a whole number and a unit (`300ms`, `1s`, `5m`, `1h`), from 1 ms to 24 h.
@@ -145,8 +158,9 @@ fn read(
     text: Option<&str>,
     env: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
+    bundle: &[ConfigText],
 ) -> (Result<Config, Rejected>, Vec<ConfigError>) {
-    let mut loader = Loader::new(env, files);
+    let mut loader = Loader::new(env, files, bundle);
     let tree = loader.tree(path, text);
     build::config(loader, &tree)
 }

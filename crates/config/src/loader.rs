@@ -15,6 +15,7 @@ use crate::{
     diagnostic::Diagnostic,
     env::Env,
     files::{Files, MAX_INCLUDES, MAX_TOTAL, cannot_read, expand, read_text},
+    fleet::LOCAL,
     keys::ROOT,
     report::{Report, SourceText, WHOLE},
     syntax::complaints,
@@ -28,6 +29,8 @@ pub(crate) struct Loader<'l> {
     pub(crate) report: Report,
     pub(crate) env: Env<'l>,
     pub(crate) files: &'l dyn Files,
+    /// The files of the fleet's bundle: they decide every table that is not the edge's own.
+    pub(crate) bundle: &'l [ConfigText],
     pub(crate) hash: Sha256,
     /// A file has syntax errors. Missing keys and dangling names are then not reported: they may stand in that file.
     pub(crate) broken: bool,
@@ -39,11 +42,12 @@ pub(crate) struct Loader<'l> {
 }
 
 impl<'l> Loader<'l> {
-    pub(crate) fn new(env: Env<'l>, files: &'l dyn Files) -> Self {
+    pub(crate) fn new(env: Env<'l>, files: &'l dyn Files, bundle: &'l [ConfigText]) -> Self {
         Self {
             report: Report::default(),
             env,
             files,
+            bundle,
             hash: Sha256::new(),
             broken: false,
             total: 0,
@@ -66,7 +70,23 @@ impl<'l> Loader<'l> {
         for include in includes {
             trees.extend(self.included(&include));
         }
+        if !self.bundle.is_empty() {
+            trees.iter_mut().for_each(|tree| keep(tree, true));
+            trees.extend(self.bundled());
+        }
         self.merge(trees)
+    }
+
+    /// What the bundle says of the tables that are not the edge's own.
+    fn bundled(&mut self) -> Vec<Node> {
+        let mut trees = Vec::new();
+        for one in self.bundle {
+            if let Some(mut tree) = self.one(&one.path, Some(&one.text)) {
+                keep(&mut tree, false);
+                trees.push(tree);
+            }
+        }
+        trees
     }
 
     /// The config files that were read so far, the main one first.
@@ -246,6 +266,13 @@ impl<'l> Loader<'l> {
                 self.report.error(entry.at, path, diagnostic.hint("names are unique over all files"));
             }
         }
+    }
+}
+
+/// Keeps the edge's own tables of a file, or the others.
+fn keep(tree: &mut Node, local: bool) {
+    if let Value::Table(entries) = &mut tree.value {
+        entries.retain(|entry| LOCAL.contains(&&*entry.name) == local);
     }
 }
 

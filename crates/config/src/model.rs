@@ -47,6 +47,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     /// The table `[announce]`, if there is one.
     pub announce: Option<Announce>,
+    /// The table `[fleet]`.
+    pub fleet: Option<crate::Fleet>,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | a fake endpoint | `endpoint`, `endpoint_state`, `behaviour`, `serve`, `message`, `wire`; `h2endpoint` for HTTP/2 |
 //! | disturbances on the way | `relay` delays and cuts, `island` is a network namespace |
-//! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls`, `self_signed` and `client_certificate` make certificates, `mmdb` writes geo databases |
+//! | the edge and its surroundings | `edge` and `binary` launch it, `conf` writes its config, `regions` starts FastAPI, `dns` answers names, `tls`, `self_signed` and `client_certificate` make certificates, `mmdb` writes geo databases, `nats` starts the fleet's server |
 //! | what the edge reports | `admin` asks its API, `metrics` reads its counters |
 //! | what the edge sends to other servers | `receiver` keeps what is posted to it |
 //! | clients | `client` shows HTTP/1.1 on the wire, `h2client` speaks HTTP/2, `load` sends at a fixed rate, `ledger` books each request, `pty` runs a program in a terminal |
@@ -34,6 +34,7 @@ mod conf;
 mod edge;
 mod metrics;
 mod mmdb;
+mod nats;
 mod regions;
 mod self_signed;
 mod tls;
@@ -64,6 +65,7 @@ pub use load::{Load, Running};
 pub use message::Head;
 pub use metrics::{Metrics, Sample};
 pub use mmdb::mmdb;
+pub use nats::{NatsServer, nats_server};
 pub use port::{Reserved, free_port};
 pub use pty::Pty;
 pub use receiver::{Posted, Receiver};

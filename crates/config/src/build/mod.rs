@@ -1,13 +1,14 @@
 //! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
 //!
-//! `edge` builds the edge, its admin server and its listeners, `front` whose word
+//! `edge` builds the edge, its admin server and its listeners, `fleet` what the edge shares with others, `front` whose word
 //! about clients counts and how much each may ask for, `tokens` the admin server's tokens; `probes`, `pools`,
 //! `routes` and `affinity` build what their names say, `geo` the places of clients and the geo rules of routes, `reports`
 //! the servers that the edge reports to, `tls` what listeners and endpoints present and trust.
 
 mod affinity;
 mod edge;
+mod fleet;
 mod front;
 mod geo;
 mod pools;
@@ -27,6 +28,7 @@ use crate::{
     Rejected, Resolver,
     diagnostic::Diagnostic,
     files::cannot_read,
+    fleet::is_bundled,
     keys::ROOT,
     loader::Loader,
     report::WHOLE,
@@ -40,7 +42,9 @@ const MAX_NAMED_FILE: usize = 1 << 20;
 /// Builds the config from the tree, or returns the errors. The warnings come beside both.
 pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rejected>, Vec<ConfigError>) {
     let texts = loader.texts();
-    let mut files: Vec<PathBuf> = loader.report.sources.iter().map(|source| source.name.clone()).collect();
+    let sources = loader.report.sources.iter().map(|source| source.name.clone());
+    // The files of a bundle are on no disk that could be watched.
+    let mut files: Vec<PathBuf> = sources.filter(|name| !is_bundled(name)).collect();
     if loader.broken {
         // The part that is missing, or that a name refers to, may stand in the file that cannot be read as TOML.
         let (verdict, warnings) = loader.report.finish();
@@ -69,8 +73,9 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             );
         }
     }
-    files.append(&mut loader.hashed_files);
     let edge = loader.edge(root);
+    let fleet = loader.fleet(root, &edge);
+    files.append(&mut loader.hashed_files);
     let resolver = loader.resolver(root);
     let (notify, telemetry) = (loader.notify(root), loader.telemetry(root));
     let announce = loader.announce(root);
@@ -94,6 +99,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             notify,
             telemetry,
             announce,
+            fleet,
             decisions: Decisions { keep: root.table("decisions").small("keep") },
             warnings: warnings.clone(),
             hash,
@@ -144,7 +150,10 @@ impl Loader<'_> {
 
     /// A path as seen from the file that names it.
     fn path_of(&self, node: &Node) -> PathBuf {
-        let folder = self.report.sources.get(node.at.file).map(|source| source.folder().to_owned());
+        let sources = &self.report.sources;
+        let named_in = sources.get(node.at.file).filter(|source| !is_bundled(&source.name));
+        // A bundle names files of the machine that reads it: they stand beside that machine's own main file.
+        let folder = named_in.or(sources.first()).map(|source| source.folder().to_owned());
         folder.unwrap_or_default().join(node.text())
     }
 

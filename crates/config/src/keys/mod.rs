@@ -1,14 +1,16 @@
 //! Every key of the file: name, kind, bounds, default, meaning. The single source of the reader, the schema
 //! and the reference in docs/configuration.md. Never refers to code that acts on a key.
 //!
-//! `front` declares the keys of the trust boundary, `pool` those of probes, pools and ejection, `route` the keys of routes, `reports` what the edge keeps and
-//! tells of its requests and changes, this file the rest.
+//! `fleet` declares the keys of the fleet, `front` those of the trust boundary, `pool` those of probes, pools and ejection,
+//! `route` the keys of routes, `reports` what the edge keeps and tells of its requests and changes, this file the rest.
 
+mod fleet;
 mod front;
 mod pool;
 mod reports;
 mod route;
 
+pub(crate) use fleet::FLEET;
 pub(crate) use front::PROXY_PROTOCOL;
 pub(crate) use pool::{EJECT, ENDPOINT, ENDPOINT_TLS, KEEPALIVE, POOL, PROBE, QUEUE};
 pub(crate) use reports::{ANNOUNCE, DECISIONS, NOTIFY, TELEMETRY};
@@ -94,6 +96,7 @@ pub(crate) const ROOT: Shape = Shape {
             D::Absent("this edge announces nothing"),
             "Anycast addresses, by a BIRD on this machine.",
         ),
+        table("fleet", &FLEET, D::Absent("none"), "The NATS servers that edges share."),
     ],
 };
 
@@ -426,4 +429,5 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &NOTIFY,
     &TELEMETRY,
     &ANNOUNCE,
+    &FLEET,
 ];

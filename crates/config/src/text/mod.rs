@@ -41,6 +41,8 @@ pub(crate) enum Text {
     Server,
     /// `http://` or `https://`, a host, perhaps a port, perhaps a path.
     Url,
+    /// `nats://` or `tls://`, a host, perhaps a port.
+    Nats,
     /// "204", "2xx", "200-299".
     Codes,
     /// A path of a file.
@@ -92,6 +94,7 @@ impl Text {
             Self::Authority => authority(text),
             Self::Server => host(text).map(Value::Text),
             Self::Url => url(text),
+            Self::Nats => nats(text),
             Self::Codes => codes(text),
             Self::Include => include(text),
             Self::HeaderName => header_name(text),
@@ -117,6 +120,7 @@ impl Text {
             Self::Authority => "a host name, with or without a port",
             Self::Server => "a host name or IP address",
             Self::Url => url::GRAMMAR,
+            Self::Nats => url::NATS,
             Self::Codes => "\"204\", \"2xx\" or \"200-299\"",
             Self::File => "a path, relative to the file that names it",
             Self::Folder => "a folder, relative to the file that names it, or \"\"",
@@ -146,6 +150,7 @@ impl Text {
             Self::Authority => r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?$",
             Self::Server => r"^[A-Za-z0-9._:-]+$",
             Self::Url => r"^[Hh][Tt][Tt][Pp][Ss]?://[^\s#@]+$",
+            Self::Nats => r"^([Nn][Aa][Tt][Ss]|[Tt][Ll][Ss])://[^\s/?#@]+$",
             Self::Codes => r"^([1-5](xx|[0-9][0-9])|[1-5][0-9][0-9]-[1-5][0-9][0-9])$",
             Self::HeaderName => "^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}$",
             Self::HeaderValue => r"^[\t\x20-\x7e]+$",
@@ -195,6 +200,15 @@ fn url(text: &str) -> Result<Value, Diagnostic> {
     target(&path)?;
     match address(&authority)? {
         Value::HostPort(host, port) => Ok(Value::Url(Url { tls, host, port, path })),
+        other => Ok(other),
+    }
+}
+
+/// The address of a NATS server, whole, with its port.
+fn nats(text: &str) -> Result<Value, Diagnostic> {
+    let (scheme, authority) = url::nats(text)?;
+    match address(&authority)? {
+        Value::HostPort(..) => Ok(Value::Text(format!("{scheme}://{authority}"))),
         other => Ok(other),
     }
 }

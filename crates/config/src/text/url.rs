@@ -37,3 +37,26 @@ pub(super) fn split(text: &str) -> Result<UrlParts, Diagnostic> {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
     Ok(UrlParts { tls, address, path })
 }
+
+/// The grammar of the address of a NATS server.
+pub(super) const NATS: &str = "\"nats://host:4222\" or \"tls://host:4222\"";
+
+/// Scheme and `host:port` of a NATS server. Credentials belong into the file that `credentials` names.
+pub(super) fn nats(text: &str) -> Result<(&'static str, String), Diagnostic> {
+    let wrong = |problem: String| Diagnostic::new(problem).hint(NATS);
+    let (scheme, authority) =
+        text.split_once("://").ok_or_else(|| wrong(format!("{} is no URL", quoted(text))))?;
+    let scheme = match scheme.to_ascii_lowercase().as_str() {
+        "nats" => "nats",
+        "tls" => "tls",
+        _ => return Err(wrong(format!("{} is neither nats nor tls", quoted(scheme)))),
+    };
+    if authority.contains('@') {
+        return Err(wrong("holds credentials".to_owned()));
+    }
+    if authority.contains(['/', '?', '#']) {
+        return Err(wrong("holds more than a host and a port".to_owned()));
+    }
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    Ok((scheme, if has_port { authority.to_owned() } else { format!("{authority}:4222") }))
+}

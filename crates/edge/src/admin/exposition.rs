@@ -78,6 +78,14 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     if let Some(time) = control.last_success.get() {
         state(&telemetry::LAST_RELOAD_TIME, &[], wall_clock::unix(time).as_secs_f64());
     }
+    if live.wiring.config.fleet.is_some() {
+        let connected = control.fleet.connected.get();
+        state(&telemetry::FLEET_CONNECTED, &[], f64::from(u8::from(connected)));
+        state(&telemetry::FLEET_BUNDLE, &[], real(i64::try_from(control.fleet.number()).unwrap_or(i64::MAX)));
+        if let Some(age) = control.fleet.age_seconds() {
+            state(&telemetry::FLEET_AGE, &[], age);
+        }
+    }
     let mut certificates = control.certificates.borrow().clone();
     // Of two certificates with one name, the one that ends first matters: the last one to be set.
     certificates.sort_by_key(|certificate| std::cmp::Reverse(certificate.not_after));

@@ -87,6 +87,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "orders": super::orders::list(control),
         "state": control.store.shown(control),
         "geo": geo::shown(control),
+        "fleet": control.fleet.shown(config.fleet.as_ref()),
         "announce": control.announce.shown(endpoints.now),
         "listeners": config.listeners.iter().map(|one| listener(one, control)).collect::<Vec<_>>(),
         "routes": routes(&live, endpoints.now),

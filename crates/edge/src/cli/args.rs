@@ -4,6 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::fleet::{PublishArgs, RolloutArgs};
 use super::order_args::{DialArgs, DrainArgs, EvacuateArgs, FreezeArgs, TargetArgs, WeightArgs};
 use crate::admin::ExplainRequest;
 
@@ -130,6 +131,13 @@ pub(super) enum CommandArgs {
         #[command(flatten)]
         format: FormatArgs,
     },
+    /// Publish a config for the fleet: signed, numbered, into the bucket that its `[fleet]` names
+    Publish(PublishArgs),
+    /// Show how far the fleet's bundles have come; hold them, or take the newest one back
+    Rollout(RolloutArgs),
+    /// Read a config from an edge, and probe its endpoints once
+    #[command(hide = true)]
+    Taste,
     /// Print the JSON Schema of the config
     Schema(FormatArgs),
     /// Print completions for a shell

@@ -21,7 +21,7 @@ pub(super) fn page(line: &Command) -> io::Result<Vec<u8>> {
     // Every command has `--help`, which is described once, above.
     let mut line = line.clone().disable_help_flag(true);
     line.build();
-    for command in line.get_subcommands() {
+    for command in line.get_subcommands().filter(|command| !command.is_hide_set()) {
         writeln!(out, ".SS {}", command.get_name())?;
         let part = Man::new(command.clone());
         add(&mut out, false, |out| part.render_synopsis_section(out))?;
@@ -73,7 +73,7 @@ mod tests {
         let (commands, codes) = commands.split_once("\n.SH \"EXIT STATUS\"\n").unwrap();
         let mut line = CommandLine::command();
         line.build();
-        for command in line.get_subcommands() {
+        for command in line.get_subcommands().filter(|command| !command.is_hide_set()) {
             let name = command.get_name();
             let (_, part) = commands.split_once(&format!(".SS {name}\n")).unwrap_or_else(|| panic!("{name}"));
             let part = part.split("\n.SS ").next().unwrap();

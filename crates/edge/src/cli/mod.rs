@@ -1,6 +1,6 @@
 //! The command line: which command does what. `args` declares the options (`order_args`: those of orders); the work of
 //! a command is in `offline` (it needs a file and no edge), `online`, `configs` or `orders` (they call a running edge
-//! through `client`; `upgrade` does, and waits); `gate` is the part of `status` that scripts wait for; `show`, `show_configs`, `announce_lines` and `geo_lines` lay
+//! through `client`; `upgrade` does, and waits), `fleet` (it calls the fleet's servers); `gate` is the part of `status` that scripts wait for; `show`, `show_configs`, `announce_lines` and `geo_lines` lay
 //! answers out in `cells` (`why`: decision records), `top` watches an edge live, `manual` makes the manual page,
 //! `terminal` prints.
 
@@ -9,6 +9,7 @@ mod args;
 mod cells;
 mod client;
 mod configs;
+mod fleet;
 mod gate;
 mod geo_lines;
 mod manual;
@@ -72,6 +73,9 @@ pub fn main() -> ExitCode {
         CommandArgs::Freeze(asked) => orders::freeze(&asked),
         CommandArgs::Orders { admin, format } => orders::list(&admin, format.format),
         CommandArgs::Cancel { id, admin, format } => orders::cancel(id, &admin, format.format),
+        CommandArgs::Publish(asked) => fleet::publish(&asked),
+        CommandArgs::Rollout(asked) => fleet::rollout(&asked),
+        CommandArgs::Taste => fleet::taste(),
         // A schema is JSON in both formats.
         CommandArgs::Schema(_) => print(&show::pretty(&thalweg_config::schema())),
         CommandArgs::Completions { shell } => {

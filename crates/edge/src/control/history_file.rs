@@ -33,6 +33,8 @@ pub enum HistoryCause {
     Signal,
     /// A call asked for a reload.
     Api,
+    /// A bundle of the fleet arrived.
+    Bundle,
     /// A call asked for an earlier config.
     Rollback,
     /// A trial ended without a confirmation.
@@ -40,7 +42,8 @@ pub enum HistoryCause {
 }
 
 impl HistoryCause {
-    const ALL: [Self; 6] = [Self::Start, Self::File, Self::Signal, Self::Api, Self::Rollback, Self::Revert];
+    const ALL: [Self; 7] =
+        [Self::Start, Self::File, Self::Signal, Self::Api, Self::Bundle, Self::Rollback, Self::Revert];
 
     /// The spelling in files and in the API.
     #[must_use]
@@ -50,6 +53,7 @@ impl HistoryCause {
             Self::File => "file",
             Self::Signal => "signal",
             Self::Api => "api",
+            Self::Bundle => "bundle",
             Self::Rollback => "rollback",
             Self::Revert => "revert",
         }

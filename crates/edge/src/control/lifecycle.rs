@@ -25,6 +25,7 @@ use crate::{
         audit::Actor,
         begin::{self, Begun},
         events::Events,
+        fleet::{self, begin::Remembered},
         keeper::{Keeper, ProbeWakers},
         listen::{self, BindError},
         logging::{self, LogLevel},
@@ -120,6 +121,7 @@ fn start(
     let read = thalweg_config::check(path, &Typed(path)).0;
     let files = wiring::judge(read, Default::default()).map_err(RunError::Config)?;
     level.set(files.wiring.config.log.level);
+    let (files, remembered) = fleet::begin::with_last_good(files);
     let mut begun = begin::choose(files);
     if let Some(inheritance) = &inheritance {
         begun.go_on_from(inheritance.hello.generation, &inheritance.hello.config_hash);
@@ -133,7 +135,7 @@ fn start(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     let local = LocalSet::new();
-    let start = Start { path: path.to_owned(), level, begun, socket, admin, inheritance };
+    let start = Start { path: path.to_owned(), level, begun, remembered, socket, admin, inheritance };
     let outcome = local.block_on(&runtime, serve(start));
     // A file that is being read from a slow place must not delay the exit.
     runtime.shutdown_background();
@@ -144,6 +146,7 @@ struct Start {
     path: PathBuf,
     level: LogLevel,
     begun: Begun,
+    remembered: Remembered,
     socket: TcpListener,
     admin: AdminServer,
     inheritance: Option<Rc<Inheritance>>,
@@ -155,6 +158,7 @@ async fn serve(start: Start) -> Result<(), RunError> {
     let workers = start_workers(&shared)?;
     let senders: Vec<_> = workers.iter().map(|worker| worker.commands.clone()).collect();
     let (control, keeper, wakers, requests) = assemble(&shared, suspects, senders.clone());
+    start.remembered.fill(&control.fleet);
     let reloader = Reloader::new(Rc::clone(&control), start.path, start.level, senders, requests);
     let mut running = vec![supervise("keeper", &control.meters, move || Rc::clone(&keeper).run())];
     let inheritance = start.inheritance;
@@ -254,6 +258,7 @@ fn assemble(
         store: Default::default(),
         history: Default::default(),
         trials: Default::default(),
+        fleet: Default::default(),
         set_aside: Default::default(),
         traffic: Default::default(),
         announce: Default::default(),

@@ -23,6 +23,7 @@ pub mod audit;
 pub mod disk;
 pub mod history;
 pub mod history_file;
+pub mod fleet;
 pub mod orders;
 pub mod order_request;
 pub mod order_json;

@@ -1,7 +1,7 @@
 //! Reload, of which a start is the first: read, prepare, bind, adopt, or change nothing. One reload runs at a time.
 //! Reading and key work run beside the control thread; nothing here is on the request path.
 //!
-//! `apply` puts a config into force, `rollback` puts an earlier one there, `trials` takes an unconfirmed one back.
+//! `apply` puts a config into force, `bundles` one with another bundle of the fleet, `rollback` puts an earlier one there, `trials` takes an unconfirmed one back.
 
 use std::{cell::RefCell, net::TcpListener, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
 
@@ -26,6 +26,7 @@ use crate::{
 };
 
 mod apply;
+mod bundles;
 mod rollback;
 mod trials;
 
@@ -139,6 +140,7 @@ impl Reloader {
         let answer = match request.job {
             ReloadJob::Reload { cause, trial } => self.reload(cause, trial, &request.by).await,
             ReloadJob::Rollback(generation) => self.roll_back(generation, &request.by).await,
+            ReloadJob::Bundle => self.adopt_bundle(&request.by).await,
             ReloadJob::Confirm => self.confirm(&request.by).await,
         };
         systemd::notify("READY=1");
@@ -150,10 +152,12 @@ impl Reloader {
 
     /// Reads the files: the config in force, another config, or errors.
     pub async fn read(&self) -> Result<Prepared, ConfigErrors> {
-        let path = self.path.clone();
+        let (path, bundle) = (self.path.clone(), self.control.fleet.texts());
         let tls_cache =
             self.in_force.borrow().as_ref().map(|prepared| prepared.tls_cache.clone()).unwrap_or_default();
-        let read = tokio::task::spawn_blocking(move || wiring::prepare(&path, &tls_cache)).await;
+        let read =
+            tokio::task::spawn_blocking(move || wiring::prepare_with_bundle(&path, &tls_cache, &bundle))
+                .await;
         read.unwrap_or_else(|panicked| Err(whole_file(&self.path, &panicked.to_string())))
     }
 
@@ -389,6 +393,7 @@ mod tests {
             store: Default::default(),
             history: Default::default(),
             trials: Default::default(),
+            fleet: Default::default(),
             set_aside: Default::default(),
             traffic: Default::default(),
             announce: Default::default(),

@@ -18,6 +18,7 @@ use crate::{
         audit::Actor,
         events::Events,
         feed::Feed,
+        fleet::state::FleetState,
         history::History,
         keeper::KeeperLink,
         resolve::KnownNames,
@@ -88,6 +89,8 @@ pub struct Control {
     pub history: History,
     /// The config on trial.
     pub trials: Trials,
+    /// What this edge knows of its fleet.
+    pub fleet: FleetState,
     /// The files that do not count until they change.
     pub set_aside: RefCell<Option<SetAside>>,
     /// What the routes did in the last minute.
@@ -133,6 +136,8 @@ pub enum ReloadJob {
     },
     /// Put an earlier config into force; `None` = the one before.
     Rollback(Option<u64>),
+    /// Put the fleet's offered bundle into force, with the files.
+    Bundle,
     /// Keep the config on trial.
     Confirm,
 }

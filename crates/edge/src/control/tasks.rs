@@ -3,7 +3,7 @@
 use std::{net::TcpListener, rc::Rc, sync::Arc};
 
 use crate::control::{
-    announce, geo,
+    announce, fleet, geo,
     keeper::ProbeWakers,
     lifecycle::AdminServer,
     notify, probe,
@@ -72,5 +72,7 @@ pub fn acting(
     });
     let one = Rc::clone(control);
     let announce = supervise("announce", meters, move || announce::run(Rc::clone(&one)));
-    Ok(vec![admin, reloads, watch, state, notify, announce])
+    let one = Rc::clone(control);
+    let fleet = supervise("fleet", meters, move || fleet::run(Rc::clone(&one)));
+    Ok(vec![admin, reloads, watch, state, notify, announce, fleet])
 }

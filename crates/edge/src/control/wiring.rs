@@ -5,13 +5,16 @@ use std::{path::Path, sync::Arc};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thalweg_config::{
-    Config, ConfigError, ConfigErrors, ConfigText, Disk, EndpointTls, Listener, PoolSettings, Rejected,
-    ReportServer, RouteSettings,
+    Config, ConfigError, ConfigErrors, ConfigText, Disk, EndpointTls, Listener, Placed, PoolSettings,
+    Rejected, ReportServer, RouteSettings,
 };
 use thalweg_core::Route;
 
 use crate::{
-    control::tls::{self, ServingCertificate, TlsCache},
+    control::{
+        fleet::bundle::VerifyKey,
+        tls::{self, ServingCertificate, TlsCache},
+    },
     shared::{ReportTarget, UpstreamTls, Wiring, client_cookie::CookieSigner},
 };
 
@@ -41,7 +44,23 @@ impl Prepared {
 /// # Errors
 /// All problems of the config and of its files.
 pub fn prepare(path: &Path, before: &TlsCache) -> Result<Prepared, ConfigErrors> {
-    judge(thalweg_config::check(path, &Disk).0, before.next())
+    prepare_with_bundle(path, before, &[])
+}
+
+/// As [`prepare`], with the fleet's bundle, if the config still belongs to a fleet.
+///
+/// # Errors
+/// All problems of the config and of its files.
+pub fn prepare_with_bundle(
+    path: &Path,
+    before: &TlsCache,
+    bundle: &[ConfigText],
+) -> Result<Prepared, ConfigErrors> {
+    let mut read = thalweg_config::check_with_bundle(path, &Disk, bundle).0;
+    if !bundle.is_empty() && read.as_ref().is_ok_and(|config| config.fleet.is_none()) {
+        read = thalweg_config::check(path, &Disk).0;
+    }
+    judge(read, before.next())
 }
 
 /// As [`prepare`], from the texts of files that were read before.
@@ -74,6 +93,7 @@ pub fn wire(mut config: Config, mut tls_cache: TlsCache) -> Result<Prepared, Con
     let (made, mut found) = ready_tls(&config.listeners, &config.pools, &mut tls_cache);
     let webhook = report_target(config.notify.webhook.as_ref(), &mut tls_cache, &mut found);
     let otlp = report_target(config.telemetry.otlp.as_ref(), &mut tls_cache, &mut found);
+    found.errors.extend(config.fleet.as_ref().and_then(fleet_key));
     let ReadyTls { listener_tls, upstream_tls, certificates } = made;
     if !found.errors.is_empty() {
         return Err(ConfigErrors(found.errors));
@@ -137,6 +157,14 @@ fn ready_tls(
     }
     let upstream_tls = pools.iter().map(|settings| upstreams(settings, tls_cache, &mut found)).collect();
     (ReadyTls { listener_tls, upstream_tls, certificates }, found)
+}
+
+/// What is wrong with the key that bundles are verified with.
+fn fleet_key(fleet: &thalweg_config::Fleet) -> Option<thalweg_config::ConfigError> {
+    let Placed { span, path, value } = fleet.verify.clone();
+    let problem = VerifyKey::from_pem(&value).err()?.into();
+    let hint = Some("`openssl pkey -in KEY -pubout` prints it".into());
+    Some(thalweg_config::ConfigError { span, path, problem, hint })
 }
 
 /// Who makes and checks the cookies of each route; parallel to the routes of the topology.

@@ -127,6 +127,14 @@ metrics! {
         "Live streams of the admin server that were ended because their client did not read.";
     NOTIFICATIONS = Counter "thalweg_notifications_total" ["result"]
         "State changes told to the webhook (sent) or given up (dropped), and calls that did not arrive (failed).";
+    FLEET_CONNECTED = Gauge "thalweg_fleet_connected" []
+        "1 while a server of the fleet is connected.";
+    FLEET_AGE = Gauge "thalweg_fleet_config_age_seconds" []
+        "Time since the fleet's keys were last read, also when nothing had changed.";
+    FLEET_BUNDLE = Gauge "thalweg_fleet_bundle" []
+        "Number of the fleet's bundle in force; 0 = none.";
+    FLEET_REFUSED = Counter "thalweg_fleet_bundles_refused_total" ["reason"]
+        "Bundles that did not come into force, or were taken back.";
     TRACES = Counter "thalweg_traces_total" ["result"]
         "Requests whose traces the collector has taken (sent) or not (dropped), and calls that did not arrive (failed).";
     BUILD_INFO = Gauge "thalweg_build_info" ["version"]

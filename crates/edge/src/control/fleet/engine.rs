@@ -1,0 +1,168 @@
+//! The way to the NATS servers: connect, find the bucket, refuse servers and buckets that would lose what was promised.
+//! Knows no bundle and decides nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{
+    Client, ConnectOptions, Event,
+    jetstream::{
+        self, ErrorCode,
+        kv::{Config, Store},
+        stream::{DiscardPolicy, PersistenceMode, StorageType},
+    },
+};
+use thalweg_config::{Fleet, FleetCredentials};
+use tokio::sync::watch;
+
+use super::bundle::MAX_BYTES;
+
+/// Between two signs of life of a connection: a frozen server is noticed after three of them.
+const PING: Duration = Duration::from_secs(1);
+/// Longest wait for an answer of the engine.
+pub const ANSWER: Duration = Duration::from_secs(2);
+/// Longest pause between two attempts to connect.
+const PAUSE_MS: u64 = 500;
+/// Earlier values kept of each key.
+const HISTORY: i64 = 5;
+
+/// A connection that repairs itself, and whether it stands. It may not stand yet.
+///
+/// # Errors
+/// What is wrong with the settings.
+pub async fn connect(fleet: &Fleet, wait: bool) -> Result<(Client, watch::Receiver<bool>), String> {
+    let (up, connected) = watch::channel(false);
+    let up = Arc::new(up);
+    let mut options = ConnectOptions::new()
+        .name(format!("thalweg {}", fleet.name))
+        .ping_interval(PING)
+        .request_timeout(Some(ANSWER))
+        .connection_timeout(ANSWER)
+        .reconnect_delay_callback(|attempt| {
+            Duration::from_millis(
+                u64::try_from(attempt).unwrap_or(PAUSE_MS).saturating_mul(100).min(PAUSE_MS),
+            )
+        })
+        .event_callback(move |event| {
+            let up = Arc::clone(&up);
+            async move {
+                match event {
+                    Event::Connected => drop(up.send_replace(true)),
+                    Event::Disconnected | Event::Closed => drop(up.send_replace(false)),
+                    _ => {}
+                }
+            }
+        });
+    options = match &fleet.credentials {
+        Some(FleetCredentials::User(user, password)) => {
+            options.user_and_password(user.clone(), password.clone())
+        }
+        Some(FleetCredentials::Token(token)) => options.token(token.clone()),
+        None => options,
+    };
+    if let Some(ca) = &fleet.ca {
+        options = options.add_root_certificates(ca.value.clone());
+    }
+    if !wait {
+        options = options.retry_on_initial_connect();
+    }
+    let client = options.connect(&fleet.servers).await.map_err(|error| format!("{error}"))?;
+    Ok((client, connected))
+}
+
+/// Why a bucket cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BucketProblem {
+    /// The engine does not answer, or has no such bucket.
+    Away(String),
+    /// The bucket, or its server, would lose what was written.
+    Unfit(String),
+}
+
+impl BucketProblem {
+    /// In words.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Away(text) | Self::Unfit(text) => text,
+        }
+    }
+}
+
+/// The bucket of the fleet, if it can be used.
+///
+/// # Errors
+/// Why not.
+pub async fn bucket(client: &Client, name: &str) -> Result<Store, BucketProblem> {
+    fit_server(client)?;
+    let away = |error: String| BucketProblem::Away(format!("the bucket {name:?} cannot be read: {error}"));
+    let store = jetstream(client).get_key_value(name).await.map_err(|error| away(error.to_string()))?;
+    fit_bucket(&store)?;
+    Ok(store)
+}
+
+/// The bucket of the fleet, made when it is missing.
+///
+/// # Errors
+/// Why it cannot be used.
+pub async fn make_bucket(client: &Client, name: &str, replicas: usize) -> Result<Store, BucketProblem> {
+    fit_server(client)?;
+    let context = jetstream(client);
+    let stream = context.get_stream(format!("KV_{name}")).await;
+    let missing = stream.is_err_and(|error| match error.kind() {
+        jetstream::context::GetStreamErrorKind::JetStream(said) => {
+            said.error_code() == ErrorCode::STREAM_NOT_FOUND
+        }
+        _ => false,
+    });
+    if missing {
+        let config = Config {
+            bucket: name.to_owned(),
+            description: "thalweg: bundles of config".to_owned(),
+            history: HISTORY,
+            storage: StorageType::File,
+            num_replicas: replicas,
+            ..Config::default()
+        };
+        let made = context.create_key_value(config).await;
+        made.map_err(|error| BucketProblem::Away(format!("the bucket {name:?} cannot be made: {error}")))?;
+    }
+    bucket(client, name).await
+}
+
+fn jetstream(client: &Client) -> jetstream::Context {
+    let mut context = jetstream::new(client.clone());
+    context.set_timeout(ANSWER);
+    context
+}
+
+/// Releases before 2.10 lose streams when the process is killed, and know no settings by which that shows.
+fn fit_server(client: &Client) -> Result<(), BucketProblem> {
+    let version = client.server_info().version;
+    if version.is_empty() {
+        return Err(BucketProblem::Away("no server answers".to_owned()));
+    }
+    if client.is_server_compatible(2, 10, 0) {
+        return Ok(());
+    }
+    Err(BucketProblem::Unfit(format!("the NATS server is {version}, at least 2.10 is needed")))
+}
+
+fn fit_bucket(store: &Store) -> Result<(), BucketProblem> {
+    let config = &store.stream.cached_info().config;
+    let small = config.max_message_size > 0
+        && usize::try_from(config.max_message_size).is_ok_and(|most| most < MAX_BYTES);
+    let wrong = if config.persist_mode == Some(PersistenceMode::Async) {
+        "acknowledges what it has not written (`persist_mode: async`)".to_owned()
+    } else if config.storage != StorageType::File {
+        "is kept in memory, and not in files".to_owned()
+    } else if !config.max_age.is_zero() {
+        "forgets values by their age (`max_age`)".to_owned()
+    } else if small {
+        format!("takes values of {} bytes, and bundles have up to {MAX_BYTES}", config.max_message_size)
+    } else if config.discard == DiscardPolicy::Old && config.max_bytes > 0 {
+        "drops old values when it is full".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BucketProblem::Unfit(format!("the bucket {:?} {wrong}", store.name)))
+}

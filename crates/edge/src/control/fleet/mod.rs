@@ -1,0 +1,133 @@
+//! The fleet: signed bundles of config from a NATS key-value bucket. `bundle` is a bundle as a value, `engine` the way to
+//! the servers, `taste` the try in a throw-away process, `store` what is kept on disk, `state` what is shown, `begin` the
+//! start with the last good bundle, `publish` the command of that name, `overview` that of `rollout`, `rollout`
+//! what edges report and what follows. This file is the task; `follower` is its work on one bucket: read all keys, choose,
+//! adopt, watch; `steps` its part in rollouts.
+//!
+//! Why all keys are read again at every reason to look: a watch shows the latest value and never a log, and it is silent for
+//! seconds after a server's restart. So a watch is only a reason to look; so are a new connection and the passing of time.
+//!
+//! The task lives on the control thread. The workers do not know of it, and an engine that is dead, wiped or lying changes
+//! nothing of what is in force.
+
+pub mod begin;
+pub mod bundle;
+pub mod engine;
+pub mod overview;
+pub mod publish;
+pub mod rollout;
+pub mod state;
+pub mod steps;
+pub mod store;
+pub mod taste;
+
+mod follower;
+
+use std::{rc::Rc, sync::Arc, time::Duration};
+
+use serde_json::json;
+use thalweg_config::{Fleet, Ring};
+use tokio::time::{sleep, timeout};
+
+use self::{
+    bundle::{BundleRefusal, VerifyKey},
+    follower::Follower,
+};
+use crate::{
+    control::state::Control,
+    shared::{meters::Series, telemetry::FLEET_REFUSED},
+};
+
+/// Longest time between two readings of all keys.
+const LOOK: Duration = Duration::from_secs(5);
+/// Between two looks at a bundle on trial, and between two attempts to find the bucket.
+const SOON: Duration = Duration::from_millis(250);
+
+/// Follows the fleet of the config in force.
+pub async fn run(control: Rc<Control>) {
+    for refusal in BundleRefusal::EACH {
+        control.meters.cell(Series::new(&FLEET_REFUSED, &[&Arc::from(refusal.as_str())]));
+    }
+    loop {
+        let fleet = control.shared.live.load().wiring.config.fleet.clone();
+        let other = until_other(&control, fleet.as_ref());
+        match &fleet {
+            None => other.await,
+            Some(fleet) => tokio::select! {
+                () = follow(&control, fleet) => {}
+                () = other => {}
+            },
+        }
+        control.fleet.connected.set(false);
+    }
+}
+
+/// Waits until the config in force says something else of the fleet.
+async fn until_other(control: &Control, fleet: Option<&Fleet>) {
+    let mut published = control.shared.published.subscribe();
+    while control.shared.live.load().wiring.config.fleet.as_ref() == fleet {
+        if published.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
+/// Follows the bucket for as long as the settings hold.
+async fn follow(control: &Rc<Control>, fleet: &Fleet) {
+    let Ok(key) = VerifyKey::from_pem(&fleet.verify.value) else { return std::future::pending().await };
+    let (client, mut connected) = match engine::connect(fleet, false).await {
+        Ok(made) => made,
+        Err(problem) => {
+            trouble(control, Some(problem));
+            return sleep(LOOK).await;
+        }
+    };
+    let mut follower = Follower::new(control, fleet, key);
+    loop {
+        control.fleet.connected.set(*connected.borrow_and_update());
+        let looked = match engine::bucket(&client, &fleet.bucket).await {
+            Ok(store) => follower.stay(&store, &mut connected).await,
+            Err(problem) => Err(problem),
+        };
+        if let Err(problem) = looked {
+            // A connection that does not stand yet is no trouble worth a line.
+            trouble(control, Some(problem.text().to_owned()));
+            follower.watch_trial().await;
+            let _ = timeout(SOON, connected.changed()).await;
+        }
+    }
+}
+
+/// Notes what keeps the engine from being used; a change is told once.
+fn trouble(control: &Control, problem: Option<String>) {
+    let before = control.fleet.trouble.replace(problem.clone());
+    match problem {
+        Some(problem) if before.as_ref() != Some(&problem) => {
+            tracing::warn!(problem, "fleet: the engine cannot be used; what is in force stays");
+            control.events.add("fleet_away", json!({ "problem": problem }));
+        }
+        None if before.is_some() => {
+            tracing::info!("fleet: the engine is back");
+            control.events.add("fleet_back", json!({}));
+        }
+        _ => {}
+    }
+}
+
+/// The key of a ring's bundle.
+#[must_use]
+pub fn key_of(ring: Ring) -> String {
+    format!("bundle.{}", ring.as_str())
+}
+
+/// The key of what an operator says of rollouts.
+pub const ROLLOUT: &str = "rollout";
+
+/// What the keys of the edges' reports begin with.
+pub const REPORTS: &str = "report.";
+
+/// The key of an edge's report. Dots would make it a key of several parts.
+#[must_use]
+pub fn report_key(edge: &str) -> String {
+    format!("{REPORTS}{}", edge.replace('.', "="))
+}

@@ -1,0 +1,118 @@
+//! A real NATS server on a port of its own, with its store in a scratch folder: killed, started again, wiped. Values are
+//! put over the plain protocol, so that a scenario can write what no publisher would.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use crate::{Scratch, eventually, free_port, repository, skip};
+
+/// Longest wait for a server that starts.
+const START: Duration = Duration::from_secs(20);
+
+/// The server's binary, if there is one. Without one the scenario is skipped loudly.
+pub fn nats_server(scenario: &str) -> Option<PathBuf> {
+    let named = std::env::var_os("THALWEG_NATS_SERVER").map(PathBuf::from);
+    let path = named.unwrap_or_else(|| repository().join(".venv/bin/nats-server"));
+    if path.is_file() {
+        return Some(path);
+    }
+    skip(scenario, "no nats-server (make setup; THALWEG_NATS_SERVER names another)");
+    None
+}
+
+/// One server with JetStream; ended when dropped.
+#[derive(Debug)]
+pub struct NatsServer {
+    binary: PathBuf,
+    child: Option<Child>,
+    port: u16,
+    scratch: Scratch,
+}
+
+impl NatsServer {
+    /// Starts one, if this machine has the binary.
+    pub fn start(scenario: &str) -> Option<Self> {
+        let binary = nats_server(scenario)?;
+        let mut server = Self { binary, child: None, port: free_port(), scratch: Scratch::new() };
+        server.revive();
+        Some(server)
+    }
+
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Kills it.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Loses everything that it has stored. It must be dead.
+    pub fn wipe(&self) {
+        assert!(self.child.is_none(), "a store is wiped while its server is dead");
+        let _ = fs::remove_dir_all(self.scratch.join("store"));
+    }
+
+    /// Starts it again on its port and store.
+    pub fn revive(&mut self) {
+        let store = self.scratch.join("store");
+        let config = format!(
+            "host: 127.0.0.1\nport: {}\nserver_name: a\nmax_payload: 8MB\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n}}\n",
+            self.port,
+            store.display()
+        );
+        let path = self.scratch.write("nats.conf", config);
+        let log = fs::File::create(self.scratch.join("nats.log")).expect("a log can be made");
+        let child = Command::new(&self.binary)
+            .arg("-c")
+            .arg(path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn();
+        self.child = Some(child.expect("the server can be started"));
+        eventually("a NATS server that answers", START, || self.ask(&[]).is_some());
+    }
+
+    /// Writes a value under a key of a bucket, as it is.
+    pub fn put(&self, bucket: &str, key: &str, value: &[u8]) {
+        let mut message = format!("PUB $KV.{bucket}.{key} {}\r\n", value.len()).into_bytes();
+        message.extend_from_slice(value);
+        message.extend_from_slice(b"\r\n");
+        self.ask(&message).expect("the server takes the value");
+    }
+
+    /// Sends bytes of the protocol; answers when the server has read them.
+    fn ask(&self, message: &[u8]) -> Option<()> {
+        let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
+        lines.next()?.ok()?;
+        stream.write_all(b"CONNECT {\"verbose\":false}\r\n").ok()?;
+        stream.write_all(message).ok()?;
+        stream.write_all(b"PING\r\n").ok()?;
+        loop {
+            let line = lines.next()?.ok()?;
+            if line == "PONG" {
+                return Some(());
+            }
+            assert!(!line.starts_with("-ERR"), "{line}");
+        }
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
