@@ -21,6 +21,7 @@ use crate::data::{
 
 /// One request and its answer on one connection or one stream.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "HTTP/1.1 allocates nothing for an exchange")]
 pub enum Exchange {
     /// On a connection of its own.
     Http1(Http1Exchange),

@@ -39,8 +39,9 @@ pub(super) const MOST_STREAMS: usize = 100;
 /// Silence of a connection with streams after which the endpoint is asked for a sign of life, and then again while only
 /// PINGs are answered. gRPC servers close a connection at the fourth PING within five minutes in which they have sent
 /// neither head nor content ("too_many_pings").
-const SILENCES: [Duration; 4] =
-    [Duration::from_secs(4), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(330)];
+const SILENCES: [Duration; 3] = [Duration::from_secs(4), Duration::from_secs(15), Duration::from_secs(60)];
+/// The same after those.
+const LONGEST_SILENCE: Duration = Duration::from_secs(330);
 
 /// How long the answer to a PING may take. An application whose one thread is busy answers late and is not dead; a peer
 /// whose kernel is gone shows sooner ([`Http2Conn::is_dead`]).
@@ -304,7 +305,7 @@ impl Http2Conn {
             }
             return;
         }
-        let silence = SILENCES.get(self.pongs.get()).copied().unwrap_or(SILENCES[SILENCES.len() - 1]);
+        let silence = SILENCES.get(self.pongs.get()).copied().unwrap_or(LONGEST_SILENCE);
         if now.since(self.heard.get()) >= silence && ping.send_ping(Ping::opaque()).is_ok() {
             self.pinged.set(Some(now));
         }
