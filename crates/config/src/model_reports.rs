@@ -1,7 +1,4 @@
-//! The part of the model that says what the edge tells of its requests and changes: log, decision records, webhook,
-//! traces. Never read by steering.
-
-use crate::EndpointTls;
+//! The part of the model that says what the edge keeps of its requests: log and decision records. Never read by steering.
 
 /// What is logged and how: the table `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,33 +40,4 @@ pub enum Level {
 pub struct Decisions {
     /// Records over all workers; 0 = none.
     pub keep: usize,
-}
-
-/// Who is told of state changes: the table `[notify]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Notify {
-    /// Gets each change of a pool or route as JSON.
-    pub webhook: Option<ReportServer>,
-}
-
-/// Who gets traces of requests: the table `[telemetry]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Telemetry {
-    /// The collector, with the path for traces.
-    pub otlp: Option<ReportServer>,
-    /// The part of the requests that is traced, 0–1.
-    pub sample: f64,
-}
-
-/// An HTTP server of the operator that the edge reports to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReportServer {
-    /// A DNS name or an IP address, without brackets.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Path and query.
-    pub path: String,
-    /// TLS settings; `None` for plaintext.
-    pub tls: Option<EndpointTls>,
 }

@@ -5,7 +5,7 @@ use thalweg_wire::{
     AnswerHead, BodyWriter, FieldName, FieldRef, Fields, HeadWriter, ProtocolError, RequestHead, Unwritable,
 };
 
-use crate::{data::source::Source, shared::client_cookie};
+use crate::{data::source::RequestSource, shared::client_cookie};
 
 /// What this edge says about a request in the head that it sends to an endpoint.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ pub struct Told<'a> {
     /// The Host to send, if not the client's.
     pub host: Option<&'a str>,
     /// Where the request comes from.
-    pub source: &'a Source,
+    pub source: &'a RequestSource,
     /// The client speaks TLS.
     pub https: bool,
     /// The request id.

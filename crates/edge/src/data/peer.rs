@@ -17,7 +17,7 @@ use crate::{
         inbox::Buffers,
         link::{ActiveGuard, Link},
         outcome::Outcome,
-        source::{ProxiedFor, Source},
+        source::{ProxiedFor, RequestSource},
         worker_base::WorkerBase,
     },
     shared::{
@@ -252,7 +252,7 @@ impl Peer {
     }
 
     /// What the PROXY header of a connection for this client says, if the endpoint gets one.
-    pub fn proxied(&self, source: &Source) -> Option<ProxiedFor> {
+    pub fn proxied(&self, source: &RequestSource) -> Option<ProxiedFor> {
         self.settings.borrow().send_proxy.then(|| source.proxied())
     }
 
