@@ -35,7 +35,7 @@ pub struct Forwarders {
 /// The field in which proxies say who the client is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ForwardingField {
-    /// `X-Forwarded-For`.
+    /// The field `X-Forwarded-For`.
     XForwardedFor,
     /// `Forwarded` (RFC 7239).
     Forwarded,

@@ -326,3 +326,32 @@ pub enum LookAlikes {
     /// The field goes on.
     Pass,
 }
+
+/// Who is told of state changes: the table `[notify]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notify {
+    /// Gets each change of a pool or route as JSON.
+    pub webhook: Option<ReportServer>,
+}
+
+/// Who gets traces of requests: the table `[telemetry]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Telemetry {
+    /// The collector, with the path for traces.
+    pub otlp: Option<ReportServer>,
+    /// The part of the requests that is traced, 0–1.
+    pub sample: f64,
+}
+
+/// An HTTP server of the operator that the edge reports to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReportServer {
+    /// A DNS name or an IP address, without brackets.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Path and query.
+    pub path: String,
+    /// TLS settings; `None` for plaintext.
+    pub tls: Option<EndpointTls>,
+}

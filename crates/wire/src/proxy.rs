@@ -10,42 +10,17 @@
 
 mod crc32c;
 mod error;
+mod parts;
 mod tlv;
 mod v1;
 mod v2;
 mod write;
 
-use std::net::SocketAddr;
-
 pub use error::ProxyError;
+pub use parts::{PROXY_START_MAX, PROXY_V1_MAX, PROXY_V2_MAX, ProxyHeader};
+use parts::{V1_START, V2_START};
 pub use tlv::{ClientTls, ProxyFields, ServiceLink};
 pub use write::{LOCAL_HEADER, write_proxy_header};
-
-/// The longest header of version 1, with its line end.
-pub const PROXY_V1_MAX: usize = 107;
-
-/// The longest header of version 2 that is read: addresses, and fields with a certificate's subject and more.
-pub const PROXY_V2_MAX: usize = 4096;
-
-/// How a header of version 1 begins.
-const V1_START: &[u8] = b"PROXY ";
-
-/// How a header of version 2 begins.
-const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
-
-/// The longest beginning that tells whether a header follows.
-pub const PROXY_START_MAX: usize = V2_START.len();
-
-/// What a PROXY header says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProxyHeader {
-    /// The client. `None`: the sender speaks for itself (LOCAL), or does not know (UNKNOWN, UNSPEC, a Unix socket).
-    pub source: Option<SocketAddr>,
-    /// The address that the client connected to; known exactly when `source` is.
-    pub destination: Option<SocketAddr>,
-    /// The further fields of version 2.
-    pub fields: ProxyFields,
-}
 
 /// Whether bytes are the beginning of a PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,10 +108,4 @@ impl ProxyReader {
             ProxyStart::Header | ProxyStart::Undecided => Ok(()),
         }
     }
-}
-
-/// How many further bytes a reader needs, and whether the header ends with them.
-struct Wanted {
-    bytes: usize,
-    is_last: bool,
 }

@@ -17,9 +17,9 @@ use crate::{
         conn::{ClientConn, ClientIo},
         handshake,
         local::Local,
-        proxy_protocol::{Beginning, begin},
+        proxy_protocol::{ProxyOpening, begin},
         session,
-        source::Source,
+        source::RequestSource,
     },
     shared::BACKLOG,
     shared::{
@@ -137,7 +137,7 @@ fn admit(
     let Front { proxy_protocol, forwarders } = listener.front.clone();
     // A balancer's connection counts for the client that its header names.
     let is_balancer = proxy_protocol.as_ref().is_some_and(|rules| rules.from.contain(client_addr.ip()));
-    let mut source = Source::new(client_addr);
+    let mut source = RequestSource::new(client_addr);
     if view.wiring.sends_proxy {
         source.destination = stream.local_addr().ok();
     }
@@ -163,7 +163,7 @@ fn admit(
         let before_http = local.limits().header_timeout;
         let until = (proxy_protocol.is_some() || tls.is_some()).then(|| Instant::now() + before_http);
         if let (Some(rules), Some(until)) = (proxy_protocol, until) {
-            let beginning = Beginning { rules: &rules, until, tls: tls.is_some() };
+            let beginning = ProxyOpening { rules: &rules, until, tls: tls.is_some() };
             // Boxed, so that the futures of other connections do not hold room for it.
             let begun = Box::pin(unless_killed(&conn, begin(&local, &conn, stream, beginning))).await;
             match begun.map(|stream| {

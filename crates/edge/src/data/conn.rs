@@ -12,7 +12,7 @@ use std::{
 use thalweg_config::{Forwarders, Limits};
 use thalweg_core::Tick;
 
-use crate::{data::source::Source, shared::client_certificate::ClientCertificate};
+use crate::{data::source::RequestSource, shared::client_certificate::ClientCertificate};
 
 mod io;
 
@@ -63,7 +63,7 @@ pub struct ClientConn {
     pub listener: Arc<str>,
     /// The listener's number in this worker.
     pub listener_number: u32,
-    source: RefCell<Rc<Source>>,
+    source: RefCell<Rc<RequestSource>>,
     /// The peer is a trusted proxy, whose forwarding fields count by these rules.
     forwarders: RefCell<Option<Arc<Forwarders>>>,
     /// The trusted proxies of the listener.
@@ -114,7 +114,7 @@ impl ClientConn {
     #[must_use]
     pub fn new(
         listener: (u32, Arc<str>),
-        (source, trusts): (Source, Option<Arc<Forwarders>>),
+        (source, trusts): (RequestSource, Option<Arc<Forwarders>>),
         surplus: bool,
         clock: Rc<Cell<Tick>>,
     ) -> Rc<Self> {
@@ -152,7 +152,7 @@ impl ClientConn {
 
     /// Where the connection comes from.
     #[must_use]
-    pub fn source(&self) -> Rc<Source> {
+    pub fn source(&self) -> Rc<RequestSource> {
         Rc::clone(&self.source.borrow())
     }
 
@@ -163,7 +163,7 @@ impl ClientConn {
     }
 
     /// A balancer has told where the connection comes from.
-    pub fn introduce(&self, source: Source) {
+    pub fn introduce(&self, source: RequestSource) {
         *self.source.borrow_mut() = Rc::new(source);
         self.look_for_trust();
     }

@@ -17,7 +17,7 @@ use thalweg_config::{Forwarders, ForwardingField};
 use thalweg_wire::{FieldName, Fields};
 
 use crate::{
-    data::source::{Forwarded, Source},
+    data::source::{Forwarded, RequestSource},
     shared::host,
 };
 
@@ -32,12 +32,12 @@ struct Hop<'a> {
 
 /// The source of a request whose connection comes from a trusted proxy, `peer`.
 #[must_use]
-pub fn source_of(peer: &Source, forwarders: &Forwarders, fields: &Fields) -> Rc<Source> {
+pub fn source_of(peer: &RequestSource, forwarders: &Forwarders, fields: &Fields) -> Rc<RequestSource> {
     let mut hops = match forwarders.field {
         ForwardingField::XForwardedFor => x_forwarded_for(fields),
         ForwardingField::Forwarded => forwarded(fields),
     };
-    let mut source = Source { addr: peer.addr, ..peer.clone() };
+    let mut source = RequestSource { addr: peer.addr, ..peer.clone() };
     let mut chain = vec![peer.ip()];
     let mut told = None;
     while let Some(hop) = hops.pop() {
@@ -175,7 +175,7 @@ mod tests {
         for (name, value) in lines {
             fields.push(name.as_bytes(), value.as_bytes()).unwrap();
         }
-        let peer = Source::new("10.0.0.1:5000".parse().unwrap());
+        let peer = RequestSource::new("10.0.0.1:5000".parse().unwrap());
         let source = source_of(&peer, &forwarders, &fields);
         let told = (&*source.text, source.forwarded_for(), source.https, source.forwarded_host());
         assert_eq!(told, expected, "{lines:?}");

@@ -5,7 +5,7 @@ use thalweg_wire::{
     AnswerHead, BodyWriter, FieldName, FieldRef, Fields, HeadWriter, ProtocolError, RequestHead, Unwritable,
 };
 
-use crate::{data::source::Source, shared::client_cookie};
+use crate::{data::source::RequestSource, shared::client_cookie};
 
 mod http2;
 
@@ -19,7 +19,7 @@ pub struct Told<'a> {
     /// The Host to send, if not the client's.
     pub host: Option<&'a str>,
     /// Where the request comes from.
-    pub source: &'a Source,
+    pub source: &'a RequestSource,
     /// The client speaks TLS.
     pub https: bool,
     /// The client's verified certificate, as a field value.

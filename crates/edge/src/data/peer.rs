@@ -19,7 +19,7 @@ use crate::{
         inbox::Buffers,
         link::{ActiveGuard, Http1Link, Link},
         outcome::Outcome,
-        source::{ProxiedFor, Source},
+        source::{ProxiedFor, RequestSource},
         worker_base::WorkerBase,
     },
     shared::{
@@ -266,7 +266,7 @@ impl Peer {
     }
 
     /// What the PROXY header of a connection for this client says, if the endpoint gets one.
-    pub fn proxied(&self, source: &Source) -> Option<ProxiedFor> {
+    pub fn proxied(&self, source: &RequestSource) -> Option<ProxiedFor> {
         self.settings.borrow().send_proxy.then(|| source.proxied())
     }
 

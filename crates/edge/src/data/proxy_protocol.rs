@@ -19,7 +19,7 @@ use crate::data::{
     failure::Failure,
     local::Local,
     session,
-    source::Source,
+    source::RequestSource,
 };
 
 /// Gap between looks at a first segment that is too short to tell a header from something else.
@@ -29,7 +29,7 @@ const PEEK_AGAIN: Duration = Duration::from_millis(5);
 const LOOK: usize = 256;
 
 /// How a connection begins on a listener with balancers in front.
-pub struct Beginning<'a> {
+pub struct ProxyOpening<'a> {
     /// The rules of the listener.
     pub rules: &'a ProxyProtocol,
     /// When the client must have said what comes before HTTP.
@@ -43,7 +43,7 @@ pub async fn begin(
     local: &Rc<Local>,
     conn: &Rc<ClientConn>,
     mut stream: TcpStream,
-    Beginning { rules, until, tls }: Beginning<'_>,
+    ProxyOpening { rules, until, tls }: ProxyOpening<'_>,
 ) -> Option<TcpStream> {
     let is_balancer = rules.from.contain(conn.source().ip());
     if !is_balancer && !tls {
@@ -64,8 +64,8 @@ pub async fn begin(
             conn.head_ended();
             return Some(stream);
         }
-        Ok(Err(Ended::Refused(error))) => Failure::BadProxyHeader(error),
-        Ok(Err(Ended::Silent)) => return None,
+        Ok(Err(ProxyEnd::Refused(error))) => Failure::BadProxyHeader(error),
+        Ok(Err(ProxyEnd::Silent)) => return None,
         // A balancer's check, or a client that opened a connection and never used it.
         Err(_) if !conn.is_in_head() => return None,
         Err(_) => Failure::HeaderTimeout,
@@ -75,7 +75,7 @@ pub async fn begin(
 }
 
 /// Why no header was read.
-enum Ended {
+enum ProxyEnd {
     /// The connection ended before its first byte.
     Silent,
     Refused(ProxyError),
@@ -86,23 +86,27 @@ async fn header(
     conn: &ClientConn,
     stream: &mut TcpStream,
     is_balancer: bool,
-) -> Result<Option<ProxyHeader>, Ended> {
+) -> Result<Option<ProxyHeader>, ProxyEnd> {
     let mut start = [0; PROXY_START_MAX];
     loop {
         let seen = stream.peek(&mut start).await.unwrap_or(0);
         if seen == 0 {
-            return Err(if conn.is_in_head() { Ended::Refused(ProxyError::Broken) } else { Ended::Silent });
+            return Err(if conn.is_in_head() {
+                ProxyEnd::Refused(ProxyError::Broken)
+            } else {
+                ProxyEnd::Silent
+            });
         }
         conn.head_begins();
         match ProxyStart::of(start.get(..seen).unwrap_or_default()) {
             ProxyStart::Other => return Ok(None),
-            ProxyStart::Header if !is_balancer => return Err(Ended::Refused(ProxyError::Untrusted)),
+            ProxyStart::Header if !is_balancer => return Err(ProxyEnd::Refused(ProxyError::Untrusted)),
             ProxyStart::Header => break,
             // An immediate second look would spin: the kernel does not report a single further byte.
             ProxyStart::Undecided => tokio::time::sleep(PEEK_AGAIN).await,
         }
     }
-    read(stream).await.map(Some).map_err(Ended::Refused)
+    read(stream).await.map(Some).map_err(ProxyEnd::Refused)
 }
 
 async fn read(stream: &mut TcpStream) -> Result<ProxyHeader, ProxyError> {
@@ -133,9 +137,9 @@ async fn take(stream: &mut TcpStream, scratch: &mut [u8], bytes: usize) -> io::R
 }
 
 /// The client as the header tells it. A balancer that speaks for itself is the client.
-fn source_of(conn: &ClientConn, header: &ProxyHeader) -> Source {
+fn source_of(conn: &ClientConn, header: &ProxyHeader) -> RequestSource {
     let peer = conn.source().addr;
-    let mut source = Source::new(header.source.unwrap_or(peer));
+    let mut source = RequestSource::new(header.source.unwrap_or(peer));
     source.destination = header.destination;
     source.https = header.fields.tls.as_ref().is_some_and(|tls| tls.is_tls);
     source.proxy = Some(noted(peer, &header.fields));

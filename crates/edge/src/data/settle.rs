@@ -16,7 +16,7 @@ use crate::{
         notes::AttemptNotes,
         peer::Peer,
         request_id::RequestId,
-        source::Source,
+        source::RequestSource,
         trace,
         upload::Upload,
         view::RouteStats,
@@ -45,7 +45,7 @@ pub struct RequestRecord {
     /// The client's connection.
     pub conn: Rc<ClientConn>,
     /// Where the request comes from.
-    pub source: Rc<Source>,
+    pub source: Rc<RequestSource>,
     /// When the request's head ended.
     pub started: Tick,
     /// The request id, as sent to the endpoint and back to the client.

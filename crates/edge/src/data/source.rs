@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 /// Where a request comes from.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub struct RequestSource {
     /// The client's address; the port is 0 if only the address is known.
     pub addr: SocketAddr,
     /// The address as text.
@@ -40,7 +40,7 @@ pub struct Forwarded {
     pub host: Option<Box<str>>,
 }
 
-impl Source {
+impl RequestSource {
     /// The client of a connection. An IPv4 address that is mapped into IPv6 counts as what it is.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Self {

@@ -1,7 +1,7 @@
 //! The fields behind the addresses of version 2: a type, a length, a value. Known ones are checked and kept; others are
 //! skipped.
 
-use super::{ProxyError, crc32c::crc32c};
+use super::{crc32c::crc32c, error::ProxyError};
 
 const ALPN: u8 = 0x01;
 const AUTHORITY: u8 = 0x02;

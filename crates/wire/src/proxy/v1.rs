@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{PROXY_V1_MAX, ProxyError, ProxyHeader, V1_START, Wanted};
+use super::{
+    error::ProxyError,
+    parts::{PROXY_V1_MAX, ProxyHeader, V1_START, Wanted},
+};
 
 /// Up to the first LF, which must come within [`PROXY_V1_MAX`] bytes.
 pub(super) fn wanted(bytes: &[u8], input: &[u8]) -> Result<Wanted, ProxyError> {

@@ -2,7 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::{PROXY_V2_MAX, ProxyError, ProxyHeader, V2_START, Wanted, tlv};
+use super::{
+    error::ProxyError,
+    parts::{PROXY_V2_MAX, ProxyHeader, V2_START, Wanted},
+    tlv,
+};
 
 /// Length of the fixed part.
 const FIXED: usize = 16;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::V2_START;
+use super::parts::V2_START;
 
 /// The header of a connection on which this edge speaks for itself: a health probe.
 pub const LOCAL_HEADER: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
