@@ -126,7 +126,7 @@ fn a_retry_after_a_failed_connection_waits_as_well() {
         .pool("full", &[endpoint.addr()], "capacity = 200")
         .route("all", "failover", &["gone", "full"], "");
     let edge = Edge::start(&conf);
-    edge.until_up(1);
+    edge.until_up(2);
     let seen = burst(&edge, 25);
     assert_eq!(count(&seen, 200), 25, "{seen:?}");
 }

@@ -87,7 +87,7 @@ fn steer_within(
 
 /// The pool whose queue a request joins that was refused because there is no room: the pool that it would go to, or else
 /// the first that has a queue, those with a share before the others. A retry may have left the only pool with a share. A
-/// pool of which nothing is Up lends no place: what waits there would be served by others, whose own queues are full.
+/// pool of which nothing is Up or Unproven lends no place: what waits there would be served by others, whose own queues are full.
 pub fn queued_pool(
     snapshot: &Snapshot,
     facts: &Facts<'_>,
@@ -101,7 +101,7 @@ pub fn queued_pool(
     let home = Affine { snapshot, loads: &NoLoads, route, view, facts }.home().map(|home| home.pool);
     let segments = &view.shares.segments;
     let usual = pick(segments, roll).map(|segment| segment.pool);
-    let is_up = |pool: &PoolSlot| snapshot.pools.get(*pool).is_some_and(|view| view.up > 0);
+    let is_up = |pool: &PoolSlot| snapshot.pools.get(*pool).is_some_and(|view| view.up + view.unproven > 0);
     let rest = written.iter().map(|member| member.pool).filter(is_up);
     let others = segments.iter().map(|segment| segment.pool).chain(rest);
     home.into_iter().chain(usual).chain(others).find(|pool| has_queue(*pool))
@@ -342,6 +342,7 @@ mod tests {
         check("uuuu", &[1], Some(1));
         check("dduu", &[0, 1], Some(1));
         check("dduu", &[0], None);
+        check("uunn", &[1], Some(1));
         check("uuuu", &[], None);
     }
 
