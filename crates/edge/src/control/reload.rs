@@ -221,6 +221,11 @@ impl Reloader {
         files
     }
 
+    /// Whether a successor starts or serves: it reads the files itself, and two processes must not bind one new address.
+    pub fn is_handing_over(&self) -> bool {
+        self.control.upgrades.is_under_way()
+    }
+
     /// Whether a drain has begun: a listener that closes for good must not be opened again.
     fn is_ending(&self) -> bool {
         self.control.phase.get() == EdgePhase::Draining
@@ -247,7 +252,7 @@ impl Reloader {
         trial: Option<TrialTerms>,
         by: &Actor,
     ) -> ReloadAnswer {
-        if self.is_ending() {
+        if self.is_ending() || self.is_handing_over() {
             return ReloadAnswer::Busy;
         }
         // What the watcher asks for must not bring in files that are set aside.

@@ -11,7 +11,7 @@ use crate::{
         folders::{Folders, SETTLE, noticed},
         origin::Reading,
         reload::{ConfigChange, RETRY, Reloader},
-        state::{ReloadJob, ReloadRequest},
+        state::{ReloadAnswer, ReloadJob, ReloadRequest},
     },
     shared::geo::FileStamp,
 };
@@ -31,8 +31,8 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
         if noticed {
             sleep(BUNCH).await;
         }
-        // What changes during a trial waits for its end.
-        if reloader.is_on_trial() {
+        // What changes during a trial or an upgrade waits for its end.
+        if reloader.is_on_trial() || reloader.is_handing_over() {
             continue;
         }
         let now = looks(&reloader.files());
@@ -52,7 +52,10 @@ pub async fn run(reloader: Rc<Reloader>, reloads: mpsc::Sender<ReloadRequest>) {
             return;
         }
         // The comparison with the known config is valid only after the reload has ended.
-        let _ = done.await;
+        if let Ok(ReloadAnswer::Busy) = done.await {
+            // An upgrade began meanwhile; if it fails, the files are looked at again.
+            seen.clear();
+        }
     }
 }
 
