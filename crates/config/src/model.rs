@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use thalweg_core::Topology;
 
-use crate::{ConfigError, Span};
+use crate::{AccessLog, ConfigError, FleetCredentials, Level, Ring, Span};
 
 /// One accepted configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +37,7 @@ pub struct Config {
     /// The table `[telemetry]`.
     pub telemetry: Telemetry,
     /// The table `[fleet]`.
-    pub fleet: Option<crate::Fleet>,
+    pub fleet: Option<Fleet>,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
@@ -337,30 +337,23 @@ pub struct Log {
     pub level: Level,
 }
 
-/// Access log formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// One JSON object a line.
-    Json,
-    /// NCSA common log.
-    Common,
-    /// No access log.
-    Off,
-}
-
-/// Levels of the event log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// An operator must act now.
-    Error,
-    /// An operator should look soon.
-    Warn,
-    /// State changes.
-    Info,
-    /// Details for a search for one fault.
-    Debug,
-    /// Every detail, at a cost.
-    Trace,
+/// The table `[fleet]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fleet {
+    /// URLs of the servers.
+    pub servers: Vec<String>,
+    /// The public key file, with its content.
+    pub verify: Placed<String>,
+    /// What the servers are told.
+    pub credentials: Option<FleetCredentials>,
+    /// A private CA bundle for the servers' certificates.
+    pub ca: Option<Placed<PathBuf>>,
+    /// Where this edge stands in a rollout.
+    pub ring: Ring,
+    /// The name of this edge among the others.
+    pub name: String,
+    /// The bucket.
+    pub bucket: String,
 }
 
 /// What is kept of requests that have ended: the table `[decisions]`.
