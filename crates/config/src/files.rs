@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::OFlags;
 
-use crate::{ConfigText, diagnostic::Diagnostic};
+use crate::{Config, ConfigText, diagnostic::Diagnostic, fleet::is_bundled};
 
 /// Longest config file, bytes.
 pub(crate) const MAX_FILE: usize = 4 << 20;
@@ -28,6 +28,19 @@ pub trait Files {
     /// Says whether every user of this machine may read a file.
     fn is_open_to_all(&self, _path: &Path) -> bool {
         false
+    }
+}
+
+/// The files of the bundle among these, and the edge's own ones.
+pub(crate) fn split(texts: &[ConfigText]) -> (Vec<ConfigText>, Vec<ConfigText>) {
+    texts.iter().cloned().partition(|one| is_bundled(&one.path))
+}
+
+impl Config {
+    /// The files of this config that are the edge's own, and not those of a bundle.
+    #[must_use]
+    pub fn own_texts(&self) -> Vec<ConfigText> {
+        split(&self.texts).1
     }
 }
 

@@ -1,12 +1,10 @@
-//! The table `[fleet]` as types, and the split of a config between the edge's own files and a bundle of the fleet.
+//! What belongs to the table `[fleet]`, and which tables are the edge's own and which are those of a bundle of the fleet.
 //! Connects to nothing and verifies no signature.
 //!
 //! Why tables and not keys: an operator can say at one glance where a table is read from. What names this machine
 //! (its name, its addresses, its folders, its keys) is in the edge's own files; what the fleet agrees on is in the bundle.
 
 use std::path::Path;
-
-use crate::{Config, ConfigText, Placed};
 
 /// The tables that only the edge's own files decide: those of a bundle are not read.
 pub(crate) const LOCAL: [&str; 6] = ["version", "include", "edge", "admin", "fleet", "listener"];
@@ -23,19 +21,6 @@ pub fn bundled_path(number: u64, path: &str) -> String {
 /// Whether a path is that of a bundle's file.
 pub(crate) fn is_bundled(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().starts_with(PREFIX.as_bytes())
-}
-
-/// The files of the bundle among these, and the edge's own ones.
-pub(crate) fn split(texts: &[ConfigText]) -> (Vec<ConfigText>, Vec<ConfigText>) {
-    texts.iter().cloned().partition(|one| is_bundled(&one.path))
-}
-
-impl Config {
-    /// The files of this config that are the edge's own, and not those of a bundle.
-    #[must_use]
-    pub fn own_texts(&self) -> Vec<ConfigText> {
-        split(&self.texts).1
-    }
 }
 
 /// How far a bundle goes, and where an edge stands: a rollout goes from the first to the last.
@@ -83,23 +68,4 @@ impl std::fmt::Debug for FleetCredentials {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("FleetCredentials")
     }
-}
-
-/// The table `[fleet]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fleet {
-    /// URLs of the servers.
-    pub servers: Vec<String>,
-    /// The public key file, with its content.
-    pub verify: Placed<String>,
-    /// What the servers are told.
-    pub credentials: Option<FleetCredentials>,
-    /// A private CA bundle for the servers' certificates.
-    pub ca: Option<Placed<std::path::PathBuf>>,
-    /// Where this edge stands in a rollout.
-    pub ring: Ring,
-    /// The name of this edge among the others.
-    pub name: String,
-    /// The bucket.
-    pub bucket: String,
 }

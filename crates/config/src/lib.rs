@@ -9,7 +9,8 @@
 //! | build | `build` | tree (through a `view` with defaults) → `model`: what keys mean together |
 //! | report | `diagnostic`, `report`, `error`, `suggest` | what is wrong → errors in file order, with hints |
 //!
-//! `changes` compares two configs as they are written; `fleet` says which tables a bundle of the fleet decides.
+//! `changes` compares two configs as they are written; `fleet` says which tables a bundle of the fleet
+//! decides; `log` holds the words of the table `[log]`.
 //!
 //! `keys` declares every key once, in the words of `table`. The decoder, the JSON Schema (`schema`) and the reference
 //! page (`reference`) are made from these declarations. Rejected: derived deserialisation, which stops at the first
@@ -27,6 +28,7 @@ mod fleet;
 mod front;
 mod keys;
 mod loader;
+mod log;
 mod model;
 mod reference;
 mod protocol;
@@ -45,8 +47,9 @@ use std::path::Path;
 pub use changes::{KeyChange, changes};
 pub use error::{ConfigError, ConfigErrors, Rejected, Span};
 pub use files::{Disk, Files, FromTexts, Typed};
-pub use fleet::{Fleet, FleetCredentials, Ring, bundled_path};
+pub use fleet::{FleetCredentials, Ring, bundled_path};
 pub use front::{Forwarders, ForwardingField, Front, Networks, ProxyProtocol, RequestRate};
+pub use log::{AccessLog, Level};
 pub use model::*;
 pub use protocol::PoolProtocol;
 pub use reference::reference;
@@ -79,7 +82,7 @@ pub fn check_with_bundle(
 
 /// As [`check`], for files that were read before: named files and the environment are those of today.
 pub fn check_texts(texts: &[ConfigText]) -> (Result<Config, Rejected>, Vec<ConfigError>) {
-    let (bundle, own) = fleet::split(texts);
+    let (bundle, own) = files::split(texts);
     let main = own.first().map(|main| main.path.as_path()).unwrap_or(Path::new(""));
     check_with_bundle(main, &FromTexts(&own), &bundle)
 }

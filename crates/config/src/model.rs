@@ -6,14 +6,14 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use thalweg_core::Topology;
 
 use crate::{
-    ConfigError, Span,
+    ConfigError, FleetCredentials, Ring, Span,
     front::{Front, RequestRate},
 };
 
 mod reports;
 mod tls;
 
-pub use reports::{AccessLog, Announce, Decisions, Level, Log, Notify, ReportServer, Telemetry};
+pub use reports::{Announce, Decisions, Log, Notify, ReportServer, Telemetry};
 pub use tls::{Certificate, ClientAuth, EndpointTls, ListenerTls, TlsVersion};
 
 /// One accepted configuration.
@@ -48,7 +48,7 @@ pub struct Config {
     /// The table `[announce]`, if there is one.
     pub announce: Option<Announce>,
     /// The table `[fleet]`.
-    pub fleet: Option<crate::Fleet>,
+    pub fleet: Option<Fleet>,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
@@ -327,31 +327,21 @@ pub enum LookAlikes {
     Pass,
 }
 
-/// Who is told of state changes: the table `[notify]`.
+/// The table `[fleet]`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Notify {
-    /// Gets each change of a pool or route as JSON.
-    pub webhook: Option<ReportServer>,
-}
-
-/// Who gets traces of requests: the table `[telemetry]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Telemetry {
-    /// The collector, with the path for traces.
-    pub otlp: Option<ReportServer>,
-    /// The part of the requests that is traced, 0–1.
-    pub sample: f64,
-}
-
-/// An HTTP server of the operator that the edge reports to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ReportServer {
-    /// A DNS name or an IP address, without brackets.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// Path and query.
-    pub path: String,
-    /// TLS settings; `None` for plaintext.
-    pub tls: Option<EndpointTls>,
+pub struct Fleet {
+    /// URLs of the servers.
+    pub servers: Vec<String>,
+    /// The public key file, with its content.
+    pub verify: Placed<String>,
+    /// What the servers are told.
+    pub credentials: Option<FleetCredentials>,
+    /// A private CA bundle for the servers' certificates.
+    pub ca: Option<Placed<PathBuf>>,
+    /// Where this edge stands in a rollout.
+    pub ring: Ring,
+    /// The name of this edge among the others.
+    pub name: String,
+    /// The bucket.
+    pub bucket: String,
 }

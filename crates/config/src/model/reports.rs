@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use crate::EndpointTls;
+use crate::{AccessLog, EndpointTls, Level};
 
 /// What is logged and how: the table `[log]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,32 +12,6 @@ pub struct Log {
     pub access: AccessLog,
     /// Least severe level of the event log that is written.
     pub level: Level,
-}
-
-/// Access log formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// One JSON object a line.
-    Json,
-    /// NCSA common log.
-    Common,
-    /// No access log.
-    Off,
-}
-
-/// Levels of the event log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// An operator must act now.
-    Error,
-    /// An operator should look soon.
-    Warn,
-    /// State changes.
-    Info,
-    /// Details for a search for one fault.
-    Debug,
-    /// Every detail, at a cost.
-    Trace,
 }
 
 /// The records of requests that have ended: the table `[decisions]`.

@@ -1,17 +1,12 @@
 //! Commands of the fleet: `publish` and `rollout`; and `taste`, which an edge starts for itself.
 
-use std::{
-    io::Read,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{io::Read, path::Path};
 
-use clap::Args;
 use serde_json::{Value, json};
 use thalweg_config::{Ring, Typed};
 
 use super::{
-    args::{Format, FormatArgs},
+    args::{Format, PublishArgs, RolloutArgs},
     show,
     terminal::{exit, note, print, say},
 };
@@ -25,30 +20,6 @@ use crate::control::fleet::{
 
 /// Longest key file.
 const MAX_KEY: u64 = 64 << 10;
-
-#[derive(Debug, Args)]
-pub(super) struct PublishArgs {
-    /// The config file; its `[fleet]` names the servers, and edges do not take its `[edge]`, `[admin]`, `[fleet]` and `[[listener]]`
-    #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
-    /// The Ed25519 private key in PEM that signs the bundle
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    /// The last ring that takes the bundle
-    #[arg(long, default_value = "all", value_parser = ["canary", "region", "all"])]
-    ring: String,
-    /// For how long each edge takes the bundle back if its requests get worse (30s, 5m); 0s = not at all
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = bake)]
-    bake: Duration,
-    /// Who publishes; default: $USER
-    #[arg(long, value_name = "NAME")]
-    owner: Option<String>,
-    /// Copies that the bucket keeps, if it is made now: 3 with three servers
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
-    replicas: u8,
-    #[command(flatten)]
-    format: FormatArgs,
-}
 
 pub(super) fn publish(asked: &PublishArgs) -> u8 {
     let (read, warnings) = thalweg_config::check(&asked.config, &Typed(&asked.config));
@@ -93,30 +64,6 @@ pub(super) fn publish(asked: &PublishArgs) -> u8 {
             exit::FAILURE
         }
     }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct RolloutArgs {
-    /// pause: no edge takes a new bundle; resume: edges do again; abort: the newest bundle goes back wherever it is; default: only show
-    #[arg(value_parser = ["pause", "resume", "abort"])]
-    call: Option<String>,
-    /// The config file whose `[fleet]` names the servers
-    #[arg(
-        long,
-        short,
-        env = "THALWEG_CONFIG",
-        default_value = "/etc/thalweg/thalweg.toml",
-        value_name = "FILE"
-    )]
-    config: PathBuf,
-    /// Why, for the record
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
-    /// Who says so; default: $USER
-    #[arg(long, value_name = "NAME")]
-    owner: Option<String>,
-    #[command(flatten)]
-    format: FormatArgs,
 }
 
 pub(super) fn rollout(asked: &RolloutArgs) -> u8 {
@@ -203,8 +150,4 @@ pub(super) fn taste() -> u8 {
         note(problem);
     }
     if problems.is_empty() { exit::FINE } else { exit::CONFIG }
-}
-
-fn bake(text: &str) -> Result<Duration, String> {
-    if text == "0s" { Ok(Duration::ZERO) } else { thalweg_config::duration(text) }
 }

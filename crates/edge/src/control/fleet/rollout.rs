@@ -68,7 +68,7 @@ pub struct RolloutOrder {
     pub aborted: Option<u64>,
     /// Who said so.
     pub owner: String,
-    /// Why.
+    /// The reason for it.
     pub reason: String,
     /// When, for display.
     pub since: String,

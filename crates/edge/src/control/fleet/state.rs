@@ -50,7 +50,7 @@ pub struct RefusedBundle {
     pub ring: Ring,
     /// Its number, if its signature holds.
     pub number: Option<u64>,
-    /// Why.
+    /// The reason for it.
     pub refusal: BundleRefusal,
     /// In words; may be empty.
     pub detail: String,
