@@ -39,7 +39,8 @@ const AFFINITY_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n";
 
 /// The certificates, keys, tokens and databases that the examples name.
 pub(crate) fn named_files() -> Memory {
-    let names = ["tls/site.crt", "tls/site.key", "tls/ca.pem", "admin.token", "geo.mmdb"];
+    let names =
+        ["tls/site.crt", "tls/site.key", "tls/ca.pem", "admin.token", "geo.mmdb", "fleet.pub", "nats.token"];
     let files = names.iter().fold(Memory::default(), |files, name| files.with(name, "content"));
     files.with("affinity.key", AFFINITY_KEY)
 }
