@@ -50,6 +50,8 @@ pub(crate) fn named_files() -> Memory {
         "tls/clients.crl",
         "tls/edge.crt",
         "tls/edge.key",
+        "fleet.pub",
+        "nats.token",
     ];
     let files = names.iter().fold(Memory::default(), |files, name| files.with(name, "content"));
     files.with("affinity.key", AFFINITY_KEY)
