@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use thalweg_config::{Ring, Typed};
 
 use super::{
-    args::{Format, PublishArgs, RolloutArgs},
+    args::Format,
+    fleet_args::{PublishArgs, RolloutArgs},
     show,
     terminal::{exit, note, print, say},
 };

@@ -102,6 +102,12 @@ fn json(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
         protocol(record.version)
     );
     optional(out, record.tls);
+    json_of_some(out, record);
+    out.extend_from_slice(b"}\n");
+}
+
+/// What only some lines have.
+fn json_of_some(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
     if let Some(ClientCertificate { subject, serial, sha256, .. }) = record.client_cert {
         for (name, value) in [
             (&b",\"client_cert_subject\":"[..], subject),
@@ -129,7 +135,6 @@ fn json(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
     if record.status == 0 {
         out.extend_from_slice(b",\"client_gone\":true");
     }
-    out.extend_from_slice(b"}\n");
 }
 
 /// NCSA common log: host ident user [time] "request" status bytes.
