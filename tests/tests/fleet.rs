@@ -259,6 +259,9 @@ fn a_rollout_goes_from_ring_to_ring_and_a_bad_bundle_hurts_the_canary_alone() {
     let done = fleet.publish_with(&to(&second), &["--bake", "2s"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     eventually("all send to b", SLOW, || served(&edges) == ["b", "b", "b"]);
+    eventually("the events", SOON, || {
+        edges.iter().all(|edge| edge.events_of("fleet_bundle_adopted").len() == 1)
+    });
     let when = |edge: &Edge, kind: &str| {
         let events = edge.events_of(kind);
         events.first().and_then(|event| Some(event["time"].as_str()?.to_owned()))

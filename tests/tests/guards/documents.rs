@@ -230,7 +230,7 @@ fn stand_ins(block: &str, scratch: &thalweg_testkit::Scratch) {
     let leaf = authority.leaf(&["example.com"]);
     for word in block.split('"').skip(1).step_by(2).filter(|word| !word.starts_with('/')) {
         match Path::new(word).extension().and_then(|end| end.to_str()) {
-            Some("crt" | "pem") => drop(scratch.write(word, &leaf.cert_pem)),
+            Some("crt" | "pem" | "pub") => drop(scratch.write(word, &leaf.cert_pem)),
             Some("key") if word == "affinity.key" => drop(scratch.write(word, COOKIE_KEY)),
             Some("key") => drop(scratch.write(word, &leaf.key_pem)),
             Some("token") => drop(scratch.write(word, "token")),
