@@ -2,8 +2,9 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+pub(super) use super::common_args::{AdminArgs, Format, FormatArgs};
 use super::{
     fleet_args::{PublishArgs, RolloutArgs},
     order_args::{DialArgs, DrainArgs, EvacuateArgs, FreezeArgs, TargetArgs, WeightArgs},
@@ -160,16 +161,6 @@ pub(super) struct FileArgs {
     pub(super) config: PathBuf,
 }
 
-#[derive(Clone, Debug, Args)]
-pub(super) struct AdminArgs {
-    /// Where the edge's admin server listens
-    #[arg(long, default_value = "http://127.0.0.1:9900", value_name = "URL")]
-    pub(super) admin: String,
-    /// File that holds your token: the token alone, or a line `NAME ROLE TOKEN`
-    #[arg(long, value_name = "FILE")]
-    pub(super) token_file: Option<PathBuf>,
-}
-
 /// The options of every call about configs.
 #[derive(Debug, Args)]
 pub(super) struct ConfigCallArgs {
@@ -228,19 +219,6 @@ pub(super) struct GateArgs {
     /// Ask again until both conditions hold or this time is over (180s, 5m)
     #[arg(long, value_name = "DURATION", value_parser = thalweg_config::duration)]
     pub(super) wait: Option<Duration>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FormatArgs {
-    /// The form of the output, for people or for programs
-    #[arg(long, value_enum, default_value = "human")]
-    pub(super) format: Format,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Human,
-    Json,
 }
 
 #[derive(Debug, Args)]

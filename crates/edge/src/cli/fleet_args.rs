@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
-use super::args::FormatArgs;
+use super::common_args::FormatArgs;
 
 #[derive(Debug, Args)]
 pub(super) struct PublishArgs {

@@ -1,13 +1,15 @@
-//! The command line: which command does what. `args` declares the options (`order_args`: those of orders, `fleet_args`: those of the fleet); the work of
-//! a command is in `offline` (it needs a file and no edge), `online`, `configs` or `orders` (they call a running edge
-//! through `client`; `upgrade` does, and waits), `fleet` (it calls the fleet's servers); `gate` is the part of `status` that scripts wait for; `show`, `show_configs`, `announce_lines` and `geo_lines` lay
-//! answers out in `cells` (`why`: decision records), `top` watches an edge live, `manual` makes the manual page,
-//! `terminal` prints.
+//! The command line: which command does what. `args` declares the options (`common_args`: those that many commands share,
+//! `order_args`: those of orders, `fleet_args`: those of the fleet); the work of a command is in `offline` (it needs a file
+//! and no edge), `online`, `configs` or `orders` (they call a running edge through `client`; `upgrade` does, and waits), or
+//! `fleet` (it calls the fleet's servers); `gate` is the part of `status` that scripts wait for; `show`, `show_configs`,
+//! `announce_lines` and `geo_lines` lay answers out in `cells` (`why`: decision records), `top` watches an edge live,
+//! `manual` makes the manual page, `terminal` prints.
 
 mod announce_lines;
 mod args;
 mod cells;
 mod client;
+mod common_args;
 mod configs;
 mod fleet;
 mod fleet_args;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::args::{AdminArgs, FormatArgs};
+use super::common_args::{AdminArgs, FormatArgs};
 
 /// The options of every order.
 #[derive(Debug, Args)]

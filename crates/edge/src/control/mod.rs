@@ -4,6 +4,7 @@
 pub mod lifecycle;
 pub mod begin;
 pub mod tasks;
+pub mod signals;
 pub mod keeper;
 pub mod tally;
 pub mod traffic_log;

@@ -9,15 +9,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::RecvStream;
 use thalweg_core::Tick;
-use thalweg_wire::{Fields, Framing, ProtocolError};
+use thalweg_wire::{Fields, ProtocolError};
 
 use crate::data::{
     client::{Client, ClientPiece},
     deadline::Deadline,
     headers::fields_of,
 };
+
+mod http2;
+
+pub use http2::Http2Upload;
 
 /// Most pieces that are kept for a replay: each piece costs more memory than its bytes, and may have only one byte.
 const PIECES: usize = 1024;
@@ -29,38 +32,6 @@ pub enum UploadSource {
     Http1(Rc<Client>),
     /// An HTTP/2 stream.
     Http2(Http2Upload),
-}
-
-/// The content of an HTTP/2 request.
-#[derive(Debug)]
-pub struct Http2Upload {
-    stream: RecvStream,
-    /// Bytes still to come, if the head announced a length. The library enforces it.
-    left: Option<u64>,
-}
-
-impl Http2Upload {
-    /// The content behind a head with this framing.
-    #[must_use]
-    pub const fn new(stream: RecvStream, framing: Framing) -> Self {
-        let left = if let Framing::Length(length) = framing { Some(length) } else { None };
-        Self { stream, left }
-    }
-
-    /// Whether the last byte was read. The stream may end later.
-    fn is_over(&self) -> bool {
-        self.left == Some(0) || self.stream.is_end_stream()
-    }
-
-    /// The next piece; `None` = the end.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, h2::Error>> {
-        let Some(piece) = ready!(self.stream.poll_data(cx)).transpose()? else {
-            return Poll::Ready(Ok(None));
-        };
-        self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
-        self.stream.flow_control().release_capacity(piece.len())?;
-        Poll::Ready(Ok(Some(piece)))
-    }
 }
 
 /// The upload of one request, over all its attempts.
