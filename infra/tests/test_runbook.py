@@ -20,7 +20,7 @@ from conftest import ROOT, run
 from edge import find_edge
 
 RUNBOOK = ROOT / "RUNBOOK.md"
-RECORDED = tuple("thalweg kubectl helm flux nft systemctl curl openssl apt-get sleep docker".split())
+RECORDED = tuple("thalweg kubectl helm flux nft systemctl curl openssl apt-get sleep docker birdc".split())
 SCRIPTS = ("infra/gitops/drill.sh", "infra/packaging/build-deb.sh")
 SITUATIONS = (
     "Region loss",

@@ -79,7 +79,8 @@ pub enum Goal {
         /// The limit in milliseconds.
         within_ms: f64,
     },
-    /// From its first request after the cure on, this region's share is within three points of its ramp in every second.
+    /// From its first request after the cure on, this region's share follows its ramp in every second: within three points
+    /// if the ramp takes 30 s.
     Ramps {
         /// The region.
         region: &'static str,

@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use crate::{Reserved, lock, runtime};
+use crate::{Reserved, eventually, lock, runtime};
 
 /// A request as an HTTP/2 endpoint saw it.
 #[derive(Clone, Debug)]
@@ -130,11 +130,14 @@ impl H2Endpoint {
         self.state.refusals.store(streams, Ordering::SeqCst);
     }
 
-    /// Closes every connection with what is on it.
+    /// Closes every connection with what is on it. Returns when they are closed: what is sent from then on meets their
+    /// end.
     pub fn cut(&self) {
-        for conn in lock(&self.state.conns).drain(..) {
-            conn.abort();
-        }
+        let conns: Vec<_> = lock(&self.state.conns).drain(..).collect();
+        conns.iter().for_each(AbortHandle::abort);
+        eventually("the connections are closed", Duration::from_secs(10), || {
+            conns.iter().all(AbortHandle::is_finished)
+        });
     }
 }
 

@@ -59,7 +59,7 @@ pub fn source_of(peer: &RequestSource, forwarders: &Forwarders, fields: &Fields)
     };
     source.https = https.unwrap_or(peer.https);
     let chain: Vec<String> = chain.iter().rev().map(IpAddr::to_string).collect();
-    let host = host.filter(|host| host::steering_host(host).is_some()).map(Box::from);
+    let host = host.filter(|host| !host.is_empty() && host::steering_host(host).is_some()).map(Box::from);
     source.forwarded = Some(Box::new(Forwarded { chain: chain.join(", ").into(), host }));
     Rc::new(source)
 }
