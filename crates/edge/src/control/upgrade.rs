@@ -50,7 +50,7 @@ const OPEN: Duration = Duration::from_secs(5);
 /// Time that a failed successor has to end by itself, so that its exit code is known.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Starts a successor and returns at once; what becomes of it is told by events, log and [`Upgrades::shown`].
+/// Starts a successor and returns at once; what becomes of it is told by events, log and `GET /api/v1/upgrade`.
 ///
 /// # Errors
 /// Why none is started.

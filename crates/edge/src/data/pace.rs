@@ -1,5 +1,5 @@
 //! The pace of a request's bodies: bytes that passed, against the time in which the client was what was waited for. A
-//! client that falls behind `limits.body_min_rate` by more than [`GRACE`] is too slow. Time in which the endpoint is
+//! client that falls behind `limits.body_min_rate` by more than five seconds is too slow. Time in which the endpoint is
 //! waited for does not count.
 //!
 //! # Why the sum and not a window
