@@ -6,7 +6,7 @@ mod common;
 use std::{process::Command, time::Duration};
 
 use common::{
-    server::{Server, program},
+    server::{self, Server, program},
     tls_site::{LONG, SOON},
 };
 use thalweg_testkit::{Authority, Conf, Edge, Scratch, eventually, free_port, get, skip, thalweg};
@@ -15,21 +15,9 @@ use thalweg_testkit::{Authority, Conf, Edge, Scratch, eventually, free_port, get
 type Start = fn(&Scratch, u16) -> Option<Command>;
 
 fn nginx(scratch: &Scratch, port: u16) -> Option<Command> {
-    let conf = scratch.write(
-        "nginx.conf",
-        format!(
-            "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n\
-             client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\n\
-             uwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\naccess_log off;\n\
-             server {{ listen 127.0.0.1:{port} ssl;\nssl_protocols TLSv1.2 TLSv1.3;\n\
-             ssl_certificate site.crt;\nssl_certificate_key site.key;\n\
-             ssl_client_certificate clients.pem;\nssl_verify_client on;\n\
-             location / {{ add_header x-subject $ssl_client_s_dn always; return 200 nginx; }} }} }}\n"
-        ),
-    );
-    let mut command = Command::new(program("nginx")?);
-    command.arg("-p").arg(scratch.path()).arg("-e").arg("stderr").arg("-c").arg(conf);
-    Some(command)
+    let lines = "ssl_client_certificate clients.pem;\nssl_verify_client on;\n\
+                 location / { add_header x-subject $ssl_client_s_dn always; return 200 nginx; }";
+    server::nginx(scratch, port, lines)
 }
 
 fn haproxy(scratch: &Scratch, port: u16) -> Option<Command> {

@@ -3,10 +3,8 @@
 
 mod common;
 
-use std::process::Command;
-
 use common::{
-    server::{Server, program},
+    server::{self, Server},
     tls_site::{LONG, SOON, Site, ask},
 };
 use rustls::{
@@ -95,22 +93,9 @@ fn a_session_ends_with_the_trust_in_its_certificate() {
 
 /// An nginx that says whether the session of a request was resumed, and by which certificate the client is known.
 fn nginx(scratch: &Scratch) -> Option<Server> {
-    let nginx = program("nginx")?;
     let port = free_port();
-    let conf = scratch.write(
-        "nginx.conf",
-        format!(
-            "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n\
-             client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\n\
-             uwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\naccess_log off;\n\
-             server {{ listen 127.0.0.1:{port} ssl;\nssl_protocols TLSv1.2 TLSv1.3;\n\
-             ssl_certificate site.crt;\nssl_certificate_key site.key;\n\
-             location / {{ add_header x-reused $ssl_session_reused always; return 200 nginx; }} }} }}\n"
-        ),
-    );
-    let mut command = Command::new(nginx);
-    command.arg("-p").arg(scratch.path()).arg("-e").arg("stderr").arg("-c").arg(conf);
-    Some(Server::start(command, port, scratch))
+    let lines = "location / { add_header x-reused $ssl_session_reused always; return 200 nginx; }";
+    Some(Server::start(server::nginx(scratch, port, lines)?, port, scratch))
 }
 
 #[test]

@@ -28,11 +28,11 @@ mod tests {
     use super::*;
     use crate::{
         event::Event,
-        facts::{Facts, Loads},
+        facts::Loads,
         roll::{mix, roll},
         slot::EndpointSlot,
         steer::steer,
-        test_world::{failover, pool},
+        test_world::{facts, failover, pool},
         tick::Tick,
         topology::Topology,
         world::World,
@@ -66,15 +66,7 @@ mod tests {
             world.apply(Event::Probed { id, result: Ok(Duration::from_millis(1)) }, Tick(1));
         }
         let snapshot = world.snapshot();
-        let facts = Facts {
-            host: "h",
-            path: "/",
-            client: [1, 1, 1, 1].into(),
-            location: Default::default(),
-            tried: &[],
-            replayable: true,
-            bound: None,
-        };
+        let facts = facts(&[]);
         let known = Known::default();
         let (mut answers, mut nth) = ([0; 2], 0);
         let mut second = || {

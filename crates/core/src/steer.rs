@@ -241,7 +241,7 @@ mod tests {
         fault::{Evidence, Fault},
         roll::{mix, roll},
         slot::{EndpointId, EndpointSlot},
-        test_world::{failover, pool, weighted},
+        test_world::{facts, failover, pool, weighted},
         tick::Tick,
         topology::{Pool, Route, Topology},
         world::World,
@@ -326,15 +326,7 @@ mod tests {
     fn a_request_waits_for_a_pool_that_can_serve_it() {
         let check = |health: &str, queues: &[u32], expected: Option<u32>| {
             let snapshot = snapshot_of(health, failover(2), |_| {});
-            let facts = Facts {
-                host: "h",
-                path: "/",
-                client: [1, 1, 1, 1].into(),
-                location: Default::default(),
-                tried: &[],
-                replayable: true,
-                bound: None,
-            };
+            let facts = facts(&[]);
             let found = queued_pool(&snapshot, &facts, roll(1, 3), |pool| queues.contains(&pool.0));
             assert_eq!(found.map(|pool| pool.0), expected, "{health} {queues:?}");
         };
@@ -366,15 +358,7 @@ mod tests {
 
     #[test]
     fn a_pool_at_its_capacity_spills_to_the_next_and_when_all_are_the_request_is_refused() {
-        let facts = Facts {
-            host: "h",
-            path: "/",
-            client: [1, 1, 1, 1].into(),
-            location: Default::default(),
-            tried: &[],
-            replayable: true,
-            bound: None,
-        };
+        let facts = facts(&[]);
         let ask = |health: &str, route: Route, capacity: u32, closed: &[u32]| {
             let snapshot = snapshot_of(health, route, |pool| pool.capacity = capacity);
             let answer = steer(&snapshot, &Closed(closed.to_vec()), &facts, roll(1, 3));

@@ -2,11 +2,25 @@
 
 use crate::{
     event::Change,
+    facts::{Facts, Tried},
     incident::Incident,
     slot::Slot,
     topology::{Band, EndpointSpec, Failback, Pool, ProbeRules, Route, RoutePool},
     view::PoolView,
 };
+
+/// A request without anything special, which has been tried at these endpoints.
+pub(crate) fn facts(tried: &[Tried]) -> Facts<'_> {
+    Facts {
+        host: "h",
+        path: "/",
+        client: [1, 1, 1, 1].into(),
+        location: Default::default(),
+        tried,
+        replayable: true,
+        bound: None,
+    }
+}
 
 pub(crate) fn route(name: &str, pools: &[RoutePool]) -> Route {
     Route { name: name.into(), pools: pools.to_vec(), ..Route::default() }

@@ -47,3 +47,21 @@ pub fn program(name: &str) -> Option<std::path::PathBuf> {
         .chain(["/usr/sbin", "/usr/local/sbin"].map(|folder| Path::new(folder).to_owned()));
     folders.map(|folder| folder.join(name)).find(|file| file.is_file())
 }
+
+/// nginx in the folder of `scratch`, with these lines in its one server; `None` = the machine has none.
+pub fn nginx(scratch: &Scratch, port: u16, lines: &str) -> Option<Command> {
+    let program = program("nginx")?;
+    let conf = scratch.write(
+        "nginx.conf",
+        format!(
+            "daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {{}}\nhttp {{\n\
+             client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\n\
+             uwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\naccess_log off;\n\
+             server {{ listen 127.0.0.1:{port} ssl;\nssl_protocols TLSv1.2 TLSv1.3;\n\
+             ssl_certificate site.crt;\nssl_certificate_key site.key;\n{lines} }} }}\n"
+        ),
+    );
+    let mut command = Command::new(program);
+    command.arg("-p").arg(scratch.path()).arg("-e").arg("stderr").arg("-c").arg(conf);
+    Some(command)
+}

@@ -1,7 +1,7 @@
 //! Tables for what flaps: when it is left alone, what serves meanwhile, and how it returns.
 
 use super::*;
-use crate::damping::DampingRules;
+use crate::{damping::DampingRules, test_world::facts};
 
 fn two(failback: Failback) -> ScriptedWorld {
     let mut at = world(&[1, 1], Route { failback, ..failover(2) });
@@ -135,15 +135,6 @@ fn an_endpoint_that_flaps_steps_back_behind_its_siblings() {
     assert_eq!(damped(&mut at), [true, false, false]);
     at.check("", "a 70% balanced, b 30% spill");
     let snapshot = at.world.snapshot();
-    let facts = |tried| Facts {
-        host: "h",
-        path: "/",
-        client: [1, 1, 1, 1].into(),
-        location: Default::default(),
-        tried,
-        replayable: true,
-        bound: None,
-    };
     let slots: Vec<u32> =
         (0..100_u64).map(|turn| steer(&snapshot, &NoLoads, &facts(&[]), turn).unwrap().endpoint.0).collect();
     assert!(slots.iter().all(|slot| *slot == 1), "{slots:?}");

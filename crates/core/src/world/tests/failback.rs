@@ -1,7 +1,7 @@
 //! Tables for the ways back: ramp, latch, order, freeze, and what a reload or a restart keeps of them.
 
 use super::{orders::drain, *};
-use crate::{order::Action, slot::RouteSlot};
+use crate::{order::Action, slot::RouteSlot, test_world::facts};
 
 const LATCHED: Failback = Failback { hold: None, ..Failback::IMMEDIATE };
 
@@ -250,15 +250,6 @@ fn requests_to_an_endpoint_that_starts_slowly_follow_its_part() {
     let mut at = slowly();
     at.play("a1-- a1++ ~1000");
     let snapshot = at.world.snapshot();
-    let facts = |tried| Facts {
-        host: "h",
-        path: "/",
-        client: [1, 1, 1, 1].into(),
-        location: Default::default(),
-        tried,
-        replayable: true,
-        bound: None,
-    };
     let rolls = (0..20_000_u32).map(|turn| crate::roll::roll(turn, crate::roll::mix(u64::from(turn))));
     let slots: Vec<usize> =
         rolls.map(|roll| steer(&snapshot, &NoLoads, &facts(&[]), roll).unwrap().endpoint.index()).collect();
