@@ -8,13 +8,10 @@ use serde_json::{Map, Value, json};
 
 use super::reply::{Body, json_reply, refuse};
 use crate::control::{
-    audit::Actor,
+    audit::{self, Actor},
     state::{Control, ReloadAnswer, ReloadJob},
     trial::{Guard, TrialTerms},
 };
-
-/// Longest reason, in characters.
-const MAX_REASON: usize = 500;
 
 /// Answers `POST` to `reload`, `confirm` and `rollback`.
 pub(super) async fn answer(control: &Control, path: &str, (by, body): (Actor, &Bytes)) -> Response<Body> {
@@ -143,13 +140,7 @@ fn fields(body: &Bytes, known: &[&str]) -> Result<Map<String, Value>, String> {
 fn reason(by: Actor, fields: &Map<String, Value>) -> Result<Actor, String> {
     match fields.get("reason") {
         None => Ok(by),
-        Some(Value::String(why)) if why.chars().count() > MAX_REASON => {
-            Err(format!("`reason` is longer than {MAX_REASON} characters"))
-        }
-        Some(Value::String(why)) if why.chars().any(char::is_control) => {
-            Err("`reason` holds a control character: write one line of text".into())
-        }
-        Some(Value::String(why)) => Ok(by.because(why.trim())),
+        Some(Value::String(why)) => Ok(by.because(audit::reason(why)?)),
         Some(_) => Err("`reason` is no text".into()),
     }
 }

@@ -3,9 +3,12 @@
 use serde_json::{Value, json};
 use thalweg_config::{ListenerTls, TlsVersion};
 
-use crate::control::{
-    tls::{ServingCertificate, provider},
-    wall_clock,
+use crate::{
+    control::{
+        tls::{ServingCertificate, provider},
+        wall_clock,
+    },
+    shared::calendar::unix_seconds,
 };
 
 /// Versions, key exchanges and cipher suites in the order of preference, and what is demanded of clients.
@@ -30,7 +33,7 @@ pub(super) fn offers(tls: &ListenerTls) -> Value {
 
 /// The certificates of a listener, with their state now.
 pub(super) fn certificates(listener: &str, all: &[ServingCertificate]) -> Vec<Value> {
-    let now = wall_clock::unix_seconds();
+    let now = unix_seconds();
     let of_listener = all.iter().filter(|certificate| certificate.listener == listener);
     let shown = of_listener.map(|certificate| {
         let state = match () {

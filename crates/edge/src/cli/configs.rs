@@ -14,7 +14,7 @@ use super::{
     args::{AdminArgs, ConfigCallArgs, Format, ReloadArgs},
     client::{self, Problem},
     show, show_configs,
-    terminal::{exit, note, print, say},
+    terminal::{exit, note, print, refuse, say},
 };
 
 pub(super) fn reload(asked: &ReloadArgs) -> u8 {
@@ -32,12 +32,7 @@ pub(super) fn plan(config: &Path, admin: &AdminArgs, format: Format) -> u8 {
     let main = std::path::absolute(config).unwrap_or_else(|_| config.to_owned());
     let texts = match thalweg_config::read_texts(&main) {
         Ok(texts) => texts,
-        Err(errors) => {
-            for error in &errors.0 {
-                note(&error.to_string());
-            }
-            return exit::CONFIG;
-        }
+        Err(errors) => return refuse(&errors),
     };
     let files: Vec<Value> =
         texts.iter().map(|one| json!({ "path": one.path.to_string_lossy(), "text": &*one.text })).collect();

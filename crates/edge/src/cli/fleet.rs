@@ -9,7 +9,7 @@ use super::{
     args::Format,
     fleet_args::{PublishArgs, RolloutArgs},
     show,
-    terminal::{exit, note, print, say},
+    terminal::{exit, note, print, refuse, say},
 };
 use crate::control::fleet::{
     bundle::{BundleFile, signing_key},
@@ -26,12 +26,7 @@ pub(super) fn publish(asked: &PublishArgs) -> u8 {
     let (read, warnings) = thalweg_config::check(&asked.config, &Typed(&asked.config));
     let config = match read {
         Ok(config) => config,
-        Err(rejected) => {
-            for error in &rejected.errors.0 {
-                note(&error.to_string());
-            }
-            return exit::CONFIG;
-        }
+        Err(rejected) => return refuse(&rejected.errors),
     };
     for warning in &warnings {
         note(&format!("{warning} [warning]"));
@@ -70,12 +65,7 @@ pub(super) fn publish(asked: &PublishArgs) -> u8 {
 pub(super) fn rollout(asked: &RolloutArgs) -> u8 {
     let config = match thalweg_config::check(&asked.config, &Typed(&asked.config)).0 {
         Ok(config) => config,
-        Err(rejected) => {
-            for error in &rejected.errors.0 {
-                note(&error.to_string());
-            }
-            return exit::CONFIG;
-        }
+        Err(rejected) => return refuse(&rejected.errors),
     };
     let Some(fleet) = &config.fleet else {
         say("the config has no [fleet]: it names the servers and the bucket");

@@ -31,7 +31,7 @@ use std::process::ExitCode;
 
 use args::{CommandArgs, CommandLine, FileArgs, Format, FormatArgs};
 use clap::{CommandFactory, Parser};
-use terminal::{exit, note, print, say};
+use terminal::{exit, print, refuse, say};
 
 use crate::{
     admin,
@@ -99,12 +99,7 @@ pub fn main() -> ExitCode {
 fn run(file: &FileArgs) -> u8 {
     match lifecycle::run(&file.config, |control, socket| Box::pin(admin::run(control, socket))) {
         Ok(()) => exit::FINE,
-        Err(RunError::Config(errors)) => {
-            for error in &errors.0 {
-                note(&error.to_string());
-            }
-            exit::CONFIG
-        }
+        Err(RunError::Config(errors)) => refuse(&errors),
         Err(RunError::Bind(error)) => {
             say(&error.to_string());
             exit::BIND

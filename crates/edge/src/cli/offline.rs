@@ -9,7 +9,7 @@ use thalweg_core::Tick;
 use super::{
     args::Format,
     show,
-    terminal::{exit, note, print, say},
+    terminal::{exit, note, print, refuse, say},
 };
 use crate::{
     admin::{self, ExplainBasis, ExplainRequest},
@@ -89,11 +89,6 @@ pub(super) fn explain(path: &Path, asked: &ExplainRequest, format: Format) -> u8
                 Format::Human => show::explained(&said),
             })
         }
-        Err(rejected) => {
-            for error in &rejected.errors.0 {
-                note(&error.to_string());
-            }
-            exit::CONFIG
-        }
+        Err(rejected) => refuse(&rejected.errors),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use thalweg_config::ConfigErrors;
+
 /// The exit codes.
 pub(crate) mod exit {
     pub(crate) const FINE: u8 = 0;
@@ -32,6 +34,14 @@ pub(super) fn print(text: &str) -> u8 {
 /// Prints a message to stderr.
 pub(super) fn say(text: &str) {
     note(&format!("thalweg: {text}"));
+}
+
+/// Prints the errors of a config, each with its place; returns the exit code.
+pub(super) fn refuse(errors: &ConfigErrors) -> u8 {
+    for error in &errors.0 {
+        note(&error.to_string());
+    }
+    exit::CONFIG
 }
 
 /// Prints a line that begins with its place, so that editors find it, to stderr.

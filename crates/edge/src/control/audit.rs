@@ -53,6 +53,23 @@ impl ChangeCall {
     }
 }
 
+/// Longest reason, in characters.
+const MAX_REASON: usize = 500;
+
+/// Reads the reason that a caller gives.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn reason(text: &str) -> Result<&str, String> {
+    if text.chars().count() > MAX_REASON {
+        return Err(format!("`reason` is longer than {MAX_REASON} characters"));
+    }
+    if text.chars().any(char::is_control) {
+        return Err("`reason` holds a control character: write one line of text".into());
+    }
+    Ok(text.trim())
+}
+
 impl Actor {
     /// Something of this process that asks by itself.
     #[must_use]

@@ -1,11 +1,13 @@
 //! Certificates, keys and roots from files to rustls configs, towards clients (`serving`) and towards endpoints. Equal
 //! files give the same config object again, so session tickets and resumption survive a reload.
 //!
-//! `key_pair` makes chains and keys of files, `content` says what a file holds instead of them, `client_auth` judges
+//! `key_pair` makes chains and keys of files, `content` says what a file holds instead of them, `authorities` reads
+//! whose certificates are accepted, `client_auth` judges
 //! certificates of clients, `tickets` keeps sessions of one listener out of another. `provider` is what TLS computes with,
 //! `trouble` an error about a file.
 
 mod serving;
+mod authorities;
 mod key_pair;
 mod content;
 mod client_auth;
@@ -19,7 +21,7 @@ use rustls::{
     ClientConfig, RootCertStore, client::Resumption, crypto::aws_lc_rs, server::ProducesTickets,
     sign::SingleCertAndKey,
 };
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls_pki_types::{CertificateDer, ServerName};
 use thalweg_config::{ConfigError, Disk, EndpointTls, Files, Placed};
 
 use crate::{control::trust::EndpointVerifier, shared::x509::Ders};
@@ -27,9 +29,9 @@ use crate::{control::trust::EndpointVerifier, shared::x509::Ders};
 pub use provider::provider;
 pub use serving::{ServingCertificate, ServingTls};
 
-use content::Content;
+use authorities::authorities;
 use serving::{PairRecipe, ServerRecipe};
-use trouble::{trouble, trouble_with};
+use trouble::trouble;
 
 /// Largest certificate, key or CA file in bytes.
 const MAX_FILE: usize = 4 << 20;
@@ -226,28 +228,16 @@ fn roots(
     place: Option<&Placed<PathBuf>>,
     recipe: &ClientRecipe,
 ) -> Result<(RootCertStore, Ders), ConfigError> {
+    if let Some(ca) = &recipe.ca {
+        return authorities(ca, place);
+    }
     let mut roots = RootCertStore::empty();
-    let Some(pem) = &recipe.ca else {
-        let system = recipe.system.clone().unwrap_or_default();
-        roots.add_parsable_certificates(system.iter().map(|der| CertificateDer::from(der.as_slice())));
-        if roots.is_empty() {
-            tracing::warn!("this system has no root certificates: TLS endpoints without `ca` will fail");
-        }
-        return Ok((roots, system));
-    };
-    let mut certificates = Vec::new();
-    let content = Content::of(pem);
-    for certificate in CertificateDer::pem_slice_iter(content.pem()) {
-        let certificate = certificate.map_err(|error| trouble(place, &format!("is damaged PEM: {error}")))?;
-        certificates.push(certificate.to_vec());
-        let added = roots.add(certificate);
-        added.map_err(|error| trouble(place, &format!("holds a CA certificate that is none: {error}")))?;
-    }
+    let system = recipe.system.clone().unwrap_or_default();
+    roots.add_parsable_certificates(system.iter().map(|der| CertificateDer::from(der.as_slice())));
     if roots.is_empty() {
-        let (problem, hint) = content.instead_of_certificate();
-        return Err(trouble_with(place, problem, hint));
+        tracing::warn!("this system has no root certificates: TLS endpoints without `ca` will fail");
     }
-    Ok((roots, certificates.into()))
+    Ok((roots, system))
 }
 
 /// The name that is sent to an endpoint and verified in its certificate.

@@ -20,12 +20,6 @@ pub fn unix(time: SystemTime) -> Duration {
     time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// Seconds since 1970, now.
-#[must_use]
-pub fn unix_seconds() -> i64 {
-    i64::try_from(unix(SystemTime::now()).as_secs()).unwrap_or(i64::MAX)
-}
-
 /// RFC 3339 in UTC with seconds, of seconds since 1970.
 #[must_use]
 pub fn of_unix(seconds: i64) -> String {

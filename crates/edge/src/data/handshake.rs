@@ -1,11 +1,6 @@
 //! The TLS handshake with a client: who the client is, and why a handshake fails. Reads no request.
 
-use std::{
-    io,
-    rc::Rc,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{io, rc::Rc, sync::Arc};
 
 use rustls::{CertificateError, HandshakeKind, ServerConfig};
 use tokio::{
@@ -18,7 +13,7 @@ use crate::{
         conn::{ClientConn, ClientIo},
         local::Local,
     },
-    shared::client_certificate::ClientCertificate,
+    shared::{calendar::unix_seconds, client_certificate::ClientCertificate},
 };
 
 /// Why a handshake failed.
@@ -127,9 +122,4 @@ pub(super) async fn secure(
     }
     let is_http2 = tls.alpn_protocol() == Some(b"h2");
     Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
-}
-
-fn unix_seconds() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }

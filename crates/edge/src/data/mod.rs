@@ -28,6 +28,7 @@ pub mod decisions;
 pub mod failure;
 pub mod handshake;
 pub mod grpc;
+pub mod frame_batch;
 pub mod headers;
 pub mod inbox;
 pub mod worker_base;

@@ -272,7 +272,7 @@ impl Upload {
                 Ok(ClientRead::Piece(UploadPiece::Owned(data)))
             }
             None => {
-                let trailers = ready!(body.stream.poll_trailers(cx)).map_err(gone)?;
+                let trailers = ready!(body.poll_trailers(cx)).map_err(gone)?;
                 let trailers = trailers.map(|map| fields_of(&map)).transpose();
                 trailers.map(ClientRead::End).map_err(UploadError::Garbled)
             }

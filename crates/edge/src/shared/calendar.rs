@@ -1,4 +1,13 @@
-//! The date of a day, for times that people read. No decision depends on it, and it reads no clock.
+//! The date of a day, for times that people read; and the time of the wall clock, for certificates, which end by it.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds since 1970, now.
+#[must_use]
+pub fn unix_seconds() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+}
 
 /// Year, month and day of the day that is this many days after 1970-01-01 (proleptic Gregorian calendar, UTC).
 /// Source: Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`, from 1970 on.

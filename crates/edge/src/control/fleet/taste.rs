@@ -3,7 +3,7 @@
 //!
 //! Why a process: what makes a config's reader panic, hang or eat memory ends the process and not the edge.
 
-use std::{collections::BTreeSet, net::SocketAddr, process::Stdio, time::Duration};
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
 use serde_json::{Value, json};
 use thalweg_config::ConfigText;
@@ -16,12 +16,9 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    control::{
-        probe::{Plan, Prober},
-        wiring::{self, Prepared},
-    },
-    shared::host::endpoint_authority,
+use crate::control::{
+    probe::{Plan, Prober},
+    wiring::{self, Prepared},
 };
 
 /// Longest taste.
@@ -132,22 +129,13 @@ fn endpoints(topology: &Topology, pools: &BTreeSet<PoolSlot>) -> Vec<(PoolSlot, 
 async fn answers(prepared: &Prepared, pool: PoolSlot, spec: SpecSlot) -> Result<(), ()> {
     let config = &prepared.wiring.config;
     let of_pool = config.topology.pool(pool).ok_or(())?;
-    let settings = config.pools.get(pool.index()).ok_or(())?;
     let endpoint = of_pool.endpoints.get(spec.index()).ok_or(())?;
     let found = timeout(CONNECT, lookup_host((&*endpoint.host, endpoint.port))).await.map_err(drop)?;
     let address = found.map_err(drop)?.next().ok_or(())?;
-    let (Some(rules), Some(probe)) = (of_pool.probe.clone(), settings.probe.clone()) else {
+    let Some(plan) = Plan::at(&prepared.wiring, of_pool, (pool, spec), address, false) else {
         let connected = timeout(CONNECT, TcpStream::connect(address)).await.map_err(drop)?;
         return connected.map(drop).map_err(drop);
     };
-    let tls = prepared.wiring.tls_of(pool, spec).cloned();
-    let port = probe.port.unwrap_or(endpoint.port);
-    let authority = || endpoint_authority(&endpoint.host, port, tls.is_some());
-    let host = probe.host.clone().or_else(|| settings.host.clone()).unwrap_or_else(authority);
-    let address = SocketAddr::new(address.ip(), port);
-    let (idle, age) = (Duration::ZERO, settings.keepalive.age);
-    let send_proxy = settings.send_proxy && probe.port.is_none();
-    let plan = Plan { address, rules, probe, host, tls, send_proxy, idle, age };
     // Twice, as one lost packet proves nothing.
     for _ in 0..2 {
         if let Some(Ok(_)) = Prober::default().ask(&plan).await {

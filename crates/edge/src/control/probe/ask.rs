@@ -13,7 +13,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use thalweg_config::{Probe, ProbeKind};
-use thalweg_core::{Evidence, Fault, Place, ProbeRules, SaidWeight};
+use thalweg_core::{Evidence, Fault, Place, Pool, PoolSlot, ProbeRules, SaidWeight, SpecSlot};
 use thalweg_wire::LOCAL_HEADER;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     control::supervise::Task,
     shared::fault::{fault_of, is_own, is_short, tls_fault},
-    shared::{Live, UpstreamTls, host::endpoint_authority},
+    shared::{Live, UpstreamTls, Wiring, host::endpoint_authority},
 };
 
 /// Longest body that is read.
@@ -63,14 +63,26 @@ impl Plan {
     #[must_use]
     pub fn of(live: &Live, place: &Place, warm: bool) -> Option<Self> {
         let pool = live.snapshot.pool(place.pool)?;
-        let settings = live.wiring.config.pools.get(place.pool.index())?;
+        Self::at(&live.wiring, pool, (place.pool, place.spec), place.address, warm)
+    }
+
+    /// The plan for an endpoint of a pool, at one of its addresses; `None` if the endpoint is not probed.
+    #[must_use]
+    pub fn at(
+        wiring: &Wiring,
+        pool: &Pool,
+        (slot, spec): (PoolSlot, SpecSlot),
+        address: SocketAddr,
+        warm: bool,
+    ) -> Option<Self> {
+        let settings = wiring.config.pools.get(slot.index())?;
         let probe = settings.probe.clone()?;
-        let tls = live.wiring.tls_of(place.pool, place.spec).cloned();
-        let port = probe.port.unwrap_or(place.address.port());
-        let spec = pool.endpoints.get(place.spec.index())?;
+        let tls = wiring.tls_of(slot, spec).cloned();
+        let port = probe.port.unwrap_or(address.port());
+        let spec = pool.endpoints.get(spec.index())?;
         let authority = || endpoint_authority(&spec.host, port, tls.is_some());
         let host = probe.host.clone().or_else(|| settings.host.clone()).unwrap_or_else(authority);
-        let address = SocketAddr::new(place.address.ip(), port);
+        let address = SocketAddr::new(address.ip(), port);
         let keepalive = settings.keepalive;
         let idle = if warm { keepalive.idle } else { Duration::ZERO };
         // A health port of its own gets no header, as with HAProxy's checks.

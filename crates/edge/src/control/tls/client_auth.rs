@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme,
+    DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     server::{
         VerifierBuilderError, WebPkiClientVerifier,
@@ -16,6 +16,7 @@ use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime, p
 use thalweg_config::{ClientAuth, ConfigError};
 
 use super::{
+    authorities::authorities,
     content::Content,
     provider::provider,
     trouble::{trouble, trouble_with},
@@ -51,20 +52,7 @@ impl ClientAuthRecipe {
     /// # Errors
     /// What is wrong with the files.
     pub(super) fn verifier(&self, places: &ClientAuth) -> Result<Arc<dyn ClientCertVerifier>, ConfigError> {
-        let (mut roots, mut listed) = (RootCertStore::empty(), Vec::new());
-        let content = Content::of(&self.ca);
-        for certificate in CertificateDer::pem_slice_iter(content.pem()) {
-            let certificate = certificate
-                .map_err(|error| trouble(Some(&places.ca), &format!("is damaged PEM: {error}")))?;
-            listed.push(certificate.to_vec());
-            roots.add(certificate).map_err(|error| {
-                trouble(Some(&places.ca), &format!("holds a CA certificate that is none: {error}"))
-            })?;
-        }
-        if roots.is_empty() {
-            let (problem, hint) = content.instead_of_certificate();
-            return Err(trouble_with(Some(&places.ca), problem, hint));
-        }
+        let (roots, listed) = authorities(&self.ca, Some(&places.ca))?;
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
         let builder = if self.required { builder } else { builder.allow_unauthenticated() };
         // Authorities without a list here revoke nothing: a list for each of them would be asked for otherwise.
@@ -76,7 +64,7 @@ impl ClientAuthRecipe {
             ),
             error => trouble(Some(&places.ca), &format!("cannot be used: {error}")),
         })?;
-        Ok(Arc::new(ClientVerifier { verifier, listed: listed.into() }))
+        Ok(Arc::new(ClientVerifier { verifier, listed }))
     }
 
     fn lists(&self, places: &ClientAuth) -> Result<Vec<CertificateRevocationListDer<'static>>, ConfigError> {

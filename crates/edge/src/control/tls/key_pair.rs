@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     control::wall_clock,
+    shared::calendar::unix_seconds,
     shared::x509::{self, Facts},
 };
 
@@ -131,7 +132,7 @@ fn in_order(
 
 /// Warnings about certificates that are not in force now: clients refuse them, but the site may have to go on.
 fn untimely(place: &Placed<PathBuf>, chain: &[CertificateDer<'_>]) -> Vec<ConfigError> {
-    let now = wall_clock::unix_seconds();
+    let now = unix_seconds();
     let mut warnings = Vec::new();
     for (nth, Facts { not_before, not_after, .. }) in
         chain.iter().enumerate().filter_map(|(nth, one)| Some((nth, x509::facts(one)?)))

@@ -8,6 +8,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::control::audit::reason;
+
 /// Longest wait for a successor unless the caller says more.
 const WITHIN: Duration = Duration::from_secs(60);
 /// Longest wait that can be asked for.
@@ -105,7 +107,7 @@ impl UpgradeCall {
                     let within = thalweg_config::duration(text()?);
                     call.within = within.map_err(|problem| format!("`within` {problem}"))?;
                 }
-                "reason" => call.reason = reason(text()?)?,
+                "reason" => call.reason = reason(text()?)?.to_owned(),
                 _ => {
                     let name: String = name.chars().take(50).collect();
                     return Err(format!(
@@ -122,16 +124,6 @@ impl UpgradeCall {
         }
         Ok(call)
     }
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    if text.chars().count() > 500 {
-        return Err("`reason` is longer than 500 characters".into());
-    }
-    if text.chars().any(char::is_control) {
-        return Err("`reason` holds a control character: write one line of text".into());
-    }
-    Ok(text.trim().to_owned())
 }
 
 /// Checks that this process may hand its sockets to the binary: an executable file that belongs to root or to the user of

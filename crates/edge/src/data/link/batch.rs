@@ -16,10 +16,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::{
-    data::{
-        inbox::{Buffers, Inbox},
-        upstream_io::UpstreamIo,
-    },
+    data::{frame_batch::FrameBatch, inbox::Buffers, upstream_io::UpstreamIo},
     shared::kernel,
 };
 
@@ -48,17 +45,15 @@ pub(super) enum Greeting {
 #[derive(Debug)]
 struct SocketState {
     io: UpstreamIo,
-    batch: Inbox,
-    /// Bytes that the socket has taken.
-    written: u64,
+    batch: FrameBatch,
     first: [u8; HEAD],
     known: usize,
 }
 
 impl Http2Socket {
     pub(super) fn new(io: UpstreamIo, buffers: &Rc<Buffers>) -> Self {
-        let batch = Inbox::new(buffers);
-        Self(Rc::new(RefCell::new(SocketState { io, batch, written: 0, first: [0; HEAD], known: 0 })))
+        let batch = FrameBatch::new(buffers);
+        Self(Rc::new(RefCell::new(SocketState { io, batch, first: [0; HEAD], known: 0 })))
     }
 
     /// How the endpoint has begun.
@@ -75,7 +70,7 @@ impl Http2Socket {
 
     /// Bytes that the socket has taken so far.
     pub(super) fn written(&self) -> u64 {
-        self.0.borrow().written
+        self.0.borrow().batch.written()
     }
 
     /// Whether something may have arrived. Costs no system call.
@@ -94,35 +89,7 @@ impl Http2Socket {
     /// Those of the connection.
     pub(super) fn poll_batch(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = &mut *self.0.borrow_mut();
-        if inner.batch.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        ready!(inner.poll_batch(cx))?;
-        Pin::new(&mut inner.io).poll_flush(cx)
-    }
-}
-
-impl SocketState {
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.batch.is_empty() {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, self.batch.unread()))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => {
-                    self.written += written as u64;
-                    self.batch.consume(written);
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Puts frames into the batch, which goes out first if they do not fit. `false`: they are longer than any batch.
-    fn poll_push(&mut self, slices: &[IoSlice<'_>], cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.batch.push(slices) {
-            return Poll::Ready(Ok(true));
-        }
-        ready!(self.poll_batch(cx))?;
-        Poll::Ready(Ok(self.batch.push(slices)))
+        inner.batch.poll_leave(&mut inner.io, cx)
     }
 }
 
@@ -153,12 +120,7 @@ impl AsyncWrite for Http2Socket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let inner = &mut *self.0.borrow_mut();
-        if ready!(inner.poll_push(slices, cx))? {
-            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
-        }
-        let written = ready!(Pin::new(&mut inner.io).poll_write_vectored(cx, slices))?;
-        inner.written += written as u64;
-        Poll::Ready(Ok(written))
+        inner.batch.poll_take(&mut inner.io, slices, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -172,7 +134,7 @@ impl AsyncWrite for Http2Socket {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = &mut *self.0.borrow_mut();
-        ready!(inner.poll_batch(cx))?;
+        ready!(inner.batch.poll_write(&mut inner.io, cx))?;
         Pin::new(&mut inner.io).poll_shutdown(cx)
     }
 }

@@ -4,12 +4,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
+use http::HeaderMap;
 use thalweg_wire::Framing;
 
 /// The content of an HTTP/2 request.
 #[derive(Debug)]
 pub struct Http2Upload {
-    pub(super) stream: RecvStream,
+    stream: RecvStream,
     /// Bytes still to come, if the head announced a length. The library enforces it.
     left: Option<u64>,
 }
@@ -35,5 +36,13 @@ impl Http2Upload {
         self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
         self.stream.flow_control().release_capacity(piece.len())?;
         Poll::Ready(Ok(Some(piece)))
+    }
+
+    /// The trailer fields, behind the last piece.
+    pub(super) fn poll_trailers(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<HeaderMap>, h2::Error>> {
+        self.stream.poll_trailers(cx)
     }
 }

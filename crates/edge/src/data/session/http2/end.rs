@@ -17,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::frames::FrameBudget;
 use crate::data::{
     conn::{ClientConn, ClientIo},
-    inbox::{Buffers, Inbox},
+    frame_batch::FrameBatch,
+    inbox::Buffers,
 };
 
 /// Length of the client's preface (RFC 9113 section 3.4).
@@ -30,8 +31,7 @@ pub(super) struct Http2End(Rc<RefCell<Inner>>);
 #[derive(Debug)]
 struct Inner {
     io: ClientIo,
-    /// Frames that go out with the next flush, in a buffer that the worker lends.
-    batch: Inbox,
+    batch: FrameBatch,
     budget: FrameBudget,
     conn: Rc<ClientConn>,
 }
@@ -39,7 +39,12 @@ struct Inner {
 impl Http2End {
     pub(super) fn new(io: ClientIo, conn: &Rc<ClientConn>, buffers: &Rc<Buffers>, resets: u32) -> Self {
         let budget = FrameBudget::new(conn.clock.get(), PREFACE, resets);
-        Self(Rc::new(RefCell::new(Inner { io, batch: Inbox::new(buffers), budget, conn: Rc::clone(conn) })))
+        Self(Rc::new(RefCell::new(Inner {
+            io,
+            batch: FrameBatch::new(buffers),
+            budget,
+            conn: Rc::clone(conn),
+        })))
     }
 
     /// Whether the client has sent more frames than it has earned. From then on nothing more is read.
@@ -63,32 +68,7 @@ impl Http2End {
     /// Those of the connection.
     pub(super) fn poll_batch(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = &mut *self.0.borrow_mut();
-        if inner.batch.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        ready!(inner.poll_batch(cx))?;
-        Pin::new(&mut inner.io).poll_flush(cx)
-    }
-}
-
-impl Inner {
-    fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.batch.is_empty() {
-            match ready!(Pin::new(&mut self.io).poll_write(cx, self.batch.unread()))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.batch.consume(written),
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Puts frames into the batch, which goes out first if they do not fit. `false`: they are longer than any batch.
-    fn poll_push(&mut self, slices: &[IoSlice<'_>], cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        if self.batch.push(slices) {
-            return Poll::Ready(Ok(true));
-        }
-        ready!(self.poll_batch(cx))?;
-        Poll::Ready(Ok(self.batch.push(slices)))
+        inner.batch.poll_leave(&mut inner.io, cx)
     }
 }
 
@@ -116,10 +96,7 @@ impl AsyncWrite for Http2End {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let inner = &mut *self.0.borrow_mut();
-        if ready!(inner.poll_push(slices, cx))? {
-            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
-        }
-        Pin::new(&mut inner.io).poll_write_vectored(cx, slices)
+        inner.batch.poll_take(&mut inner.io, slices, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -133,7 +110,7 @@ impl AsyncWrite for Http2End {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let inner = &mut *self.0.borrow_mut();
-        ready!(inner.poll_batch(cx))?;
+        ready!(inner.batch.poll_write(&mut inner.io, cx))?;
         Pin::new(&mut inner.io).poll_shutdown(cx)
     }
 }
