@@ -2,7 +2,7 @@
 //! request.
 
 use std::{
-    cell::RefCell, future::poll_fn, net::SocketAddr, pin::pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
+    cell::RefCell, future::poll_fn, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
 };
 
 use thalweg_config::Front;
@@ -165,7 +165,7 @@ fn admit(
         if let (Some(rules), Some(until)) = (proxy_protocol, until) {
             let beginning = ProxyOpening { rules: &rules, until, tls: tls.is_some() };
             // Boxed, so that the futures of other connections do not hold room for it.
-            let begun = Box::pin(unless_killed(&conn, begin(&local, &conn, stream, beginning))).await;
+            let begun = unless_killed(&conn, Box::pin(begin(&local, &conn, stream, beginning))).await;
             match begun.map(|stream| {
                 (stream, if is_balancer { take_place(&local, &conn) } else { Some(place.take()) })
             }) {
@@ -180,12 +180,12 @@ fn admit(
             // Boxed, so that the futures of other connections do not hold room for it.
             None => {
                 let told = told_apart(&conn, stream, local.limits().header_timeout);
-                Box::pin(unless_killed(&conn, told)).await
+                unless_killed(&conn, Box::pin(told)).await
             }
             Some(config) => {
                 let until = until.unwrap_or_else(|| Instant::now() + before_http);
                 let secured = handshake::secure(&local, &conn, stream, (config, until));
-                Box::pin(unless_killed(&conn, secured)).await
+                unless_killed(&conn, Box::pin(secured)).await
             }
         };
         match opened {
@@ -240,8 +240,10 @@ async fn told_apart(
 }
 
 /// Waits for the opening of a connection; `None` when the connection is told to close first.
-async fn unless_killed<T>(conn: &ClientConn, opening: impl Future<Output = Option<T>>) -> Option<T> {
-    let mut opening = pin!(opening);
+async fn unless_killed<T>(
+    conn: &ClientConn,
+    mut opening: Pin<Box<impl Future<Output = Option<T>>>>,
+) -> Option<T> {
     poll_fn(|cx| match conn.poll_killed(cx) {
         Poll::Ready(()) => Poll::Ready(None),
         Poll::Pending => opening.as_mut().poll(cx),

@@ -204,6 +204,7 @@ impl Http1Exchange {
                     Poll::Pending => {
                         ready!(self.poll_write(cx));
                         if !matches!(self.sending, Sending::Broken(_)) {
+                            self.outbox.rest();
                             return Poll::Pending;
                         }
                     }

@@ -119,7 +119,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
         Ok(Entered { upload, deadline, rules, upgrade, target, cookie }) => {
             let (local, roll) = (Rc::clone(local), record.roll);
             let watched = Rc::downgrade(&deadline);
-            let proxied = ProxiedRequest {
+            let mut proxied = ProxiedRequest {
                 local,
                 record,
                 upgrade,
@@ -135,7 +135,12 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
                 tries: 0,
                 reconnected: false,
             };
-            Serving::Going(Box::pin(proxied.run()), watched)
+            // A block that captures the request: an `async fn` that takes it by value holds it twice.
+            let going = async move {
+                let end = proxied.run().await;
+                proxied.conclude(end)
+            };
+            Serving::Going(Box::pin(going), watched)
         }
     }
 }
@@ -222,8 +227,20 @@ fn enter_route(
     })
 }
 
+/// What the attempts at a request come to.
+enum Conclusion {
+    /// An endpoint's answer.
+    Answered(Box<UpstreamAnswer>),
+    /// No other attempt is made after this one.
+    GivenUp(Failed),
+    Refused(Failure),
+    /// The client went away: no answer is needed.
+    Gone,
+}
+
 impl ProxiedRequest {
-    async fn run(mut self) -> Answer {
+    /// Makes attempts until one answers, or no other may follow.
+    async fn run(&mut self) -> Conclusion {
         let mut failed: Option<Failed> = None;
         loop {
             let mut kind = if self.tries == 0 { AttemptKind::First } else { AttemptKind::Retry };
@@ -249,20 +266,29 @@ impl ProxiedRequest {
                     if failed.cause != retry::Failure::Connect {
                         self.record.route().budget().return_retry();
                     }
-                    return self.give_up(failed);
+                    return Conclusion::GivenUp(failed);
                 }
-                (Err(failure), None) => return refuse(self.record, failure),
+                (Err(failure), None) => return Conclusion::Refused(failure),
             };
             self.tries += 1;
             let started = if self.tries == 1 { self.record.started } else { self.local.now() };
             let reason = self.record.steered.as_ref().map_or(Reason::Balanced, |steered| steered.reason);
             match self.attempt(self.begin((peer, reason), kind, started)).await {
-                Ended::Answered(answer) => return self.pass_on(*answer),
-                Ended::Client(failure) => return refuse(self.record, failure),
-                Ended::Gone => return Answer::Nobody,
+                Ended::Answered(answer) => return Conclusion::Answered(answer),
+                Ended::Client(failure) => return Conclusion::Refused(failure),
+                Ended::Gone => return Conclusion::Gone,
                 Ended::Failed(now) if self.may_retry(now.cause) => failed = Some(now),
-                Ended::Failed(now) => return self.give_up(now),
+                Ended::Failed(now) => return Conclusion::GivenUp(now),
             }
+        }
+    }
+
+    fn conclude(self, conclusion: Conclusion) -> Answer {
+        match conclusion {
+            Conclusion::Answered(answer) => self.pass_on(*answer),
+            Conclusion::GivenUp(failed) => self.give_up(failed),
+            Conclusion::Refused(failure) => refuse(self.record, failure),
+            Conclusion::Gone => Answer::Nobody,
         }
     }
 

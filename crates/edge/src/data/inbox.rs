@@ -17,6 +17,9 @@ use tokio::io::{AsyncRead, ReadBuf};
 /// The most buffers that a worker keeps for later.
 const KEPT: usize = 64;
 
+/// So few bytes get memory of their own while their connection waits for more, or for its peer to take them.
+const FEW: usize = 2048;
+
 /// The buffers of one worker.
 #[derive(Debug)]
 pub struct Buffers {
@@ -48,6 +51,11 @@ impl Buffers {
     fn lend(&self) -> Box<[u8]> {
         let free = self.free.borrow_mut().pop();
         free.unwrap_or_else(|| vec![0; self.size.get()].into_boxed_slice())
+    }
+
+    /// Whether a buffer of this length is too small to read into.
+    const fn is_small(&self, length: usize) -> bool {
+        length <= FEW && length < self.size.get()
     }
 
     fn take_back(&self, buffer: Box<[u8]>) {
@@ -89,7 +97,11 @@ impl Inbox {
     /// Whether there is no room for another byte.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.start == 0 && self.buffer.as_ref().is_some_and(|buffer| buffer.len() == self.end)
+        self.start == 0
+            && self
+                .buffer
+                .as_ref()
+                .is_some_and(|buffer| buffer.len() == self.end && !self.buffers.is_small(buffer.len()))
     }
 
     /// Takes the first bytes. The buffer goes back when the last byte is taken.
@@ -135,7 +147,7 @@ impl Inbox {
         if self.is_empty() {
             (self.start, self.end) = (0, 0);
         }
-        let mut buffer = self.buffer.take().unwrap_or_else(|| self.buffers.lend());
+        let mut buffer = self.room();
         if self.start > 0 && self.end == buffer.len() {
             buffer.copy_within(self.start.., 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -147,7 +159,40 @@ impl Inbox {
         }
         self.buffer = Some(buffer);
         self.consume(0);
+        if polled.is_pending() {
+            self.shrink();
+        }
         polled
+    }
+
+    /// A buffer to read into, with the bytes that are there.
+    fn room(&mut self) -> Box<[u8]> {
+        match self.buffer.take() {
+            None => self.buffers.lend(),
+            Some(few) if self.buffers.is_small(few.len()) => {
+                let mut buffer = self.buffers.lend();
+                let bytes = few.get(self.start..self.end).unwrap_or_default();
+                if let Some(front) = buffer.get_mut(..bytes.len()) {
+                    front.copy_from_slice(bytes);
+                }
+                (self.start, self.end) = (0, bytes.len());
+                buffer
+            }
+            Some(buffer) => buffer,
+        }
+    }
+
+    /// Moves few bytes out of a buffer that was lent.
+    fn shrink(&mut self) {
+        let bytes = self.unread();
+        if bytes.is_empty() || !self.buffers.is_small(bytes.len()) {
+            return;
+        }
+        let few: Box<[u8]> = bytes.into();
+        (self.start, self.end) = (0, few.len());
+        if let Some(buffer) = self.buffer.replace(few) {
+            self.buffers.take_back(buffer);
+        }
     }
 }
 
@@ -160,6 +205,8 @@ impl Drop for Inbox {
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt;
 
     use super::*;
 
@@ -192,6 +239,27 @@ mod tests {
         inbox.consume(3);
         assert_eq!(buffers.free.borrow().len(), 1);
         assert!(matches!(inbox.poll_fill(&mut input, &mut cx), Poll::Ready(Ok(0))), "the end");
+        assert_eq!(buffers.free.borrow().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn few_bytes_that_wait_hold_no_buffer_and_are_read_behind() {
+        let buffers = Buffers::new(8);
+        let mut inbox = Inbox::new(&buffers);
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut here, mut there) = tokio::io::duplex(64);
+        for (sent, unread) in [(&b"abc"[..], &b"abc"[..]), (b"defgh", b"bcdefgh"), (b"i", b"bcdefghi")] {
+            there.write_all(sent).await.expect("room");
+            assert!(inbox.poll_fill(&mut here, &mut cx).is_ready());
+            assert_eq!(inbox.unread(), unread);
+            if unread.len() < 8 {
+                assert!(inbox.poll_fill(&mut here, &mut cx).is_pending() && !inbox.is_full());
+                assert_eq!((inbox.unread(), buffers.free.borrow().len()), (unread, 1));
+            }
+            inbox.consume(usize::from(unread.len() == 3));
+        }
+        assert!(inbox.is_full());
+        inbox.consume(8);
         assert_eq!(buffers.free.borrow().len(), 1);
     }
 }

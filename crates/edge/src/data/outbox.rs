@@ -84,6 +84,13 @@ impl Outbox {
         }
     }
 
+    /// Gives the memory back of an outbox that is empty.
+    pub fn rest(&mut self) {
+        if self.bytes.is_empty() {
+            self.bytes = Vec::new();
+        }
+    }
+
     /// Forgets what waits.
     pub fn clear(&mut self) {
         self.written = 0;

@@ -47,10 +47,11 @@ impl ProxiedRequest {
     /// Makes one attempt. A pooled connection that turns out to be dead is replaced by a new one to the same endpoint:
     /// no byte was sent, so it is still the same attempt.
     pub(super) async fn attempt(&mut self, attempt: Attempt) -> Ended {
-        match self.connect(attempt).await {
-            Ok(reached) => self.exchange(reached).await,
-            Err(failed) => Ended::Failed(failed),
-        }
+        let reached = match self.connect(attempt).await {
+            Ok(reached) => reached,
+            Err(failed) => return Ended::Failed(failed),
+        };
+        self.exchange(reached).await
     }
 
     async fn connect(&mut self, attempt: Attempt) -> Result<Reached, Failed> {
@@ -68,7 +69,8 @@ impl ProxiedRequest {
                 Ok(result) => return self.connected(attempt, result),
                 Err(_) => {
                     if let Some(rival) = self.steer_rival() {
-                        return self.race_connects((attempt, first), rival).await;
+                        // Boxed because races are rare: no other request holds room for one.
+                        return Box::pin(self.race_connects((attempt, first), rival)).await;
                     }
                 }
             }
@@ -207,7 +209,7 @@ impl ProxiedRequest {
                     let now = self.local.now();
                     let connect = self.rules.timeouts.connect.min(self.remaining(now));
                     let proxied = attempt.peer.proxied(&self.record.source);
-                    link = match reach::open(&attempt.peer, proxied, connect, now).await {
+                    link = match Box::pin(reach::open(&attempt.peer, proxied, connect, now)).await {
                         Ok(link) => {
                             attempt.ready(self.local.now());
                             link

@@ -91,6 +91,14 @@ enum NextRequest {
     Drop,
 }
 
+/// A request that is being served.
+struct Asked {
+    serving: Serving,
+    version: Version,
+    /// The client may send another request on the connection.
+    persistent: bool,
+}
+
 /// One stretch of HTTP on a connection, from a first byte until it closes or parks.
 struct Talk<'a> {
     local: &'a Rc<Local>,
@@ -105,8 +113,11 @@ impl Talk<'_> {
     async fn run(mut self) -> Option<ClientIo> {
         loop {
             let then = match self.next().await {
-                NextRequest::Head(head) => self.serve(head).await,
-                NextRequest::Refused(unread) => self.refuse(*unread).await,
+                NextRequest::Head(head) => {
+                    let asked = self.start(head);
+                    self.serve(asked).await
+                }
+                NextRequest::Refused(unread) => Box::pin(self.refuse(*unread)).await,
                 NextRequest::Park => match self.client.into_parts() {
                     Ok((io, _)) => return Some(io),
                     // A loser of a race still holds the upload.
@@ -189,19 +200,45 @@ impl Talk<'_> {
         unread
     }
 
-    /// Serves one request and writes its answer.
-    async fn serve(&mut self, head: RequestHead) -> Then {
+    /// Starts to serve a request. Not async: the future that waits for the answer holds no room for the head.
+    fn start(&self, head: RequestHead) -> Asked {
         let (version, persistent) = (head.version(), head.keep_alive());
         let has_body = !matches!(head.framing(), Framing::None | Framing::Length(0));
         let source = has_body.then(|| UploadSource::Http1(Rc::clone(&self.client)));
         let request = ClientRequest { head, source, client: Some(Rc::clone(&self.client)) };
-        let Some(answer) = self.wait_for(forward::serve(self.local, self.conn, request)).await else {
-            return Then::Drop;
+        Asked { serving: forward::serve(self.local, self.conn, request), version, persistent }
+    }
+
+    /// Waits for the answer to a request, and writes it.
+    async fn serve(&mut self, Asked { serving, version, persistent }: Asked) -> Then {
+        let begun = self.wait_for(serving).await.map_or(Err(Then::Drop), |answer| {
+            self.leaves |= !persistent;
+            self.begin(answer, version)
+        });
+        let (writer, body) = match begun {
+            Ok(begun) => begun,
+            Err(Then::Tunnel(end)) => return self.switch(end).await,
+            Err(then) => return then,
         };
-        self.leaves |= !persistent;
+        let is_delimited = !writer.ends_with_close();
+        let mut delivery = Delivery::new(&self.client, writer, body, self.local.pipes());
+        match delivery.run(self.conn, &mut self.leaves).await {
+            Delivered::Whole => self.after_answer(delivery.body).await,
+            Delivered::Cut if is_delimited => Then::Close,
+            Delivered::Cut => Then::Reset,
+            Delivered::Gone => Then::Drop,
+        }
+    }
+
+    /// Writes the head of an answer. Returns its body, or what follows instead of one.
+    fn begin(&mut self, answer: Answer, version: Version) -> Result<(BodyWriter, AnswerBody), Then> {
         let (writer, body) = match answer {
-            Answer::Nobody => return Then::Drop,
-            Answer::Switched { head, end } => return self.switch(&head, end).await,
+            Answer::Nobody => return Err(Then::Drop),
+            Answer::Switched { head, end } => {
+                let id = &end.record.request_id;
+                let written = write_switched(&mut self.client.borrow().outbox.bytes, &head, id);
+                return Err(if written.is_ok() { Then::Tunnel(end) } else { Then::Drop });
+            }
             Answer::Own(own) => {
                 self.leaves |= own.closes;
                 (self.write_own(&own, version), AnswerBody::own(own.body))
@@ -215,15 +252,7 @@ impl Talk<'_> {
                 (writer, body)
             }
         };
-        let Ok(writer) = writer else { return Then::Drop };
-        let is_delimited = !writer.ends_with_close();
-        let mut delivery = Delivery::new(&self.client, writer, body, self.local.pipes());
-        match delivery.run(self.conn, &mut self.leaves).await {
-            Delivered::Whole => self.after_answer(delivery.body).await,
-            Delivered::Cut if is_delimited => Then::Close,
-            Delivered::Cut => Then::Reset,
-            Delivered::Gone => Then::Drop,
-        }
+        writer.map(|writer| (writer, body)).map_err(|_: Unwritable| Then::Drop)
     }
 
     /// Waits for the answer; `None` = the client has gone, or the connection must end.
@@ -257,13 +286,10 @@ impl Talk<'_> {
         })
     }
 
-    async fn switch(&self, head: &thalweg_wire::AnswerHead, end: Box<UpstreamEnd>) -> Then {
-        let id = &end.record.request_id;
-        let written = write_switched(&mut self.client.borrow().outbox.bytes, head, id);
-        if written.is_err() || poll_fn(|cx| self.client.borrow().poll_flush(cx)).await.is_err() {
-            return Then::Drop;
-        }
-        Then::Tunnel(end)
+    /// The head of a 101 is in the outbox.
+    async fn switch(&self, end: Box<UpstreamEnd>) -> Then {
+        let flushed = poll_fn(|cx| self.client.borrow().poll_flush(cx)).await;
+        if flushed.is_ok() { Then::Tunnel(end) } else { Then::Drop }
     }
 
     /// The answer is out. The endpoint may still wait for the rest of the upload; what it does not read is discarded if it
