@@ -2,9 +2,16 @@
 
 mod common;
 
-use std::{thread, time::Duration};
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use common::{alone, assert_ours, hammer, one};
+use rustls::{ClientConfig, ClientConnection};
 use thalweg_testkit::{
     Authority, Behaviour, Client, Conf, Edge, Endpoint, H2, Load, client_config, eventually, get, runtime,
     stays,
@@ -215,12 +222,24 @@ fn two_thousand_idle_connections_cost_little() {
     let before = edge.rss();
     let mut clients: Vec<Client> = (0..2000).map(|_| Client::connect(edge.web())).collect();
     clients.iter_mut().for_each(|client| drop(client.get("/")));
-    eventually("all connections are counted", SOON, || edge.metric("thalweg_connections", &[]) >= 2000.0);
+    eventually("all connections are counted", SOON, || {
+        ["web", "secure"]
+            .map(|listener| edge.metric("thalweg_connections", &[("listener", listener)]))
+            .iter()
+            .sum::<f64>()
+            >= 2000.0
+    });
     let each = edge.rss().saturating_sub(before) / 2000;
     println!("{each} bytes per connection");
     assert!(each < 40 * 1024, "{each} bytes per connection");
     drop(clients);
-    eventually("all connections are gone", SOON, || edge.metric("thalweg_connections", &[]) <= 1.0);
+    eventually("all connections are gone", SOON, || {
+        ["web", "secure"]
+            .map(|listener| edge.metric("thalweg_connections", &[("listener", listener)]))
+            .iter()
+            .sum::<f64>()
+            <= 1.0
+    });
 }
 
 #[test]
@@ -290,4 +309,78 @@ fn clients_that_read_slowly_cost_one_buffer_each() {
     let each = edge.rss().saturating_sub(before) / 200;
     assert!(each <= 80 * 1024, "{each} bytes each");
     drop(clients);
+}
+
+/// Opens a connection and leaves it unfinished.
+type Open = fn(&Edge, &Arc<ClientConfig>) -> TcpStream;
+
+fn sent(addr: SocketAddr, bytes: &[u8]) -> TcpStream {
+    let mut tcp = TcpStream::connect(addr).expect("a connection");
+    tcp.write_all(bytes).expect("room in the socket");
+    tcp
+}
+
+fn tls(config: &Arc<ClientConfig>) -> ClientConnection {
+    ClientConnection::new(Arc::clone(config), "a.test".try_into().expect("a name")).expect("a client")
+}
+
+/// The first message of a TLS client.
+fn hello(config: &Arc<ClientConfig>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    tls(config).write_tls(&mut bytes).expect("a ClientHello");
+    bytes
+}
+
+/// A connection after its handshake. The client reads the session tickets that come behind it.
+fn shaken(addr: SocketAddr, config: &Arc<ClientConfig>) -> TcpStream {
+    let (mut tcp, mut tls) = (TcpStream::connect(addr).expect("a connection"), tls(config));
+    while tls.is_handshaking() {
+        tls.complete_io(&mut tcp).expect("a handshake");
+    }
+    let _ = tcp.set_read_timeout(Some(Duration::from_millis(1)));
+    let _ = tcp.read(&mut [0; 4096]);
+    tcp
+}
+
+/// Bounds that docs/operations.md states; measured figures are about half of them.
+#[test]
+fn unfinished_connections_stay_within_their_bounds() {
+    let kinds: [(&str, Open, u64); 5] = [
+        ("silent", |edge, _| sent(edge.web(), b""), 3),
+        ("slow head", |edge, _| sent(edge.web(), b"GET / HTTP/1.1\r\nhost: a.test\r\nx-slow: "), 6),
+        (
+            "slow body",
+            |edge, _| sent(edge.web(), b"POST / HTTP/1.1\r\nhost: a.test\r\ncontent-length: 99999\r\n\r\nx"),
+            12,
+        ),
+        ("half a handshake", |edge, config| sent(edge.addr("secure"), &hello(config)), 20),
+        ("idle TLS", |edge, config| shaken(edge.addr("secure"), config), 20),
+    ];
+    for (kind, open, bound) in kinds {
+        let _alone = alone();
+        let (root, endpoint) = (Authority::new("root"), Endpoint::start("a"));
+        let leaf = root.leaf(&["a.test", "127.0.0.1"]);
+        let conf = Conf::simple("failover", &[endpoint.addr()])
+            .file("a.crt", &leaf.cert_pem)
+            .file("a.key", &leaf.key_pem)
+            .listener("secure", "[listener.tls]\ncertificates = [{ cert = \"a.crt\", key = \"a.key\" }]");
+        let edge = Edge::start(&conf);
+        edge.until_up(1);
+        let config = client_config(&root, &[], &[]);
+        let few: Vec<_> = (0..50).map(|_| open(&edge, &config)).collect();
+        thread::sleep(Duration::from_millis(300));
+        let before = edge.rss();
+        let many: Vec<_> = (0..400).map(|_| open(&edge, &config)).collect();
+        let open_now = || {
+            ["web", "secure"]
+                .map(|listener| edge.metric("thalweg_connections", &[("listener", listener)]))
+                .iter()
+                .sum::<f64>()
+        };
+        eventually("all are open", SOON, || open_now() >= 450.0);
+        thread::sleep(Duration::from_millis(500));
+        let each = edge.rss().saturating_sub(before) / 400;
+        assert!(each <= bound * 1024, "{kind}: {each} bytes each");
+        drop((few, many));
+    }
 }
