@@ -18,7 +18,6 @@ use crate::{
     text::Text,
     tree::{At, Entry, Node, Value},
     units,
-    view::default_value,
 };
 
 /// The state while one file is decoded.
@@ -90,9 +89,6 @@ impl Decoder<'_> {
                 continue;
             };
             let node = self.node(&key.kind, value, &here);
-            if !key.acts && node.value != Value::Bad && default_value(key).as_ref() != Some(&node.value) {
-                self.report.warn(key_at, here.to_string(), not_yet());
-            }
             entries.push(Entry { name: name.to_owned(), at: key_at, node });
         }
         for key in shape.keys {
@@ -245,10 +241,6 @@ impl Decoder<'_> {
             value => Err(wrong_type(&Kind::Scalars, value)),
         }
     }
-}
-
-pub(crate) fn not_yet() -> Diagnostic {
-    Diagnostic::new("does not act yet").hint("the value is checked and kept, but changes nothing")
 }
 
 fn int_of(int: &DeInteger<'_>) -> Option<i128> {

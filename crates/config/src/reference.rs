@@ -22,9 +22,8 @@ fn section(page: &mut String, shape: &Shape) {
     let _ = writeln!(page, "### `{}`\n\n{}\n", shape.title, shape.doc);
     let _ = writeln!(page, "| key | value | default | meaning |\n|---|---|---|---|");
     for key in shape.keys {
-        let later = if key.acts { "" } else { " *Does not act yet.*" };
         let (value, default) = (cell(&value(&key.kind)), cell(&default(key)));
-        let _ = writeln!(page, "| `{}` | {value} | {default} | {}{later} |", key.name, cell(key.doc));
+        let _ = writeln!(page, "| `{}` | {value} | {default} | {} |", key.name, cell(key.doc));
     }
     page.push('\n');
 }

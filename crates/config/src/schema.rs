@@ -50,8 +50,7 @@ fn shape(shape: &Shape) -> Value {
 fn property(key: &Key) -> Value {
     let mut schema = kind(&key.kind);
     if let Some(members) = schema.as_object_mut() {
-        let later = if key.acts { "" } else { " Does not act yet." };
-        members.insert("description".to_owned(), json!(format!("{}{later}", key.doc)));
+        members.insert("description".to_owned(), json!(key.doc));
         if let Some(default) = default(key) {
             members.insert("default".to_owned(), default);
         }

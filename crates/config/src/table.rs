@@ -22,8 +22,6 @@ pub(crate) struct Key {
     pub(crate) default: Default,
     /// One sentence for the operator.
     pub(crate) doc: &'static str,
-    /// False: the key is checked and accepted, but does not act yet.
-    pub(crate) acts: bool,
 }
 
 /// What holds when the key is not written.
@@ -102,14 +100,7 @@ impl Shape {
 
 impl Key {
     const fn new(name: &'static str, kind: Kind, default: Default, doc: &'static str) -> Self {
-        Self { name, kind, default, doc, acts: true }
-    }
-
-    /// Marks a key that is accepted and does not act yet.
-    #[allow(dead_code, reason = "every key acts at the moment; the next one that does not will need it")]
-    pub(crate) const fn not_yet(mut self) -> Self {
-        self.acts = false;
-        self
+        Self { name, kind, default, doc }
     }
 }
 

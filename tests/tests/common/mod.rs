@@ -84,16 +84,6 @@ pub fn why(line: &Value) -> &str {
     line["refusal"].as_str().or_else(|| line["error"].as_str()).unwrap_or("-")
 }
 
-/// Whether this key acts yet. If it does not, the edge says so in `status.warnings` and the scenario is skipped;
-/// once the key acts, the scenario runs without a change to it.
-pub fn acts(edge: &Edge, key: &str, scenario: &str) -> bool {
-    let waits = edge.status()["warnings"].to_string().contains(key);
-    if waits {
-        eprintln!("PENDING: {scenario}: {key} does not act yet");
-    }
-    !waits
-}
-
 /// Sends this many requests over a client's connection. Returns how often each endpoint answered, or each status of an
 /// answer without a name.
 pub fn answers(mut client: Client, count: usize) -> BTreeMap<String, usize> {
