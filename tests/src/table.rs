@@ -202,8 +202,8 @@ impl Fault {
             }
             Self::Spill => {
                 let down = [(0, Act::Kill(0)), (0, Act::Kill(1))];
-                let up = [(20_000, Act::Revive(0)), (20_000, Act::Revive(1))];
-                ([down, up].concat(), 4000)
+                let back = if whole { 20_000 } else { SPAN };
+                ([down, [(back, Act::Revive(0)), (back, Act::Revive(1))]].concat(), 4000)
             }
             Self::Capacity => (vec![(0, Act::Kill(0)), (SPAN, Act::Revive(0))], RETURN),
             Self::LastRegion => {
