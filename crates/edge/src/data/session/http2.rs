@@ -32,6 +32,7 @@ use crate::data::{
     forward::{self, ClientRequest},
     headers::fields_of,
     intake,
+    interim::{InterimQueue, InterimTo},
     local::Local,
     upload::{Http2Upload, UploadSource},
 };
@@ -39,6 +40,7 @@ use crate::data::{
 mod end;
 mod frames;
 mod stream;
+mod websocket;
 
 /// Largest window of a connection (RFC 9113 section 6.9.1).
 const MAX_WINDOW: u32 = (1 << 31) - 1;
@@ -62,6 +64,7 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo) {
         end,
         protocol: Protocol::Opening(Box::new(opening)),
         streams: FuturesUnordered::new(),
+        interim: Rc::default(),
     };
     poll_fn(|cx| session.poll(cx)).await;
 }
@@ -78,6 +81,7 @@ fn builder(local: &Local) -> server::Builder {
         // Uploads that stand still cannot take the room of one that does not (RFC 9113 section 5.2.2).
         .initial_connection_window_size(window.saturating_mul(limits.h2_streams).min(MAX_WINDOW))
         .max_send_buffer_size(limits.stream_buffer)
+        .enable_connect_protocol()
         .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
     builder
 }
@@ -89,6 +93,7 @@ struct Session {
     end: Http2End,
     protocol: Protocol,
     streams: FuturesUnordered<ClientStream>,
+    interim: Rc<InterimQueue>,
 }
 
 /// How far the connection is.
@@ -166,12 +171,19 @@ impl Session {
         let (local, conn) = (&self.local, &self.conn);
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
+        let mut websocket = None;
         let (state, deadline) = match read_head(local, &parts, has_body) {
             Ok(head) => {
-                let source = has_body.then(|| UploadSource::Http2(Http2Upload::new(body, head.framing())));
-                let serving = forward::serve(local, conn, ClientRequest { head, source, client: None });
+                let source = if head.opens_websocket() {
+                    websocket = Some(body);
+                    None
+                } else {
+                    has_body.then(|| UploadSource::Http2(Http2Upload::new(body, head.framing())))
+                };
+                let interim = InterimTo::Http2(Rc::clone(&self.interim), respond.stream_id());
+                let serving = forward::serve(local, conn, ClientRequest { head, source, interim });
                 let deadline = serving.watch();
-                (StreamState::Serving(serving), deadline)
+                (StreamState::Serving(serving, websocket), deadline)
             }
             Err(error) => {
                 let mut unread = Unread::new(Failure::BadMessage(error), Version::Http2, local);
@@ -183,7 +195,15 @@ impl Session {
                 (StreamState::Refused(Some(Box::new(own))), None)
             }
         };
-        ClientStream { local: Rc::clone(local), end: self.end.clone(), respond, state, deadline }
+        ClientStream {
+            local: Rc::clone(local),
+            conn: Rc::clone(conn),
+            end: self.end.clone(),
+            interim: Rc::clone(&self.interim),
+            respond,
+            state,
+            deadline,
+        }
     }
 }
 
@@ -193,12 +213,18 @@ fn read_head(
     parts: &http::request::Parts,
     has_body: bool,
 ) -> Result<RequestHead, ProtocolError> {
+    let protocol = parts.extensions.get::<h2::ext::Protocol>().map(AsRef::as_ref);
     let request = RequestParts {
         method: parts.method.as_str().as_bytes(),
+        protocol,
         https: parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
         authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
         path: parts.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes()),
         has_body,
     };
-    RequestHead::from_parts(&request, fields_of(&parts.headers)?, head_limits(&local.limits()))
+    let fields = match protocol {
+        None => fields_of(&parts.headers)?,
+        Some(_) => websocket::handshake_fields(&parts.headers, (local.random(), local.random()))?,
+    };
+    RequestHead::from_parts(&request, fields, head_limits(&local.limits()))
 }
