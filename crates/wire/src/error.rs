@@ -123,6 +123,10 @@ protocol_errors! {
     ConnectionField = 400, "connection_field", "RFC 9113 section 8.2.2";
     /// An HTTP/2 frame, or an order of frames, that breaks the protocol.
     BadFrame = 400, "bad_frame", "RFC 9113 section 5.4";
+    /// An extended CONNECT for a protocol other than WebSocket.
+    UnknownProtocol = 501, "unknown_protocol", "RFC 9220 section 3";
+    /// A 101 to a WebSocket's handshake whose `Sec-WebSocket-Accept` does not follow from the key.
+    BadWebSocketAccept = 400, "bad_websocket_accept", "RFC 6455 section 4.1";
 }
 
 impl std::fmt::Display for ProtocolError {

@@ -207,15 +207,39 @@ pub fn for_http2(answer: Answer) -> Option<Response<AnswerBody>> {
             let mut response = Response::new(body);
             *response.status_mut() = StatusCode::from_u16(head.status()).unwrap_or(StatusCode::BAD_GATEWAY);
             *response.headers_mut() = answer_map(&head);
-            if let Ok(mut id) = HeaderValue::from_str(id.as_str()) {
-                // This keeps a value that never repeats out of the compression table.
-                id.set_sensitive(true);
-                response.headers_mut().insert("x-request-id", id);
-            }
+            name_request(response.headers_mut(), &id);
             Some(response)
         }
-        // HTTP/2 has no upgrades.
+        // Only a WebSocket is upgraded over HTTP/2, and its stream takes this answer itself.
         Answer::Switched { .. } | Answer::Nobody => None,
+    }
+}
+
+/// The head that opens an HTTP/2 client's WebSocket, made from the endpoint's 101 (RFC 8441 section 5).
+#[must_use]
+pub fn opened_for_http2(head: &AnswerHead, id: &RequestId) -> Response<()> {
+    let mut response = Response::new(());
+    *response.headers_mut() = answer_map(head);
+    response.headers_mut().remove("sec-websocket-accept");
+    response.headers_mut().remove(header::CONTENT_LENGTH);
+    name_request(response.headers_mut(), id);
+    response
+}
+
+/// An interim answer for HTTP/2.
+#[must_use]
+pub fn interim_for_http2(head: &AnswerHead) -> Option<Response<()>> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::from_u16(head.status()).ok()?;
+    *response.headers_mut() = answer_map(head);
+    Some(response)
+}
+
+fn name_request(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(mut id) = HeaderValue::from_str(id.as_str()) {
+        // This keeps a value that never repeats out of the compression table.
+        id.set_sensitive(true);
+        headers.insert("x-request-id", id);
     }
 }
 

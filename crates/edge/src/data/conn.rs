@@ -101,8 +101,8 @@ pub struct ClientConn {
     pub accepted_while_closing: Cell<bool>,
     /// It was told to end with what is under way on it.
     pub told: Cell<bool>,
-    /// Event streams on it.
-    pub event_streams: Cell<u32>,
+    /// Streams on it that have no end of their own: event streams, and WebSockets over HTTP/2.
+    pub endless_streams: Cell<u32>,
     signal: Cell<ConnSignal>,
     waker: RefCell<Option<Waker>>,
     /// The worker's coarse clock.
@@ -141,7 +141,7 @@ impl ClientConn {
             serving: Cell::new(0),
             accepted_while_closing: Cell::new(false),
             told: Cell::new(false),
-            event_streams: Cell::new(0),
+            endless_streams: Cell::new(0),
             signal: Cell::new(ConnSignal::None),
             waker: RefCell::new(None),
             clock,
@@ -274,7 +274,7 @@ impl ClientConn {
     /// Whether it carries streams, which have no end of their own.
     #[must_use]
     pub fn carries_streams(&self) -> bool {
-        self.phase.get() == ConnPhase::Tunnel || self.event_streams.get() > 0
+        self.phase.get() == ConnPhase::Tunnel || self.endless_streams.get() > 0
     }
 
     /// Whether an idle connection can give its state back.

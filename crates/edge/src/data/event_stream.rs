@@ -58,7 +58,7 @@ impl EventStream {
     /// The stream of an answer from `peer` on a client's connection.
     #[must_use]
     pub fn new(peer: &Rc<Peer>, conn: &Rc<ClientConn>) -> Self {
-        conn.event_streams.set(conn.event_streams.get() + 1);
+        conn.endless_streams.set(conn.endless_streams.get() + 1);
         let (streams, clock) = (Rc::clone(peer), Rc::clone(&conn.clock));
         let nth = peer.meters.streams.begin();
         Self {
@@ -117,7 +117,7 @@ fn is_between(tail: [u8; 3]) -> bool {
 impl Drop for EventStream {
     fn drop(&mut self) {
         self.peer.meters.streams.end();
-        self.conn.event_streams.set(self.conn.event_streams.get().saturating_sub(1));
+        self.conn.endless_streams.set(self.conn.endless_streams.get().saturating_sub(1));
     }
 }
 

@@ -6,7 +6,6 @@
 use std::{
     io,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -15,8 +14,8 @@ use thalweg_wire::{AnswerHead, AnswerReader, AnswerStep, BodyEvent, BodyWriter, 
 use tokio::io::AsyncWrite;
 
 use crate::data::{
-    client::Client,
     headers::passes_in_trailers,
+    interim::InterimTo,
     link::Http1Link,
     outbox::Outbox,
     splice::{Pipe, WORTHWHILE},
@@ -45,7 +44,7 @@ pub struct Http1Exchange {
     /// Content of the answer at the front of the inbox.
     content: usize,
     has_sent: bool,
-    client: Option<Rc<Client>>,
+    interim: InterimTo,
     may_desync: bool,
 }
 
@@ -93,7 +92,7 @@ impl Http1Exchange {
             head: ask.head,
             content: 0,
             has_sent: false,
-            client: ask.client,
+            interim: ask.interim,
             may_desync: ask.may_desync,
         }
     }
@@ -180,10 +179,8 @@ impl Http1Exchange {
     }
 
     fn pass_interim(&self, cx: &mut Context<'_>) {
-        if self.head.status() != 100
-            && let Some(client) = &self.client
-        {
-            client.pass_interim(&self.head, cx);
+        if self.head.status() != 100 {
+            self.interim.pass(&self.head, cx);
         }
     }
 

@@ -53,6 +53,8 @@ pub enum Failure {
     BodyTooSlow,
     /// The request asks for an upgrade, and its endpoint speaks HTTP/2, which has none.
     NoUpgrade,
+    /// The endpoint has answered an HTTP/2 client's WebSocket with a 2xx that is no 101: passed on, it would open one.
+    NotSwitched,
 }
 
 /// One row of the table.
@@ -95,6 +97,7 @@ impl Failure {
             Self::HeaderTimeout => (408, "http_request_error", "header_timeout", false),
             Self::BodyTooLarge => (413, "http_request_error", "body_too_large", false),
             Self::NoUpgrade => (501, "http_upgrade_failed", "not_implemented", false),
+            Self::NotSwitched => (502, "http_upgrade_failed", "not_switched", true),
             Self::Loop => (508, "proxy_loop_detected", "loop", false),
             Self::RateLimited(_) => (429, "http_request_denied", "rate_limited", false),
             Self::BodyTooSlow => (408, "http_request_error", "body_too_slow", false),

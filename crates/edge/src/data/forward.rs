@@ -10,13 +10,12 @@ use std::{
 };
 
 use thalweg_core::{Reason, Route, Tick, bound_endpoint, retry, roll};
-use thalweg_wire::{AnswerHead, FieldName, RequestHead, Version};
+use thalweg_wire::{AnswerHead, RequestHead, Version};
 
 use crate::{
     data::{
         affinity::{ClientCookie, SET_COOKIE},
         answer::{Answer, refuse},
-        client::Client,
         conn::ClientConn,
         deadline::Deadline,
         event_stream::{EventStream, is_event_stream},
@@ -24,6 +23,7 @@ use crate::{
         forwarding,
         grpc::{GrpcAnswer, is_grpc},
         intake::{self, Intake, intake},
+        interim::InterimTo,
         local::Local,
         outcome::Outcome,
         peer::Peer,
@@ -33,6 +33,7 @@ use crate::{
         trace,
         tunnel::{InFlightSlot, UpstreamEnd},
         upload::{Bounds, Upload, UploadSource},
+        websocket::names_websocket,
     },
     shared::decision::AttemptKind,
 };
@@ -57,8 +58,8 @@ pub struct ClientRequest {
     pub head: RequestHead,
     /// Where the body comes from; `None` = the request has none.
     pub source: Option<UploadSource>,
-    /// The client's end; HTTP/1.1 only.
-    pub client: Option<Rc<Client>>,
+    /// Where interim answers go.
+    pub interim: InterimTo,
 }
 
 /// A request being served: refused, or on its way.
@@ -97,7 +98,7 @@ impl Future for Serving {
 /// a future holds, the fewer bytes move when it starts.
 pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -> Serving {
     let now = local.now();
-    let ClientRequest { head, source, client } = request;
+    let ClientRequest { head, source, interim } = request;
     let id = RequestId::given(head.fields()).unwrap_or_else(|| local.fresh_id());
     let mut record = Box::new(RequestRecord::new(local, conn, (now, head.version()), id));
     if let Some(forwarders) = conn.forwarders() {
@@ -107,6 +108,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
         record.belongs_to(trace);
     }
     record.method = match head.method().name() {
+        _ if head.opens_websocket() => Cow::Borrowed("CONNECT"),
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(head.method_name().to_owned()),
     };
@@ -125,7 +127,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
                 upgrade,
                 head,
                 target,
-                client,
+                interim,
                 upload,
                 deadline,
                 rules,
@@ -346,14 +348,15 @@ impl ProxiedRequest {
         let mut head = exchange.take_head();
         self.set_cookie(&mut head, &attempt.peer);
         self.upload.answered.set(true);
-        self.record.status = head.status();
+        // To an HTTP/2 client a WebSocket is open with a 200 (RFC 8441 section 5).
+        let opens = head.status() == 101 && self.head.opens_websocket();
+        self.record.status = if opens { 200 } else { head.status() };
         self.local.take_back(self.head);
         if head.status() == 101 {
             // Only HTTP/1.1 has this status (RFC 9113 section 8.6).
             let Some(link) = exchange.into_own_link() else { return refuse(self.record, Failure::Reset) };
             attempt.end(Outcome::Ok, self.local.now());
-            let is_websocket = |name: &[u8]| name.eq_ignore_ascii_case(b"websocket");
-            let websocket = head.fields().all(FieldName::Upgrade).any(is_websocket);
+            let websocket = names_websocket(&head);
             let end = UpstreamEnd {
                 link,
                 idle: self.rules.timeouts.idle,

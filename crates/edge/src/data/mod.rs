@@ -42,6 +42,7 @@ pub mod peer;
 pub mod request_id;
 pub mod splice;
 pub mod trace;
+pub mod interim;
 pub mod tunnel;
 pub mod event_stream;
 pub mod websocket;

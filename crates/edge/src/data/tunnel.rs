@@ -1,15 +1,24 @@
 //! Upgraded streams (WebSocket and whatever else follows a 101): bytes in both directions until either side ends or
 //! both are silent for too long. A tunnel begins after the endpoint's 101, never on the request (CVE-2026-2833).
 
-use std::{cell::Cell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
+use std::{
+    cell::Cell,
+    future::poll_fn,
+    io,
+    pin::pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
+use thalweg_core::Tick;
 use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     time::{sleep, timeout},
 };
 
 use crate::data::{
-    conn::{ClientConn, ClientIo, ConnSignal},
+    conn::{ClientConn, ConnSignal},
     deadline::Deadline,
     inbox::Inbox,
     link::Http1Link,
@@ -57,8 +66,8 @@ impl InFlightSlot {
 
 impl InFlightSlot {
     /// Waits until the operator's drain of the endpoint ends the stream.
-    async fn told(&self, conn: &ClientConn) {
-        self.peer.meters.streams.told(self.nth, &conn.clock).await;
+    async fn told(&self, clock: &Cell<Tick>) {
+        self.peer.meters.streams.told(self.nth, clock).await;
     }
 }
 
@@ -69,42 +78,96 @@ impl Drop for InFlightSlot {
     }
 }
 
+/// The client's side of an upgraded stream, apart from its bytes: a connection of its own, or a stream of one.
+pub trait ClientSide {
+    /// Takes the signal for the stream, and keeps the waker for the next one.
+    fn take_signal(&self, cx: &mut Context<'_>) -> ConnSignal;
+
+    /// Ready when the client has broken the stream off, which reading alone may not tell.
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Bytes from and to the client.
+    fn passed(&self) -> (u64, u64);
+
+    /// The worker's coarse clock.
+    fn clock(&self) -> &Cell<Tick>;
+}
+
+impl ClientSide for ClientConn {
+    fn take_signal(&self, cx: &mut Context<'_>) -> ConnSignal {
+        self.take_signal(cx)
+    }
+
+    fn poll_reset(&self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
+
+    fn passed(&self) -> (u64, u64) {
+        self.tunnelled.get()
+    }
+
+    fn clock(&self) -> &Cell<Tick> {
+        &self.clock
+    }
+}
+
 /// How a stream ended.
 enum StreamEnd {
     /// Both sides have closed it, or one of them broke it off.
-    Over(std::io::Result<(u64, u64)>),
+    Over(io::Result<(u64, u64)>),
     /// Both sides were silent for too long, or the worker ends.
     Cut,
     /// A drain ends it: of this edge, or of the endpoint.
     Told,
 }
 
+/// Settles the request with what has passed, also when its stream is dropped with its connection.
+struct Settling<'a, S: ClientSide> {
+    record: Box<RequestRecord>,
+    side: &'a S,
+    error: Option<&'static str>,
+}
+
+impl<S: ClientSide> Drop for Settling<'_, S> {
+    fn drop(&mut self) {
+        self.record.finish_tunnel(self.side.passed(), self.error);
+    }
+}
+
 /// Passes bytes both ways until the stream ends. A stream that a drain ends is told so, if it is a WebSocket, between two
-/// frames. `early`: what the client has sent behind its request.
-pub async fn pass_through(mut client: ClientIo, early: Inbox, end: Box<UpstreamEnd>, conn: &ClientConn) {
-    conn.tunnel(early.unread().len());
-    let mut end = *end;
-    let Http1Link { io: upstream, inbox, .. } = &mut end.link;
+/// frames. `early`: what the client has sent behind its request. `false`: the stream has not come to an orderly end.
+pub async fn pass_through<C, S>(client: &mut C, early: Option<Inbox>, end: Box<UpstreamEnd>, side: &S) -> bool
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    S: ClientSide,
+{
+    let UpstreamEnd { mut link, idle, deadline, record, slot, websocket } = *end;
+    let mut settling = Settling { record, side, error: Some("reset") };
+    let Http1Link { io: upstream, inbox, .. } = &mut link;
     let between = Cell::new(true);
     let ended = {
-        let mut framed = Framed::new(&mut client, &between);
+        let mut framed = Framed::new(client, &between);
         let mut copying = pin!(async {
-            upstream.write_all(early.unread()).await?;
-            drop(early);
+            if let Some(early) = early {
+                upstream.write_all(early.unread()).await?;
+            }
             framed.write_all(inbox.unread()).await?;
             inbox.consume(usize::MAX);
             framed.flush().await?;
             tokio::io::copy_bidirectional_with_sizes(&mut framed, upstream, 16 * 1024, 16 * 1024).await
         });
-        let mut told = pin!(end.slot.told(conn));
-        end.deadline.silent_for(end.idle);
+        let mut told = pin!(slot.told(side.clock()));
+        deadline.silent_for(idle);
         let (mut leaves, mut grace) = (false, None);
         poll_fn(|cx| {
             if let Poll::Ready(done) = copying.as_mut().poll(cx) {
                 return Poll::Ready(StreamEnd::Over(done));
             }
-            let signal = conn.take_signal(cx);
-            if signal == ConnSignal::Kill || end.deadline.poll(cx).is_ready() {
+            if side.poll_reset(cx).is_ready() {
+                return Poll::Ready(StreamEnd::Over(Err(io::ErrorKind::ConnectionReset.into())));
+            }
+            let signal = side.take_signal(cx);
+            if signal == ConnSignal::Kill || deadline.poll(cx).is_ready() {
                 return Poll::Ready(StreamEnd::Cut);
             }
             leaves = leaves || signal == ConnSignal::Graceful || told.as_mut().poll(cx).is_ready();
@@ -112,33 +175,34 @@ pub async fn pass_through(mut client: ClientIo, early: Inbox, end: Box<UpstreamE
                 return Poll::Pending;
             }
             // Inside a frame, the rest of it comes first, if it comes.
-            let inside = end.websocket && !between.get();
+            let inside = websocket && !between.get();
             let late = grace.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS))).as_mut().poll(cx);
             if inside && late.is_pending() { Poll::Pending } else { Poll::Ready(StreamEnd::Told) }
         })
         .await
     };
-    let error = match ended {
+    settling.error = match ended {
         StreamEnd::Over(Ok(_)) => None,
         StreamEnd::Over(Err(_)) => Some("reset"),
         StreamEnd::Cut => Some("timeout"),
         StreamEnd::Told => {
+            settling.error = None;
             // Whatever fails here, the stream is over.
-            let close_frame = end.websocket && between.get();
-            let _ = timeout(LAST_WORDS, take_leave(&mut client, &mut end.link.io, close_frame)).await;
+            let close_frame = websocket && between.get();
+            let _ = timeout(LAST_WORDS, take_leave(client, &mut link.io, close_frame)).await;
             None
         }
     };
-    end.record.finish_tunnel(conn.tunnelled.get(), error);
+    settling.error.is_none()
 }
 
 /// Closes the edge's side (a WebSocket by a Close frame, which only fits between two others), and lets the client's last
 /// words (a WebSocket's own Close frame) reach the endpoint.
 async fn take_leave(
-    client: &mut ClientIo,
+    client: &mut (impl AsyncRead + AsyncWrite + Unpin),
     upstream: &mut (impl AsyncWrite + Unpin),
     close_frame: bool,
-) -> std::io::Result<()> {
+) -> io::Result<()> {
     if close_frame {
         client.write_all(&SERVICE_RESTART).await?;
         client.flush().await?;

@@ -1,5 +1,6 @@
 //! A WebSocket as far as the edge must know it: where a frame ends (RFC 6455 section 5.2), so that a Close frame can be
-//! put between two frames of the endpoint, and never inside one. Reads no payload.
+//! put between two frames of the endpoint, and never inside one; and the key of a handshake that the edge makes itself, for
+//! a WebSocket over HTTP/2, which has none (RFC 8441 section 5). Reads no payload.
 
 use std::{
     cell::Cell,
@@ -8,10 +9,44 @@ use std::{
     task::{Context, Poll},
 };
 
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use thalweg_wire::{AnswerHead, FieldName, Fields, RequestHead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A Close frame that says "service restart" (1012): the client may come back at once, and meets another endpoint.
 pub const SERVICE_RESTART: [u8; 4] = [0x88, 0x02, 0x03, 0xf4];
+
+/// The field with the key of a handshake.
+pub const KEY: &[u8] = b"sec-websocket-key";
+
+/// What a server appends to the key before it hashes it (RFC 6455 section 1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// A key from two random numbers.
+#[must_use]
+pub fn key(random: (u64, u64)) -> String {
+    STANDARD.encode([random.0.to_be_bytes(), random.1.to_be_bytes()].concat())
+}
+
+/// Whether a 101 opens the WebSocket that the request asks for: `Sec-WebSocket-Accept` follows from its key, and
+/// `Upgrade` names the protocol (RFC 6455 section 4.1).
+#[must_use]
+pub fn is_accepted(request: &RequestHead, answer: &AnswerHead) -> bool {
+    let Some(key) = find(request.fields(), KEY) else { return false };
+    let expected = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat()));
+    find(answer.fields(), b"sec-websocket-accept") == Some(expected.as_bytes()) && names_websocket(answer)
+}
+
+/// Whether a 101 switches to a WebSocket.
+#[must_use]
+pub fn names_websocket(answer: &AnswerHead) -> bool {
+    answer.fields().all(FieldName::Upgrade).any(|name| name.eq_ignore_ascii_case(b"websocket"))
+}
+
+fn find<'a>(fields: &'a Fields, name: &[u8]) -> Option<&'a [u8]> {
+    fields.iter().find(|field| field.name.eq_ignore_ascii_case(name)).map(|field| field.value)
+}
 
 /// Longest head of a frame: two bytes, eight for the length, four for the mask.
 const MAX_HEAD: usize = 14;

@@ -84,6 +84,7 @@ pub struct RequestHead {
     version: Version,
     framing: Framing,
     keep_alive: bool,
+    websocket: bool,
 }
 
 /// The parts of a request that came by another protocol. The fields come with [`Fields::push`].
@@ -91,6 +92,8 @@ pub struct RequestHead {
 pub struct RequestParts<'a> {
     /// The pseudo-field `:method`.
     pub method: &'a [u8],
+    /// The pseudo-field `:protocol` of an extended CONNECT (RFC 8441).
+    pub protocol: Option<&'a [u8]>,
     /// The pseudo-field `:scheme` is `https`.
     pub https: bool,
     /// The pseudo-field `:authority`.
@@ -193,12 +196,20 @@ impl RequestHead {
         self.keep_alive
     }
 
-    /// Whether the client asks to leave HTTP after a 101 (RFC 9110 section 7.8).
+    /// Whether the client asks to leave HTTP after a 101 (RFC 9110 section 7.8), or opens a WebSocket over HTTP/2.
     #[must_use]
     pub fn asks_upgrade(&self) -> bool {
-        self.version == Version::Http11
-            && self.fields.has(FieldName::Upgrade)
-            && self.fields.has_option("upgrade")
+        self.websocket
+            || (self.version == Version::Http11
+                && self.fields.has(FieldName::Upgrade)
+                && self.fields.has_option("upgrade"))
+    }
+
+    /// Whether the request came as an extended CONNECT that opens a WebSocket (RFC 8441). The head has the form of its
+    /// HTTP/1.1 handshake: a GET with `Upgrade`, without content.
+    #[must_use]
+    pub const fn opens_websocket(&self) -> bool {
+        self.websocket
     }
 
     /// Whether the client waits for a 100 before it sends the body (RFC 9110 section 10.1.1).
@@ -241,9 +252,14 @@ impl RequestHead {
         }
         fields.refuse_connection_fields()?;
         fields.join_cookies()?;
-        let method_name = fields.append(parts.method)?;
+        let websocket = opens_websocket(parts)?;
+        let method = if websocket { b"GET" } else { parts.method };
+        if websocket {
+            fields.push(b"Upgrade", b"websocket")?;
+        }
+        let method_name = fields.append(method)?;
         let raw_target = fields.append(parts.path)?;
-        let mut target = match (parts.method, parts.path) {
+        let mut target = match (method, parts.path) {
             (b"CONNECT", b"") => Target { form: TargetForm::Authority, ..Target::default() },
             (b"CONNECT", _) | (_, b"") => return Err(ProtocolError::TargetForm),
             (method, _) => target::read(&fields.bytes, raw_target, method)?,
@@ -261,8 +277,9 @@ impl RequestHead {
             }
             target.authority = Some(fields.append(authority)?);
         }
+        let version = Version::Http2;
         let mut head =
-            Self { fields, method_name, raw_target, target, version: Version::Http2, ..Self::default() };
+            Self { fields, method_name, raw_target, target, version, websocket, ..Self::default() };
         if head.fields.wire_len() + parts.method.len() + parts.path.len() > limits.head_bytes as usize {
             return Err(ProtocolError::HeadTooLarge);
         }
@@ -271,6 +288,9 @@ impl RequestHead {
         }
         head.conclude()?;
         head.framing = match head.framing {
+            // What follows is the WebSocket, and no content.
+            Framing::None | Framing::Length(0) if websocket => Framing::None,
+            _ if websocket => return Err(ProtocolError::BadContentLength),
             Framing::None if parts.has_body => Framing::Chunked,
             // The stream has ended already (RFC 9113 section 8.1.1).
             Framing::Length(1..) if !parts.has_body => return Err(ProtocolError::BadContentLength),
@@ -309,6 +329,17 @@ impl RequestHead {
             (Some(host), None) if target::is_authority(host) => Ok(()),
             (Some(_), None) => Err(ProtocolError::BadHost),
         }
+    }
+}
+
+/// Whether the parts are those of an extended CONNECT for a WebSocket.
+fn opens_websocket(parts: &RequestParts<'_>) -> Result<bool, ProtocolError> {
+    match parts.protocol {
+        None => Ok(false),
+        Some(protocol) if parts.method == b"CONNECT" && protocol.eq_ignore_ascii_case(b"websocket") => {
+            Ok(true)
+        }
+        Some(_) => Err(ProtocolError::UnknownProtocol),
     }
 }
 

@@ -1,10 +1,10 @@
 //! What an exchange is given and how it may fail, in either protocol.
 
-use std::{io, rc::Rc};
+use std::io;
 
 use thalweg_wire::{AnswerHead, AnswerTo, Framing, Limits, ProtocolError};
 
-use crate::data::{client::Client, outbox::Outbox, upload::UploadError};
+use crate::data::{interim::InterimTo, outbox::Outbox, upload::UploadError};
 
 /// The head of a request, as its connection takes it.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub struct Ask {
     /// Room for the answer's head.
     pub head: AnswerHead,
     /// Where interim answers go.
-    pub client: Option<Rc<Client>>,
+    pub interim: InterimTo,
     /// Some servers read the content of this request as another request: the connection is not used again.
     pub may_desync: bool,
 }

@@ -5,7 +5,6 @@
 use std::{
     io,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll, ready},
 };
 
@@ -16,8 +15,8 @@ use thalweg_wire::{AnswerHead, AnswerParts, AnswerTo, Fields, Framing, Limits, P
 
 use super::ask::{Ask, ExchangeError, HeadOut};
 use crate::data::{
-    client::Client,
     headers::{fields_of, trailer_map},
+    interim::InterimTo,
     link::http2::Http2Link,
     upload::{UploadBody, UploadError, UploadStep},
 };
@@ -52,7 +51,7 @@ pub struct Http2Exchange {
     ended: bool,
     /// What the socket had taken when the stream began.
     written: u64,
-    client: Option<Rc<Client>>,
+    to_client: InterimTo,
 }
 
 /// How far the request is.
@@ -94,7 +93,7 @@ impl Http2Exchange {
             trailers: None,
             ended: false,
             written: 0,
-            client: ask.client,
+            to_client: ask.interim,
         }
     }
 
@@ -191,10 +190,8 @@ impl Http2Exchange {
             return Err(ExchangeError::Protocol(ProtocolError::TooManyInterim));
         }
         let head = self.read_head(status, fields, false)?;
-        if status != StatusCode::CONTINUE
-            && let Some(client) = &self.client
-        {
-            client.pass_interim(&head, cx);
+        if status != StatusCode::CONTINUE {
+            self.to_client.pass(&head, cx);
         }
         Ok(())
     }

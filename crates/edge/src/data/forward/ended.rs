@@ -14,6 +14,7 @@ use crate::data::{
     peer::Peer,
     reach::ReachError,
     upload::UploadError,
+    websocket,
 };
 
 /// The head of an endpoint's answer, with what is needed to pass it on.
@@ -177,6 +178,16 @@ impl ProxiedRequest {
         attempt.head(self.upload.ended.get(), now);
         self.record.first_byte = Some(now.since(self.record.started));
         let status = exchange.head().status();
+        if self.head.opens_websocket() {
+            if status == 101 && !websocket::is_accepted(&self.head, exchange.head()) {
+                let error = ExchangeError::Protocol(ProtocolError::BadWebSocketAccept);
+                return self.unanswered(&attempt, &error);
+            }
+            if (200..300).contains(&status) {
+                attempt.end(Outcome::Ok, now);
+                return Ended::Client(Failure::NotSwitched);
+            }
+        }
         if !is_server_error(status) {
             return Ended::Answered(Box::new(UpstreamAnswer { attempt, exchange }));
         }

@@ -15,11 +15,11 @@ use crate::{
     data::{
         affinity::ClientCookie,
         attempt::Attempt,
-        client::Client,
         deadline::Deadline,
         exchange::{Ask, HeadOut},
         failure::Failure,
         headers::{Told, http2_request, write_request},
+        interim::InterimTo,
         link::opening::ANSWER_HEAD,
         local::Local,
         notes::AttemptNote,
@@ -54,8 +54,8 @@ pub(super) struct ProxiedRequest {
     pub(super) head: RequestHead,
     /// The target for endpoints, if it is not the client's.
     pub(super) target: Option<Box<str>>,
-    /// The client's end, for interim answers; HTTP/1.1 only.
-    pub(super) client: Option<Rc<Client>>,
+    /// Where interim answers go.
+    pub(super) interim: InterimTo,
     pub(super) upload: Rc<Upload>,
     pub(super) deadline: Rc<Deadline>,
     pub(super) rules: Rules,
@@ -225,7 +225,7 @@ impl ProxiedRequest {
             to: AnswerTo::of(head, self.upgrade),
             limits: Limits { head_bytes: ANSWER_HEAD, fields: self.rules.answer_fields },
             head: self.local.lend_answer_head(),
-            client: self.client.clone(),
+            interim: self.interim.clone(),
             may_desync: head.has_unexpected_content(),
         })
     }

@@ -24,6 +24,7 @@ use crate::data::{
     failure::Failure,
     forward::{self, ClientRequest, Serving},
     intake,
+    interim::InterimTo,
     local::Local,
     relay::AnswerBody,
     request_id::RequestId,
@@ -141,8 +142,10 @@ impl Talk<'_> {
                     return None;
                 }
                 Then::Tunnel(end) => {
-                    if let Ok((io, early)) = self.client.into_parts() {
-                        Box::pin(tunnel::pass_through(io, early, end, self.conn)).await;
+                    if let Ok((mut io, early)) = self.client.into_parts() {
+                        self.conn.tunnel(early.unread().len());
+                        let conn: &ClientConn = self.conn;
+                        Box::pin(tunnel::pass_through(&mut io, Some(early), end, conn)).await;
                     }
                     return None;
                 }
@@ -205,7 +208,7 @@ impl Talk<'_> {
         let (version, persistent) = (head.version(), head.keep_alive());
         let has_body = !matches!(head.framing(), Framing::None | Framing::Length(0));
         let source = has_body.then(|| UploadSource::Http1(Rc::clone(&self.client)));
-        let request = ClientRequest { head, source, client: Some(Rc::clone(&self.client)) };
+        let request = ClientRequest { head, source, interim: InterimTo::Http1(Rc::clone(&self.client)) };
         Asked { serving: forward::serve(self.local, self.conn, request), version, persistent }
     }
 

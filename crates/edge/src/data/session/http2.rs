@@ -32,6 +32,7 @@ use crate::data::{
     forward::{self, ClientRequest},
     headers::fields_of,
     intake,
+    interim::{InterimQueue, InterimTo},
     local::Local,
     upload::{Http2Upload, UploadSource},
 };
@@ -39,6 +40,7 @@ use crate::data::{
 mod end;
 mod frames;
 mod stream;
+mod websocket;
 
 /// Largest window of a connection (RFC 9113 section 6.9.1).
 const MAX_WINDOW: u32 = (1 << 31) - 1;
@@ -51,6 +53,10 @@ const MAX_RESET_UNREAD: usize = 20;
 /// the connection the same way (CVE-2025-8671).
 const MAX_RESET_FOR_ERRORS: usize = 128;
 
+/// A head is read up to this multiple of `header_bytes`, so that the edge answers 431 itself, with a counter and a log line.
+/// Beyond that the library answers a bare 431, and at four times as much it ends the connection.
+const READ_ON: usize = 16;
+
 /// Serves HTTP/2 until the connection closes.
 pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo) {
     conn.http2.set(true);
@@ -62,6 +68,7 @@ pub async fn http2(local: Rc<Local>, conn: Rc<ClientConn>, io: ClientIo) {
         end,
         protocol: Protocol::Opening(Box::new(opening)),
         streams: FuturesUnordered::new(),
+        interim: Rc::default(),
     };
     poll_fn(|cx| session.poll(cx)).await;
 }
@@ -78,7 +85,8 @@ fn builder(local: &Local) -> server::Builder {
         // Uploads that stand still cannot take the room of one that does not (RFC 9113 section 5.2.2).
         .initial_connection_window_size(window.saturating_mul(limits.h2_streams).min(MAX_WINDOW))
         .max_send_buffer_size(limits.stream_buffer)
-        .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX));
+        .enable_connect_protocol()
+        .max_header_list_size(u32::try_from(limits.header_bytes * READ_ON).unwrap_or(u32::MAX));
     builder
 }
 
@@ -89,6 +97,7 @@ struct Session {
     end: Http2End,
     protocol: Protocol,
     streams: FuturesUnordered<ClientStream>,
+    interim: Rc<InterimQueue>,
 }
 
 /// How far the connection is.
@@ -166,12 +175,19 @@ impl Session {
         let (local, conn) = (&self.local, &self.conn);
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
+        let mut websocket = None;
         let (state, deadline) = match read_head(local, &parts, has_body) {
             Ok(head) => {
-                let source = has_body.then(|| UploadSource::Http2(Http2Upload::new(body, head.framing())));
-                let serving = forward::serve(local, conn, ClientRequest { head, source, client: None });
+                let source = if head.opens_websocket() {
+                    websocket = Some(body);
+                    None
+                } else {
+                    has_body.then(|| UploadSource::Http2(Http2Upload::new(body, head.framing())))
+                };
+                let interim = InterimTo::Http2(Rc::clone(&self.interim), respond.stream_id());
+                let serving = forward::serve(local, conn, ClientRequest { head, source, interim });
                 let deadline = serving.watch();
-                (StreamState::Serving(serving), deadline)
+                (StreamState::Serving(serving, websocket), deadline)
             }
             Err(error) => {
                 let mut unread = Unread::new(Failure::BadMessage(error), Version::Http2, local);
@@ -183,7 +199,15 @@ impl Session {
                 (StreamState::Refused(Some(Box::new(own))), None)
             }
         };
-        ClientStream { local: Rc::clone(local), end: self.end.clone(), respond, state, deadline }
+        ClientStream {
+            local: Rc::clone(local),
+            conn: Rc::clone(conn),
+            end: self.end.clone(),
+            interim: Rc::clone(&self.interim),
+            respond,
+            state,
+            deadline,
+        }
     }
 }
 
@@ -193,12 +217,18 @@ fn read_head(
     parts: &http::request::Parts,
     has_body: bool,
 ) -> Result<RequestHead, ProtocolError> {
+    let protocol = parts.extensions.get::<h2::ext::Protocol>().map(AsRef::as_ref);
     let request = RequestParts {
         method: parts.method.as_str().as_bytes(),
+        protocol,
         https: parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
         authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),
         path: parts.uri.path_and_query().map_or(&b""[..], |path| path.as_str().as_bytes()),
         has_body,
     };
-    RequestHead::from_parts(&request, fields_of(&parts.headers)?, head_limits(&local.limits()))
+    let fields = match protocol {
+        None => fields_of(&parts.headers)?,
+        Some(_) => websocket::handshake_fields(&parts.headers, (local.random(), local.random()))?,
+    };
+    RequestHead::from_parts(&request, fields, head_limits(&local.limits()))
 }

@@ -8,23 +8,29 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{Reason, SendStream, server::SendResponse};
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use http::Response;
+use thalweg_wire::AnswerHead;
 
-use super::end::Http2End;
+use super::{end::Http2End, websocket::WebSocketOut};
 use crate::data::{
-    answer::{self, OwnAnswer},
+    answer::{self, Answer, OwnAnswer},
+    conn::ClientConn,
     deadline::Deadline,
     forward::Serving,
     headers::trailer_map,
+    interim::InterimQueue,
     local::Local,
     relay::AnswerBody,
+    tunnel::UpstreamEnd,
 };
 
 /// One stream. Ready when nothing more is to be sent on it; a stream that is dropped before is reset.
 pub(super) struct ClientStream {
     pub(super) local: Rc<Local>,
+    pub(super) conn: Rc<ClientConn>,
     pub(super) end: Http2End,
+    pub(super) interim: Rc<InterimQueue>,
     pub(super) respond: SendResponse<Bytes>,
     pub(super) state: StreamState,
     /// Fires when the client takes nothing of the answer.
@@ -35,10 +41,12 @@ pub(super) struct ClientStream {
 pub(super) enum StreamState {
     /// The head was refused.
     Refused(Option<Box<OwnAnswer>>),
-    /// The request is being served.
-    Serving(Serving),
+    /// The request is being served; if it opens a WebSocket, with what the client sends on it.
+    Serving(Serving, Option<RecvStream>),
     /// The head of the answer went out.
     Answering(AnswerOut),
+    /// A WebSocket is open.
+    WebSocket(WebSocketOut),
 }
 
 /// An answer whose head went out.
@@ -69,8 +77,10 @@ impl Future for ClientStream {
 impl ClientStream {
     /// The connection was told to end.
     pub(super) fn told(&self) {
-        if let StreamState::Answering(sending) = &self.state {
-            sending.body.wake();
+        match &self.state {
+            StreamState::Answering(sending) => sending.body.wake(),
+            StreamState::WebSocket(websocket) => websocket.wake(),
+            StreamState::Refused(_) | StreamState::Serving(..) => {}
         }
     }
 
@@ -78,10 +88,24 @@ impl ClientStream {
         let answer = match &mut self.state {
             StreamState::Answering(sending) => return sending.poll(&self.end, cx),
             StreamState::Refused(own) => own.take().map(|own| own.into_response()),
-            StreamState::Serving(serving) => match Pin::new(serving).poll(cx) {
-                Poll::Ready(answer) => answer::for_http2(answer),
-                Poll::Pending => return self.respond.poll_reset(cx).map(drop),
-            },
+            StreamState::WebSocket(websocket) => return websocket.poll(cx),
+            StreamState::Serving(serving, websocket) => {
+                let polled = Pin::new(serving).poll(cx);
+                for interim in self.interim.take(self.respond.stream_id()) {
+                    // A client that has gone is seen below.
+                    let _ = self.respond.send_informational(interim);
+                }
+                match (polled, websocket.take()) {
+                    (Poll::Ready(Answer::Switched { head, end }), Some(recv)) => {
+                        return self.open(&head, end, recv, cx);
+                    }
+                    (Poll::Ready(answer), _) => answer::for_http2(answer),
+                    (Poll::Pending, recv) => {
+                        *websocket = recv;
+                        return self.respond.poll_reset(cx).map(drop);
+                    }
+                }
+            }
         };
         let Some(mut answer) = answer else {
             self.respond.send_reset(Reason::INTERNAL_ERROR);
@@ -95,6 +119,21 @@ impl ClientStream {
             }
             Ok(None) | Err(Gone) => Poll::Ready(()),
         }
+    }
+
+    /// Tells the client that its WebSocket is open, and begins to relay it.
+    fn open(
+        &mut self,
+        head: &AnswerHead,
+        end: Box<UpstreamEnd>,
+        recv: RecvStream,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut answer = answer::opened_for_http2(head, &end.record.request_id);
+        self.local.with_date(|date| answer::complete(answer.headers_mut(), date));
+        let Ok(send) = self.respond.send_response(answer, false) else { return Poll::Ready(()) };
+        self.state = StreamState::WebSocket(WebSocketOut::new((recv, send), &self.end, &self.conn, end));
+        self.poll_stream(cx)
     }
 
     /// Sends the head; `None` = the answer has no body.
