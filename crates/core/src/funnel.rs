@@ -366,15 +366,15 @@ mod tests {
 
     #[test]
     fn what_a_tier_may_not_take_spills_to_any_depth() {
-        let (hurt, worse) = (view((2, 1, 0)), view((5, 3, 0)));
+        let (partial, worse) = (view((2, 1, 0)), view((5, 3, 0)));
         check(
             &failover(4),
-            &[hurt, hurt, view(UP), view(UP)],
+            &[partial, partial, view(UP), view(UP)],
             &[],
             "0 70% balanced, 1 21% spill, 2 9% spill",
         );
         let expected = "0 70% balanced, 1 25% spill, 2 3% spill, 3 1% spill";
-        check(&failover(4), &[hurt, worse, hurt, view(UP)], &[], expected);
+        check(&failover(4), &[partial, worse, partial, view(UP)], &[], expected);
     }
 
     #[test]
@@ -462,12 +462,12 @@ mod tests {
 
     #[test]
     fn a_hold_is_for_the_return_to_a_better_tier() {
-        let hurt = view((2, 1, 0));
+        let partial = view((2, 1, 0));
         let first = held(&[true, false]);
-        check(&failover(2), &[view(UP), hurt], &first, "1 100% failover");
+        check(&failover(2), &[view(UP), partial], &first, "1 100% failover");
         let second = held(&[false, true]);
         check(&failover(2), &[view(UP), view(UP)], &second, "0 100% balanced");
-        check(&failover(2), &[hurt, view(UP)], &second, "0 70% balanced, 1 30% spill");
+        check(&failover(2), &[partial, view(UP)], &second, "0 70% balanced, 1 30% spill");
         let mut level = failover(2);
         level.pools[1].tier = 0;
         check(&level, &[view(UP), view(UP)], &second, "0 100% balanced");
@@ -487,10 +487,15 @@ mod tests {
             route.pools.iter_mut().zip(dials).for_each(|(member, dial)| member.dial = *dial);
             route
         };
-        let hurt = at(10, (2, 1, 0));
+        let partial = at(10, (2, 1, 0));
         check(&dialled(&[100, 100, 100]), &up, 0, "1 100% nearest");
-        check(&dialled(&[100, 100]), &[hurt, at(80, UP)], 1, "0 70% nearest, 1 30% spill");
-        check(&dialled(&[100, 100, 100]), &[hurt, at(80, UP), at(120, UP)], 1, "0 70% nearest, 2 30% spill");
+        check(&dialled(&[100, 100]), &[partial, at(80, UP)], 1, "0 70% nearest, 1 30% spill");
+        check(
+            &dialled(&[100, 100, 100]),
+            &[partial, at(80, UP), at(120, UP)],
+            1,
+            "0 70% nearest, 2 30% spill",
+        );
         check(&dialled(&[100, 100]), &[at(10, UP), at(15, UP)], 1, "0 100% nearest");
         check(&dialled(&[0, 100]), &up, 1, "1 100% spill");
         check(&dialled(&[10, 100]), &up, 1, "0 10% nearest, 1 90% spill");

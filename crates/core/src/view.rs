@@ -80,7 +80,7 @@ pub struct PoolView {
     /// Number of endpoints that do not count, in none of these numbers: no endpoint of their name and address family
     /// has ever worked, and one of the other family has.
     pub left_out: u32,
-    /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints neither help nor hurt.
+    /// `up` ÷ (`enabled` − `unproven`), 0–1; 0 if nothing is proven. New endpoints change nothing in it.
     pub available: f64,
     /// Number of enabled endpoints that are Up and damped, while others are Up and are not.
     pub damped: u32,

@@ -9,7 +9,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use moves::{Picture, PlanWarning, Rates};
+use moves::{Outlook, PlanWarning, Rates};
 use serde_json::{Value, json};
 use thalweg_config::{Config, ConfigError, ConfigErrors, ConfigText, Span};
 use thalweg_core::{DrainTarget, Order, OrderId, OrderProblem, Supposition, Tick, World};
@@ -144,8 +144,8 @@ fn of_config(
 ) -> Result<Value, NoPlan> {
     let prepared = read.map_err(NoPlan::Config)?;
     let new = &prepared.wiring.config;
-    let before = Picture::of(&world.clone().forecast(Supposition::Nothing, now));
-    let after = Picture::of(&world.forecast(Supposition::Config(Arc::new(new.topology.clone())), now));
+    let before = Outlook::of(&world.clone().forecast(Supposition::Nothing, now));
+    let after = Outlook::of(&world.forecast(Supposition::Config(Arc::new(new.topology.clone())), now));
     let (changes, more) = differences::differences(old, new);
     let mut plan = shown((&before, &after, rates), differences::warnings(old, new));
     if let Value::Object(plan) = &mut plan {
@@ -179,8 +179,8 @@ fn of_order(world: World, request: OrderRequest, rates: &Rates, now: Tick) -> Re
     fields.retain(|name, _| ["kind", "target", "value", "until"].contains(&name.as_str()));
     fields.insert("order".into(), order.action.kind().into());
     fields.insert("kind".into(), "order".into());
-    let before = Picture::of(&world.clone().forecast(Supposition::Nothing, now));
-    let after = Picture::of(&world.forecast(Supposition::Order(order), now));
+    let before = Outlook::of(&world.clone().forecast(Supposition::Nothing, now));
+    let after = Outlook::of(&world.forecast(Supposition::Order(order), now));
     let mut plan = shown((&before, &after, rates), problem.into_iter().collect());
     if let Value::Object(plan) = &mut plan {
         plan.insert("changes".into(), json!([fields]));
@@ -198,8 +198,8 @@ fn of_undrain(world: World, target: &DrainTarget, rates: &Rates, now: Tick) -> R
     });
     let warnings: Vec<PlanWarning> = kept.collect();
     let ids: Vec<OrderId> = ended.iter().map(|order| order.id).collect();
-    let before = Picture::of(&world.clone().forecast(Supposition::Nothing, now));
-    let after = Picture::of(&world.forecast(Supposition::Ended(ids), now));
+    let before = Outlook::of(&world.clone().forecast(Supposition::Nothing, now));
+    let after = Outlook::of(&world.forecast(Supposition::Ended(ids), now));
     let mut plan = shown((&before, &after, rates), warnings);
     let change = |order: &Order| json!({ "kind": "order_ended", "order": order.action.kind(), "id": order.id.0, "target": order_json::target(&order.action) });
     if let Value::Object(plan) = &mut plan {
@@ -209,7 +209,7 @@ fn of_undrain(world: World, target: &DrainTarget, rates: &Rates, now: Tick) -> R
 }
 
 /// Moves, warnings, and the shares of the routes on which something moves.
-fn shown((before, after, rates): (&Picture, &Picture, &Rates), mut warnings: Vec<PlanWarning>) -> Value {
+fn shown((before, after, rates): (&Outlook, &Outlook, &Rates), mut warnings: Vec<PlanWarning>) -> Value {
     warnings.extend(moves::warnings(before, after, rates));
     let moved = moves::moves(before, after, rates);
     let route = |(name, is): (&str, &moves::RouteOutlook)| {

@@ -38,7 +38,7 @@ pub enum Answer {
         end: Box<UpstreamEnd>,
     },
     /// The client is gone: the connection or the stream ends without an answer.
-    Nobody,
+    Abandoned,
 }
 
 /// An answer that this edge makes.
@@ -211,7 +211,7 @@ pub fn for_http2(answer: Answer) -> Option<Response<AnswerBody>> {
             Some(response)
         }
         // Only a WebSocket is upgraded over HTTP/2, and its stream takes this answer itself.
-        Answer::Switched { .. } | Answer::Nobody => None,
+        Answer::Switched { .. } | Answer::Abandoned => None,
     }
 }
 

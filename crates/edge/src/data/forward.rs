@@ -290,7 +290,7 @@ impl ProxiedRequest {
             Conclusion::Answered(answer) => self.pass_on(*answer),
             Conclusion::GivenUp(failed) => self.give_up(failed),
             Conclusion::Refused(failure) => refuse(self.record, failure),
-            Conclusion::Gone => Answer::Nobody,
+            Conclusion::Gone => Answer::Abandoned,
         }
     }
 

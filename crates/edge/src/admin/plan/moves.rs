@@ -31,9 +31,9 @@ pub(super) struct PoolOutlook {
     untried: bool,
 }
 
-/// A picture of all routes and pools, by name.
+/// An outlook on all routes and pools, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Picture {
+pub(super) struct Outlook {
     pub(super) routes: BTreeMap<Box<str>, RouteOutlook>,
     pools: BTreeMap<Box<str>, PoolOutlook>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Picture {
 /// Requests per second by route.
 pub(super) type Rates = BTreeMap<Arc<str>, f64>;
 
-impl Picture {
+impl Outlook {
     /// What a forecast shows.
     pub(super) fn of(forecast: &Forecast) -> Self {
         let snapshot = &forecast.snapshot;
@@ -121,7 +121,7 @@ fn rounded(value: f64, digits: i32) -> f64 {
 }
 
 /// What moves, in the order of the routes' names. The smallest flow that turns one division into the other.
-pub(super) fn moves(before: &Picture, after: &Picture, rates: &Rates) -> Vec<TrafficMove> {
+pub(super) fn moves(before: &Outlook, after: &Outlook, rates: &Rates) -> Vec<TrafficMove> {
     let none = RouteOutlook::default();
     let mut names: Vec<&Box<str>> = before.routes.keys().chain(after.routes.keys()).collect();
     names.sort_unstable();
@@ -185,7 +185,7 @@ impl PlanWarning {
 }
 
 /// What speaks against what moves.
-pub(super) fn warnings(before: &Picture, after: &Picture, rates: &Rates) -> Vec<PlanWarning> {
+pub(super) fn warnings(before: &Outlook, after: &Outlook, rates: &Rates) -> Vec<PlanWarning> {
     let mut all = Vec::new();
     for (name, route) in &after.routes {
         all.extend(of_route(name, before.routes.get(name), route, after));
@@ -201,7 +201,7 @@ pub(super) fn warnings(before: &Picture, after: &Picture, rates: &Rates) -> Vec<
     all
 }
 
-fn of_route(name: &str, was: Option<&RouteOutlook>, is: &RouteOutlook, after: &Picture) -> Vec<PlanWarning> {
+fn of_route(name: &str, was: Option<&RouteOutlook>, is: &RouteOutlook, after: &Outlook) -> Vec<PlanWarning> {
     let warning = |kind, detail| PlanWarning { kind, about: name.to_owned(), detail };
     let served = |route: &RouteOutlook| !route.shares.is_empty();
     if !served(is) {
@@ -228,7 +228,7 @@ fn of_route(name: &str, was: Option<&RouteOutlook>, is: &RouteOutlook, after: &P
     all
 }
 
-fn over_capacity(before: &Picture, after: &Picture, rates: &Rates) -> Vec<PlanWarning> {
+fn over_capacity(before: &Outlook, after: &Outlook, rates: &Rates) -> Vec<PlanWarning> {
     let (had, loads) = (before.loads(rates), after.loads(rates));
     let mut all = Vec::new();
     let mut warn = |what: &str, name: &str, declared: f64, carried: f64| {
@@ -264,11 +264,11 @@ mod tests {
         RouteOutlook { shares, stage: if text.ends_with('!') { Stage::Panic } else { Stage::Up } }
     }
 
-    fn picture(routes: &[(&str, &str)]) -> Picture {
+    fn outlook(routes: &[(&str, &str)]) -> Outlook {
         let pool = |name: &str, capacity, untried| {
             (name.into(), PoolOutlook { region: format!("r-{name}").into(), capacity, untried })
         };
-        Picture {
+        Outlook {
             routes: routes.iter().map(|(name, shares)| ((*name).into(), route(shares))).collect(),
             pools: [pool("a", 0, false), pool("b", 100, false), pool("new", 0, true)].into(),
         }
@@ -289,7 +289,7 @@ mod tests {
             ("", "b 1", &["->b 1.00 200"]),
             ("a 0.6 b 0.4", "a 0.6003 b 0.3997", &[]),
         ] {
-            let found = moves(&picture(&[("api", was)]), &picture(&[("api", is)]), &rates());
+            let found = moves(&outlook(&[("api", was)]), &outlook(&[("api", is)]), &rates());
             let name = |pool: &Option<Box<str>>| pool.as_deref().unwrap_or("-").to_owned();
             let shown: Vec<String> = found
                 .iter()
@@ -300,7 +300,7 @@ mod tests {
                 .collect();
             assert_eq!(shown, expected, "{was} to {is}");
         }
-        let new = moves(&picture(&[]), &picture(&[("other", "a 1")]), &rates());
+        let new = moves(&outlook(&[]), &outlook(&[("other", "a 1")]), &rates());
         assert_eq!((new.len(), new[0].requests_per_s), (1, None), "nothing is known of a new route");
     }
 
@@ -319,11 +319,11 @@ mod tests {
             ("a 1", "", &["no_endpoint"]),
             ("", "", &[]),
         ] {
-            let found = warnings(&picture(&[("api", was)]), &picture(&[("api", is)]), &rates());
+            let found = warnings(&outlook(&[("api", was)]), &outlook(&[("api", is)]), &rates());
             let kinds: Vec<&str> = found.iter().map(|warning| warning.kind).collect();
             assert_eq!(kinds, expected, "{was} to {is}: {found:?}");
         }
-        let gone = warnings(&picture(&[("api", "a 1"), ("idle", "a 1")]), &picture(&[]), &rates());
+        let gone = warnings(&outlook(&[("api", "a 1"), ("idle", "a 1")]), &outlook(&[]), &rates());
         assert_eq!(gone.iter().map(|one| &*one.about).collect::<Vec<_>>(), ["api"], "an idle route may go");
     }
 }

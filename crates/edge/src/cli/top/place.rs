@@ -104,10 +104,10 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::top::rows::tests::hurt;
+    use crate::cli::top::rows::tests::partly_down;
 
     fn press(place: &mut Place, keys: &str) -> Pressed {
-        let state = hurt();
+        let state = partly_down();
         let mut last = Pressed::Redraw;
         for key in keys.chars() {
             let code = match key {
@@ -125,7 +125,7 @@ mod tests {
         let mut place = Place::default();
         assert_eq!(press(&mut place, keys), Pressed::Redraw, "{keys}");
         assert_eq!(place.path, path, "{keys}");
-        assert_eq!(place.row_in(&rows::listing(&hurt(), &place.path)), Some(row), "{keys}");
+        assert_eq!(place.row_in(&rows::listing(&partly_down(), &place.path)), Some(row), "{keys}");
     }
 
     #[test]
@@ -150,7 +150,7 @@ mod tests {
     fn a_chosen_row_stays_chosen_when_the_rows_move() {
         let mut place = Place::default();
         press(&mut place, "j");
-        let mut listing = rows::listing(&hurt(), &[]);
+        let mut listing = rows::listing(&partly_down(), &[]);
         listing.rows.reverse();
         assert_eq!(place.row_in(&listing), Some(0));
         listing.rows.retain(|row| row.key != "ok");
@@ -164,6 +164,6 @@ mod tests {
         assert_eq!(press(&mut Place::default(), "q"), Pressed::Quit);
         assert_eq!(press(&mut Place::default(), "?q"), Pressed::Quit);
         let control_c = ratatui::crossterm::event::KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
-        assert_eq!(Place::default().press(&Event::Key(control_c), &hurt()), Pressed::Quit);
+        assert_eq!(Place::default().press(&Event::Key(control_c), &partly_down()), Pressed::Quit);
     }
 }

@@ -128,14 +128,14 @@ fn pools(state: &TopState, route: &str) -> Listing {
     let row = |member: &Value| {
         let name = plain(&member["pool"]);
         let pool = state.one("pools", &name);
-        let hurt = state.endpoints_of(&name).any(|endpoint| endpoint["availability"] != "up");
-        let (severity, text) = match (is_out(pool), hurt) {
+        let partly = state.endpoints_of(&name).any(|endpoint| endpoint["availability"] != "up");
+        let (severity, text) = match (is_out(pool), partly) {
             (true, _) => (Severity::Bad, "out"),
-            (false, true) => (Severity::Warn, "hurt"),
+            (false, true) => (Severity::Warn, "part"),
             (false, false) if member["held"] == true => (Severity::Warn, "held"),
             (false, false) => (Severity::Fine, "up"),
         };
-        let why = if is_out(pool) || hurt { reason_of(state, &name) } else { String::new() };
+        let why = if is_out(pool) || partly { reason_of(state, &name) } else { String::new() };
         let cells = vec![
             name.clone(),
             text.to_owned(),
@@ -260,7 +260,7 @@ pub(super) mod tests {
     use crate::cli::top::watch::News;
 
     /// A route `all` over `near`, which is out, and `far`, of which one of two endpoints is ejected; a route `ok`.
-    pub(crate) fn hurt() -> TopState {
+    pub(crate) fn partly_down() -> TopState {
         let endpoint = |pool: &str, address: &str, availability: &str, probe: Value, ejection: &str| {
             json!({
                 "pool": pool, "address": address, "availability": availability, "probe": "healthy",
@@ -302,7 +302,7 @@ pub(super) mod tests {
 
     fn check(path: &[&str], expected: &[&str]) {
         let path: Vec<String> = path.iter().map(|part| (*part).to_owned()).collect();
-        let listing = listing(&hurt(), &path);
+        let listing = listing(&partly_down(), &path);
         let rows: Vec<String> = listing
             .rows
             .iter()
@@ -319,7 +319,7 @@ pub(super) mod tests {
             &["all"],
             &[
                 "x near|out|0.0%|0|1|100%|0/1|12.0ms|refused: connection refused",
-                "! far|hurt|100.0%|1|1|100%|1/2|12.0ms|ejected: real traffic failed",
+                "! far|part|100.0%|1|1|100%|1/2|12.0ms|ejected: real traffic failed",
             ],
         );
         check(
@@ -329,14 +329,14 @@ pub(super) mod tests {
                 "  10.1.0.1:80|up|healthy|clear|12.0ms|-|3|",
             ],
         );
-        let facts = listing(&hurt(), &["all".into(), "near".into(), "10.0.0.1:80".into()]);
+        let facts = listing(&partly_down(), &["all".into(), "near".into(), "10.0.0.1:80".into()]);
         assert_eq!(facts.rows[1].cells, ["admin", "enabled"]);
-        assert!(listing(&hurt(), &["gone".into()]).rows.is_empty());
+        assert!(listing(&partly_down(), &["gone".into()]).rows.is_empty());
     }
 
     #[test]
     fn the_verdict_names_what_is_out_and_why() {
-        let (severity, text) = verdict(&hurt());
+        let (severity, text) = verdict(&partly_down());
         assert_eq!(severity, Severity::Bad);
         assert_eq!(text, "near out (refused: connection refused); 50 requests/s, 0.0 failed/s");
     }
@@ -344,7 +344,7 @@ pub(super) mod tests {
     #[test]
     fn an_event_is_one_line() {
         let check = |given: Value, expected: &str| assert_eq!(event(&given), expected);
-        check(hurt().events[0].clone(), "03:04:05 endpoint near 10.0.0.1:80 up -> down (refused)");
+        check(partly_down().events[0].clone(), "03:04:05 endpoint near 10.0.0.1:80 up -> down (refused)");
         check(json!({ "event": "panic", "route": "all", "on": true }), "--:--:-- panic all begins");
         check(
             json!({ "event": "pool", "time": "2026-01-02T03:04:05.678Z", "pool": "p", "short": true }),

@@ -146,7 +146,7 @@ mod tests {
     use ratatui::{Terminal, backend::TestBackend};
 
     use super::*;
-    use crate::cli::top::{rows::tests::hurt, watch::News};
+    use crate::cli::top::{rows::tests::partly_down, watch::News};
 
     fn drawn(size: (u16, u16), state: &TopState, path: &[&str]) -> (String, Terminal<TestBackend>) {
         let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
@@ -179,17 +179,17 @@ EVENTS, newest first
 
 
 j k move  Enter open  Esc back  ? help  q quit";
-        assert_eq!(drawn((80, 15), &hurt(), &[]).0, expected);
+        assert_eq!(drawn((80, 15), &partly_down(), &[]).0, expected);
     }
 
     #[test]
     fn drill_down_shows_pools_endpoints_and_facts() {
-        let (pools, _) = drawn((100, 14), &hurt(), &["all"]);
+        let (pools, _) = drawn((100, 14), &partly_down(), &["all"]);
         assert!(pools.contains("routes > all") && pools.contains("x near out"), "{pools}");
-        assert!(pools.contains("! far  hurt  100.0% 1    1      100% 1/2 12.0ms  ejected: real"), "{pools}");
-        let (endpoints, _) = drawn((100, 14), &hurt(), &["all", "far"]);
+        assert!(pools.contains("! far  part  100.0% 1    1      100% 1/2 12.0ms  ejected: real"), "{pools}");
+        let (endpoints, _) = drawn((100, 14), &partly_down(), &["all", "far"]);
         assert!(endpoints.contains("x 10.1.0.2:80 down  healthy ejected  12.0ms"), "{endpoints}");
-        let (facts, _) = drawn((100, 30), &hurt(), &["all", "near", "10.0.0.1:80"]);
+        let (facts, _) = drawn((100, 30), &partly_down(), &["all", "near", "10.0.0.1:80"]);
         assert!(facts.contains("availability down") && facts.contains("last_probe"), "{facts}");
     }
 
@@ -197,7 +197,7 @@ j k move  Enter open  Esc back  ? help  q quit";
     fn any_size_is_drawn() {
         for size in [(1, 1), (5, 3), (20, 5), (80, 24), (300, 100)] {
             for path in [&[][..], &["all"], &["all", "far"], &["all", "near", "10.0.0.1:80"], &["gone"]] {
-                drawn(size, &hurt(), path);
+                drawn(size, &partly_down(), path);
             }
         }
         drawn((80, 24), &TopState::default(), &[]);
@@ -207,7 +207,7 @@ j k move  Enter open  Esc back  ? help  q quit";
     fn colours_are_used_only_where_they_are_wanted() {
         for (palette, expected) in [(Palette::Plain, 0), (Palette::Colours, 1)] {
             let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-            terminal.draw(|frame| draw(frame, &hurt(), &mut Place::default(), palette)).unwrap();
+            terminal.draw(|frame| draw(frame, &partly_down(), &mut Place::default(), palette)).unwrap();
             let coloured = terminal.backend().buffer().content.iter().filter(|cell| cell.fg != Color::Reset);
             assert_eq!(usize::from(coloured.count() > 0), expected, "{palette:?}");
         }
@@ -215,7 +215,7 @@ j k move  Enter open  Esc back  ? help  q quit";
 
     #[test]
     fn a_lost_edge_is_said_on_top_of_what_is_old() {
-        let mut state = hurt();
+        let mut state = partly_down();
         state.take(News::Lost("cannot reach the edge".into()));
         let (text, _) = drawn((80, 20), &state, &[]);
         assert!(

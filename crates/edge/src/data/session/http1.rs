@@ -236,7 +236,7 @@ impl Talk<'_> {
     /// Writes the head of an answer. Returns its body, or what follows instead of one.
     fn begin(&mut self, answer: Answer, version: Version) -> Result<(BodyWriter, AnswerBody), Then> {
         let (writer, body) = match answer {
-            Answer::Nobody => return Err(Then::Drop),
+            Answer::Abandoned => return Err(Then::Drop),
             Answer::Switched { head, end } => {
                 let id = &end.record.request_id;
                 let written = write_switched(&mut self.client.borrow().outbox.bytes, &head, id);
