@@ -3,15 +3,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    rc::Rc,
     sync::Arc,
 };
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use thalweg_core::{Action, Order, OrderEnd, OrderId, OrderProblem};
+use thalweg_core::{Action, Order, OrderEnd, OrderId, OrderOrigin, OrderProblem};
 
 use super::{
+    fleet_orders,
     reply::{Body, json_reply, refuse},
     status,
 };
@@ -20,7 +22,7 @@ use crate::{
         audit::{Actor, ChangeCall},
         order_json::{self, moment_now},
         order_request::{self, OrderRequest, Wish},
-        orders::{self, OrderAnswer},
+        orders::{self, OrderAnswer, problem_text, problem_word},
         state::Control,
     },
     shared::{
@@ -40,7 +42,7 @@ pub(crate) fn list(control: &Control) -> Value {
 
 /// Answers `POST` to `orders`, `drain` and `undrain`. `token` is the name of the caller's token.
 pub(crate) async fn give(
-    control: &Control,
+    control: &Rc<Control>,
     path: &str,
     token: Option<&str>,
     (by, body): (Actor, &Bytes),
@@ -58,6 +60,9 @@ pub(crate) async fn give(
         }
     };
     request.owner = request.owner.or(token.map(Into::into));
+    if request.fleet {
+        return fleet_orders::give(control, by, request).await;
+    }
     let (by, mut what) = (by.because(request.reason.clone()), asked(&request));
     let answer = orders::ask(control, request).await;
     if let (Some(Ok(OrderAnswer::Given(order))), Some(fields)) = (&answer, what.as_object_mut()) {
@@ -65,7 +70,7 @@ pub(crate) async fn give(
     }
     let result = match &answer {
         None => "shutting_down",
-        Some(Err(problem)) => word(problem),
+        Some(Err(problem)) => problem_word(problem),
         Some(Ok(OrderAnswer::Given(_))) => "given",
         Some(Ok(OrderAnswer::Undrained { .. })) => "ended",
     };
@@ -88,7 +93,7 @@ pub(crate) async fn give(
 }
 
 /// What a request asks for, for the record.
-fn asked(request: &OrderRequest) -> Value {
+pub(super) fn asked(request: &OrderRequest) -> Value {
     match &request.wish {
         Wish::Give(action) => json!({
             "kind": action.kind(), "target": order_json::target(action), "value": order_json::value(action),
@@ -101,8 +106,11 @@ fn asked(request: &OrderRequest) -> Value {
 }
 
 /// Answers `DELETE` of one order with the order as it was.
-pub(crate) async fn cancel(control: &Control, by: Actor, path: &str) -> Response<Body> {
+pub(crate) async fn cancel(control: &Rc<Control>, by: Actor, path: &str) -> Response<Body> {
     let id = path.strip_prefix(ONE).and_then(|id| id.parse().ok()).map(OrderId);
+    if let Some(id) = id.filter(|id| id.origin() == OrderOrigin::Fleet) {
+        return fleet_orders::cancel(control, by, id).await;
+    }
     let ended = match id {
         Some(id) => orders::cancel(control, id).await,
         None => None,
@@ -118,45 +126,16 @@ pub(crate) async fn cancel(control: &Control, by: Actor, path: &str) -> Response
     }
 }
 
-/// The spelling of a problem in answers and events.
-fn word(problem: &OrderProblem) -> &'static str {
-    match problem {
-        OrderProblem::UnknownTarget { .. } => "unknown_target",
-        OrderProblem::LastToServe { .. } => "last_to_serve",
-        OrderProblem::TooLittleCapacity { .. } => "too_little_capacity",
-        OrderProblem::TooMany => "too_many_orders",
-    }
-}
-
-/// A problem as one sentence.
-pub(super) fn problem_text(problem: &OrderProblem) -> String {
-    match problem {
-        OrderProblem::UnknownTarget { kind: "endpoint", name } => {
-            format!("there is no endpoint {name}: `thalweg status` lists them")
-        }
-        OrderProblem::UnknownTarget { kind, name } => format!("there is no {kind} {name}"),
-        OrderProblem::LastToServe { route } => {
-            format!(
-                "this would take out the last pool that serves route {route}; `force` gives the order anyway"
-            )
-        }
-        OrderProblem::TooLittleCapacity { needed, declared } => format!(
-            "the other pools declare {declared} requests/s, and would have to take {needed}; `force` gives the order anyway"
-        ),
-        OrderProblem::TooMany => format!("{} orders stand: end some first", thalweg_core::MAX_ORDERS),
-    }
-}
-
-fn refused(problem: &OrderProblem) -> Response<Body> {
+pub(super) fn refused(problem: &OrderProblem) -> Response<Body> {
     let status = match problem {
         OrderProblem::UnknownTarget { .. } => StatusCode::NOT_FOUND,
         _ => StatusCode::CONFLICT,
     };
-    refuse(status, word(problem), &problem_text(problem))
+    refuse(status, problem_word(problem), &problem_text(problem))
 }
 
 /// What orders are shown against: the live snapshot, and what is under way at each endpoint.
-struct UnderWay {
+pub(super) struct UnderWay {
     live: Arc<Live>,
     in_flight: BTreeMap<(Arc<str>, Arc<str>), u64>,
     streams: BTreeMap<(Arc<str>, Arc<str>), u64>,
@@ -164,7 +143,7 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    fn now(control: &Control) -> Self {
+    pub(super) fn now(control: &Control) -> Self {
         Self {
             live: control.shared.live.load_full(),
             in_flight: status::by_endpoint(control, &IN_FLIGHT),
@@ -174,7 +153,7 @@ impl UnderWay {
     }
 
     /// An order with what is left at the endpoints that it empties, and its state.
-    fn shown(&self, order: &Order, end: Option<OrderEnd>) -> Value {
+    pub(super) fn shown(&self, order: &Order, end: Option<OrderEnd>) -> Value {
         let mut fields = order_json::fields(order);
         let empties = matches!(order.action, Action::Drain { .. } | Action::Evacuate { .. });
         let emptied =

@@ -69,13 +69,17 @@ pub fn main() -> ExitCode {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))
         }
         CommandArgs::Drain(asked) => orders::drain(&asked),
-        CommandArgs::Undrain { target, admin, format } => orders::undrain(&target, &admin, format.format),
+        CommandArgs::Undrain { target, fleet, admin, format } => {
+            orders::undrain((&target, fleet), &admin, format.format)
+        }
         CommandArgs::Dial(asked) => orders::dial(&asked),
         CommandArgs::Weight(asked) => orders::weight(&asked),
         CommandArgs::Evacuate(asked) => orders::evacuate(&asked),
         CommandArgs::Freeze(asked) => orders::freeze(&asked),
         CommandArgs::Orders { admin, format } => orders::list(&admin, format.format),
-        CommandArgs::Cancel { id, admin, format } => orders::cancel(id, &admin, format.format),
+        CommandArgs::Cancel { id, fleet, admin, format } => {
+            orders::cancel((id, fleet), &admin, format.format)
+        }
         CommandArgs::Publish(asked) => fleet::publish(&asked),
         CommandArgs::Rollout(asked) => fleet::rollout(&asked),
         CommandArgs::Taste => fleet::taste(),

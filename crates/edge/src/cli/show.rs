@@ -98,10 +98,11 @@ pub(super) fn orders(orders: &Value) -> String {
         let by = ["id", "kind"].map(|field| plain(&order[field]));
         let rest = ["until", "state", "owner", "reason"].map(|field| plain(&order[field]));
         let [id, kind] = by;
+        let origin = plain(&order["origin"]);
         let [until, state, owner, reason] = rest;
-        vec![id, kind, target(order), until, state, left(order), owner, reason]
+        vec![id, origin, kind, target(order), until, state, left(order), owner, reason]
     };
-    let head = ["ORDER", "KIND", "TARGET", "UNTIL", "STATE", "LEFT", "OWNER", "REASON"];
+    let head = ["ORDER", "ORIGIN", "KIND", "TARGET", "UNTIL", "STATE", "LEFT", "OWNER", "REASON"];
     table(&head, list(orders).iter().map(row).collect())
 }
 
@@ -112,6 +113,7 @@ pub(super) fn order_line(order: &Value) -> String {
     };
     let parts = [
         Some(format!("order {}: {} {}", order["id"], plain(&order["kind"]), target(order))),
+        (order["origin"] == "fleet").then(|| " on every edge".to_owned()),
         part(" until ", "until"),
         part(", streams end by ", "deadline"),
         part(" by ", "owner"),

@@ -298,7 +298,7 @@ async fn watch_all(store: &Store) -> Option<Watch> {
 }
 
 /// Waits for something on a watch; false = the watch has ended. Without a watch, for ever.
-async fn next(changes: &mut Option<Watch>) -> bool {
+pub(super) async fn next(changes: &mut Option<Watch>) -> bool {
     match changes {
         Some(changes) => changes.next().await.is_some(),
         None => std::future::pending().await,
