@@ -26,12 +26,14 @@ use crate::{
 /// Shortest pause between two messages.
 const BREATH: Duration = Duration::from_millis(100);
 /// Between two messages of an edge that has taken nothing out.
-const QUIET: Duration = Duration::from_secs(10);
+const QUIET: Duration = Duration::from_secs(1);
+/// Longest pause between two messages.
+const LONGEST: Duration = Duration::from_secs(10);
 /// Between two attempts to listen.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Interval of an edge that probes nothing.
 const NO_PROBE: Duration = Duration::from_secs(1);
-/// An edge with something out repeats it after one probe interval for this many neighbours, later with more.
+/// The pause between two messages grows with each of so many neighbours: what an edge hears stays bounded.
 const NEIGHBOURS: u32 = 50;
 
 /// Tells and hears for as long as the settings hold.
@@ -68,8 +70,8 @@ async fn tell(control: &Control, client: &Client, (fleet, subject): (&Fleet, &st
             }
             let count = control.fleet.neighbours.borrow().all(control.shared.now()).count();
             let crowd = u32::try_from(count).unwrap_or(u32::MAX) / NEIGHBOURS + 1;
-            let pause = if out.is_empty() { QUIET } else { (interval * crowd).min(QUIET) };
-            due = Instant::now() + pause;
+            let pause = if out.is_empty() { QUIET } else { interval };
+            due = Instant::now() + (pause * crowd).min(LONGEST);
             last = Some(out);
             sleep(BREATH).await;
         }

@@ -3,7 +3,7 @@
 //! start with the last good bundle, `publish` the command of that name, `overview` that of `rollout`, `rollout`
 //! what edges report and what follows. `order_list` is the list of the fleet's orders as a value, `orders` how this edge
 //! obeys it, `order_desk` how an operator's order gets into it, `server_time` the clock that they count by. `gossip`
-//! tells the other edges what this one sees (`sighting`) and has endpoints probed that they suspect (`neighbours`). This file is the
+//! tells the other edges what this one sees (`sighting`) and has endpoints probed that they suspect (`neighbours`). `announcers` knows which edges announce. This file is the
 //! task; `follower` is its work on one bucket: read all keys, choose, adopt, watch; `steps` its part in rollouts.
 //!
 //! Why all keys are read again at every reason to look: a watch shows the latest value and never a log, and it is silent for
@@ -12,6 +12,7 @@
 //! The task lives on the control thread. The workers do not know of it, and an engine that is dead, wiped or lying changes
 //! nothing of what is in force.
 
+pub mod announcers;
 pub mod begin;
 pub mod bundle;
 pub mod engine;
@@ -112,6 +113,7 @@ async fn follow(control: &Rc<Control>, fleet: &Fleet) {
                     tokio::select! {
                         looked = follower.stay(&link.store, &mut connected) => looked,
                         () = obeyed => Ok(()),
+                        () = announcers::run(control, &link, &fleet.name) => Ok(()),
                     }
                 }
                 Err(problem) => Err(problem),

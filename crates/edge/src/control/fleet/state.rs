@@ -10,6 +10,7 @@ use thalweg_config::{ConfigText, Fleet, Ring};
 use tokio::time::Instant;
 
 use super::{
+    announcers::Announcers,
     bundle::{Bundle, BundleRefusal},
     neighbours::Neighbours,
     orders::FleetOrders,
@@ -88,6 +89,8 @@ pub struct FleetState {
     pub neighbours: RefCell<Neighbours>,
     /// The number by which other edges tell this process from the one before.
     pub process: Cell<u64>,
+    /// Which edges announce.
+    pub announcers: Announcers,
     /// Wakes the probes of endpoints that a neighbour suspects.
     pub wakers: ProbeWakers,
 }
