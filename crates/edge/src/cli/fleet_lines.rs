@@ -1,5 +1,10 @@
 //! The lines of `status` about the fleet: each edge with its pools, what the edges disagree about, and refused orders.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "reading a JSON value by name never panics: what is missing is null"
+)]
+
 use serde_json::Value;
 
 use super::cells::plain;

@@ -226,7 +226,7 @@ async fn take(control: &Control, listed: &ListedOrder, age: Duration) -> bool {
             return (Vec::new(), Ok(()));
         }
         let judged = judge(world, &given, now);
-        let events = judged.is_ok().then(|| Event::Ordered(given));
+        let events = judged.is_ok().then_some(Event::Ordered(given));
         (events.into_iter().collect(), judged)
     };
     match control.keeper.decide(decide).await {
