@@ -1,10 +1,12 @@
-//! The calls about orders for the fleet: give, take back, undrain. The edge that is asked writes; each edge judges.
+//! The calls that give and end orders: those of this edge go to `orders`, those of the fleet into the bucket. The edge that
+//! is asked writes; each edge judges.
 
 use std::rc::Rc;
 
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use thalweg_core::{Order, OrderEnd, OrderId};
+use thalweg_core::{Order, OrderEnd, OrderId, OrderOrigin};
 
 use super::{
     orders::{self, UnderWay},
@@ -13,12 +15,45 @@ use super::{
 use crate::control::{
     audit::{Actor, ChangeCall},
     fleet::order_desk::{self, FleetProblem},
-    order_request::{OrderRequest, Wish},
+    order_json::moment_now,
+    order_request::{self, OrderRequest, Wish},
     state::Control,
 };
 
-/// Answers a request for an order of the fleet, or for the end of its drains.
-pub(super) async fn give(control: &Rc<Control>, by: Actor, request: OrderRequest) -> Response<Body> {
+/// Answers `POST` to `orders`, `drain` and `undrain`. `token` is the name of the caller's token.
+pub(super) async fn answer(
+    control: &Rc<Control>,
+    path: &str,
+    token: Option<&str>,
+    (by, body): (Actor, &Bytes),
+) -> Response<Body> {
+    let now = moment_now(control.shared.now());
+    let read = match path.rsplit('/').next().unwrap_or_default() {
+        "orders" => order_request::order(body, now),
+        word => order_request::drain(word, body, now),
+    };
+    let mut request = match read {
+        Ok(request) => request,
+        Err(error) => {
+            let detail = format!("`{}` {}", error.field, error.problem);
+            return refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid", &detail);
+        }
+    };
+    request.owner = request.owner.or(token.map(Into::into));
+    if request.fleet { give(control, by, request).await } else { orders::give(control, by, request).await }
+}
+
+/// Answers `DELETE` of one order with the order as it was.
+pub(super) async fn cancel(control: &Rc<Control>, by: Actor, path: &str) -> Response<Body> {
+    let id = path.strip_prefix(orders::ONE).and_then(|id| id.parse().ok()).map(OrderId);
+    match id.filter(|id| id.origin() == OrderOrigin::Fleet) {
+        Some(id) => cancel_everywhere(control, by, id).await,
+        None => orders::cancel(control, by, id).await,
+    }
+}
+
+/// Gives an order to the fleet, or ends its drains.
+async fn give(control: &Rc<Control>, by: Actor, request: OrderRequest) -> Response<Body> {
     let (by, mut what) = (by.because(request.reason.clone()), orders::asked(&request));
     if let Some(fields) = what.as_object_mut() {
         fields.insert("fleet".into(), true.into());
@@ -64,8 +99,7 @@ fn shown(control: &Control, order: &Order) -> Value {
     shown
 }
 
-/// Answers `DELETE` of an order of the fleet with the order as it was.
-pub(super) async fn cancel(control: &Rc<Control>, by: Actor, id: OrderId) -> Response<Body> {
+async fn cancel_everywhere(control: &Rc<Control>, by: Actor, id: OrderId) -> Response<Body> {
     let done = order_desk::cancel(control, id, &by.who).await;
     let result = done.as_ref().map_or_else(word, |_| "ended");
     by.record(&control.events, ChangeCall::Cancel, json!({ "id": id.0, "fleet": true }), result);

@@ -3,25 +3,22 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    rc::Rc,
     sync::Arc,
 };
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use thalweg_core::{Action, Order, OrderEnd, OrderId, OrderOrigin, OrderProblem};
+use thalweg_core::{Action, Order, OrderEnd, OrderId, OrderProblem};
 
 use super::{
-    fleet_orders,
     reply::{Body, json_reply, refuse},
     status,
 };
 use crate::{
     control::{
         audit::{Actor, ChangeCall},
-        order_json::{self, moment_now},
-        order_request::{self, OrderRequest, Wish},
+        order_json,
+        order_request::{OrderRequest, Wish},
         orders::{self, OrderAnswer, problem_text, problem_word},
         state::Control,
     },
@@ -40,29 +37,8 @@ pub(crate) fn list(control: &Control) -> Value {
     now.live.snapshot.orders.iter().map(|order| now.shown(order, None)).collect()
 }
 
-/// Answers `POST` to `orders`, `drain` and `undrain`. `token` is the name of the caller's token.
-pub(crate) async fn give(
-    control: &Rc<Control>,
-    path: &str,
-    token: Option<&str>,
-    (by, body): (Actor, &Bytes),
-) -> Response<Body> {
-    let now = moment_now(control.shared.now());
-    let read = match path.rsplit('/').next().unwrap_or_default() {
-        "orders" => order_request::order(body, now),
-        word => order_request::drain(word, body, now),
-    };
-    let mut request = match read {
-        Ok(request) => request,
-        Err(error) => {
-            let detail = format!("`{}` {}", error.field, error.problem);
-            return refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid", &detail);
-        }
-    };
-    request.owner = request.owner.or(token.map(Into::into));
-    if request.fleet {
-        return fleet_orders::give(control, by, request).await;
-    }
+/// Gives an order to this edge, or ends its drains.
+pub(super) async fn give(control: &Control, by: Actor, request: OrderRequest) -> Response<Body> {
     let (by, mut what) = (by.because(request.reason.clone()), asked(&request));
     let answer = orders::ask(control, request).await;
     if let (Some(Ok(OrderAnswer::Given(order))), Some(fields)) = (&answer, what.as_object_mut()) {
@@ -105,12 +81,8 @@ pub(super) fn asked(request: &OrderRequest) -> Value {
     }
 }
 
-/// Answers `DELETE` of one order with the order as it was.
-pub(crate) async fn cancel(control: &Rc<Control>, by: Actor, path: &str) -> Response<Body> {
-    let id = path.strip_prefix(ONE).and_then(|id| id.parse().ok()).map(OrderId);
-    if let Some(id) = id.filter(|id| id.origin() == OrderOrigin::Fleet) {
-        return fleet_orders::cancel(control, by, id).await;
-    }
+/// Answers `DELETE` of one order of this edge with the order as it was.
+pub(super) async fn cancel(control: &Control, by: Actor, id: Option<OrderId>) -> Response<Body> {
     let ended = match id {
         Some(id) => orders::cancel(control, id).await,
         None => None,

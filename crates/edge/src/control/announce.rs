@@ -24,7 +24,7 @@ use self::{
     obstacle::Obstacle,
 };
 use crate::{
-    control::{fleet::announcers::Withdrawal, state::Control},
+    control::{fleet::withdrawal::Withdrawal, state::Control},
     shared::{
         meters::{self, Total},
         telemetry::REQUESTS,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use thalweg_core::Tick;
 
-use crate::control::fleet::announcers::Withdrawal;
+use crate::control::fleet::withdrawal::Withdrawal;
 
 /// Readiness may be away for this long before the edge withdraws.
 pub const PATIENCE: Duration = Duration::from_secs(1);

@@ -4,18 +4,15 @@
 //! `withdrawal`, sees another edge that announces, says that it does not any more, and writes `withdrawal` at the revision
 //! that it read. Of two edges that withdraw at the same time, the second write is refused, and that edge looks again.
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{rc::Rc, time::Duration};
 
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::{Value, json};
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep};
 
-use super::{orders::BucketLink, server_time};
+use super::{order_state::BucketLink, server_time, withdrawal::Withdrawal};
 use crate::control::state::Control;
 
 /// What the keys of these reports begin with.
@@ -28,66 +25,6 @@ const REPEAT: Duration = Duration::from_secs(5);
 const FRESH_MS: u64 = 20_000;
 /// How often this edge looks at what it announces, and asks again.
 const LOOK: Duration = Duration::from_millis(250);
-/// Longest wait for the answer to an edge that is ending.
-const ENDING: Duration = Duration::from_secs(2);
-
-/// Whether a withdrawal leaves another edge announcing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Withdrawal {
-    /// The engine does not answer, or has not answered yet.
-    #[default]
-    Unknown,
-    /// Another edge announces.
-    Granted,
-    /// No other edge announces.
-    Last,
-}
-
-/// The question of the announcing task and its answer.
-#[derive(Debug, Default)]
-pub struct Announcers {
-    /// This edge would withdraw.
-    wish: Cell<bool>,
-    answer: Cell<Withdrawal>,
-    asked: Notify,
-    told: Notify,
-}
-
-impl Announcers {
-    /// Asks, and returns what is known. An edge without a fleet knows of no other, and may withdraw.
-    pub fn may_withdraw(&self, has_fleet: bool) -> Withdrawal {
-        if !has_fleet {
-            return Withdrawal::Granted;
-        }
-        if !self.wish.replace(true) {
-            self.answer.set(Withdrawal::Unknown);
-            self.asked.notify_one();
-        }
-        self.answer.get()
-    }
-
-    /// This edge does not want to withdraw any more.
-    pub fn withdraw_no_more(&self) {
-        if self.wish.replace(false) {
-            self.answer.set(Withdrawal::Unknown);
-        }
-    }
-
-    /// Asks for an edge that is ending, and waits for the answer.
-    pub async fn ask(&self, has_fleet: bool) -> Withdrawal {
-        let answered = async {
-            loop {
-                let told = self.told.notified();
-                let answer = self.may_withdraw(has_fleet);
-                if answer != Withdrawal::Unknown {
-                    return answer;
-                }
-                told.await;
-            }
-        };
-        timeout(ENDING, answered).await.unwrap_or_default()
-    }
-}
 
 /// Reports what this edge announces and answers its question, for as long as the bucket can be used.
 pub(super) async fn run(control: &Rc<Control>, link: &BucketLink, name: &str) {

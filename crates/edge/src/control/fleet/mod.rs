@@ -2,8 +2,8 @@
 //! the servers, `taste` the try in a throw-away process, `store` what is kept on disk, `state` what is shown, `begin` the
 //! start with the last good bundle, `publish` the command of that name, `overview` that of `rollout`, `rollout`
 //! what edges report and what follows. `order_list` is the list of the fleet's orders as a value, `orders` how this edge
-//! obeys it, `order_desk` how an operator's order gets into it, `server_time` the clock that they count by. `gossip`
-//! tells the other edges what this one sees (`sighting`) and has endpoints probed that they suspect (`neighbours`). `announcers` knows which edges announce. This file is the
+//! obeys it, `order_state` what it knows of them, `order_desk` how an operator's order gets into it, `server_time` the clock that they count by. `gossip`
+//! tells the other edges what this one sees (`sighting`) and has endpoints probed that they suspect (`neighbours`). `announcers` knows which edges announce, and answers whether this one may withdraw (`withdrawal`). This file is the
 //! task; `follower` is its work on one bucket: read all keys, choose, adopt, watch; `steps` its part in rollouts.
 //!
 //! Why all keys are read again at every reason to look: a watch shows the latest value and never a log, and it is silent for
@@ -20,6 +20,7 @@ pub mod gossip;
 pub mod neighbours;
 pub mod order_desk;
 pub mod order_list;
+pub mod order_state;
 pub mod orders;
 pub mod overview;
 pub mod publish;
@@ -30,6 +31,7 @@ pub mod state;
 pub mod steps;
 pub mod store;
 pub mod taste;
+pub mod withdrawal;
 
 mod follower;
 
@@ -42,7 +44,7 @@ use tokio::time::{sleep, timeout};
 use self::{
     bundle::{BundleRefusal, VerifyKey},
     follower::Follower,
-    orders::BucketLink,
+    order_state::BucketLink,
 };
 use crate::{
     control::state::Control,
@@ -150,9 +152,6 @@ fn trouble(control: &Control, problem: Option<String>) {
 pub fn key_of(ring: Ring) -> String {
     format!("bundle.{}", ring.as_str())
 }
-
-/// The key of the fleet's orders.
-pub const ORDERS: &str = "orders";
 
 /// The key of what an operator says of rollouts.
 pub const ROLLOUT: &str = "rollout";

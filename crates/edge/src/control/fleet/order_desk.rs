@@ -12,10 +12,9 @@ use bytes::Bytes;
 use thalweg_core::{Action, DrainTarget, Order, OrderId, OrderOrigin, OrderProblem, World};
 
 use super::{
-    ORDERS,
-    order_list::{ListedOrder, MAX_STANDING, OrderList},
-    orders::{self, BucketLink},
-    server_time,
+    order_list::{KEY, ListedOrder, MAX_STANDING, OrderList},
+    order_state::BucketLink,
+    orders, server_time,
 };
 use crate::control::{
     order_json::moment_now,
@@ -180,7 +179,7 @@ async fn change<T>(
         let server_ms = server_ms.unwrap_or_else(|| moment_now(control.shared.now()).unix_ms);
         let done = change(&mut list, server_ms)?;
         list.prune(server_ms);
-        match link.store.update(ORDERS, Bytes::from(list.to_bytes()), revision).await {
+        match link.store.update(KEY, Bytes::from(list.to_bytes()), revision).await {
             Ok(_) => {
                 orders::obey(control, &link, &list).await;
                 return Ok(done);

@@ -16,6 +16,8 @@ use crate::control::{
     order_request,
 };
 
+/// The key of the list.
+pub const KEY: &str = "orders";
 /// What the value says that it is.
 const FORMAT: &str = "thalweg-fleet-orders";
 /// Version of the format. It grows when an older reader would misread the value.

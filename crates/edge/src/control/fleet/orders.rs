@@ -8,95 +8,37 @@
 //! An order that is missing is not cancelled: orders stand, with the engine away or wiped, until their time is over or an
 //! operator ends them.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
-    rc::Rc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
-use async_nats::jetstream::{
-    Context,
-    kv::{Store, Watch},
-    stream::LastRawMessageErrorKind,
-};
-use serde_json::{Value, json};
+use async_nats::jetstream::{kv::Watch, stream::LastRawMessageErrorKind};
+use futures_util::StreamExt;
+use serde_json::json;
 use thalweg_core::{Event, Moment, Order, OrderId, OrderOrigin, OrderProblem, World};
 use tokio::{sync::watch, time::sleep};
 
 use super::{
-    LOOK, ORDERS, SOON,
-    follower::next,
-    order_list::{ListedOrder, OrderList},
+    order_list::{KEY, ListedOrder, OrderList},
+    order_state::{BucketLink, RefusedOrder, refused_fields},
     server_time,
 };
 use crate::control::{
-    order_json::{self, moment_now},
+    order_json::moment_now,
     orders::{problem_text, problem_word},
     state::{Control, EdgePhase},
     state_store,
 };
 
-/// The way to the bucket, for what reads and writes orders.
-#[derive(Clone, Debug)]
-pub struct BucketLink {
-    /// The bucket.
-    pub store: Store,
-    /// Requests to the servers.
-    pub context: Context,
-}
-
-/// An order of the fleet that this edge does not obey.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RefusedOrder {
-    /// Why, as spelt everywhere.
-    pub word: &'static str,
-    /// Why, in words.
-    pub detail: String,
-    /// What it is, as far as it can be read.
-    pub order: Option<Order>,
-}
-
-/// What this edge knows of the orders of its fleet.
-#[derive(Debug, Default)]
-pub struct FleetOrders {
-    /// The way to the bucket, while it can be used.
-    pub link: RefCell<Option<BucketLink>>,
-    /// The orders that this edge does not obey.
-    pub refused: RefCell<BTreeMap<OrderId, RefusedOrder>>,
-    /// When each listed order ends here. Kept from the first sight of it, so that it does not move with the clocks.
-    ends: RefCell<BTreeMap<OrderId, Option<Moment>>>,
-    /// Why the list cannot be used.
-    trouble: RefCell<Option<String>>,
-    /// The revision of the list that was read last.
-    revision: Cell<u64>,
-}
-
-impl FleetOrders {
-    /// As the status shows it.
-    #[must_use]
-    pub fn shown(&self) -> Value {
-        let refused: Vec<Value> =
-            self.refused.borrow().iter().map(|(id, one)| refused_fields(*id, one)).collect();
-        json!({ "revision": self.revision.get(), "refused": refused, "trouble": *self.trouble.borrow() })
-    }
-}
-
-fn refused_fields(id: OrderId, refused: &RefusedOrder) -> Value {
-    let order = refused.order.as_ref();
-    json!({
-        "id": id.0, "kind": order.map(|order| order.action.kind()),
-        "target": order.map(|order| order_json::target(&order.action)),
-        "owner": order.map(|order| &*order.owner), "problem": refused.word, "detail": refused.detail,
-    })
-}
+/// Longest time between two readings.
+const LOOK: Duration = Duration::from_secs(5);
+/// Between two attempts to read or to watch.
+const SOON: Duration = Duration::from_millis(250);
 
 /// Follows the list for as long as the bucket can be used.
 pub(super) async fn run(control: &Rc<Control>, link: &BucketLink, mut connected: watch::Receiver<bool>) {
     let mut changes: Option<Watch> = None;
     loop {
         if changes.is_none() {
-            changes = link.store.watch(ORDERS).await.ok();
+            changes = link.store.watch(KEY).await.ok();
         }
         let pause = match look(control, link).await {
             Ok(()) if changes.is_some() => LOOK,
@@ -136,7 +78,7 @@ async fn look(control: &Rc<Control>, link: &BucketLink) -> Result<(), String> {
 /// # Errors
 /// The servers do not answer.
 pub(super) async fn read(link: &BucketLink) -> Result<(Result<OrderList, String>, u64), String> {
-    let subject = format!("{}{ORDERS}", link.store.prefix);
+    let subject = format!("{}{KEY}", link.store.prefix);
     match link.store.stream.get_last_raw_message_by_subject(&subject).await {
         Ok(message) if message.payload.is_empty() => Ok((Ok(OrderList::default()), message.sequence)),
         Ok(message) => Ok((OrderList::read(&message.payload), message.sequence)),
@@ -278,4 +220,12 @@ pub(super) async fn leave(control: &Control) {
         (of_fleet.map(|order| Event::Cancelled(order.id)).collect::<Vec<_>>(), ())
     };
     control.keeper.decide(decide).await;
+}
+
+/// Waits for something on a watch; false = the watch has ended. Without a watch, for ever.
+pub(super) async fn next(changes: &mut Option<Watch>) -> bool {
+    match changes {
+        Some(changes) => changes.next().await.is_some(),
+        None => std::future::pending().await,
+    }
 }

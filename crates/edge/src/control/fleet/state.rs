@@ -10,11 +10,11 @@ use thalweg_config::{ConfigText, Fleet, Ring};
 use tokio::time::Instant;
 
 use super::{
-    announcers::Announcers,
     bundle::{Bundle, BundleRefusal},
     neighbours::Neighbours,
-    orders::FleetOrders,
+    order_state::FleetOrders,
     store::FleetMemory,
+    withdrawal::Announcers,
 };
 use crate::control::{jitter, keeper::ProbeWakers};
 
