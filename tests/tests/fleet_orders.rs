@@ -204,9 +204,19 @@ fn a_lying_list_takes_no_edge_out_of_service() {
     let stand: Vec<u64> = standing(&one).iter().filter_map(|order| order["id"].as_u64()).collect();
     assert_eq!(stand, [base, 1], "the number of an edge's order cannot be taken");
     assert_eq!(serves(&one), "b");
+    let mut ended = list.clone();
+    ended["orders"][0]["cancelled"] = json!({ "by": "ada", "at_ms": base });
+    fleet.server.put("thalweg", "orders", ended.to_string().as_bytes());
+    eventually("the cancelled one ends, and another one can be obeyed", SOON, || {
+        standing(&one).iter().all(|order| order["id"] != base) && serves(&one) == "a"
+    });
+    fleet.server.put("thalweg", "orders", list.to_string().as_bytes());
+    stays("an old list brings nothing back", Duration::from_secs(2), || {
+        standing(&one).iter().all(|order| order["id"] != base) && serves(&one) == "a"
+    });
     for bytes in [&b"hello"[..], b"", b"{}", &[b'x'; 900_000]] {
         fleet.server.put("thalweg", "orders", bytes);
     }
     eventually("told", SOON, || !one.events_of("fleet_orders_rejected").is_empty());
-    assert_eq!((serves(&one), standing(&one).len()), ("b".to_owned(), 2));
+    assert_eq!((serves(&one), standing(&one).len()), ("a".to_owned(), 2));
 }

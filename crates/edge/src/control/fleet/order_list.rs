@@ -94,8 +94,9 @@ impl ListedOrder {
         }
     }
 
-    /// Ends it.
+    /// Ends it. Only its number is needed from then on: a list of ended orders stays short.
     pub fn cancel(&mut self, by: &str, server_ms: u64) {
+        self.fields.retain(|name, _| ["id", "since_ms", "kind"].contains(&name.as_str()));
         self.cancelled = Some(by.into());
         self.fields.insert("cancelled".into(), json!({ "by": by, "at_ms": server_ms }));
     }

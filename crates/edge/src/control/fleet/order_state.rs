@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
 };
 
 use async_nats::jetstream::{Context, kv::Store};
@@ -40,6 +40,8 @@ pub struct FleetOrders {
     pub refused: RefCell<BTreeMap<OrderId, RefusedOrder>>,
     /// When each listed order ends here. Kept from the first sight of it, so that it does not move with the clocks.
     pub ends: RefCell<BTreeMap<OrderId, Option<Moment>>>,
+    /// The orders that were seen cancelled. A reading from before, or an old list that is put back, gives none of them again.
+    pub cancelled: RefCell<BTreeSet<OrderId>>,
     /// Why the list cannot be used.
     pub trouble: RefCell<Option<String>>,
     /// The revision of the list that was read last.

@@ -103,14 +103,17 @@ pub(super) async fn obey(control: &Rc<Control>, link: &BucketLink, list: &OrderL
     let orders = &control.fleet.orders;
     orders.refused.borrow_mut().retain(|id, _| known.contains(id));
     orders.ends.borrow_mut().retain(|id, _| known.contains(id));
+    orders.cancelled.borrow_mut().retain(|id| known.contains(id));
     let (mut server_ms, mut changed) = (None, false);
     for listed in &list.orders {
         if listed.cancelled.is_some() {
+            orders.cancelled.borrow_mut().insert(listed.id);
             orders.refused.borrow_mut().remove(&listed.id);
             changed |= cancel(control, listed.id).await;
             continue;
         }
-        if stands(control, listed.id) || is_over(control, listed.id) {
+        let was_cancelled = orders.cancelled.borrow().contains(&listed.id);
+        if was_cancelled || stands(control, listed.id) || is_over(control, listed.id) {
             note_end(control, listed.id);
             orders.refused.borrow_mut().remove(&listed.id);
             continue;
