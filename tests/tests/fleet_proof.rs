@@ -118,7 +118,7 @@ fn rollout(fleet: &Fleet, edges: &[Edge; 3], good: &Conf, bad: &Endpoint) {
     let has = |edge: &Edge| edge.status()["fleet"]["bundle"]["on_trial"] == Value::Bool(false);
     let took = eventually("every ring has it", Duration::from_secs(90), || edges.iter().all(has));
     figure("rollout over three rings, each baked for 5 s", &format!("{:.1} s", took.as_secs_f64()));
-    bad.behave(Behaviour::status(500));
+    bad.behave(Behaviour::Status(500));
     let done = fleet.publish_with(&to(bad), &["--bake", "60s"]);
     assert_eq!(done.code, 0, "{}", done.stderr);
     let on_trial = || edges[0].status()["fleet"]["bundle"]["on_trial"] == Value::Bool(true);
