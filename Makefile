@@ -1,6 +1,6 @@
 # The verbs of the repository. Each is a script, so that each can be read and run alone.
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-server test test-long test-infra chaos chaos-compare bench release fmt lint generate
+.PHONY: help setup run run-server test test-long test-infra chaos chaos-compare fleet bench release fmt lint generate
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
@@ -28,6 +28,9 @@ chaos: ## every fault under every policy, measured (about 55 minutes, root for d
 
 chaos-compare: ## the same faults against nginx, HAProxy and Envoy (about 25 minutes); writes docs/failover.md
 	@exec scripts/chaos-compare.sh $(ONLY)
+
+fleet: ## the fleet and anycast on real NATS and BIRD, with figures (about 3 minutes; root for the network namespaces)
+	@exec scripts/fleet.sh
 
 bench: ## thalweg beside nginx, HAProxy and Envoy, then the micro-benches (an hour and more)
 	@bench/run.sh $(BENCH_ARGS) && exec cargo bench --locked -p thalweg-bench

@@ -5,15 +5,15 @@ mod common;
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    os::unix::net::{UnixListener, UnixStream},
+    io::{BufRead, BufReader},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU8, Ordering},
-    thread,
     time::Duration,
 };
 
+use common::bird::{ESTABLISHED, stand_in};
 use serde_json::Value;
 use thalweg_testkit::{Conf, Edge, Endpoint, Scratch, Signal, eventually, skip, stays};
 
@@ -285,27 +285,6 @@ fn the_death_of_an_edge_takes_its_address_away() {
     run(&format!("kill -KILL {}", pid.trim()));
     eventually("the path has gone", SOON, || !routed(&router));
 }
-
-/// Plays a BIRD that greets and answers like this.
-fn stand_in(scratch: &Scratch, greeting: &'static str, answer: fn(&str) -> &'static str) -> PathBuf {
-    let path = scratch.join("stand-in.ctl");
-    let listener = UnixListener::bind(&path).expect("a socket");
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || {
-                let mut writer = stream.try_clone().expect("a second end");
-                let _gone_is_fine = writer.write_all(greeting.as_bytes());
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    let _gone_is_fine = writer.write_all(answer(&line).as_bytes());
-                }
-            });
-        }
-    });
-    path
-}
-
-const ESTABLISHED: &str =
-    "1002-up1  BGP  ---  up  19:43:18.440  Established\n1006-  BGP state:          Established\n0000 \n";
 
 #[test]
 fn whatever_is_wrong_with_bird_is_one_word_and_the_edge_serves_on() {

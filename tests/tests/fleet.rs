@@ -2,78 +2,18 @@
 
 mod common;
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, time::Duration};
 
-use common::to;
-use serde_json::{Value, json};
-use thalweg_testkit::{
-    Behaviour, Conf, Edge, Endpoint, Finished, NatsServer, Scratch, eventually, get, stays, thalweg,
+use common::{
+    fleet::{Fleet, serves, until_serves},
+    to,
 };
+use serde_json::{Value, json};
+use thalweg_testkit::{Behaviour, Edge, Endpoint, Scratch, eventually, get, stays, thalweg};
 
 const SOON: Duration = Duration::from_secs(20);
 /// For a rollout over three rings on a busy machine.
 const SLOW: Duration = Duration::from_secs(60);
-
-/// A server, and the keys of a publisher.
-struct Fleet {
-    server: NatsServer,
-    keys: Scratch,
-}
-
-impl Fleet {
-    fn start(scenario: &str) -> Option<Self> {
-        let fleet = Self { server: NatsServer::start(scenario)?, keys: Scratch::new() };
-        for name in ["key", "other"] {
-            fleet.openssl(&["genpkey", "-algorithm", "ed25519", "-out", &format!("{name}.pem")]);
-        }
-        fleet.openssl(&["pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"]);
-        Some(fleet)
-    }
-
-    fn openssl(&self, args: &[&str]) {
-        let done = Command::new("openssl").args(args).current_dir(self.keys.path()).output();
-        assert!(done.expect("openssl runs").status.success(), "openssl {args:?}");
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.keys.join(name).display().to_string()
-    }
-
-    /// A config with the fleet in it.
-    fn of(&self, conf: Conf, more: &str) -> Conf {
-        let (url, key) = (self.server.url(), self.path("public.pem"));
-        conf.raw(&format!("[fleet]\nnats = [\"{url}\"]\nverify = \"{key}\"\n{more}"))
-    }
-
-    /// An edge that sends everything to this endpoint until a bundle says something else.
-    fn edge(&self, endpoint: &Endpoint, state: &Scratch, more: &str) -> Edge {
-        let folder = format!("state_dir = \"{}\"", state.path().display());
-        Edge::start(&self.of(to(endpoint).edge(&folder), more))
-    }
-
-    fn publish_with(&self, conf: &Conf, more: &[&str]) -> Finished {
-        let file = self.keys.write("fleet.toml", self.of(conf.clone(), "").text()).display().to_string();
-        let key = self.path("key.pem");
-        let args = ["publish", "--config", &file, "--key", &key, "--format", "json"];
-        thalweg(&[&args[..], more].concat())
-    }
-
-    /// Publishes a config without a bake time. Returns its number.
-    fn publish(&self, conf: &Conf) -> u64 {
-        let done = self.publish_with(conf, &["--bake", "0s"]);
-        assert_eq!(done.code, 0, "{}", done.stderr);
-        let said: Value = serde_json::from_str(&done.stdout).expect("JSON");
-        said["bundle"].as_u64().expect("a number")
-    }
-}
-
-fn serves(edge: &Edge) -> String {
-    get(edge.web(), "/").endpoint().to_owned()
-}
-
-fn until_serves(edge: &Edge, name: &str) {
-    eventually(&format!("the edge sends to {name}: {}", edge.stderr()), SOON, || serves(edge) == name);
-}
 
 fn refusals(edge: &Edge, reason: &str) -> f64 {
     edge.metric("thalweg_fleet_bundles_refused_total", &[("reason", reason)])

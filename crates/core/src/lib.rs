@@ -155,7 +155,9 @@ pub use health::Health;
 pub use incident::{Incident, Scope};
 pub use layout::{Layout, Place};
 pub use matching::Matcher;
-pub use order::{Action, DrainTarget, MAX_ORDERS, Moment, Order, OrderEnd, OrderId, OrderProblem};
+pub use order::{
+    Action, DrainTarget, MAX_ORDERS, Moment, Order, OrderEnd, OrderId, OrderOrigin, OrderProblem,
+};
 pub use reason::{Cause, Reason, Refusal};
 pub use roll::{mix, roll};
 pub use said::SaidWeight;

@@ -19,6 +19,47 @@ pub const MAX_ORDERS: usize = 1000;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OrderId(pub u64);
 
+/// Where an order was given.
+///
+/// The number tells it: a fleet numbers its orders by the Unix time in milliseconds, and an edge counts from 1. So no two
+/// orders have one number, and no field can disagree with it. Of two orders for the same dial or weight, the later in this
+/// order counts: the edge has the last word, and no clock is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OrderOrigin {
+    /// For every edge of the fleet.
+    Fleet,
+    /// On one edge.
+    Edge,
+}
+
+impl OrderOrigin {
+    /// The spelling in API and log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet",
+            Self::Edge => "edge",
+        }
+    }
+}
+
+impl OrderId {
+    /// The first number of the fleet: September 2001 in milliseconds.
+    pub const FIRST_OF_FLEET: u64 = 1_000_000_000_000;
+    /// The last number of the fleet: JSON has no larger whole numbers everywhere.
+    pub const LAST_OF_FLEET: u64 = (1 << 53) - 1;
+
+    /// Where an order with this number was given.
+    #[must_use]
+    pub fn origin(self) -> OrderOrigin {
+        if (Self::FIRST_OF_FLEET..=Self::LAST_OF_FLEET).contains(&self.0) {
+            OrderOrigin::Fleet
+        } else {
+            OrderOrigin::Edge
+        }
+    }
+}
+
 /// One instant on both clocks: the tick counts in this process; the wall clock is shown and stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {

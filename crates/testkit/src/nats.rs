@@ -86,10 +86,18 @@ impl NatsServer {
 
     /// Writes a value under a key of a bucket, as it is.
     pub fn put(&self, bucket: &str, key: &str, value: &[u8]) {
-        let mut message = format!("PUB $KV.{bucket}.{key} {}\r\n", value.len()).into_bytes();
-        message.extend_from_slice(value);
-        message.extend_from_slice(b"\r\n");
-        self.ask(&message).expect("the server takes the value");
+        self.publish(&format!("$KV.{bucket}.{key}"), &[value]);
+    }
+
+    /// Sends messages to whatever listens to this subject.
+    pub fn publish(&self, subject: &str, values: &[&[u8]]) {
+        let mut all = Vec::new();
+        for value in values {
+            all.extend_from_slice(format!("PUB {subject} {}\r\n", value.len()).as_bytes());
+            all.extend_from_slice(value);
+            all.extend_from_slice(b"\r\n");
+        }
+        self.ask(&all).expect("the server takes the messages");
     }
 
     /// Sends bytes of the protocol; answers when the server has read them.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses another part")]
 
+pub mod bird;
+pub mod fleet;
 pub mod server;
 pub mod tls_site;
 

@@ -12,7 +12,7 @@ use crate::{
     view::Drain,
 };
 
-/// The orders that stand, in the order of their numbers.
+/// The orders that stand: those of the fleet, then those of this edge, each in the order of their numbers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Orders {
     standing: Arc<Vec<Order>>,
@@ -30,7 +30,7 @@ impl Orders {
         let standing = Arc::make_mut(&mut self.standing);
         standing.retain(|known| known.id != order.id);
         standing.push(order);
-        standing.sort_by_key(|order| order.id);
+        standing.sort_by_key(|order| (order.id.origin(), order.id));
     }
 
     /// Ends one order.
@@ -100,7 +100,7 @@ impl Orders {
     }
 
     /// What the orders make of a config: dials and weights. Of two orders for the same thing,
-    /// the later one counts; an evacuation counts for more than a dial.
+    /// the later one counts, and one of this edge for more than one of the fleet; an evacuation counts for more than a dial.
     pub(super) fn applied(&self, configured: &Arc<Topology>) -> Arc<Topology> {
         let mut topology = Arc::clone(configured);
         let evacuates = |order: &&Order| matches!(order.action, Action::Evacuate { .. });

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use metrics::{Key, Label};
 use metrics_exporter_prometheus::{LabelSet, formatting};
-use thalweg_core::{Action, Availability, PoolEndpoint, PoolSlot};
+use thalweg_core::{Action, Availability, OrderOrigin, PoolEndpoint, PoolSlot};
 
 use super::process;
 use crate::{
@@ -82,6 +82,13 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
         let connected = control.fleet.connected.get();
         state(&telemetry::FLEET_CONNECTED, &[], f64::from(u8::from(connected)));
         state(&telemetry::FLEET_BUNDLE, &[], real(i64::try_from(control.fleet.number()).unwrap_or(i64::MAX)));
+        #[expect(clippy::cast_precision_loss, reason = "orders are counted in hundreds")]
+        let mut orders = |name, count: usize| state(&telemetry::FLEET_ORDERS, &[name], count as f64);
+        let of_fleet = live.snapshot.orders.iter().filter(|order| order.id.origin() == OrderOrigin::Fleet);
+        orders("obeyed", of_fleet.count());
+        orders("refused", control.fleet.orders.refused.borrow().len());
+        let heard = control.fleet.neighbours.borrow().all(control.shared.now()).count();
+        state(&telemetry::FLEET_EDGES, &[], f64::from(u32::try_from(heard).unwrap_or(u32::MAX)));
         if let Some(age) = control.fleet.age_seconds() {
             state(&telemetry::FLEET_AGE, &[], age);
         }

@@ -6,6 +6,7 @@ mod calls;
 mod exposition;
 mod cookie;
 mod failback;
+mod fleet_orders;
 mod geo;
 mod process;
 mod reply;

@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use thalweg_core::{Action, Order, OrderEnd, OrderId, OrderProblem};
@@ -18,9 +17,9 @@ use super::{
 use crate::{
     control::{
         audit::{Actor, ChangeCall},
-        order_json::{self, moment_now},
-        order_request::{self, OrderRequest, Wish},
-        orders::{self, OrderAnswer},
+        order_json,
+        order_request::{OrderRequest, Wish},
+        orders::{self, OrderAnswer, problem_text, problem_word},
         state::Control,
     },
     shared::{
@@ -38,26 +37,8 @@ pub(crate) fn list(control: &Control) -> Value {
     now.live.snapshot.orders.iter().map(|order| now.shown(order, None)).collect()
 }
 
-/// Answers `POST` to `orders`, `drain` and `undrain`. `token` is the name of the caller's token.
-pub(crate) async fn give(
-    control: &Control,
-    path: &str,
-    token: Option<&str>,
-    (by, body): (Actor, &Bytes),
-) -> Response<Body> {
-    let now = moment_now(control.shared.now());
-    let read = match path.rsplit('/').next().unwrap_or_default() {
-        "orders" => order_request::order(body, now),
-        word => order_request::drain(word, body, now),
-    };
-    let mut request = match read {
-        Ok(request) => request,
-        Err(error) => {
-            let detail = format!("`{}` {}", error.field, error.problem);
-            return refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid", &detail);
-        }
-    };
-    request.owner = request.owner.or(token.map(Into::into));
+/// Gives an order to this edge, or ends its drains.
+pub(super) async fn give(control: &Control, by: Actor, request: OrderRequest) -> Response<Body> {
     let (by, mut what) = (by.because(request.reason.clone()), asked(&request));
     let answer = orders::ask(control, request).await;
     if let (Some(Ok(OrderAnswer::Given(order))), Some(fields)) = (&answer, what.as_object_mut()) {
@@ -65,7 +46,7 @@ pub(crate) async fn give(
     }
     let result = match &answer {
         None => "shutting_down",
-        Some(Err(problem)) => word(problem),
+        Some(Err(problem)) => problem_word(problem),
         Some(Ok(OrderAnswer::Given(_))) => "given",
         Some(Ok(OrderAnswer::Undrained { .. })) => "ended",
     };
@@ -88,7 +69,7 @@ pub(crate) async fn give(
 }
 
 /// What a request asks for, for the record.
-fn asked(request: &OrderRequest) -> Value {
+pub(super) fn asked(request: &OrderRequest) -> Value {
     match &request.wish {
         Wish::Give(action) => json!({
             "kind": action.kind(), "target": order_json::target(action), "value": order_json::value(action),
@@ -100,9 +81,8 @@ fn asked(request: &OrderRequest) -> Value {
     }
 }
 
-/// Answers `DELETE` of one order with the order as it was.
-pub(crate) async fn cancel(control: &Control, by: Actor, path: &str) -> Response<Body> {
-    let id = path.strip_prefix(ONE).and_then(|id| id.parse().ok()).map(OrderId);
+/// Answers `DELETE` of one order of this edge with the order as it was.
+pub(super) async fn cancel(control: &Control, by: Actor, id: Option<OrderId>) -> Response<Body> {
     let ended = match id {
         Some(id) => orders::cancel(control, id).await,
         None => None,
@@ -118,45 +98,16 @@ pub(crate) async fn cancel(control: &Control, by: Actor, path: &str) -> Response
     }
 }
 
-/// The spelling of a problem in answers and events.
-fn word(problem: &OrderProblem) -> &'static str {
-    match problem {
-        OrderProblem::UnknownTarget { .. } => "unknown_target",
-        OrderProblem::LastToServe { .. } => "last_to_serve",
-        OrderProblem::TooLittleCapacity { .. } => "too_little_capacity",
-        OrderProblem::TooMany => "too_many_orders",
-    }
-}
-
-/// A problem as one sentence.
-pub(super) fn problem_text(problem: &OrderProblem) -> String {
-    match problem {
-        OrderProblem::UnknownTarget { kind: "endpoint", name } => {
-            format!("there is no endpoint {name}: `thalweg status` lists them")
-        }
-        OrderProblem::UnknownTarget { kind, name } => format!("there is no {kind} {name}"),
-        OrderProblem::LastToServe { route } => {
-            format!(
-                "this would take out the last pool that serves route {route}; `force` gives the order anyway"
-            )
-        }
-        OrderProblem::TooLittleCapacity { needed, declared } => format!(
-            "the other pools declare {declared} requests/s, and would have to take {needed}; `force` gives the order anyway"
-        ),
-        OrderProblem::TooMany => format!("{} orders stand: end some first", thalweg_core::MAX_ORDERS),
-    }
-}
-
-fn refused(problem: &OrderProblem) -> Response<Body> {
+pub(super) fn refused(problem: &OrderProblem) -> Response<Body> {
     let status = match problem {
         OrderProblem::UnknownTarget { .. } => StatusCode::NOT_FOUND,
         _ => StatusCode::CONFLICT,
     };
-    refuse(status, word(problem), &problem_text(problem))
+    refuse(status, problem_word(problem), &problem_text(problem))
 }
 
 /// What orders are shown against: the live snapshot, and what is under way at each endpoint.
-struct UnderWay {
+pub(super) struct UnderWay {
     live: Arc<Live>,
     in_flight: BTreeMap<(Arc<str>, Arc<str>), u64>,
     streams: BTreeMap<(Arc<str>, Arc<str>), u64>,
@@ -164,7 +115,7 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    fn now(control: &Control) -> Self {
+    pub(super) fn now(control: &Control) -> Self {
         Self {
             live: control.shared.live.load_full(),
             in_flight: status::by_endpoint(control, &IN_FLIGHT),
@@ -174,7 +125,7 @@ impl UnderWay {
     }
 
     /// An order with what is left at the endpoints that it empties, and its state.
-    fn shown(&self, order: &Order, end: Option<OrderEnd>) -> Value {
+    pub(super) fn shown(&self, order: &Order, end: Option<OrderEnd>) -> Value {
         let mut fields = order_json::fields(order);
         let empties = matches!(order.action, Action::Drain { .. } | Action::Evacuate { .. });
         let emptied =

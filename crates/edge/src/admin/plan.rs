@@ -12,17 +12,14 @@ use http::{Response, StatusCode};
 use moves::{Outlook, PlanWarning, Rates};
 use serde_json::{Value, json};
 use thalweg_config::{Config, ConfigError, ConfigErrors, ConfigText, Span};
-use thalweg_core::{DrainTarget, Order, OrderId, OrderProblem, Supposition, Tick, World};
+use thalweg_core::{DrainTarget, Order, OrderId, OrderOrigin, OrderProblem, Supposition, Tick, World};
 use tokio::task::spawn_blocking;
 
-use super::{
-    orders,
-    reply::{Body, json_reply, refuse},
-};
+use super::reply::{Body, json_reply, refuse};
 use crate::control::{
     order_json::{self, moment_now},
     order_request::{self, OrderRequest, Wish},
-    orders as ended_by,
+    orders::{drains, problem_text},
     state::Control,
     traffic_log::TrafficSample,
     wiring,
@@ -167,11 +164,11 @@ fn of_order(world: World, request: OrderRequest, rates: &Rates, now: Tick) -> Re
     let problem = match judged {
         Ok(()) => None,
         Err(problem @ OrderProblem::UnknownTarget { .. }) => {
-            return Err(NoPlan::Request(orders::problem_text(&problem)));
+            return Err(NoPlan::Request(problem_text(&problem)));
         }
         Err(problem) => {
             let (kind, about) = ("order_refused", action.kind().to_owned());
-            Some(PlanWarning { kind, about, detail: orders::problem_text(&problem) })
+            Some(PlanWarning { kind, about, detail: problem_text(&problem) })
         }
     };
     let order = Order { until: request.until, ..Order::new(OrderId(u64::MAX), action, moment_now(now)) };
@@ -189,8 +186,8 @@ fn of_order(world: World, request: OrderRequest, rates: &Rates, now: Tick) -> Re
 }
 
 fn of_undrain(world: World, target: &DrainTarget, rates: &Rates, now: Tick) -> Result<Value, NoPlan> {
-    let found = ended_by::drains(&world, target, now);
-    let (ended, still) = found.map_err(|problem| NoPlan::Request(orders::problem_text(&problem)))?;
+    let found = drains(&world, target, OrderOrigin::Edge, now);
+    let (ended, still) = found.map_err(|problem| NoPlan::Request(problem_text(&problem)))?;
     let kept = still.iter().map(|order| PlanWarning {
         kind: "still_drained",
         about: format!("order {}", order.id.0),

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::{
     auth::{self, AuthRules, Caller, Refused},
-    calls, explain, exposition, failback, orders, page, plan, reloads,
+    calls, explain, exposition, failback, fleet_orders, orders, page, plan, reloads,
     reply::{Body, json_reply, refuse, reply},
     requests, status, stream, upgrade,
 };
@@ -172,10 +172,10 @@ async fn obey(control: &Rc<Control>, path: &str, caller: &Caller<'_>, body: &Byt
     match path {
         calls::UPGRADE => upgrade::answer(control, by, body),
         "/api/v1/orders" | "/api/v1/drain" | "/api/v1/undrain" => {
-            orders::give(control, path, caller.name(), (by, body)).await
+            fleet_orders::answer(control, path, caller.name(), (by, body)).await
         }
         "/api/v1/failback" => failback::answer(control, by, body).await,
-        _ if path.starts_with(orders::ONE) => orders::cancel(control, by, path).await,
+        _ if path.starts_with(orders::ONE) => fleet_orders::cancel(control, by, path).await,
         _ => reloads::answer(control, path, (by, body)).await,
     }
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     control::{
+        fleet::gossip,
         geo,
         state::{Control, EdgePhase},
         wall_clock,
@@ -87,7 +88,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "orders": super::orders::list(control),
         "state": control.store.shown(control),
         "geo": geo::shown(control),
-        "fleet": control.fleet.shown(config.fleet.as_ref()),
+        "fleet": gossip::with_edges(control, control.fleet.shown(config.fleet.as_ref())),
         "announce": control.announce.shown(endpoints.now),
         "listeners": config.listeners.iter().map(|one| listener(one, control)).collect::<Vec<_>>(),
         "routes": routes(&live, endpoints.now),

@@ -105,6 +105,9 @@ pub(super) enum CommandArgs {
     Undrain {
         #[command(flatten)]
         target: TargetArgs,
+        /// End the drains of the fleet, on every edge, and not those of this edge
+        #[arg(long)]
+        fleet: bool,
         #[command(flatten)]
         admin: AdminArgs,
         #[command(flatten)]
@@ -125,10 +128,13 @@ pub(super) enum CommandArgs {
         #[command(flatten)]
         format: FormatArgs,
     },
-    /// End an order
+    /// End an order; one of the fleet ends on every edge
     Cancel {
         /// The number of the order
         id: u64,
+        /// The order is one of the fleet: it ends on every edge
+        #[arg(long)]
+        fleet: bool,
         #[command(flatten)]
         admin: AdminArgs,
         #[command(flatten)]

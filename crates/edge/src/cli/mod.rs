@@ -2,7 +2,7 @@
 //! `order_args`: those of orders, `fleet_args`: those of the fleet); the work of a command is in `offline` (it needs a file
 //! and no edge), `online`, `configs` or `orders` (they call a running edge through `client`; `upgrade` does, and waits), or
 //! `fleet` (it calls the fleet's servers); `gate` is the part of `status` that scripts wait for; `show`, `show_configs`,
-//! `announce_lines` and `geo_lines` lay answers out in `cells` (`why`: decision records), `top` watches an edge live,
+//! `announce_lines`, `fleet_lines` and `geo_lines` lay answers out in `cells` (`why`: decision records), `top` watches an edge live,
 //! `manual` makes the manual page, `terminal` prints.
 
 mod announce_lines;
@@ -13,6 +13,7 @@ mod common_args;
 mod configs;
 mod fleet;
 mod fleet_args;
+mod fleet_lines;
 mod gate;
 mod geo_lines;
 mod manual;
@@ -69,13 +70,17 @@ pub fn main() -> ExitCode {
             online::order(&admin, "failback", &serde_json::json!({ "route": route }))
         }
         CommandArgs::Drain(asked) => orders::drain(&asked),
-        CommandArgs::Undrain { target, admin, format } => orders::undrain(&target, &admin, format.format),
+        CommandArgs::Undrain { target, fleet, admin, format } => {
+            orders::undrain((&target, fleet), &admin, format.format)
+        }
         CommandArgs::Dial(asked) => orders::dial(&asked),
         CommandArgs::Weight(asked) => orders::weight(&asked),
         CommandArgs::Evacuate(asked) => orders::evacuate(&asked),
         CommandArgs::Freeze(asked) => orders::freeze(&asked),
         CommandArgs::Orders { admin, format } => orders::list(&admin, format.format),
-        CommandArgs::Cancel { id, admin, format } => orders::cancel(id, &admin, format.format),
+        CommandArgs::Cancel { id, fleet, admin, format } => {
+            orders::cancel((id, fleet), &admin, format.format)
+        }
         CommandArgs::Publish(asked) => fleet::publish(&asked),
         CommandArgs::Rollout(asked) => fleet::rollout(&asked),
         CommandArgs::Taste => fleet::taste(),

@@ -19,6 +19,9 @@ pub(super) struct OrderArgs {
     /// Give the order even if it takes out the last pool that serves
     #[arg(long)]
     pub(super) force: bool,
+    /// Give the order to every edge of the fleet; each edge judges for itself, also with --force
+    #[arg(long)]
+    pub(super) fleet: bool,
     #[command(flatten)]
     pub(super) admin: AdminArgs,
     #[command(flatten)]

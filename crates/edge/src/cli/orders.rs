@@ -7,6 +7,7 @@
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
+use thalweg_core::{OrderId, OrderOrigin};
 
 use super::{
     args::{AdminArgs, Format},
@@ -43,8 +44,8 @@ pub(super) fn freeze(asked: &FreezeArgs) -> u8 {
     give(&asked.order, json!({ "kind": "freeze", "target": target }))
 }
 
-pub(super) fn undrain(asked: &TargetArgs, admin: &AdminArgs, format: Format) -> u8 {
-    let body = json!({ "kind": "undrain", "target": target(asked) }).to_string();
+pub(super) fn undrain((asked, fleet): (&TargetArgs, bool), admin: &AdminArgs, format: Format) -> u8 {
+    let body = json!({ "kind": "undrain", "target": target(asked), "fleet": fleet }).to_string();
     answer(client::ask(admin, Method::POST, ORDERS, &body), format, |said| {
         let line = |word: &str, order: &Value| format!("{word} {}\n", show::order_line(order));
         let ended = said["ended"].as_array().into_iter().flatten().map(|order| line("ended:", order));
@@ -59,7 +60,10 @@ pub(super) fn list(admin: &AdminArgs, format: Format) -> u8 {
     answer(client::ask(admin, Method::GET, ORDERS, ""), format, show::orders)
 }
 
-pub(super) fn cancel(id: u64, admin: &AdminArgs, format: Format) -> u8 {
+pub(super) fn cancel((id, fleet): (u64, bool), admin: &AdminArgs, format: Format) -> u8 {
+    if fleet && OrderId(id).origin() != OrderOrigin::Fleet {
+        return Problem::Usage(format!("order {id} is one of a single edge: leave --fleet out")).tell();
+    }
     let call = format!("{ORDERS}/{id}");
     answer(client::ask(admin, Method::DELETE, &call, ""), format, |order| {
         format!("ended: {}\n", show::order_line(order))
@@ -74,8 +78,13 @@ fn give(asked: &OrderArgs, mut body: Value) -> u8 {
     body["reason"] = json!(asked.reason);
     body["owner"] = json!(asked.owner.clone().or_else(user));
     body["force"] = json!(asked.force);
+    if asked.fleet {
+        body["fleet"] = json!(true);
+    }
     answer(client::ask(&asked.admin, Method::POST, ORDERS, &body.to_string()), asked.format.format, |order| {
-        format!("{}\nto end it: thalweg cancel {}\n", show::order_line(order), order["id"])
+        let refused = order["detail"].as_str().map(|why| format!("this edge does not obey it: {why}\n"));
+        let line = show::order_line(order);
+        format!("{line}\n{}to end it: thalweg cancel {}\n", refused.unwrap_or_default(), order["id"])
     })
 }
 
@@ -91,6 +100,9 @@ fn answer(
         }),
         Ok((status @ StatusCode::UNPROCESSABLE_ENTITY, said)) => {
             Problem::answered(status, &said).tell().max(exit::CONFIG)
+        }
+        Ok((status @ StatusCode::GATEWAY_TIMEOUT, said)) => {
+            Problem::answered(status, &said).tell().max(exit::UNKNOWN)
         }
         Ok((status, said)) => Problem::answered(status, &said).tell(),
         Err(problem) => problem.tell(),

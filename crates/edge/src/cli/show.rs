@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     announce_lines,
     cells::{list, plain, span, table},
-    geo_lines, show_configs,
+    fleet_lines, geo_lines, show_configs,
 };
 
 /// JSON that people can read too.
@@ -61,6 +61,7 @@ pub(super) fn status(status: &Value) -> String {
     }
     out.push_str(&geo_lines::database(&status["geo"]));
     out.push_str(&announce_lines::lines(&status["announce"]));
+    out.push_str(&fleet_lines::lines(&status["fleet"]));
     if !list(&status["orders"]).is_empty() {
         let _ = write!(out, "\n{}", orders(&status["orders"]));
     }
@@ -98,10 +99,11 @@ pub(super) fn orders(orders: &Value) -> String {
         let by = ["id", "kind"].map(|field| plain(&order[field]));
         let rest = ["until", "state", "owner", "reason"].map(|field| plain(&order[field]));
         let [id, kind] = by;
+        let origin = plain(&order["origin"]);
         let [until, state, owner, reason] = rest;
-        vec![id, kind, target(order), until, state, left(order), owner, reason]
+        vec![id, origin, kind, target(order), until, state, left(order), owner, reason]
     };
-    let head = ["ORDER", "KIND", "TARGET", "UNTIL", "STATE", "LEFT", "OWNER", "REASON"];
+    let head = ["ORDER", "ORIGIN", "KIND", "TARGET", "UNTIL", "STATE", "LEFT", "OWNER", "REASON"];
     table(&head, list(orders).iter().map(row).collect())
 }
 
@@ -112,6 +114,7 @@ pub(super) fn order_line(order: &Value) -> String {
     };
     let parts = [
         Some(format!("order {}: {} {}", order["id"], plain(&order["kind"]), target(order))),
+        (order["origin"] == "fleet").then(|| " on every edge".to_owned()),
         part(" until ", "until"),
         part(", streams end by ", "deadline"),
         part(" by ", "owner"),

@@ -11,14 +11,16 @@ pub(crate) mod exit {
     pub(crate) const CONFIG: u8 = 2;
     pub(crate) const BIND: u8 = 3;
     pub(crate) const WARNING: u8 = 4;
+    pub(crate) const UNKNOWN: u8 = 5;
 
     /// Their meanings for the manual.
-    pub(crate) const MEANINGS: [(u8, &str); 5] = [
+    pub(crate) const MEANINGS: [(u8, &str); 6] = [
         (FINE, "Fine. A refusal is an answer, too"),
         (FAILURE, "A failure at run time"),
         (CONFIG, "Usage, an invalid config, or a file it names that is missing or unreadable"),
         (BIND, "An address cannot be bound: taken, or not permitted"),
         (WARNING, "A plan against which a warning stands"),
+        (UNKNOWN, "The fleet's engine has not answered: what was asked for may be in force or not"),
     ];
 }
 

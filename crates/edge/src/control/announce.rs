@@ -24,7 +24,7 @@ use self::{
     obstacle::Obstacle,
 };
 use crate::{
-    control::state::Control,
+    control::{fleet::withdrawal::Withdrawal, state::Control},
     shared::{
         meters::{self, Total},
         telemetry::REQUESTS,
@@ -58,7 +58,15 @@ pub async fn run(control: Rc<Control>) {
                 let before = intent.wanted();
                 let reason = match control.announce.leaving.get() {
                     true => intent.leave(),
-                    false => intent.step(control.ready().is_ok(), settings.after, now),
+                    false => {
+                        let ready = control.ready().is_ok();
+                        if ready {
+                            control.fleet.announcers.withdraw_no_more();
+                        }
+                        let has_fleet = control.shared.live.load().wiring.config.fleet.is_some();
+                        let may = || control.fleet.announcers.may_withdraw(has_fleet);
+                        intent.step(ready, settings.after, may, now)
+                    }
                 };
                 if intent.wanted() != before
                     || control.announce.reason() != Some(reason.as_str())
@@ -92,6 +100,13 @@ fn forget(control: &Control, speaker: &mut Speaker) {
 pub async fn withdraw(control: &Control) {
     let Some(settings) = control.shared.live.load().wiring.config.announce.clone() else { return };
     let was_wanted = control.announce.wanted();
+    let has_fleet = control.shared.live.load().wiring.config.fleet.is_some();
+    if was_wanted && control.fleet.announcers.ask(has_fleet).await == Withdrawal::Last {
+        // Nothing else would serve: clients are served here until the listeners close.
+        tracing::warn!("no other edge announces: addresses not withdrawn before the end");
+        control.events.add("announce_kept", json!({ "why": IntentReason::LastToAnnounce.as_str() }));
+        return;
+    }
     control.announce.leaving.set(true);
     control.announce.changed.notify_one();
     let withdrawn = async {

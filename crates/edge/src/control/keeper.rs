@@ -68,7 +68,8 @@ impl ProbeWakers {
         self.0.borrow_mut().retain(|id, _| keep(*id));
     }
 
-    fn ring(&self, id: EndpointId) {
+    /// Has an endpoint probed at once.
+    pub fn wake(&self, id: EndpointId) {
         if let Some(waker) = self.0.borrow().get(&id) {
             waker.notify_one();
         }
@@ -206,7 +207,7 @@ impl Keeper {
         self.apply(Event::Suspected { id, fault, started, at });
         // An endpoint that answers, if only with errors, can wait for its next probe.
         if !matches!(fault, Fault::Status | Fault::AnswerFields) {
-            self.wakers.ring(id);
+            self.wakers.wake(id);
         }
     }
 

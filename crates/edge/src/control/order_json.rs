@@ -35,7 +35,7 @@ pub fn fields(order: &Order) -> Map<String, Value> {
         _ => None,
     };
     let fields = json!({
-        "id": order.id.0, "kind": order.action.kind(), "target": target(&order.action),
+        "id": order.id.0, "origin": order.id.origin().as_str(), "kind": order.action.kind(), "target": target(&order.action),
         "value": value(&order.action), "owner": &*order.owner, "reason": &*order.reason,
         "since": shown(order.since), "until": order.until.map(shown), "deadline": deadline.map(shown),
         "force": order.forced,
@@ -55,6 +55,16 @@ fn shown(moment: Moment) -> String {
 pub fn moment_after(now: Moment, span: Duration) -> Moment {
     let ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     Moment { at: now.at.after(span), unix_ms: now.unix_ms.saturating_add(ms) }
+}
+
+/// The moment `span` before `now`, on both clocks; tick 0 for what lies before this process.
+#[must_use]
+pub fn moment_before(now: Moment, span: Duration) -> Moment {
+    let us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+    Moment {
+        at: thalweg_core::Tick(now.at.0.saturating_sub(us)),
+        unix_ms: now.unix_ms.saturating_sub(us / 1000),
+    }
 }
 
 /// This moment on both clocks.

@@ -12,7 +12,8 @@ const MAX_OWNER: usize = 100;
 const MAX_REASON: usize = 500;
 
 /// The members of a request.
-const MEMBERS: [&str; 8] = ["kind", "target", "value", "for", "deadline", "reason", "owner", "force"];
+const MEMBERS: [&str; 9] =
+    ["kind", "target", "value", "for", "deadline", "reason", "owner", "force", "fleet"];
 /// The targets of `drain` and `undrain`, as the commands name them.
 const TARGETS: [&str; 3] = ["pool", "region", "endpoint"];
 
@@ -29,6 +30,8 @@ pub struct OrderRequest {
     pub until: Option<Moment>,
     /// Give the order in spite of what speaks against it.
     pub force: bool,
+    /// The order is for every edge of the fleet.
+    pub fleet: bool,
 }
 
 /// What a request asks for.
@@ -83,11 +86,12 @@ fn request(fields: &Map<String, Value>, now: Moment) -> Result<OrderRequest, Fie
     let kind = get("kind").as_str().ok_or_else(|| FieldError::new("kind", "is missing, or no text"))?;
     let deadline = span("deadline", get("deadline"))?.map(|span| moment_after(now, span));
     let until = span("for", get("for"))?.map(|span| moment_after(now, span));
-    let force = match get("force") {
-        Value::Null => false,
-        Value::Bool(force) => *force,
-        _ => return Err(FieldError::new("force", "is neither true nor false")),
+    let flag = |name: &'static str| match get(name) {
+        Value::Null => Ok(false),
+        Value::Bool(flag) => Ok(*flag),
+        _ => Err(FieldError::new(name, "is neither true nor false")),
     };
+    let (force, fleet) = (flag("force")?, flag("fleet")?);
     let undrain = kind == "undrain";
     let action =
         order_json::action(if undrain { "drain" } else { kind }, get("target"), get("value"), deadline)?;
@@ -95,11 +99,11 @@ fn request(fields: &Map<String, Value>, now: Moment) -> Result<OrderRequest, Fie
         Action::Drain { target, .. } if undrain => Wish::Undrain(target),
         action => Wish::Give(action),
     };
-    let owner = text("owner", get("owner"), MAX_OWNER)?.filter(|owner| !owner.is_empty());
-    let reason = text("reason", get("reason"), MAX_REASON)?.unwrap_or_default();
-    Ok(OrderRequest { wish, owner, reason, until, force })
+    let (owner, reason) = owner_and_reason(get("owner"), get("reason"))?;
+    Ok(OrderRequest { wish, owner, reason, until, force, fleet })
 }
 
+/// Reads one line of text; blanks at its ends do not count.
 fn text(field: &'static str, value: &Value, most: usize) -> Result<Option<Box<str>>, FieldError> {
     let Value::String(text) = value else {
         return if value.is_null() { Ok(None) } else { Err(FieldError::new(field, "is no text")) };
@@ -112,6 +116,15 @@ fn text(field: &'static str, value: &Value, most: usize) -> Result<Option<Box<st
         return Err(FieldError::new(field, "holds a control character: write one line of text"));
     }
     Ok(Some(text.into()))
+}
+
+/// Owner and reason, as every order has them.
+///
+/// # Errors
+/// The field that is wrong.
+pub fn owner_and_reason(owner: &Value, reason: &Value) -> Result<(Option<Box<str>>, Box<str>), FieldError> {
+    let owner = text("owner", owner, MAX_OWNER)?.filter(|owner| !owner.is_empty());
+    Ok((owner, text("reason", reason, MAX_REASON)?.unwrap_or_default()))
 }
 
 fn span(field: &'static str, value: &Value) -> Result<Option<Duration>, FieldError> {
@@ -139,8 +152,14 @@ mod tests {
             (moment_after(NOW, Duration::from_secs(1800)), moment_after(NOW, Duration::from_secs(10)));
         let action = Action::Drain { target: DrainTarget::Pool("p".into()), deadline: Some(deadline) };
         let (owner, reason) = (Some("ada".into()), "upgrade".into());
-        let expected =
-            OrderRequest { wish: Wish::Give(action), owner, reason, until: Some(until), force: true };
+        let expected = OrderRequest {
+            wish: Wish::Give(action),
+            owner,
+            reason,
+            until: Some(until),
+            force: true,
+            fleet: false,
+        };
         assert_eq!(read, expected);
         let body = json!({
             "pool": "p", "region": null, "for": "30m", "deadline": "10s", "reason": "upgrade", "owner": "ada",
@@ -173,6 +192,7 @@ mod tests {
             (json!({ "reason": reason }), "reason"),
             (json!({ "reason": "two\nlines" }), "reason"),
             (json!({ "force": "yes" }), "force"),
+            (json!({ "fleet": 1 }), "fleet"),
             (json!({ "kind": null }), "kind"),
             (json!({ "kind": 1 }), "kind"),
             (json!({ "pool": "p" }), "body"),

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, rc::Rc};
 
 use thalweg_core::{
-    Action, DrainTarget, Event, Order, OrderId, OrderProblem, PoolSlot, Snapshot, Tick, World,
+    Action, DrainTarget, Event, Order, OrderId, OrderOrigin, OrderProblem, PoolSlot, Snapshot, Tick, World,
 };
 
 use crate::control::{
@@ -15,7 +15,7 @@ use crate::control::{
 };
 
 /// Owner of an order for which no name is known.
-const NOBODY: &str = "unknown";
+pub const NOBODY: &str = "unknown";
 
 /// How a request for an order ended.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ async fn give(
 
 async fn undrain(control: &Control, target: DrainTarget) -> Option<Result<OrderAnswer, OrderProblem>> {
     let now = control.shared.now();
-    let decide = move |world: &World| match drains(world, &target, now) {
+    let decide = move |world: &World| match drains(world, &target, OrderOrigin::Edge, now) {
         Err(problem) => (Vec::new(), Err(problem)),
         Ok((ended, still)) => {
             let events = ended.iter().map(|order| Event::Cancelled(order.id)).collect();
@@ -77,13 +77,14 @@ async fn undrain(control: &Control, target: DrainTarget) -> Option<Result<OrderA
     ordered(control, decide).await
 }
 
-/// The drains with this target, which an undrain ends, and the others that cover a part of it, which stay.
+/// The drains of this origin with this target, which an undrain ends, and the others that cover a part of it, which stay.
 ///
 /// # Errors
 /// The config has no such target.
 pub fn drains(
     world: &World,
     target: &DrainTarget,
+    origin: OrderOrigin,
     now: Tick,
 ) -> Result<(Vec<Order>, Vec<Order>), OrderProblem> {
     let whole = Action::Drain { target: target.clone(), deadline: None };
@@ -98,7 +99,9 @@ pub fn drains(
     let (mut ended, mut still) = (Vec::new(), Vec::new());
     for order in world.orders() {
         match &order.action {
-            Action::Drain { target: other, .. } if other == target => ended.push(order.clone()),
+            Action::Drain { target: other, .. } if other == target && order.id.origin() == origin => {
+                ended.push(order.clone());
+            }
             Action::Drain { target: other, .. } if overlaps(other) => still.push(order.clone()),
             _ => {}
         }
@@ -138,4 +141,35 @@ pub fn emptied(snapshot: &Snapshot, action: &Action) -> BTreeSet<(Box<str>, Stri
         Action::Dial { .. } | Action::Weight { .. } | Action::Freeze { .. } => false,
     });
     places.map(|place| (name(place.pool), place.address.to_string())).collect()
+}
+
+/// The spelling of a problem in answers and events.
+#[must_use]
+pub fn problem_word(problem: &OrderProblem) -> &'static str {
+    match problem {
+        OrderProblem::UnknownTarget { .. } => "unknown_target",
+        OrderProblem::LastToServe { .. } => "last_to_serve",
+        OrderProblem::TooLittleCapacity { .. } => "too_little_capacity",
+        OrderProblem::TooMany => "too_many_orders",
+    }
+}
+
+/// A problem as one sentence.
+#[must_use]
+pub fn problem_text(problem: &OrderProblem) -> String {
+    match problem {
+        OrderProblem::UnknownTarget { kind: "endpoint", name } => {
+            format!("there is no endpoint {name}: `thalweg status` lists them")
+        }
+        OrderProblem::UnknownTarget { kind, name } => format!("there is no {kind} {name}"),
+        OrderProblem::LastToServe { route } => {
+            format!(
+                "this would take out the last pool that serves route {route}; `force` gives the order anyway"
+            )
+        }
+        OrderProblem::TooLittleCapacity { needed, declared } => format!(
+            "the other pools declare {declared} requests/s, and would have to take {needed}; `force` gives the order anyway"
+        ),
+        OrderProblem::TooMany => format!("{} orders stand: end some first", thalweg_core::MAX_ORDERS),
+    }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
-use thalweg_core::{Action, MAX_ORDERS, Moment, Order, OrderId, Tick};
+use thalweg_core::{Action, MAX_ORDERS, Moment, Order, OrderId, OrderOrigin, Tick};
 
 use crate::control::order_json;
 
@@ -97,7 +97,9 @@ pub fn decode(text: &[u8], edge: &str, now: Moment) -> Result<SavedState, String
         Value::Null => Vec::new(),
         latches => read_latches(latches).ok_or("has a bad list of latched failovers")?,
     };
-    let highest = orders.iter().map(|order| order.id.0).max().unwrap_or(0);
+    // The numbers of the fleet are not this edge's to count on.
+    let own = orders.iter().filter(|order| order.id.origin() == OrderOrigin::Edge);
+    let highest = own.map(|order| order.id.0).max().unwrap_or(0);
     Ok(SavedState { last_order: get("last_order").as_u64().unwrap_or(0).max(highest), orders, latches })
 }
 
@@ -189,6 +191,14 @@ mod tests {
         let read = decode(text.as_bytes(), "e", now).unwrap();
         assert_eq!(read.orders[0].since, Moment { at: Tick(0), unix_ms: NOW.unix_ms });
         assert_eq!(read.orders[1].until.unwrap().at, Tick(3_595_000_000 + 1_000));
+    }
+
+    #[test]
+    fn an_order_of_the_fleet_leaves_the_count_of_this_edge_alone() {
+        let mut state = state();
+        let id = OrderId(OrderId::FIRST_OF_FLEET + 5);
+        state.orders.push(Order::new(id, Action::Freeze { route: None }, NOW));
+        assert_eq!(decode(encode("e", &state, NOW).as_bytes(), "e", NOW), Ok(state));
     }
 
     #[test]

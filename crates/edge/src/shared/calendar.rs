@@ -23,9 +23,23 @@ pub fn date_of_day(days: u64) -> (u64, u64, u64) {
     (year_of_era + era * 400 + u64::from(month <= 2), month, day)
 }
 
+/// The day of a date, counted from 1970-01-01; `None` = there is no such month or day. The reverse of [`date_of_day`],
+/// from the same source.
+#[must_use]
+pub fn day_of_date(year: u64, month: u64, day: u64) -> Option<u64> {
+    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let year = year - u64::from(month <= 2);
+    let (era, year_of_era) = (year / 400, year % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    (era * 146_097 + day_of_era).checked_sub(719_468)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::date_of_day;
+    use super::{date_of_day, day_of_date};
 
     #[test]
     fn every_day_of_five_centuries_follows_the_day_before() {
@@ -34,6 +48,7 @@ mod tests {
         let (mut year, mut month, mut day) = (1970, 1, 1);
         for days in 0..500 * 365 {
             assert_eq!(date_of_day(days), (year, month, day), "{days} days after 1970-01-01");
+            assert_eq!(day_of_date(year, month, day), Some(days));
             let length = match month {
                 2 => 28 + u64::from(leap(year)),
                 4 | 6 | 9 | 11 => 30,

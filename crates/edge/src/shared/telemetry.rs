@@ -135,6 +135,14 @@ metrics! {
         "Number of the fleet's bundle in force; 0 = none.";
     FLEET_REFUSED = Counter "thalweg_fleet_bundles_refused_total" ["reason"]
         "Bundles that did not come into force, or were taken back.";
+    FLEET_EDGES = Gauge "thalweg_fleet_neighbours" []
+        "Other edges of the fleet that were heard in the last 30 s.";
+    FLEET_WORDS = Counter "thalweg_fleet_words_total" ["result"]
+        "Messages about what edges see: taken, or left aside (own, name_taken, replayed, malformed, flood).";
+    FLEET_PROBES = Counter "thalweg_fleet_extra_probes_total" []
+        "Probes that another edge's word has brought forward.";
+    FLEET_ORDERS = Gauge "thalweg_fleet_orders" ["state"]
+        "Orders of the fleet that this edge obeys (obeyed) or not (refused).";
     TRACES = Counter "thalweg_traces_total" ["result"]
         "Requests whose traces the collector has taken (sent) or not (dropped), and calls that did not arrive (failed).";
     BUILD_INFO = Gauge "thalweg_build_info" ["version"]

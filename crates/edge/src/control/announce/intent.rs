@@ -1,12 +1,14 @@
 //! Whether this edge wants its addresses announced: a state machine over readiness and time. Pure: time is an argument.
 //!
-//! Only what this edge sees of itself counts. A short break of readiness does not withdraw, a return waits, and each
+//! Only what this edge sees of itself makes it withdraw; in a fleet, it goes on announcing when no other edge does. A short break of readiness does not withdraw, a return waits, and each
 //! withdrawal makes the next return wait longer: a route that comes back moves flows of the other edges, which breaks
 //! them.
 
 use std::time::Duration;
 
 use thalweg_core::Tick;
+
+use crate::control::fleet::withdrawal::Withdrawal;
 
 /// Readiness may be away for this long before the edge withdraws.
 pub const PATIENCE: Duration = Duration::from_secs(1);
@@ -26,6 +28,10 @@ pub enum IntentReason {
     NotReady,
     /// The edge is ending.
     Draining,
+    /// The edge is not ready, and no other edge announces.
+    LastToAnnounce,
+    /// The edge is not ready, and it is not known whether another edge announces.
+    OthersUnknown,
 }
 
 impl IntentReason {
@@ -37,6 +43,8 @@ impl IntentReason {
             Self::Waiting(_) => "waiting",
             Self::NotReady => "not_ready",
             Self::Draining => "draining",
+            Self::LastToAnnounce => "last_to_announce",
+            Self::OthersUnknown => "others_unknown",
         }
     }
 }
@@ -64,8 +72,14 @@ impl Intent {
         self.announced.is_some()
     }
 
-    /// Takes in whether the edge is ready; returns what follows.
-    pub fn step(&mut self, ready: bool, after: Duration, now: Tick) -> IntentReason {
+    /// Takes in whether the edge is ready; returns what follows. `may_withdraw` is asked when the edge would withdraw.
+    pub fn step(
+        &mut self,
+        ready: bool,
+        after: Duration,
+        may_withdraw: impl FnOnce() -> Withdrawal,
+        now: Tick,
+    ) -> IntentReason {
         let since = match self.same_since {
             Some((same, since)) if same == ready => since,
             _ => now,
@@ -87,13 +101,16 @@ impl Intent {
                 IntentReason::Ready
             }
             (false, Some(_)) if now.since(since) < PATIENCE => IntentReason::Ready,
-            (false, announced) => {
-                if announced.is_some() {
+            (false, None) => IntentReason::NotReady,
+            (false, Some(_)) => match may_withdraw() {
+                Withdrawal::Last => IntentReason::LastToAnnounce,
+                Withdrawal::Unknown => IntentReason::OthersUnknown,
+                Withdrawal::Granted => {
                     self.announced = None;
                     self.doublings = (self.doublings + 1).min(MAX_DOUBLINGS);
+                    IntentReason::NotReady
                 }
-                IntentReason::NotReady
-            }
+            },
         }
     }
 
@@ -118,7 +135,11 @@ mod tests {
     fn check(steps: &[(u64, bool, IntentReason)]) -> Intent {
         let mut intent = Intent::default();
         for (second, ready, expected) in steps {
-            assert_eq!(intent.step(*ready, AFTER, at(*second)), *expected, "second {second}");
+            assert_eq!(
+                intent.step(*ready, AFTER, || Withdrawal::Granted, at(*second)),
+                *expected,
+                "second {second}"
+            );
             assert_eq!(intent.wanted(), *expected == IntentReason::Ready, "second {second}");
         }
         intent
@@ -156,19 +177,23 @@ mod tests {
         let mut intent = Intent::default();
         let mut now = 0;
         for wait in [60, 120, 240, 480, 960, 960] {
-            assert_eq!(intent.step(true, AFTER, at(now)), Waiting(at(now + wait)));
+            assert_eq!(intent.step(true, AFTER, || Withdrawal::Granted, at(now)), Waiting(at(now + wait)));
             now += wait;
-            assert_eq!(intent.step(true, AFTER, at(now)), Ready);
-            intent.step(false, AFTER, at(now + 1));
-            assert_eq!(intent.step(false, AFTER, at(now + 3)), NotReady);
+            assert_eq!(intent.step(true, AFTER, || Withdrawal::Granted, at(now)), Ready);
+            intent.step(false, AFTER, || Withdrawal::Granted, at(now + 1));
+            assert_eq!(intent.step(false, AFTER, || Withdrawal::Granted, at(now + 3)), NotReady);
             now += 10;
         }
-        intent.step(true, AFTER, at(now));
-        intent.step(true, AFTER, at(now + 960));
-        assert_eq!(intent.step(true, AFTER, at(now + 960 + 600)), Ready);
-        intent.step(false, AFTER, at(now + 2000));
-        intent.step(false, AFTER, at(now + 2002));
-        assert_eq!(intent.step(true, AFTER, at(now + 2003)), Waiting(at(now + 2003 + 120)), "one withdrawal");
+        intent.step(true, AFTER, || Withdrawal::Granted, at(now));
+        intent.step(true, AFTER, || Withdrawal::Granted, at(now + 960));
+        assert_eq!(intent.step(true, AFTER, || Withdrawal::Granted, at(now + 960 + 600)), Ready);
+        intent.step(false, AFTER, || Withdrawal::Granted, at(now + 2000));
+        intent.step(false, AFTER, || Withdrawal::Granted, at(now + 2002));
+        assert_eq!(
+            intent.step(true, AFTER, || Withdrawal::Granted, at(now + 2003)),
+            Waiting(at(now + 2003 + 120)),
+            "one withdrawal"
+        );
     }
 
     #[test]
@@ -176,7 +201,23 @@ mod tests {
         let mut intent = check(&[(0, true, Waiting(at(60))), (60, true, Ready)]);
         assert_eq!((intent.leave(), intent.wanted()), (IntentReason::Draining, false));
         let mut successor = Intent::inherited(true, at(1));
-        assert_eq!(successor.step(true, AFTER, at(1)), Ready);
+        assert_eq!(successor.step(true, AFTER, || Withdrawal::Granted, at(1)), Ready);
         assert!(!Intent::inherited(false, at(1)).wanted());
+    }
+
+    #[test]
+    fn the_last_that_announces_goes_on_and_so_does_one_that_cannot_know() {
+        let mut intent = check(&[(0, true, Waiting(at(60))), (60, true, Ready), (70, false, Ready)]);
+        for (second, answer, expected) in [
+            (72, Withdrawal::Unknown, IntentReason::OthersUnknown),
+            (73, Withdrawal::Last, IntentReason::LastToAnnounce),
+        ] {
+            assert_eq!(intent.step(false, AFTER, || answer, at(second)), expected);
+            assert!(intent.wanted());
+        }
+        assert_eq!(intent.step(false, AFTER, || Withdrawal::Granted, at(74)), NotReady);
+        assert!(!intent.wanted());
+        let asked = || panic!("an edge that does not announce asks nothing");
+        assert_eq!(intent.step(false, AFTER, asked, at(75)), NotReady);
     }
 }

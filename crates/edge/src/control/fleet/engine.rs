@@ -129,7 +129,8 @@ pub async fn make_bucket(client: &Client, name: &str, replicas: usize) -> Result
     bucket(client, name).await
 }
 
-fn jetstream(client: &Client) -> jetstream::Context {
+/// A context whose requests end after [`ANSWER`].
+pub fn jetstream(client: &Client) -> jetstream::Context {
     let mut context = jetstream::new(client.clone());
     context.set_timeout(ANSWER);
     context

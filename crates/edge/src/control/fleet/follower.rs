@@ -3,7 +3,6 @@
 use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use async_nats::jetstream::kv::{Store, Watch};
-use futures_util::StreamExt;
 use serde_json::json;
 use thalweg_config::{ConfigErrors, Fleet, Ring};
 use tokio::{
@@ -16,6 +15,7 @@ use super::{
     bundle::{self, Bundle, BundleRefusal, VerifyKey},
     engine::BucketProblem,
     key_of,
+    orders::next,
     rollout::{BundleReport, RolloutStep},
     state::{BundleTrial, Offer, RefusedBundle, SignedBundle},
     store::{self, FleetMemory},
@@ -295,14 +295,6 @@ impl<'a> Follower<'a> {
 /// A watch on what publishers and operators write. The reports of the edges are left out: they would wake every edge.
 async fn watch_all(store: &Store) -> Option<Watch> {
     store.watch_many(["bundle.>", ROLLOUT]).await.ok()
-}
-
-/// Waits for something on a watch; false = the watch has ended. Without a watch, for ever.
-async fn next(changes: &mut Option<Watch>) -> bool {
-    match changes {
-        Some(changes) => changes.next().await.is_some(),
-        None => std::future::pending().await,
-    }
 }
 
 fn joined(errors: &ConfigErrors) -> String {

@@ -1,8 +1,10 @@
 //! The fleet: signed bundles of config from a NATS key-value bucket. `bundle` is a bundle as a value, `engine` the way to
 //! the servers, `taste` the try in a throw-away process, `store` what is kept on disk, `state` what is shown, `begin` the
 //! start with the last good bundle, `publish` the command of that name, `overview` that of `rollout`, `rollout`
-//! what edges report and what follows. This file is the task; `follower` is its work on one bucket: read all keys, choose,
-//! adopt, watch; `steps` its part in rollouts.
+//! what edges report and what follows. `order_list` is the list of the fleet's orders as a value, `orders` how this edge
+//! obeys it, `order_state` what it knows of them, `order_desk` how an operator's order gets into it, `server_time` the clock that they count by. `gossip`
+//! tells the other edges what this one sees (`sighting`) and has endpoints probed that they suspect (`neighbours`). `announcers` knows which edges announce, and answers whether this one may withdraw (`withdrawal`). This file is the
+//! task; `follower` is its work on one bucket: read all keys, choose, adopt, watch; `steps` its part in rollouts.
 //!
 //! Why all keys are read again at every reason to look: a watch shows the latest value and never a log, and it is silent for
 //! seconds after a server's restart. So a watch is only a reason to look; so are a new connection and the passing of time.
@@ -10,16 +12,26 @@
 //! The task lives on the control thread. The workers do not know of it, and an engine that is dead, wiped or lying changes
 //! nothing of what is in force.
 
+pub mod announcers;
 pub mod begin;
 pub mod bundle;
 pub mod engine;
+pub mod gossip;
+pub mod neighbours;
+pub mod order_desk;
+pub mod order_list;
+pub mod order_state;
+pub mod orders;
 pub mod overview;
 pub mod publish;
 pub mod rollout;
+pub mod server_time;
+pub mod sighting;
 pub mod state;
 pub mod steps;
 pub mod store;
 pub mod taste;
+pub mod withdrawal;
 
 mod follower;
 
@@ -32,6 +44,7 @@ use tokio::time::{sleep, timeout};
 use self::{
     bundle::{BundleRefusal, VerifyKey},
     follower::Follower,
+    order_state::BucketLink,
 };
 use crate::{
     control::state::Control,
@@ -52,13 +65,20 @@ pub async fn run(control: Rc<Control>) {
         let fleet = control.shared.live.load().wiring.config.fleet.clone();
         let other = until_other(&control, fleet.as_ref());
         match &fleet {
-            None => other.await,
+            None => {
+                // Before the first config, nothing is known of a fleet.
+                if control.shared.live.load().snapshot.generation > 0 {
+                    orders::leave(&control).await;
+                }
+                other.await;
+            }
             Some(fleet) => tokio::select! {
                 () = follow(&control, fleet) => {}
                 () = other => {}
             },
         }
         control.fleet.connected.set(false);
+        control.fleet.orders.link.replace(None);
     }
 }
 
@@ -83,19 +103,32 @@ async fn follow(control: &Rc<Control>, fleet: &Fleet) {
         }
     };
     let mut follower = Follower::new(control, fleet, key);
-    loop {
-        control.fleet.connected.set(*connected.borrow_and_update());
-        let looked = match engine::bucket(&client, &fleet.bucket).await {
-            Ok(store) => follower.stay(&store, &mut connected).await,
-            Err(problem) => Err(problem),
-        };
-        if let Err(problem) = looked {
-            // A connection that does not stand yet is no trouble worth a line.
-            trouble(control, Some(problem.text().to_owned()));
-            follower.watch_trial().await;
-            let _ = timeout(SOON, connected.changed()).await;
+    tokio::join!(gossip::run(control, &client, fleet), async {
+        loop {
+            control.fleet.connected.set(*connected.borrow_and_update());
+            let looked = match engine::bucket(&client, &fleet.bucket).await {
+                Ok(store) => {
+                    let link = BucketLink { store, context: engine::jetstream(&client) };
+                    control.fleet.orders.link.replace(Some(link.clone()));
+                    let obeyed = orders::run(control, &link, connected.clone());
+                    // Orders do not wait for a bundle that is tasted.
+                    tokio::select! {
+                        looked = follower.stay(&link.store, &mut connected) => looked,
+                        () = obeyed => Ok(()),
+                        () = announcers::run(control, &link, &fleet.name) => Ok(()),
+                    }
+                }
+                Err(problem) => Err(problem),
+            };
+            control.fleet.orders.link.replace(None);
+            if let Err(problem) = looked {
+                // A connection that does not stand yet is no trouble worth a line.
+                trouble(control, Some(problem.text().to_owned()));
+                follower.watch_trial().await;
+                let _ = timeout(SOON, connected.changed()).await;
+            }
         }
-    }
+    });
 }
 
 /// Notes what keeps the engine from being used; a change is told once.

@@ -11,8 +11,12 @@ use tokio::time::Instant;
 
 use super::{
     bundle::{Bundle, BundleRefusal},
+    neighbours::Neighbours,
+    order_state::FleetOrders,
     store::FleetMemory,
+    withdrawal::Announcers,
 };
+use crate::control::{jitter, keeper::ProbeWakers};
 
 /// A bundle with its bytes, as they came.
 #[derive(Debug)]
@@ -79,9 +83,25 @@ pub struct FleetState {
     pub trouble: RefCell<Option<String>>,
     /// The last refusal.
     pub refused: RefCell<Option<RefusedBundle>>,
+    /// The orders of the fleet.
+    pub orders: FleetOrders,
+    /// What the other edges see.
+    pub neighbours: RefCell<Neighbours>,
+    /// The number by which other edges tell this process from the one before.
+    pub process: Cell<u64>,
+    /// Which edges announce.
+    pub announcers: Announcers,
+    /// Wakes the probes of endpoints that a neighbour suspects.
+    pub wakers: ProbeWakers,
 }
 
 impl FleetState {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(wakers: ProbeWakers) -> Self {
+        Self { wakers, process: Cell::new(jitter::seed()), ..Self::default() }
+    }
+
     /// The files of the bundle in force.
     #[must_use]
     pub fn texts(&self) -> Vec<ConfigText> {
@@ -126,6 +146,7 @@ impl FleetState {
             "age_seconds": self.age_seconds(), "bundle": bundle, "refused": refused,
             "waits": self.held.borrow().as_ref().map(|(number, why)| json!({ "bundle": number, "why": why })),
             "reverted": self.memory.get().reverted, "trouble": *self.trouble.borrow(),
+            "orders": self.orders.shown(),
         })
     }
 }

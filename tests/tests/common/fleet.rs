@@ -1,0 +1,78 @@
+//! A fleet for scenarios: a NATS server, the keys of a publisher, and edges that follow it.
+
+use std::{process::Command, time::Duration};
+
+use serde_json::Value;
+use thalweg_testkit::{Conf, Edge, Endpoint, Finished, NatsServer, Scratch, eventually, get, thalweg};
+
+use super::to;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A server, and the keys of a publisher.
+pub struct Fleet {
+    /// The server.
+    pub server: NatsServer,
+    /// The keys, and the config that is published.
+    pub keys: Scratch,
+}
+
+impl Fleet {
+    /// Starts a server, if this machine has one, and makes keys.
+    pub fn start(scenario: &str) -> Option<Self> {
+        let fleet = Self { server: NatsServer::start(scenario)?, keys: Scratch::new() };
+        for name in ["key", "other"] {
+            fleet.openssl(&["genpkey", "-algorithm", "ed25519", "-out", &format!("{name}.pem")]);
+        }
+        fleet.openssl(&["pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"]);
+        Some(fleet)
+    }
+
+    fn openssl(&self, args: &[&str]) {
+        let done = Command::new("openssl").args(args).current_dir(self.keys.path()).output();
+        assert!(done.expect("openssl runs").status.success(), "openssl {args:?}");
+    }
+
+    /// Where a file of the publisher is.
+    pub fn path(&self, name: &str) -> String {
+        self.keys.join(name).display().to_string()
+    }
+
+    /// A config with the fleet in it.
+    pub fn of(&self, conf: Conf, more: &str) -> Conf {
+        let (url, key) = (self.server.url(), self.path("public.pem"));
+        conf.raw(&format!("[fleet]\nnats = [\"{url}\"]\nverify = \"{key}\"\n{more}"))
+    }
+
+    /// An edge that sends everything to this endpoint until a bundle says something else.
+    pub fn edge(&self, endpoint: &Endpoint, state: &Scratch, more: &str) -> Edge {
+        let folder = format!("state_dir = \"{}\"", state.path().display());
+        Edge::start(&self.of(to(endpoint).edge(&folder), more))
+    }
+
+    /// Publishes a config with these options.
+    pub fn publish_with(&self, conf: &Conf, more: &[&str]) -> Finished {
+        let file = self.keys.write("fleet.toml", self.of(conf.clone(), "").text()).display().to_string();
+        let key = self.path("key.pem");
+        let args = ["publish", "--config", &file, "--key", &key, "--format", "json"];
+        thalweg(&[&args[..], more].concat())
+    }
+
+    /// Publishes a config without a bake time. Returns its number.
+    pub fn publish(&self, conf: &Conf) -> u64 {
+        let done = self.publish_with(conf, &["--bake", "0s"]);
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        let said: Value = serde_json::from_str(&done.stdout).expect("JSON");
+        said["bundle"].as_u64().expect("a number")
+    }
+}
+
+/// The endpoint that answers a request.
+pub fn serves(edge: &Edge) -> String {
+    get(edge.web(), "/").endpoint().to_owned()
+}
+
+/// Waits until this endpoint answers.
+pub fn until_serves(edge: &Edge, name: &str) {
+    eventually(&format!("the edge sends to {name}: {}", edge.stderr()), SOON, || serves(edge) == name);
+}
