@@ -181,8 +181,14 @@ fn a_head_from_parts_is_held_to_the_same_rules() {
         }
         RequestHead::from_parts(&parts, made, Limits { head_bytes: 512, fields: 4 })
     };
-    let get =
-        RequestParts { method: b"GET", https: true, authority: Some(b"a:1"), path: b"/p?q", has_body: false };
+    let get = RequestParts {
+        version: Version::Http2,
+        method: b"GET",
+        https: true,
+        authority: Some(b"a:1"),
+        path: b"/p?q",
+        has_body: false,
+    };
     let head =
         parts(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("te", "trailers")], get).expect("a head");
     assert_eq!((head.path(), head.query(), head.authority()), ("/p", Some("q"), Some("a:1")));

@@ -183,7 +183,8 @@ impl Session {
                 (StreamState::Refused(Some(Box::new(own))), None)
             }
         };
-        ClientStream { local: Rc::clone(local), end: self.end.clone(), respond, state, deadline }
+        let (local, conn) = (Rc::clone(local), Rc::clone(conn));
+        ClientStream { local, conn, end: self.end.clone(), respond, state, deadline }
     }
 }
 
@@ -194,6 +195,7 @@ fn read_head(
     has_body: bool,
 ) -> Result<RequestHead, ProtocolError> {
     let request = RequestParts {
+        version: Version::Http2,
         method: parts.method.as_str().as_bytes(),
         https: parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),
         authority: parts.uri.authority().map(|authority| authority.as_str().as_bytes()),

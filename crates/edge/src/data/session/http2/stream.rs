@@ -14,6 +14,7 @@ use http::Response;
 use super::end::Http2End;
 use crate::data::{
     answer::{self, OwnAnswer},
+    conn::ClientConn,
     deadline::Deadline,
     forward::Serving,
     headers::trailer_map,
@@ -24,6 +25,7 @@ use crate::data::{
 /// One stream. Ready when nothing more is to be sent on it; a stream that is dropped before is reset.
 pub(super) struct ClientStream {
     pub(super) local: Rc<Local>,
+    pub(super) conn: Rc<ClientConn>,
     pub(super) end: Http2End,
     pub(super) respond: SendResponse<Bytes>,
     pub(super) state: StreamState,
@@ -87,7 +89,8 @@ impl ClientStream {
             self.respond.send_reset(Reason::INTERNAL_ERROR);
             return Poll::Ready(());
         };
-        self.local.with_date(|date| answer::complete(answer.headers_mut(), date));
+        let alternative = self.conn.alternative();
+        self.local.with_date(|date| answer::complete(answer.headers_mut(), date, alternative));
         match self.send_head(answer) {
             Ok(Some(sending)) => {
                 self.state = StreamState::Answering(sending);
