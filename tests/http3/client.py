@@ -37,10 +37,22 @@ class Answer:
         return text
 
 
+class Http(H3Connection):
+    """The library does not know that an answer to HEAD has no content."""
+
+    def __init__(self, quic):
+        super().__init__(quic)
+        self.heads = set()
+
+    def _check_content_length(self, stream):
+        if stream.stream_id not in self.heads:
+            super()._check_content_length(stream)
+
+
 class Client(QuicConnectionProtocol):
     def __init__(self, *args, **more):
         super().__init__(*args, **more)
-        self.http = H3Connection(self._quic)
+        self.http = Http(self._quic)
         self.answers, self.control, self.ended, self.alpn = {}, b"", None, None
         self.ended_event = asyncio.Event()
         self.old = []
@@ -97,6 +109,8 @@ class Client(QuicConnectionProtocol):
     def begin(self, command):
         stream = self._quic.get_next_available_stream_id()
         self.answers[stream] = Answer()
+        if command.get("method") == "HEAD":
+            self.http.heads.add(stream)
         headers = command.get("raw")
         if headers is None:
             headers = [(":method", command.get("method", "GET")), (":scheme", "https")]

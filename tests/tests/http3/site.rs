@@ -14,7 +14,6 @@ pub struct H3Site {
     pub authority: Authority,
     pub edge: Edge,
     pub endpoint: Endpoint,
-    pub conf: Conf,
     python: PathBuf,
 }
 
@@ -62,7 +61,7 @@ impl H3Site {
             .raw(sections);
         let edge = Edge::start(&conf);
         edge.until_up(addrs.len());
-        Some(Self { authority, edge, endpoint, conf, python })
+        Some(Self { authority, edge, endpoint, python })
     }
 
     /// A client with a connection.

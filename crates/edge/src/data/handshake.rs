@@ -158,6 +158,11 @@ pub(super) async fn secure(
     Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
 }
 
+/// Counts a QUIC handshake that failed.
+pub(super) fn failed_quic(local: &Local, conn: &ClientConn, error: &ConnectionError) {
+    failed(local, conn, HandshakeFailure::of_quic(error), error);
+}
+
 /// The QUIC connection behind the handshake, which may last until `until`; `None` = the handshake failed, and is counted.
 pub(super) async fn secure_quic(
     local: &Local,
@@ -168,7 +173,7 @@ pub(super) async fn secure_quic(
     let quic = match timeout_at(until, connecting).await {
         Ok(Ok(quic)) => quic,
         Ok(Err(error)) => {
-            failed(local, conn, HandshakeFailure::of_quic(&error), &error);
+            failed_quic(local, conn, &error);
             return None;
         }
         Err(elapsed) => {

@@ -146,9 +146,10 @@ impl Acceptor {
         let conn = ClientConn::new(name.clone(), (source, forwarders), surplus, local.clock());
         conn.http2.set(true);
         conn.quic.set(true);
-        // An error means that the attempt is no handshake.
-        if let Ok(connecting) = incoming.accept_with(server) {
-            self.serve(conn, connecting);
+        match incoming.accept_with(server) {
+            Ok(connecting) => self.serve(conn, connecting),
+            // The first words of the handshake were wrong already.
+            Err(error) => handshake::failed_quic(local, &conn, &error),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use quinn::{crypto::rustls::QuicServerConfig, ServerConfig, TransportConfig, ValidationTokenConfig, VarInt};
+use quinn::{ServerConfig, TransportConfig, ValidationTokenConfig, VarInt, crypto::rustls::QuicServerConfig};
 use thalweg_config::Limits;
 
 use crate::shared::Wiring;

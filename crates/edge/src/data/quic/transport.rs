@@ -227,13 +227,14 @@ impl<B> quic::RecvStream for Both<B> {
 pub struct Out<B> {
     stream: SendStream,
     writing: Option<WriteBuf<B>>,
+    began: bool,
     ended: bool,
     resets: Arc<AtomicBool>,
 }
 
 impl<B> Out<B> {
     const fn new(stream: SendStream, resets: Arc<AtomicBool>) -> Self {
-        Self { stream, writing: None, ended: false, resets }
+        Self { stream, writing: None, began: false, ended: false, resets }
     }
 }
 
@@ -248,6 +249,7 @@ impl<B: Buf> quic::SendStream<B> for Out<B> {
     }
 
     fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
+        self.began = true;
         self.writing = Some(data.into());
         Ok(())
     }
@@ -270,7 +272,8 @@ impl<B: Buf> quic::SendStream<B> for Out<B> {
 
 impl<B> Drop for Out<B> {
     fn drop(&mut self) {
-        if !self.ended && self.resets.load(Relaxed) {
+        // What the library answers by itself is whole: a 431 without content.
+        if !self.ended && (self.resets.load(Relaxed) || !self.began) {
             let _ = self.stream.reset(number(Code::H3_INTERNAL_ERROR.value()));
         }
     }

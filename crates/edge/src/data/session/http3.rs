@@ -37,7 +37,7 @@ const FIELD_OVERHEAD: u64 = 32;
 /// Bytes of a head that is too large that the library still reads: the edge itself refuses it then, and says why.
 const EXCESS: u64 = 16 * 1024;
 
-/// Bounds on the time between the two GOAWAYs of a drain.
+/// Bounds on the time behind each of the two GOAWAYs of a drain.
 const FAREWELL: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// Streams in the first GOAWAY: more than a client can open.
@@ -74,8 +74,10 @@ enum Leaving {
     No,
     /// The client knows; this long it may still open streams.
     Told(Pin<Box<Sleep>>),
-    /// Streams that were accepted are served to their end, and no others.
-    Last,
+    /// Streams that were accepted are served to their end, and no others. The client has this long to hear of it.
+    Last(Pin<Box<Sleep>>),
+    /// As before, and the client has heard of it.
+    Heard,
 }
 
 /// What is to be done next.
@@ -98,12 +100,11 @@ impl Session {
             }
             Step::Told => {
                 self.streams.iter().for_each(RequestTask::wake);
-                let pause = (self.quic.rtt() * 2).clamp(FAREWELL.0, FAREWELL.1);
-                self.leaving = Leaving::Told(Box::pin(sleep(pause)));
+                self.leaving = Leaving::Told(self.round_trip());
                 connection.shutdown(ALL_STREAMS).await.is_ok()
             }
             Step::Last => {
-                self.leaving = Leaving::Last;
+                self.leaving = Leaving::Last(self.round_trip());
                 connection.inner.conn.refuse_streams();
                 // The library counts from the last stream that it has accepted; the next one is the first that it has not.
                 connection.shutdown(1).await.is_ok()
@@ -116,6 +117,10 @@ impl Session {
             }
             Step::End => false,
         }
+    }
+
+    fn round_trip(&self) -> Pin<Box<Sleep>> {
+        Box::pin(sleep((self.quic.rtt() * 2).clamp(FAREWELL.0, FAREWELL.1)))
     }
 
     fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Step> {
@@ -141,8 +146,15 @@ impl Session {
                     return Poll::Ready(Step::Last);
                 }
             }
-            Leaving::Last if self.streams.is_empty() => return Poll::Ready(Step::End),
-            Leaving::Last => {}
+            Leaving::Last(pause) => {
+                if pause.as_mut().poll(cx).is_ready() {
+                    self.leaving = Leaving::Heard;
+                }
+            }
+            Leaving::Heard => {}
+        }
+        if matches!(self.leaving, Leaving::Heard) && self.streams.is_empty() {
+            return Poll::Ready(Step::End);
         }
         // The future holds nothing between two polls.
         let accepted = pin!(connection.accept()).poll(cx);
