@@ -152,11 +152,12 @@ async def connect(port, authority, name, command):
     configuration.load_verify_locations(authority)
     configuration.server_name = command.get("name", name)
     configuration.verify_mode = ssl.CERT_REQUIRED
-    if "window" in command:
-        configuration.max_stream_data = command["window"]
     if "cert" in command:
         configuration.load_cert_chain(command["cert"], command["key"])
     quic = QuicConnection(configuration=configuration)
+    if command.get("stuck"):
+        # Windows never open again.
+        quic._write_stream_limits = quic._write_connection_limits = lambda *_, **__: None
     _, client = await udp(lambda: Client(quic))
     client.connect(("127.0.0.1", port))
     try:
@@ -166,6 +167,22 @@ async def connect(port, authority, name, command):
         return None, {"connected": False, "closed": client.ended}
     certificate = quic.tls._peer_certificate
     return client, {"connected": True, "alpn": client.alpn, "serial": str(certificate.serial_number)}
+
+
+async def attempts(port, count):
+    """Begins handshakes and goes on with none; counts the answers that ask for a proof of the address (Retry)."""
+    loop, sockets = asyncio.get_running_loop(), []
+    for _ in range(count):
+        quic = QuicConnection(configuration=QuicConfiguration(is_client=True, alpn_protocols=H3_ALPN))
+        quic.connect(("127.0.0.1", port), now=loop.time())
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        for data, addr in quic.datagrams_to_send(now=loop.time()):
+            sock.sendto(data, addr)
+        # The first answer of each: the next attempt comes behind it.
+        first = (await asyncio.wait_for(loop.sock_recv(sock, 2048), LIMIT))[0]
+        sockets.append((sock, first & 0xF0 == 0xF0))
+    return {"retries": sum(retry for _, retry in sockets)}
 
 
 async def obey(client, command):
@@ -237,6 +254,8 @@ async def main():
         try:
             if command["do"] == "connect":
                 client, said = await connect(port, authority, name, command)
+            elif command["do"] == "attempts":
+                said = await attempts(port, command["count"])
             else:
                 said = await obey(client, command)
         except asyncio.TimeoutError:

@@ -6,7 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use thalweg_testkit::{Behaviour, eventually};
 
-use super::{SOON, site::H3Site};
+use super::{
+    SOON,
+    site::{H3Client, H3Site},
+};
 
 const MESSAGE_ERROR: u64 = 0x10e;
 const REJECTED: u64 = 0x107;
@@ -169,5 +172,40 @@ fn datagrams_that_are_not_quic_change_nothing() {
     assert_eq!(client.ask(json!({}))["status"], json!(200));
     eventually("nothing of it counts as a connection", Duration::from_secs(15), || {
         site.edge.metric("thalweg_connections", &[("listener", "secure")]) < 1.5
+    });
+}
+
+#[test]
+fn an_answer_that_its_client_does_not_take_is_cut_and_kept_in_little_memory() {
+    let idle = "timeouts = { idle = \"1s\" }";
+    let Some(site) = H3Site::start("stuck answers over HTTP/3", "", idle) else { return };
+    let mut client = H3Client::new(&site);
+    let said = client.tell(json!({ "do": "connect", "stuck": true }));
+    assert_eq!(said["connected"], json!(true), "{said}");
+    let before = site.edge.rss();
+    let streams: Vec<u64> = (0..20).map(|_| client.begin(json!({ "path": "/bytes/10000000" }))).collect();
+    for stream in streams {
+        let answer = client.tell(json!({ "do": "await", "stream": stream }));
+        assert_eq!((&answer["over"], &answer["reset"]), (&json!(false), &json!(0x102)), "{answer}");
+    }
+    let grown = site.edge.peak_rss().saturating_sub(before);
+    assert!(grown < 48 << 20, "{grown} bytes for twenty answers that stand still");
+    let labels = [("listener", "secure"), ("code_class", "client_gone")];
+    eventually("counted", SOON, || (site.edge.metric("thalweg_requests_total", &labels) - 20.0).abs() < 1e-9);
+    assert_eq!(site.connected().ask(json!({}))["status"], json!(200), "others are served");
+}
+
+#[test]
+fn many_handshakes_at_once_must_prove_their_addresses() {
+    let limits = "[limits]\nheader_timeout = \"3s\"";
+    let Some(site) = H3Site::start("handshakes over QUIC", limits, "") else { return };
+    let said = H3Client::new(&site).tell(json!({ "do": "attempts", "count": 250 }));
+    let retries = said["retries"].as_u64().expect("a count");
+    // 64 for each of the two workers are answered without.
+    assert!((250 - 128..=250 - 64).contains(&retries), "{said}");
+    assert_eq!(site.connected().ask(json!({}))["status"], json!(200), "a client that proves it is served");
+    let labels = [("listener", "secure"), ("reason", "timeout")];
+    eventually("the others are given up", SOON, || {
+        site.edge.metric("thalweg_tls_handshake_failures_total", &labels) > 63.5
     });
 }

@@ -22,7 +22,7 @@ mod http2;
 mod http3;
 
 pub use http2::Http2Upload;
-pub use http3::{ClientStream, Http3Upload, poll_data};
+pub use http3::{Http3Upload, UploadStream, poll_data};
 
 /// Most pieces that are kept for a replay: each piece costs more memory than its bytes, and may have only one byte.
 const PIECES: usize = 1024;
@@ -35,7 +35,7 @@ pub enum UploadSource {
     /// An HTTP/2 stream.
     Http2(Http2Upload),
     /// An HTTP/3 stream.
-    Http3(Http3Upload),
+    Http3(Box<Http3Upload>),
 }
 
 /// The upload of one request, over all its attempts.
@@ -278,25 +278,6 @@ impl Upload {
             }
             None => {
                 let trailers = ready!(body.poll_trailers(cx)).map_err(gone)?;
-                let trailers = trailers.map(|map| fields_of(&map)).transpose();
-                trailers.map(ClientRead::End).map_err(UploadError::Garbled)
-            }
-        })
-    }
-
-    fn poll_http3(
-        &self,
-        body: &mut Http3Upload,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<ClientRead, UploadError>> {
-        Poll::Ready(match ready!(body.poll_piece(cx))? {
-            Some(data) => {
-                self.received.set(self.received.get() + data.len() as u64);
-                self.remember(data.len(), || data.clone());
-                Ok(ClientRead::Piece(UploadPiece::Owned(data)))
-            }
-            None => {
-                let trailers = ready!(body.poll_trailers(cx))?;
                 let trailers = trailers.map(|map| fields_of(&map)).transpose();
                 trailers.map(ClientRead::End).map_err(UploadError::Garbled)
             }

@@ -52,25 +52,31 @@ pub async fn http3(local: Rc<Local>, conn: Rc<ClientConn>, quic: quinn::Connecti
     let opening = builder.build(Transport::new(quic.clone(), section));
     let Ok(Ok(mut connection)) = timeout(limits.header_timeout, opening).await else { return };
     let resets = (limits.h2_resets, limits.h2_resets);
-    let mut session =
-        Session { local, conn, quic, streams: FuturesUnordered::new(), leaving: Leaving::No, resets };
+    let mut session = Http3Session {
+        local,
+        conn,
+        quic,
+        streams: FuturesUnordered::new(),
+        shutdown: ShutdownPhase::No,
+        resets,
+    };
     while session.step(&mut connection).await {}
     // Streams that are dropped here are reset; then the library says that the connection ends without an error.
 }
 
 /// One connection.
-struct Session {
+struct Http3Session {
     local: Rc<Local>,
     conn: Rc<ClientConn>,
     quic: quinn::Connection,
     streams: FuturesUnordered<RequestTask>,
-    leaving: Leaving,
+    shutdown: ShutdownPhase,
     /// Streams that the client may still reset, and the most of them (CVE-2023-44487).
     resets: (u32, u32),
 }
 
-/// How far the goodbye is.
-enum Leaving {
+/// How far the shutdown is.
+enum ShutdownPhase {
     No,
     /// The client knows; this long it may still open streams.
     Told(Pin<Box<Sleep>>),
@@ -89,7 +95,7 @@ enum Step {
     End,
 }
 
-impl Session {
+impl Http3Session {
     /// Waits for what happens next, and does it; `false` = the connection is to end.
     async fn step(&mut self, connection: &mut Connection) -> bool {
         match poll_fn(|cx| self.poll(connection, cx)).await {
@@ -100,11 +106,11 @@ impl Session {
             }
             Step::Told => {
                 self.streams.iter().for_each(RequestTask::wake);
-                self.leaving = Leaving::Told(self.round_trip());
+                self.shutdown = ShutdownPhase::Told(self.round_trip());
                 connection.shutdown(ALL_STREAMS).await.is_ok()
             }
             Step::Last => {
-                self.leaving = Leaving::Last(self.round_trip());
+                self.shutdown = ShutdownPhase::Last(self.round_trip());
                 connection.inner.conn.refuse_streams();
                 // The library counts from the last stream that it has accepted; the next one is the first that it has not.
                 connection.shutdown(1).await.is_ok()
@@ -126,7 +132,9 @@ impl Session {
     fn poll(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Step> {
         match self.conn.take_signal(cx) {
             ConnSignal::None | ConnSignal::Park => {}
-            ConnSignal::Graceful if matches!(self.leaving, Leaving::No) => return Poll::Ready(Step::Told),
+            ConnSignal::Graceful if matches!(self.shutdown, ShutdownPhase::No) => {
+                return Poll::Ready(Step::Told);
+            }
             ConnSignal::Graceful => {}
             ConnSignal::HeaderTimeout | ConnSignal::Kill => return Poll::Ready(Step::End),
         }
@@ -139,21 +147,21 @@ impl Session {
                 StreamFate::Ended => {}
             }
         }
-        match &mut self.leaving {
-            Leaving::No => {}
-            Leaving::Told(pause) => {
+        match &mut self.shutdown {
+            ShutdownPhase::No => {}
+            ShutdownPhase::Told(pause) => {
                 if pause.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(Step::Last);
                 }
             }
-            Leaving::Last(pause) => {
+            ShutdownPhase::Last(pause) => {
                 if pause.as_mut().poll(cx).is_ready() {
-                    self.leaving = Leaving::Heard;
+                    self.shutdown = ShutdownPhase::Heard;
                 }
             }
-            Leaving::Heard => {}
+            ShutdownPhase::Heard => {}
         }
-        if matches!(self.leaving, Leaving::Heard) && self.streams.is_empty() {
+        if matches!(self.shutdown, ShutdownPhase::Heard) && self.streams.is_empty() {
             return Poll::Ready(Step::End);
         }
         // The future holds nothing between two polls.

@@ -11,15 +11,15 @@ use h3::{error::StreamError, server::RequestStream};
 use http::HeaderMap;
 use thalweg_wire::{Framing, ProtocolError};
 
-use super::UploadError;
-use crate::data::quic::In;
+use super::{ClientRead, Upload, UploadError, UploadPiece};
+use crate::data::{headers::fields_of, quic::In};
 
 /// What a client sends on the stream of a request.
-pub type ClientStream = RequestStream<In, Bytes>;
+pub type UploadStream = RequestStream<In, Bytes>;
 
 /// The content of an HTTP/3 request.
 pub struct Http3Upload {
-    stream: ClientStream,
+    stream: UploadStream,
     /// Content that has arrived with the head.
     first: Option<Bytes>,
     /// The content is over; trailers may follow.
@@ -41,7 +41,7 @@ impl Http3Upload {
     /// The content behind a head with this framing. `first` has arrived already; without it, `over` says whether there
     /// is none at all.
     #[must_use]
-    pub fn new(stream: ClientStream, (first, over): (Option<Bytes>, bool), framing: Framing) -> Self {
+    pub fn new(stream: UploadStream, (first, over): (Option<Bytes>, bool), framing: Framing) -> Self {
         let left = if let Framing::Length(length) = framing { Some(length) } else { None };
         Self { stream, first, over, left }
     }
@@ -85,7 +85,7 @@ impl Http3Upload {
 
 /// The next content of a request; `None` = there is no more.
 pub fn poll_data(
-    stream: &mut ClientStream,
+    stream: &mut UploadStream,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Option<Bytes>, StreamError>> {
     let data = ready!(stream.poll_recv_data(cx))?;
@@ -97,5 +97,26 @@ fn broken(error: &StreamError) -> UploadError {
         StreamError::HeaderTooBig { .. } => UploadError::Garbled(ProtocolError::HeadTooLarge),
         StreamError::StreamError { .. } => UploadError::Garbled(ProtocolError::BadFrame),
         _ => UploadError::ClientGone,
+    }
+}
+
+impl Upload {
+    pub(super) fn poll_http3(
+        &self,
+        body: &mut Http3Upload,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ClientRead, UploadError>> {
+        Poll::Ready(match ready!(body.poll_piece(cx))? {
+            Some(data) => {
+                self.received.set(self.received.get() + data.len() as u64);
+                self.remember(data.len(), || data.clone());
+                Ok(ClientRead::Piece(UploadPiece::Owned(data)))
+            }
+            None => {
+                let trailers = ready!(body.poll_trailers(cx))?;
+                let trailers = trailers.map(|map| fields_of(&map)).transpose();
+                trailers.map(ClientRead::End).map_err(UploadError::Garbled)
+            }
+        })
     }
 }

@@ -33,7 +33,7 @@ use crate::data::{
     local::Local,
     quic::{Out, StreamWatch},
     relay::AnswerBody,
-    upload::{ClientStream, Http3Upload, UploadSource, poll_data},
+    upload::{Http3Upload, UploadSource, UploadStream, poll_data},
 };
 
 /// What goes to a client on the stream of a request.
@@ -50,7 +50,7 @@ pub(super) enum StreamFate {
 }
 
 /// The client has given the stream up, or is gone.
-struct Gone;
+struct StreamGone;
 
 /// One stream.
 pub(super) struct RequestTask {
@@ -93,7 +93,7 @@ impl Future for RequestTask {
 struct Received {
     parts: http::request::Parts,
     answer: AnswerStream,
-    upload: ClientStream,
+    upload: UploadStream,
     /// Content that has arrived with the head.
     first: Option<Bytes>,
     /// The content is over.
@@ -126,8 +126,9 @@ impl ServedStream {
         let Received { parts, mut answer, upload, first, over, has_body } = received;
         let response = match read_head(&self.local, &parts, has_body) {
             Ok(head) => {
-                let source = has_body
-                    .then(|| UploadSource::Http3(Http3Upload::new(upload, (first, over), head.framing())));
+                let source = has_body.then(|| {
+                    UploadSource::Http3(Box::new(Http3Upload::new(upload, (first, over), head.framing())))
+                });
                 match self.answer(ClientRequest { head, source, client: None }).await {
                     Some(response) => response,
                     None => return self.given_up(&mut answer).await,
@@ -145,7 +146,7 @@ impl ServedStream {
             Ok(true) => StreamFate::Answered,
             // The stream is reset when it is dropped: what went out is not all.
             Ok(false) => StreamFate::Ended,
-            Err(Gone) => StreamFate::Reset,
+            Err(StreamGone) => StreamFate::Reset,
         }
     }
 
@@ -155,7 +156,7 @@ impl ServedStream {
         self.deadline = serving.watch();
         let answer = poll_fn(|cx| match Pin::new(&mut serving).poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending => self.poll_gone(cx).map(|Gone| None),
+            Poll::Pending => self.poll_gone(cx).map(|StreamGone| None),
         });
         answer::for_http2(answer.await?)
     }
@@ -174,7 +175,7 @@ impl ServedStream {
         &mut self,
         mut response: Response<AnswerBody>,
         stream: &mut AnswerStream,
-    ) -> Result<bool, Gone> {
+    ) -> Result<bool, StreamGone> {
         self.local.with_date(|date| answer::complete(response.headers_mut(), date, None));
         let (head, mut body) = response.into_parts();
         let sent = stream.send_response(Response::from_parts(head, ()));
@@ -182,14 +183,18 @@ impl ServedStream {
         if !self.send_content(&mut body, stream).await? {
             return Ok(false);
         }
-        stream.finish().await.map_err(|_| Gone)?;
+        stream.finish().await.map_err(|_| StreamGone)?;
         drop(body);
         poll_fn(|cx| self.watch.poll_over(cx)).await;
         Ok(true)
     }
 
     /// Sends content and trailers; `false` = the endpoint broke its answer off.
-    async fn send_content(&mut self, body: &mut AnswerBody, stream: &mut AnswerStream) -> Result<bool, Gone> {
+    async fn send_content(
+        &mut self,
+        body: &mut AnswerBody,
+        stream: &mut AnswerStream,
+    ) -> Result<bool, StreamGone> {
         loop {
             let piece = poll_fn(|cx| match body.poll_piece(cx) {
                 Poll::Ready(piece) => Poll::Ready(Ok(piece)),
@@ -203,7 +208,7 @@ impl ServedStream {
                         let polled = sending.as_mut().poll(cx);
                         body.waits_for_client(polled.is_pending());
                         match polled {
-                            Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Gone)),
+                            Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| StreamGone)),
                             Poll::Pending => self.poll_gone(cx).map(Err),
                         }
                     });
@@ -227,22 +232,22 @@ impl ServedStream {
     async fn unless_gone(
         &mut self,
         sending: impl Future<Output = Result<(), StreamError>>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), StreamGone> {
         let mut sending = pin!(sending);
         poll_fn(|cx| match sending.as_mut().poll(cx) {
-            Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| Gone)),
+            Poll::Ready(sent) => Poll::Ready(sent.map_err(|_| StreamGone)),
             Poll::Pending => self.poll_gone(cx).map(Err),
         })
         .await
     }
 
     /// Ready when the client has given the stream up, or takes nothing of its answer for too long.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Gone> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<StreamGone> {
         if self.watch.poll_over(cx).is_ready() {
-            return Poll::Ready(Gone);
+            return Poll::Ready(StreamGone);
         }
         let deadline = self.deadline.as_ref().and_then(Weak::upgrade);
-        deadline.map_or(Poll::Pending, |deadline| deadline.poll_ignored(cx)).map(|()| Gone)
+        deadline.map_or(Poll::Pending, |deadline| deadline.poll_ignored(cx)).map(|()| StreamGone)
     }
 
     /// The library could not make a head of what arrived, and has told the client.
