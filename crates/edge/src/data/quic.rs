@@ -50,6 +50,8 @@ pub async fn accept(
     socket: QuicSocket,
     mut closed: oneshot::Receiver<()>,
 ) {
+    // The config that opens this socket may have been published a moment ago.
+    local.follow();
     let name = Arc::clone(&listen_socket.name.1);
     let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&name]));
     let open = Rc::new(OpenConnections::new(&local, open));
