@@ -98,7 +98,7 @@ virtual_environment() {
         -r "$ROOT/app/requirements.txt" -r "$ROOT/app/requirements-dev.txt" >&2 ||
         die "the Python packages of app/requirements*.txt could not be installed"
     "$ROOT/.venv/bin/python" -m pip install --quiet --require-hashes -r "$ROOT/tests/requirements.txt" >&2 ||
-        say "setup: going on without nats-server (scenarios of the fleet are skipped, and said so)"
+        say "setup: going on without nats-server and aioquic (scenarios of the fleet and of HTTP/3 are skipped, and said so)"
     printf '%s\n' "$stamp" >"$ROOT/.venv/.stamp"
 }
 

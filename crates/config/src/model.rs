@@ -173,6 +173,8 @@ pub struct Listener {
     pub http1: bool,
     /// HTTP/2 is spoken: by ALPN with TLS, by prior knowledge ("h2c") without.
     pub http2: bool,
+    /// HTTP/3 is spoken, over UDP on the same address. Only with TLS.
+    pub http3: bool,
     /// `None` = plaintext.
     pub tls: Option<ListenerTls>,
     /// Whose word about clients counts.

@@ -183,6 +183,12 @@ fn a_listener_speaks_what_it_names() {
     assert_eq!(speaks("protocols = [\"http/1.1\", \"h2c\"]"), (true, true, None));
     assert_eq!(speaks(tls), (true, true, Some(TlsVersion::V1_3)));
     assert_eq!(speaks(&format!("protocols = [\"http/1.1\"]\n{tls}")), (true, false, Some(TlsVersion::V1_3)));
+    let http3 = |protocols: &str| {
+        let lines = format!("{protocols}\n{tls}\n[pool.a]");
+        accepted(&MINIMAL.replace("[pool.a]", &lines)).listeners[0].http3
+    };
+    assert!(!http3("") && !http3("protocols = [\"h2\"]"), "only if named");
+    assert!(http3("protocols = [\"h3\"]") && http3("protocols = [\"h3\", \"h2\", \"http/1.1\"]"));
 }
 
 #[test]

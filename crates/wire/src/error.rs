@@ -121,7 +121,7 @@ protocol_errors! {
     TooManyInterim = 400, "too_many_interim", "RFC 9110 section 15.2";
     /// A field of HTTP/1.1 connections in an HTTP/2 message.
     ConnectionField = 400, "connection_field", "RFC 9113 section 8.2.2";
-    /// An HTTP/2 frame, or an order of frames, that breaks the protocol.
+    /// An HTTP/2 or HTTP/3 frame, or an order of frames, that breaks the protocol.
     BadFrame = 400, "bad_frame", "RFC 9113 section 5.4";
     /// An extended CONNECT for a protocol other than WebSocket.
     UnknownProtocol = 501, "unknown_protocol", "RFC 9220 section 3";

@@ -243,7 +243,7 @@ impl Fields {
         match version {
             Version::Http10 => self.has_option("keep-alive") && !self.has_option("close"),
             Version::Http11 => !self.has_option("close"),
-            Version::Http2 => true,
+            Version::Http2 | Version::Http3 => true,
         }
     }
 

@@ -62,7 +62,7 @@ pub(crate) fn content_length(value: &[u8]) -> Result<u64, ProtocolError> {
 fn check_coding(fields: &Fields, version: Version) -> Result<(), ProtocolError> {
     match version {
         Version::Http10 => return Err(ProtocolError::CodingInHttp10),
-        Version::Http2 => return Err(ProtocolError::ConnectionField),
+        Version::Http2 | Version::Http3 => return Err(ProtocolError::ConnectionField),
         Version::Http11 => {}
     }
     let value = sole(fields, FieldName::TransferEncoding, ProtocolError::RepeatedTransferCoding)?;

@@ -12,6 +12,8 @@ pub enum Version {
     Http11,
     /// HTTP/2: the head was made from parts.
     Http2,
+    /// HTTP/3: the head was made from parts.
+    Http3,
 }
 
 /// Reads `HTTP-version` byte by byte (RFC 9112 section 2.3).

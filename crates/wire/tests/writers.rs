@@ -182,6 +182,7 @@ fn a_head_from_parts_is_held_to_the_same_rules() {
         RequestHead::from_parts(&parts, made, Limits { head_bytes: 512, fields: 4 })
     };
     let get = RequestParts {
+        version: Version::Http2,
         method: b"GET",
         protocol: None,
         https: true,

@@ -102,29 +102,34 @@ impl Loader<'_> {
                 );
             }
             let tls = self.listener_tls(table, &path);
-            let (http1, http2) = self.protocols(table, &path);
+            let Spoken { http1, http2, http3 } = self.protocols(table, &path);
             let span = self.report.span(bind_at);
             let unset = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
             let bind = Placed { value: bind.unwrap_or(unset), span, path: format!("{path}.bind") };
             let front = self.front(table, &path);
-            listeners.push(Listener { name, bind, http1, http2, tls, front });
+            listeners.push(Listener { name, bind, http1, http2, http3, tls, front });
         }
         listeners
     }
 
-    /// Whether a listener speaks HTTP/1.1, and whether it speaks HTTP/2.
-    fn protocols(&mut self, table: View<'_>, path: &str) -> (bool, bool) {
+    /// What a listener speaks.
+    fn protocols(&mut self, table: View<'_>, path: &str) -> Spoken {
         let tls = table.has("tls");
-        let Some(given) = table.given("protocols") else { return (true, tls) };
-        let (mut http1, mut http2) = (false, false);
+        let Some(given) = table.given("protocols") else {
+            return Spoken { http1: true, http2: tls, http3: false };
+        };
+        let mut spoken = Spoken::default();
         for (nth, item) in given.items().iter().enumerate() {
             let taken = match (item.text(), tls) {
-                ("http/1.1", _) => &mut http1,
-                ("h2", true) | ("h2c", false) => &mut http2,
+                ("http/1.1", _) => &mut spoken.http1,
+                ("h2", true) | ("h2c", false) => &mut spoken.http2,
+                ("h3", true) => &mut spoken.http3,
                 ("", _) => continue,
                 (text, _) => {
                     let (problem, hint) = if tls {
                         ("is HTTP/2 without TLS, on a listener with TLS", "\"h2\"")
+                    } else if text == "h3" {
+                        ("needs TLS, on a listener without", "add [listener.tls]")
                     } else {
                         ("needs TLS, on a listener without", "\"h2c\", or add [listener.tls]")
                     };
@@ -138,8 +143,21 @@ impl Loader<'_> {
                 self.report.error(item.at, format!("{path}.protocols[{nth}]"), diagnostic);
             }
         }
-        (http1, http2)
+        if spoken.http3 && table.has("proxy_protocol") {
+            let problem = "\"h3\" on a listener with proxy_protocol: datagrams bring no PROXY header";
+            let diagnostic = Diagnostic::new(problem).hint("a listener of its own for \"h3\"");
+            self.report.error(given.at, format!("{path}.protocols"), diagnostic);
+        }
+        spoken
     }
+}
+
+/// What a listener speaks.
+#[derive(Default)]
+struct Spoken {
+    http1: bool,
+    http2: bool,
+    http3: bool,
 }
 
 fn socket(table: View<'_>, name: &str) -> Option<SocketAddr> {

@@ -208,9 +208,9 @@ pub(crate) const LISTENER: Shape = Shape {
         ),
         list(
             "protocols",
-            Kind::List { of: &Kind::Choice(&["http/1.1", "h2", "h2c"]), min: 1, max: 3 },
+            Kind::List { of: &Kind::Choice(&["http/1.1", "h2", "h2c", "h3"]), min: 1, max: 4 },
             D::Absent("[\"http/1.1\"]; with TLS [\"h2\", \"http/1.1\"]"),
-            "Plain: \"http/1.1\" and, only if named, \"h2c\". With TLS: \"h2\" and \"http/1.1\".",
+            "Plain: \"http/1.1\" and, only if named, \"h2c\". With TLS: \"h2\" and \"http/1.1\" over TCP and, only if named, \"h3\" over UDP on the same address and port (experimental); answers over TCP then carry `Alt-Svc`.",
         ),
         table("tls", &LISTENER_TLS, D::Absent("plaintext"), "TLS towards clients."),
         table(

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     sync::Arc,
 };
 
@@ -12,8 +12,11 @@ use thalweg_config::{ConfigError, Listener, Span};
 
 use crate::{
     control::upgrade::successor::{self, InheritedSocket},
-    shared::BACKLOG,
+    shared::{BACKLOG, datagrams::QuicSocket},
 };
+
+/// Bytes that a UDP socket asks to hold in either direction.
+const DATAGRAMS: usize = 2 << 20;
 
 /// The identity of a bound listener: a different value needs different sockets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +27,17 @@ pub struct ListenKey {
     pub bind: SocketAddr,
     /// `[::]` without IPv4, because another listener holds `0.0.0.0` on the same port.
     pub v6_only: bool,
+    /// A UDP socket, for HTTP/3.
+    pub quic: bool,
+}
+
+/// The sockets of one key.
+#[derive(Debug)]
+pub enum BoundSockets {
+    /// Listening ones.
+    Tcp(Vec<TcpListener>),
+    /// One for each worker.
+    Quic(Vec<QuicSocket>),
 }
 
 /// An address that cannot be bound.
@@ -68,15 +82,20 @@ pub fn listen_keys(listeners: &[Listener]) -> Vec<ListenKey> {
     let holds_v4 = |port: u16| {
         listeners.iter().any(|other| other.bind.value == SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)))
     };
-    let listen_key = |listener: &Listener| {
+    let listen_key = |listener: &Listener, quic: bool| {
         let bind = listener.bind.value;
         let v6_only = match bind.ip() {
             IpAddr::V6(ip) => !ip.is_unspecified() || holds_v4(bind.port()),
             IpAddr::V4(_) => false,
         };
-        ListenKey { name: Arc::from(&*listener.name), bind, v6_only }
+        ListenKey { name: Arc::from(&*listener.name), bind, v6_only, quic }
     };
-    listeners.iter().map(listen_key).collect()
+    // TCP first: its port is the one of UDP, too, when the kernel chooses it.
+    let keys = |listener: &Listener| {
+        let tcp = (listener.http1 || listener.http2).then(|| listen_key(listener, false));
+        tcp.into_iter().chain(listener.http3.then(|| listen_key(listener, true)))
+    };
+    listeners.iter().flat_map(keys).collect()
 }
 
 impl ListenKey {
@@ -90,11 +109,17 @@ impl ListenKey {
             (IpAddr::V6(ip), IpAddr::V4(_)) => ip.is_unspecified() && !one.v6_only,
             (IpAddr::V4(_), IpAddr::V6(_)) => false,
         };
-        self.bind.port() == other.bind.port() && (covers(self, other) || covers(other, self))
+        self.quic == other.quic
+            && self.bind.port() == other.bind.port()
+            && (covers(self, other) || covers(other, self))
     }
 
     fn cannot(&self, error: &io::Error) -> BindError {
-        BindError::new(self.bind, format!("listener {}", self.name), error)
+        let mut error = BindError::new(self.bind, format!("listener {}", self.name), error);
+        if self.quic {
+            error.problem.insert_str(0, "over UDP: ");
+        }
+        error
     }
 }
 
@@ -109,13 +134,21 @@ pub fn bind_all(
     held: &[ListenKey],
     count: usize,
     inherited: &mut Vec<InheritedSocket>,
-) -> Result<Vec<Vec<TcpListener>>, BindError> {
+) -> Result<Vec<BoundSockets>, BindError> {
     let theirs = inherited.iter().filter_map(InheritedSocket::listen_key);
     let held: Vec<ListenKey> = held.iter().cloned().chain(theirs).collect();
     check_addresses_free(new, &held)?;
     let mut all = Vec::with_capacity(new.len());
+    let mut chosen: Option<(&ListenKey, SocketAddr)> = None;
     for key in new {
         let mut bind = key.bind;
+        if key.quic {
+            if let Some((_, addr)) = chosen.filter(|(tcp, _)| tcp.name == key.name && bind.port() == 0) {
+                bind = addr;
+            }
+            all.push(BoundSockets::Quic(bind_quic(key, bind, count).map_err(|error| key.cannot(&error))?));
+            continue;
+        }
         let mut sockets = successor::take(inherited, key);
         if let Some(socket) = sockets.first() {
             bind = socket.local_addr().map_err(|error| key.cannot(&error))?;
@@ -125,9 +158,20 @@ pub fn bind_all(
             bind = socket.local_addr().map_err(|error| key.cannot(&error))?;
             sockets.push(socket);
         }
-        all.push(sockets);
+        chosen = Some((key, bind));
+        all.push(BoundSockets::Tcp(sockets));
     }
     Ok(all)
+}
+
+fn bind_quic(key: &ListenKey, mut bind: SocketAddr, count: usize) -> io::Result<Vec<QuicSocket>> {
+    let mut sockets = Vec::with_capacity(count);
+    for _ in 0..count {
+        let socket = open_udp(bind, key.v6_only, true)?;
+        bind = socket.local_addr()?;
+        sockets.push(socket);
+    }
+    Ok(QuicSocket::group(sockets))
 }
 
 /// The part of [`bind_all`] that changes nothing, also where this process listens already.
@@ -137,7 +181,11 @@ pub fn bind_all(
 pub fn check_addresses_free(new: &[ListenKey], held: &[ListenKey]) -> Result<(), BindError> {
     for key in new {
         if key.bind.port() != 0 && !held.iter().any(|held| held.overlaps(key)) {
-            open(key.bind, key.v6_only, false).map_err(|error| key.cannot(&error))?;
+            let opened = match key.quic {
+                true => open_udp(key.bind, key.v6_only, false).map(drop),
+                false => open(key.bind, key.v6_only, false).map(drop),
+            };
+            opened.map_err(|error| key.cannot(&error))?;
         }
     }
     Ok(())
@@ -167,20 +215,50 @@ fn open(bind: SocketAddr, v6_only: bool, shared: bool) -> io::Result<TcpListener
     Ok(socket.into())
 }
 
+/// A UDP socket. No `SO_REUSEADDR`: for UDP it lets any process take a part of the datagrams.
+fn open_udp(bind: SocketAddr, v6_only: bool, shared: bool) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(bind), Type::DGRAM, Some(Protocol::UDP))?;
+    if bind.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    if shared {
+        socket.set_reuse_port(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    // The kernel grants what its limits allow; with less, bursts lose datagrams, which are sent again.
+    let _ = (socket.set_recv_buffer_size(DATAGRAMS), socket.set_send_buffer_size(DATAGRAMS));
+    socket.bind(&bind.into())?;
+    Ok(socket.into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn listen_key(bind: &str) -> ListenKey {
-        ListenKey { name: "web".into(), bind: bind.parse().unwrap(), v6_only: false }
+        ListenKey { name: "web".into(), bind: bind.parse().unwrap(), v6_only: false, quic: false }
     }
 
     #[test]
     fn each_worker_has_its_own_socket_on_the_same_address() {
         let bound = bind_all(&[listen_key("127.0.0.1:0")], &[], 3, &mut vec![]).unwrap();
-        let addresses: Vec<SocketAddr> = bound[0].iter().map(|socket| socket.local_addr().unwrap()).collect();
+        let [BoundSockets::Tcp(bound)] = &bound[..] else { panic!() };
+        let addresses: Vec<SocketAddr> = bound.iter().map(|socket| socket.local_addr().unwrap()).collect();
         assert_eq!(addresses.len(), 3);
         assert!(addresses.iter().all(|address| *address == addresses[0]));
+    }
+
+    #[test]
+    fn udp_stands_on_the_port_that_the_kernel_chose_for_tcp() {
+        let tcp = listen_key("127.0.0.1:0");
+        let quic = ListenKey { quic: true, ..tcp.clone() };
+        let bound = bind_all(&[tcp, quic], &[], 2, &mut vec![]).unwrap();
+        let [BoundSockets::Tcp(tcp), BoundSockets::Quic(quic)] = &bound[..] else { panic!() };
+        let port = tcp[0].local_addr().unwrap();
+        assert!(quic.iter().all(|one| one.socket.local_addr().unwrap() == port) && quic.len() == 2);
+        let wanted = ListenKey { quic: true, ..listen_key(&port.to_string()) };
+        let error = bind_all(&[wanted], &[], 1, &mut vec![]).unwrap_err();
+        assert!(error.to_string().contains("over UDP"), "{error}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! `apply` puts a config into force, `bundles` one with another bundle of the fleet, `rollback` puts an earlier one there, `trials` takes an unconfirmed one back.
 
-use std::{cell::RefCell, net::TcpListener, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
+use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::SystemTime};
 
 use serde_json::json;
 use thalweg_config::{Config, ConfigErrors};
@@ -13,7 +13,7 @@ use crate::{
     control::{
         audit::{Actor, ChangeCall},
         history_file::HistoryCause,
-        listen::{self, BindError, ListenKey},
+        listen::{self, BindError, BoundSockets, ListenKey},
         logging::LogLevel,
         origin::{ConfigSource, Origin, Reading},
         state::{Control, EdgePhase, LastReload, ReloadAnswer, ReloadJob, ReloadRequest},
@@ -27,6 +27,7 @@ use crate::{
 
 mod apply;
 mod bundles;
+mod late;
 mod rollback;
 mod trials;
 
@@ -62,6 +63,8 @@ pub struct Reloader {
     inherited: RefCell<Vec<InheritedSocket>>,
     /// While a predecessor serves: the sockets that are to open when it is told to end.
     parked: RefCell<Option<Vec<ParkedListener>>>,
+    /// UDP sockets that are to be bound once the predecessor has closed its own.
+    late: RefCell<Vec<ListenKey>>,
     /// The config at the process's start, to tell what a restart would change.
     started_with: RefCell<Option<Arc<Config>>>,
     /// The last config, if it was rejected.
@@ -72,7 +75,7 @@ pub struct Reloader {
 #[derive(Debug)]
 struct ParkedListener {
     name: Arc<str>,
-    sockets: Vec<TcpListener>,
+    sockets: BoundSockets,
 }
 
 #[derive(Debug)]
@@ -116,6 +119,7 @@ impl Reloader {
             held: RefCell::default(),
             inherited: RefCell::default(),
             parked: RefCell::default(),
+            late: RefCell::default(),
             started_with: RefCell::default(),
             refused: RefCell::default(),
         })

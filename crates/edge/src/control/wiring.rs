@@ -94,7 +94,7 @@ pub fn wire(mut config: Config, mut tls_cache: TlsCache) -> Result<Prepared, Con
     let webhook = report_target(config.notify.webhook.as_ref(), &mut tls_cache, &mut found);
     let otlp = report_target(config.telemetry.otlp.as_ref(), &mut tls_cache, &mut found);
     found.errors.extend(config.fleet.as_ref().and_then(fleet_key));
-    let ReadyTls { listener_tls, upstream_tls, certificates } = made;
+    let ReadyTls { listener_tls, listener_quic, upstream_tls, certificates } = made;
     if !found.errors.is_empty() {
         return Err(ConfigErrors(found.errors));
     }
@@ -110,6 +110,7 @@ pub fn wire(mut config: Config, mut tls_cache: TlsCache) -> Result<Prepared, Con
         config: Arc::new(config),
         upstream_tls,
         listener_tls,
+        listener_quic,
         cookies,
         max_connections,
         sends_proxy,
@@ -122,6 +123,7 @@ pub fn wire(mut config: Config, mut tls_cache: TlsCache) -> Result<Prepared, Con
 /// TLS in both directions, parallel to listeners, pools and their endpoints.
 struct ReadyTls {
     listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    listener_quic: Vec<Option<Arc<rustls::ServerConfig>>>,
     upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
     certificates: Vec<ServingCertificate>,
 }
@@ -140,8 +142,11 @@ fn ready_tls(
 ) -> (ReadyTls, Findings) {
     let (mut found, mut certificates) = (Findings::default(), Vec::new());
     let mut listener_tls = Vec::with_capacity(listeners.len());
+    let mut listener_quic = Vec::with_capacity(listeners.len());
     for listener in listeners {
         let made = listener.tls.as_ref().map(|tls| tls_cache.server(listener, tls));
+        let ready = made.as_ref().and_then(|made| made.as_ref().ok());
+        listener_quic.push(ready.and_then(|made| made.quic.clone()));
         listener_tls.push(match made {
             None => None,
             Some(Ok(made)) => {
@@ -156,7 +161,7 @@ fn ready_tls(
         });
     }
     let upstream_tls = pools.iter().map(|settings| upstreams(settings, tls_cache, &mut found)).collect();
-    (ReadyTls { listener_tls, upstream_tls, certificates }, found)
+    (ReadyTls { listener_tls, listener_quic, upstream_tls, certificates }, found)
 }
 
 /// What is wrong with the key that bundles are verified with.

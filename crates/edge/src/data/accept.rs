@@ -31,13 +31,16 @@ use crate::{
 };
 
 /// Connections above the limit that are still answered with 503; further connections are closed at once.
-const SURPLUS: u64 = 256;
+pub(super) const SURPLUS: u64 = 256;
 
 /// Time that a connection has for a complete head when there is little room: enough for a TLS handshake over a long way.
 const HEADLESS: Duration = Duration::from_secs(1);
 
 /// A connection that was answered a moment ago is kept: its client probably has more to ask.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long clients may remember that a listener speaks HTTP/3. A client that finds no answer there comes back over TCP.
+const ALTERNATIVE: Duration = Duration::from_hours(1);
 
 /// Pause after the kernel could not give a socket for want of descriptors or memory.
 const BREATH: Duration = Duration::from_millis(50);
@@ -59,7 +62,8 @@ impl ListenSocket {
         Self { name, last: RefCell::default() }
     }
 
-    fn settings(&self, local: &Local) -> Option<(Arc<Wiring>, usize)> {
+    /// The last config that has this listener, and the listener's position in it.
+    pub(super) fn settings(&self, local: &Local) -> Option<(Arc<Wiring>, usize)> {
         let wiring = &local.view().wiring;
         let mut last = self.last.borrow_mut();
         if last.as_ref().is_none_or(|(known, _)| !Arc::ptr_eq(known, wiring))
@@ -81,7 +85,7 @@ pub async fn accept(
     mut closed: tokio::sync::oneshot::Receiver<()>,
 ) {
     let open = local.meters().cell(Series::new(&telemetry::CONNECTIONS, &[&listen_socket.name.1]));
-    let open = Rc::new(OpenConnections { local: Rc::clone(&local), count: open });
+    let open = Rc::new(OpenConnections::new(&local, open));
     // Looked up at the start: the next config may no longer have this listener.
     let _ = listen_socket.settings(&local);
     loop {
@@ -154,7 +158,11 @@ fn admit(
     // Small answers must not wait for an acknowledgement. If the option cannot be set, the socket is already dead.
     stream.set_nodelay(true).ok()?;
     let surplus = now_open >= limit && headless + idle == 0;
+    let alt_svc = listener.http3.then(|| stream.local_addr().ok()).flatten().map(|addr| alt_svc(addr.port()));
     let conn = conn_of(surplus);
+    if let Some(alt_svc) = alt_svc {
+        let _ = conn.alt_svc.set(alt_svc);
+    }
     let mut place = if is_balancer { None } else { take_place(local, &conn)? };
     let guard = ConnectionGuard::enter(&conn, open);
     let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
@@ -199,9 +207,14 @@ fn admit(
     Some(admitted)
 }
 
+/// The field that tells clients of HTTP/3 on the same port (RFC 7838 section 3).
+fn alt_svc(port: u16) -> Box<str> {
+    format!("h3=\":{port}\"; ma={}", ALTERNATIVE.as_secs()).into()
+}
+
 /// Counts a connection for its client; `None` if the client has as many as it may. A trusted proxy has the connections of
 /// many clients, and no cap.
-fn take_place(local: &Local, conn: &ClientConn) -> Option<Option<ClientPlace>> {
+pub(super) fn take_place(local: &Local, conn: &ClientConn) -> Option<Option<ClientPlace>> {
     let cap = local.limits().per_client;
     if cap == 0 || conn.forwarders().is_some() {
         return Some(None);
@@ -216,7 +229,7 @@ fn take_place(local: &Local, conn: &ClientConn) -> Option<Option<ClientPlace>> {
 /// From nine tenths of the limit on, lets connections go that serve no request, so that one client with many of them does
 /// not keep the others out: the oldest without a complete head, which have [`HEADLESS`] at least below the limit, and if
 /// there are none, those that have waited longest for their next request. Returns how many of either go.
-fn make_room(local: &Local, now_open: u64, limit: u64) -> (u64, u64) {
+pub(super) fn make_room(local: &Local, now_open: u64, limit: u64) -> (u64, u64) {
     if now_open < limit - limit / 10 {
         return (0, 0);
     }
@@ -240,7 +253,7 @@ async fn told_apart(
 }
 
 /// Waits for the opening of a connection; `None` when the connection is told to close first.
-async fn unless_killed<T>(
+pub(super) async fn unless_killed<T>(
     conn: &ClientConn,
     mut opening: Pin<Box<impl Future<Output = Option<T>>>>,
 ) -> Option<T> {
@@ -252,9 +265,15 @@ async fn unless_killed<T>(
 }
 
 /// The gauge of a listener's open connections; held by its socket and by each connection.
-struct OpenConnections {
+pub(super) struct OpenConnections {
     local: Rc<Local>,
     count: Arc<Count>,
+}
+
+impl OpenConnections {
+    pub(super) fn new(local: &Rc<Local>, count: Arc<Count>) -> Self {
+        Self { local: Rc::clone(local), count }
+    }
 }
 
 impl Drop for OpenConnections {
@@ -267,13 +286,13 @@ impl Drop for OpenConnections {
 }
 
 /// Counts a connection, and keeps it in the worker's list, for as long as its task lives.
-struct ConnectionGuard {
+pub(super) struct ConnectionGuard {
     number: u64,
     open: Rc<OpenConnections>,
 }
 
 impl ConnectionGuard {
-    fn enter(conn: &Rc<ClientConn>, open: &Rc<OpenConnections>) -> Self {
+    pub(super) fn enter(conn: &Rc<ClientConn>, open: &Rc<OpenConnections>) -> Self {
         open.count.bump();
         Self { number: open.local.enter(conn), open: Rc::clone(open) }
     }

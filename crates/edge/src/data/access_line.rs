@@ -153,6 +153,7 @@ fn protocol(version: Version) -> &'static str {
     match version {
         Version::Http10 => "HTTP/1.0",
         Version::Http2 => "HTTP/2",
+        Version::Http3 => "HTTP/3.0",
         _ => "HTTP/1.1",
     }
 }

@@ -9,7 +9,7 @@ use crate::data::{
     conn::ConnSignal,
     failure::{Failure, Row},
     grpc,
-    headers::{answer_map, has_date, write_answer_fields},
+    headers::{answer_map, has_date, has_field, write_answer_fields},
     relay::AnswerBody,
     request_id::RequestId,
     settle::RequestRecord,
@@ -67,7 +67,7 @@ pub fn refuse(mut record: Box<RequestRecord>, failure: Failure) -> Answer {
     record.finish(record.now());
     // A connection above the limit must not stay above it.
     let surplus = record.conn.surplus;
-    if surplus && record.version == Version::Http2 {
+    if surplus && record.version >= Version::Http2 {
         record.conn.signal(ConnSignal::Graceful);
     }
     let closes = surplus || failure.closes();
@@ -137,6 +137,9 @@ impl OwnAnswer {
     }
 }
 
+/// Where else an origin is (RFC 7838 section 3).
+const ALT_SVC: &str = "alt-svc";
+
 const ALLOWED: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH";
 
 /// What the head of an HTTP/1.1 answer depends on beside the answer itself.
@@ -148,10 +151,15 @@ pub struct Options<'a> {
     pub close: bool,
     /// The value of `Date`.
     pub date: &'a str,
+    /// The value of `Alt-Svc`, if this edge has one.
+    pub alternative: Option<&'a str>,
 }
 
 impl Options<'_> {
     fn write_connection(&self, writer: &mut HeadWriter<'_>) {
+        if let Some(alternative) = self.alternative {
+            writer.field(ALT_SVC, alternative);
+        }
         match (self.close, self.version) {
             (true, _) => _ = writer.known(FieldName::Connection, "close"),
             (false, Version::Http10) => _ = writer.known(FieldName::Connection, "keep-alive"),
@@ -176,6 +184,8 @@ pub fn write_relayed(
     if !has_date(head.fields()) {
         writer.field("Date", options.date);
     }
+    let theirs = options.alternative.is_some() && has_field(head.fields(), ALT_SVC);
+    let options = Options { alternative: options.alternative.filter(|_| !theirs), ..*options };
     options.write_connection(&mut writer);
     writer.finish()
 }
@@ -243,8 +253,12 @@ fn name_request(headers: &mut HeaderMap, id: &RequestId) {
     }
 }
 
-/// Adds what every HTTP/2 answer has (RFC 9110 section 6.6.1).
-pub fn complete(headers: &mut HeaderMap, date: &str) {
+/// Adds what every HTTP/2 and HTTP/3 answer has (RFC 9110 section 6.6.1), and where else the edge is, unless the endpoint
+/// has said where it is itself.
+pub fn complete(headers: &mut HeaderMap, date: &str, alternative: Option<&str>) {
+    if let Some(Ok(alternative)) = alternative.map(HeaderValue::from_str) {
+        headers.entry(header::ALT_SVC).or_insert(alternative);
+    }
     if let (http::header::Entry::Vacant(entry), Ok(date)) =
         (headers.entry(header::DATE), HeaderValue::from_str(date))
     {

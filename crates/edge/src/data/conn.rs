@@ -72,8 +72,12 @@ pub struct ClientConn {
     pub tls: Cell<Option<&'static str>>,
     /// The client's verified certificate, if it has shown one. Set once, by the handshake.
     pub certificate: OnceCell<Box<ClientCertificate>>,
-    /// Whether the connection speaks HTTP/2.
+    /// Whether the connection speaks HTTP/2 or HTTP/3: several requests at a time.
     pub http2: Cell<bool>,
+    /// Whether the connection is one of QUIC.
+    pub quic: Cell<bool>,
+    /// What answers say about HTTP/3 on the same port, if it is spoken there. Set once, when the connection is accepted.
+    pub alt_svc: OnceCell<Box<str>>,
     /// The connection is over `max_connections`: its request is answered 503 `overloaded`.
     pub surplus: bool,
     /// The current phase.
@@ -128,6 +132,8 @@ impl ClientConn {
             tls: Cell::new(None),
             certificate: OnceCell::new(),
             http2: Cell::new(false),
+            quic: Cell::new(false),
+            alt_svc: OnceCell::new(),
             surplus,
             phase: Cell::new(ConnPhase::Idle),
             since: Cell::new(now),
@@ -172,6 +178,12 @@ impl ClientConn {
         let ip = self.source.borrow().ip();
         let trusts = self.trusts.as_ref().filter(|forwarders| forwarders.trusted.contain(ip));
         *self.forwarders.borrow_mut() = trusts.cloned();
+    }
+
+    /// What an answer says about HTTP/3 on the same port. A connection that is to end sends no client there.
+    #[must_use]
+    pub fn alternative(&self) -> Option<&str> {
+        if self.told.get() { None } else { self.alt_svc.get().map(AsRef::as_ref) }
     }
 
     /// Leaves a signal and wakes the connection's task. A weaker signal never replaces a stronger one.

@@ -112,7 +112,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
         Some(name) => Cow::Borrowed(name),
         None => Cow::Owned(head.method_name().to_owned()),
     };
-    record.grpc = head.version() == Version::Http2 && is_grpc(head.fields());
+    record.grpc = head.version() >= Version::Http2 && is_grpc(head.fields());
     match enter(&mut record, &head, source, now) {
         Err(failure) => {
             local.take_back(head);

@@ -2,7 +2,9 @@
 
 use std::{io, rc::Rc, sync::Arc};
 
+use quinn::{ConnectionError, VarInt};
 use rustls::{CertificateError, HandshakeKind, ServerConfig};
+use rustls_pki_types::CertificateDer;
 use tokio::{
     net::TcpStream,
     time::{Instant, timeout_at},
@@ -15,6 +17,12 @@ use crate::{
     },
     shared::{calendar::unix_seconds, client_certificate::ClientCertificate},
 };
+
+/// What a QUIC connection is closed with when its client's certificate does not count after all (RFC 9114 section 8.1).
+const HANDSHAKE_REFUSED: VarInt = VarInt::from_u32(0x101);
+
+/// TLS alerts that QUIC reports, as codes (RFC 9001 section 4.8).
+const ALERTS: std::ops::Range<u64> = 0x100..0x200;
 
 /// Why a handshake failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +84,36 @@ impl HandshakeFailure {
             Some(_) => Self::Protocol,
         }
     }
+
+    /// QUIC keeps no more of an error than the alert that it was told as (RFC 8446 section 6).
+    fn of_quic(error: &ConnectionError) -> Self {
+        let code = match error {
+            ConnectionError::TimedOut => return Self::Timeout,
+            // The client's own words: an alert about what the edge presents, or another reason to leave.
+            ConnectionError::ConnectionClosed(close) if ALERTS.contains(&u64::from(close.error_code)) => {
+                return Self::Alert;
+            }
+            ConnectionError::TransportError(error) => u64::from(error.code),
+            ConnectionError::VersionMismatch => return Self::Incompatible,
+            _ => return Self::ClientGone,
+        };
+        match code.checked_sub(ALERTS.start) {
+            Some(40 | 70 | 71 | 109 | 120) => Self::Incompatible,
+            Some(42 | 43 | 46) => Self::BadCertificate,
+            Some(44) => Self::CertificateRevoked,
+            Some(45) => Self::CertificateExpired,
+            Some(48) => Self::UnknownAuthority,
+            Some(116) => Self::NoCertificate,
+            _ => Self::Protocol,
+        }
+    }
+}
+
+/// Counts a handshake that failed.
+fn failed(local: &Local, conn: &ClientConn, failure: HandshakeFailure, detail: &dyn std::fmt::Display) {
+    local.meters().handshake_failed(&conn.listener, failure.as_str());
+    let (listener, client, reason) = (&conn.listener, conn.source().ip(), failure.as_str());
+    tracing::debug!(%listener, %client, reason, %detail, "tls handshake failed");
 }
 
 /// The connection behind the handshake, which may last until `until`, and whether the client has chosen HTTP/2; `None` = the handshake failed, and is
@@ -87,11 +125,7 @@ pub(super) async fn secure(
     (config, until): (Arc<ServerConfig>, Instant),
 ) -> Option<(ClientIo, bool)> {
     let accepted = timeout_at(until, tokio_rustls::TlsAcceptor::from(config).accept(stream));
-    let failed = |failure: HandshakeFailure, detail: &dyn std::fmt::Display| {
-        local.meters().handshake_failed(&conn.listener, failure.as_str());
-        let (listener, client, reason) = (&conn.listener, conn.source().ip(), failure.as_str());
-        tracing::debug!(%listener, %client, reason, %detail, "tls handshake failed");
-    };
+    let failed = |failure, detail: &dyn std::fmt::Display| failed(local, conn, failure, detail);
     let stream = match accepted.await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => {
@@ -122,4 +156,50 @@ pub(super) async fn secure(
     }
     let is_http2 = tls.alpn_protocol() == Some(b"h2");
     Some((ClientIo::tls(stream, Rc::clone(conn)), is_http2))
+}
+
+/// Counts a QUIC handshake that failed.
+pub(super) fn failed_quic(local: &Local, conn: &ClientConn, error: &ConnectionError) {
+    failed(local, conn, HandshakeFailure::of_quic(error), error);
+}
+
+/// The QUIC connection behind the handshake, which may last until `until`; `None` = the handshake failed, and is counted.
+pub(super) async fn secure_quic(
+    local: &Local,
+    conn: &ClientConn,
+    connecting: quinn::Connecting,
+    until: Instant,
+) -> Option<quinn::Connection> {
+    let quic = match timeout_at(until, connecting).await {
+        Ok(Ok(quic)) => quic,
+        Ok(Err(error)) => {
+            failed_quic(local, conn, &error);
+            return None;
+        }
+        Err(elapsed) => {
+            failed(local, conn, HandshakeFailure::Timeout, &elapsed);
+            return None;
+        }
+    };
+    conn.tls.set(Some("TLSv1.3"));
+    let chain = quic.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+    if let Some(leaf) = chain.as_ref().and_then(|chain| chain.first()) {
+        let refused = match ClientCertificate::read(leaf) {
+            None => Some((HandshakeFailure::BadCertificate, "it cannot be read")),
+            // Of a resumed session, perhaps: nothing has verified it since the session began.
+            Some(certificate) if certificate.not_after < unix_seconds() => {
+                Some((HandshakeFailure::CertificateExpired, "it has ended since the session began"))
+            }
+            Some(certificate) => {
+                let _ = conn.certificate.set(Box::new(certificate));
+                None
+            }
+        };
+        if let Some((failure, detail)) = refused {
+            failed(local, conn, failure, &detail);
+            quic.close(HANDSHAKE_REFUSED, b"");
+            return None;
+        }
+    }
+    Some(quic)
 }

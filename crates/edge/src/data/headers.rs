@@ -69,6 +69,7 @@ pub fn write_request(
         thalweg_wire::Version::Http10 => "1.0 thalweg",
         thalweg_wire::Version::Http11 => "1.1 thalweg",
         thalweg_wire::Version::Http2 => "2 thalweg",
+        thalweg_wire::Version::Http3 => "3 thalweg",
     };
     writer.known(FieldName::Via, via).known(FieldName::XRequestId, told.id);
     if let Some(traceparent) = told.traceparent {
@@ -119,7 +120,13 @@ pub fn passes_in_trailers(field: &FieldRef<'_>) -> bool {
 /// Whether an answer has a `Date`.
 #[must_use]
 pub fn has_date(fields: &Fields) -> bool {
-    fields.iter().any(|field| field.name.eq_ignore_ascii_case(b"date"))
+    has_field(fields, "date")
+}
+
+/// Whether there is a field of this name.
+#[must_use]
+pub fn has_field(fields: &Fields, name: &str) -> bool {
+    fields.iter().any(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))
 }
 
 /// The fields of an HTTP/2 head or trailer section.

@@ -16,6 +16,8 @@ pub enum InterimTo {
     Http1(Rc<Client>),
     /// To one stream of the client's connection.
     Http2(Rc<InterimQueue>, StreamId),
+    /// Nowhere: HTTP/3, whose library has no call for them.
+    None,
 }
 
 impl InterimTo {
@@ -24,6 +26,7 @@ impl InterimTo {
         match self {
             Self::Http1(client) => client.pass_interim(head, cx),
             Self::Http2(queue, stream) => queue.push(*stream, head),
+            Self::None => {}
         }
     }
 }

@@ -369,10 +369,10 @@ impl Local {
         self.leaving.begin(self.conns.borrow().values(), self.now(), timeout);
     }
 
-    /// Tells the connections of a listener to end gracefully.
-    pub fn close_connections(&self, listener: &str) {
+    /// Tells the connections of a listener to end gracefully: those over QUIC, or those over TCP.
+    pub fn close_connections(&self, listener: &str, quic: bool) {
         for conn in self.conns.borrow().values() {
-            if listener == &*conn.listener {
+            if listener == &*conn.listener && conn.quic.get() == quic {
                 conn.signal(ConnSignal::Graceful);
             }
         }

@@ -3,6 +3,7 @@
 
 // The six rooms.
 pub mod accept;
+pub mod quic;
 pub mod proxy_protocol;
 pub mod session;
 pub mod intake;

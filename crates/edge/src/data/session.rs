@@ -1,5 +1,5 @@
 //! One client connection from its first byte to its close, between rooms 1 and 2: `http1` over the wire engine, `http2`
-//! over the `h2` crate. Signals from the worker, parking while idle, upgraded streams.
+//! over the `h2` crate, `http3` over the `h3` crate. Signals from the worker, parking while idle, upgraded streams.
 
 use std::{borrow::Cow, future::poll_fn, rc::Rc, task::Poll};
 
@@ -16,9 +16,11 @@ use crate::data::{
 mod delivery;
 mod http1;
 mod http2;
+mod http3;
 
 pub use http1::{http1, refuse};
 pub use http2::http2;
+pub use http3::http3;
 
 /// Waits for the first byte of a request; `None` = the connection is to close.
 pub async fn first_byte(conn: &ClientConn, io: &ClientIo) -> Option<()> {

@@ -19,8 +19,10 @@ use crate::data::{
 };
 
 mod http2;
+mod http3;
 
 pub use http2::Http2Upload;
+pub use http3::{Http3Upload, UploadStream, poll_data};
 
 /// Most pieces that are kept for a replay: each piece costs more memory than its bytes, and may have only one byte.
 const PIECES: usize = 1024;
@@ -32,6 +34,8 @@ pub enum UploadSource {
     Http1(Rc<Client>),
     /// An HTTP/2 stream.
     Http2(Http2Upload),
+    /// An HTTP/3 stream.
+    Http3(Box<Http3Upload>),
 }
 
 /// The upload of one request, over all its attempts.
@@ -217,6 +221,7 @@ impl Upload {
             None => return Poll::Ready(Ok(None)),
             Some(UploadSource::Http1(client)) => self.poll_http1(client, cx),
             Some(UploadSource::Http2(body)) => self.poll_http2(body, cx),
+            Some(UploadSource::Http3(body)) => self.poll_http3(body, cx),
         };
         self.client_is_due.set(read.is_pending());
         self.deadline.pace.upload_is_due(read.is_pending());

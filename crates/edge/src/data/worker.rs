@@ -10,8 +10,9 @@ use crate::{
         accept::{ListenSocket, accept},
         deadline::SWEEP,
         local::Local,
+        quic,
     },
-    shared::{Command, Shared},
+    shared::{Command, Shared, datagrams::QuicSocket},
 };
 
 /// Time for the last answers to leave after `drain_timeout` has run out.
@@ -54,7 +55,7 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
     let mut published = local.subscribe();
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut listen_sockets = ListenSockets::default();
+    let (mut listen_sockets, mut quic_sockets) = (ListenSockets::default(), QuicSockets::default());
     let (mut draining, mut beats) = (false, 0u32);
     loop {
         tokio::select! {
@@ -71,16 +72,22 @@ async fn run(local: Rc<Local>, mut commands: mpsc::Receiver<Command>) {
             changed = published.changed() => if changed.is_ok() { local.follow() } else { break },
             signal = commands.recv() => match signal {
                 // This command was sent before the reload knew of the drain.
-                Some(Command::Listen { .. }) if draining => {}
+                Some(Command::Listen { .. } | Command::ListenQuic { .. }) if draining => {}
                 Some(Command::Listen { name, socket }) => listen_sockets.open(&local, name, socket),
+                Some(Command::ListenQuic { name, socket }) => quic_sockets.open(&local, name, socket),
                 Some(Command::Lend { reply }) => _ = reply.send(listen_sockets.lend()),
                 Some(Command::Unlisten { name }) => {
                     listen_sockets.0.remove(&name);
-                    local.close_connections(&name);
+                    local.close_connections(&name, false);
+                }
+                Some(Command::UnlistenQuic { name }) => {
+                    quic_sockets.0.remove(&name);
+                    local.close_connections(&name, true);
                 }
                 Some(Command::Find(query)) => local.decisions().answer(query),
                 Some(Command::Drain) => {
                     listen_sockets.0.clear();
+                    quic_sockets.0.clear();
                     local.drain();
                     (draining, beats) = (true, 0);
                 }
@@ -104,6 +111,19 @@ struct OpenSocket {
     /// The same socket once more, for a successor of this process. Goes before the task closes its own: otherwise the
     /// socket would stay open, and clients would wait in a queue that no task reads.
     again: Option<TcpListener>,
+}
+
+/// The worker's UDP sockets, by listener. A socket's task refuses connections when its entry goes.
+#[derive(Default)]
+struct QuicSockets(BTreeMap<Arc<str>, oneshot::Sender<()>>);
+
+impl QuicSockets {
+    fn open(&mut self, local: &Rc<Local>, name: Arc<str>, socket: QuicSocket) {
+        let (close, closed) = oneshot::channel();
+        self.0.insert(Arc::clone(&name), close);
+        let listen_socket = ListenSocket::new((local.number_of(&name), name));
+        tokio::task::spawn_local(quic::accept(Rc::clone(local), listen_socket, socket, closed));
+    }
 }
 
 impl ListenSockets {

@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod client_certificate;
 pub mod client_cookie;
 pub mod clients;
+pub mod datagrams;
 pub mod decision;
 pub mod distinguished_name;
 pub mod fault;
@@ -39,6 +40,7 @@ use crate::shared::{
     budget::Budgets,
     client_cookie::CookieSigner,
     clients::ClientCounts,
+    datagrams::QuicSocket,
     decision::RecordQuery,
     geo::GeoDatabase,
     meters::{Cell, Meters},
@@ -67,6 +69,8 @@ pub struct Wiring {
     pub upstream_tls: Vec<Vec<Option<UpstreamTls>>>,
     /// TLS towards clients, parallel to `config.listeners`.
     pub listener_tls: Vec<Option<Arc<rustls::ServerConfig>>>,
+    /// TLS of QUIC towards clients, parallel to `config.listeners`; `None` = the listener does not speak HTTP/3.
+    pub listener_quic: Vec<Option<Arc<rustls::ServerConfig>>>,
     /// Who makes and checks the cookies of each route; parallel to the routes of the topology.
     pub cookies: Vec<Option<Arc<CookieSigner>>>,
     /// `[limits] max_connections` with 0 replaced by its meaning.
@@ -251,6 +255,19 @@ pub enum Command {
         name: Arc<str>,
         /// A `SO_REUSEPORT` socket that no other worker of this process has.
         socket: TcpListener,
+    },
+    /// Accept QUIC connections on this socket.
+    ListenQuic {
+        /// The listener's configured name.
+        name: Arc<str>,
+        /// The socket.
+        socket: QuicSocket,
+    },
+    /// Refuse new QUIC connections of this listener, let the others finish their requests (GOAWAY), and close its UDP
+    /// socket behind the last of them.
+    UnlistenQuic {
+        /// The listener.
+        name: Arc<str>,
     },
     /// Accept what already waits in this listener's queue, close its socket, and let its connections finish their
     /// requests (`Connection: close`, GOAWAY).

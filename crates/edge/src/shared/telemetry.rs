@@ -98,7 +98,7 @@ metrics! {
     CONNECTIONS = Gauge "thalweg_connections" ["listener"]
         "Client connections.";
     SHED = Counter "thalweg_connections_shed_total" ["listener", "cause"]
-        "Client connections closed to make room (headless, idle), over the cap of their client (per_client), with a body slower than body_min_rate, or for a flood of frames (http2_flood).";
+        "Client connections closed to make room (headless, idle), over the cap of their client (per_client), with a body slower than body_min_rate, for a flood of frames or resets (http2_flood, http3_flood), or because too many QUIC handshakes were under way (handshakes).";
     TLS_FAILURES = Counter "thalweg_tls_handshake_failures_total" ["listener", "reason"]
         "TLS handshakes with clients that failed, by why.";
     UPSTREAM = Gauge "thalweg_upstream_connections" ["pool", "state"]

@@ -90,6 +90,8 @@ pub struct RequestHead {
 /// The parts of a request that came by another protocol. The fields come with [`Fields::push`].
 #[derive(Clone, Copy, Debug)]
 pub struct RequestParts<'a> {
+    /// The version of the other protocol.
+    pub version: Version,
     /// The pseudo-field `:method`.
     pub method: &'a [u8],
     /// The pseudo-field `:protocol` of an extended CONNECT (RFC 8441).
@@ -277,9 +279,15 @@ impl RequestHead {
             }
             target.authority = Some(fields.append(authority)?);
         }
-        let version = Version::Http2;
-        let mut head =
-            Self { fields, method_name, raw_target, target, version, websocket, ..Self::default() };
+        let mut head = Self {
+            fields,
+            method_name,
+            raw_target,
+            target,
+            version: parts.version,
+            websocket,
+            ..Self::default()
+        };
         if head.fields.wire_len() + parts.method.len() + parts.path.len() > limits.head_bytes as usize {
             return Err(ProtocolError::HeadTooLarge);
         }
@@ -320,7 +328,7 @@ impl RequestHead {
         let optional = match self.version {
             Version::Http10 => true,
             Version::Http11 => false,
-            Version::Http2 => self.target.authority.is_some(),
+            Version::Http2 | Version::Http3 => self.target.authority.is_some(),
         };
         match (hosts.next(), hosts.next()) {
             (None, _) if optional => Ok(()),

@@ -62,6 +62,7 @@ mod tests {
             config: Arc::new(config),
             upstream_tls: Vec::new(),
             listener_tls: Vec::new(),
+            listener_quic: Vec::new(),
             cookies: Vec::new(),
             max_connections: 1,
             sends_proxy: false,

@@ -1,7 +1,7 @@
 //! A config that was read comes into force as a whole, or nothing changes: bind, note it in the history, adopt, open and
 //! close listeners.
 
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{rc::Rc, sync::Arc, time::Duration};
 
 use serde_json::json;
 use thalweg_config::{Config, ConfigErrors};
@@ -13,7 +13,7 @@ use crate::{
         begin::Begun,
         geo,
         history_file::KeptConfig,
-        listen::{self, ListenKey},
+        listen::{self, BoundSockets, ListenKey},
         order_json::moment_now,
         origin::Origin,
         state::ReloadAnswer,
@@ -71,6 +71,7 @@ impl Reloader {
         let listen_keys = listen::listen_keys(&config.listeners);
         let held = self.held.borrow().clone();
         let new = without(&listen_keys, &held);
+        let (late, new) = self.split_late(new);
         let mut inherited = self.inherited.take();
         let bound =
             listen::bind_all(&new, &held, self.workers.len(), &mut inherited).map_err(|mut error| {
@@ -93,6 +94,7 @@ impl Reloader {
         let generation = adopted.ok_or(Rejection::Ending)?;
         state_store::relatch(&self.control).await;
         self.switch_listeners(&listen_keys, new, bound).await;
+        self.late.borrow_mut().extend(late);
         self.aside(&origin);
         self.succeed("applied", prepared);
         self.store(&config).await;
@@ -100,21 +102,20 @@ impl Reloader {
     }
 
     /// Closes the listeners that are gone and opens those that are new.
-    async fn switch_listeners(
-        &self,
-        wanted: &[ListenKey],
-        new: Vec<ListenKey>,
-        bound: Vec<Vec<TcpListener>>,
-    ) {
+    async fn switch_listeners(&self, wanted: &[ListenKey], new: Vec<ListenKey>, bound: Vec<BoundSockets>) {
         let held = self.held.replace(wanted.to_vec());
         for gone in without(&held, wanted) {
-            tracing::info!(listener = %gone.name, bind = %gone.bind, "listener closes");
-            self.command(|| Command::Unlisten { name: Arc::clone(&gone.name) }).await;
+            tracing::info!(listener = %gone.name, bind = %gone.bind, quic = gone.quic, "listener closes");
+            let name = || Arc::clone(&gone.name);
+            match gone.quic {
+                true => self.command(|| Command::UnlistenQuic { name: name() }).await,
+                false => self.command(|| Command::Unlisten { name: name() }).await,
+            }
         }
         // A drain that began meanwhile may already have sent its commands to the workers.
         let bound = if self.is_ending() { Vec::new() } else { bound };
         for (stand, sockets) in new.into_iter().zip(bound) {
-            tracing::info!(listener = %stand.name, bind = %stand.bind, "listener opens");
+            tracing::info!(listener = %stand.name, bind = %stand.bind, quic = stand.quic, "listener opens");
             if let Some(parked) = &mut *self.parked.borrow_mut() {
                 parked.push(ParkedListener { name: stand.name, sockets });
                 continue;
@@ -124,10 +125,19 @@ impl Reloader {
     }
 
     /// Shares a listener's sockets out among the workers: a predecessor may have had more of them.
-    async fn listen(&self, name: &Arc<str>, sockets: Vec<TcpListener>) {
-        for (worker, socket) in self.workers.iter().cycle().zip(sockets) {
+    pub(super) async fn listen(&self, name: &Arc<str>, sockets: BoundSockets) {
+        let name = || Arc::clone(name);
+        let commands: Vec<Command> = match sockets {
+            BoundSockets::Tcp(sockets) => {
+                sockets.into_iter().map(|socket| Command::Listen { name: name(), socket }).collect()
+            }
+            BoundSockets::Quic(sockets) => {
+                sockets.into_iter().map(|socket| Command::ListenQuic { name: name(), socket }).collect()
+            }
+        };
+        for (worker, command) in self.workers.iter().cycle().zip(commands) {
             // A worker that has ended takes its sockets with it; the lifecycle reports it.
-            let _ = worker.send(Command::Listen { name: Arc::clone(name), socket }).await;
+            let _ = worker.send(command).await;
         }
     }
 
@@ -138,10 +148,11 @@ impl Reloader {
     }
 
     /// Opens what waits for the predecessor's end.
-    pub async fn open(&self) {
+    pub async fn open(self: &Rc<Self>) {
         for ParkedListener { name, sockets } in self.parked.take().unwrap_or_default() {
             self.listen(&name, sockets).await;
         }
+        self.open_late();
     }
 
     /// Adds the config to the history, unless it is there from an earlier process.

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+use quinn::crypto::rustls::QuicServerConfig;
 use rustls::{
     ServerConfig,
     server::{ClientHello, ResolvesServerCert, WantsServerCert},
@@ -51,6 +52,7 @@ pub(super) struct ServerRecipe {
     pairs: Vec<PairRecipe>,
     min_version: TlsVersion,
     alpn: Vec<Vec<u8>>,
+    http3: bool,
     client_auth: Option<ClientAuthRecipe>,
 }
 
@@ -59,6 +61,8 @@ pub(super) struct ServerRecipe {
 pub struct ServingTls {
     /// The config.
     pub config: Arc<ServerConfig>,
+    /// The same for QUIC; `None` = the listener does not speak HTTP/3.
+    pub quic: Option<Arc<ServerConfig>>,
     /// The certificates in it.
     pub certificates: Vec<ServingCertificate>,
     /// What is accepted and probably not meant.
@@ -94,6 +98,7 @@ impl TlsCache {
             pairs,
             min_version: tls.min_version,
             alpn,
+            http3: listener.http3,
             client_auth,
         };
         if let Some(made) =
@@ -129,7 +134,23 @@ impl TlsCache {
         config.alpn_protocols.clone_from(&recipe.alpn);
         let policy = recipe.client_auth.as_ref().map(ClientAuthRecipe::policy).unwrap_or_default();
         config.ticketer = tickets::bound_to(policy, self.tickets().map_err(unusable)?);
-        Ok(ServingTls { config: Arc::new(config), certificates, warnings })
+        let quic = if recipe.http3 { Some(for_quic(&config, first)?) } else { None };
+        Ok(ServingTls { config: Arc::new(config), quic, certificates, warnings })
+    }
+}
+
+/// The same config for QUIC: the same certificates, tickets and demands on clients, and always TLS 1.3. Early data stays
+/// off: it could be replayed.
+fn for_quic(
+    config: &ServerConfig,
+    first: Option<&Placed<PathBuf>>,
+) -> Result<Arc<ServerConfig>, Vec<ConfigError>> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![b"h3".to_vec()];
+    let config = Arc::new(config);
+    match QuicServerConfig::try_from(Arc::clone(&config)) {
+        Ok(_) => Ok(config),
+        Err(error) => Err(vec![trouble(first, &format!("cannot be used for QUIC: {error}"))]),
     }
 }
 

@@ -45,7 +45,7 @@ impl InheritedSocket {
     #[must_use]
     pub fn listen_key(&self) -> Option<ListenKey> {
         let name = Arc::from(self.name.as_deref()?);
-        Some(ListenKey { name, bind: self.bind, v6_only: self.v6_only })
+        Some(ListenKey { name, bind: self.bind, v6_only: self.v6_only, quic: false })
     }
 }
 

@@ -102,6 +102,7 @@ fn add_own(map: &mut HeaderMap, head: &RequestHead, told: &Told<'_>) {
         thalweg_wire::Version::Http10 => b"1.0 thalweg",
         thalweg_wire::Version::Http11 => b"1.1 thalweg",
         thalweg_wire::Version::Http2 => b"2 thalweg",
+        thalweg_wire::Version::Http3 => b"3 thalweg",
     };
     add("via", via, false);
     add("x-request-id", told.id.as_bytes(), true);

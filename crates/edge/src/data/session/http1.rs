@@ -284,7 +284,8 @@ impl Talk<'_> {
         write: impl FnOnce(&mut Vec<u8>, &Options<'_>) -> Result<BodyWriter, Unwritable>,
     ) -> Result<BodyWriter, Unwritable> {
         self.local.with_date(|date| {
-            let options = Options { version, close: self.leaves, date };
+            let alternative = self.conn.alternative();
+            let options = Options { version, close: self.leaves, date, alternative };
             write(&mut self.client.borrow().outbox.bytes, &options)
         })
     }

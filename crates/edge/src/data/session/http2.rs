@@ -219,6 +219,7 @@ fn read_head(
 ) -> Result<RequestHead, ProtocolError> {
     let protocol = parts.extensions.get::<h2::ext::Protocol>().map(AsRef::as_ref);
     let request = RequestParts {
+        version: Version::Http2,
         method: parts.method.as_str().as_bytes(),
         protocol,
         https: parts.uri.scheme() == Some(&http::uri::Scheme::HTTPS),

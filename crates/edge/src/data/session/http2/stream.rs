@@ -111,7 +111,8 @@ impl ClientStream {
             self.respond.send_reset(Reason::INTERNAL_ERROR);
             return Poll::Ready(());
         };
-        self.local.with_date(|date| answer::complete(answer.headers_mut(), date));
+        let alternative = self.conn.alternative();
+        self.local.with_date(|date| answer::complete(answer.headers_mut(), date, alternative));
         match self.send_head(answer) {
             Ok(Some(sending)) => {
                 self.state = StreamState::Answering(sending);
@@ -130,7 +131,8 @@ impl ClientStream {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let mut answer = answer::opened_for_http2(head, &end.record.request_id);
-        self.local.with_date(|date| answer::complete(answer.headers_mut(), date));
+        let alternative = self.conn.alternative();
+        self.local.with_date(|date| answer::complete(answer.headers_mut(), date, alternative));
         let Ok(send) = self.respond.send_response(answer, false) else { return Poll::Ready(()) };
         self.state = StreamState::WebSocket(WebSocketOut::new((recv, send), &self.end, &self.conn, end));
         self.poll_stream(cx)
