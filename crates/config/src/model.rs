@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use thalweg_core::Topology;
 
 use crate::{
-    ConfigError, FleetCredentials, Ring, Span,
+    ConfigError, FleetCredentials, PassThrough, Ring, Span,
     front::{Front, RequestRate},
 };
 
@@ -173,6 +173,8 @@ pub struct Listener {
     pub http1: bool,
     /// HTTP/2 is spoken: by ALPN with TLS, by prior knowledge ("h2c") without.
     pub http2: bool,
+    /// Set on a listener whose connections are not HTTP.
+    pub pass_through: Option<PassThrough>,
     /// `None` = plaintext.
     pub tls: Option<ListenerTls>,
     /// Whose word about clients counts.

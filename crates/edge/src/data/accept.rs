@@ -20,6 +20,7 @@ use crate::{
         proxy_protocol::{ProxyOpening, begin},
         session,
         source::RequestSource,
+        tcp,
     },
     shared::BACKLOG,
     shared::{
@@ -130,6 +131,7 @@ fn admit(
     let (wiring, position) = listen_socket.settings(local)?;
     let listener = wiring.config.listeners.get(position)?;
     let (http1, http2) = (listener.http1, listener.http2);
+    let pass_through = listener.pass_through.clone();
     let tls = wiring.listener_tls.get(position).cloned().flatten();
     let view = local.view();
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
@@ -155,15 +157,18 @@ fn admit(
     stream.set_nodelay(true).ok()?;
     let surplus = now_open >= limit && headless + idle == 0;
     let conn = conn_of(surplus);
+    conn.tcp.set(pass_through.is_some());
     let mut place = if is_balancer { None } else { take_place(local, &conn)? };
     let guard = ConnectionGuard::enter(&conn, open);
     let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
     tokio::task::spawn_local(async move {
         let (_guard, mut stream) = (guard, stream);
         let before_http = local.limits().header_timeout;
-        let until = (proxy_protocol.is_some() || tls.is_some()).then(|| Instant::now() + before_http);
+        let waits = proxy_protocol.is_some() || tls.is_some() || pass_through.is_some();
+        let until = waits.then(|| Instant::now() + before_http);
         if let (Some(rules), Some(until)) = (proxy_protocol, until) {
-            let beginning = ProxyOpening { rules: &rules, until, tls: tls.is_some() };
+            let mute = tls.is_some() || pass_through.is_some();
+            let beginning = ProxyOpening { rules: &rules, until, mute };
             // Boxed, so that the futures of other connections do not hold room for it.
             let begun = Box::pin(unless_killed(&conn, begin(&local, &conn, stream, beginning))).await;
             match begun.map(|stream| {
@@ -176,7 +181,9 @@ fn admit(
         let _place = place;
         let opened = match tls {
             // This arm does not wait for anything, so the future of a silent connection stays small.
-            None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
+            None if http1 != http2 || pass_through.is_some() => {
+                Some((ClientIo::plain(stream, Rc::clone(&conn)), http2))
+            }
             // Boxed, so that the futures of other connections do not hold room for it.
             None => {
                 let told = told_apart(&conn, stream, local.limits().header_timeout);
@@ -188,12 +195,16 @@ fn admit(
                 Box::pin(unless_killed(&conn, secured)).await
             }
         };
-        match opened {
-            Some((io, true)) => Box::pin(session::http2(local, conn, io)).await,
-            Some((io, false)) if http1 => session::http1(local, conn, io).await,
+        match (opened, pass_through) {
+            (Some((io, _)), Some(rules)) => {
+                let until = until.unwrap_or_else(|| Instant::now() + before_http);
+                Box::pin(tcp::serve(local, conn, io, (rules, until))).await;
+            }
+            (Some((io, true)), None) => Box::pin(session::http2(local, conn, io)).await,
+            (Some((io, false)), None) if http1 => session::http1(local, conn, io).await,
             // HTTP/2 over TLS needs ALPN (RFC 9113 section 3.2), and this listener speaks nothing else.
-            Some((mut io, false)) => drop(io.shutdown().await),
-            None => {}
+            (Some((mut io, false)), None) => drop(io.shutdown().await),
+            (None, _) => {}
         }
     });
     Some(admitted)

@@ -72,6 +72,8 @@ pub struct ClientConn {
     pub tls: Cell<Option<&'static str>>,
     /// The client's verified certificate, if it has shown one. Set once, by the handshake.
     pub certificate: OnceCell<Box<ClientCertificate>>,
+    /// Whether the connection is not HTTP.
+    pub tcp: Cell<bool>,
     /// Whether the connection speaks HTTP/2.
     pub http2: Cell<bool>,
     /// The connection is over `max_connections`: its request is answered 503 `overloaded`.
@@ -127,6 +129,7 @@ impl ClientConn {
             trusts,
             tls: Cell::new(None),
             certificate: OnceCell::new(),
+            tcp: Cell::new(false),
             http2: Cell::new(false),
             surplus,
             phase: Cell::new(ConnPhase::Idle),

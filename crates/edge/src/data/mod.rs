@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod proxy_protocol;
 pub mod session;
+pub mod tcp;
 pub mod intake;
 pub mod forwarding;
 pub mod forward;

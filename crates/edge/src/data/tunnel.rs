@@ -1,4 +1,4 @@
-//! Upgraded streams (WebSocket and whatever else follows a 101): bytes in both directions until either side ends or
+//! Upgraded streams (WebSocket and whatever else follows a 101), and connections that are not HTTP: bytes in both directions until either side ends or
 //! both are silent for too long. A tunnel begins after the endpoint's 101, never on the request (CVE-2026-2833).
 
 use std::{cell::Cell, future::poll_fn, pin::pin, rc::Rc, task::Poll, time::Duration};
@@ -87,7 +87,7 @@ pub async fn pass_through(mut client: ClientIo, early: Inbox, end: Box<UpstreamE
     let Http1Link { io: upstream, inbox, .. } = &mut end.link;
     let between = Cell::new(true);
     let ended = {
-        let mut framed = Framed::new(&mut client, &between);
+        let mut framed = Framed::new(&mut client, &between, end.websocket);
         let mut copying = pin!(async {
             upstream.write_all(early.unread()).await?;
             drop(early);
@@ -120,7 +120,14 @@ pub async fn pass_through(mut client: ClientIo, early: Inbox, end: Box<UpstreamE
     };
     let error = match ended {
         StreamEnd::Over(Ok(_)) => None,
-        StreamEnd::Over(Err(_)) => Some("reset"),
+        StreamEnd::Over(Err(_)) => {
+            if conn.tcp.get() {
+                // An orderly end would look like the end of the stream, to the side that has not broken it off.
+                client.reset_on_close();
+                end.link.io.reset_on_close();
+            }
+            Some("reset")
+        }
         StreamEnd::Cut => Some("timeout"),
         StreamEnd::Told => {
             // Whatever fails here, the stream is over.
