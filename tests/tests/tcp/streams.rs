@@ -2,6 +2,8 @@
 
 use std::sync::mpsc;
 
+use thalweg_testkit::{Client, Endpoint};
+
 use super::*;
 
 #[test]
@@ -114,29 +116,28 @@ fn a_connection_that_nothing_takes_is_closed_and_told() {
 }
 
 #[test]
-fn new_connections_go_on_after_an_endpoint_is_killed_and_no_endpoint_sees_http() {
+fn new_connections_go_on_after_an_endpoint_is_killed() {
+    let (first, second) = (Endpoint::start("a"), Endpoint::start("b"));
+    let edge = edge_to(&[first.addr(), second.addr()], "");
+    let served =
+        |count: usize| (0..count).map(|_| Client::connect(edge.web()).get("/").endpoint().to_owned());
+    assert_eq!(served(10).count(), 10);
+    first.die();
+    assert!(served(20).all(|name| name == "b"), "each client is served");
+    assert_eq!(first.hits() + second.hits(), 30, "no endpoint hears anything but the clients");
+    assert!(second.requests().iter().all(|seen| seen.header("via").is_none()));
+}
+
+#[test]
+fn an_endpoint_hears_its_clients_bytes_and_no_other() {
     let (tell, heard) = mpsc::channel();
-    let recording = |name: &'static str| {
-        let tell = tell.clone();
-        server(move |mut client| {
-            let _ = client.write_all(name.as_bytes());
-            let _ = tell.send(rest(&mut client));
-        })
-    };
-    let (first, second) = (recording("a"), recording("b"));
-    let edge = edge_to(&[first, second], "");
+    let recording = server(move |mut client| {
+        let _ = tell.send(rest(&mut client));
+    });
+    let edge = edge_to(&[recording], "");
     for _ in 0..20 {
-        let mut client = connect(&edge);
-        client.write_all(b"x").expect("written");
-        client.shutdown(Shutdown::Write).expect("closed");
-        assert_eq!(rest(&mut client).len(), 1);
-    }
-    for _ in 0..20 {
-        assert_eq!(
-            heard.recv_timeout(SOON).expect("each connection arrives"),
-            b"x",
-            "its bytes and no other"
-        );
+        connect(&edge).write_all(b"x").expect("written");
+        assert_eq!(heard.recv_timeout(SOON).expect("each connection arrives"), b"x");
     }
 }
 
