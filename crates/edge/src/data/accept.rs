@@ -164,10 +164,9 @@ fn admit(
     tokio::task::spawn_local(async move {
         let (_guard, mut stream) = (guard, stream);
         let before_http = local.limits().header_timeout;
-        let waits = proxy_protocol.is_some() || tls.is_some() || pass_through.is_some();
-        let until = waits.then(|| Instant::now() + before_http);
+        let mute = tls.is_some() || pass_through.is_some();
+        let until = (mute || proxy_protocol.is_some()).then(|| Instant::now() + before_http);
         if let (Some(rules), Some(until)) = (proxy_protocol, until) {
-            let mute = tls.is_some() || pass_through.is_some();
             let beginning = ProxyOpening { rules: &rules, until, mute };
             // Boxed, so that the futures of other connections do not hold room for it.
             let begun = Box::pin(unless_killed(&conn, begin(&local, &conn, stream, beginning))).await;
@@ -196,10 +195,7 @@ fn admit(
             }
         };
         match (opened, pass_through) {
-            (Some((io, _)), Some(rules)) => {
-                let until = until.unwrap_or_else(|| Instant::now() + before_http);
-                Box::pin(tcp::serve(local, conn, io, (rules, until))).await;
-            }
+            (Some((io, _)), Some(rules)) => Box::pin(tcp::serve(local, conn, io, (rules, until))).await,
             (Some((io, true)), None) => Box::pin(session::http2(local, conn, io)).await,
             (Some((io, false)), None) if http1 => session::http1(local, conn, io).await,
             // HTTP/2 over TLS needs ALPN (RFC 9113 section 3.2), and this listener speaks nothing else.

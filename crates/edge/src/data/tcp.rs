@@ -21,7 +21,7 @@ pub async fn serve(
     local: Rc<Local>,
     conn: Rc<ClientConn>,
     mut io: ClientIo,
-    (rules, until): (PassThrough, Instant),
+    (rules, until): (PassThrough, Option<Instant>),
 ) {
     if conn.surplus {
         return refuse_stream(&local, &conn, None, Failure::Overloaded);
@@ -34,6 +34,7 @@ pub async fn serve(
         if local.buffers().size() < HELLO_MAX {
             early = Inbox::new(&Buffers::new(HELLO_MAX));
         }
+        let until = until.unwrap_or_else(Instant::now);
         let reading = timeout_at(until, server_name(&conn, &mut io, &mut early)).await;
         match reading.unwrap_or(Err(Opening::Refused(Failure::HeaderTimeout))) {
             Ok(name) => name,
