@@ -101,8 +101,9 @@ fn an_endpoint_that_refuses_costs_no_connection() {
         client.write_all(b"!").expect("written");
         assert_eq!(said(&mut client, 2), "b!");
     }
-    let first = &lines(&edge, 5)[0];
-    assert_eq!((&first["attempts"], &first["pool"]), (&2.into(), &"q".into()), "{first}");
+    let lines = lines(&edge, 5);
+    assert!(lines.iter().all(|line| line["pool"] == "q"), "{lines:?}");
+    assert!(lines.iter().any(|line| line["attempts"] == 2), "{lines:?}");
     assert!(edge.metric("thalweg_retries_total", &[("cause", "connect")]) >= 1.0);
     eventually("it is ejected", SOON, || edge.ejection(dead) != "Clear");
 }

@@ -85,8 +85,9 @@ fn openssl_sees_the_certificate_of_the_name_and_nothing_for_another() {
     assert!(subject("a.test").contains("BEGIN CERTIFICATE"));
     assert!(subject("A.TEST").contains("BEGIN CERTIFICATE"), "names have no case");
     assert!(!subject("a.example").contains("BEGIN CERTIFICATE"));
-    assert_eq!(lines(&sites.edge, 3)[2]["refusal"], "no_route");
-    assert_eq!(lines(&sites.edge, 3)[2]["host"], "a.example");
+    let lines = lines(&sites.edge, 3);
+    let other = lines.iter().find(|line| line["host"] == "a.example").expect("a line");
+    assert_eq!(other["refusal"], "no_route");
 }
 
 #[test]

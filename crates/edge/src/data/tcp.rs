@@ -36,10 +36,10 @@ pub async fn serve(
         }
         let until = until.unwrap_or_else(Instant::now);
         let reading = timeout_at(until, server_name(&conn, &mut io, &mut early)).await;
-        match reading.unwrap_or(Err(Opening::Refused(Failure::HeaderTimeout))) {
+        match reading.unwrap_or(Err(HelloEnd::Refused(Failure::HeaderTimeout))) {
             Ok(name) => name,
-            Err(Opening::Gone) => return,
-            Err(Opening::Refused(failure)) => return refuse_stream(&local, &conn, None, failure),
+            Err(HelloEnd::Gone) => return,
+            Err(HelloEnd::Refused(failure)) => return refuse_stream(&local, &conn, None, failure),
         }
     } else {
         rules.host.or_else(|| io.server_name())
@@ -47,8 +47,8 @@ pub async fn serve(
     serve_stream(&local, &conn, TcpClient { io, early, host }).await;
 }
 
-/// Why a connection goes nowhere.
-enum Opening {
+/// Why no name was read.
+enum HelloEnd {
     /// The client went without a word, or the edge is draining.
     Gone,
     Refused(Failure),
@@ -59,22 +59,22 @@ async fn server_name(
     conn: &ClientConn,
     io: &mut ClientIo,
     early: &mut Inbox,
-) -> Result<Option<Box<str>>, Opening> {
+) -> Result<Option<Box<str>>, HelloEnd> {
     let mut reader = ClientHelloReader::default();
     // Nothing of this connection can be given back before it speaks.
     conn.parked.set(true);
-    let broken = |error| Opening::Refused(Failure::BadHello(error));
+    let broken = |error| HelloEnd::Refused(Failure::BadHello(error));
     loop {
         let known = early.unread().len();
         let filled = poll_fn(|cx| match conn.take_signal(cx) {
-            ConnSignal::Kill | ConnSignal::Graceful => Poll::Ready(Err(Opening::Gone)),
-            ConnSignal::HeaderTimeout => Poll::Ready(Err(Opening::Refused(Failure::HeaderTimeout))),
-            ConnSignal::None | ConnSignal::Park => early.poll_fill(io, cx).map_err(|_| Opening::Gone),
+            ConnSignal::Kill | ConnSignal::Graceful => Poll::Ready(Err(HelloEnd::Gone)),
+            ConnSignal::HeaderTimeout => Poll::Ready(Err(HelloEnd::Refused(Failure::HeaderTimeout))),
+            ConnSignal::None | ConnSignal::Park => early.poll_fill(io, cx).map_err(|_| HelloEnd::Gone),
         })
         .await?;
         if filled == 0 {
             return Err(match known {
-                0 => Opening::Gone,
+                0 => HelloEnd::Gone,
                 _ if early.is_full() => broken(HelloError::TooLong),
                 _ => broken(HelloError::Broken),
             });
