@@ -165,6 +165,7 @@ pub fn access_log(bytes: &[u8]) {
         revision: 2,
         roll: 3,
         version: thalweg_wire::Version::Http11,
+        tcp: false,
         tls: None,
         client_cert: None,
         refusal: None,

@@ -2,7 +2,10 @@
 //! read, memory keeps its bounds, and what is forwarded is read the same again. `crates/wire/tests/fuzz_seeds.rs` runs
 //! the same functions over the committed seeds.
 
-use thalweg_wire::{AnswerTo, PROXY_V2_MAX, ProxyError, ProxyHeader, ProxyReader, ProxyStart, ProxyStep};
+use thalweg_wire::{
+    AnswerTo, ClientHelloReader, HELLO_MAX, HelloError, HelloStep, PROXY_V2_MAX, ProxyError, ProxyHeader,
+    ProxyReader, ProxyStart, ProxyStep,
+};
 
 #[path = "../../crates/wire/tests/common/mod.rs"]
 mod driver;
@@ -63,4 +66,45 @@ fn proxy_header(input: &[u8], reads: &[usize]) -> Result<Option<(usize, ProxyHea
         }
     }
     Ok(None)
+}
+
+/// The first two bytes say where the reads end; the others come from a client. A ClientHello is read the same in any reads
+/// and whatever comes behind it, within its bound; a name in it is one that hosts are matched by.
+pub fn client_hellos(bytes: &[u8]) {
+    let [first, second, input @ ..] = bytes else { return };
+    let whole = client_hello(input, &[input.len()]);
+    let three = [usize::from(*first), usize::from(*second), input.len()];
+    assert_eq!(whole, client_hello(input, &three), "three reads");
+    assert_eq!(whole, client_hello(input, &vec![1; input.len()]), "byte by byte");
+    if whole == Ok(HelloStep::More) {
+        assert!(input.len() <= HELLO_MAX, "{} bytes and no end", input.len());
+    } else {
+        let more = [input, b"\x16\x03\x01\0\x01\x01"].concat();
+        assert_eq!(whole, client_hello(&more, &[more.len()]), "with more behind");
+    }
+    match whole {
+        Ok(HelloStep::Hello(hello)) => {
+            assert!(input.starts_with(b"\x16\x03"));
+            if let Some(name) = hello.server_name {
+                let is_good = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+                assert!((1..=255).contains(&name.len()) && name.bytes().all(is_good), "{name:?}");
+            }
+        }
+        Ok(HelloStep::Other) => assert!(!input.is_empty()),
+        Ok(HelloStep::More) => {}
+        Err(_) => assert!(input.starts_with(b"\x16\x03")),
+    }
+}
+
+/// What the beginning of `input` is, read in reads of these lengths.
+fn client_hello(input: &[u8], reads: &[usize]) -> Result<HelloStep, HelloError> {
+    let (mut reader, mut at) = (ClientHelloReader::default(), 0);
+    for read in reads {
+        let end = input.len().min(at + read);
+        match reader.read(&input[at..end])? {
+            HelloStep::More => at = end,
+            step => return Ok(step),
+        }
+    }
+    Ok(HelloStep::More)
 }

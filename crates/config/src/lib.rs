@@ -37,6 +37,7 @@ mod schema;
 mod suggest;
 mod syntax;
 mod table;
+mod tcp;
 mod text;
 mod tree;
 mod units;
@@ -54,6 +55,7 @@ pub use model::*;
 pub use protocol::PoolProtocol;
 pub use reference::reference;
 pub use schema::schema;
+pub use tcp::PassThrough;
 
 use loader::Loader;
 

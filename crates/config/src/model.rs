@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use thalweg_core::Topology;
 
 use crate::{
-    ConfigError, FleetCredentials, Ring, Span,
+    ConfigError, FleetCredentials, PassThrough, Ring, Span,
     front::{Front, RequestRate},
 };
 
@@ -175,6 +175,8 @@ pub struct Listener {
     pub http2: bool,
     /// HTTP/3 is spoken, over UDP on the same address. Only with TLS.
     pub http3: bool,
+    /// Set on a listener whose connections are not HTTP.
+    pub pass_through: Option<PassThrough>,
     /// `None` = plaintext.
     pub tls: Option<ListenerTls>,
     /// Whose word about clients counts.

@@ -47,6 +47,12 @@ impl Matcher {
         matcher
     }
 
+    /// Whether any route names a host: if none does, the host of a request makes no difference.
+    #[must_use]
+    pub fn has_hosts(&self) -> bool {
+        !self.exact.is_empty() || !self.wildcard.is_empty()
+    }
+
     /// The route of a request. A host whose own routes do not match the path falls through to the wider ones.
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<RouteSlot> {

@@ -19,7 +19,8 @@
 //! What it does not do: sockets, time, tasks, logs; normalising paths; deciding what a proxy adds or drops.
 //!
 //! In reading order: `error` and `grammar`; `name`, `fields` and `version`; `framing`; `scan` and `head`; `request` and
-//! `answer`; `chunk` and `body`; `write`. `proxy` is the PROXY protocol, which comes before all of it.
+//! `answer`; `chunk` and `body`; `write`. `proxy` is the PROXY protocol, which comes before all of it;
+//! `client_hello` is the beginning of a TLS connection that is passed through.
 //!
 //! # One request through a proxy
 //!
@@ -100,9 +101,11 @@ mod chunk;
 mod body;
 mod write;
 mod proxy;
+mod client_hello;
 
 pub use answer::{AnswerHead, AnswerParts, AnswerReader, AnswerStep, AnswerTo};
 pub use body::{BodyEvent, BodyReader, BodyStep};
+pub use client_hello::{ClientHello, ClientHelloReader, HELLO_MAX, HelloError, HelloStep};
 pub use error::ProtocolError;
 pub use fields::{FieldRef, Fields};
 pub use framing::Framing;

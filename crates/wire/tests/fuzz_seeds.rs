@@ -42,3 +42,8 @@ fn no_seed_breaks_the_reader_of_answers() {
 fn no_seed_breaks_the_reader_of_proxy_headers() {
     run("proxy_headers", checks::proxy_headers);
 }
+
+#[test]
+fn no_seed_breaks_the_reader_of_client_hellos() {
+    run("client_hellos", checks::client_hellos);
+}

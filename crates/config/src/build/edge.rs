@@ -102,12 +102,13 @@ impl Loader<'_> {
                 );
             }
             let tls = self.listener_tls(table, &path);
+            let pass_through = self.pass_through(table, &path);
             let Spoken { http1, http2, http3 } = self.protocols(table, &path);
             let span = self.report.span(bind_at);
             let unset = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
             let bind = Placed { value: bind.unwrap_or(unset), span, path: format!("{path}.bind") };
             let front = self.front(table, &path);
-            listeners.push(Listener { name, bind, http1, http2, http3, tls, front });
+            listeners.push(Listener { name, bind, http1, http2, http3, pass_through, tls, front });
         }
         listeners
     }
@@ -124,7 +125,8 @@ impl Loader<'_> {
                 ("http/1.1", _) => &mut spoken.http1,
                 ("h2", true) | ("h2c", false) => &mut spoken.http2,
                 ("h3", true) => &mut spoken.http3,
-                ("", _) => continue,
+                // A protocol of its own: see `tcp`.
+                ("" | "tcp", _) => continue,
                 (text, _) => {
                     let (problem, hint) = if tls {
                         ("is HTTP/2 without TLS, on a listener with TLS", "\"h2\"")

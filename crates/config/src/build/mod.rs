@@ -4,7 +4,7 @@
 //! `edge` builds the edge, its admin server and its listeners, `fleet` what the edge shares with others, `front` whose word
 //! about clients counts and how much each may ask for, `tokens` the admin server's tokens; `probes`, `pools`,
 //! `routes` and `affinity` build what their names say, `geo` the places of clients and the geo rules of routes, `reports`
-//! the servers that the edge reports to, `tls` what listeners and endpoints present and trust.
+//! the servers that the edge reports to, `tcp` the listeners that are not HTTP, `tls` what listeners and endpoints present and trust.
 
 mod affinity;
 mod edge;
@@ -15,6 +15,7 @@ mod pools;
 mod probes;
 mod reports;
 mod routes;
+mod tcp;
 mod tls;
 mod tokens;
 
@@ -58,6 +59,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
     let probes = loader.probes(root);
     let (pools, pool_settings) = loader.pools(root, &probes);
     let (routes, route_settings) = loader.routes(root, &pools);
+    loader.without_paths(root, &listeners);
     let eject = root.table("eject");
     loader.ejection(&pools::eject_rules(eject, eject), eject, "eject");
     for kind in ["listener", "pool", "route"] {

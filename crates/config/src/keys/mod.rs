@@ -208,9 +208,15 @@ pub(crate) const LISTENER: Shape = Shape {
         ),
         list(
             "protocols",
-            Kind::List { of: &Kind::Choice(&["http/1.1", "h2", "h2c", "h3"]), min: 1, max: 4 },
+            Kind::List { of: &Kind::Choice(&["http/1.1", "h2", "h2c", "h3", "tcp"]), min: 1, max: 4 },
             D::Absent("[\"http/1.1\"]; with TLS [\"h2\", \"http/1.1\"]"),
-            "Plain: \"http/1.1\" and, only if named, \"h2c\". With TLS: \"h2\" and \"http/1.1\" over TCP and, only if named, \"h3\" over UDP on the same address and port (experimental); answers over TCP then carry `Alt-Svc`.",
+            "Plain: \"http/1.1\" and, only if named, \"h2c\". With TLS: \"h2\" and \"http/1.1\" over TCP and, only if named, \"h3\" over UDP on the same address and port (experimental); answers over TCP then carry `Alt-Svc`. Alone, \"tcp\": connections that are not HTTP; the route is found by the name in the ClientHello (SNI), and TLS passes through unless the listener has `tls`.",
+        ),
+        text(
+            "host",
+            Text::HostPattern,
+            D::Absent("the name that the client asks for by SNI"),
+            "Only with \"tcp\": the host that every connection counts as one for. The edge then reads nothing before it connects, as protocols need in which the server speaks first.",
         ),
         table("tls", &LISTENER_TLS, D::Absent("plaintext"), "TLS towards clients."),
         table(

@@ -20,6 +20,7 @@ use crate::{
         proxy_protocol::{ProxyOpening, begin},
         session,
         source::RequestSource,
+        tcp,
     },
     shared::BACKLOG,
     shared::{
@@ -134,10 +135,10 @@ fn admit(
     let (wiring, position) = listen_socket.settings(local)?;
     let listener = wiring.config.listeners.get(position)?;
     let (http1, http2) = (listener.http1, listener.http2);
+    let pass_through = listener.pass_through.clone();
     let tls = wiring.listener_tls.get(position).cloned().flatten();
     let view = local.view();
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
-    let shed = |cause: &str, count: u64| local.meters().shed(&listen_socket.name.1, cause, count);
     let Front { proxy_protocol, forwarders } = listener.front.clone();
     // A balancer's connection counts for the client that its header names.
     let is_balancer = proxy_protocol.as_ref().is_some_and(|rules| rules.from.contain(client_addr.ip()));
@@ -147,31 +148,29 @@ fn admit(
     }
     let conn_of =
         |surplus| ClientConn::new(listen_socket.name.clone(), (source, forwarders), surplus, local.clock());
-    let (headless, idle) = make_room(local, now_open, limit);
-    for (cause, count) in [("headless", headless), ("idle", idle)].into_iter().filter(|(_, count)| *count > 0)
-    {
-        shed(cause, count);
-    }
+    let made = make_room(local, &listen_socket.name.1, (now_open, limit));
     if now_open >= limit + SURPLUS.min(limit) {
         return None;
     }
     // Small answers must not wait for an acknowledgement. If the option cannot be set, the socket is already dead.
     stream.set_nodelay(true).ok()?;
-    let surplus = now_open >= limit && headless + idle == 0;
+    let surplus = now_open >= limit && made == 0;
     let alt_svc = listener.http3.then(|| stream.local_addr().ok()).flatten().map(|addr| alt_svc(addr.port()));
     let conn = conn_of(surplus);
     if let Some(alt_svc) = alt_svc {
         let _ = conn.alt_svc.set(alt_svc);
     }
+    conn.tcp.set(pass_through.is_some());
     let mut place = if is_balancer { None } else { take_place(local, &conn)? };
     let guard = ConnectionGuard::enter(&conn, open);
     let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
     tokio::task::spawn_local(async move {
         let (_guard, mut stream) = (guard, stream);
         let before_http = local.limits().header_timeout;
-        let until = (proxy_protocol.is_some() || tls.is_some()).then(|| Instant::now() + before_http);
+        let mute = tls.is_some() || pass_through.is_some();
+        let until = (mute || proxy_protocol.is_some()).then(|| Instant::now() + before_http);
         if let (Some(rules), Some(until)) = (proxy_protocol, until) {
-            let beginning = ProxyOpening { rules: &rules, until, tls: tls.is_some() };
+            let beginning = ProxyOpening { rules: &rules, until, mute };
             // Boxed, so that the futures of other connections do not hold room for it.
             let begun = unless_killed(&conn, Box::pin(begin(&local, &conn, stream, beginning))).await;
             match begun.map(|stream| {
@@ -184,7 +183,9 @@ fn admit(
         let _place = place;
         let opened = match tls {
             // This arm does not wait for anything, so the future of a silent connection stays small.
-            None if http1 != http2 => Some((ClientIo::plain(stream, Rc::clone(&conn)), http2)),
+            None if http1 != http2 || pass_through.is_some() => {
+                Some((ClientIo::plain(stream, Rc::clone(&conn)), http2))
+            }
             // Boxed, so that the futures of other connections do not hold room for it.
             None => {
                 let told = told_apart(&conn, stream, local.limits().header_timeout);
@@ -196,12 +197,13 @@ fn admit(
                 unless_killed(&conn, Box::pin(secured)).await
             }
         };
-        match opened {
-            Some((io, true)) => Box::pin(session::http2(local, conn, io)).await,
-            Some((io, false)) if http1 => session::http1(local, conn, io).await,
+        match (opened, pass_through) {
+            (Some((io, _)), Some(rules)) => Box::pin(tcp::serve(local, conn, io, (rules, until))).await,
+            (Some((io, true)), None) => Box::pin(session::http2(local, conn, io)).await,
+            (Some((io, false)), None) if http1 => session::http1(local, conn, io).await,
             // HTTP/2 over TLS needs ALPN (RFC 9113 section 3.2), and this listener speaks nothing else.
-            Some((mut io, false)) => drop(io.shutdown().await),
-            None => {}
+            (Some((mut io, false)), None) => drop(io.shutdown().await),
+            (None, _) => {}
         }
     });
     Some(admitted)
@@ -228,15 +230,19 @@ pub(super) fn take_place(local: &Local, conn: &ClientConn) -> Option<Option<Clie
 
 /// From nine tenths of the limit on, lets connections go that serve no request, so that one client with many of them does
 /// not keep the others out: the oldest without a complete head, which have [`HEADLESS`] at least below the limit, and if
-/// there are none, those that have waited longest for their next request. Returns how many of either go.
-pub(super) fn make_room(local: &Local, now_open: u64, limit: u64) -> (u64, u64) {
+/// there are none, those that have waited longest for their next request. Returns how many go.
+pub(super) fn make_room(local: &Local, listener: &Arc<str>, (now_open, limit): (u64, u64)) -> u64 {
     if now_open < limit - limit / 10 {
-        return (0, 0);
+        return 0;
     }
-    match local.shed_headless(if now_open < limit { HEADLESS } else { Duration::ZERO }) as u64 {
-        0 => (0, local.shed_idle(IDLE) as u64),
-        headless => (headless, 0),
+    let (cause, count) = match local.shed_headless(if now_open < limit { HEADLESS } else { Duration::ZERO }) {
+        0 => ("idle", local.shed_idle(IDLE) as u64),
+        headless => ("headless", headless as u64),
+    };
+    if count > 0 {
+        local.meters().shed(listener, cause, count);
     }
+    count
 }
 
 /// Tells HTTP/1.1 and HTTP/2 with prior knowledge apart by the HTTP/2 preface. `None`: the connection was told to

@@ -36,6 +36,8 @@ pub struct AccessRecord<'a> {
     pub revision: u64,
     pub roll: u64,
     pub version: Version,
+    /// The connection is not HTTP.
+    pub tcp: bool,
     pub tls: Option<&'static str>,
     pub client_cert: Option<&'a ClientCertificate>,
     pub refusal: Option<&'static str>,
@@ -99,7 +101,7 @@ fn json(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
         record.generation,
         record.revision,
         record.roll,
-        protocol(record.version)
+        protocol(record)
     );
     optional(out, record.tls);
     json_of_some(out, record);
@@ -146,11 +148,12 @@ fn common(out: &mut Vec<u8>, record: &AccessRecord<'_>) {
     escaped(out, record.method);
     out.push(b' ');
     escaped(out, record.path);
-    let _ = writeln!(out, " {}\" {} {}", protocol(record.version), record.status, record.bytes_out);
+    let _ = writeln!(out, " {}\" {} {}", protocol(record), record.status, record.bytes_out);
 }
 
-fn protocol(version: Version) -> &'static str {
-    match version {
+fn protocol(record: &AccessRecord<'_>) -> &'static str {
+    match record.version {
+        _ if record.tcp => "tcp",
         Version::Http10 => "HTTP/1.0",
         Version::Http2 => "HTTP/2",
         Version::Http3 => "HTTP/3.0",

@@ -72,6 +72,8 @@ pub struct ClientConn {
     pub tls: Cell<Option<&'static str>>,
     /// The client's verified certificate, if it has shown one. Set once, by the handshake.
     pub certificate: OnceCell<Box<ClientCertificate>>,
+    /// Whether the connection is not HTTP.
+    pub tcp: Cell<bool>,
     /// Whether the connection speaks HTTP/2 or HTTP/3: several requests at a time.
     pub http2: Cell<bool>,
     /// Whether the connection is one of QUIC.
@@ -131,6 +133,7 @@ impl ClientConn {
             trusts,
             tls: Cell::new(None),
             certificate: OnceCell::new(),
+            tcp: Cell::new(false),
             http2: Cell::new(false),
             quic: Cell::new(false),
             alt_svc: OnceCell::new(),

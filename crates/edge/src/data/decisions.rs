@@ -294,6 +294,7 @@ mod tests {
             revision: 2,
             roll: 3,
             version: thalweg_wire::Version::Http11,
+            tcp: false,
             tls: None,
             client_cert: None,
             refusal: None,

@@ -2,13 +2,17 @@
 //! token and our spelling. No other code chooses a status.
 
 use thalweg_core::{Fault, Refusal};
-use thalweg_wire::{ProtocolError, ProxyError};
+use thalweg_wire::{HelloError, ProtocolError, ProxyError};
 
 /// Why this edge answers itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No route for this host and path.
     NoRoute,
+    /// The client of a connection that is not HTTP names no host, and no route serves every host.
+    NoServerName,
+    /// A connection begins as TLS does, and its ClientHello breaks the protocol.
+    BadHello(HelloError),
     /// No endpoint may serve the request.
     NoEndpoint,
     /// No endpoint of the pools that the request must stay in may serve it, or can be connected to.
@@ -75,6 +79,7 @@ impl Failure {
     pub fn row(self) -> Row {
         let (status, token, ours, upstream) = match self {
             Self::NoRoute => (404, "destination_not_found", "no_route", false),
+            Self::NoServerName => (404, "destination_not_found", "no_server_name", false),
             Self::NoEndpoint => (503, "destination_unavailable", "no_endpoint", false),
             Self::Residency => (503, "destination_unavailable", "residency", false),
             Self::Overloaded => (503, "connection_limit_reached", "overloaded", false),
@@ -90,7 +95,7 @@ impl Failure {
                 let status = error.status();
                 (status, "http_request_error", refused_message(status), false)
             }
-            Self::LookAlike | Self::AmbiguousPath | Self::BadProxyHeader(_) => {
+            Self::LookAlike | Self::AmbiguousPath | Self::BadProxyHeader(_) | Self::BadHello(_) => {
                 (400, "http_request_error", "bad_request", false)
             }
             Self::MethodNotAllowed => (405, "http_request_denied", "method_not_allowed", false),
@@ -149,6 +154,7 @@ impl Failure {
             Self::LookAlike => Some("field_looks_like_framing"),
             Self::AmbiguousPath => Some("ambiguous_path"),
             Self::BadProxyHeader(error) => Some(error.as_str()),
+            Self::BadHello(error) => Some(error.as_str()),
             _ => None,
         }
     }

@@ -43,10 +43,12 @@ mod hedge;
 mod loser;
 mod race;
 mod request;
+mod stream;
 mod wait;
 
 use ended::{Ended, Failed, UpstreamAnswer};
 use request::{ProxiedRequest, Rules};
+pub use stream::{TcpClient, refuse_stream, serve_stream};
 
 /// The first wait before a retry in the same pool. It doubles with each retry; the actual wait is a random part of it.
 const BACKOFF: Duration = Duration::from_millis(5);
@@ -125,6 +127,7 @@ pub fn serve(local: &Rc<Local>, conn: &Rc<ClientConn>, request: ClientRequest) -
                 local,
                 record,
                 upgrade,
+                is_stream: false,
                 head,
                 target,
                 interim,

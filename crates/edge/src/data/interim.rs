@@ -16,7 +16,7 @@ pub enum InterimTo {
     Http1(Rc<Client>),
     /// To one stream of the client's connection.
     Http2(Rc<InterimQueue>, StreamId),
-    /// Nowhere: HTTP/3, whose library has no call for them.
+    /// Nowhere: HTTP/3, whose library has no call for them, and connections that are not HTTP.
     None,
 }
 

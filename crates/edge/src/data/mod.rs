@@ -6,6 +6,7 @@ pub mod accept;
 pub mod quic;
 pub mod proxy_protocol;
 pub mod session;
+pub mod tcp;
 pub mod intake;
 pub mod forwarding;
 pub mod forward;

@@ -34,8 +34,8 @@ pub struct ProxyOpening<'a> {
     pub rules: &'a ProxyProtocol,
     /// When the client must have said what comes before HTTP.
     pub until: Instant,
-    /// TLS follows, so that no answer can be sent yet.
-    pub tls: bool,
+    /// No answer can be sent: TLS follows, or what is not HTTP.
+    pub mute: bool,
 }
 
 /// Reads the header, if one may come, and notes the client in `conn`. `None`: the connection was refused, or has ended.
@@ -43,16 +43,16 @@ pub async fn begin(
     local: &Rc<Local>,
     conn: &Rc<ClientConn>,
     mut stream: TcpStream,
-    ProxyOpening { rules, until, tls }: ProxyOpening<'_>,
+    ProxyOpening { rules, until, mute }: ProxyOpening<'_>,
 ) -> Option<TcpStream> {
     let is_balancer = rules.from.contain(conn.source().ip());
-    if !is_balancer && !tls {
+    if !is_balancer && !mute {
         // A client may open a connection long before its first request.
         let io = ClientIo::plain(stream, Rc::clone(conn));
         session::first_byte(conn, &io).await?;
         stream = io.into_plain()?;
     }
-    let until = if is_balancer || tls { until } else { Instant::now() + local.limits().header_timeout };
+    let until = if is_balancer || mute { until } else { Instant::now() + local.limits().header_timeout };
     let failure = match timeout_at(until, header(conn, &mut stream, is_balancer)).await {
         Ok(Ok(Some(header))) => {
             conn.head_ended();
@@ -70,7 +70,7 @@ pub async fn begin(
         Err(_) if !conn.is_in_head() => return None,
         Err(_) => Failure::HeaderTimeout,
     };
-    session::refuse(local, conn, (!tls).then(|| ClientIo::plain(stream, Rc::clone(conn))), failure).await;
+    session::refuse(local, conn, (!mute).then(|| ClientIo::plain(stream, Rc::clone(conn))), failure).await;
     None
 }
 

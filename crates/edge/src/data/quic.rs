@@ -116,7 +116,7 @@ impl Acceptor {
             return;
         };
         let (local, name) = (&self.local, &self.listen_socket.name);
-        let shed = |cause: &str, count: u64| local.meters().shed(&name.1, cause, count);
+
         let (now_open, limit) = (local.client_connections(), wiring.max_connections as u64);
         // A sender that has not proved its address takes no place from others.
         let must_prove = self.handshakes.get() >= PROVE || now_open >= limit - limit / 10;
@@ -126,19 +126,14 @@ impl Acceptor {
             return;
         }
         if self.handshakes.get() >= HANDSHAKES {
-            shed("handshakes", 1);
+            local.meters().shed(&name.1, "handshakes", 1);
             return incoming.refuse();
         }
-        let (headless, idle) = make_room(local, now_open, limit);
-        for (cause, count) in [("headless", headless), ("idle", idle)] {
-            if count > 0 {
-                shed(cause, count);
-            }
-        }
+        let made = make_room(local, &name.1, (now_open, limit));
         if now_open >= limit + SURPLUS.min(limit) {
             return incoming.refuse();
         }
-        let surplus = now_open >= limit && headless + idle == 0;
+        let surplus = now_open >= limit && made == 0;
         let mut source = RequestSource::new(incoming.remote_address());
         if wiring.sends_proxy {
             let port = listener.bind.value.port();

@@ -99,8 +99,30 @@ pub async fn open(
     timeout: Duration,
     now: Tick,
 ) -> Result<Link, ReachError> {
+    new(peer, proxied, (timeout, now), peer.is_http2()).await
+}
+
+/// A new connection to `peer` for what is not HTTP: it is shared with nothing, whatever the endpoint speaks.
+///
+/// # Errors
+/// As [`reach`].
+pub async fn open_own(
+    peer: &Rc<Peer>,
+    proxied: Option<ProxiedFor>,
+    timeout: Duration,
+    now: Tick,
+) -> Result<Link, ReachError> {
+    new(peer, proxied, (timeout, now), false).await
+}
+
+async fn new(
+    peer: &Rc<Peer>,
+    proxied: Option<ProxiedFor>,
+    (timeout, now): (Duration, Tick),
+    shared: bool,
+) -> Result<Link, ReachError> {
     let opening = async {
-        match peer.is_http2() {
+        match shared {
             true => share(peer).await.map(Link::Http2),
             false => connect(peer, now, proxied, None).await.map(|(io, opened)| {
                 let mut link = Http1Link::new(io, peer.buffers(), opened, &peer.meters.active);

@@ -209,6 +209,7 @@ impl RequestRecord {
             revision: self.revision,
             roll: self.roll,
             version: self.version,
+            tcp: self.conn.tcp.get(),
             tls: self.conn.tls.get(),
             client_cert: self.conn.certificate.get().map(|certificate| &**certificate),
             refusal: self.refusal,

@@ -1,5 +1,5 @@
-//! Upgraded streams (WebSocket and whatever else follows a 101): bytes in both directions until either side ends or
-//! both are silent for too long. A tunnel begins after the endpoint's 101, never on the request (CVE-2026-2833).
+//! Upgraded streams (WebSocket and whatever else follows a 101), and connections that are not HTTP: bytes in both
+//! directions until either side ends or both are silent for too long. A tunnel begins after the endpoint's 101, never on the request (CVE-2026-2833).
 
 use std::{
     cell::Cell,
@@ -91,6 +91,11 @@ pub trait ClientSide {
 
     /// The worker's coarse clock.
     fn clock(&self) -> &Cell<Tick>;
+
+    /// Whether the stream is a connection that is not HTTP.
+    fn is_tcp(&self) -> bool {
+        false
+    }
 }
 
 impl ClientSide for ClientConn {
@@ -108,6 +113,10 @@ impl ClientSide for ClientConn {
 
     fn clock(&self) -> &Cell<Tick> {
         &self.clock
+    }
+
+    fn is_tcp(&self) -> bool {
+        self.tcp.get()
     }
 }
 
@@ -135,8 +144,14 @@ impl<S: ClientSide> Drop for Settling<'_, S> {
 }
 
 /// Passes bytes both ways until the stream ends. A stream that a drain ends is told so, if it is a WebSocket, between two
-/// frames. `early`: what the client has sent behind its request. `false`: the stream has not come to an orderly end.
-pub async fn pass_through<C, S>(client: &mut C, early: Option<Inbox>, end: Box<UpstreamEnd>, side: &S) -> bool
+/// frames. `early`: what the client has sent behind its request. Returns what broke the stream off, as the access log says
+/// it; `None` = it has come to an orderly end.
+pub async fn pass_through<C, S>(
+    client: &mut C,
+    early: Option<Inbox>,
+    end: Box<UpstreamEnd>,
+    side: &S,
+) -> Option<&'static str>
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: ClientSide,
@@ -146,7 +161,7 @@ where
     let Http1Link { io: upstream, inbox, .. } = &mut link;
     let between = Cell::new(true);
     let ended = {
-        let mut framed = Framed::new(client, &between);
+        let mut framed = Framed::new(client, &between, websocket);
         let mut copying = pin!(async {
             if let Some(early) = early {
                 upstream.write_all(early.unread()).await?;
@@ -183,7 +198,13 @@ where
     };
     settling.error = match ended {
         StreamEnd::Over(Ok(_)) => None,
-        StreamEnd::Over(Err(_)) => Some("reset"),
+        StreamEnd::Over(Err(_)) => {
+            if side.is_tcp() {
+                // An orderly end would look like the end of the stream.
+                link.io.reset_on_close();
+            }
+            Some("reset")
+        }
         StreamEnd::Cut => Some("timeout"),
         StreamEnd::Told => {
             settling.error = None;
@@ -193,7 +214,7 @@ where
             None
         }
     };
-    settling.error.is_none()
+    settling.error
 }
 
 /// Closes the edge's side (a WebSocket by a Close frame, which only fits between two others), and lets the client's last

@@ -5,8 +5,10 @@ use std::{
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -32,6 +34,12 @@ impl UpstreamIo {
             Self::Plain(stream) => stream.as_fd(),
             Self::Tls(stream) => stream.get_ref().0.as_fd(),
         }
+    }
+
+    /// Makes the close a reset.
+    pub fn reset_on_close(&self) {
+        // The call fails on a socket that has ended already.
+        let _ = SockRef::from(&self.socket()).set_linger(Some(Duration::ZERO));
     }
 
     /// The socket, if nothing lies between it and HTTP.

@@ -111,19 +111,20 @@ impl FrameTracker {
     }
 }
 
-/// A client's side of a stream, which tells after each write whether it ended between two frames.
+/// A client's side of a stream. Of a WebSocket it tells after each write whether that ended between two frames; of
+/// another stream it reads nothing.
 #[derive(Debug)]
 pub struct Framed<'a, T> {
     io: &'a mut T,
-    tracker: FrameTracker,
+    tracker: Option<FrameTracker>,
     between: &'a Cell<bool>,
 }
 
 impl<'a, T> Framed<'a, T> {
     /// Follows what is written to `io`, and keeps `between` true to it.
-    pub fn new(io: &'a mut T, between: &'a Cell<bool>) -> Self {
+    pub fn new(io: &'a mut T, between: &'a Cell<bool>, websocket: bool) -> Self {
         between.set(true);
-        Self { io, tracker: FrameTracker::default(), between }
+        Self { io, tracker: websocket.then(FrameTracker::default), between }
     }
 }
 
@@ -140,9 +141,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<'_, T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Framed<'_, T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut *self.io).poll_write(cx, bytes);
-        if let Poll::Ready(Ok(count)) = &written {
-            self.tracker.pass(bytes.get(..*count).unwrap_or_default());
-            self.between.set(self.tracker.is_between_frames());
+        let this = &mut *self;
+        if let (Poll::Ready(Ok(count)), Some(tracker)) = (&written, &mut this.tracker) {
+            tracker.pass(bytes.get(..*count).unwrap_or_default());
+            this.between.set(tracker.is_between_frames());
         }
         written
     }

@@ -10,7 +10,7 @@ use std::{
 
 use socket2::SockRef;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, Interest, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::server::TlsStream;
@@ -103,6 +103,20 @@ impl ClientIo {
         let polled = pipe.poll_give(stream, cx);
         self.conn.tried_to_write(&polled);
         polled
+    }
+
+    /// The name that the client asked for in a TLS handshake with this edge.
+    #[must_use]
+    pub fn server_name(&self) -> Option<Box<str>> {
+        let Stream::Tls(stream) = &self.stream else { return None };
+        let name = stream.get_ref().1.server_name()?;
+        Some(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into())
+    }
+
+    /// Waits until the client has broken the connection off. One that has only closed its side still waits for an answer.
+    pub async fn broken(&self) {
+        // An error means that the reactor is gone: the connection is as good as broken.
+        let _ = self.socket().ready(Interest::ERROR).await;
     }
 
     fn socket(&self) -> &TcpStream {

@@ -192,6 +192,7 @@ mod tests {
             revision: 99,
             roll: (1 << 53) - 1,
             version: Version::Http2,
+            tcp: false,
             tls: None,
             client_cert: None,
             refusal: None,

@@ -38,9 +38,9 @@ const REOPENED: u32 = 10;
 type Connecting = Pin<Box<dyn Future<Output = Result<Link, ReachError>>>>;
 
 /// A connection that may carry the request, and its attempt.
-struct Reached {
-    attempt: Attempt,
-    link: Link,
+pub(super) struct Reached {
+    pub(super) attempt: Attempt,
+    pub(super) link: Link,
 }
 
 impl ProxiedRequest {
@@ -54,16 +54,24 @@ impl ProxiedRequest {
         self.exchange(reached).await
     }
 
-    async fn connect(&mut self, attempt: Attempt) -> Result<Reached, Failed> {
+    pub(super) async fn connect(&mut self, attempt: Attempt) -> Result<Reached, Failed> {
         let proxied = attempt.peer.proxied(&self.record.source);
-        if let Some(link) = attempt.peer.take_idle(attempt.started, proxied) {
+        if !self.is_stream
+            && let Some(link) = attempt.peer.take_idle(attempt.started, proxied)
+        {
             return Ok(Reached { attempt, link });
         }
         self.deadline.pause();
         let limit = self.rules.timeouts.connect.min(self.remaining(attempt.started));
         let patience = attempt.peer.patience();
         let (to, started) = (Rc::clone(&attempt.peer), attempt.started);
-        let mut first: Connecting = Box::pin(async move { reach::open(&to, proxied, limit, started).await });
+        let is_stream = self.is_stream;
+        let mut first: Connecting = Box::pin(async move {
+            match is_stream {
+                true => reach::open_own(&to, proxied, limit, started).await,
+                false => reach::open(&to, proxied, limit, started).await,
+            }
+        });
         if patience < limit {
             match timeout(patience, first.as_mut()).await {
                 Ok(result) => return self.connected(attempt, result),
@@ -104,7 +112,13 @@ impl ProxiedRequest {
         let peer = Rc::clone(&other.peer);
         let limit = self.rules.timeouts.connect.min(self.remaining(other.started));
         let proxied = peer.proxied(&self.record.source);
-        let mut second = pin!(reach::reach(&peer, proxied, limit, other.started));
+        let (is_stream, started) = (self.is_stream, other.started);
+        let mut second = pin!(async {
+            match is_stream {
+                true => reach::open_own(&peer, proxied, limit, started).await,
+                false => reach::reach(&peer, proxied, limit, started).await,
+            }
+        });
         let (mut failed, mut rival_failed) = (None, false);
         loop {
             tokio::select! {
@@ -162,14 +176,17 @@ impl ProxiedRequest {
         peer.lingering.set(peer.lingering.get() + 1);
         attempt.release_slot();
         attempt.presume(Outcome::Cancelled);
-        let full = self.full_connect();
+        let (full, keeps) = (self.full_connect(), !self.is_stream);
         tokio::task::spawn_local(async move {
             let result = first.await;
             peer.lingering.set(peer.lingering.get() - 1);
             match result {
                 Ok(link) => {
                     peer.race_costs.take();
-                    peer.give_back(link);
+                    // What is not HTTP leaves nothing for requests.
+                    if keeps {
+                        peer.give_back(link);
+                    }
                 }
                 Err(error) => {
                     // Counted first, so that the keeper reads it together with the failure.

@@ -51,6 +51,8 @@ pub(super) struct ProxiedRequest {
     pub(super) record: Box<RequestRecord>,
     /// The client asks for an upgrade that this edge forwards.
     pub(super) upgrade: bool,
+    /// A connection that is not HTTP: it needs one of its own at the endpoint.
+    pub(super) is_stream: bool,
     pub(super) head: RequestHead,
     /// The target for endpoints, if it is not the client's.
     pub(super) target: Option<Box<str>>,

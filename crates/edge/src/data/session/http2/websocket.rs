@@ -62,8 +62,8 @@ impl WebSocketOut {
         };
         let shared = Rc::clone(&side);
         let relaying = Box::pin(async move {
-            let orderly = tunnel::pass_through(&mut io, None, end, &*shared).await;
-            shared.close(orderly);
+            let broken = tunnel::pass_through(&mut io, None, end, &*shared).await;
+            shared.close(broken.is_none());
             io.http2.answered();
         });
         Self { side, relaying }
