@@ -14,9 +14,7 @@ const SOON: Duration = Duration::from_secs(15);
 /// A fleet with a bucket and without a bundle for these edges: each has its own files.
 fn fleet(scenario: &str) -> Option<Fleet> {
     let fleet = Fleet::start(scenario)?;
-    let nowhere = Conf::simple("failover", &["127.0.0.1:9".parse().unwrap()]);
-    let done = fleet.publish_with(&nowhere, &["--bake", "0s", "--ring", "canary"]);
-    assert_eq!(done.code, 0, "{}", done.stderr);
+    fleet.make_bucket();
     Some(fleet)
 }
 
@@ -163,9 +161,7 @@ fn orders_stand_while_the_engine_is_dead_and_wiped() {
     assert_eq!(standing(&one)[0]["id"], given["id"]);
     fleet.server.wipe();
     fleet.server.revive();
-    let nowhere = Conf::simple("failover", &["127.0.0.1:9".parse().unwrap()]);
-    let done = fleet.publish_with(&nowhere, &["--bake", "0s", "--ring", "canary"]);
-    assert_eq!(done.code, 0, "{}", done.stderr);
+    fleet.make_bucket();
     [&one, &two].iter().for_each(|edge| connected(edge));
     assert_eq!([serves(&one), serves(&two)], ["b", "b"], "an order that is missing is not cancelled");
     eventually("the cancel arrives", SOON, || {
