@@ -67,6 +67,11 @@ fn mistakes_have_their_place_and_careless_trust_is_warned_of() {
         ("proxy_protocol = { from = [\"10.0.0.1/8\"] }", "the network is \"10.0.0.0/8\""),
         ("trusted = [\"everyone\"]", "\"everyone\" is not a network"),
         ("forwarded = \"x-real-ip\"", "listener.web.forwarded"),
+        ("protocols = [\"h3\"]", "\"h3\" needs TLS, on a listener without (add [listener.tls])"),
+        (
+            "protocols = [\"h3\"]\nproxy_protocol = { from = [\"10.0.0.0/8\"] }\ntls = { certificates = [] }",
+            "datagrams bring no PROXY header",
+        ),
     ] {
         let said = complaints(&listener(lines)).join("\n");
         assert!(said.contains(expected), "{lines}: {said}");

@@ -321,18 +321,6 @@ fn some_lines_at_the_end() {
             ],
         ),
         (
-            "[[listener]]\nname = \"s\"\nbind = \"127.0.0.1:1\"\nprotocols = [\"h3\"]",
-            &[
-                "t.toml:14:14 listener.s.protocols[0]: \"h3\" needs TLS, on a listener without (add [listener.tls])",
-            ],
-        ),
-        (
-            "[[listener]]\nname = \"s\"\nbind = \"127.0.0.1:1\"\nprotocols = [\"h3\"]\nproxy_protocol = { from = [\"10.0.0.0/8\"] }\ntls = { certificates = [{ cert = \"tls/site.crt\", key = \"tls/site.key\" }] }",
-            &[
-                "t.toml:14:13 listener.s.protocols: \"h3\" on a listener with proxy_protocol: datagrams bring no PROXY header (a listener of its own for \"h3\")",
-            ],
-        ),
-        (
             "[[listener]]\nname = \"s\"\nbind = \"127.0.0.1:1\"\nprotocols = [\"h2c\"]\ntls = { certificates = [{ cert = \"tls/site.crt\", key = \"nope.key\" }] }",
             &[
                 "t.toml:14:14 listener.s.protocols[0]: \"h2c\" is HTTP/2 without TLS, on a listener with TLS (\"h2\")",

@@ -107,7 +107,7 @@ fn a_flood_of_resets_ends_the_connection() {
     };
     site.endpoint.behave(Behaviour::Hang);
     let mut flooding = site.connected();
-    let said = flooding.tell(json!({ "do": "flood", "count": 100 }));
+    let said = flooding.tell(json!({ "do": "flood", "count": 45 }));
     assert_eq!(said["closed"], json!(REJECTED), "{said}");
     let labels = [("listener", "secure"), ("cause", "http3_flood")];
     assert!(site.edge.metric("thalweg_connections_shed_total", &labels) > 0.5);
