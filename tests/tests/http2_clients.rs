@@ -58,7 +58,8 @@ impl Frames {
         let stream = TcpStream::connect(addr).expect("the edge accepts");
         stream.set_read_timeout(Some(SOON)).expect("a socket");
         let mut frames = Self(stream);
-        frames.send(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, settings)].concat());
+        frames
+            .send(&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, 0, settings)].concat());
         frames
     }
 
@@ -81,7 +82,9 @@ impl Frames {
     fn goaway(&mut self) -> Option<u32> {
         while let Some((kind, _, payload)) = self.next() {
             if kind == GOAWAY {
-                return payload.get(4..8).map(|code| u32::from_be_bytes(code.try_into().expect("four bytes")));
+                return payload
+                    .get(4..8)
+                    .map(|code| u32::from_be_bytes(code.try_into().expect("four bytes")));
             }
         }
         None
@@ -91,7 +94,8 @@ impl Frames {
 /// An edge that speaks HTTP/2 in clear, in front of one endpoint.
 fn edge(lines: &str) -> (Edge, Endpoint) {
     let endpoint = Endpoint::start("a");
-    let conf = Conf::new().listener("clear", "protocols = [\"h2c\"]").pool("p", &[endpoint.addr()], "# no probe");
+    let conf =
+        Conf::new().listener("clear", "protocols = [\"h2c\"]").pool("p", &[endpoint.addr()], "# no probe");
     (Edge::start(&conf.route("all", "failover", &["p"], lines)), endpoint)
 }
 

@@ -13,7 +13,8 @@ use std::{
 
 use serde_json::{Value, json};
 use thalweg_testkit::{
-    Behaviour, Conf, Edge, Endpoint, H2Endpoint, Reserved, Signal, eventually, eventually_some, python, repository, skip,
+    Behaviour, Conf, Edge, Endpoint, H2Endpoint, Reserved, Signal, eventually, eventually_some, python,
+    repository, skip,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -21,7 +22,8 @@ const SOON: Duration = Duration::from_secs(20);
 /// The Python that has h2, wsproto and websockets, if there is one.
 fn websocket_python(scenario: &str) -> Option<PathBuf> {
     let path = python(scenario)?;
-    let has = Command::new(&path).args(["-c", "import h2, wsproto, websockets"]).stderr(Stdio::null()).status();
+    let has =
+        Command::new(&path).args(["-c", "import h2, wsproto, websockets"]).stderr(Stdio::null()).status();
     if has.is_ok_and(|status| status.success()) {
         return Some(path);
     }
@@ -150,7 +152,11 @@ fn a_websocket_over_http2_echoes_messages_of_every_size_and_closes_with_its_code
     let ask = json!({ "do": "open", "path": "/echo", "fields": { "sec-websocket-protocol": "chat", "sec-websocket-key": "mine" } });
     let answer = client.run(&ask);
     let (stream, headers) = (&answer["stream"], &answer["headers"]);
-    assert_eq!((&answer["status"], &headers["sec-websocket-protocol"]), (&json!(200), &json!("chat")), "{answer}");
+    assert_eq!(
+        (&answer["status"], &headers["sec-websocket-protocol"]),
+        (&json!(200), &json!("chat")),
+        "{answer}"
+    );
     assert!(headers["x-request-id"].is_string() && headers["date"].is_string(), "{answer}");
     for field in ["sec-websocket-accept", "upgrade", "connection", "content-length"] {
         assert!(headers[field].is_null(), "{field}: {answer}");
@@ -168,7 +174,10 @@ fn a_websocket_over_http2_echoes_messages_of_every_size_and_closes_with_its_code
         (&json!("CONNECT"), &json!(200), &Value::Null, &json!("HTTP/2")),
         "{line}"
     );
-    assert!(line["bytes_in"].as_u64() > Some(3_000_000) && line["bytes_out"].as_u64() > Some(3_000_000), "{line}");
+    assert!(
+        line["bytes_in"].as_u64() > Some(3_000_000) && line["bytes_out"].as_u64() > Some(3_000_000),
+        "{line}"
+    );
     let count = edge.metric("thalweg_requests_total", &[("listener", "clear"), ("code_class", "2xx")]);
     assert_eq!((count, streams(&edge)), (1.0, 0.0));
 }
@@ -240,7 +249,11 @@ fn a_false_accept_is_a_bad_answer_and_an_http2_pool_has_no_upgrade() {
     let answer = client.open("/false");
     assert_eq!(answer["status"], 502, "{answer}");
     let line = logged(&edge, "/false");
-    assert_eq!((&line["error"], &line["rule"]), (&json!("bad_answer"), &json!("bad_websocket_accept")), "{line}");
+    assert_eq!(
+        (&line["error"], &line["rule"]),
+        (&json!("bad_answer"), &json!("bad_websocket_accept")),
+        "{line}"
+    );
     let http2 = H2Endpoint::start("a");
     let edge = edge_before(&[http2.addr()], "", "protocol = \"h2\"");
     let mut client = WebSockets::connect(&python, edge.addr("clear"));

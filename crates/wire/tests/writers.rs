@@ -181,8 +181,14 @@ fn a_head_from_parts_is_held_to_the_same_rules() {
         }
         RequestHead::from_parts(&parts, made, Limits { head_bytes: 512, fields: 4 })
     };
-    let get =
-        RequestParts { method: b"GET", protocol: None, https: true, authority: Some(b"a:1"), path: b"/p?q", has_body: false };
+    let get = RequestParts {
+        method: b"GET",
+        protocol: None,
+        https: true,
+        authority: Some(b"a:1"),
+        path: b"/p?q",
+        has_body: false,
+    };
     let head =
         parts(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2"), ("te", "trailers")], get).expect("a head");
     assert_eq!((head.path(), head.query(), head.authority()), ("/p", Some("q"), Some("a:1")));
@@ -202,8 +208,18 @@ fn a_head_from_parts_is_held_to_the_same_rules() {
     let connect = RequestParts { method: b"CONNECT", path: b"", ..get };
     assert_eq!(parts(&[], connect).map(|head| head.method()), Ok(thalweg_wire::Method::Connect));
 
+    let websocket = RequestParts { method: b"CONNECT", protocol: Some(b"websocket"), has_body: true, ..get };
+    let head = parts(&[("sec-websocket-version", "13")], websocket).expect("a head");
+    assert_eq!((head.method_name(), head.framing()), ("GET", Framing::None));
+    assert!(head.opens_websocket() && head.asks_upgrade());
+    assert_eq!(head.fields().get(thalweg_wire::FieldName::Upgrade), Some(&b"websocket"[..]));
+
     for (fields, changed, error) in [
-        (&[("a", "b\r\nc: d")][..], get, ProtocolError::BadFieldValue),
+        (&[][..], RequestParts { protocol: Some(b"connect-udp"), ..websocket }, ProtocolError::UnknownProtocol),
+        (&[], RequestParts { method: b"GET", ..websocket }, ProtocolError::UnknownProtocol),
+        (&[("content-length", "5")], websocket, ProtocolError::BadContentLength),
+        (&[("upgrade", "h2c")], websocket, ProtocolError::ConnectionField),
+        (&[("a", "b\r\nc: d")], get, ProtocolError::BadFieldValue),
         (&[("a b", "c")], get, ProtocolError::BadFieldName),
         (&[(":path", "/x")], get, ProtocolError::BadFieldName),
         (&[("transfer-encoding", "chunked")], get, ProtocolError::ConnectionField),

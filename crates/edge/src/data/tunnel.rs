@@ -136,12 +136,7 @@ impl<S: ClientSide> Drop for Settling<'_, S> {
 
 /// Passes bytes both ways until the stream ends. A stream that a drain ends is told so, if it is a WebSocket, between two
 /// frames. `early`: what the client has sent behind its request. `false`: the stream has not come to an orderly end.
-pub async fn pass_through<C, S>(
-    client: &mut C,
-    early: Option<Inbox>,
-    end: Box<UpstreamEnd>,
-    side: &S,
-) -> bool
+pub async fn pass_through<C, S>(client: &mut C, early: Option<Inbox>, end: Box<UpstreamEnd>, side: &S) -> bool
 where
     C: AsyncRead + AsyncWrite + Unpin,
     S: ClientSide,

@@ -336,7 +336,9 @@ impl RequestHead {
 fn opens_websocket(parts: &RequestParts<'_>) -> Result<bool, ProtocolError> {
     match parts.protocol {
         None => Ok(false),
-        Some(protocol) if parts.method == b"CONNECT" && protocol.eq_ignore_ascii_case(b"websocket") => Ok(true),
+        Some(protocol) if parts.method == b"CONNECT" && protocol.eq_ignore_ascii_case(b"websocket") => {
+            Ok(true)
+        }
         Some(_) => Err(ProtocolError::UnknownProtocol),
     }
 }
