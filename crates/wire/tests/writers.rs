@@ -215,7 +215,11 @@ fn a_head_from_parts_is_held_to_the_same_rules() {
     assert_eq!(head.fields().get(thalweg_wire::FieldName::Upgrade), Some(&b"websocket"[..]));
 
     for (fields, changed, error) in [
-        (&[][..], RequestParts { protocol: Some(b"connect-udp"), ..websocket }, ProtocolError::UnknownProtocol),
+        (
+            &[][..],
+            RequestParts { protocol: Some(b"connect-udp"), ..websocket },
+            ProtocolError::UnknownProtocol,
+        ),
         (&[], RequestParts { method: b"GET", ..websocket }, ProtocolError::UnknownProtocol),
         (&[("content-length", "5")], websocket, ProtocolError::BadContentLength),
         (&[("upgrade", "h2c")], websocket, ProtocolError::ConnectionField),
