@@ -77,7 +77,7 @@ fn goes_on(disk: &SmallDisk, edge: &mut Edge, second: &Endpoint, error: &str) {
     says("history_not_stored");
     let history = edge.admin_get("/api/v1/history").json();
     assert_eq!(history[1]["stored"], false, "{history}");
-    let order = edge.admin_post("/api/v1/freeze", &json!({ "route": "all", "reason": "disk" }).to_string());
+    let order = edge.admin_post("/api/v1/orders", &json!({ "kind": "freeze", "reason": "disk" }).to_string());
     assert_eq!(order.status, 201, "{}", order.text());
     says("state_not_stored");
     let warned = |text: &str| edge.stderr().lines().any(|line| line.contains(text) && line.contains(error));
