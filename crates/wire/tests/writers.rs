@@ -209,8 +209,19 @@ fn a_head_from_parts_is_held_to_the_same_rules() {
     let connect = RequestParts { method: b"CONNECT", path: b"", ..get };
     assert_eq!(parts(&[], connect).map(|head| head.method()), Ok(thalweg_wire::Method::Connect));
 
+    let websocket = RequestParts { method: b"CONNECT", protocol: Some(b"websocket"), has_body: true, ..get };
+    let head = parts(&[("sec-websocket-version", "13")], websocket).expect("a head");
+    assert_eq!((head.method_name(), head.framing()), ("GET", Framing::None));
+    assert!(head.opens_websocket() && head.asks_upgrade());
+    assert_eq!(head.fields().get(thalweg_wire::FieldName::Upgrade), Some(&b"websocket"[..]));
+
+    let udp = RequestParts { protocol: Some(b"connect-udp"), ..websocket };
     for (fields, changed, error) in [
-        (&[("a", "b\r\nc: d")][..], get, ProtocolError::BadFieldValue),
+        (&[][..], udp, ProtocolError::UnknownProtocol),
+        (&[], RequestParts { method: b"GET", ..websocket }, ProtocolError::UnknownProtocol),
+        (&[("content-length", "5")], websocket, ProtocolError::BadContentLength),
+        (&[("upgrade", "h2c")], websocket, ProtocolError::ConnectionField),
+        (&[("a", "b\r\nc: d")], get, ProtocolError::BadFieldValue),
         (&[("a b", "c")], get, ProtocolError::BadFieldName),
         (&[(":path", "/x")], get, ProtocolError::BadFieldName),
         (&[("transfer-encoding", "chunked")], get, ProtocolError::ConnectionField),

@@ -198,12 +198,19 @@ fn a_thousand_endpoints_are_a_bounded_number_of_rows() {
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let edge = Edge::start(&conf.route("all", "weighted", &names, ""));
-    browser.open(&edge, DESK, "light");
-    browser.until("#verdict", &["1000 of 1000 endpoints"]);
+    // Twice: the figures are those of a browser that runs, not of its start.
+    for _ in 0..2 {
+        browser.open(&edge, DESK, "light");
+        browser.until("#verdict", &["1000 of 1000 endpoints"]);
+    }
     assert_eq!(browser.eval("document.querySelectorAll('.row').length"), 200);
     browser.until("#pools", &["800 more endpoints"]);
     let spent = "(() => { const all = []; for (let n = 0; n < 20; n++) { const began = performance.now(); draw(); all.push(performance.now() - began); } \
                  return all.sort((a, b) => a - b)[10]; })()";
+    // Largest contentful paint: the rows, once the first state has come.
+    let painted = "new Promise(done => new PerformanceObserver(list => done([performance.getEntriesByName('first-contentful-paint')[0].startTime, \
+        Math.max(...list.getEntries().map(one => one.startTime))].map(Math.round))).observe({ type: 'largest-contentful-paint', buffered: true }))";
+    println!("first and largest contentful paint with 1,000 endpoints: {} ms", browser.eval(painted));
     println!("script per update with 1,000 endpoints: {} ms (median of 20)", browser.eval(spent));
     browser.press(&["/"]);
     browser.type_text("pool-77");

@@ -173,6 +173,8 @@ pub async fn store(control: &Control) {
             // Once per reason: the next attempt comes with the next change.
             if store.error.borrow().as_ref() != Some(&error) {
                 tracing::error!(folder = %folder.display(), error, "orders cannot be stored: a restart ends them, and latched failovers");
+                let entry = json!({ "folder": folder.display().to_string(), "error": error });
+                control.events.add("state_not_stored", entry);
             }
             store.error.replace(Some(error));
         }

@@ -236,15 +236,6 @@ pub fn opened_for_http2(head: &AnswerHead, id: &RequestId) -> Response<()> {
     response
 }
 
-/// An interim answer for HTTP/2.
-#[must_use]
-pub fn interim_for_http2(head: &AnswerHead) -> Option<Response<()>> {
-    let mut response = Response::new(());
-    *response.status_mut() = StatusCode::from_u16(head.status()).ok()?;
-    *response.headers_mut() = answer_map(head);
-    Some(response)
-}
-
 fn name_request(headers: &mut HeaderMap, id: &RequestId) {
     if let Ok(mut id) = HeaderValue::from_str(id.as_str()) {
         // This keeps a value that never repeats out of the compression table.

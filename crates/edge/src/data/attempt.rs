@@ -91,7 +91,7 @@ impl Attempt {
         self.took.set(Some(took));
         self.peer.stats().took(took);
         if self.peer.late_after().is_some_and(|late| took > late) {
-            self.blame(Fault::Late, now);
+            self.report_fault(Fault::Late, now);
         }
     }
 
@@ -105,7 +105,7 @@ impl Attempt {
     }
 
     /// Reports evidence against the endpoint now, not when the attempt ends.
-    pub fn blame(&self, fault: Fault, now: Tick) {
+    pub fn report_fault(&self, fault: Fault, now: Tick) {
         // A timeout during which this edge stood still is no evidence either.
         let local = fault == Fault::Local
             || (fault == Fault::Timeout && self.stood_still() > now.since(self.started) / 2);
@@ -128,7 +128,7 @@ impl Attempt {
     /// The answer is a 5xx: reports it, if its status says something against the endpoint.
     pub fn server_error(&self, status: u16, now: Tick) {
         match Fault::of_status(status) {
-            Some(fault) => self.blame(fault, now),
+            Some(fault) => self.report_fault(fault, now),
             None => self.is_no_evidence.set(true),
         }
     }
@@ -136,7 +136,7 @@ impl Attempt {
     /// The connection ended before its exchange did: reports what that says against the endpoint.
     pub fn cut_off(&self, uploading: bool, now: Tick) {
         match Fault::of_reset(self.answered.get(), uploading) {
-            Some(fault) => self.blame(fault, now),
+            Some(fault) => self.report_fault(fault, now),
             None => _ = self.judged.replace(true),
         }
     }
@@ -146,7 +146,7 @@ impl Attempt {
         if cut_short {
             return self.end(Outcome::Cancelled, now);
         }
-        self.blame(fault, now);
+        self.report_fault(fault, now);
         self.end(Outcome::ConnectFailed, now);
     }
 
@@ -159,7 +159,7 @@ impl Attempt {
 
     /// Another endpoint answered first: no error, but evidence of lateness.
     pub fn lost_race(&self, upload_ended: Option<Tick>, now: Tick) {
-        self.blame(Fault::Late, now);
+        self.report_fault(Fault::Late, now);
         self.cancel(upload_ended, now);
     }
 
@@ -196,12 +196,12 @@ impl Attempt {
                     self.good(now);
                 }
             }
-            Outcome::ServerError | Outcome::GrpcError => self.blame(Fault::Status, now),
-            Outcome::Reset => self.blame(Fault::Reset, now),
-            Outcome::BadAnswer | Outcome::NoGrpcStatus => self.blame(Fault::Protocol, now),
-            Outcome::Timeout => self.blame(Fault::Timeout, now),
+            Outcome::ServerError | Outcome::GrpcError => self.report_fault(Fault::Status, now),
+            Outcome::Reset => self.report_fault(Fault::Reset, now),
+            Outcome::BadAnswer | Outcome::NoGrpcStatus => self.report_fault(Fault::Protocol, now),
+            Outcome::Timeout => self.report_fault(Fault::Timeout, now),
             // One refusal is no evidence; many in a row are.
-            Outcome::Refused if self.peer.refused() => self.blame(Fault::Reset, now),
+            Outcome::Refused if self.peer.refused() => self.report_fault(Fault::Reset, now),
             Outcome::Ok
             | Outcome::ConnectFailed
             | Outcome::ClientGone

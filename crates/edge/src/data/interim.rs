@@ -4,10 +4,10 @@
 use std::{cell::RefCell, rc::Rc, task::Context};
 
 use h2::StreamId;
-use http::Response;
+use http::{Response, StatusCode};
 use thalweg_wire::AnswerHead;
 
-use crate::data::{answer::interim_for_http2, client::Client};
+use crate::data::{client::Client, headers::answer_map};
 
 /// Where the interim answers to a request go.
 #[derive(Clone, Debug)]
@@ -38,7 +38,11 @@ pub struct InterimQueue(RefCell<Vec<(StreamId, Response<()>)>>);
 
 impl InterimQueue {
     fn push(&self, stream: StreamId, head: &AnswerHead) {
-        self.0.borrow_mut().extend(interim_for_http2(head).map(|answer| (stream, answer)));
+        let Ok(status) = StatusCode::from_u16(head.status()) else { return };
+        let mut answer = Response::new(());
+        *answer.status_mut() = status;
+        *answer.headers_mut() = answer_map(head);
+        self.0.borrow_mut().push((stream, answer));
     }
 
     /// Empties the queue and hands out those of `stream`, which has just been polled. What is left of other streams came

@@ -203,6 +203,38 @@ mod tests {
     }
 
     #[test]
+    fn a_101_opens_a_websocket_only_with_the_accept_of_the_key() {
+        let mut fields = Fields::default();
+        fields.push(KEY, b"dGhlIHNhbXBsZSBub25jZQ==").unwrap();
+        let parts = thalweg_wire::RequestParts {
+            version: thalweg_wire::Version::Http2,
+            method: b"CONNECT",
+            protocol: Some(b"websocket"),
+            https: false,
+            authority: Some(b"a"),
+            path: b"/",
+            has_body: true,
+        };
+        let request = RequestHead::from_parts(&parts, fields, thalweg_wire::Limits::default()).unwrap();
+        let answers = |lines: &str| {
+            let to = thalweg_wire::AnswerTo { head: false, upgrade: true };
+            let mut reader = thalweg_wire::AnswerReader::new(to, thalweg_wire::Limits::default());
+            let mut head = AnswerHead::default();
+            let text = format!("HTTP/1.1 101 x\r\nconnection: upgrade\r\n{lines}\r\n");
+            reader.head(text.as_bytes(), &mut head).unwrap();
+            is_accepted(&request, &head)
+        };
+        // The example of RFC 6455 section 1.3.
+        let (upgrade, accept) =
+            ("upgrade: WebSocket\r\n", "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
+        assert!(answers(&format!("{upgrade}{accept}")));
+        assert!(!answers(upgrade));
+        assert!(!answers(&format!("upgrade: other\r\n{accept}")));
+        assert!(!answers(&format!("{upgrade}{}", accept.replace("s3p", "S3p"))));
+        assert_eq!(key((0, 1)).len(), 24);
+    }
+
+    #[test]
     fn a_length_beyond_all_bounds_is_no_overflow() {
         let mut tracker = FrameTracker::default();
         tracker.pass(&[0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255, 0, 0]);

@@ -145,7 +145,7 @@ impl ProxiedRequest {
             }
             // Every other endpoint would answer alike: no other is asked, and the failure says nothing about this one.
             ExchangeError::Protocol(ProtocolError::HeadTooLarge | ProtocolError::TooManyFields) => {
-                attempt.blame(Fault::AnswerFields, self.local.now());
+                attempt.report_fault(Fault::AnswerFields, self.local.now());
                 (Outcome::BadAnswer, failed(retry::Failure::Common, Failure::AnswerFields))
             }
             ExchangeError::Protocol(error) => {

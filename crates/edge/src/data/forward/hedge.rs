@@ -157,14 +157,14 @@ impl ProxiedRequest {
             return Err(ExchangeError::FirstByte);
         }
         if attempt.late_at(ended).is_some_and(|late| late <= now) {
-            attempt.blame(Fault::Late, now);
+            attempt.report_fault(Fault::Late, now);
         }
         if watch.look.unwrap_or(attempt.waiting_since(ended).after(LOOK)) <= now {
             watch.look = Some(now.after(LOOK));
             if exchange.is_dead() {
                 // Other connections to the same endpoint are probably gone too.
                 attempt.peer.close_idle();
-                attempt.blame(Fault::Timeout, now);
+                attempt.report_fault(Fault::Timeout, now);
                 if self.may_be_sent_again() {
                     return Err(ExchangeError::Dead);
                 }

@@ -97,7 +97,7 @@ impl Loser {
             }
             LoserEnd::Failed(ExchangeError::Protocol(error)) => {
                 if matches!(error, ProtocolError::HeadTooLarge | ProtocolError::TooManyFields) {
-                    attempt.blame(Fault::AnswerFields, now);
+                    attempt.report_fault(Fault::AnswerFields, now);
                 }
                 attempt.end(Outcome::BadAnswer, now);
             }
