@@ -93,7 +93,7 @@ enum NextRequest {
 }
 
 /// A request that is being served.
-struct Asked {
+struct StartedRequest {
     serving: Serving,
     version: Version,
     /// The client may send another request on the connection.
@@ -204,16 +204,16 @@ impl Talk<'_> {
     }
 
     /// Starts to serve a request. Not async: the future that waits for the answer holds no room for the head.
-    fn start(&self, head: RequestHead) -> Asked {
+    fn start(&self, head: RequestHead) -> StartedRequest {
         let (version, persistent) = (head.version(), head.keep_alive());
         let has_body = !matches!(head.framing(), Framing::None | Framing::Length(0));
         let source = has_body.then(|| UploadSource::Http1(Rc::clone(&self.client)));
         let request = ClientRequest { head, source, interim: InterimTo::Http1(Rc::clone(&self.client)) };
-        Asked { serving: forward::serve(self.local, self.conn, request), version, persistent }
+        StartedRequest { serving: forward::serve(self.local, self.conn, request), version, persistent }
     }
 
     /// Waits for the answer to a request, and writes it.
-    async fn serve(&mut self, Asked { serving, version, persistent }: Asked) -> Then {
+    async fn serve(&mut self, StartedRequest { serving, version, persistent }: StartedRequest) -> Then {
         let begun = self.wait_for(serving).await.map_or(Err(Then::Drop), |answer| {
             self.leaves |= !persistent;
             self.begin(answer, version)
