@@ -116,7 +116,6 @@ impl Acceptor {
             return;
         };
         let (local, name) = (&self.local, &self.listen_socket.name);
-
         let (now_open, limit) = (local.client_connections(), wiring.max_connections as u64);
         // A sender that has not proved its address takes no place from others.
         let must_prove = self.handshakes.get() >= PROVE || now_open >= limit - limit / 10;
