@@ -183,6 +183,14 @@ pub struct Listener {
     pub front: Front,
 }
 
+impl Listener {
+    /// Whether it has a socket of TCP: all but one that speaks HTTP/3 alone.
+    #[must_use]
+    pub const fn takes_tcp(&self) -> bool {
+        self.http1 || self.http2 || self.pass_through.is_some()
+    }
+}
+
 /// The settings of a pool that only the shell reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolSettings {

@@ -114,7 +114,7 @@ fn set_aside(control: &Control) -> Value {
 fn listener(listener: &thalweg_config::Listener, control: &Control) -> Value {
     json!({
         "name": listener.name, "bind": listener.bind.value.to_string(), "tls": listener.tls.is_some(),
-        "http1": listener.http1, "http2": listener.http2,
+        "http1": listener.http1, "http2": listener.http2, "http3": listener.http3,
         "tcp": listener.pass_through.is_some(),
         "host": listener.pass_through.as_ref().and_then(|rules| rules.host.as_deref()),
         "offers": listener.tls.as_ref().map(tls::offers),

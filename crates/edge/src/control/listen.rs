@@ -92,7 +92,7 @@ pub fn listen_keys(listeners: &[Listener]) -> Vec<ListenKey> {
     };
     // TCP first: its port is the one of UDP, too, when the kernel chooses it.
     let keys = |listener: &Listener| {
-        let tcp = (listener.http1 || listener.http2).then(|| listen_key(listener, false));
+        let tcp = listener.takes_tcp().then(|| listen_key(listener, false));
         tcp.into_iter().chain(listener.http3.then(|| listen_key(listener, true)))
     };
     listeners.iter().flat_map(keys).collect()
