@@ -158,3 +158,37 @@ def test_balancers_are_for_who_asks_by_class() -> None:
     values = chart["helm"]["valuesObject"]
     assert values["enableServiceMutatorWebhook"] is False
     assert values["replicaCount"] == 2 and values["podDisruptionBudget"] == {"maxUnavailable": 1}
+
+
+def test_waits_between_tries_are_bounded(counted) -> None:
+    """A sync that failed is tried again after minutes at most, not hours"""
+    for application in every_application():
+        backoff = application["spec"]["syncPolicy"]["retry"]["backoff"]
+        for key in ("duration", "maxDuration"):
+            assert re.fullmatch(r"\d+s|[1-5]m", backoff[key]), (application["metadata"]["name"], key, backoff[key])
+    counted("applications", len(every_application()))
+
+
+def test_clusters_are_reached_by_tls_and_by_no_token_of_a_pod() -> None:
+    """Every cluster's address is https; no service account that Flux comes as is mounted into a pod"""
+    for secret in read("argocd/clusters.yaml"):
+        assert secret["stringData"]["server"].startswith("https://"), secret["metadata"]["name"]
+    accounts = of_kind(read("flux/clusters.yaml"), "ServiceAccount")
+    assert len(accounts) == len(CLOUDS)
+    assert all(account["automountServiceAccountToken"] is False for account in accounts)
+
+
+def test_what_nobody_owns_is_told() -> None:
+    """Argo CD warns of objects in its namespaces that no file describes"""
+    assert one(read("argocd/project.yaml"), "AppProject")["spec"]["orphanedResources"] == {"warn": True}
+
+
+def test_sources_hold_what_is_read_from_them(counted) -> None:
+    """Flux leaves out of its sources all but infra, where the charts and their values are"""
+    sources = [*read("flux/source.yaml"), *(one(cloud_releases(cloud), "GitRepository") for cloud in CLOUDS)]
+    for source in sources:
+        assert source["spec"]["ignore"].split() == ["/*", "!/infra"], source["metadata"]["name"]
+    for release in releases():
+        spec = release["spec"]["chart"]["spec"]
+        assert all(path.startswith("./infra/") for path in (spec["chart"], *spec["valuesFiles"]))
+    counted("sources", len(sources))
