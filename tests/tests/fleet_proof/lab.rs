@@ -124,9 +124,8 @@ impl<'n> Lab<'n> {
 
     /// The number of edges that have this bundle, and not on trial.
     pub fn settled(&self, number: u64) -> usize {
-        let bundle = |node: &Node<'_>| node.fleet()["bundle"].clone();
-        let has = |bundle: Value| bundle["number"] == number && bundle["on_trial"] == false;
-        self.nodes.iter().map(bundle).filter(|shown| has(shown.clone())).count()
+        let has = |status: Value| status["fleet"]["bundle"]["number"] == number && status["trial"].is_null();
+        self.nodes.iter().filter(|node| has(node.ask(thalweg_testkit::Edge::status))).count()
     }
 
     /// The orders that stand on each edge.
