@@ -4,6 +4,7 @@
 
 pub mod bird;
 pub mod fleet;
+pub mod publisher;
 pub mod server;
 pub mod tls_site;
 

@@ -1,6 +1,6 @@
 //! The task's work on one bucket: read all keys, choose, adopt, watch what is on trial. Never takes anything out of service.
 
-use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use async_nats::jetstream::kv::{Store, Watch};
 use serde_json::json;
@@ -16,10 +16,11 @@ use super::{
     engine::BucketProblem,
     key_of,
     orders::next,
-    rollout::{BundleReport, RolloutStep},
+    rollout::BundleReport,
     state::{BundleTrial, Offer, RefusedBundle, SignedBundle},
     store::{self, FleetMemory},
     taste, trouble,
+    turn::{Standing, Turn},
 };
 use crate::{
     control::{
@@ -103,41 +104,55 @@ impl<'a> Follower<'a> {
             let value = read.map_err(|error| BucketProblem::Away(format!("cannot be read: {error}")))?;
             let Some(signed) = value.and_then(|bytes| self.accept(ring, &bytes)) else { continue };
             let number = |one: &Rc<SignedBundle>| one.bundle.number;
-            if best.as_ref().is_none_or(|best| number(best) < number(&signed)) {
+            // One that was taken back hides none that stands in the place of another ring.
+            let wanted = self.standing(|standing| standing.wants(number(&signed)));
+            if wanted && best.as_ref().is_none_or(|best| number(best) < number(&signed)) {
                 best = Some(signed);
             }
         }
         self.control.fleet.read.set(Some(Instant::now()));
-        let best = best.filter(|best| self.is_wanted(&best.bundle));
+        let waits = |(number, until): &(u64, Instant)| {
+            Instant::now() < *until && best.as_ref().is_some_and(|best| best.bundle.number == *number)
+        };
+        let best = if self.again.as_ref().is_some_and(waits) { None } else { best };
         self.waiting = best.is_some();
         if !self.waiting && self.control.fleet.number() == 0 {
             return Ok(());
         }
         let others = self.others(store).await?;
-        if let RolloutStep::Back(why) = others.step(self.fleet.ring, self.control.fleet.number()) {
-            return self.take_back(why).await;
-        }
-        let Some(best) = best else {
-            self.hold(None);
-            return Ok(());
-        };
-        match others.step(self.fleet.ring, best.bundle.number) {
-            RolloutStep::Take if self.fleet.ring != Ring::Canary && Instant::now() < self.settled => {
-                let why = "until the edges of the rings before have had time to report".to_owned();
-                self.hold(Some((best.bundle.number, why)));
-            }
-            RolloutStep::Take => {
+        let number = best.as_ref().map(|best| best.bundle.number);
+        let turn = self.standing(|standing| standing.turn(number, &others.reports, &others.order));
+        match (turn, best) {
+            (Turn::Back(why), _) => return self.take_back(why).await,
+            (Turn::Hold(number, why), _) => self.hold(Some((number, why))),
+            (Turn::Take, Some(best)) => {
                 self.hold(None);
                 self.adopt(best).await;
             }
-            RolloutStep::Hold(why) | RolloutStep::Back(why) => self.hold(Some((best.bundle.number, why))),
+            (Turn::Stay | Turn::Take, _) => self.hold(None),
         }
         Ok(())
     }
 
+    /// Asks where this edge stands.
+    fn standing<T>(&self, question: impl FnOnce(Standing<'_>) -> T) -> T {
+        let fleet = &self.control.fleet;
+        let in_force = fleet.in_force.borrow();
+        question(Standing {
+            ring: self.fleet.ring,
+            in_force: in_force.as_ref().map(|signed| &signed.bundle),
+            memory: fleet.memory.get(),
+            on_trial: fleet.trial.borrow().is_some(),
+            settled: Instant::now() >= self.settled,
+        })
+    }
+
     /// Reads what stands in the place of a ring's bundle; tells once why it is refused.
     fn accept(&mut self, ring: Ring, bytes: &[u8]) -> Option<Rc<SignedBundle>> {
-        let judged = Bundle::verify(bytes, &self.key).and_then(|bundle| self.in_order(ring, bundle));
+        let judged = Bundle::verify(bytes, &self.key).and_then(|bundle| {
+            let believed = self.standing(|standing| standing.believes(ring, &bundle));
+            if believed { Ok(bundle) } else { Err(BundleRefusal::Replayed) }
+        });
         match judged {
             Ok(bundle) => {
                 self.told.remove(&ring);
@@ -153,31 +168,6 @@ impl<'a> Follower<'a> {
                 None
             }
         }
-    }
-
-    /// A bundle in the place of another ring, or older than one that stood here before, was put there by someone else than
-    /// its publisher.
-    fn in_order(&self, ring: Ring, bundle: Bundle) -> Result<Bundle, BundleRefusal> {
-        let seen = self.control.fleet.memory.get().seen(ring);
-        let in_force = self.control.fleet.in_force.borrow();
-        let other = |signed: &Rc<SignedBundle>| match bundle.number.cmp(&signed.bundle.number) {
-            Ordering::Equal => bundle != signed.bundle,
-            _ => false,
-        };
-        if bundle.ring != ring || bundle.number < seen || in_force.as_ref().is_some_and(other) {
-            return Err(BundleRefusal::Replayed);
-        }
-        Ok(bundle)
-    }
-
-    /// Whether a bundle is newer than what is in force, and may be tried now.
-    fn is_wanted(&self, bundle: &Bundle) -> bool {
-        let fleet = &self.control.fleet;
-        let waits = |(number, until): &(u64, Instant)| *number == bundle.number && Instant::now() < *until;
-        bundle.number > fleet.number()
-            && fleet.memory.get().reverted != Some(bundle.number)
-            && fleet.trial.borrow().is_none()
-            && !self.again.as_ref().is_some_and(waits)
     }
 
     async fn adopt(&mut self, signed: Rc<SignedBundle>) {
@@ -251,7 +241,7 @@ impl<'a> Follower<'a> {
             return self.remember(memory, Some(Some(signed))).await;
         }
         self.control.fleet.in_force.replace(trial.before);
-        memory.reverted = Some(number);
+        memory.revert(number);
         self.remember(memory, None).await;
         let detail = self.control.trials.ended.borrow().clone().unwrap_or_default();
         self.refuse(RefusedBundle { ring, number: Some(number), refusal: BundleRefusal::Reverted, detail });
