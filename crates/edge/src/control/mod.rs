@@ -42,5 +42,6 @@ pub mod logging;
 pub mod systemd;
 pub mod upgrade;
 pub mod announce;
+pub mod dns;
 pub mod jitter;
 pub mod wall_clock;
