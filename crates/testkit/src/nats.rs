@@ -33,13 +33,21 @@ pub struct NatsServer {
     child: Option<Child>,
     port: u16,
     scratch: Scratch,
+    /// More lines of its config.
+    lines: String,
 }
 
 impl NatsServer {
     /// Starts one, if this machine has the binary.
     pub fn start(scenario: &str) -> Option<Self> {
+        Self::start_with(scenario, "")
+    }
+
+    /// Starts one with these lines in its config, perhaps such that it lets in only those with credentials.
+    pub fn start_with(scenario: &str, lines: &str) -> Option<Self> {
         let binary = nats_server(scenario)?;
-        let mut server = Self { binary, child: None, port: free_port(), scratch: Scratch::new() };
+        let lines = lines.to_owned();
+        let mut server = Self { binary, child: None, port: free_port(), scratch: Scratch::new(), lines };
         server.revive();
         Some(server)
     }
@@ -67,9 +75,10 @@ impl NatsServer {
     pub fn revive(&mut self) {
         let store = self.scratch.join("store");
         let config = format!(
-            "host: 127.0.0.1\nport: {}\nserver_name: a\nmax_payload: 8MB\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n}}\n",
+            "host: 127.0.0.1\nport: {}\nserver_name: a\nmax_payload: 8MB\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n}}\n{}",
             self.port,
-            store.display()
+            store.display(),
+            self.lines
         );
         let path = self.scratch.write("nats.conf", config);
         let log = fs::File::create(self.scratch.join("nats.log")).expect("a log can be made");
@@ -81,7 +90,9 @@ impl NatsServer {
             .stderr(log)
             .spawn();
         self.child = Some(child.expect("the server can be started"));
-        eventually("a NATS server that answers", START, || self.ask(&[]).is_some());
+        eventually("a NATS server that answers", START, || {
+            if self.lines.is_empty() { self.ask(&[]).is_some() } else { self.greets().is_some() }
+        });
     }
 
     /// Writes a value under a key of a bucket, as it is.
@@ -98,6 +109,13 @@ impl NatsServer {
             all.extend_from_slice(b"\r\n");
         }
         self.ask(&all).expect("the server takes the messages");
+    }
+
+    /// Whether it sends the first line of the protocol.
+    fn greets(&self) -> Option<()> {
+        let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port))).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        BufReader::new(stream).lines().next()?.ok().map(drop)
     }
 
     /// Sends bytes of the protocol; answers when the server has read them.
