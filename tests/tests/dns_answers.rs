@@ -45,7 +45,13 @@ fn dig_gets_what_an_authority_says() {
         check("x.www.glb.test A", "NXDOMAIN", true, &[], &negative);
         check("glb.test A", "NOERROR", true, &[], &negative);
         check("glb.test SOA", "NOERROR", true, &[&top], &[]);
-        check("www.glb.test ANY +notcp", "NOERROR", true, &["www.glb.test. 3 IN HINFO \"RFC8482\" \"\""], &[]);
+        check(
+            "www.glb.test ANY +notcp",
+            "NOERROR",
+            true,
+            &["www.glb.test. 3 IN HINFO \"RFC8482\" \"\""],
+            &[],
+        );
         check("www.example.com A", "REFUSED", false, &[], &[]);
         check("test A", "REFUSED", false, &[], &[]);
         check("-c CH version.bind TXT", "REFUSED", false, &[], &[]);
@@ -126,7 +132,11 @@ fn answers_leave_a_dead_region_name_all_in_panic_and_return() {
     site.b.die();
     answers(&[1, 2]);
     let shown = thalweg(&["status", "--admin", &site.edge.admin_url()]);
-    assert!(shown.stdout.contains("dns www.glb.test  route all: every pool, as in panic: a (192.0.2.1"), "{}", shown.stdout);
+    assert!(
+        shown.stdout.contains("dns www.glb.test  route all: every pool, as in panic: a (192.0.2.1"),
+        "{}",
+        shown.stdout
+    );
     site.b.revive();
     answers(&[2]);
     let counted = site.edge.metric("thalweg_dns_answers_total", &[("name", "www.glb.test"), ("pool", "-")]);
@@ -181,7 +191,11 @@ fn a_client_subnet_is_served_by_its_geo_rule_and_comes_back_with_a_scope() {
     check("+subnet=0 www.glb.test A", "192.0.2.1", "www.glb.test");
     check("www.glb.test A", "192.0.2.1", "www.glb.test");
     let fixed = dig(at(&edge), "+subnet=203.0.113.0/24 ns1.glb.test A");
-    assert!(fixed.0.contains("CLIENT-SUBNET: 203.0.113.0/24/0"), "the answer is the same for all: {}", fixed.0);
+    assert!(
+        fixed.0.contains("CLIENT-SUBNET: 203.0.113.0/24/0"),
+        "the answer is the same for all: {}",
+        fixed.0
+    );
 }
 
 #[test]
@@ -202,7 +216,9 @@ fn what_does_not_fit_is_truncated_and_comes_whole_over_tcp() {
         assert!(cut.flag("tc") && cut.flag("aa") && cut.data().is_empty(), "{words}: {}", cut.0);
     }
     assert_eq!(dig(at(&edge), "www.glb.test AAAA").data().len(), 60, "dig asks again over TCP");
-    assert!(edge.metric("thalweg_dns_queries_total", &[("transport", "udp"), ("result", "truncated")]) >= 3.0);
+    assert!(
+        edge.metric("thalweg_dns_queries_total", &[("transport", "udp"), ("result", "truncated")]) >= 3.0
+    );
 }
 
 #[test]
@@ -233,7 +249,8 @@ fn a_network_that_asks_too_much_is_sent_to_tcp_and_gets_an_answer_there() {
     stream.write_all(&[&length.to_be_bytes()[..], &sent].concat()).expect("sent");
     let mut head = [0; 2];
     stream.read_exact(&mut head).expect("an answer over TCP");
-    let limited = site.edge.metric("thalweg_dns_queries_total", &[("transport", "udp"), ("result", "rate_limited")]);
+    let limited =
+        site.edge.metric("thalweg_dns_queries_total", &[("transport", "udp"), ("result", "rate_limited")]);
     assert!(limited >= 40.0, "{limited}");
     assert_eq!(get(site.edge.web(), "/").status, 200);
 }
@@ -288,10 +305,14 @@ fn an_upgrade_leaves_no_query_without_an_answer() {
     let site = DnsSite::start_on(&format!("127.0.0.1:{port}"), "failover", ["a", "b"], "rate = 0");
     let client = Datagrams::to(site.at());
     client.0.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
-    let asks = |from: u16| (from..from + 200).filter(|id| {
-        // As a resolver: three tries. What waits in a socket that closes is lost.
-        !(0..3).any(|_| client.ask(*id, "www.glb.test") == Some(vec![1]))
-    }).count();
+    let asks = |from: u16| {
+        (from..from + 200)
+            .filter(|id| {
+                // As a resolver: three tries. What waits in a socket that closes is lost.
+                !(0..3).any(|_| client.ask(*id, "www.glb.test") == Some(vec![1]))
+            })
+            .count()
+    };
     std::thread::scope(|scope| {
         let upgrade = scope.spawn(|| site.edge.upgrade(&[]));
         let mut from = 0;

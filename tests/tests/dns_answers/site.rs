@@ -46,10 +46,11 @@ impl DnsSite {
     /// A listener and the two pools.
     pub(crate) fn conf(a: &Endpoint, b: &Endpoint) -> Conf {
         let addresses = "dns = [\"192.0.2.1\", \"2001:db8::1\"]";
-        Conf::new()
-            .listener("web", "")
-            .pool("a", &[a.addr()], addresses)
-            .pool("b", &[b.addr()], "dns = [\"192.0.2.2\", \"2001:db8::2\"]")
+        Conf::new().listener("web", "").pool("a", &[a.addr()], addresses).pool(
+            "b",
+            &[b.addr()],
+            "dns = [\"192.0.2.2\", \"2001:db8::2\"]",
+        )
     }
 
     /// Where it answers.
@@ -112,8 +113,11 @@ impl Dug {
 
     /// The data of the answers, in order.
     pub(crate) fn data(&self) -> Vec<String> {
-        let mut data: Vec<String> =
-            self.section("ANSWER").iter().filter_map(|line| line.rsplit(' ').next().map(str::to_owned)).collect();
+        let mut data: Vec<String> = self
+            .section("ANSWER")
+            .iter()
+            .filter_map(|line| line.rsplit(' ').next().map(str::to_owned))
+            .collect();
         data.sort();
         data
     }

@@ -86,8 +86,12 @@ impl Loader<'_> {
 
     fn dns_route(&mut self, node: &Node, path: &str, targets: &DnsTargets<'_>) -> Option<DnsName> {
         let path = format!("{path}.route");
-        let written: Vec<String> =
-            targets.routes.iter().filter(|route| route.parent.is_none()).map(|it| it.name.to_string()).collect();
+        let written: Vec<String> = targets
+            .routes
+            .iter()
+            .filter(|route| route.parent.is_none())
+            .map(|it| it.name.to_string())
+            .collect();
         let Some(nth) = written.iter().position(|name| name == node.text()) else {
             let diagnostic = Diagnostic::new(format!("there is no route {}", quoted(node.text())));
             let diagnostic = self.dangling(diagnostic, node.text(), written.iter(), "route");
@@ -95,7 +99,11 @@ impl Loader<'_> {
             return None;
         };
         let own = |(at, route): &(usize, &Route)| *at == nth || route.parent == Some(Slot::at(nth));
-        let pools: BTreeSet<usize> = targets.routes.iter().enumerate().filter(own)
+        let pools: BTreeSet<usize> = targets
+            .routes
+            .iter()
+            .enumerate()
+            .filter(own)
             .flat_map(|(_, route)| route.pools.iter().map(|member| member.pool.index()))
             .collect();
         let families = |ips: &[IpAddr]| (ips.iter().any(IpAddr::is_ipv4), ips.iter().any(IpAddr::is_ipv6));
@@ -128,7 +136,8 @@ impl Loader<'_> {
         for (nth, node) in table.items("nameservers").iter().enumerate() {
             let name = node.text();
             if !name.is_empty() && is_within(name, zone) && !names.contains_key(name) {
-                let diagnostic = Diagnostic::new(format!("{} is in the zone and has no address", quoted(name)));
+                let diagnostic =
+                    Diagnostic::new(format!("{} is in the zone and has no address", quoted(name)));
                 let hint = format!("write [dns.name.{}] with `addresses`", key_text(name));
                 self.report.error(node.at, format!("dns.nameservers[{nth}]"), diagnostic.hint(hint));
             }

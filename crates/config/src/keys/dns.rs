@@ -19,7 +19,12 @@ pub(crate) const DNS: Shape = Shape {
             D::Required,
             "IP addresses and ports, each over UDP and TCP; \"[::]:53\" serves both families.",
         ),
-        text("zone", Text::DnsName, D::Required, "The zone: the parent zone delegates it to the `nameservers`."),
+        text(
+            "zone",
+            Text::DnsName,
+            D::Required,
+            "The zone: the parent zone delegates it to the `nameservers`.",
+        ),
         list(
             "nameservers",
             Kind::List { of: &Kind::Text(Text::DnsName), min: 1, max: 13 },

@@ -7,7 +7,7 @@ use thalweg_config::{Dns, DnsName};
 use thalweg_core::RouteSlot;
 
 use crate::{
-    control::{dns::DnsListenView, state::Control},
+    control::{dns::listening::DnsListenView, state::Control},
     shared::{Live, dns_draw::DnsDraw},
 };
 
@@ -32,7 +32,9 @@ pub(super) fn shown(control: &Control, live: &Live) -> Value {
 
 fn names(dns: &Dns, live: &Live) -> Vec<Value> {
     let one = |(name, answer): (&String, &DnsName)| match answer {
-        DnsName::Addresses(all) => json!({ "name": name, "route": null, "addresses": texts(all), "answers": [] }),
+        DnsName::Addresses(all) => {
+            json!({ "name": name, "route": null, "addresses": texts(all), "answers": [] })
+        }
         DnsName::Route(route) => {
             let topology = &live.snapshot.layout.topology;
             let written = topology.route(*route).map(|route| &*route.name);
@@ -61,12 +63,11 @@ fn answer_of(live: &Live, slot: RouteSlot, from: Option<Vec<String>>) -> Value {
     let pools: Vec<Value> = if !ready {
         Vec::new()
     } else if draw.names_all() {
-        let one = |pool| json!({ "pool": name(pool), "share": null, "addresses": texts(draw.addresses_of(pool)) });
+        let one =
+            |pool| json!({ "pool": name(pool), "share": null, "addresses": texts(draw.addresses_of(pool)) });
         draw.all().map(one).collect()
     } else {
-        let one = |(pool, share)| {
-            json!({ "pool": name(pool), "share": share, "addresses": texts(draw.addresses_of(pool)) })
-        };
+        let one = |(pool, share)| json!({ "pool": name(pool), "share": share, "addresses": texts(draw.addresses_of(pool)) });
         draw.shares().map(one).collect()
     };
     json!({ "from": from, "ready": ready, "names_all": ready && draw.names_all(), "pools": pools })

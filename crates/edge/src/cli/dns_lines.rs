@@ -71,7 +71,8 @@ mod tests {
             ] }),
             "dns [::]:53  answers on [::]:53\ndns 192.0.2.9:53  NOT bound: over UDP: taken\n",
         );
-        let pool = |share: Value| json!({ "pool": "eu", "share": share, "addresses": ["192.0.2.1", "192.0.2.2"] });
+        let pool =
+            |share: Value| json!({ "pool": "eu", "share": share, "addresses": ["192.0.2.1", "192.0.2.2"] });
         let answer = |from: Value, ready: bool, all: bool, pools: Value| {
             json!({ "names": [{ "name": "a.test", "route": "r", "addresses": [],
                 "answers": [{ "from": from, "ready": ready, "names_all": all, "pools": pools }] }] })

@@ -67,8 +67,8 @@ pub fn main() -> ExitCode {
         CommandArgs::History { admin, format } => configs::history(&admin, format.format),
         CommandArgs::Rollback { generation, call } => configs::rollback(generation, &call),
         CommandArgs::Upgrade(asked) => upgrade::upgrade(&asked),
-        CommandArgs::Failback { route, admin, format: _ } => {
-            online::order(&admin, "failback", &serde_json::json!({ "route": route }))
+        CommandArgs::Failback { route, fleet, admin, format: _ } => {
+            online::order(&admin, "failback", &serde_json::json!({ "route": route, "fleet": fleet }))
         }
         CommandArgs::Drain(asked) => orders::drain(&asked),
         CommandArgs::Undrain { target, fleet, admin, format } => {

@@ -310,6 +310,7 @@ pub(super) fn explained(said: &Value) -> String {
         }
         out.push_str(&reduced(said));
         out.push_str(&belongs(said));
+        out.push_str(&fleet_lines::disagreements(said));
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {

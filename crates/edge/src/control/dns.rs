@@ -1,9 +1,10 @@
 //! `[dns]`: binds the addresses at which DNS queries are answered, hands their sockets to the DNS thread, and takes them
 //! back when the config says so. An address that cannot be bound is an event and is tried again; requests go on.
-//! Answers nothing itself.
+//! Answers nothing itself. `listening` is what is known of it.
+
+pub mod listening;
 
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     rc::Rc,
@@ -17,6 +18,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use self::listening::DnsListenView;
 use crate::{
     control::{
         listen::{self, BindError},
@@ -29,22 +31,6 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(1);
 /// Time for the thread to close sockets before others are bound in their place.
 const CLOSING: Duration = Duration::from_millis(50);
-
-/// What the rest of the control side knows of it.
-#[derive(Debug, Default)]
-pub struct DnsListening {
-    /// One for each address of the config, in its order.
-    pub views: RefCell<Vec<DnsListenView>>,
-}
-
-/// One address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsListenView {
-    /// As configured.
-    pub configured: SocketAddr,
-    /// As bound, or why it is not.
-    pub bound: Result<SocketAddr, String>,
-}
 
 /// An address and what else its sockets depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +59,13 @@ pub async fn run(control: Rc<Control>) {
         if changed.is_err() {
             return;
         }
+    }
+}
+
+/// Waits until this process answers, as far as it can; bounded. A predecessor must not close its sockets before.
+pub async fn until_tried(control: &Control) {
+    if control.shared.live.load().wiring.config.dns.is_some() {
+        let _ = timeout(AGAIN, control.dns.tried.notified()).await;
     }
 }
 
@@ -124,6 +117,7 @@ impl DnsSide {
         tell(control, &views);
         let again = views.iter().any(|view| view.bound.is_err());
         control.dns.views.replace(views);
+        control.dns.tried.notify_one();
         again
     }
 
@@ -162,7 +156,11 @@ fn tell(control: &Control, views: &[DnsListenView]) {
                 control.events.add("dns_listens", json!({ "address": address, "bound": bound.to_string() }));
             }
             Err(problem) => {
-                tracing::error!(address, problem, "DNS cannot be answered at an address; tried again every second");
+                tracing::error!(
+                    address,
+                    problem,
+                    "DNS cannot be answered at an address; tried again every second"
+                );
                 control.events.add("dns_bind_failed", json!({ "address": address, "error": problem }));
             }
         }

@@ -24,6 +24,7 @@ pub mod audit;
 pub mod disk;
 pub mod history;
 pub mod history_file;
+pub mod failback;
 pub mod fleet;
 pub mod orders;
 pub mod order_request;

@@ -16,7 +16,7 @@ use crate::{
     control::{
         announce::announcing::Announcing,
         audit::Actor,
-        dns::DnsListening,
+        dns::listening::DnsListening,
         events::Events,
         feed::Feed,
         fleet::state::FleetState,

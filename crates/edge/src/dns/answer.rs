@@ -2,10 +2,7 @@
 
 use hickory_proto::{
     op::{Edns, Message, OpCode, ResponseCode},
-    rr::{
-        Record,
-        rdata::opt::{EdnsOption},
-    },
+    rr::{Record, rdata::opt::EdnsOption},
 };
 
 use super::{

@@ -26,7 +26,7 @@ use super::{
     answer::{self, DnsAnswer},
     query::{self, DnsQuestion, NoQuestion},
     result::{DnsCounters, DnsResult, DnsTransport},
-    zone::{Found, Zone, ZoneName, address_record},
+    zone::{Zone, ZoneMatch, ZoneName, address_record},
 };
 use crate::shared::{
     Live, Shared,
@@ -56,7 +56,7 @@ pub(super) struct Responder {
 pub(super) enum DnsReply {
     /// This message.
     Send(Vec<u8>),
-    /// Nothing.
+    /// No answer at all.
     Silence,
     /// Nothing; a connection ends.
     Close,
@@ -145,7 +145,13 @@ impl Responder {
         self.beyond.get().is_multiple_of(2)
     }
 
-    fn answer(&self, live: &Live, zone: &Zone, asked: &DnsQuestion, client: IpAddr) -> (DnsAnswer, DnsResult) {
+    fn answer(
+        &self,
+        live: &Live,
+        zone: &Zone,
+        asked: &DnsQuestion,
+        client: IpAddr,
+    ) -> (DnsAnswer, DnsResult) {
         if asked.edns.as_ref().is_some_and(|edns| edns.version > 0) {
             return (DnsAnswer::code(ResponseCode::BADVERS), DnsResult::BadVersion);
         }
@@ -153,13 +159,13 @@ impl Responder {
         let name = asked.question.name();
         let transfer = matches!(kind, RecordType::AXFR | RecordType::IXFR);
         let found = match zone.find(name) {
-            _ if class != DNSClass::IN || transfer => Found::Outside,
+            _ if class != DNSClass::IN || transfer => ZoneMatch::Outside,
             found => found,
         };
         let (top, written) = match found {
-            Found::Outside => return (DnsAnswer::code(ResponseCode::Refused), DnsResult::Refused),
-            Found::Nothing => return (negative(zone, ResponseCode::NXDomain), DnsResult::NxDomain),
-            Found::Name { top, name } => (top, name),
+            ZoneMatch::Outside => return (DnsAnswer::code(ResponseCode::Refused), DnsResult::Refused),
+            ZoneMatch::Nothing => return (negative(zone, ResponseCode::NXDomain), DnsResult::NxDomain),
+            ZoneMatch::Name { top, name } => (top, name),
         };
         let answer = match (kind, written) {
             (RecordType::ANY, _) => records(vec![minimal(name, zone.ttl)]),

@@ -1,14 +1,7 @@
 //! Queries on connections (RFC 7766): any number one after the other, each with its length in front. Connections are
 //! bounded in number, also per client, and end when they are silent.
 
-use std::{
-    cell::RefCell,
-    collections::HashMap,
-    io,
-    net::IpAddr,
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashMap, io, net::IpAddr, rc::Rc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -98,7 +91,9 @@ async fn converse(mut stream: TcpStream, responder: &Responder, client: IpAddr) 
             stream.read_exact(&mut query).await.map(drop)
         };
         timeout(IDLE, read).await??;
-        let DnsReply::Send(answer) = responder.reply(&query, client, DnsTransport::Tcp) else { return Ok(()) };
+        let DnsReply::Send(answer) = responder.reply(&query, client, DnsTransport::Tcp) else {
+            return Ok(());
+        };
         let length = u16::try_from(answer.len()).map_err(io::Error::other)?;
         let framed = [&length.to_be_bytes()[..], &answer].concat();
         timeout(IDLE, stream.write_all(&framed)).await??;

@@ -28,9 +28,8 @@ pub(super) async fn serve(socket: Arc<dyn AsyncUdpSocket>, responder: Rc<Respond
     let mut buffer = vec![0; BUFFER];
     loop {
         let mut meta = [RecvMeta::default()];
-        let received = poll_fn(|context| {
-            socket.poll_recv(context, &mut [IoSliceMut::new(&mut buffer)], &mut meta)
-        });
+        let received =
+            poll_fn(|context| socket.poll_recv(context, &mut [IoSliceMut::new(&mut buffer)], &mut meta));
         match received.await {
             Ok(_) => {
                 let [meta] = meta;

@@ -59,7 +59,7 @@ impl ZoneName {
 
 /// What a name is to the zone.
 #[derive(Debug)]
-pub(super) enum Found<'a> {
+pub(super) enum ZoneMatch<'a> {
     /// Not in the zone.
     Outside,
     /// In the zone, and there is no such name.
@@ -103,16 +103,16 @@ impl Zone {
         })
     }
 
-    pub(super) fn find(&self, name: &Name) -> Found<'_> {
+    pub(super) fn find(&self, name: &Name) -> ZoneMatch<'_> {
         let name = LowerName::new(name);
         if !self.origin.zone_of(&name) {
-            return Found::Outside;
+            return ZoneMatch::Outside;
         }
         let (top, written) = (name == self.origin, self.names.get(&name));
         if top || written.is_some() || self.between.contains(&name) {
-            Found::Name { top, name: written }
+            ZoneMatch::Name { top, name: written }
         } else {
-            Found::Nothing
+            ZoneMatch::Nothing
         }
     }
 
