@@ -1,10 +1,13 @@
 //! The page's table of edges and pools in a real Chromium: what differs is marked by shape and colour.
 
 use serde_json::json;
-use thalweg_testkit::{Conf, Edge, Endpoint};
+use thalweg_testkit::{Conf, Edge, Endpoint, eventually};
 
 use super::browser::Browser;
-use crate::common::{alone, fleet::Fleet};
+use crate::{
+    SOON,
+    common::{alone, fleet::Fleet},
+};
 
 #[test]
 fn the_page_shows_what_other_edges_see_and_marks_what_differs() {
@@ -32,14 +35,12 @@ fn the_page_shows_what_other_edges_see_and_marks_what_differs() {
         word["number"] = number.into();
         fleet.server.publish("thalweg.thalweg.seen", &[word.to_string().as_bytes()]);
     };
-    let marked = (0..100).any(|_| {
+    eventually("what differs is marked", SOON, || {
         number += 1;
         say(number);
-        std::thread::sleep(std::time::Duration::from_millis(100));
         let shown = browser.text("#fleet");
         shown.contains(&told) && shown.contains(&list) && shown.contains("✕ 0/1")
     });
-    assert!(marked, "{}", browser.text("#fleet"));
     say(number + 1);
     assert_eq!(browser.eval("document.querySelectorAll('#fleet td.differs').length"), 1);
     browser.assert_sound("a fleet that disagrees");
