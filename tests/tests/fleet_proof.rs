@@ -14,6 +14,8 @@ mod crowd;
 mod death_steps;
 #[path = "fleet_proof/engine_steps.rs"]
 mod engine_steps;
+#[path = "fleet_proof/form.rs"]
+mod form;
 #[path = "fleet_proof/lab.rs"]
 mod lab;
 #[path = "fleet_proof/network.rs"]
@@ -25,13 +27,14 @@ mod report;
 #[path = "fleet_proof/routing.rs"]
 mod routing;
 
-use std::{fs, process, time::Duration};
+use std::{fs, process};
 
 use thalweg_testkit::{nats_server, python, runtime, skip};
 
 use crate::{
     common::server::program,
     crowd::Crowd,
+    form::Form,
     lab::Lab,
     network::{Built, Network},
     report::{Report, seconds},
@@ -39,33 +42,6 @@ use crate::{
 
 /// Set in the process that runs on the backbone: the name of the network.
 const INSIDE: &str = "THALWEG_TEST_NETWORK";
-
-/// How much of the proof is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// What fits into `make test`.
-    Short,
-    /// Everything, with the times of the demands.
-    Whole,
-}
-
-impl Form {
-    fn bake(self) -> Duration {
-        Duration::from_secs(if self == Self::Short { 1 } else { 10 })
-    }
-
-    fn orders(self) -> usize {
-        if self == Self::Short { 3 } else { 30 }
-    }
-
-    fn evictions(self) -> usize {
-        if self == Self::Short { 1 } else { 5 }
-    }
-
-    fn idle(self) -> Duration {
-        Duration::from_secs(if self == Self::Short { 1 } else { 10 })
-    }
-}
 
 /// Builds the network and runs this test once more inside it; there, returns its name.
 fn inside(test: &str) -> Option<String> {

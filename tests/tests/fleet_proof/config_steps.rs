@@ -6,8 +6,8 @@ use serde_json::json;
 use thalweg_testkit::{eventually, thalweg};
 
 use crate::{
-    Form,
     crowd::Crowd,
+    form::Form,
     lab::{Lab, SOON},
     network::EDGES,
     report::{Report, Spread, seconds},

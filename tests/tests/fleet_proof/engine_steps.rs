@@ -6,8 +6,8 @@ use serde_json::json;
 use thalweg_testkit::{binary, eventually};
 
 use crate::{
-    Form,
     crowd::Crowd,
+    form::Form,
     lab::{Lab, SOON},
     network::{EDGES, SERVERS},
     node::Node,

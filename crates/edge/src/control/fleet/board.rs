@@ -1,7 +1,7 @@
 //! The keys of the bucket as edges agree over them: read as the leader has them, written, and written only at a revision.
 //! A trait, so that the simulation can lose, delay and double what is written.
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use async_nats::jetstream::{kv::Store, stream::LastRawMessageErrorKind};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -31,6 +31,24 @@ pub(super) trait Board {
     async fn now_ms(&self) -> Option<u64>;
 }
 
+/// The keys that begin with this, which ends with a dot. The stream is asked: the listing of the key-value interface makes
+/// a consumer for each call, and all servers of a cluster must agree on one.
+///
+/// # Errors
+/// Why they cannot be listed.
+pub(super) async fn keys(store: &Store, prefix: &str) -> Result<Vec<String>, String> {
+    let subjects = format!("{}{prefix}>", store.prefix);
+    let listed = store.stream.info_with_subjects(subjects).await;
+    let mut listed = listed.map_err(|error| error.to_string())?;
+    let mut found = Vec::new();
+    while let Some(one) = listed.next().await {
+        let (subject, _) = one.map_err(|error| error.to_string())?;
+        found.extend(subject.strip_prefix(&store.prefix).map(str::to_owned));
+    }
+    found.sort();
+    Ok(found)
+}
+
 impl Board for BucketLink {
     async fn read(&self, key: &str) -> Option<Option<Posted>> {
         let subject = format!("{}{key}", self.store.prefix);
@@ -46,15 +64,7 @@ impl Board for BucketLink {
     }
 
     async fn keys(&self, prefix: &str) -> Option<Vec<String>> {
-        let mut keys = self.store.keys().await.ok()?;
-        let mut found = Vec::new();
-        while let Some(key) = keys.next().await {
-            let key = key.ok()?;
-            if key.starts_with(prefix) {
-                found.push(key);
-            }
-        }
-        Some(found)
+        keys(&self.store, prefix).await.ok()
     }
 
     async fn put(&self, key: &str, value: &Value) -> bool {

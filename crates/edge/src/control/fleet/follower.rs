@@ -17,10 +17,10 @@ use super::{
     key_of,
     orders::next,
     rollout::BundleReport,
+    standing::{RolloutAction, Standing},
     state::{BundleTrial, Offer, RefusedBundle, SignedBundle},
     store::{self, FleetMemory},
     taste, trouble,
-    turn::{Standing, Turn},
 };
 use crate::{
     control::{
@@ -34,6 +34,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(10);
 /// Between two looks at the other edges while a bundle is fresh or waits.
 const ROLLING: Duration = Duration::from_secs(1);
+/// Longer than that by so much for each edge that reports: each edge reads the reports of all.
+const EACH_REPORT: Duration = Duration::from_millis(20);
 /// For how long an edge looks at the others after a bundle came into force.
 const FRESH: Duration = Duration::from_secs(600);
 
@@ -50,6 +52,8 @@ pub(super) struct Follower<'a> {
     pub(super) reported: Option<(BundleReport, Instant)>,
     /// Until when the other edges have time to report.
     pub(super) settled: Instant,
+    /// The number of reports that were read last.
+    heard: u32,
     /// A newer bundle waits.
     waiting: bool,
     /// Until when a bundle counts as fresh.
@@ -60,8 +64,8 @@ impl<'a> Follower<'a> {
     /// A follower that has not looked yet.
     pub(super) fn new(control: &'a Rc<Control>, fleet: &'a Fleet, key: VerifyKey) -> Self {
         let (settled, fresh) = (Instant::now(), Instant::now() + FRESH);
-        let (told, again, reported, waiting) = Default::default();
-        Self { control, fleet, key, told, again, reported, settled, waiting, fresh }
+        let (told, again, reported, heard, waiting) = Default::default();
+        Self { control, fleet, key, told, again, reported, settled, heard, waiting, fresh }
     }
 
     /// Looks and waits, until a reading fails.
@@ -88,12 +92,10 @@ impl<'a> Follower<'a> {
 
     fn pause(&self) -> Duration {
         if self.control.fleet.trial.borrow().is_some() {
-            SOON
-        } else if self.waiting || Instant::now() < self.fresh {
-            ROLLING
-        } else {
-            LOOK
+            return SOON;
         }
+        let pause = if self.waiting || Instant::now() < self.fresh { ROLLING } else { LOOK };
+        pause.max(EACH_REPORT * self.heard)
     }
 
     /// Reads the keys of this edge's ring and of the later ones, and adopts the newest bundle.
@@ -120,16 +122,17 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         let others = self.others(store).await?;
+        self.heard = u32::try_from(others.reports.len()).unwrap_or(u32::MAX);
         let number = best.as_ref().map(|best| best.bundle.number);
-        let turn = self.standing(|standing| standing.turn(number, &others.reports, &others.order));
-        match (turn, best) {
-            (Turn::Back(why), _) => return self.take_back(why).await,
-            (Turn::Hold(number, why), _) => self.hold(Some((number, why))),
-            (Turn::Take, Some(best)) => {
+        let action = self.standing(|standing| standing.action(number, &others.reports, &others.order));
+        match (action, best) {
+            (RolloutAction::Back(why), _) => return self.take_back(why).await,
+            (RolloutAction::Hold(number, why), _) => self.hold(Some((number, why))),
+            (RolloutAction::Take, Some(best)) => {
                 self.hold(None);
                 self.adopt(best).await;
             }
-            (Turn::Stay | Turn::Take, _) => self.hold(None),
+            (RolloutAction::Stay | RolloutAction::Take, _) => self.hold(None),
         }
         Ok(())
     }

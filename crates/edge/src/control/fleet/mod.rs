@@ -1,7 +1,7 @@
 //! The fleet: signed bundles of config from a NATS key-value bucket. `bundle` is a bundle as a value, `engine` the way to
 //! the servers, `taste` the try in a throw-away process, `store` what is kept on disk, `state` what is shown, `begin` the
 //! start with the last good bundle, `publish` the command of that name, `overview` that of `rollout`, `rollout`
-//! what edges report and what follows, `turn` what an edge does at one look. `order_list` is the list of the fleet's orders as a value, `orders` how this edge
+//! what edges report and what follows, `standing` what an edge does at one look. `order_list` is the list of the fleet's orders as a value, `orders` how this edge
 //! obeys it, `order_state` what it knows of them, `order_desk` how an operator's order gets into it, `server_time` the clock that they count by, `failbacks` the
 //! ends of latched failovers. `gossip` tells the other edges what this one sees (`sighting`) and has endpoints probed that they suspect (`neighbours`).
 //! `announcers` knows which edges announce (`board` is what they write for each other), and answers whether this one may withdraw (`withdrawal`). This file is the
@@ -31,11 +31,11 @@ pub mod publish;
 pub mod rollout;
 pub mod server_time;
 pub mod sighting;
+pub mod standing;
 pub mod state;
 pub mod steps;
 pub mod store;
 pub mod taste;
-pub mod turn;
 pub mod withdrawal;
 
 mod board;

@@ -4,12 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::kv::Store;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
-    REPORTS, ROLLOUT,
+    REPORTS, ROLLOUT, board,
     bundle::BundleRefusal,
     engine::BucketProblem,
     follower::Follower,
@@ -48,16 +47,9 @@ impl Others {
         let away = |error: String| BucketProblem::Away(format!("the reports cannot be read: {error}"));
         let order = store.get(ROLLOUT).await.map_err(|error| away(error.to_string()))?;
         let order = order.map(|bytes| RolloutOrder::read(&bytes)).unwrap_or_default();
-        let mut keys = store.keys().await.map_err(|error| away(error.to_string()))?;
-        let mut names = Vec::new();
-        while let Some(key) = keys.next().await {
-            let key = key.map_err(|error| away(error.to_string()))?;
-            if key.starts_with(REPORTS) && names.len() < MOST {
-                names.push(key);
-            }
-        }
+        let names = board::keys(store, REPORTS).await.map_err(away)?;
         let mut reports = Vec::new();
-        for name in names {
+        for name in names.into_iter().take(MOST) {
             let entry = store.entry(name).await.map_err(|error| away(error.to_string()))?;
             reports.extend(entry.and_then(|entry| {
                 let report = BundleReport::read(&entry.value)?;

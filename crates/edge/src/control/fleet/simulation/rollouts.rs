@@ -14,8 +14,8 @@ use super::{Prng, check, search};
 use crate::control::fleet::{
     bundle::{Bundle, BundleFile},
     rollout::{BundleReport, BundleState, DatedReport, RolloutOrder},
+    standing::{RolloutAction, Standing},
     store::FleetMemory,
-    turn::{Standing, Turn},
 };
 
 const STEPS: usize = 600;
@@ -263,10 +263,10 @@ impl Scene {
             standing.wants(bundle.number) || (newer && !standing.on_trial)
         });
         let best = wanted.max_by_key(|bundle| bundle.number).cloned();
-        let turn = standing.turn(best.as_ref().map(|bundle| bundle.number), &others, &self.order);
-        match (turn, best) {
-            (Turn::Back(_), _) => edge.take_back(mutant),
-            (Turn::Take, Some(best)) => self.take(nth, best)?,
+        let action = standing.action(best.as_ref().map(|bundle| bundle.number), &others, &self.order);
+        match (action, best) {
+            (RolloutAction::Back(_), _) => edge.take_back(mutant),
+            (RolloutAction::Take, Some(best)) => self.take(nth, best)?,
             _ => {}
         }
         self.send(nth);

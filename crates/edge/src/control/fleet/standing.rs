@@ -28,8 +28,8 @@ pub struct Standing<'a> {
 
 /// What an edge does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// Nothing.
+pub enum RolloutAction {
+    /// It does nothing.
     Stay,
     /// A newer bundle waits, for this reason.
     Hold(u64, String),
@@ -64,17 +64,23 @@ impl Standing<'_> {
 
     /// What follows, with the newest bundle that is wanted.
     #[must_use]
-    pub fn turn(&self, wanted: Option<u64>, reports: &[DatedReport], order: &RolloutOrder) -> Turn {
+    pub fn action(
+        &self,
+        wanted: Option<u64>,
+        reports: &[DatedReport],
+        order: &RolloutOrder,
+    ) -> RolloutAction {
         if let RolloutStep::Back(why) = rollout::step(self.ring, self.number(), reports, order) {
-            return Turn::Back(why);
+            return RolloutAction::Back(why);
         }
-        let Some(number) = wanted else { return Turn::Stay };
+        let Some(number) = wanted else { return RolloutAction::Stay };
         match rollout::step(self.ring, number, reports, order) {
-            RolloutStep::Take if self.ring != Ring::Canary && !self.settled => {
-                Turn::Hold(number, "until the edges of the rings before have had time to report".to_owned())
-            }
-            RolloutStep::Take => Turn::Take,
-            RolloutStep::Hold(why) | RolloutStep::Back(why) => Turn::Hold(number, why),
+            RolloutStep::Take if self.ring != Ring::Canary && !self.settled => RolloutAction::Hold(
+                number,
+                "until the edges of the rings before have had time to report".to_owned(),
+            ),
+            RolloutStep::Take => RolloutAction::Take,
+            RolloutStep::Hold(why) | RolloutStep::Back(why) => RolloutAction::Hold(number, why),
         }
     }
 }
