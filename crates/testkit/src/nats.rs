@@ -126,7 +126,7 @@ impl NatsServer {
             .spawn();
         self.child = Some(child.expect("the server can be started"));
         eventually("a NATS server that answers", START, || {
-            if self.lines.is_empty() { self.ask(&[]).is_some() } else { self.greets().is_some() }
+            if self.plan.lines.is_empty() { self.ask(&[]).is_some() } else { self.greets().is_some() }
         });
     }
 
