@@ -211,7 +211,7 @@ fn play(seed: u64, blind: bool) -> Result<(), String> {
 
 #[test]
 fn an_edge_that_withdraws_leaves_another_one_announcing() {
-    check(300, |seed| play(seed, false));
+    check(120, |seed| play(seed, false));
 }
 
 #[test]
