@@ -64,6 +64,11 @@ impl NatsServer {
         Self::start_as(scenario, NatsPlan::default())
     }
 
+    /// Starts one with these lines in its config, perhaps such that it lets in only those with credentials.
+    pub fn start_with(scenario: &str, lines: &str) -> Option<Self> {
+        Self::start_as(scenario, NatsPlan { lines: lines.to_owned(), ..NatsPlan::default() })
+    }
+
     /// Starts one by this plan, if this machine has the binary.
     pub fn start_as(scenario: &str, plan: NatsPlan) -> Option<Self> {
         let binary = nats_server(scenario)?;
@@ -120,7 +125,9 @@ impl NatsServer {
             .stderr(log)
             .spawn();
         self.child = Some(child.expect("the server can be started"));
-        eventually("a NATS server that answers", START, || self.ask(&[]).is_some());
+        eventually("a NATS server that answers", START, || {
+            if self.plan.lines.is_empty() { self.ask(&[]).is_some() } else { self.greets().is_some() }
+        });
     }
 
     /// Writes a value under a key of a bucket, as it is.
@@ -137,6 +144,13 @@ impl NatsServer {
             all.extend_from_slice(b"\r\n");
         }
         self.ask(&all).expect("the server takes the messages");
+    }
+
+    /// Whether it sends the first line of the protocol.
+    fn greets(&self) -> Option<()> {
+        let stream = TcpStream::connect(self.addr()).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        BufReader::new(stream).lines().next()?.ok().map(drop)
     }
 
     /// Sends bytes of the protocol; answers when the server has read them.

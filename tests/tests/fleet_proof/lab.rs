@@ -1,7 +1,7 @@
 //! The whole of the proof on one machine: real FastAPI regions at distances, three NATS servers, three edges with their
 //! BIRDs, two routers.
 
-use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
 
 use serde_json::Value;
 use thalweg_testkit::{Behaviour, Conf, Endpoint, Region, Relay, Scratch, Weather, eventually};
@@ -39,7 +39,7 @@ pub struct Lab<'n> {
 
 impl<'n> Lab<'n> {
     /// Builds it and waits until both routers have a path to each edge; `None` = this machine has no NATS server.
-    pub fn start(network: &'n Network, python: &PathBuf, scenario: &str) -> Option<Self> {
+    pub fn start(network: &'n Network, python: &Path, scenario: &str) -> Option<Self> {
         let regions: Vec<Region> =
             REGIONS.iter().map(|(cloud, region, _)| Region::start(python, cloud, region)).collect();
         let far = regions.iter().zip(REGIONS).map(|(region, (.., one_way_ms))| {

@@ -53,18 +53,24 @@ impl Loader<'_> {
         let node = table.given("credentials")?;
         let (file, bytes) = self.named_file(node, CREDENTIALS)?;
         self.hashed(b"credentials", &bytes);
+        let path = file.value.clone();
         self.hashed_files.push(file.value);
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        let line = text.trim();
-        if line.is_empty() || !line.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let problem = "holds no line `USER:PASSWORD` and no token";
-            let hint = "one line of visible ASCII; credentials of NATS accounts (.creds) are not read";
-            self.report.error(node.at, CREDENTIALS, Diagnostic::new(problem).hint(hint));
-            return None;
+        if self.files.is_open_to_all(&path) {
+            let diagnostic = Diagnostic::new("every user of this machine can read the file");
+            self.report.warn(
+                node.at,
+                CREDENTIALS,
+                diagnostic.hint("chmod o-r: who has it speaks for this edge"),
+            );
         }
-        Some(match line.split_once(':') {
-            Some((user, password)) => FleetCredentials::User(user.to_owned(), password.to_owned()),
-            None => FleetCredentials::Token(line.to_owned()),
-        })
+        let read = FleetCredentials::read(&String::from_utf8(bytes).unwrap_or_default());
+        match read {
+            Ok(credentials) => Some(credentials),
+            Err(problem) => {
+                let hint = "one line of visible ASCII, or a .creds file as nsc writes it";
+                self.report.error(node.at, CREDENTIALS, Diagnostic::new(problem).hint(hint));
+                None
+            }
+        }
     }
 }

@@ -25,7 +25,12 @@ pub(crate) const FLEET: Shape = Shape {
             D::Required,
             "Ed25519 public key in PEM (SPKI). A bundle that its private key did not sign is refused.",
         ),
-        text("credentials", Text::File, D::Absent("none"), "File of one line: `USER:PASSWORD`, or a token."),
+        text(
+            "credentials",
+            Text::File,
+            D::Absent("none"),
+            "File of one line, `USER:PASSWORD` or a token; or a `.creds` file of a NATS account (a JWT and the seed of an nkey). Read at load, and again when it changes.",
+        ),
         text(
             "ca",
             Text::File,

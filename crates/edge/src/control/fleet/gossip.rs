@@ -199,6 +199,18 @@ pub fn with_edges(control: &Control, mut shown: Value) -> Value {
         row(&said.edge, Some(now.since(one.at).as_millis()), &said.pools, &said.out)
     });
     let edges: Vec<Value> = std::iter::once(own).chain(others).collect();
+    fields.insert("edges".into(), edges.into());
+    fields.insert("disagreements".into(), disagreements(control).into());
+    shown
+}
+
+/// The endpoints about which the edges disagree.
+#[must_use]
+pub fn disagreements(control: &Control) -> Vec<Value> {
+    let live = control.shared.live.load();
+    let (_, out) = seen(&live.snapshot);
+    let now = control.shared.now();
+    let neighbours = control.fleet.neighbours.borrow();
     let mut all: BTreeSet<&SeenEndpoint> = out.iter().collect();
     all.extend(neighbours.all(now).flat_map(|one| &one.sighting.out));
     let ttl = shortest_interval(&live.snapshot) * 3;
@@ -210,18 +222,11 @@ pub fn with_edges(control: &Control, mut shown: Value) -> Value {
             live.snapshot.endpoints_of(slot).map(move |one| (pool.name.clone(), address(one)))
         })
         .collect();
-    let disagreements: Vec<Value> = all
-        .into_iter()
-        .filter(|one| known.contains(*one))
-        .filter_map(|one| {
-            let (here, against) = (out.contains(one), neighbours.against(one, ttl, now));
-            let differs =
-                if here { against.len() < neighbours.all(now).count() } else { !against.is_empty() };
-            let endpoint = format!("{}/{}", one.0, one.1);
-            differs.then(|| json!({ "endpoint": endpoint, "out_here": here, "out_at": against }))
-        })
-        .collect();
-    fields.insert("edges".into(), edges.into());
-    fields.insert("disagreements".into(), disagreements.into());
-    shown
+    let differences = all.into_iter().filter(|one| known.contains(*one)).filter_map(|one| {
+        let (here, against) = (out.contains(one), neighbours.against(one, ttl, now));
+        let differs = if here { against.len() < neighbours.all(now).count() } else { !against.is_empty() };
+        let endpoint = format!("{}/{}", one.0, one.1);
+        differs.then(|| json!({ "endpoint": endpoint, "out_here": here, "out_at": against }))
+    });
+    differences.collect()
 }

@@ -162,12 +162,12 @@ fn play(seed: u64) -> Result<(), String> {
             let address = ids[usize::try_from(rng.below(3)).unwrap()].1.1.clone();
             dead.entry(address).and_modify(|dead| *dead = !*dead);
         }
-        for nth in 0..EDGES {
+        for (nth, edge) in edges.iter_mut().enumerate() {
             if (step + nth as u64 * 3).is_multiple_of(10) {
-                let known = probes(&mut edges[nth].world);
-                known.iter().for_each(|(id, seen, _)| edges[nth].probe(*id, !dead[&seen.1], now));
+                let known = probes(&mut edge.world);
+                known.iter().for_each(|(id, seen, _)| edge.probe(*id, !dead[&seen.1], now));
             }
-            let word = edges[nth].word();
+            let word = edge.word();
             let copies = rng.pick(&[0, 1, 1, 1, 2]);
             for to in (0..EDGES).filter(|to| *to != nth) {
                 ways.extend((0..copies).map(|_| (step + rng.below(15), to, word.clone())));
