@@ -210,7 +210,7 @@ fn a_thousand_edges_cost_each_other_little() {
     };
     let quiet = cost(&swarm, server, pid, Duration::from_secs(20));
     line("nothing changes", quiet);
-    fleet.publish(&conf);
+    eventually("a bundle is published", SOON, || fleet.publish_with(&conf, &["--bake", "0s"]).code == 0);
     eventually("the real edge has a bundle", SOON, || edge.metric("thalweg_fleet_bundle", &[]) > 0.0);
     line(
         "the real edge has a bundle, and reads all reports",

@@ -32,7 +32,7 @@ pub fn leader_cut_off(lab: &Lab<'_>, crowd: &Crowd, report: &mut Report) {
         lab.cluster.join(&[leader], true);
         until_connected(lab, true);
     });
-    report.demand("requests meanwhile", "0 fail", &counts, counts.are_clean());
+    report.demand("requests meanwhile", "0 fail", &counts, counts.failures() == 0);
 }
 
 /// No server can be reached: cables are cut, no connection is reset.
@@ -46,7 +46,7 @@ pub fn all_cut_off(lab: &Lab<'_>, crowd: &Crowd, report: &mut Report) {
         took
     });
     report.told("no server can be reached: every edge says so after", seconds(took));
-    report.demand("requests meanwhile", "0 fail", &counts, counts.are_clean());
+    report.demand("requests meanwhile", "0 fail", &counts, counts.failures() == 0);
 }
 
 /// All servers are killed, wiped and started again. An order that stands is obeyed all the time.
@@ -60,7 +60,7 @@ pub fn dead_and_wiped(lab: &mut Lab<'_>, form: Form, crowd: &Crowd, report: &mut
         until_connected(lab, false);
         thread::sleep(SECOND * 2);
     });
-    report.demand("the engine is killed", "0 requests fail", &counts, counts.are_clean());
+    report.demand("the engine is killed", "0 requests fail", &counts, counts.failures() == 0);
     let idle = crowd.silent(|| share(lab, form));
     let what = "an edge without requests, engine dead: processor time";
     if binary().components().any(|part| part.as_os_str() == "release") {
@@ -76,7 +76,7 @@ pub fn dead_and_wiped(lab: &mut Lab<'_>, form: Form, crowd: &Crowd, report: &mut
     });
     let obeyed = lab.orders().iter().filter(|count| **count == 1).count();
     let measured = format!("{counts}; {obeyed} of {EDGES} obey");
-    let met = counts.are_clean() && obeyed == EDGES;
+    let met = counts.failures() == 0 && obeyed == EDGES;
     report.demand("the engine is wiped", "0 requests fail, every edge obeys its orders", measured, met);
     let ((), counts) = crowd.during(|| {
         let mut number = Err(String::new());
@@ -89,7 +89,7 @@ pub fn dead_and_wiped(lab: &mut Lab<'_>, form: Form, crowd: &Crowd, report: &mut
         cancel(lab);
     });
     let what = "a new bucket: a bundle reaches every edge, and a cancel does";
-    report.demand(what, "0 requests fail", &counts, counts.are_clean());
+    report.demand(what, "0 requests fail", &counts, counts.failures() == 0);
 }
 
 /// Gives an order to the fleet; whether it was taken. An answer that did not come may still be one.

@@ -29,7 +29,7 @@ const BREATH: Duration = Duration::from_millis(100);
 const QUIET: Duration = Duration::from_secs(1);
 /// Bytes a second that an edge hears of all others while nothing changes: with a thousand of them, each repeats itself
 /// every few minutes.
-const HEARD: u64 = 900;
+const HEARD: u64 = 800;
 /// What the protocol adds to a message.
 const ENVELOPE: usize = 40;
 /// Between two attempts to listen.
