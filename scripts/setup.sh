@@ -31,6 +31,7 @@ missing_optional() {
     command -v ip >/dev/null || echo iproute2
     command -v nft >/dev/null || [[ -x /usr/sbin/nft ]] || echo nftables
     command -v ps >/dev/null || echo procps
+    command -v dig >/dev/null || echo bind9-dnsutils
     command -v bird >/dev/null || [[ -x /usr/sbin/bird ]] || echo bird2
     command -v shellcheck >/dev/null || echo shellcheck
     command -v redis-server >/dev/null || echo redis-server
@@ -98,7 +99,7 @@ virtual_environment() {
         -r "$ROOT/app/requirements.txt" -r "$ROOT/app/requirements-dev.txt" >&2 ||
         die "the Python packages of app/requirements*.txt could not be installed"
     "$ROOT/.venv/bin/python" -m pip install --quiet --require-hashes -r "$ROOT/tests/requirements.txt" >&2 ||
-        say "setup: going on without nats-server and aioquic (scenarios of the fleet and of HTTP/3 are skipped, and said so)"
+        say "setup: going on without nats-server, aioquic and dnspython (scenarios of the fleet, of HTTP/3 and of DNS are skipped, and said so)"
     printf '%s\n' "$stamp" >"$ROOT/.venv/.stamp"
 }
 

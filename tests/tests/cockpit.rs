@@ -2,6 +2,8 @@
 
 #[path = "cockpit/browser.rs"]
 mod browser;
+#[path = "cockpit/fleet.rs"]
+mod fleet;
 mod common;
 #[path = "cockpit/page.rs"]
 mod page;

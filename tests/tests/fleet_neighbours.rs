@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::fleet::{Fleet, serves};
 use serde_json::{Value, json};
-use thalweg_testkit::{Conf, Edge, Endpoint, eventually, stays};
+use thalweg_testkit::{Conf, Edge, Endpoint, eventually, stays, thalweg};
 
 const SOON: Duration = Duration::from_secs(15);
 const SUBJECT: &str = "thalweg.thalweg.seen";
@@ -81,6 +81,13 @@ fn an_edge_that_lies_changes_no_decision_and_its_cost_is_bounded() {
     fleet.server.publish(SUBJECT, &[&word(1, &[&first, &second])]);
     eventually("the lie is heard and shown", SOON, || shown(&edge, "disagreements").len() == 2);
     assert_eq!(shown(&edge, "disagreements")[0]["out_at"], json!(["liar"]));
+    let asked = ["explain", "--admin", &edge.admin_url(), "--host", "x", "--path", "/"];
+    let told = thalweg(&asked).stdout;
+    let line = format!("fleet     disagrees about p0/{}: in service here, out at liar", first.addr());
+    assert!(told.contains(&line), "{told}");
+    let said: Value =
+        serde_json::from_str(&thalweg(&[&asked[..], &["--format", "json"]].concat()).stdout).expect("JSON");
+    assert_eq!(said["disagreements"].as_array().map(Vec::len), Some(2), "{said}");
     // All is down, all is up, again and again; the same again; and nonsense.
     let mut number = 1;
     let unharmed = || edge.is_up(first.addr()) && edge.is_up(second.addr()) && serves(&edge) == "0";

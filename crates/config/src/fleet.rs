@@ -54,18 +54,3 @@ impl Ring {
         Self::EACH.into_iter().find(|ring| ring.as_str() == name)
     }
 }
-
-/// How an edge proves to the NATS servers who it is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum FleetCredentials {
-    /// A name and a password.
-    User(String, String),
-    /// A token.
-    Token(String),
-}
-
-impl std::fmt::Debug for FleetCredentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("FleetCredentials")
-    }
-}

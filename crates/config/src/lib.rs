@@ -9,7 +9,7 @@
 //! | build | `build` | tree (through a `view` with defaults) → `model`: what keys mean together |
 //! | report | `diagnostic`, `report`, `error`, `suggest` | what is wrong → errors in file order, with hints |
 //!
-//! `changes` compares two configs as they are written; `fleet` says which tables a bundle of the fleet
+//! `changes` compares two configs as they are written; `credentials` reads what the fleet's servers are told; `fleet` says which tables a bundle of the fleet
 //! decides; `log` holds the words of the table `[log]`.
 //!
 //! `keys` declares every key once, in the words of `table`. The decoder, the JSON Schema (`schema`) and the reference
@@ -19,6 +19,7 @@
 
 mod build;
 mod changes;
+mod credentials;
 mod decode;
 mod diagnostic;
 mod env;
@@ -46,9 +47,10 @@ mod view;
 use std::path::Path;
 
 pub use changes::{KeyChange, changes};
+pub use credentials::{AccountUser, FleetCredentials};
 pub use error::{ConfigError, ConfigErrors, Rejected, Span};
 pub use files::{Disk, Files, FromTexts, Typed};
-pub use fleet::{FleetCredentials, Ring, bundled_path};
+pub use fleet::{Ring, bundled_path};
 pub use front::{Forwarders, ForwardingField, Front, Networks, ProxyProtocol, RequestRate};
 pub use log::{AccessLog, Level};
 pub use model::*;

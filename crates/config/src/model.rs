@@ -1,7 +1,12 @@
 //! An accepted config as types: the [`Topology`] for the core, and the settings that only the shell reads.
 //! Every value is valid, so no code behind this module checks again.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use thalweg_core::Topology;
 
@@ -10,9 +15,11 @@ use crate::{
     front::{Front, RequestRate},
 };
 
+mod dns;
 mod reports;
 mod tls;
 
+pub use dns::{Dns, DnsName};
 pub use reports::{Announce, Decisions, Log, Notify, ReportServer, Telemetry};
 pub use tls::{Certificate, ClientAuth, EndpointTls, ListenerTls, TlsVersion};
 
@@ -49,6 +56,8 @@ pub struct Config {
     pub announce: Option<Announce>,
     /// The table `[fleet]`.
     pub fleet: Option<Fleet>,
+    /// The table `[dns]`.
+    pub dns: Option<Dns>,
     /// Keys that are accepted and do not act yet, and what is probably not meant; each with its place.
     pub warnings: Vec<ConfigError>,
     /// SHA-256, in hex, over every file read and every substituted value: equal means unchanged.
@@ -208,6 +217,8 @@ pub struct PoolSettings {
     pub queue: QueueSettings,
     /// Connections to the endpoints begin with a PROXY header of version 2.
     pub send_proxy: bool,
+    /// What DNS answers name while the pool serves.
+    pub dns: Vec<IpAddr>,
 }
 
 /// How many requests may wait for a pool, and how long.
@@ -356,4 +367,6 @@ pub struct Fleet {
     pub name: String,
     /// The bucket.
     pub bucket: String,
+    /// The JetStream domain of its servers, if it is another one than that of the servers that this edge connects to.
+    pub domain: Option<String>,
 }

@@ -1,6 +1,9 @@
 //! The file as a tree of values, each with its place. `view` reads the tree; nothing here knows which keys exist.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use thalweg_core::{Cidr, PlaceCode};
 
@@ -22,6 +25,7 @@ pub(crate) enum Value {
     Time(Duration),
     Text(String),
     Socket(SocketAddr),
+    Ip(IpAddr),
     HostPort(String, u16),
     Url(Url),
     Codes(u16, u16),

@@ -3,7 +3,8 @@
 //! | folder | what | may import |
 //! |---|---|---|
 //! | [`data`] | the data plane: the six rooms that a request passes, and what they stand on | `shared` |
-//! | [`control`] | the control side, which no request waits for | `shared`, and [`data::worker`] to start workers |
+//! | [`dns`] | the DNS thread: answers by the same steering | `shared` |
+//! | [`control`] | the control side, which no request waits for | `shared`, and [`data::worker`] and [`dns::thread`] to start threads |
 //! | [`admin`] | the admin server: status, explain, events, metrics, orders | `control`, `shared` |
 //! | [`cli`] | the command line | all of them |
 //! | [`shared`] | what both sides read: the published snapshot, counters, statistics | nothing here |
@@ -11,6 +12,8 @@
 //! The shell observes and acts. It concludes nothing that `thalweg_core` can conclude.
 
 pub mod data;
+
+pub mod dns;
 
 pub mod control;
 

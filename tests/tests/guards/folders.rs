@@ -12,10 +12,12 @@ use crate::{
 const ALLOWED: &[(&str, &[&str])] = &[
     ("shared", &[]),
     ("data", &["shared"]),
-    // The control side starts the workers and gives them their shared state. It does not import the rooms.
-    ("control", &["shared", "data/worker.rs"]),
+    ("dns", &["shared"]),
+    // The control side starts the workers and the DNS thread, and gives them their shared state. It imports neither the
+    // rooms nor the answers.
+    ("control", &["shared", "data/worker.rs", "dns/thread.rs"]),
     ("admin", &["control", "shared"]),
-    ("cli", &["admin", "control", "data", "shared"]),
+    ("cli", &["admin", "control", "data", "dns", "shared"]),
 ];
 
 /// The arrows that no line of [`ALLOWED`] covers.

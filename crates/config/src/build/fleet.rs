@@ -26,9 +26,16 @@ impl Loader<'_> {
         let credentials = self.fleet_credentials(table);
         let ca = table.given("ca").and_then(|node| self.named_file(node, "fleet.ca")).map(|(file, _)| file);
         let bucket = table.text("bucket");
-        if let Some(node) = table.given("bucket").filter(|_| bucket.contains('.')) {
-            let diagnostic = Diagnostic::new("holds a dot, which separates keys").hint("use a dash");
-            self.report.error(node.at, "fleet.bucket", diagnostic);
+        let domain = table.optional_text("domain");
+        let with_dot = |text: Option<&String>| text.is_some_and(|text| text.contains('.'));
+        for (key, path, found) in [
+            ("bucket", "fleet.bucket", with_dot(Some(&bucket))),
+            ("domain", "fleet.domain", with_dot(domain.as_ref())),
+        ] {
+            if let Some(node) = table.given(key).filter(|_| found) {
+                let diagnostic = Diagnostic::new("holds a dot, which separates keys").hint("use a dash");
+                self.report.error(node.at, path, diagnostic);
+            }
         }
         Some(Fleet {
             servers: table.texts("nats"),
@@ -38,6 +45,7 @@ impl Loader<'_> {
             ring: Ring::named(&table.text("ring")).unwrap_or(Ring::All),
             name: table.optional_text("name").unwrap_or_else(|| edge.name.clone()),
             bucket,
+            domain,
         })
     }
 
@@ -45,18 +53,24 @@ impl Loader<'_> {
         let node = table.given("credentials")?;
         let (file, bytes) = self.named_file(node, CREDENTIALS)?;
         self.hashed(b"credentials", &bytes);
+        let path = file.value.clone();
         self.hashed_files.push(file.value);
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        let line = text.trim();
-        if line.is_empty() || !line.bytes().all(|byte| byte.is_ascii_graphic()) {
-            let problem = "holds no line `USER:PASSWORD` and no token";
-            let hint = "one line of visible ASCII; credentials of NATS accounts (.creds) are not read";
-            self.report.error(node.at, CREDENTIALS, Diagnostic::new(problem).hint(hint));
-            return None;
+        if self.files.is_open_to_all(&path) {
+            let diagnostic = Diagnostic::new("every user of this machine can read the file");
+            self.report.warn(
+                node.at,
+                CREDENTIALS,
+                diagnostic.hint("chmod o-r: who has it speaks for this edge"),
+            );
         }
-        Some(match line.split_once(':') {
-            Some((user, password)) => FleetCredentials::User(user.to_owned(), password.to_owned()),
-            None => FleetCredentials::Token(line.to_owned()),
-        })
+        let read = FleetCredentials::read(&String::from_utf8(bytes).unwrap_or_default());
+        match read {
+            Ok(credentials) => Some(credentials),
+            Err(problem) => {
+                let hint = "one line of visible ASCII, or a .creds file as nsc writes it";
+                self.report.error(node.at, CREDENTIALS, Diagnostic::new(problem).hint(hint));
+                None
+            }
+        }
     }
 }

@@ -1,12 +1,13 @@
 //! From the tree to [`Config`]: what keys mean together. Names refer to something, addresses do not collide,
 //! policies become numbers, named files exist. Never repeats a check of [`crate::decode`].
 //!
-//! `edge` builds the edge, its admin server and its listeners, `fleet` what the edge shares with others, `front` whose word
+//! `dns` builds the zone that the edge answers for, `edge` the edge, its admin server and its listeners, `fleet` what the edge shares with others, `front` whose word
 //! about clients counts and how much each may ask for, `tokens` the admin server's tokens; `probes`, `pools`,
 //! `routes` and `affinity` build what their names say, `geo` the places of clients and the geo rules of routes, `reports`
 //! the servers that the edge reports to, `tcp` the listeners that are not HTTP, `tls` what listeners and endpoints present and trust.
 
 mod affinity;
+mod dns;
 mod edge;
 mod fleet;
 mod front;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 use sha2::Digest;
 use thalweg_core::{EjectRules, Topology};
 
+use self::dns::DnsTargets;
 use crate::{
     AccessLog, Config, ConfigError, ConfigErrors, Decisions, Level, Limits, Log, LookAlikes, Placed,
     Rejected, Resolver,
@@ -81,6 +83,8 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
     let resolver = loader.resolver(root);
     let (notify, telemetry) = (loader.notify(root), loader.telemetry(root));
     let announce = loader.announce(root);
+    let targets = DnsTargets { routes: &routes, pools: &pools, settings: &pool_settings };
+    let dns = loader.dns(root, (&listeners, admin.bind), &targets);
     let geo = loader.geo(root);
     let hash = loader.hash.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     let folders = std::mem::take(&mut loader.folders);
@@ -102,6 +106,7 @@ pub(crate) fn config(mut loader: Loader<'_>, tree: &Node) -> (Result<Config, Rej
             telemetry,
             announce,
             fleet,
+            dns,
             decisions: Decisions { keep: root.table("decisions").small("keep") },
             warnings: warnings.clone(),
             hash,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use thalweg_core::{EjectRules, EndpointSpec, Family, Pool};
 
-use super::probes::Probes;
+use super::{dns::addresses, probes::Probes};
 use crate::{
     EndpointTls, Keepalive, PoolProtocol, PoolSettings, QueueSettings,
     decode::key_text,
@@ -81,6 +81,7 @@ impl Loader<'_> {
             host: table.optional_text("host"),
             queue: queue_of(&queue, pool.capacity),
             send_proxy: table.given("send_proxy").is_some(),
+            dns: addresses(table, "dns"),
         };
         if settings.queue.size > 0 && pool.max_in_flight == 0 && pool.capacity == 0 {
             let at = queue.given("size").map_or(queue.at, |node| node.at);

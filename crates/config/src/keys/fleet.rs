@@ -25,7 +25,12 @@ pub(crate) const FLEET: Shape = Shape {
             D::Required,
             "Ed25519 public key in PEM (SPKI). A bundle that its private key did not sign is refused.",
         ),
-        text("credentials", Text::File, D::Absent("none"), "File of one line: `USER:PASSWORD`, or a token."),
+        text(
+            "credentials",
+            Text::File,
+            D::Absent("none"),
+            "File of one line, `USER:PASSWORD` or a token; or a `.creds` file of a NATS account (a JWT and the seed of an nkey). Read at load, and again when it changes.",
+        ),
         text(
             "ca",
             Text::File,
@@ -45,5 +50,11 @@ pub(crate) const FLEET: Shape = Shape {
             "Name of this edge among the others; unique.",
         ),
         text("bucket", Text::Name, D::Text("thalweg"), "Key-value bucket of the fleet, without dots."),
+        text(
+            "domain",
+            Text::Name,
+            D::Absent("that of the server"),
+            "JetStream domain of the servers that keep the bucket, for edges whose `nats` is a leaf with a domain of its own.",
+        ),
     ],
 };

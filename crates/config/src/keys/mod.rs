@@ -1,9 +1,10 @@
 //! Every key of the file: name, kind, bounds, default, meaning. The single source of the reader, the schema
 //! and the reference in docs/configuration.md. Never refers to code that acts on a key.
 //!
-//! `fleet` declares the keys of the fleet, `front` those of the trust boundary, `limits` the bounds on clients, `pool` those of probes, pools and ejection,
+//! `dns` declares the keys of DNS answers, `fleet` those of the fleet, `front` those of the trust boundary, `limits` the bounds on clients, `pool` those of probes, pools and ejection,
 //! `route` the keys of routes, `reports` what the edge keeps and tells of its requests and changes, this file the rest.
 
+mod dns;
 mod fleet;
 mod front;
 mod limits;
@@ -11,6 +12,7 @@ mod pool;
 mod reports;
 mod route;
 
+pub(crate) use dns::{DNS, DNS_NAME};
 pub(crate) use fleet::FLEET;
 pub(crate) use front::PROXY_PROTOCOL;
 pub(crate) use limits::{LIMITS, LIMITS_H2};
@@ -99,6 +101,7 @@ pub(crate) const ROOT: Shape = Shape {
             "Anycast addresses, by a BIRD on this machine.",
         ),
         table("fleet", &FLEET, D::Absent("none"), "The NATS servers that edges share."),
+        table("dns", &DNS, D::Absent("no DNS query is answered"), "The zone that this edge answers for."),
     ],
 };
 
@@ -369,4 +372,6 @@ pub(crate) const SHAPES: &[&Shape] = &[
     &TELEMETRY,
     &ANNOUNCE,
     &FLEET,
+    &DNS,
+    &DNS_NAME,
 ];

@@ -1,6 +1,6 @@
 //! The keys of probes, pools, their endpoints, and ejection.
 
-use super::{FAMILIES, MANY, WEIGHT};
+use super::{FAMILIES, MANY, WEIGHT, dns::SOME_ADDRESSES};
 use crate::{
     table::{DAY, Default as D, Kind, Shape, boolean, choice, int, list, num, table, text, time},
     text::Text,
@@ -114,6 +114,12 @@ pub(crate) const POOL: Shape = Shape {
             "Version of the PROXY header that begins each connection to the endpoints and says who the client is. A connection then carries the requests of one client address and port.",
         ),
         table("eject", &EJECT, D::Absent("as [eject]"), "Overrides of `[eject]` for this pool."),
+        list(
+            "dns",
+            SOME_ADDRESSES,
+            D::Absent("none"),
+            "Public addresses of the pool's place, usually those of the edges there: what DNS answers name while the pool serves.",
+        ),
     ],
 };
 

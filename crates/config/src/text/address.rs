@@ -110,6 +110,41 @@ pub(super) fn host(text: &str) -> Result<String, Diagnostic> {
     Ok(name)
 }
 
+/// A DNS name, lower case, without the final dot.
+pub(super) fn dns_name(text: &str) -> Result<String, Diagnostic> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Err(Diagnostic::new(format!("{} is an IP address", quoted(text))).hint("a name"));
+    }
+    if text.starts_with("*.") {
+        return Err(Diagnostic::new("is a wildcard").hint("write each name that is to be answered"));
+    }
+    host(text)
+}
+
+/// An address that a client can connect to.
+pub(super) fn ip(text: &str) -> Result<IpAddr, Diagnostic> {
+    match text.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(ip) if ip.is_unspecified() || ip.is_multicast() => {
+            Err(Diagnostic::new(format!("{} is the address of no machine", quoted(text))))
+        }
+        Ok(ip) => Ok(ip),
+        Err(_) => {
+            Err(Diagnostic::new(format!("{} is not an IP address", quoted(text))).hint(Text::Ip.grammar()))
+        }
+    }
+}
+
+/// A mail address whose first part fits a DNS label.
+pub(super) fn mail(text: &str) -> Result<String, Diagnostic> {
+    let bad = || Diagnostic::new(format!("{} is no mail address", quoted(text))).hint(Text::Mail.grammar());
+    let (local, domain) = text.rsplit_once('@').ok_or_else(bad)?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+/=?^_`{|}~.-".contains(&byte);
+    if local.is_empty() || local.len() > 63 || !local.bytes().all(plain) {
+        return Err(bad());
+    }
+    Ok(format!("{local}@{}", dns_name(domain)?))
+}
+
 pub(super) fn host_pattern(text: &str) -> Result<String, Diagnostic> {
     if text == "*" {
         return Err(Diagnostic::new("\"*\" is not a host name").hint("leave `hosts` out to match any host"));

@@ -7,7 +7,7 @@ mod path;
 mod place;
 mod url;
 
-use address::{address, authority, host, host_pattern, nameserver, socket};
+use address::{address, authority, dns_name, host, host_pattern, ip, mail, nameserver, socket};
 use path::{prefix, target};
 use place::{CIDR, PLACE, cidr, place};
 
@@ -63,6 +63,12 @@ pub(crate) enum Text {
     GeoPlace,
     /// Names of BIRD's protocols, a space between two.
     Symbols,
+    /// A DNS name: a host name that is no IP address.
+    DnsName,
+    /// An IP address.
+    Ip,
+    /// A mail address.
+    Mail,
 }
 
 const LONGEST: usize = 4_096;
@@ -102,6 +108,9 @@ impl Text {
             Self::Cidr => cidr(text),
             Self::GeoPlace => place(text),
             Self::Symbols => symbols(text),
+            Self::DnsName => dns_name(text).map(Value::Text),
+            Self::Ip => ip(text).map(Value::Ip),
+            Self::Mail => mail(text).map(Value::Text),
             Self::File | Self::Folder | Self::Member => Ok(Value::Text(text.to_owned())),
         }
     }
@@ -130,6 +139,9 @@ impl Text {
             Self::Member => "any string",
             Self::Cidr => CIDR,
             Self::GeoPlace => PLACE,
+            Self::DnsName => "a whole host name: \"www.example.com\"",
+            Self::Ip => "an IP address: \"192.0.2.1\", \"2001:db8::1\"",
+            Self::Mail => "a mail address: \"hostmaster@example.com\"",
             Self::Symbols => {
                 "up to 8 names of letters, digits and _, no digit first, at most 63 long, one space between"
             }
@@ -160,6 +172,9 @@ impl Text {
                 r"^(\*|country:[A-Z]{2}|continent:[A-Z]{2}|network:[A-Za-z0-9_][A-Za-z0-9._-]{0,62})$"
             }
             Self::Folder => r"^$|\S",
+            Self::DnsName => r"^[A-Za-z0-9._-]{1,254}$",
+            Self::Ip => r"^[0-9A-Fa-f:.]+$",
+            Self::Mail => r"^[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,63}@[A-Za-z0-9._-]+$",
             Self::Symbols => "^[A-Za-z_][A-Za-z0-9_]{0,62}( [A-Za-z_][A-Za-z0-9_]{0,62}){0,7}$",
         }
     }

@@ -133,6 +133,28 @@ pub fn answer(snapshot: &Snapshot, asked: &ExplainRequest, basis: &ExplainBasis<
     answer
 }
 
+/// The answer with what the edges of a fleet disagree about in the pools that it names.
+#[must_use]
+pub(super) fn with_disagreements(mut answer: Value, all: Vec<Value>) -> Value {
+    let pools: BTreeSet<&str> = answer
+        .get("pools")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|pool| pool.get("pool")?.as_str())
+        .collect();
+    let concerns = |one: &Value| {
+        let endpoint = one.get("endpoint").and_then(Value::as_str).unwrap_or_default();
+        // An address holds no slash.
+        endpoint.rsplit_once('/').is_some_and(|(pool, _)| pools.contains(pool))
+    };
+    let found: Vec<Value> = all.into_iter().filter(concerns).collect();
+    if let Value::Object(fields) = &mut answer {
+        fields.insert("disagreements".into(), found.into());
+    }
+    answer
+}
+
 /// Where a client belongs on a route with affinity, and whether its endpoint takes it now.
 fn belongs(snapshot: &Snapshot, (home, kept): (Home, bool)) -> Value {
     let endpoint = home.endpoint.and_then(|slot| address(snapshot, slot));

@@ -72,6 +72,10 @@ fn of_control(control: &Control, live: &Live, state: &mut impl FnMut(&'static Me
     for (protocol, announced) in control.announce.announced() {
         state(&telemetry::ANNOUNCED, &[&protocol], f64::from(u8::from(announced)));
     }
+    for view in control.dns.views.borrow().iter() {
+        let listening = f64::from(u8::from(view.bound.is_ok()));
+        state(&telemetry::DNS_LISTENING, &[&view.configured.to_string()], listening);
+    }
     let last = control.last_reload.borrow();
     let ok = last.as_ref().is_some_and(|last| last.result != "rejected");
     state(&telemetry::LAST_RELOAD_OK, &[], f64::from(u8::from(ok)));

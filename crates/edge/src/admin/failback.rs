@@ -1,17 +1,22 @@
-//! `POST /api/v1/failback`: the operator ends the waits of a route's pools. Asks the keeper; decides nothing.
+//! `POST /api/v1/failback`: the operator ends the waits of a route's pools, on this edge or on every edge of the fleet.
+//! Decides nothing.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
-use thalweg_core::Event;
 
-use super::reply::{Body, json_reply, refuse};
+use super::{
+    fleet_orders,
+    reply::{Body, json_reply, refuse},
+};
 use crate::control::{
     audit::{Actor, ChangeCall},
+    failback::{self, FailbackOutcome},
+    fleet::failbacks,
     state::Control,
 };
 
-/// Answers the order `{"route": NAME}`.
+/// Answers the order `{"route": NAME, "fleet": false}`.
 pub(super) async fn answer(control: &Control, by: Actor, order: &Bytes) -> Response<Body> {
     let order: Value = match serde_json::from_slice(order) {
         Ok(order) => order,
@@ -24,52 +29,53 @@ pub(super) async fn answer(control: &Control, by: Actor, order: &Bytes) -> Respo
             "`route` is missing: the name of a route",
         );
     };
-    let told = |result| {
-        by.record(&control.events, ChangeCall::Failback, json!({ "route": route }), result);
-    };
-    let Some(before) = left(control, route).await else {
-        told("unknown_route");
-        let detail = format!("there is no route {route:?}");
-        return refuse(StatusCode::NOT_FOUND, "unknown_route", &detail);
-    };
-    if before.frozen {
-        told("frozen");
-        let detail = format!("{route} is frozen: end the freeze first (`thalweg orders` says whose it is)");
-        return refuse(StatusCode::CONFLICT, "frozen", &detail);
+    match order.get("fleet") {
+        None | Some(Value::Null | Value::Bool(false)) => here(control, &by, route).await,
+        Some(Value::Bool(true)) => everywhere(control, &by, route).await,
+        Some(_) => refuse(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "`fleet` is neither true nor false"),
     }
-    control.keeper.tell(Event::FailbackOrdered { route: route.into() }).await;
-    let after = left(control, route).await.unwrap_or_default();
-    let returned: Vec<&str> =
-        before.waiting.iter().filter(|pool| !after.waiting.contains(pool)).map(String::as_str).collect();
-    if returned.is_empty() && !after.down.is_empty() {
-        told("still_down");
-        let detail = format!("still down: {}. Order it again when the pool is up", after.down.join(", "));
-        return refuse(StatusCode::CONFLICT, "still_down", &detail);
-    }
-    told("done");
-    json_reply(StatusCode::OK, &json!({ "route": route, "returned": returned, "still_down": after.down }))
 }
 
-/// The pools that a route has left, by name.
-#[derive(Debug, Default)]
-struct LeftPools {
-    /// Those that are up again and wait.
-    waiting: Vec<String>,
-    down: Vec<String>,
-    frozen: bool,
+async fn here(control: &Control, by: &Actor, route: &str) -> Response<Body> {
+    let outcome = failback::order(control, route).await;
+    by.record(&control.events, ChangeCall::Failback, json!({ "route": route }), outcome.as_str());
+    let refused = |status, detail: String| refuse(status, outcome.as_str(), &detail);
+    match &outcome {
+        FailbackOutcome::UnknownRoute => unknown(route),
+        FailbackOutcome::Frozen => refused(
+            StatusCode::CONFLICT,
+            format!("{route} is frozen: end the freeze first (`thalweg orders` says whose it is)"),
+        ),
+        FailbackOutcome::StillDown(pools) => refused(
+            StatusCode::CONFLICT,
+            format!("still down: {}. Order it again when the pool is up", pools.join(", ")),
+        ),
+        FailbackOutcome::Done { returned, still_down } => json_reply(
+            StatusCode::OK,
+            &json!({ "route": route, "returned": returned, "still_down": still_down }),
+        ),
+    }
 }
 
-/// What a route has left; `None` if there is no such route.
-async fn left(control: &Control, route: &str) -> Option<LeftPools> {
-    let name = route.to_owned();
-    let seen = control.keeper.look(move |world| {
-        let slot = world.route_slot(&name)?;
-        let mut left = LeftPools { frozen: world.is_frozen(slot), ..LeftPools::default() };
-        for (pool, up) in world.left_pools(slot) {
-            let list = if up { &mut left.waiting } else { &mut left.down };
-            list.push(pool.into());
-        }
-        Some(left)
-    });
-    seen.await.flatten()
+/// A name that this edge does not know is most likely misspelt: the fleet does not get it.
+async fn everywhere(control: &Control, by: &Actor, route: &str) -> Response<Body> {
+    let what = json!({ "route": route, "fleet": true });
+    if !failback::is_known(control, route).await {
+        by.record(&control.events, ChangeCall::Failback, what, "unknown_route");
+        return unknown(route);
+    }
+    let given = failbacks::give(control, route, &by.who).await;
+    let result = given.as_ref().map_or_else(fleet_orders::word, |_| "given");
+    by.record(&control.events, ChangeCall::Failback, what, result);
+    match given {
+        Ok((number, here)) => json_reply(
+            StatusCode::OK,
+            &json!({ "route": route, "fleet": true, "number": number, "here": here.shown() }),
+        ),
+        Err(problem) => fleet_orders::refused(&problem),
+    }
+}
+
+fn unknown(route: &str) -> Response<Body> {
+    refuse(StatusCode::NOT_FOUND, "unknown_route", &format!("there is no route {route:?}"))
 }

@@ -113,7 +113,7 @@ async fn cancel_everywhere(control: &Rc<Control>, by: Actor, id: OrderId) -> Res
 }
 
 /// The spelling of a problem in answers and events.
-fn word(problem: &FleetProblem) -> &'static str {
+pub(super) fn word(problem: &FleetProblem) -> &'static str {
     match problem {
         FleetProblem::NoFleet => "no_fleet",
         FleetProblem::Away(_) => "fleet_away",
@@ -124,7 +124,7 @@ fn word(problem: &FleetProblem) -> &'static str {
     }
 }
 
-fn refused(problem: &FleetProblem) -> Response<Body> {
+pub(super) fn refused(problem: &FleetProblem) -> Response<Body> {
     let (status, detail) = match problem {
         FleetProblem::NoFleet => (StatusCode::CONFLICT, "this edge belongs to no fleet: its config has no [fleet]".into()),
         FleetProblem::Away(why) => (

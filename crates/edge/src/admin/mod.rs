@@ -3,6 +3,7 @@
 
 mod auth;
 mod calls;
+mod dns;
 mod exposition;
 mod cookie;
 mod failback;

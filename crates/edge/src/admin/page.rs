@@ -16,6 +16,7 @@ const PAGE: &str = concat!(
     "<script nonce=\"NONCE\">\n",
     include_str!("page/state.js"),
     include_str!("page/view.js"),
+    include_str!("page/fleet.js"),
     include_str!("page/token.js"),
     include_str!("page/page.js"),
     include_str!("page/change.js"),

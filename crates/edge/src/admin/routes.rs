@@ -19,7 +19,7 @@ use super::{
     reply::{Body, json_reply, refuse, reply},
     requests, status, stream, upgrade,
 };
-use crate::control::{audit::Actor, state::Control};
+use crate::control::{audit::Actor, fleet::gossip, state::Control};
 
 /// Followers of the events at the same time.
 const FOLLOWERS: usize = 16;
@@ -136,7 +136,12 @@ async fn look(control: &Rc<Control>, path: &str, query: &BTreeMap<String, String
                     geo: geo.as_deref(),
                     signers: &live.wiring.cookies,
                 };
-                json_reply(StatusCode::OK, &explain::answer(&live.snapshot, &asked, &known))
+                let said = explain::answer(&live.snapshot, &asked, &known);
+                let said = match live.wiring.config.fleet {
+                    Some(_) => explain::with_disagreements(said, gossip::disagreements(control)),
+                    None => said,
+                };
+                json_reply(StatusCode::OK, &said)
             }
             Err(problem) => refuse(StatusCode::BAD_REQUEST, "bad_request", &problem),
         },

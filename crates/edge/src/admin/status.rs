@@ -7,6 +7,7 @@ use thalweg_config::{ConfigError, PoolSettings};
 use thalweg_core::{Ejection, EndpointId, Evidence, GeoRule, PoolSlot, Route, RouteSlot, Tick};
 
 use super::{
+    dns,
     explain::{flapping, orders_of, shares, stage_name},
     returns, tls,
 };
@@ -90,6 +91,7 @@ pub(crate) async fn of(control: &Control) -> Value {
         "geo": geo::shown(control),
         "fleet": gossip::with_edges(control, control.fleet.shown(config.fleet.as_ref())),
         "announce": control.announce.shown(endpoints.now),
+        "dns": dns::shown(control, &live),
         "listeners": config.listeners.iter().map(|one| listener(one, control)).collect::<Vec<_>>(),
         "routes": routes(&live, endpoints.now),
         "pools": (0..).zip(&config.topology.pools).map(|(slot, _)| endpoints.pool(PoolSlot(slot))).collect::<Vec<_>>(),

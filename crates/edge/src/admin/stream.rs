@@ -221,6 +221,13 @@ async fn state(control: &Control) -> Value {
     };
     let (routes, mut pools) = (take(&mut edge, "routes"), take(&mut edge, "pools"));
     edge.remove("uptime_seconds");
+    // Ages grow with each reading: they would make every frame differ from the one before.
+    if let Some(Value::Object(fleet)) = edge.get_mut("fleet") {
+        fleet.remove("age_seconds");
+        for one in fleet.get_mut("edges").and_then(Value::as_array_mut).into_iter().flatten() {
+            one.as_object_mut().map(|one| one.remove("age_ms"));
+        }
+    }
     let began = u64::try_from(wall_clock::unix(control.began.1).as_millis()).unwrap_or_default();
     edge.insert("began".into(), began.into());
     let suspected = control.shared.live.load().snapshot.checker_suspected;

@@ -94,6 +94,9 @@ pub(super) enum CommandArgs {
         /// The route
         #[arg(long)]
         route: String,
+        /// On every edge of the fleet; each edge judges for itself
+        #[arg(long)]
+        fleet: bool,
         #[command(flatten)]
         admin: AdminArgs,
         #[command(flatten)]

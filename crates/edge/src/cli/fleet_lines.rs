@@ -18,17 +18,25 @@ pub(super) fn lines(fleet: &Value) -> String {
         pools.collect::<String>()
     };
     let edge = |row: &Value| format!("fleet edge {}{}\n", plain(&row["edge"]), pools(row));
-    let disagreement = |one: &Value| {
-        let at: Vec<String> = one["out_at"].as_array().into_iter().flatten().map(plain).collect();
-        let here = if one["out_here"] == true { "out here" } else { "in service here" };
-        let there =
-            if at.is_empty() { "at no other edge".to_owned() } else { format!("out at {}", at.join(", ")) };
-        format!("fleet disagrees about {}: {here}, {there}\n", plain(&one["endpoint"]))
-    };
+    let disagreement = |one: &Value| format!("fleet disagrees about {}\n", difference(one));
     let refused = fleet["orders"]["refused"].as_array().into_iter().flatten();
     let refused =
         refused.map(|one| format!("fleet order {} not obeyed: {}\n", one["id"], plain(&one["detail"])));
     list("edges").map(edge).chain(list("disagreements").map(disagreement)).chain(refused).collect()
+}
+
+/// The lines of `explain`: what the edges disagree about in the pools of the route.
+pub(super) fn disagreements(said: &Value) -> String {
+    let all = said["disagreements"].as_array().into_iter().flatten();
+    all.map(|one| format!("fleet     disagrees about {}\n", difference(one))).collect()
+}
+
+fn difference(one: &Value) -> String {
+    let at: Vec<String> = one["out_at"].as_array().into_iter().flatten().map(plain).collect();
+    let here = if one["out_here"] == true { "out here" } else { "in service here" };
+    let there =
+        if at.is_empty() { "at no other edge".to_owned() } else { format!("out at {}", at.join(", ")) };
+    format!("{}: {here}, {there}", plain(&one["endpoint"]))
 }
 
 #[cfg(test)]

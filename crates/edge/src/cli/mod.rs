@@ -2,7 +2,7 @@
 //! `order_args`: those of orders, `fleet_args`: those of the fleet); the work of a command is in `offline` (it needs a file
 //! and no edge), `online`, `configs` or `orders` (they call a running edge through `client`; `upgrade` does, and waits), or
 //! `fleet` (it calls the fleet's servers); `gate` is the part of `status` that scripts wait for; `show`, `show_configs`,
-//! `announce_lines`, `fleet_lines` and `geo_lines` lay answers out in `cells` (`why`: decision records), `top` watches an edge live,
+//! `announce_lines`, `dns_lines`, `fleet_lines` and `geo_lines` lay answers out in `cells` (`why`: decision records), `top` watches an edge live,
 //! `manual` makes the manual page, `terminal` prints.
 
 mod announce_lines;
@@ -11,6 +11,7 @@ mod cells;
 mod client;
 mod common_args;
 mod configs;
+mod dns_lines;
 mod fleet;
 mod fleet_args;
 mod fleet_lines;
@@ -66,8 +67,8 @@ pub fn main() -> ExitCode {
         CommandArgs::History { admin, format } => configs::history(&admin, format.format),
         CommandArgs::Rollback { generation, call } => configs::rollback(generation, &call),
         CommandArgs::Upgrade(asked) => upgrade::upgrade(&asked),
-        CommandArgs::Failback { route, admin, format: _ } => {
-            online::order(&admin, "failback", &serde_json::json!({ "route": route }))
+        CommandArgs::Failback { route, fleet, admin, format: _ } => {
+            online::order(&admin, "failback", &serde_json::json!({ "route": route, "fleet": fleet }))
         }
         CommandArgs::Drain(asked) => orders::drain(&asked),
         CommandArgs::Undrain { target, fleet, admin, format } => {

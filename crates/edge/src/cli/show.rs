@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     announce_lines,
     cells::{list, plain, span, table},
-    fleet_lines, geo_lines, show_configs,
+    dns_lines, fleet_lines, geo_lines, show_configs,
 };
 
 /// JSON that people can read too.
@@ -61,6 +61,7 @@ pub(super) fn status(status: &Value) -> String {
     }
     out.push_str(&geo_lines::database(&status["geo"]));
     out.push_str(&announce_lines::lines(&status["announce"]));
+    out.push_str(&dns_lines::lines(&status["dns"]));
     out.push_str(&fleet_lines::lines(&status["fleet"]));
     if !list(&status["orders"]).is_empty() {
         let _ = write!(out, "\n{}", orders(&status["orders"]));
@@ -309,6 +310,7 @@ pub(super) fn explained(said: &Value) -> String {
         }
         out.push_str(&reduced(said));
         out.push_str(&belongs(said));
+        out.push_str(&fleet_lines::disagreements(said));
     }
     let decision = &said["decision"];
     let _ = match said["refusal"].as_str() {

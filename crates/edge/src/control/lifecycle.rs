@@ -22,6 +22,7 @@ use crate::{
     control::{
         announce,
         begin::{self, Begun},
+        dns,
         events::Events,
         fleet::{self, begin::Remembered, state::FleetState},
         keeper::{Keeper, ProbeWakers},
@@ -194,6 +195,7 @@ async fn serve(start: Start) -> Result<(), RunError> {
     }
     let acting = tasks::acting(&control, &reloader, (start.socket, start.admin))?;
     if let Some(mut channel) = channel {
+        dns::until_tried(&control).await;
         systemd::notify(&format!("MAINPID={}\nREADY=1", std::process::id()));
         // If the predecessor has ended meanwhile, this process serves all the same.
         let _ = channel.say(&HandoverMessage::Serving).await;
@@ -262,6 +264,7 @@ fn assemble(
         set_aside: Default::default(),
         traffic: Default::default(),
         announce: Default::default(),
+        dns: Default::default(),
         upgrades: Default::default(),
         planning: Default::default(),
         began: (Instant::now(), SystemTime::now()),

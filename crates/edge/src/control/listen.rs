@@ -199,6 +199,33 @@ pub fn bind_admin(bind: SocketAddr) -> Result<TcpListener, BindError> {
     open(bind, false, false).map_err(|error| BindError::new(bind, "admin".into(), &error))
 }
 
+/// Binds an address for DNS, over UDP and TCP. With `shares`, another socket of ours may hold it at the same time.
+///
+/// # Errors
+/// When it cannot be bound, or another process holds it.
+pub fn bind_dns(
+    bind: SocketAddr,
+    v6_only: bool,
+    shares: bool,
+) -> Result<(UdpSocket, TcpListener, SocketAddr), BindError> {
+    let cannot = |transport: &'static str| {
+        move |error: io::Error| {
+            let mut error = BindError::new(bind, "dns".into(), &error);
+            error.problem.insert_str(0, transport);
+            error
+        }
+    };
+    if !shares && bind.port() != 0 {
+        open(bind, v6_only, false).map(drop).map_err(cannot("over TCP: "))?;
+        open_udp(bind, v6_only, false).map(drop).map_err(cannot("over UDP: "))?;
+    }
+    let tcp = open(bind, v6_only, true).map_err(cannot("over TCP: "))?;
+    // With port 0, the kernel chooses one for TCP.
+    let bound = tcp.local_addr().map_err(cannot("over TCP: "))?;
+    let udp = open_udp(bound, v6_only, true).map_err(cannot("over UDP: "))?;
+    Ok((udp, tcp, bound))
+}
+
 fn open(bind: SocketAddr, v6_only: bool, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(bind), Type::STREAM, Some(Protocol::TCP))?;
     if bind.is_ipv6() {

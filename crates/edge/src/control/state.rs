@@ -16,6 +16,7 @@ use crate::{
     control::{
         announce::announcing::Announcing,
         audit::Actor,
+        dns::listening::DnsListening,
         events::Events,
         feed::Feed,
         fleet::state::FleetState,
@@ -99,6 +100,8 @@ pub struct Control {
     pub geo_rejected: RefCell<Option<RejectedGeoFile>>,
     /// Whether the edge's addresses are announced.
     pub announce: Announcing,
+    /// Where DNS is answered.
+    pub dns: DnsListening,
     /// The upgrades of this process.
     pub upgrades: Upgrades,
     /// One plan at a time.

@@ -3,7 +3,7 @@
 use std::{net::TcpListener, rc::Rc, sync::Arc};
 
 use crate::control::{
-    announce, fleet, geo,
+    announce, dns, fleet, geo,
     keeper::ProbeWakers,
     lifecycle::AdminServer,
     notify, probe,
@@ -74,5 +74,7 @@ pub fn acting(
     let announce = supervise("announce", meters, move || announce::run(Rc::clone(&one)));
     let one = Rc::clone(control);
     let fleet = supervise("fleet", meters, move || fleet::run(Rc::clone(&one)));
-    Ok(vec![admin, reloads, watch, state, notify, announce, fleet])
+    let one = Rc::clone(control);
+    let dns = supervise("dns", meters, move || dns::run(Rc::clone(&one)));
+    Ok(vec![admin, reloads, watch, state, notify, announce, fleet, dns])
 }

@@ -11,6 +11,7 @@ pub mod clients;
 pub mod datagrams;
 pub mod decision;
 pub mod distinguished_name;
+pub mod dns_draw;
 pub mod fault;
 pub mod geo;
 pub mod host;

@@ -143,6 +143,12 @@ metrics! {
         "Probes that another edge's word has brought forward.";
     FLEET_ORDERS = Gauge "thalweg_fleet_orders" ["state"]
         "Orders of the fleet that this edge obeys (obeyed) or not (refused).";
+    DNS_QUERIES = Counter "thalweg_dns_queries_total" ["transport", "result"]
+        "DNS queries by what became of them: answer, no_data, nx_domain, refused, truncated, malformed, not_implemented, bad_version, not_ready, rate_limited, unasked.";
+    DNS_ANSWERS = Counter "thalweg_dns_answers_total" ["name", "pool"]
+        "DNS answers with addresses, by the pool that they name; - = every pool, in panic, or the name's own addresses.";
+    DNS_LISTENING = Gauge "thalweg_dns_listening" ["address"]
+        "1 while DNS queries are answered at an address, 0 while it cannot be bound.";
     TRACES = Counter "thalweg_traces_total" ["result"]
         "Requests whose traces the collector has taken (sent) or not (dropped), and calls that did not arrive (failed).";
     BUILD_INFO = Gauge "thalweg_build_info" ["version"]

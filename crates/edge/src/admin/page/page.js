@@ -20,6 +20,9 @@ function draw() {
   at("edge").textContent = [self.edge?.name, self.edge?.cloud, self.edge?.region, `up ${span(now - self.began)}`].filter(Boolean).join(" · ");
   patch(at("routes"), Object.values(edge.sections.routes).map(routeView));
   patch(at("pools"), poolsView(view, now));
+  const fleet = fleetView(edge.sections.edge.fleet);
+  at("fleet-section").hidden = !fleet.length;
+  patch(at("fleet"), fleet);
   patch(at("incidents"), [incidentsView(now)]);
   patch(at("timeline"), [h("ul", {}, edge.entries.slice(-40).reverse().map(entryView))]);
   patch(at("config"), configView(now));

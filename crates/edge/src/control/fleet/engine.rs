@@ -1,20 +1,25 @@
 //! The way to the NATS servers: connect, find the bucket, refuse servers and buckets that would lose what was promised.
 //! Knows no bundle and decides nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
 
 use async_nats::{
-    Client, ConnectOptions, Event,
+    Auth, Client, ConnectOptions, Event,
     jetstream::{
         self, ErrorCode,
         kv::{Config, Store},
         stream::{DiscardPolicy, PersistenceMode, StorageType},
     },
 };
-use thalweg_config::{Fleet, FleetCredentials};
+use aws_lc_rs::signature::Ed25519KeyPair;
+use thalweg_config::{AccountUser, Fleet, FleetCredentials};
 use tokio::sync::watch;
 
 use super::bundle::MAX_BYTES;
+use crate::control::wall_clock;
 
 /// Between two signs of life of a connection: a frozen server is noticed after three of them.
 const PING: Duration = Duration::from_secs(1);
@@ -25,14 +30,26 @@ const PAUSE_MS: u64 = 500;
 /// Earlier values kept of each key.
 const HISTORY: i64 = 5;
 
-/// A connection that repairs itself, and whether it stands. It may not stand yet.
+/// A connection that repairs itself.
+#[derive(Debug)]
+pub struct FleetConnection {
+    /// The client. It may not be connected yet.
+    pub client: Client,
+    /// Whether it is.
+    pub connected: watch::Receiver<bool>,
+    /// What a server, or the way to it, said last; `None` while it is connected.
+    pub refusal: Arc<Mutex<Option<String>>>,
+}
+
+/// A connection that repairs itself.
 ///
 /// # Errors
 /// What is wrong with the settings.
-pub async fn connect(fleet: &Fleet, wait: bool) -> Result<(Client, watch::Receiver<bool>), String> {
+pub async fn connect(fleet: &Fleet, wait: bool) -> Result<FleetConnection, String> {
     let (up, connected) = watch::channel(false);
-    let up = Arc::new(up);
-    let mut options = ConnectOptions::new()
+    let (up, refusal) = (Arc::new(up), Arc::new(Mutex::new(None)));
+    let said = Arc::clone(&refusal);
+    let mut options = options(fleet)?
         .name(format!("thalweg {}", fleet.name))
         .ping_interval(PING)
         .request_timeout(Some(ANSWER))
@@ -43,22 +60,21 @@ pub async fn connect(fleet: &Fleet, wait: bool) -> Result<(Client, watch::Receiv
             )
         })
         .event_callback(move |event| {
-            let up = Arc::clone(&up);
+            let (up, said) = (Arc::clone(&up), Arc::clone(&said));
             async move {
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
                 match event {
-                    Event::Connected => drop(up.send_replace(true)),
+                    Event::Connected => {
+                        *said = None;
+                        up.send_replace(true);
+                    }
                     Event::Disconnected | Event::Closed => drop(up.send_replace(false)),
+                    Event::ServerError(error) => *said = Some(error.to_string()),
+                    Event::ClientError(error) => *said = Some(error.to_string()),
                     _ => {}
                 }
             }
         });
-    options = match &fleet.credentials {
-        Some(FleetCredentials::User(user, password)) => {
-            options.user_and_password(user.clone(), password.clone())
-        }
-        Some(FleetCredentials::Token(token)) => options.token(token.clone()),
-        None => options,
-    };
     if let Some(ca) = &fleet.ca {
         options = options.add_root_certificates(ca.value.clone());
     }
@@ -66,7 +82,48 @@ pub async fn connect(fleet: &Fleet, wait: bool) -> Result<(Client, watch::Receiv
         options = options.retry_on_initial_connect();
     }
     let client = options.connect(&fleet.servers).await.map_err(|error| format!("{error}"))?;
-    Ok((client, connected))
+    Ok(FleetConnection { client, connected, refusal })
+}
+
+/// Options that say who this edge is.
+fn options(fleet: &Fleet) -> Result<ConnectOptions, String> {
+    Ok(match &fleet.credentials {
+        Some(FleetCredentials::User(user, password)) => {
+            ConnectOptions::with_user_and_password(user.clone(), password.clone())
+        }
+        Some(FleetCredentials::Token(token)) => ConnectOptions::with_token(token.clone()),
+        Some(FleetCredentials::Account(user)) => {
+            // The one cryptographic provider signs, not the client's own.
+            let key = Ed25519KeyPair::from_seed_unchecked(&user.seed);
+            let key = key.map_err(|error| format!("the seed in the credentials is unfit: {error}"))?;
+            let (key, jwt) = (Arc::new(key), user.jwt.clone());
+            ConnectOptions::with_auth_callback(move |nonce| {
+                let (key, jwt) = (Arc::clone(&key), jwt.clone());
+                async move {
+                    let mut auth = Auth::new();
+                    auth.signature = Some(key.sign(&nonce).as_ref().to_vec());
+                    auth.jwt = Some(jwt);
+                    Ok(auth)
+                }
+            })
+        }
+        None => ConnectOptions::new(),
+    })
+}
+
+impl FleetConnection {
+    /// What is known of a trouble, beside the trouble itself.
+    #[must_use]
+    pub fn explain(&self, problem: &str, fleet: &Fleet) -> String {
+        if let Some(FleetCredentials::Account(AccountUser { expires: Some(end), .. })) = &fleet.credentials
+            && *end <= wall_clock::unix(SystemTime::now()).as_secs()
+        {
+            let end = wall_clock::of_unix(i64::try_from(*end).unwrap_or(i64::MAX));
+            return format!("{problem}: the credentials have expired at {end}");
+        }
+        let said = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        said.as_ref().map_or_else(|| problem.to_owned(), |said| format!("{problem}: {said}"))
+    }
 }
 
 /// Why a bucket cannot be used.
@@ -92,10 +149,12 @@ impl BucketProblem {
 ///
 /// # Errors
 /// Why not.
-pub async fn bucket(client: &Client, name: &str) -> Result<Store, BucketProblem> {
+pub async fn bucket(client: &Client, fleet: &Fleet) -> Result<Store, BucketProblem> {
     fit_server(client)?;
+    let name = &fleet.bucket;
     let away = |error: String| BucketProblem::Away(format!("the bucket {name:?} cannot be read: {error}"));
-    let store = jetstream(client).get_key_value(name).await.map_err(|error| away(error.to_string()))?;
+    let store =
+        jetstream(client, fleet).get_key_value(name).await.map_err(|error| away(error.to_string()))?;
     fit_bucket(&store)?;
     Ok(store)
 }
@@ -104,9 +163,9 @@ pub async fn bucket(client: &Client, name: &str) -> Result<Store, BucketProblem>
 ///
 /// # Errors
 /// Why it cannot be used.
-pub async fn make_bucket(client: &Client, name: &str, replicas: usize) -> Result<Store, BucketProblem> {
+pub async fn make_bucket(client: &Client, fleet: &Fleet, replicas: usize) -> Result<Store, BucketProblem> {
     fit_server(client)?;
-    let context = jetstream(client);
+    let (context, name) = (jetstream(client, fleet), &fleet.bucket);
     let stream = context.get_stream(format!("KV_{name}")).await;
     let missing = stream.is_err_and(|error| match error.kind() {
         jetstream::context::GetStreamErrorKind::JetStream(said) => {
@@ -116,7 +175,7 @@ pub async fn make_bucket(client: &Client, name: &str, replicas: usize) -> Result
     });
     if missing {
         let config = Config {
-            bucket: name.to_owned(),
+            bucket: name.clone(),
             description: "thalweg: bundles of config".to_owned(),
             history: HISTORY,
             storage: StorageType::File,
@@ -126,12 +185,16 @@ pub async fn make_bucket(client: &Client, name: &str, replicas: usize) -> Result
         let made = context.create_key_value(config).await;
         made.map_err(|error| BucketProblem::Away(format!("the bucket {name:?} cannot be made: {error}")))?;
     }
-    bucket(client, name).await
+    bucket(client, fleet).await
 }
 
-/// A context whose requests end after [`ANSWER`].
-pub fn jetstream(client: &Client) -> jetstream::Context {
-    let mut context = jetstream::new(client.clone());
+/// A context whose requests end after [`ANSWER`]. With a domain, they go to its servers also through a leaf that has
+/// JetStream of its own.
+pub fn jetstream(client: &Client, fleet: &Fleet) -> jetstream::Context {
+    let mut context = match &fleet.domain {
+        Some(domain) => jetstream::with_domain(client.clone(), domain),
+        None => jetstream::new(client.clone()),
+    };
     context.set_timeout(ANSWER);
     context
 }

@@ -194,7 +194,7 @@ async fn change<T>(
 }
 
 /// Whether the server has said that nothing was written.
-fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
+pub(super) fn is_refused(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut source = error.source();
     while let Some(error) = source {
         if let Some(error) = error.downcast_ref::<PublishError>() {

@@ -44,6 +44,10 @@ pub struct FleetOrders {
     pub cancelled: RefCell<BTreeSet<OrderId>>,
     /// Why the list cannot be used.
     pub trouble: RefCell<Option<String>>,
+    /// The list of failbacks was read once by this process.
+    pub failbacks_read: Cell<bool>,
+    /// The failbacks in the list that this edge has taken, or that were for the process before.
+    pub failbacks_taken: RefCell<BTreeSet<u64>>,
     /// The revision of the list that was read last.
     pub revision: Cell<u64>,
 }

@@ -59,6 +59,12 @@ impl Upgrades {
         self.predecessor.set(predecessor);
     }
 
+    /// The process that this one took over from.
+    #[must_use]
+    pub fn predecessor(&self) -> Option<u32> {
+        self.predecessor.get()
+    }
+
     /// Waits until a successor serves.
     pub async fn handed_over(&self) {
         self.handed_over.notified().await;
