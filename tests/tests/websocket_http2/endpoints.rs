@@ -108,12 +108,19 @@ fn clients_of_http2_share_a_connection_to_the_endpoint() {
     assert_eq!(edge.metric("thalweg_upstream_connections", &[("pool", "p0"), ("state", "active")]), 1.0);
     let closed = client.run(&json!({ "do": "close", "stream": first }));
     assert_eq!(closed, json!({ "code": 1000, "ended": true, "reset": null }));
-    let closing = client.opened("/close/4001");
-    let closed = client.run(&json!({ "do": "wait", "stream": closing }));
-    assert_eq!(closed, json!({ "code": 4001, "ended": true, "reset": null }));
     client.run(&json!({ "do": "reset", "stream": others[0] }));
     eventually("a reset leaves alone", SOON, || streams(&edge) == 9.0);
     assert!(others[1..].iter().all(|stream| client.echoes(stream, 10)), "the other streams go on");
+}
+
+/// Apart from the others: hypercorn may take the client's Close, which answers its own, for an error of the connection.
+#[test]
+fn a_close_of_the_endpoint_reaches_the_client_with_its_code() {
+    let Some((python, _server, edge)) = site("hypercorn closes a WebSocket") else { return };
+    let mut client = WebSockets::connect(&python, edge.addr("clear"));
+    let closing = client.opened("/close/4001");
+    let closed = client.run(&json!({ "do": "wait", "stream": closing }));
+    assert_eq!((&closed["code"], &closed["ended"]), (&json!(4001), &json!(true)), "{closed}");
 }
 
 #[test]
