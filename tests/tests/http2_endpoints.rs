@@ -282,7 +282,12 @@ fn an_early_answer_ends_an_upload_that_it_does_not_want() {
 fn an_upgrade_to_an_http_2_endpoint_is_refused_clearly() {
     let endpoint = H2Endpoint::start("a");
     let edge = over(&endpoint);
-    let fields = "connection: upgrade\r\nupgrade: websocket\r\n";
-    let reply = Client::connect(edge.web()).ask("GET", "/ws", fields, b"").expect("an answer");
-    assert_ours(&reply, 501, "not_implemented");
+    let ask = |protocol: &str, key: &str| {
+        let fields = format!("connection: upgrade\r\nupgrade: {protocol}\r\n{key}");
+        Client::connect(edge.web()).ask("GET", "/ws", &fields, b"").expect("an answer")
+    };
+    let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    assert_ours(&ask("other", key), 501, "not_implemented");
+    assert_ours(&ask("websocket", ""), 501, "not_implemented");
+    assert_ours(&ask("websocket", key), 502, "no_websocket");
 }

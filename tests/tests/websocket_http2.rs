@@ -1,7 +1,9 @@
 //! WebSockets over HTTP/2 (RFC 8441): a real client (Python's h2 and wsproto) through the edge to a real server over
-//! HTTP/1.1 (Python's websockets), and to the testkit's endpoint.
+//! HTTP/1.1 (Python's websockets), and to the testkit's endpoint. `endpoints` has endpoints of HTTP/2.
 
 mod common;
+#[path = "websocket_http2/endpoints.rs"]
+mod endpoints;
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -39,14 +41,19 @@ struct Server {
 
 impl Server {
     fn start(python: &PathBuf) -> Self {
+        Self::run(|addr| {
+            let mut command = Command::new(python);
+            command.arg(repository().join("tests/websocket/server.py")).arg(addr.port().to_string());
+            command
+        })
+    }
+
+    /// The server that this command starts at an address.
+    fn run(command: impl FnOnce(SocketAddr) -> Command) -> Self {
         let reserved = Reserved::new();
-        let child = Command::new(python)
-            .arg(repository().join("tests/websocket/server.py"))
-            .arg(reserved.addr().port().to_string())
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("python can be started");
+        let mut command = command(reserved.addr());
+        let child =
+            command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("python can be started");
         let addr = reserved.addr();
         eventually("the server listens", SOON, || std::net::TcpStream::connect(addr).is_ok());
         Self { child, reserved }
@@ -239,7 +246,7 @@ fn an_answer_that_is_no_101_passes_on_unless_it_would_open_the_websocket() {
 }
 
 #[test]
-fn a_false_accept_is_a_bad_answer_and_an_http2_pool_has_no_upgrade() {
+fn a_false_accept_is_a_bad_answer_and_an_http2_endpoint_may_offer_none() {
     let Some(python) = websocket_python("bad handshakes over HTTP/2") else { return };
     let endpoint = Endpoint::start("a");
     let accept = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
@@ -258,8 +265,8 @@ fn a_false_accept_is_a_bad_answer_and_an_http2_pool_has_no_upgrade() {
     let edge = edge_before(&[http2.addr()], "", "protocol = \"h2\"");
     let mut client = WebSockets::connect(&python, edge.addr("clear"));
     let answer = client.open("/echo");
-    assert_eq!(answer["status"], 501, "{answer}");
-    assert!(answer["body"].as_str().is_some_and(|body| body.contains("\"not_implemented\"")), "{answer}");
+    assert_eq!(answer["status"], 502, "{answer}");
+    assert!(answer["body"].as_str().is_some_and(|body| body.contains("\"no_websocket\"")), "{answer}");
 }
 
 #[test]

@@ -130,7 +130,8 @@ class Client:
     def take(self, number: int, data: bytes) -> None:
         stream = self.streams[number]
         answer = stream.take(data)
-        if answer:
+        # The whole life of a stream may arrive at once: this side has ended with the other.
+        if answer and not stream.finished:
             self.send(number, answer)
         if stream.websocket is not None and stream.websocket.state.name == "CLOSED":
             self.finish(number)

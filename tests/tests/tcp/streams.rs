@@ -170,7 +170,7 @@ fn an_endpoint_that_refuses_costs_no_connection() {
     assert!(lines.iter().all(|line| line["pool"] == "q"), "{lines:?}");
     assert!(lines.iter().any(|line| line["attempts"] == 2), "{lines:?}");
     assert!(edge.metric("thalweg_retries_total", &[("cause", "connect")]) >= 1.0);
-    eventually("it is ejected", SOON, || edge.ejection(dead) != "Clear");
+    eventually("it is ejected", SOON, || edge.ejection(dead) != "clear");
 }
 
 #[test]

@@ -22,8 +22,7 @@ use crate::data::{
     headers::write_answer_fields,
     inbox::{Buffers, Inbox},
     outbox::Outbox,
-    splice::Pipe,
-    tunnel::TunnelIo as _,
+    splice::{Pipe, TunnelIo as _},
     upload::UploadError,
 };
 

@@ -55,8 +55,10 @@ pub enum Failure {
     RateLimited(u32),
     /// The client sends its upload, or takes its answer, slower than it must.
     BodyTooSlow,
-    /// The request asks for an upgrade, and its endpoint speaks HTTP/2, which has none.
+    /// The request asks for an upgrade to something else than a WebSocket, and its endpoint speaks HTTP/2.
     NoUpgrade,
+    /// The request opens a WebSocket, and its endpoint speaks HTTP/2 and allows none.
+    NoWebSocket,
     /// The endpoint has answered an HTTP/2 client's WebSocket with a 2xx that is no 101: passed on, it would open one.
     NotSwitched,
 }
@@ -102,6 +104,7 @@ impl Failure {
             Self::HeaderTimeout => (408, "http_request_error", "header_timeout", false),
             Self::BodyTooLarge => (413, "http_request_error", "body_too_large", false),
             Self::NoUpgrade => (501, "http_upgrade_failed", "not_implemented", false),
+            Self::NoWebSocket => (502, "http_upgrade_failed", "no_websocket", true),
             Self::NotSwitched => (502, "http_upgrade_failed", "not_switched", true),
             Self::Loop => (508, "proxy_loop_detected", "loop", false),
             Self::RateLimited(_) => (429, "http_request_denied", "rate_limited", false),

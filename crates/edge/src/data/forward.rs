@@ -356,12 +356,14 @@ impl ProxiedRequest {
         self.record.status = if opens { 200 } else { head.status() };
         self.local.take_back(self.head);
         if head.status() == 101 {
-            // Only HTTP/1.1 has this status (RFC 9113 section 8.6).
-            let Some(link) = exchange.into_own_link() else { return refuse(self.record, Failure::Reset) };
+            let Some((stream, inbox)) = exchange.into_stream(self.local.buffers()) else {
+                return refuse(self.record, Failure::Reset);
+            };
             attempt.end(Outcome::Ok, self.local.now());
             let websocket = names_websocket(&head);
             let end = UpstreamEnd {
-                link,
+                stream,
+                inbox,
                 idle: self.rules.timeouts.idle,
                 deadline: self.deadline,
                 record: self.record,

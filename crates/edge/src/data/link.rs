@@ -3,7 +3,7 @@
 //! requests.
 //!
 //! `either` is a connection of either protocol that may carry a request, `http2` a connection of HTTP/2, `opening`
-//! how that begins, `batch` the socket below it.
+//! how that begins, `batch` the socket below it, `stream` what either becomes when HTTP ends on it.
 
 use std::{
     io,
@@ -29,8 +29,10 @@ mod batch;
 mod either;
 pub mod http2;
 pub mod opening;
+mod stream;
 
 pub use either::Link;
+pub use stream::{Http2Stream, UpstreamStream};
 
 /// An open connection to an endpoint.
 #[derive(Debug)]

@@ -13,7 +13,10 @@ use std::{
 };
 
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
-use tokio::{io::Interest, net::TcpStream};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, Interest},
+    net::TcpStream,
+};
 
 /// Content of which less than this is left is read and written.
 pub const WORTHWHILE: u64 = 128 * 1024;
@@ -23,6 +26,32 @@ const MOST: usize = 64 * 1024;
 
 /// The most pipes of one worker: they bound its descriptors, and the kernel bounds the memory of one user's pipes.
 const PIPES: usize = 64;
+
+/// One end of a tunnel, whose bytes may pass through pipes.
+pub trait TunnelIo: AsyncRead + AsyncWrite + Unpin {
+    /// Whether bytes may pass between its socket and a pipe.
+    fn takes_pipes(&self) -> bool {
+        false
+    }
+
+    /// Whether what was written was the last that it may take: its direction ends.
+    fn takes_no_more(&self) -> bool {
+        false
+    }
+
+    /// Moves what has arrived into an empty pipe; returns how much. 0 = a read tells why.
+    fn take(&self, _: &mut Pipe, _: &mut Context<'_>) -> usize {
+        0
+    }
+
+    /// Sends bytes that wait in a pipe.
+    ///
+    /// # Errors
+    /// Those of the connection; `Unsupported` where no pipe is taken.
+    fn poll_give(&self, _: &mut Pipe, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+}
 
 /// The pipes of one worker.
 #[derive(Debug, Default)]

@@ -21,17 +21,16 @@ use crate::data::{
     conn::{ClientConn, ConnSignal},
     deadline::Deadline,
     inbox::Inbox,
-    link::Http1Link,
+    link::UpstreamStream,
     peer::Peer,
     settle::RequestRecord,
-    splice::Pipes,
+    splice::{Pipes, TunnelIo},
     websocket::{Framed, SERVICE_RESTART},
 };
 
 mod copy;
 
 use copy::BothWays;
-pub use copy::TunnelIo;
 
 /// How long a client that was told to leave may take for its last words.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -39,8 +38,10 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// The endpoint's end of an upgraded stream, and what must be settled when it ends.
 #[derive(Debug)]
 pub struct UpstreamEnd {
-    /// The connection; what it has read belongs to the stream.
-    pub link: Http1Link,
+    /// What the endpoint sends and takes.
+    pub stream: UpstreamStream,
+    /// What it has sent already.
+    pub inbox: Inbox,
     /// Longest silence of both sides together.
     pub idle: Duration,
     /// The request's deadline.
@@ -164,19 +165,19 @@ where
     C: TunnelIo,
     S: ClientSide,
 {
-    let UpstreamEnd { mut link, idle, deadline, record, slot, websocket, pipes } = *end;
+    let UpstreamEnd { mut stream, mut inbox, idle, deadline, record, slot, websocket, pipes } = *end;
     let mut settling = Settling { record, side, error: Some("reset") };
     let between = Cell::new(true);
     let ended = {
-        let mut framed = Framed::new(client, &between, websocket);
-        let of_endpoint = link.inbox.take();
-        let of_client = early.unwrap_or_else(|| link.inbox.take());
-        let mut bytes = BothWays::new(of_client, of_endpoint, &pipes);
+        // Servers differ in whether they end their stream behind a Close, and clients of HTTP/1.1 wait for the end.
+        let mut framed = Framed::new(client, &between, websocket, matches!(stream, UpstreamStream::Http2(_)));
+        let of_endpoint = inbox.take();
+        let mut bytes = BothWays::new(early.unwrap_or(inbox), of_endpoint, &pipes);
         let mut told = pin!(slot.told(side.clock()));
         deadline.silent_for(idle);
         let (mut leaves, mut grace) = (false, None);
         poll_fn(|cx| {
-            if let Poll::Ready(done) = bytes.poll(&mut framed, &mut link.io, cx) {
+            if let Poll::Ready(done) = bytes.poll(&mut framed, &mut stream, cx) {
                 return Poll::Ready(StreamEnd::Over(done));
             }
             if side.poll_reset(cx).is_ready() {
@@ -202,7 +203,7 @@ where
         StreamEnd::Over(Err(_)) => {
             if side.is_tcp() {
                 // An orderly end would look like the end of the stream.
-                link.io.reset_on_close();
+                stream.reset_on_close();
             }
             Some("reset")
         }
@@ -211,7 +212,7 @@ where
             settling.error = None;
             // Whatever fails here, the stream is over.
             let close_frame = websocket && between.get();
-            let _ = timeout(LAST_WORDS, take_leave(client, &mut link.io, close_frame)).await;
+            let _ = timeout(LAST_WORDS, take_leave(client, &mut stream, close_frame)).await;
             None
         }
     };

@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::data::{coalesce::as_one, splice::Pipe, tunnel::TunnelIo};
+use crate::data::{
+    coalesce::as_one,
+    splice::{Pipe, TunnelIo},
+};
 
 /// The transport underneath HTTP towards an endpoint.
 #[derive(Debug)]

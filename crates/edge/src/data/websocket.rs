@@ -11,13 +11,16 @@ use std::{
 
 use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::{Engine, engine::general_purpose::STANDARD};
-use thalweg_wire::{AnswerHead, FieldName, Fields, RequestHead};
+use thalweg_wire::{AnswerHead, FieldName, Fields, Method, RequestHead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::data::{splice::Pipe, tunnel::TunnelIo};
+use crate::data::splice::{Pipe, TunnelIo};
 
 /// A Close frame that says "service restart" (1012): the client may come back at once, and meets another endpoint.
 pub const SERVICE_RESTART: [u8; 4] = [0x88, 0x02, 0x03, 0xf4];
+
+/// The opcode of a Close frame.
+const CLOSE: u8 = 8;
 
 /// The field with the key of a handshake.
 pub const KEY: &[u8] = b"sec-websocket-key";
@@ -36,8 +39,20 @@ pub fn key(random: (u64, u64)) -> String {
 #[must_use]
 pub fn is_accepted(request: &RequestHead, answer: &AnswerHead) -> bool {
     let Some(key) = find(request.fields(), KEY) else { return false };
-    let expected = STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat()));
-    find(answer.fields(), b"sec-websocket-accept") == Some(expected.as_bytes()) && names_websocket(answer)
+    find(answer.fields(), b"sec-websocket-accept") == Some(accept(key).as_bytes()) && names_websocket(answer)
+}
+
+/// What a handshake with this key is answered with.
+fn accept(key: &[u8]) -> String {
+    STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, &[key, GUID].concat()))
+}
+
+/// What the handshake is to be answered with, if the request is one.
+#[must_use]
+pub fn accept_of(request: &RequestHead) -> Option<Box<str>> {
+    let names = |name: &[u8]| name.eq_ignore_ascii_case(b"websocket");
+    let asks = request.method() == Method::Get && request.fields().all(FieldName::Upgrade).any(names);
+    Some(accept(find(request.fields(), KEY).filter(|_| asks)?).into())
 }
 
 /// Whether a 101 switches to a WebSocket.
@@ -61,6 +76,8 @@ pub struct FrameTracker {
     have: usize,
     /// Bytes of the present frame's payload that are still to come.
     left: u64,
+    /// The present frame, or the last one, is a Close.
+    is_close: bool,
 }
 
 impl FrameTracker {
@@ -81,14 +98,21 @@ impl FrameTracker {
             if self.have == self.head_length() {
                 self.left = self.payload();
                 self.have = 0;
+                self.is_close = self.head.first().is_some_and(|first| first & 0x0f == CLOSE);
             }
         }
     }
 
     /// Whether the next byte begins a frame.
     #[must_use]
-    pub fn is_between_frames(&self) -> bool {
+    pub const fn is_between_frames(&self) -> bool {
         self.have == 0 && self.left == 0
+    }
+
+    /// Whether the last frame was a Close: no other may follow (RFC 6455 section 5.5.1).
+    #[must_use]
+    pub const fn has_closed(&self) -> bool {
+        self.is_close && self.is_between_frames()
     }
 
     /// Length of the head, as far as its first bytes tell.
@@ -120,13 +144,15 @@ pub struct Framed<'a, T> {
     io: &'a mut T,
     tracker: Option<FrameTracker>,
     between: &'a Cell<bool>,
+    /// A Close ends the direction.
+    ends: bool,
 }
 
 impl<'a, T> Framed<'a, T> {
-    /// Follows what is written to `io`, and keeps `between` true to it.
-    pub fn new(io: &'a mut T, between: &'a Cell<bool>, websocket: bool) -> Self {
+    /// Follows what is written to `io`, and keeps `between` true to it. `ends`: a Close ends what is written.
+    pub fn new(io: &'a mut T, between: &'a Cell<bool>, websocket: bool, ends: bool) -> Self {
         between.set(true);
-        Self { io, tracker: websocket.then(FrameTracker::default), between }
+        Self { io, tracker: websocket.then(FrameTracker::default), between, ends }
     }
 }
 
@@ -134,6 +160,10 @@ impl<T: TunnelIo> TunnelIo for Framed<'_, T> {
     /// The frames of a WebSocket must be seen.
     fn takes_pipes(&self) -> bool {
         self.tracker.is_none() && self.io.takes_pipes()
+    }
+
+    fn takes_no_more(&self) -> bool {
+        self.ends && self.tracker.as_ref().is_some_and(FrameTracker::has_closed)
     }
 
     fn take(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> usize {
@@ -215,6 +245,19 @@ mod tests {
                 let mut tracker = FrameTracker::default();
                 tracker.pass(&[bytes.clone(), SERVICE_RESTART.to_vec(), bytes].concat());
                 assert!(tracker.is_between_frames());
+            }
+        }
+    }
+
+    #[test]
+    fn a_close_is_seen_when_it_is_whole_and_only_then() {
+        for close in [&[0x88, 0][..], &SERVICE_RESTART] {
+            let mut tracker = FrameTracker::default();
+            tracker.pass(&frame(300, false));
+            assert!(!tracker.has_closed());
+            for (nth, byte) in close.iter().enumerate() {
+                tracker.pass(&[*byte]);
+                assert_eq!(tracker.has_closed(), nth + 1 == close.len());
             }
         }
     }

@@ -85,6 +85,18 @@ impl AnswerHead {
         Ok(head)
     }
 
+    /// The head of a WebSocket that an endpoint of HTTP/2 has opened by a 2xx, in the form of its HTTP/1.1 handshake (RFC 8441
+    /// section 5): a 101 with this `Sec-WebSocket-Accept`.
+    ///
+    /// # Errors
+    /// The value is none.
+    pub fn opened(mut self, accept: &[u8]) -> Result<Self, ProtocolError> {
+        (self.status, self.framing, self.keep_alive) = (101, Framing::None, false);
+        self.fields.push(b"Upgrade", b"websocket")?;
+        self.fields.push(b"Sec-WebSocket-Accept", accept)?;
+        Ok(self)
+    }
+
     /// The status: 100 to 999.
     #[must_use]
     pub const fn status(&self) -> u16 {

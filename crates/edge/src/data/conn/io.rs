@@ -16,7 +16,10 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::ClientConn;
-use crate::data::{coalesce::as_one, splice::Pipe, tunnel::TunnelIo};
+use crate::data::{
+    coalesce::as_one,
+    splice::{Pipe, TunnelIo},
+};
 
 /// Gap between looks at a first segment that is too short to tell protocols apart.
 const PEEK_AGAIN: Duration = Duration::from_millis(5);

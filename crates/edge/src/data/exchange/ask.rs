@@ -2,9 +2,10 @@
 
 use std::io;
 
-use thalweg_wire::{AnswerHead, AnswerTo, Framing, Limits, ProtocolError};
+use http::{HeaderMap, StatusCode};
+use thalweg_wire::{AnswerHead, AnswerParts, AnswerTo, Framing, Limits, ProtocolError};
 
-use crate::data::{interim::InterimTo, outbox::Outbox, upload::UploadError};
+use crate::data::{headers::fields_of, interim::InterimTo, outbox::Outbox, upload::UploadError};
 
 /// The head of a request, as its connection takes it.
 #[derive(Clone, Debug)]
@@ -30,8 +31,43 @@ pub struct Ask {
     pub head: AnswerHead,
     /// Where interim answers go.
     pub interim: InterimTo,
+    /// The request opens a WebSocket on a stream of HTTP/2: what its handshake over HTTP/1.1 would have to be answered with.
+    pub accept: Option<Box<str>>,
     /// Some servers read the content of this request as another request: the connection is not used again.
     pub may_desync: bool,
+}
+
+/// How the head of an answer that came over HTTP/2 is read.
+#[derive(Debug)]
+pub(super) struct AnswerRules {
+    /// What the answer's meaning depends on.
+    pub to: AnswerTo,
+    /// Limits of the head.
+    pub limits: Limits,
+    /// The request opens a WebSocket: what its handshake is answered with.
+    pub accept: Option<Box<str>>,
+}
+
+impl AnswerRules {
+    /// The head in the form that all rooms know, checked by the same rules as one of HTTP/1.1.
+    ///
+    /// # Errors
+    /// The rule that it breaks.
+    pub(super) fn read(
+        &self,
+        status: StatusCode,
+        fields: &HeaderMap,
+        has_body: bool,
+    ) -> Result<AnswerHead, ExchangeError> {
+        let parts = AnswerParts { status: status.as_u16(), has_body };
+        let head =
+            fields_of(fields).and_then(|fields| AnswerHead::from_parts(parts, fields, self.to, self.limits));
+        match &self.accept {
+            Some(accept) if status.is_success() => head.and_then(|head| head.opened(accept.as_bytes())),
+            _ => head,
+        }
+        .map_err(ExchangeError::Protocol)
+    }
 }
 
 /// Why an attempt brought no answer.
@@ -58,6 +94,9 @@ pub enum ExchangeError {
     /// `timeouts.total` ran out.
     #[error("no answer in time")]
     Total,
+    /// The request opens a WebSocket, and the endpoint's SETTINGS allow none (RFC 8441 section 3).
+    #[error("the endpoint offers no extended CONNECT")]
+    NoConnect,
     /// The upload made no progress for `timeouts.idle` because its client sent nothing.
     #[error("the upload stood still")]
     UploadIdle,

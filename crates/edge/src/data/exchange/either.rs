@@ -1,6 +1,7 @@
 //! An exchange in either protocol. An enum and no trait object, so that HTTP/1.1 pays one comparison per call.
 
 use std::{
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -14,7 +15,8 @@ use super::{
     http2::Http2Exchange,
 };
 use crate::data::{
-    link::{Http1Link, Link},
+    inbox::{Buffers, Inbox},
+    link::{Link, UpstreamStream},
     splice::Pipe,
     upload::UploadBody,
 };
@@ -67,12 +69,19 @@ impl Exchange {
         matches!(self, Self::Http1(_))
     }
 
-    /// The connection, whatever its state, if the exchange has one of its own.
+    /// The stream on which HTTP has ended, and what was read of it already.
     #[must_use]
-    pub fn into_own_link(self) -> Option<Http1Link> {
+    pub fn into_stream(self, buffers: &Rc<Buffers>) -> Option<(UpstreamStream, Inbox)> {
         match self {
-            Self::Http1(exchange) => Some(exchange.into_link()),
-            Self::Http2(_) => None,
+            Self::Http1(exchange) => {
+                let mut link = exchange.into_link();
+                let inbox = link.inbox.take();
+                Some((UpstreamStream::Http1(link), inbox))
+            }
+            Self::Http2(exchange) => {
+                let stream = exchange.into_stream()?;
+                Some((UpstreamStream::Http2(Box::new(stream)), Inbox::new(buffers)))
+            }
         }
     }
 

@@ -11,13 +11,13 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, client::ResponseFuture};
 use http::{HeaderMap, Request, StatusCode};
-use thalweg_wire::{AnswerHead, AnswerParts, AnswerTo, Fields, Framing, Limits, ProtocolError};
+use thalweg_wire::{AnswerHead, Fields, Framing, ProtocolError};
 
-use super::ask::{Ask, ExchangeError, HeadOut};
+use super::ask::{AnswerRules, Ask, ExchangeError, HeadOut};
 use crate::data::{
     headers::{fields_of, trailer_map},
     interim::InterimTo,
-    link::http2::Http2Link,
+    link::{Http2Stream, http2::Http2Link},
     upload::{UploadBody, UploadError, UploadStep},
 };
 
@@ -41,8 +41,7 @@ pub struct Http2Exchange {
     left: Option<u64>,
     answer: Option<ResponseFuture>,
     input: Option<RecvStream>,
-    to: AnswerTo,
-    limits: Limits,
+    rules: AnswerRules,
     head: AnswerHead,
     interim: u8,
     content: Bytes,
@@ -85,8 +84,7 @@ impl Http2Exchange {
             left: if let Framing::Length(length) = ask.framing { Some(length) } else { None },
             answer: None,
             input: None,
-            to: ask.to,
-            limits: ask.limits,
+            rules: AnswerRules { to: ask.to, limits: ask.limits, accept: ask.accept },
             head: ask.head,
             interim: 0,
             content: Bytes::new(),
@@ -144,7 +142,7 @@ impl Http2Exchange {
             self.link.conn.heard();
             self.ended = input.is_end_stream();
             self.input = Some(input);
-            self.head = self.read_head(parts.status, &parts.headers, !self.ended)?;
+            self.head = self.rules.read(parts.status, &parts.headers, !self.ended)?;
             return Poll::Ready(Ok(()));
         }
     }
@@ -154,7 +152,10 @@ impl Http2Exchange {
         let (Some(mut sender), Some(request)) = (self.link.sender.take(), self.request.take()) else {
             return Err(ExchangeError::Stale);
         };
-        let ends = matches!(self.framing, Framing::None | Framing::Length(0));
+        if self.rules.accept.is_some() && !sender.is_extended_connect_protocol_enabled() {
+            return Err(ExchangeError::NoConnect);
+        }
+        let ends = self.rules.accept.is_none() && matches!(self.framing, Framing::None | Framing::Length(0));
         self.written = self.link.conn.written();
         let Ok((answer, out)) = sender.send_request(*request, ends) else {
             self.link.conn.retire();
@@ -167,18 +168,6 @@ impl Http2Exchange {
         Ok(())
     }
 
-    fn read_head(
-        &self,
-        status: StatusCode,
-        fields: &HeaderMap,
-        has_body: bool,
-    ) -> Result<AnswerHead, ExchangeError> {
-        let parts = AnswerParts { status: status.as_u16(), has_body };
-        fields_of(fields)
-            .and_then(|fields| AnswerHead::from_parts(parts, fields, self.to, self.limits))
-            .map_err(ExchangeError::Protocol)
-    }
-
     fn pass_interim(
         &mut self,
         status: StatusCode,
@@ -189,7 +178,11 @@ impl Http2Exchange {
         if self.interim > MAX_INTERIM {
             return Err(ExchangeError::Protocol(ProtocolError::TooManyInterim));
         }
-        let head = self.read_head(status, fields, false)?;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            // HTTP/2 has no such status (RFC 9113 section 8.6).
+            return Err(ExchangeError::Protocol(ProtocolError::UnsolicitedSwitch));
+        }
+        let head = self.rules.read(status, fields, false)?;
         if status != StatusCode::CONTINUE {
             self.to_client.pass(&head, cx);
         }
@@ -242,7 +235,9 @@ impl Http2Exchange {
     /// The upload is over: says so, with its trailers.
     fn finish(&mut self) {
         let before = std::mem::replace(&mut self.sending, StreamSending::Done);
-        let Some(out) = self.out.as_mut().filter(|_| before == StreamSending::Open) else { return };
+        // A WebSocket goes on after its head.
+        let may_end = before == StreamSending::Open && self.rules.accept.is_none();
+        let Some(out) = self.out.as_mut().filter(|_| may_end) else { return };
         let trailers = self.body.upload().with_trailers(|fields| fields.map(trailer_map));
         let sent = match trailers.filter(|map| !map.is_empty()) {
             Some(map) => out.send_trailers(map),
@@ -339,7 +334,7 @@ impl Http2Exchange {
 
     /// Whether its answer has no content whatever its fields say.
     const fn is_bodiless(&self) -> bool {
-        self.to.head
+        self.rules.to.head
     }
 
     /// The content that was found.
@@ -366,6 +361,12 @@ impl Http2Exchange {
             // The call fails on a stream that has ended: its window does not matter any more.
             let _ = input.flow_control().release_capacity(bytes);
         }
+    }
+
+    /// The stream, once a WebSocket is open on it.
+    #[must_use]
+    pub fn into_stream(self) -> Option<Http2Stream> {
+        Some(Http2Stream::new(self.link, (self.out?, self.input?), self.content))
     }
 
     /// Whether the request was sent to its end, or as far as the endpoint takes it, and the answer was read.

@@ -151,6 +151,10 @@ impl ProxiedRequest {
             ExchangeError::Protocol(error) => {
                 (Outcome::BadAnswer, failed(retry::Failure::Reset, Failure::BadAnswer(*error)))
             }
+            // No byte of the request was sent, and every other endpoint of the pool would say the same.
+            ExchangeError::NoConnect => {
+                (Outcome::Cancelled, failed(retry::Failure::Common, Failure::NoWebSocket))
+            }
             ExchangeError::Dead => (Outcome::Timeout, failed(retry::Failure::Reset, Failure::Reset)),
             ExchangeError::FirstByte => {
                 (Outcome::Timeout, failed(retry::Failure::Timeout, Failure::FirstByteTimeout))

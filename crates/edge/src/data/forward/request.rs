@@ -28,6 +28,7 @@ use crate::{
         settle::{RequestRecord, Steered},
         trace,
         upload::Upload,
+        websocket,
     },
     shared::decision::AttemptKind,
 };
@@ -208,7 +209,8 @@ impl ProxiedRequest {
             cookie: self.cookie.as_ref().map(|cookie| cookie.name()),
         };
         let is_http2 = settings.protocol == PoolProtocol::Http2;
-        if is_http2 && self.upgrade {
+        let accept = if is_http2 && self.upgrade { websocket::accept_of(head) } else { None };
+        if is_http2 && self.upgrade && accept.is_none() {
             return Err(Failure::NoUpgrade);
         }
         let head_out = if is_http2 {
@@ -228,6 +230,7 @@ impl ProxiedRequest {
             limits: Limits { head_bytes: ANSWER_HEAD, fields: self.rules.answer_fields },
             head: self.local.lend_answer_head(),
             interim: self.interim.clone(),
+            accept,
             may_desync: head.has_unexpected_content(),
         })
     }

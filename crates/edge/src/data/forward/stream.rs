@@ -21,7 +21,7 @@ use crate::{
         failure::Failure,
         inbox::Inbox,
         interim::InterimTo,
-        link::Link,
+        link::{Link, UpstreamStream},
         local::Local,
         outcome::Outcome,
         settle::RequestRecord,
@@ -142,7 +142,8 @@ async fn relay(proxied: ProxiedRequest, reached: Reached, (mut io, early): (Clie
     record.status = TAKEN;
     let conn = Rc::clone(&record.conn);
     let pipes = Rc::clone(local.pipes());
-    let end = UpstreamEnd { link, idle, deadline, record, slot, websocket: false, pipes };
+    let (inbox, stream) = (link.inbox.take(), UpstreamStream::Http1(link));
+    let end = UpstreamEnd { stream, inbox, idle, deadline, record, slot, websocket: false, pipes };
     conn.tunnel(early.unread().len());
     let broken = Box::pin(tunnel::pass_through(&mut io, Some(early), Box::new(end), &*conn)).await;
     if broken == Some("reset") {

@@ -1,6 +1,7 @@
 //! The head of a request for an HTTP/2 endpoint: pseudo-fields, and the same fields that HTTP/1.1 endpoints get, without
 //! those of connections (RFC 9113 section 8.2.2).
 
+use h2::ext::Protocol;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header,
     uri::{Authority, PathAndQuery, Scheme},
@@ -13,7 +14,8 @@ use crate::shared::client_cookie;
 /// Fields that this edge adds.
 const OWN: usize = 8;
 
-/// The head of a request for an HTTP/2 endpoint. `secure`: its connection has TLS.
+/// The head of a request for an HTTP/2 endpoint. `secure`: its connection has TLS. An upgrade becomes an extended CONNECT
+/// that opens a WebSocket (RFC 8441).
 ///
 /// # Errors
 /// The rule that a part of it breaks for HTTP/2.
@@ -42,6 +44,11 @@ pub fn http2_request(
         map.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     add_own(map, head, told);
+    if told.upgrade {
+        map.remove("sec-websocket-key");
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from_static("websocket"));
+    }
     Ok(request)
 }
 

@@ -12,36 +12,13 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite};
-
 use crate::data::{
     inbox::Inbox,
-    splice::{Pipe, Pipes},
+    splice::{Pipe, Pipes, TunnelIo},
 };
 
 /// A piece of this many bytes makes the next one pass through a pipe.
 const LONG: usize = 16 * 1024;
-
-/// One end of a tunnel.
-pub trait TunnelIo: AsyncRead + AsyncWrite + Unpin {
-    /// Whether bytes may pass between its socket and a pipe.
-    fn takes_pipes(&self) -> bool {
-        false
-    }
-
-    /// Moves what has arrived into an empty pipe; returns how much. 0 = a read tells why.
-    fn take(&self, _: &mut Pipe, _: &mut Context<'_>) -> usize {
-        0
-    }
-
-    /// Sends bytes that wait in a pipe.
-    ///
-    /// # Errors
-    /// Those of the connection; `Unsupported` where no pipe is taken.
-    fn poll_give(&self, _: &mut Pipe, _: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
-    }
-}
 
 /// Both directions of a tunnel. Holds no buffer and no pipe while nothing waits in it.
 #[derive(Debug)]
@@ -114,6 +91,9 @@ impl Direction {
     ) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_send(to, cx))?;
+            if self.phase == Phase::Open && to.takes_no_more() {
+                self.phase = Phase::Ending;
+            }
             match self.phase {
                 Phase::Open => {}
                 Phase::Ending => {

@@ -22,7 +22,8 @@ use crate::data::{
     conn::{ClientConn, ConnSignal},
     deadline::Deadline,
     headers::fields_of,
-    tunnel::{self, ClientSide, TunnelIo, UpstreamEnd},
+    splice::TunnelIo,
+    tunnel::{self, ClientSide, UpstreamEnd},
     websocket::{KEY, key},
 };
 
