@@ -8,7 +8,7 @@ skipped=()
 skip() { skipped+=("$1"); printf '!! bench: SKIPPED %s\n' "$1" >&2; }
 
 # command → Debian package
-declare -A need=([nginx]=nginx-light [haproxy]=haproxy [h2load]=nghttp2-client [wrk]=wrk [openssl]=openssl [taskset]=util-linux)
+declare -A need=([nginx]=nginx-light [haproxy]=haproxy [h2load]=nghttp2-client [wrk]=wrk [openssl]=openssl [taskset]=util-linux [llvm-profdata-22]=llvm-22)
 has() { command -v "$1" >/dev/null || [ -x "/usr/sbin/$1" ]; }
 
 packages=()

@@ -23,4 +23,8 @@ fi
 if [[ -n ${ONLY:-} ]]; then
     exec "$python" -m pytest "${arguments[@]}" "infra/tests/$ONLY"
 fi
+if [[ ${1:-all} == fast ]]; then
+    # Half of the time is waiting. A file stays in one process, because its checks share what they have rendered.
+    arguments+=(-n 2 --dist loadfile)
+fi
 exec "$python" -m pytest "${arguments[@]}" infra/tests

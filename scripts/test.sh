@@ -64,7 +64,7 @@ lint_steps() {
 
 test_steps() {
     build_edge debug
-    step "cargo test" cargo test --workspace --locked --no-fail-fast
+    step "cargo test" "$THALWEG_PYTHON" scripts/cargo_tests.py
     step "infra, fast" scripts/test-infra.sh fast
     step "bench rig" "$THALWEG_PYTHON" -m unittest discover -q -s bench -t bench
     step pytest "$THALWEG_PYTHON" -m pytest -q -p no:cacheprovider --rootdir app -c app/pyproject.toml app/tests
@@ -122,7 +122,7 @@ has_cargo_deny() {
     tools="$(target_dir)/tools"
     [[ $("$tools/bin/cargo-deny" --version 2>/dev/null) == "cargo-deny $CARGO_DENY" ]] && return
     say "" "── setup: cargo install cargo-deny $CARGO_DENY (some minutes, once)"
-    cargo install --quiet cargo-deny --version "$CARGO_DENY" --locked --root "$tools" || {
+    CARGO_PROFILE_DEV_DEBUG=0 cargo install --debug --quiet cargo-deny --version "$CARGO_DENY" --locked --root "$tools" || {
         echo "cargo deny: cargo-deny $CARGO_DENY could not be installed" >>"$THALWEG_SKIPS"
         return 1
     }

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 
-from . import load, measure, peers, report, scenarios, settings, targets
+from . import front_door, load, measure, peers, report, scenarios, settings, targets
 from .scenarios import Rig, Sample
 
 
@@ -75,6 +75,8 @@ def scenario(rig: Rig, name: str, samples: list[Sample]):
         return (scenarios.two_workers if many else scenarios.closed)(rig, name)
     if name.startswith("handshake-"):
         return scenarios.handshakes(rig, name)
+    if front_door.is_of_the_door(name):
+        return front_door.scenario(rig, name)
     if name == "endpoints":
         return scenarios.endpoints(rig, name)
     if name == "open":

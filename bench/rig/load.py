@@ -62,12 +62,12 @@ class Endpoint:
             return False
 
 
-def spawn(settings: Settings, command: list[str], **kwargs) -> subprocess.Popen:
+def spawn(settings: Settings, command: list[str], nice: int | None = None, **kwargs) -> subprocess.Popen:
     command = ["taskset", "-c", peers.cpu_list(settings.load_cores), *command]
     usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True}
     quiet = os.environ | {"RUST_BACKTRACE": "0"}
     process = subprocess.Popen(command, start_new_session=True, env=quiet, **usual | kwargs)
-    peers.raise_priority(process.pid, settings.nice)
+    peers.raise_priority(process.pid, settings.nice if nice is None else nice)
     started.append(process)
     return process
 
@@ -170,17 +170,21 @@ def parse_handshakes(out: str) -> dict:
 def open_loop(settings: Settings, port: int, rate: float, duration_s: float, seed: int, **flags) -> dict:
     """Offers `rate` for `duration_s` and returns bench-load's report, whether or not the level was held."""
     process = start_open_loop(settings, port, rate, duration_s, seed, **flags)
-    return finish_open_loop(process, duration_s + settings.warmup_s + 30)
+    return finish_tool(process, duration_s + settings.warmup_s + 30)
 
 
 def start_open_loop(settings: Settings, port: int, rate: float, duration_s: float, seed: int, **flags):
     flags = {"address": f"127.0.0.1:{port}", "host": HOST, "rate": f"{rate:.0f}", "duration": duration_s,
              "warmup": settings.warmup_s, "connections": 64, "seed": seed, **flags}  # fmt: skip
+    return start_tool(settings, "open", **flags)
+
+
+def start_tool(settings: Settings, mode: str, nice: int | None = None, **flags: object) -> subprocess.Popen:
     words = [word for key, value in flags.items() for word in (f"--{key}", str(value))]
-    return spawn(settings, [str(settings.tools_dir / "bench-load"), "open", *words], stderr=subprocess.STDOUT)
+    return spawn(settings, [str(settings.tools_dir / "bench-load"), mode, *words], nice, stderr=subprocess.STDOUT)
 
 
-def finish_open_loop(process: subprocess.Popen, timeout_s: float) -> dict:
+def finish_tool(process: subprocess.Popen, timeout_s: float) -> dict:
     out, _ = communicate(process, timeout_s)
     try:
         return json.loads(out.strip().splitlines()[-1])
@@ -189,17 +193,20 @@ def finish_open_loop(process: subprocess.Popen, timeout_s: float) -> dict:
 
 
 class Held:
-    """Connections that are open and do what they are told: nothing, or one request each."""
+    """Connections that are open and do what they are told: nothing, one request each, or a head that never ends."""
 
     def __init__(self, settings: Settings, port: int, connections: int):
         words = ["hold", "--address", f"127.0.0.1:{port}", "--connections", str(connections)]
         self.process = spawn(settings, [str(settings.tools_dir / "bench-load"), *words], stdin=subprocess.PIPE)
         self.opened = self.expect("held")
 
-    def request_each(self) -> dict:
-        self.process.stdin.write("request\n")
+    def order(self, what: str, phase: str) -> dict:
+        self.say(what)
+        return self.expect(phase)
+
+    def say(self, what: str) -> None:
+        self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
-        return self.expect("answered")
 
     def expect(self, phase: str) -> dict:
         line = self.process.stdout.readline()

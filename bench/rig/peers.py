@@ -22,6 +22,8 @@ from .settings import BENCH, OUT, TRAINED, Settings
 
 # The fields that every proxy must send to the endpoint and to the client; otherwise the comparison is unfair.
 FORWARDED = ("x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-request-id", "via")
+# H2C takes HTTP/2 in clear alone; TCP and TCPCOPY what is not HTTP, with and without splice where that is a setting.
+PORTS = ("HTTP", "HTTPS", "ADMIN", "PROXY", "H2C", "TCP", "TCPCOPY")
 SYSTEM_PATH = os.environ.get("PATH", "") + ":/usr/sbin"
 
 
@@ -38,7 +40,7 @@ class Peer:
         self.settings = settings
         self.workers = workers
         self.cores = settings.proxy_cores[:workers]
-        self.ports = dict(zip(("HTTP", "HTTPS", "ADMIN"), free_ports(3)))
+        self.ports = dict(zip(PORTS, free_ports(len(PORTS))))
         stem = name + variant
         self.config = OUT / f"{stem}{CONFIG_SUFFIX[self.kind]}"
         self.log = OUT / f"{stem}.log"

@@ -6,6 +6,7 @@ import json
 import pathlib
 from dataclasses import asdict
 
+from .front_door import is_of_the_door, sentence
 from .scenarios import FOREIGN_LIMIT, Sample
 from .settings import BENCH, OUT, TRAINED, Settings
 from .targets import Verdict, good, highest_held, median, ratios, values
@@ -25,6 +26,11 @@ TITLES = {
     "h1-2w": "HTTP/1.1, 100 B, 2 workers",
     "handshake-full": "TLS 1.3, full",
     "handshake-resumed": "TLS 1.3, resumed",
+    "key-exchange": "TLS 1.3, hybrid key exchange",
+    "proxy-header": "PROXY header",
+    "h2-endpoints": "HTTP/2 to the endpoint, 64 streams",
+    "tcp-1m": "TCP pass-through, 1 MiB",
+    "slow-heads": "10,000 slow heads",
 }
 COMPARED = ("cpu_us", "rps", "p99_us", "rss_mib")
 
@@ -55,10 +61,12 @@ def summarise(samples: list[Sample], peers: tuple[str, ...], subject: str) -> li
 def table(rows: list[dict[str, object]], subject: str) -> str:
     """The requests, then a table each for handshakes and idle memory, then a line each for many endpoints and the reload."""
     of = {kind: [row for row in rows if row["scenario"].startswith(kind)] for kind in ("handshake", "idle", "endpoints", "reload")}
+    of["door"] = [row for row in rows if is_of_the_door(str(row["scenario"]))]
     apart = [row for rows_of_kind in of.values() for row in rows_of_kind]
     parts = [
         requests_table([row for row in rows if row not in apart], subject),
         handshake_table(of["handshake"], subject),
+        door_table(of["door"]),
         idle_table(of["idle"], subject),
         *(endpoints_line(row) for row in of["endpoints"] if row.get("cpu_ratio") is not None),
         *(reload_line(row) for row in of["reload"] if row.get("reload_ms") is not None),
@@ -88,6 +96,11 @@ def handshake_table(rows: list[dict[str, object]], subject: str) -> str:
         for row in rows
     ]  # fmt: skip
     return grid(head, lines) if lines else ""
+
+
+def door_table(rows: list[dict[str, object]]) -> str:
+    lines = [(title(row["scenario"]), row["peer"], sentence(row), rounds(row)) for row in rows]
+    return grid(("front door", "peer", "", "rounds"), lines, left=frozenset({0, 1, 2})) if lines else ""
 
 
 def idle_table(rows: list[dict[str, object]], subject: str) -> str:
@@ -189,6 +202,8 @@ def write_markdown(text: str, machine: dict[str, object], versions: dict[str, st
 def title(scenario: str) -> str:
     if scenario.startswith("open-"):
         return f"open loop, {scenario[5:]} % of nginx's peak"
+    if scenario.startswith("attack-"):
+        return f"attack by {scenario[7:]}"
     return TITLES.get(scenario, scenario)
 
 

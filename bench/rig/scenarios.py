@@ -138,9 +138,10 @@ def closed(rig: Rig, name: str) -> Iterator[Sample]:
             yield rig.sample(name, peer, number, lambda s: closed_once(rig, CLOSED[name], rig.running[s.peer], s))
 
 
-def closed_once(rig: Rig, shape: Closed, peer: Peer, sample: Sample) -> None:
+def closed_once(rig: Rig, shape: Closed, peer: Peer, sample: Sample, port: int | None = None) -> None:
     settings = rig.settings
-    scheme, port = ("https", peer.https) if shape.tls else ("http", peer.http)
+    scheme, usual = ("https", peer.https) if shape.tls else ("http", peer.http)
+    port = port or usual
     url = f"{scheme}://127.0.0.1:{port}{shape.path}"
     seconds = math.ceil(settings.warmup_s + settings.duration_s + 0.5)
     if shape.h2:
@@ -273,7 +274,7 @@ def open_once(rig: Rig, rate: float, sample: Sample) -> None:
     process = load.start_open_loop(settings, peer.http, rate, settings.duration_s, sample.round + 1)
     time.sleep(settings.warmup_s + 0.1)
     seen = watch(rig, peer, settings.duration_s * 0.9)
-    report = load.finish_open_loop(process, settings.duration_s + 30)
+    report = load.finish_tool(process, settings.duration_s + 30)
     if report["errors"]:
         raise load.LoadFailed(f"{report['errors']} errors, first: {report['first_error']}")
     sample.figures = {
@@ -308,7 +309,7 @@ def idle_once(rig: Rig, sample: Sample) -> None:
         peers.wait_until(lambda: measure.open_sockets(pids) >= sockets + count - 20, 20)
         time.sleep(1)
         silent = measure.rss_bytes(pids)
-        held.request_each()
+        held.order("request", "answered")
         time.sleep(1)
         used = measure.rss_bytes(pids)
         if measure.open_sockets(pids) < count:
@@ -356,7 +357,7 @@ def reload_run(rig: Rig, sample: Sample) -> None:
             config = big_config.big(small, big_config.RELOAD, rig.endpoint.ports, weight=1 + number % 2)
             took.append(reload_once(peer, config))
             time.sleep(2.5)
-        report = load.finish_open_loop(process, 120)
+        report = load.finish_tool(process, 120)
         sample.figures = {
             "failed": report["errors"] + report["unsent"] + report["unanswered"],
             "p99_us": report["p99_us"],

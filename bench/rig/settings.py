@@ -12,7 +12,9 @@ TRAINED = "thalweg-trained"
 PEERS = ("nginx", "haproxy", "envoy", "thalweg", TRAINED)
 SCENARIOS = (
     "h1", "h1-1k", "h1-16k", "tls-h1", "tls-h1-1k", "tls-h1-16k", "tls-h2", "tls-h2-1k", "tls-h2-16k", "body-64k", "body-1m",
-    "h1-2w", "handshake-full", "handshake-resumed", "endpoints", "open", "idle", "reload",
+    "h1-2w", "handshake-full", "handshake-resumed", "key-exchange", "proxy-header", "h2-endpoints", "tcp-1m",
+    "attack-rapid-reset", "attack-continuation", "attack-ping", "attack-settings", "attack-byte-updates", "attack-zero-window",
+    "endpoints", "open", "idle", "slow-heads", "reload",
 )  # fmt: skip
 
 

@@ -26,6 +26,11 @@ CPU = (
     ("HTTP/1.1, 64 KiB", "body-64k", {"nginx": 0.85, "Envoy": 0.20}),
     ("HTTP/1.1, 1 MiB", "body-1m", {"nginx": 0.85, "Envoy": 0.20}),
 )
+ATTACKED = (
+    ("CPU per byte beside honest requests", "byte_ratio", 4.0, "×"),
+    ("p99 of others beside calm", "p99_ratio", 2.0, "×"),
+    ("the slowest end of a connection", "ended_ms", 1000, "ms"),
+)
 TARGETS = (
     *(
         Target(f"CPU per request, {what}, to {peer}", scenario, "cpu_us", limit, "×", peer.lower())
@@ -33,6 +38,17 @@ TARGETS = (
         for peer, limit in limits.items()
     ),
     Target("p99 at the highest level held open-loop, to nginx", "open", "p99_us", 1.0, "×", "nginx"),
+    Target("CPU per resumed TLS 1.3 handshake, to nginx", "handshake-resumed", "cpu_us", 1.0, "×", "nginx"),
+    Target("CPU of a PROXY header, per connection", "proxy-header", "header_us", 1.0, "µs"),
+    Target("CPU per request, HTTP/2 to the endpoint beside HTTP/1.1", "h2-endpoints", "cpu_ratio", 0.95, "×"),
+    *(
+        Target(f"attack by {kind}: {what}", f"attack-{kind}", figure, limit, unit)
+        for kind in ("rapid-reset", "continuation", "ping", "settings", "byte-updates", "zero-window")
+        for what, figure, limit, unit in ATTACKED
+        if figure != "ended_ms" or kind != "zero-window"
+    ),
+    Target("p99 with 10,000 slow heads beside calm", "slow-heads", "p99_ratio", 1.5, "×"),
+    Target("RSS per slow head", "slow-heads", "bytes_each", 1024, "B"),
     Target("CPU per request, 10,000 endpoints beside 3", "endpoints", "cpu_ratio", 1.1, "×"),
     Target("RSS idle with three pools", "idle", "idle_rss_mib", 10, "MiB"),
     Target("RSS per silent plaintext connection", "idle", "silent_bytes", 614, "B"),

@@ -1,12 +1,16 @@
-//! Many connections held open: silent first, then one request on each, as told line by line on stdin.
+//! Many connections held open: silent first, then one request on each, or heads that never end, as told line by line on stdin.
 //! Connects from many loopback addresses, so that 10,000 connections do not run out of ports. Never closes early.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpSocket, TcpStream};
+
+/// Gap between two bytes of a slow head.
+const DRIP: Duration = Duration::from_secs(10);
 
 /// The connections to hold.
 pub struct HoldPlan {
@@ -51,6 +55,25 @@ pub async fn run(plan: HoldPlan, mut say: impl FnMut(String) -> Result<()>) -> R
                 progress.phase = "answered";
                 say(serde_json::to_string(&progress)?)?;
             }
+            // The beginning of a head on each connection.
+            "heads" => {
+                let start = format!("GET / HTTP/1.1\r\nHost: {}\r\nX-Slow: ", plan.host);
+                progress.answered = write_all(&mut held, start.as_bytes()).await;
+                progress.phase = "begun";
+                say(serde_json::to_string(&progress)?)?;
+            }
+            // Another byte of it, one connection after the other, over ten seconds.
+            "drip" => {
+                progress.answered = 0;
+                let mut ticks = tokio::time::interval(DRIP / 1000);
+                let share = held.len().div_ceil(1000).max(1);
+                for some in held.chunks_mut(share) {
+                    ticks.tick().await;
+                    progress.answered += write_all(some, b"x").await;
+                }
+                progress.phase = "dripped";
+                say(serde_json::to_string(&progress)?)?;
+            }
             "quit" => break,
             other => anyhow::bail!("unknown order {other:?}"),
         }
@@ -63,6 +86,15 @@ impl Progress {
         self.failed += 1;
         self.first_error.get_or_insert_with(|| format!("{error:#}"));
     }
+}
+
+/// Writes to each; returns how many took it.
+async fn write_all(streams: &mut [TcpStream], bytes: &[u8]) -> usize {
+    let mut taken = 0;
+    for stream in streams {
+        taken += usize::from(stream.write_all(bytes).await.is_ok());
+    }
+    taken
 }
 
 async fn connect(plan: &HoldPlan, index: usize) -> Result<TcpStream> {

@@ -159,7 +159,7 @@ fn connector(h2: bool) -> Result<TlsConnector> {
 
 /// Accepts every certificate, because the rig's certificates are self-signed and only the proxy is measured.
 #[derive(Debug)]
-struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
+pub(crate) struct AnyCertificate(pub(crate) Arc<rustls::crypto::CryptoProvider>);
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(

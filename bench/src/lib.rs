@@ -3,6 +3,8 @@
 #![allow(missing_docs, reason = "a tool for this repository, not a library")]
 
 pub mod args;
+pub mod attack;
+pub mod connects;
 pub mod hold;
 pub mod lane;
 pub mod open_loop;

@@ -4,7 +4,8 @@
 #
 #   pin-image.sh RELEASE REPOSITORY TAG sha256:DIGEST
 #
-# Exit status: 0 written, or already so; 2 usage. Nothing but infra/gitops/images/RELEASE.yaml is touched.
+# Reads STAGE (production): staging and development have files of their own, in infra/gitops/stages/STAGE/images.
+# Exit status: 0 written, or already so; 2 usage. Nothing but that stage's images/RELEASE.yaml is touched.
 set -euo pipefail
 here=$(dirname -- "${BASH_SOURCE[0]}")
 
@@ -12,7 +13,11 @@ die() { echo "pin-image: $1" >&2; exit 2; }
 
 (($# == 4)) || die "RELEASE REPOSITORY TAG DIGEST are needed (see the head of this file)"
 release=$1 repository=$2 tag=$3 digest=$4
-file=$here/images/$release.yaml
+case ${STAGE:-production} in
+    production) file=$here/images/$release.yaml ;;
+    staging | development) file=$here/stages/$STAGE/images/$release.yaml ;;
+    *) die "no stage $STAGE: production, staging or development" ;;
+esac
 [[ $release =~ ^[a-z0-9-]+$ && -e $file ]] || die "no release $release: $file is not there"
 [[ $repository =~ ^[a-z0-9]+([._/:-][a-z0-9]+)*$ ]] || die "$repository is no repository"
 [[ $tag =~ ^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$ && $tag != latest ]] || die "$tag is no tag that says which one"

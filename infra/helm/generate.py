@@ -30,7 +30,7 @@ CHARTS = ("fastapi-app", "thalweg-edge")
 MARGIN_S = 120
 # What the chart itself writes into the edge's configuration: not the user's to set.
 OWNED = {
-    "": ("version", "include", "admin", "listener"),
+    "": ("version", "include", "admin", "listener", "fleet"),
     "edge": ("cloud", "region", "drain_delay", "drain_timeout"),
 }
 
@@ -72,7 +72,7 @@ def edge_definitions(present: pathlib.Path) -> dict[str, Any]:
         for key in keys:
             table["properties"].pop(key, None)
     for unused in [
-        name for name in parts if name.split(".")[1].split("-")[0] in ("admin", "listener")
+        name for name in parts if name.split(".")[1].split("-")[0] in ("admin", "listener", "fleet")
     ]:
         del parts[unused]
     whole = {key: schema[key] for key in ("type", "properties", "additionalProperties")}

@@ -22,7 +22,7 @@ SECRET_WORDS = re.compile(
     r"(PASSWORD|PASSWD|TOKEN|SECRET|_KEY|DATABASE_URL|REDIS_URL)$", re.IGNORECASE
 )
 CREDENTIAL = re.compile(
-    r"://[^/\s:@]+:[^/\s:@]+@|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"://[^/\s:@]+:(?!\$\(\w+\)@)[^/\s:@]+@|-----BEGIN [A-Z ]*PRIVATE KEY"
     r"|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}"
 )
 

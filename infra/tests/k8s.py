@@ -56,6 +56,14 @@ PLATFORM: dict[str, Any] = {
     "autoscaling": {"cpuPercent": 0, "memoryPercent": 0, "perPod": {"http_requests_per_second": "200"}},
 }
 
+# One port for TCP and UDP.
+QUIC = [{"name": "secure", "port": 8443, "servicePort": 443, "protocols": ["h2", "http/1.1", "h3"], "tls": True}]
+# Of a pair that was thrown away.
+PUBLIC_KEY = """-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+"""
+
 # Features that no cloud and no stage switches on, and what else may be set: name → values.
 TOGGLES: dict[str, dict[str, Any]] = {
     "fastapi-app": {
@@ -113,6 +121,11 @@ TOGGLES: dict[str, dict[str, Any]] = {
                 {"name": "w", "port": 8080, "servicePort": 80, "protocols": ["http/1.1", "h2c"]}
             ]
         },
+        "http3": {"listeners": QUIC, "certificate": {"secretName": "site"}},
+        "http3-aws": {"cloud": "aws", "listeners": QUIC, "certificate": {"secretName": "site"}},
+        "fleet": {"fleet": {"enabled": True, "publicKey": PUBLIC_KEY, "secretName": "fleet", "ca": True, "ring": "canary"}},
+        "fleet-without-password": {"fleet": {"enabled": True, "publicKey": PUBLIC_KEY}, "kind": "DaemonSet"},
+        "state": {"state": {"enabled": True, "sizeLimit": "1Gi"}},
         "token": {"secretName": "admin"},
         "client-certificate": {"clientCertificate": {"secretName": "edge-client"}},
         "dual-stack": {"dualStack": True},

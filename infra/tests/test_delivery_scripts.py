@@ -269,6 +269,22 @@ def test_only_what_is_signed_is_pinned(stubs, clone) -> None:
     assert stubs.run("verify-image.sh", "ecr/app:latest", **told).returncode == 2
 
 
+def test_a_stage_has_images_of_its_own(stubs, clone) -> None:
+    """STAGE: signed by the build on that stage's branch, written into that stage's files and no other; a stage that is none is refused"""
+    where, told = clone / "infra/scripts", {"GITHUB_REPOSITORY": "acme/thalweg"}
+    for stage, branch in (("staging", "stage"), ("development", "develop")):
+        stubs.rules(f"docker inspect => 0 {DIGEST}")
+        done = stubs.run("pin.sh", "ecr", SHA, "fastapi-app", where=where, STAGE=stage, **told)
+        assert done.returncode == 0, done.stderr
+        identity = f"https://github.com/acme/thalweg/.github/workflows/build.yml@refs/heads/{branch}"
+        assert all(f"--certificate-identity {identity} " in call for call in stubs.calls("cosign"))
+        assert git(clone, "show", "--format=", "--name-only").split() == [f"infra/gitops/stages/{stage}/images/fastapi-app.yaml"]
+    before = git(clone, "rev-parse", "HEAD")
+    for name, words in (("pin.sh", ("ecr", SHA, "fastapi-app")), ("verify-image.sh", (f"ecr/app@{DIGEST}",))):
+        assert stubs.run(name, *words, where=where, STAGE="canary", **told).returncode == 2
+    assert git(clone, "rev-parse", "HEAD") == before
+
+
 def test_a_wave_is_waited_for(stubs) -> None:
     """Synced and healthy at this commit, and no older one; a failed hook ends it at once, silence when the time is over"""
     words = ("azure", SHA, "fastapi-app")

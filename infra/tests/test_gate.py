@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from conftest import run
 from edge import find_edge, free_port, get, status
-from k8s import CLOUDS, HELM, STAGES, merge, of_kind, one, render, rendered, values_of
+from k8s import CLOUDS, HELM, PUBLIC_KEY, STAGES, merge, of_kind, one, render, rendered, values_of
 from test_gitops import cloud_releases, generated, read
 
 TOKEN = "only-for-this-check"
@@ -117,11 +117,17 @@ class Edge:
 def running(folder: pathlib.Path, cloud: str, port: int) -> Iterator[Edge]:
     edge = Edge(folder)
     edge.sync(edge.text(values(cloud, port)))
-    with open(folder / "log", "w", encoding="utf-8") as log:
-        process = subprocess.Popen([find_edge(), "run", "--config", folder / "volume" / "thalweg.toml"], stdout=log, stderr=log)
+    with started(edge):
+        yield edge
+
+
+@contextlib.contextmanager
+def started(edge: Edge) -> Iterator[None]:
+    with open(edge.folder / "log", "w", encoding="utf-8") as log:
+        process = subprocess.Popen([find_edge(), "run", "--config", edge.folder / "volume" / "thalweg.toml"], stdout=log, stderr=log)
         try:
-            assert get(edge.admin, "/livez")[0] == 200, (folder / "log").read_text()
-            yield edge
+            assert get(edge.admin, "/livez")[0] == 200, (edge.folder / "log").read_text()
+            yield
         finally:
             process.kill()
             process.wait()
@@ -384,3 +390,25 @@ def test_gate_is_in_every_release(counted) -> None:
             assert release["spec"]["test"]["enable"] is True
     assert not of_kind(rendered()["thalweg-edge.host-network"], "Pod"), "the admin port is on loopback there"
     counted("value sets", len(CLOUDS) * len(STAGES))
+
+
+def test_gate_knows_a_fleets_config(tmp_path) -> None:
+    """An edge of a fleet whose servers are away: its hash covers the key and the password, and the gate makes the same one"""
+    fleet = {"enabled": True, "publicKey": PUBLIC_KEY, "secretName": "fleet", "servers": [f"nats://127.0.0.1:{free_port()}"]}
+    with region() as port:
+        edge = Edge(tmp_path / "edge")
+        told = merge(values("azure", port), {"fleet": fleet})
+        text = edge.text(told).replace("/etc/thalweg-fleet/", f"{edge.folder}/").replace("/var/lib/thalweg", str(edge.folder / "state"))
+        (edge.folder / "credentials").write_text("edges:only-for-this-check\n")
+        edge.sync(text)
+        for folder in ("volume", "rendered"):
+            (edge.folder / folder / "fleet.pub").write_text(PUBLIC_KEY)
+        files = f"{edge.folder}/rendered/fleet.pub,{edge.folder}/credentials"
+        # By the link the edge reads it beside its config.
+        (edge.folder / "volume" / f"..{edge.version}" / "fleet.pub").write_text(PUBLIC_KEY)
+        with started(edge):
+            done = gate(edge, FLEET=files)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert status(edge.admin)["fleet"]["connected"] is False
+            other = gate(edge, wait=1)
+            assert other.returncode == 1 and "another config is in force" in other.stdout, "the key is a part of the config"

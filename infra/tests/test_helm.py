@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 import secrets
+import shutil
 
 import pytest
 from conftest import ROOT, find_tool, run
@@ -14,6 +15,7 @@ from k8s import (
     CHARTS,
     CLOUDS,
     HELM,
+    PUBLIC_KEY,
     SERVICES,
     STAGES,
     TOGGLES,
@@ -112,6 +114,17 @@ WRONG = {
             "listeners[0].tls=true",
             "has tls",
         ),
+        (
+            "listeners[0].name=a,listeners[0].port=8443,listeners[0].servicePort=443,listeners[0].protocols={h3}",
+            "has h3, which needs tls",
+        ),
+        ("fleet.enabled=true", "fleet.publicKey is needed"),
+        ("fleet.publicKey=MCowBQYDK2Vw", "/fleet/publicKey"),
+        ("fleet.servers={nats-0:4222}", "/fleet/servers/0"),
+        ("fleet.enabled=true,fleet.ca=true", "fleet.ca is read from fleet.secretName"),
+        ("fleet.ring=first", "/fleet/ring"),
+        ("state.sizeLimit=much", "/state/sizeLimit"),
+        ("config.fleet.ring=all", "'fleet'"),
         ("config.admin.bind=0.0.0.0:9900", "'admin'"),
         ("config.edge.drain_delay=1s", "'drain_delay'"),
         ("config.edge.workers=-1", "/config/edge/workers"),
@@ -255,6 +268,9 @@ def mounted_files(folder: pathlib.Path) -> None:
     for name in ("thalweg-admin", "thalweg-tls"):
         (folder / name).mkdir()
     (folder / "thalweg-admin" / "token").write_text(secrets.token_hex(), encoding="utf-8")
+    (folder / "fleet.pub").write_text(PUBLIC_KEY, encoding="utf-8")
+    (folder / "thalweg-fleet").mkdir()
+    (folder / "thalweg-fleet" / "credentials").write_text(f"edges:{secrets.token_hex()}\n", encoding="utf-8")
     pair = ("-keyout", folder / "thalweg-tls/tls.key", "-out", folder / "thalweg-tls/tls.crt")
     made = run(
         find_tool("openssl"),
@@ -270,6 +286,7 @@ def mounted_files(folder: pathlib.Path) -> None:
         *pair,
     )
     assert made.returncode == 0, made.stderr
+    shutil.copy(folder / "thalweg-tls" / "tls.crt", folder / "thalweg-fleet" / "ca.crt")
 
 
 def test_rendered_config_passes_check(counted, tmp_path):

@@ -11,6 +11,7 @@ import k8s
 import parliament
 import pytest
 import yaml
+from cloudsplaining.scan.policy_document import PolicyDocument
 from terraform import (
     TERRAFORM,
     Plan,
@@ -260,6 +261,46 @@ def test_rights_exist(folder, counted) -> None:
         if kind in ("aws_iam_role_policy", "aws_iam_policy") and (values.get("policy") or "").startswith("{"):
             seen += 1
             wrong += [f"{address}: {said}" for said in misspelt(values["policy"])]
+    assert not wrong, "\n".join(wrong)
+    counted("policies", seen)
+
+
+# What cloudsplaining reports and stays, with the reason.
+EXPOSED = {"ecr:GetAuthorizationToken": "the token of a registry's login, which AWS gives on no single repository"}
+
+
+def risks(policy: str) -> list[str]:
+    """What cloudsplaining finds in a policy: a way to more rights, data that leaves, rights that are given away, on everything."""
+    document = PolicyDocument(json.loads(policy))
+    return [
+        *(f"privilege escalation: {found['type']}" for found in document.allows_privilege_escalation),
+        *(f"data leaves by {action} on everything" for action in document.allows_data_exfiltration_actions),
+        *(f"{action} on everything" for action in document.permissions_management_without_constraints),
+        *(f"credentials by {action}" for action in document.credentials_exposure if action not in EXPOSED),
+        *(f"every action of {service}" for service in document.service_wildcard),
+    ]
+
+
+def test_a_risky_right_is_found() -> None:
+    """cloudsplaining names a way to more rights, data on everything and a service as a whole, and lets a narrow right pass"""
+    policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["%s"],"Resource":"%s"}]}'
+    for action in ("iam:CreateAccessKey", "s3:GetObject", "s3:PutBucketPolicy", "s3:*"):
+        assert risks(policy % (action, "*")), action
+    assert not risks(policy % ("s3:GetObject", "arn:aws:s3:::b/*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("folder", APPLIED, ids=name)
+def test_rights_are_no_way_to_more(folder, counted) -> None:
+    """after an apply: no role's policy is a way to more rights, or to all data, by cloudsplaining; boundaries give none by themselves"""
+    providers = [provider for provider in ("aws", "archive") if provider == "aws" or "secrets" in name(folder)]
+    wrong, seen = [], 0
+    for address, kind, values in applied(folder, *providers).resources:
+        if kind in ("aws_iam_role_policy", "aws_iam_policy") and (values.get("policy") or "").startswith("{"):
+            if address.endswith(BOUNDARIES):
+                continue
+            seen += 1
+            wrong += [f"{address}: {said}" for said in risks(values["policy"])]
     assert not wrong, "\n".join(wrong)
     counted("policies", seen)
 

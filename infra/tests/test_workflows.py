@@ -64,7 +64,8 @@ def test_rights_are_given_by_the_job(counted) -> None:
         assert set(job["permissions"].items()) <= {("contents", "read"), ("contents", "write"), ("id-token", "write")}, name
         if job["permissions"]["contents"] == "write":
             writers.add(name)
-            assert job["environment"] == "production", f"{name} writes without a reviewer"
+            reviewed = {"production", "${{ needs.where.outputs.environment }}"}
+            assert job["environment"] in reviewed, f"{name} writes without a reviewer"
         assert "uses" in job or job["timeout-minutes"] <= 180, name
     assert writers == {"deliver.yml: pin", "canary.yml: canary", "rollback.yml: rollback"}
     counted("jobs", len(list(jobs())))
@@ -128,7 +129,9 @@ def test_waves_come_one_after_another() -> None:
     told = load(FOLDER / "deliver.yml")["jobs"]
     needs = {name: {job["needs"]} if isinstance(job.get("needs"), str) else set(job.get("needs", [])) for name, job in told.items()}
     assert needs["build"] == {"where", "checks"} and needs["pin"] == {"where", "build"}
-    assert (needs["azure"], needs["aws"], needs["gcp"]) == ({"pin"}, {"pin", "azure"}, {"pin", "aws"})
+    assert (needs["azure"], needs["aws"], needs["gcp"]) == ({"where", "pin"}, {"pin", "azure"}, {"pin", "aws"})
+    assert told["azure"]["if"] == "needs.where.outputs.environment == 'production'", "those after it are skipped with it"
+    assert not {"if"} & (told["aws"].keys() | told["gcp"].keys())
     assert [told[cloud]["with"]["cloud"] for cloud in CLOUDS] == list(CLOUDS)
     gitlab = yaml.safe_load(GITLAB.read_text())
     assert gitlab["stages"] == ["check", "build", "pin", *CLOUDS]
@@ -170,3 +173,18 @@ def test_plan_and_apply_are_two_identities() -> None:
         assert "-plan" in text or '"plan"' in text, file
         assert "-publish" in text or '"publish"' in text, file
     assert load(FOLDER / "build.yml")["jobs"]["image"]["environment"] == "${{ inputs.environment }}-publish"
+
+
+def test_a_stage_is_pinned_by_its_own_branch() -> None:
+    """Each branch pins the images of its own stage into its own files; no branch writes another's"""
+    pin = load(FOLDER / "deliver.yml")["jobs"]["pin"]
+    pairs = re.search(r"fromJSON\('(\[.*?\])'\)", pin["if"])[1]
+    told = dict(pair.split() for pair in yaml.safe_load(pairs))
+    for branch, stage in told.items():
+        assert run(INFRA / "scripts" / "environment.sh", branch).stdout.strip() == stage
+    assert set(told.values()) == {"production", "staging", "development"}
+    assert pin["environment"] == "${{ needs.where.outputs.environment }}", "whose reviewers are asked"
+    step = next(step for step in pin["steps"] if step.get("id") == "pin")
+    assert step["env"]["STAGE"] == pin["environment"] and 'git push origin "HEAD:$GITHUB_REF_NAME"' in step["run"]
+    checkout = next(step for step in pin["steps"] if step.get("uses", "").startswith("actions/checkout@"))
+    assert checkout["with"]["ref"] == "${{ github.ref_name }}"

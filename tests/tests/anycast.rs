@@ -6,14 +6,16 @@ mod common;
 use std::{
     fs,
     io::{BufRead, BufReader},
-    os::unix::net::UnixStream,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU8, Ordering},
     time::Duration,
 };
 
-use common::bird::{ESTABLISHED, stand_in};
+use common::{
+    bird::{BFD, BirdProcess, ESTABLISHED, TIMERS, stand_in},
+    server::program,
+};
 use serde_json::Value;
 use thalweg_testkit::{Conf, Edge, Endpoint, Scratch, Signal, eventually, skip, stays};
 
@@ -68,7 +70,7 @@ fn inside(test: &str) -> Option<String> {
     if let Ok(router) = std::env::var(INSIDE) {
         return Some(router);
     }
-    let missing = ["ip", "bird", "birdc"].into_iter().find(|tool| which(tool).is_none());
+    let missing = ["ip", "bird", "birdc"].into_iter().find(|tool| program(tool).is_none());
     let root = fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if !root || missing.is_some() {
         skip(test, &format!("it needs root, ip and bird (iproute2, bird2); missing: {missing:?}"));
@@ -82,55 +84,6 @@ fn inside(test: &str) -> Option<String> {
     assert!(status.success(), "{test} failed inside its namespace: see above");
     None
 }
-
-fn which(tool: &str) -> Option<PathBuf> {
-    ["/usr/sbin", "/sbin", "/usr/bin", "/bin"]
-        .iter()
-        .map(|folder| Path::new(folder).join(tool))
-        .find(|path| path.is_file())
-}
-
-/// A BIRD of its own, killed when dropped.
-struct BirdProcess {
-    child: Child,
-    control: PathBuf,
-}
-
-impl BirdProcess {
-    fn start(scratch: &Scratch, name: &str, config: &str, space: Option<&str>) -> Self {
-        let file = scratch.write(format!("{name}.conf"), config);
-        let control = scratch.join(format!("{name}.ctl"));
-        let bird = which("bird").expect("bird");
-        let mut command = match space {
-            Some(space) => {
-                let mut command = Command::new("ip");
-                command.args(["netns", "exec", space]).arg(bird);
-                command
-            }
-            None => Command::new(bird),
-        };
-        command.arg("-f").arg("-c").arg(file).arg("-s").arg(&control);
-        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("bird can be started");
-        let started = Self { child, control };
-        eventually("bird answers", SOON, || UnixStream::connect(&started.control).is_ok());
-        started
-    }
-
-    fn signal(&self, signal: Signal) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, signal).expect("our own child can be signalled");
-    }
-}
-
-impl Drop for BirdProcess {
-    fn drop(&mut self) {
-        let _ended_already_is_fine = self.child.kill();
-        let _ended_already_is_fine = self.child.wait();
-    }
-}
-
-const TIMERS: &str = "bfd on; graceful restart off; hold time 9; error wait time 1, 2; connect delay time 1; connect retry time 1;";
-const BFD: &str = "min rx interval 100 ms; min tx interval 100 ms; idle tx interval 300 ms; multiplier 3;";
 
 /// BIRD at the edge, as `infra/` configures it: the address is withheld at its start.
 fn edge_bird(scratch: &Scratch) -> BirdProcess {

@@ -1,175 +1,123 @@
-//! The proof of the fleet as one report: `make fleet` runs it and prints the figures. One NATS server and three edges on
-//! loopback; BIRD and the routers are in the scenarios of `anycast`, which `make fleet` runs before.
+//! The proof of the fleet in one run: three NATS servers, three edges with BIRD, three FastAPI regions, two routers and
+//! clients in network namespaces, and everything that can be lost is lost once. `make fleet` runs the whole of it and
+//! prints the report; the short form is in `make test`.
 
+#[path = "common/mod.rs"]
 mod common;
+#[path = "fleet_proof/cluster.rs"]
+mod cluster;
+#[path = "fleet_proof/config_steps.rs"]
+mod config_steps;
+#[path = "fleet_proof/crowd.rs"]
+mod crowd;
+#[path = "fleet_proof/death_steps.rs"]
+mod death_steps;
+#[path = "fleet_proof/engine_steps.rs"]
+mod engine_steps;
+#[path = "fleet_proof/form.rs"]
+mod form;
+#[path = "fleet_proof/lab.rs"]
+mod lab;
+#[path = "fleet_proof/network.rs"]
+mod network;
+#[path = "fleet_proof/node.rs"]
+mod node;
+#[path = "fleet_proof/report.rs"]
+mod report;
+#[path = "fleet_proof/routing.rs"]
+mod routing;
 
-use std::{fs, thread, time::Duration};
+use std::{fs, process};
 
-use common::{
-    fleet::{Fleet, serves, until_serves},
-    to,
+use thalweg_testkit::{nats_server, python, runtime, skip};
+
+use crate::{
+    common::server::program,
+    crowd::Crowd,
+    form::Form,
+    lab::Lab,
+    network::{Built, Network},
+    report::{Report, seconds},
 };
-use serde_json::{Value, json};
-use thalweg_testkit::{Behaviour, Client, Conf, Edge, Endpoint, Scratch, eventually, get};
 
-const SOON: Duration = Duration::from_secs(30);
-const RINGS: [&str; 3] = ["canary", "region", "all"];
-const ORDERS: usize = 30;
+/// Set in the process that runs on the backbone: the name of the network.
+const INSIDE: &str = "THALWEG_TEST_NETWORK";
 
-/// Three edges, one in each ring.
-fn edges(fleet: &Fleet, conf: &Conf, states: &[Scratch; 3]) -> [Edge; 3] {
-    [0, 1, 2].map(|nth| {
-        let conf = conf.clone().edge(&format!("state_dir = \"{}\"", states[nth].path().display()));
-        let edge = Edge::start(&fleet.of(conf, &format!("name = \"edge-{nth}\"\nring = \"{}\"", RINGS[nth])));
-        eventually("the edge is connected", SOON, || edge.status()["fleet"]["connected"] == true);
-        edge
-    })
-}
-
-fn figure(what: &str, figure: &str) {
-    println!("| {what} | {figure} |");
-}
-
-/// Median, 99th percentile and maximum, in milliseconds.
-fn spread(mut times: Vec<Duration>) -> String {
-    times.sort();
-    let at = |share: usize| times[(times.len() * share / 100).min(times.len() - 1)].as_secs_f64() * 1000.0;
-    format!("p50 {:.0} ms, p99 {:.0} ms, most {:.0} ms ({} times)", at(50), at(99), at(100), times.len())
-}
-
-/// Processor time of an edge so far, in clock ticks of 10 ms.
-fn cpu(edge: &Edge) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", edge.pid())).expect("the edge runs");
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    [11, 12].iter().filter_map(|nth| fields[*nth].parse::<u64>().ok()).sum()
-}
-
-/// Sends requests one after the other to every edge for a while; returns how many were sent and how many failed.
-fn load(edges: &[&Edge], span: Duration) -> (usize, usize) {
-    let began = std::time::Instant::now();
-    let (mut sent, mut failed) = (0, 0);
-    while began.elapsed() < span {
-        for edge in edges {
-            sent += 1;
-            let answer =
-                Client::try_connect(edge.web()).and_then(|mut client| client.ask("GET", "/", "", b""));
-            failed += usize::from(!answer.is_ok_and(|answer| answer.status == 200));
-        }
-        thread::sleep(Duration::from_millis(2));
+/// Builds the network and runs this test once more inside it; there, returns its name.
+fn inside(test: &str) -> Option<String> {
+    if let Ok(network) = std::env::var(INSIDE) {
+        return Some(network);
     }
-    (sent, failed)
-}
-
-fn standing(edge: &Edge) -> usize {
-    edge.admin_get("/api/v1/orders").json().as_array().map_or(0, Vec::len)
+    let missing = ["ip", "bird", "birdc"].into_iter().find(|tool| program(tool).is_none());
+    if !rustix::process::geteuid().is_root() || missing.is_some() {
+        skip(test, &format!("it needs root, ip and bird (iproute2, bird2); missing: {missing:?}"));
+        return None;
+    }
+    nats_server(test)?;
+    python(test)?;
+    let id = format!("{}", process::id());
+    let built = Built::new(&id);
+    let mut again = built.0.hub.command();
+    again.arg(std::env::current_exe().expect("this test's binary"));
+    again.args([test, "--exact", "--nocapture", "--include-ignored"]).env(INSIDE, &id);
+    let status = again.status().expect("ip can be started");
+    assert!(status.success(), "{test} failed inside its network: see above");
+    None
 }
 
 #[test]
-#[ignore = "a report of a minute: make fleet"]
-fn the_figures_of_a_fleet_of_three() {
-    let Some(mut fleet) = Fleet::start("fleet: the proof") else { return };
-    let (first, second, third) = (Endpoint::start("a"), Endpoint::start("b"), Endpoint::start("c"));
-    let states = [Scratch::new(), Scratch::new(), Scratch::new()];
-    let two_pools = Conf::simple("failover", &[first.addr(), second.addr()]);
-    let edges = edges(&fleet, &two_pools, &states);
-    println!("| what | figure |\n|---|---|");
-
-    rollout(&fleet, &edges, &two_pools, &third);
-    orders(&edges);
-    eviction(&edges, &first);
-
-    edges[0]
-        .admin_post("/api/v1/orders", &json!({ "kind": "drain", "target": "p0", "fleet": true }).to_string());
-    edges.iter().for_each(|edge| until_serves(edge, "b"));
-    fleet.server.kill();
-    edges.iter().for_each(|edge| {
-        eventually("known", SOON, || edge.status()["fleet"]["connected"] == false);
+fn a_fleet_of_three_in_short() {
+    let Some(id) = inside("a_fleet_of_three_in_short") else { return };
+    let network = Network::named(&id);
+    let Some(mut lab) = started(&network, "the fleet in short") else { return };
+    let mut report = Report::begin();
+    Crowd::run(&network, |crowd| {
+        config_steps::orders(&lab, Form::Short, &mut report);
+        config_steps::rollout(&lab, Form::Short, crowd, &mut report);
+        death_steps::killed(&mut lab, crowd, &mut report);
+        death_steps::machine_frozen(&lab, crowd, &mut report);
+        engine_steps::dead_and_wiped(&mut lab, Form::Short, crowd, &mut report);
     });
-    let before: u64 = edges.iter().map(cpu).sum();
-    thread::sleep(Duration::from_secs(5));
-    let idle = edges.iter().map(cpu).sum::<u64>() - before;
-    #[expect(clippy::cast_precision_loss, reason = "a few ticks")]
-    let share = idle as f64 / 500.0 / 3.0 * 100.0;
-    figure("engine dead: processor time of one edge without requests", &format!("{share:.1} % of one core"));
-    let (sent, failed) = load(&edges.each_ref(), Duration::from_secs(3));
-    figure("engine dead: failed requests", &format!("{failed} of {sent}"));
-    assert_eq!(failed, 0);
-    fleet.server.wipe();
-    fleet.server.revive();
-    let (sent, failed) = load(&edges.each_ref(), Duration::from_secs(3));
-    let obey = edges.iter().filter(|edge| serves(edge) == "b" && standing(edge) == 1).count();
-    figure(
-        "engine wiped: failed requests; edges that obey the order still",
-        &format!("{failed} of {sent}; {obey} of 3"),
-    );
-    assert_eq!((failed, obey), (0, 3));
-
-    let [killed, rest @ ..] = edges;
-    drop(killed);
-    let (sent, failed) = load(&rest.each_ref(), Duration::from_secs(2));
-    figure("an edge killed: failed requests at the others", &format!("{failed} of {sent}"));
-    assert_eq!(failed, 0);
+    report.end("fleet-short.md");
 }
 
-/// A good bundle goes from ring to ring, and a bad one comes back.
-fn rollout(fleet: &Fleet, edges: &[Edge; 3], good: &Conf, bad: &Endpoint) {
-    let done = fleet.publish_with(good, &["--bake", "5s"]);
-    assert_eq!(done.code, 0, "{}", done.stderr);
-    let has = |edge: &Edge| edge.status()["fleet"]["bundle"]["on_trial"] == Value::Bool(false);
-    let took = eventually("every ring has it", Duration::from_secs(90), || edges.iter().all(has));
-    figure("rollout over three rings, each baked for 5 s", &format!("{:.1} s", took.as_secs_f64()));
-    bad.behave(Behaviour::Status(500));
-    let done = fleet.publish_with(&to(bad), &["--bake", "60s"]);
-    assert_eq!(done.code, 0, "{}", done.stderr);
-    let on_trial = || edges[0].status()["fleet"]["bundle"]["on_trial"] == Value::Bool(true);
-    eventually("the canary tries it", SOON, on_trial);
-    let took = eventually("its guard takes it back", SOON, || {
-        let _ = get(edges[0].web(), "/");
-        edges[0].status()["fleet"]["refused"]["reason"] == "reverted"
-    });
-    let hurt = edges.iter().filter(|edge| edge.events_of("fleet_bundle_adopted").len() > 1).count();
-    figure(
-        "a bundle that answers 500: taken back after; edges that had it",
-        &format!("{:.1} s; {hurt} of 3", took.as_secs_f64()),
-    );
-    assert_eq!(hurt, 1);
+#[test]
+#[ignore = "some minutes: make fleet"]
+fn a_fleet_of_three_loses_everything_once() {
+    let Some(id) = inside("a_fleet_of_three_loses_everything_once") else { return };
+    let network = Network::named(&id);
+    let Some(mut lab) = started(&network, "the fleet as a whole") else { return };
+    let mut report = Report::begin();
+    report.told("regions at 1, 8 and 20 ms one way", "by our own relay: the kernel need not have netem");
+    Crowd::run(&network, |crowd| story(&mut lab, crowd, &mut report));
+    report.end("fleet.md");
 }
 
-/// How long an order and its end take to the last edge.
-fn orders(edges: &[Edge; 3]) {
-    let (mut given, mut ended) = (Vec::new(), Vec::new());
-    for nth in 0..ORDERS {
-        let body = json!({ "kind": "dial", "target": "p1", "value": 50, "fleet": true }).to_string();
-        let reply = edges[nth % 3].admin_post("/api/v1/orders", &body);
-        assert_eq!(reply.status, 201, "{}", reply.text());
-        given.push(eventually("on every edge", SOON, || edges.iter().all(|edge| standing(edge) == 1)));
-        let id = reply.json()["id"].to_string();
-        let done = thalweg_testkit::thalweg(&["cancel", &id, "--admin", &edges[(nth + 1) % 3].admin_url()]);
-        assert_eq!(done.code, 0, "{}", done.stderr);
-        ended.push(eventually("ended on every edge", SOON, || edges.iter().all(|edge| standing(edge) == 0)));
-    }
-    figure("an order, from the answer to the last edge", &spread(given));
-    figure("a cancel, from the answer to the last edge", &spread(ended));
+fn started<'n>(network: &'n Network, scenario: &str) -> Option<Lab<'n>> {
+    // Made here, the threads of the relays and of the fake endpoint belong to the backbone.
+    let _made = runtime();
+    Lab::start(network, &python(scenario)?, scenario)
 }
 
-/// How long after the first edge the last one has taken a dead endpoint out.
-fn eviction(edges: &[Edge; 3], endpoint: &Endpoint) {
-    let mut lags = Vec::new();
-    for _ in 0..5 {
-        edges.iter().for_each(|edge| {
-            eventually("up", SOON, || edge.is_up(endpoint.addr()));
-        });
-        // The word may ask once in a probe interval.
-        thread::sleep(Duration::from_secs(1));
-        endpoint.die();
-        eventually("the first edge", SOON, || edges.iter().any(|edge| !edge.is_up(endpoint.addr())));
-        lags.push(eventually("the last edge", SOON, || {
-            edges.iter().all(|edge| !edge.is_up(endpoint.addr()))
-        }));
-        endpoint.revive();
-    }
-    figure("a dead endpoint: out at the last edge, after the first one", &spread(lags));
-    edges.iter().for_each(|edge| {
-        eventually("up", SOON, || edge.is_up(endpoint.addr()));
-    });
+/// Everything that can be lost, one after the other.
+fn story(lab: &mut Lab<'_>, crowd: &Crowd, report: &mut Report) {
+    let form = Form::Whole;
+    config_steps::orders(lab, form, report);
+    config_steps::rollout(lab, form, crowd, report);
+    let old = fs::read(lab.nodes[0].folder.join("state/bundle")).expect("the last good bundle is on disk");
+    config_steps::bad_bundle(lab, crowd, report);
+    let newer = lab.publish(&["all"], &[0, 1, 2], "0s").expect("a bundle is published");
+    let took = thalweg_testkit::eventually("every edge has it", lab::SOON, || lab.settled(newer) == 3);
+    report.told("a bundle without a bake time reaches the last edge after", seconds(took));
+    config_steps::lies(lab, crowd, report, (&old, newer));
+    config_steps::dead_region(lab, form, crowd, report);
+    death_steps::killed(lab, crowd, report);
+    death_steps::frozen(lab, crowd, report);
+    death_steps::machine_frozen(lab, crowd, report);
+    death_steps::cut_off(lab, crowd, report);
+    death_steps::path_lost(lab, crowd, report);
+    death_steps::drained(lab, crowd, report);
+    engine_steps::leader_cut_off(lab, crowd, report);
+    engine_steps::all_cut_off(lab, crowd, report);
+    engine_steps::dead_and_wiped(lab, form, crowd, report);
 }

@@ -81,8 +81,8 @@ fn killing(times: usize, rate: f64, slow: Option<&str>) {
 }
 
 #[test]
-fn twenty_killed_regions_cost_no_get_and_double_no_post() {
-    killing(20, 500.0, None);
+fn six_killed_regions_cost_no_get_and_double_no_post() {
+    killing(6, 500.0, None);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The endpoint that every proxy of the bench forwards to: one thread, HTTP/1.1 keep-alive, as many ports as
+//! The endpoint that every proxy of the bench forwards to: one thread, HTTP/1.1 keep-alive or HTTP/2, as many ports as
 //! asked (one port = one region). The endpoint is cheap, because it shares its core with the load. It counts what it
 //! served, so that a request counts only where it arrived.
 
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::{http1, http2};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use thalweg_bench::args::Args;
@@ -48,6 +49,16 @@ fn main() -> Result<()> {
     })
 }
 
+/// Runs the streams of HTTP/2 on the one thread.
+#[derive(Clone)]
+struct OnThisThread;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, stream: F) {
+        tokio::task::spawn_local(stream);
+    }
+}
+
 async fn accept(listener: TcpListener, served: Rc<Served>) {
     loop {
         // Out of descriptors: leave the waiting connections in the queue and try again.
@@ -63,10 +74,14 @@ async fn accept(listener: TcpListener, served: Rc<Served>) {
                 async move { Ok::<_, Infallible>(answer) }
             });
             // An error here means that the proxy closed the connection; the load generator sees the consequences.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .max_buf_size(16 * 1024)
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let mut start = [0; 4];
+            let is_http2 = stream.peek(&mut start).await.is_ok_and(|seen| seen == 4) && &start == b"PRI ";
+            let io = TokioIo::new(stream);
+            if is_http2 {
+                let _ = http2::Builder::new(OnThisThread).serve_connection(io, service).await;
+            } else {
+                let _ = http1::Builder::new().max_buf_size(16 * 1024).serve_connection(io, service).await;
+            }
         });
     }
 }

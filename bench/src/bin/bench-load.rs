@@ -1,12 +1,13 @@
 //! The load generator of the bench rig: `bench-load open …` (open loop, one JSON object at the end) and
-//! `bench-load hold …` (silent connections, driven over stdin). Called by `rig/`, pinned by it to the load core.
+//! `bench-load hold …` (silent connections, driven over stdin), `bench-load connects …` (a request per connection) and
+//! `bench-load attack …` (floods over HTTP/2). Called by `rig/`, pinned by it to the load core.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use thalweg_bench::args::Args;
 use thalweg_bench::lane::Target;
-use thalweg_bench::{hold, open_loop};
+use thalweg_bench::{attack, connects, hold, open_loop};
 
 fn main() -> Result<()> {
     let mut words = std::env::args().skip(1);
@@ -16,7 +17,9 @@ fn main() -> Result<()> {
     match mode.as_str() {
         "open" => runtime.block_on(open(args)),
         "hold" => runtime.block_on(held(args)),
-        _ => bail!("usage: bench-load open|hold --key value …"),
+        "connects" => runtime.block_on(connections(args)),
+        "attack" => runtime.block_on(attacked(args)),
+        _ => bail!("usage: bench-load open|hold|connects|attack --key value …"),
     }
 }
 
@@ -38,6 +41,31 @@ async fn open(mut args: Args) -> Result<()> {
     };
     args.done()?;
     say(serde_json::to_string(&open_loop::run(target, plan).await?)?)
+}
+
+async fn connections(mut args: Args) -> Result<()> {
+    let group: String = args.or("tls", String::new())?;
+    let plan = connects::ConnectsPlan {
+        address: args.need("address")?,
+        host: args.or("host", "bench.example".to_owned())?,
+        duration: Duration::from_secs_f64(args.need("duration")?),
+        lanes: args.or("lanes", 8)?,
+        proxy_header: args.or("proxy-header", false)?,
+        tls: (!group.is_empty()).then(|| connects::key_exchange(&group)).transpose()?,
+    };
+    args.done()?;
+    say(serde_json::to_string(&connects::run(plan).await?)?)
+}
+
+async fn attacked(mut args: Args) -> Result<()> {
+    let plan = attack::AttackPlan {
+        address: args.need("address")?,
+        kind: args.need::<String>("kind")?.parse()?,
+        duration: Duration::from_secs_f64(args.need("duration")?),
+        lanes: args.or("lanes", 4)?,
+    };
+    args.done()?;
+    say(serde_json::to_string(&attack::run(plan).await?)?)
 }
 
 async fn held(mut args: Args) -> Result<()> {

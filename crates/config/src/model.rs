@@ -367,4 +367,6 @@ pub struct Fleet {
     pub name: String,
     /// The bucket.
     pub bucket: String,
+    /// The JetStream domain of its servers, if it is another one than that of the servers that this edge connects to.
+    pub domain: Option<String>,
 }

@@ -65,7 +65,7 @@ pub use load::{Load, Running};
 pub use message::Head;
 pub use metrics::{Metrics, Sample};
 pub use mmdb::mmdb;
-pub use nats::{NatsServer, nats_server};
+pub use nats::{NatsPlan, NatsServer, nats_server};
 pub use port::{Reserved, free_port};
 pub use pty::Pty;
 pub use receiver::{Posted, Receiver};

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    net::{SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -26,35 +26,70 @@ pub fn nats_server(scenario: &str) -> Option<PathBuf> {
     None
 }
 
+/// What distinguishes a server from others: its name and address, and lines of its configuration.
+#[derive(Clone, Debug)]
+pub struct NatsPlan {
+    /// Its name.
+    pub name: String,
+    /// The address at which it listens.
+    pub ip: IpAddr,
+    /// The port for clients.
+    pub port: u16,
+    /// Further lines of its block `jetstream`.
+    pub jetstream: String,
+    /// Further lines.
+    pub lines: String,
+}
+
+impl Default for NatsPlan {
+    /// A server of its own on loopback.
+    fn default() -> Self {
+        let (jetstream, lines) = Default::default();
+        Self { name: "a".into(), ip: Ipv4Addr::LOCALHOST.into(), port: free_port(), jetstream, lines }
+    }
+}
+
 /// One server with JetStream; ended when dropped.
 #[derive(Debug)]
 pub struct NatsServer {
     binary: PathBuf,
     child: Option<Child>,
-    port: u16,
+    plan: NatsPlan,
     scratch: Scratch,
-    /// More lines of its config.
-    lines: String,
 }
 
 impl NatsServer {
     /// Starts one, if this machine has the binary.
     pub fn start(scenario: &str) -> Option<Self> {
-        Self::start_with(scenario, "")
+        Self::start_as(scenario, NatsPlan::default())
     }
 
     /// Starts one with these lines in its config, perhaps such that it lets in only those with credentials.
     pub fn start_with(scenario: &str, lines: &str) -> Option<Self> {
+        Self::start_as(scenario, NatsPlan { lines: lines.to_owned(), ..NatsPlan::default() })
+    }
+
+    /// Starts one by this plan, if this machine has the binary.
+    pub fn start_as(scenario: &str, plan: NatsPlan) -> Option<Self> {
         let binary = nats_server(scenario)?;
-        let lines = lines.to_owned();
-        let mut server = Self { binary, child: None, port: free_port(), scratch: Scratch::new(), lines };
+        let mut server = Self { binary, child: None, plan, scratch: Scratch::new() };
         server.revive();
         Some(server)
     }
 
     /// Its URL.
     pub fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}", self.addr())
+    }
+
+    /// Where clients reach it.
+    pub fn addr(&self) -> SocketAddr {
+        SocketAddr::new(self.plan.ip, self.plan.port)
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
     }
 
     /// Kills it.
@@ -74,11 +109,11 @@ impl NatsServer {
     /// Starts it again on its port and store.
     pub fn revive(&mut self) {
         let store = self.scratch.join("store");
+        let NatsPlan { name, ip, port, jetstream, lines } = &self.plan;
         let config = format!(
-            "host: 127.0.0.1\nport: {}\nserver_name: a\nmax_payload: 8MB\njetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n}}\n{}",
-            self.port,
-            store.display(),
-            self.lines
+            "host: {ip}\nport: {port}\nserver_name: {name}\nmax_payload: 8MB\n\
+             jetstream {{\n  store_dir: \"{}\"\n  sync_interval: always\n{jetstream}\n}}\n{lines}\n",
+            store.display()
         );
         let path = self.scratch.write("nats.conf", config);
         let log = fs::File::create(self.scratch.join("nats.log")).expect("a log can be made");
@@ -91,7 +126,7 @@ impl NatsServer {
             .spawn();
         self.child = Some(child.expect("the server can be started"));
         eventually("a NATS server that answers", START, || {
-            if self.lines.is_empty() { self.ask(&[]).is_some() } else { self.greets().is_some() }
+            if self.plan.lines.is_empty() { self.ask(&[]).is_some() } else { self.greets().is_some() }
         });
     }
 
@@ -113,14 +148,14 @@ impl NatsServer {
 
     /// Whether it sends the first line of the protocol.
     fn greets(&self) -> Option<()> {
-        let stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port))).ok()?;
+        let stream = TcpStream::connect(self.addr()).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         BufReader::new(stream).lines().next()?.ok().map(drop)
     }
 
     /// Sends bytes of the protocol; answers when the server has read them.
     fn ask(&self, message: &[u8]) -> Option<()> {
-        let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], self.port))).ok()?;
+        let mut stream = TcpStream::connect(self.addr()).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
         let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
         lines.next()?.ok()?;

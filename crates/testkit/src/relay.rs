@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -67,10 +67,14 @@ impl Relay {
         *lock(&self.weather) = weather;
     }
 
-    /// Relays from a new address for as long as this process lives; returns the address.
+    /// Relays from a new address of loopback for as long as this process lives; returns the address.
     pub fn open(&self) -> SocketAddr {
-        let listener =
-            runtime().block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port can be bound");
+        self.open_on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same, from a port of this address.
+    pub fn open_on(&self, ip: IpAddr) -> SocketAddr {
+        let listener = runtime().block_on(TcpListener::bind((ip, 0))).expect("a free port can be bound");
         let addr = listener.local_addr().expect("a bound socket has an address");
         let way = self.clone();
         runtime().spawn(async move { way.carry(listener).await });

@@ -1,47 +1,37 @@
 //! A fleet for scenarios: a NATS server, the keys of a publisher, and edges that follow it.
 
-use std::{process::Command, time::Duration};
+use std::time::Duration;
 
 use serde_json::Value;
-use thalweg_testkit::{Conf, Edge, Endpoint, Finished, NatsServer, Scratch, eventually, get, thalweg};
+use thalweg_testkit::{Conf, Edge, Endpoint, Finished, NatsServer, Scratch, eventually, get};
 
-use super::to;
+use super::{publisher::Publisher, to};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A server, and the keys of a publisher.
+/// A server, and a publisher that publishes to it.
 pub struct Fleet {
     /// The server.
     pub server: NatsServer,
-    /// The keys, and the config that is published.
-    pub keys: Scratch,
+    publisher: Publisher,
 }
 
 impl Fleet {
     /// Starts a server, if this machine has one, and makes keys.
     pub fn start(scenario: &str) -> Option<Self> {
-        let fleet = Self { server: NatsServer::start(scenario)?, keys: Scratch::new() };
-        for name in ["key", "other"] {
-            fleet.openssl(&["genpkey", "-algorithm", "ed25519", "-out", &format!("{name}.pem")]);
-        }
-        fleet.openssl(&["pkey", "-in", "key.pem", "-pubout", "-out", "public.pem"]);
-        Some(fleet)
-    }
-
-    fn openssl(&self, args: &[&str]) {
-        let done = Command::new("openssl").args(args).current_dir(self.keys.path()).output();
-        assert!(done.expect("openssl runs").status.success(), "openssl {args:?}");
+        let server = NatsServer::start(scenario)?;
+        let publisher = Publisher::new(vec![server.url()]);
+        Some(Self { server, publisher })
     }
 
     /// Where a file of the publisher is.
     pub fn path(&self, name: &str) -> String {
-        self.keys.join(name).display().to_string()
+        self.publisher.path(name)
     }
 
     /// A config with the fleet in it.
     pub fn of(&self, conf: Conf, more: &str) -> Conf {
-        let (url, key) = (self.server.url(), self.path("public.pem"));
-        conf.raw(&format!("[fleet]\nnats = [\"{url}\"]\nverify = \"{key}\"\n{more}"))
+        conf.raw(&self.publisher.table(more))
     }
 
     /// An edge that sends everything to this endpoint until a bundle says something else.
@@ -52,10 +42,7 @@ impl Fleet {
 
     /// Publishes a config with these options.
     pub fn publish_with(&self, conf: &Conf, more: &[&str]) -> Finished {
-        let file = self.keys.write("fleet.toml", self.of(conf.clone(), "").text()).display().to_string();
-        let key = self.path("key.pem");
-        let args = ["publish", "--config", &file, "--key", &key, "--format", "json"];
-        thalweg(&[&args[..], more].concat())
+        self.publisher.publish(&self.of(conf.clone(), "").text(), more, &[])
     }
 
     /// Makes the bucket, by a bundle for canaries alone. A server on a busy disk may need longer than one answer.

@@ -4,12 +4,15 @@
 
 pub mod bird;
 pub mod fleet;
+pub mod publisher;
 pub mod server;
 pub mod tls_site;
 
 use std::{
     collections::BTreeMap,
+    fs::File,
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -29,10 +32,21 @@ pub fn to(endpoint: &Endpoint) -> Conf {
     )
 }
 
-/// A lock for scenarios that measure time or memory: two at once on two cores would disturb each other.
-pub fn alone() -> MutexGuard<'static, ()> {
+/// A lock for scenarios that measure time or memory: two at once on two cores would disturb each other. It holds among
+/// the scenarios of one program, and among programs that run at the same time.
+pub fn alone() -> Alone {
     static ALONE: Mutex<()> = Mutex::new(());
-    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    let within = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alone.lock");
+    let among =
+        File::create(path).and_then(|file| file.lock().map(|()| file)).expect("the lock of the machine");
+    Alone { _among: among, _within: within }
+}
+
+/// The lock of [`alone`]; given back when dropped.
+pub struct Alone {
+    _among: File,
+    _within: MutexGuard<'static, ()>,
 }
 
 /// One endpoint behind a listener `web`, everything else by default; the edge is ready and the endpoint is Up.

@@ -1,6 +1,6 @@
 //! Bytes in both directions, and the endpoints that take connections.
 
-use std::sync::mpsc;
+use std::{fs, sync::mpsc, time::Instant};
 
 use thalweg_testkit::{Client, Endpoint};
 
@@ -37,6 +37,71 @@ fn bytes_pass_both_ways_and_are_counted() {
     let labels = [("listener", "web"), ("route", "all"), ("pool", "p"), ("code_class", "2xx")];
     assert_eq!(edge.metric("thalweg_requests_total", &labels), 1.0);
     assert_eq!(edge.metric("thalweg_endpoint_requests_total", &[("outcome", "ok")]), 1.0);
+}
+
+/// Pipes that the edge has open, two descriptors each.
+fn pipes(edge: &Edge) -> usize {
+    let links = fs::read_dir(format!("/proc/{}/fd", edge.pid())).expect("its descriptors").flatten();
+    let targets = links.filter_map(|link| fs::read_link(link.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("pipe:")).count() / 2
+}
+
+/// An endpoint that sends the same bytes without end, and hears nothing.
+fn pouring() -> SocketAddr {
+    server(|mut client| while client.write_all(&[7; 65_536]).is_ok() {})
+}
+
+#[test]
+fn long_streams_pass_through_pipes_in_both_directions_byte_for_byte() {
+    let conf = Conf::new().edge("workers = 1").listener("web", TCP).pool("p", &[echo("a")], "# no probe");
+    let edge = Edge::start(&conf.route("all", "failover", &["p"], ""));
+    let before = pipes(&edge);
+    // No power of two: a block that is shifted or doubled shows.
+    let long: Vec<u8> = (0..40_000_003_u32).map(|nth| (nth % 251) as u8).collect();
+    let (sent, mut client) = (long.clone(), connect(&edge));
+    let mut writer = client.try_clone().expect("a socket can be shared");
+    let writing = thread::spawn(move || {
+        writer.write_all(&sent).expect("all is taken");
+        writer.shutdown(Shutdown::Write).expect("the side can be closed");
+    });
+    let mut seen = vec![0; 1_000_001];
+    client.read_exact(&mut seen).expect("the echo begins");
+    eventually("pipes are in use", SOON, || pipes(&edge) > before);
+    seen.extend(rest(&mut client));
+    assert!(seen[1..] == long, "what comes back is what was sent");
+    writing.join().expect("written");
+    let line = line(&edge);
+    assert_eq!((&line["bytes_in"], &line["bytes_out"]), (&40_000_003.into(), &40_000_004.into()), "{line}");
+    assert_eq!(line["error"], Value::Null, "{line}");
+}
+
+#[test]
+fn streams_whose_clients_take_nothing_hold_no_more_pipes_than_their_bound() {
+    let conf = Conf::new().edge("workers = 1").listener("web", TCP).pool("p", &[pouring()], "# no probe");
+    let edge = Edge::start(&conf.route("all", "failover", &["p"], ""));
+    let before = pipes(&edge);
+    let mut stuck: Vec<TcpStream> = (0..80).map(|_| connect(&edge)).collect();
+    for client in &mut stuck {
+        assert_eq!(said(client, 100_000).len(), 100_000, "with a pipe or without one");
+    }
+    eventually("all pipes are lent", SOON, || pipes(&edge) - before == 64);
+    let mut late = connect(&edge);
+    assert_eq!(said(&mut late, 3_000_000), "\u{7}".repeat(3_000_000), "others go on without one");
+    drop(stuck);
+    eventually("what held bytes is closed", SOON, || pipes(&edge) - before < 64);
+    assert_eq!(said(&mut late, 3_000_000), "\u{7}".repeat(3_000_000));
+}
+
+#[test]
+fn bytes_in_a_pipe_keep_a_stream_from_its_idle_limit() {
+    let edge = edge_to(&[pouring()], "timeouts = { idle = \"300ms\" }");
+    let mut client = connect(&edge);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1500) {
+        assert_eq!(said(&mut client, 100_000).len(), 100_000);
+    }
+    drop(client);
+    assert_eq!(line(&edge)["error"], "reset", "the client ended it");
 }
 
 #[test]

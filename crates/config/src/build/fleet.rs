@@ -26,9 +26,16 @@ impl Loader<'_> {
         let credentials = self.fleet_credentials(table);
         let ca = table.given("ca").and_then(|node| self.named_file(node, "fleet.ca")).map(|(file, _)| file);
         let bucket = table.text("bucket");
-        if let Some(node) = table.given("bucket").filter(|_| bucket.contains('.')) {
-            let diagnostic = Diagnostic::new("holds a dot, which separates keys").hint("use a dash");
-            self.report.error(node.at, "fleet.bucket", diagnostic);
+        let domain = table.optional_text("domain");
+        let with_dot = |text: Option<&String>| text.is_some_and(|text| text.contains('.'));
+        for (key, path, found) in [
+            ("bucket", "fleet.bucket", with_dot(Some(&bucket))),
+            ("domain", "fleet.domain", with_dot(domain.as_ref())),
+        ] {
+            if let Some(node) = table.given(key).filter(|_| found) {
+                let diagnostic = Diagnostic::new("holds a dot, which separates keys").hint("use a dash");
+                self.report.error(node.at, path, diagnostic);
+            }
         }
         Some(Fleet {
             servers: table.texts("nats"),
@@ -38,6 +45,7 @@ impl Loader<'_> {
             ring: Ring::named(&table.text("ring")).unwrap_or(Ring::All),
             name: table.optional_text("name").unwrap_or_else(|| edge.name.clone()),
             bucket,
+            domain,
         })
     }
 

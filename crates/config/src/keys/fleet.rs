@@ -50,5 +50,11 @@ pub(crate) const FLEET: Shape = Shape {
             "Name of this edge among the others; unique.",
         ),
         text("bucket", Text::Name, D::Text("thalweg"), "Key-value bucket of the fleet, without dots."),
+        text(
+            "domain",
+            Text::Name,
+            D::Absent("that of the server"),
+            "JetStream domain of the servers that keep the bucket, for edges whose `nats` is a leaf with a domain of its own.",
+        ),
     ],
 };

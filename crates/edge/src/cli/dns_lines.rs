@@ -1,10 +1,5 @@
 //! The lines of `status` about DNS: where it is answered, and what would be answered now.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "reading a JSON value by name never panics: what is missing is null"
-)]
-
 use serde_json::Value;
 
 use super::cells::list;

@@ -406,6 +406,7 @@ mod tests {
             set_aside: Default::default(),
             traffic: Default::default(),
             announce: Default::default(),
+            dns: Default::default(),
             upgrades: Default::default(),
             planning: Default::default(),
             began: (Instant::now(), SystemTime::now()),

@@ -23,6 +23,7 @@ use crate::data::{
     inbox::{Buffers, Inbox},
     outbox::Outbox,
     splice::Pipe,
+    tunnel::TunnelIo as _,
     upload::UploadError,
 };
 

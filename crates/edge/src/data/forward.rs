@@ -367,6 +367,7 @@ impl ProxiedRequest {
                 record: self.record,
                 slot: InFlightSlot::new(&attempt.peer),
                 websocket,
+                pipes: Rc::clone(self.local.pipes()),
             };
             return Answer::Switched { head, end: Box::new(end) };
         }

@@ -114,6 +114,13 @@ impl Inbox {
         }
     }
 
+    /// Moves the bytes out, into an inbox of the same worker.
+    #[must_use]
+    pub fn take(&mut self) -> Self {
+        let empty = Self::new(&self.buffers);
+        std::mem::replace(self, empty)
+    }
+
     /// Puts bytes behind the ones that are there; `false` = they do not fit, and nothing has changed.
     pub fn push(&mut self, parts: &[io::IoSlice<'_>]) -> bool {
         if self.is_empty() {

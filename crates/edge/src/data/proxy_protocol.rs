@@ -87,9 +87,10 @@ async fn header(
     stream: &mut TcpStream,
     is_balancer: bool,
 ) -> Result<Option<ProxyHeader>, ProxyEnd> {
-    let mut start = [0; PROXY_START_MAX];
+    // One look serves for the start and for a header that is short.
+    let mut look = [0; LOOK];
     loop {
-        let seen = stream.peek(&mut start).await.unwrap_or(0);
+        let seen = stream.peek(&mut look).await.unwrap_or(0);
         if seen == 0 {
             return Err(if conn.is_in_head() {
                 ProxyEnd::Refused(ProxyError::Broken)
@@ -98,25 +99,26 @@ async fn header(
             });
         }
         conn.head_begins();
-        match ProxyStart::of(start.get(..seen).unwrap_or_default()) {
+        match ProxyStart::of(look.get(..seen.min(PROXY_START_MAX)).unwrap_or_default()) {
             ProxyStart::Other => return Ok(None),
             ProxyStart::Header if !is_balancer => return Err(ProxyEnd::Refused(ProxyError::Untrusted)),
-            ProxyStart::Header => break,
+            ProxyStart::Header => {
+                return read(stream, look, seen).await.map(Some).map_err(ProxyEnd::Refused);
+            }
             // An immediate second look would spin: the kernel does not report a single further byte.
             ProxyStart::Undecided => tokio::time::sleep(PEEK_AGAIN).await,
         }
     }
-    read(stream).await.map(Some).map_err(ProxyEnd::Refused)
 }
 
-async fn read(stream: &mut TcpStream) -> Result<ProxyHeader, ProxyError> {
+/// The header, of which the first `seen` bytes are in `look` and still on the socket.
+async fn read(
+    stream: &mut TcpStream,
+    mut look: [u8; LOOK],
+    mut seen: usize,
+) -> Result<ProxyHeader, ProxyError> {
     let mut reader = ProxyReader::default();
-    let mut look = [0; LOOK];
     loop {
-        let seen = stream.peek(&mut look).await.unwrap_or(0);
-        if seen == 0 {
-            return Err(ProxyError::Broken);
-        }
         match reader.read(look.get(..seen).unwrap_or_default())? {
             ProxyStep::More => take(stream, &mut look, seen).await,
             ProxyStep::Header { consumed, header } => {
@@ -127,6 +129,10 @@ async fn read(stream: &mut TcpStream) -> Result<ProxyHeader, ProxyError> {
             }
         }
         .map_err(|_| ProxyError::Broken)?;
+        seen = stream.peek(&mut look).await.unwrap_or(0);
+        if seen == 0 {
+            return Err(ProxyError::Broken);
+        }
     }
 }
 

@@ -24,8 +24,14 @@ use crate::data::{
     link::Http1Link,
     peer::Peer,
     settle::RequestRecord,
+    splice::Pipes,
     websocket::{Framed, SERVICE_RESTART},
 };
+
+mod copy;
+
+use copy::BothWays;
+pub use copy::TunnelIo;
 
 /// How long a client that was told to leave may take for its last words.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -45,6 +51,8 @@ pub struct UpstreamEnd {
     pub slot: InFlightSlot,
     /// The stream is a WebSocket (RFC 6455).
     pub websocket: bool,
+    /// The worker's pipes.
+    pub pipes: Rc<Pipes>,
 }
 
 /// An upgraded stream's place among the requests in flight at its endpoint; released when dropped.
@@ -123,7 +131,7 @@ impl ClientSide for ClientConn {
 /// How a stream ended.
 enum StreamEnd {
     /// Both sides have closed it, or one of them broke it off.
-    Over(io::Result<(u64, u64)>),
+    Over(io::Result<()>),
     /// Both sides were silent for too long, or the worker ends.
     Cut,
     /// A drain ends it: of this edge, or of the endpoint.
@@ -153,29 +161,22 @@ pub async fn pass_through<C, S>(
     side: &S,
 ) -> Option<&'static str>
 where
-    C: AsyncRead + AsyncWrite + Unpin,
+    C: TunnelIo,
     S: ClientSide,
 {
-    let UpstreamEnd { mut link, idle, deadline, record, slot, websocket } = *end;
+    let UpstreamEnd { mut link, idle, deadline, record, slot, websocket, pipes } = *end;
     let mut settling = Settling { record, side, error: Some("reset") };
-    let Http1Link { io: upstream, inbox, .. } = &mut link;
     let between = Cell::new(true);
     let ended = {
         let mut framed = Framed::new(client, &between, websocket);
-        let mut copying = pin!(async {
-            if let Some(early) = early {
-                upstream.write_all(early.unread()).await?;
-            }
-            framed.write_all(inbox.unread()).await?;
-            inbox.consume(usize::MAX);
-            framed.flush().await?;
-            tokio::io::copy_bidirectional_with_sizes(&mut framed, upstream, 16 * 1024, 16 * 1024).await
-        });
+        let of_endpoint = link.inbox.take();
+        let of_client = early.unwrap_or_else(|| link.inbox.take());
+        let mut bytes = BothWays::new(of_client, of_endpoint, &pipes);
         let mut told = pin!(slot.told(side.clock()));
         deadline.silent_for(idle);
         let (mut leaves, mut grace) = (false, None);
         poll_fn(|cx| {
-            if let Poll::Ready(done) = copying.as_mut().poll(cx) {
+            if let Poll::Ready(done) = bytes.poll(&mut framed, &mut link.io, cx) {
                 return Poll::Ready(StreamEnd::Over(done));
             }
             if side.poll_reset(cx).is_ready() {

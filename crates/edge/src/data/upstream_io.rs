@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
-use crate::data::coalesce::as_one;
+use crate::data::{coalesce::as_one, splice::Pipe, tunnel::TunnelIo};
 
 /// The transport underneath HTTP towards an endpoint.
 #[derive(Debug)]
@@ -73,6 +73,23 @@ impl UpstreamIo {
                 let mut cx = Context::from_waker(Waker::noop());
                 Pin::new(stream).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
             }
+        }
+    }
+}
+
+impl TunnelIo for UpstreamIo {
+    fn takes_pipes(&self) -> bool {
+        self.as_plain().is_some()
+    }
+
+    fn take(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> usize {
+        self.as_plain().map_or(0, |stream| pipe.take(stream, u64::MAX, cx))
+    }
+
+    fn poll_give(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Plain(stream) => pipe.poll_give(stream, cx),
+            Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
         }
     }
 }

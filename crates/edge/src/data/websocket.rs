@@ -14,6 +14,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use thalweg_wire::{AnswerHead, FieldName, Fields, RequestHead};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::data::{splice::Pipe, tunnel::TunnelIo};
+
 /// A Close frame that says "service restart" (1012): the client may come back at once, and meets another endpoint.
 pub const SERVICE_RESTART: [u8; 4] = [0x88, 0x02, 0x03, 0xf4];
 
@@ -125,6 +127,21 @@ impl<'a, T> Framed<'a, T> {
     pub fn new(io: &'a mut T, between: &'a Cell<bool>, websocket: bool) -> Self {
         between.set(true);
         Self { io, tracker: websocket.then(FrameTracker::default), between }
+    }
+}
+
+impl<T: TunnelIo> TunnelIo for Framed<'_, T> {
+    /// The frames of a WebSocket must be seen.
+    fn takes_pipes(&self) -> bool {
+        self.tracker.is_none() && self.io.takes_pipes()
+    }
+
+    fn take(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> usize {
+        self.io.take(pipe, cx)
+    }
+
+    fn poll_give(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.io.poll_give(pipe, cx)
     }
 }
 

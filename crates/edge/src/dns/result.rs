@@ -70,12 +70,15 @@ impl DnsResult {
     }
 }
 
+/// The name of a query and the pool of its answer.
+type NameAndPool = (Arc<str>, Arc<str>);
+
 /// The counters of the DNS thread: their only writer.
 #[derive(Debug)]
 pub(super) struct DnsCounters {
     meters: Arc<Meters>,
     queries: RefCell<HashMap<(DnsTransport, DnsResult), Arc<Cell>>>,
-    answers: RefCell<HashMap<(Arc<str>, Arc<str>), Arc<Cell>>>,
+    answers: RefCell<HashMap<NameAndPool, Arc<Cell>>>,
 }
 
 impl DnsCounters {

@@ -82,7 +82,7 @@ impl<'a> DnsDraw<'a> {
         let has = |segment: &Segment| self.addresses_of(segment.pool).iter().any(|ip| family.holds(ip));
         let whole: u64 = self.segments().filter(|(segment, _)| has(segment)).map(|(_, width)| width).sum();
         // Bits 21–52 of a roll are its point, as for requests.
-        let point = u128::from((roll >> 21) & 0xffff_ffff) * u128::from(whole) >> 32;
+        let point = (u128::from((roll >> 21) & 0xffff_ffff) * u128::from(whole)) >> 32;
         let mut passed = 0;
         let mut candidates = self.segments().filter(|(segment, _)| has(segment));
         let found = candidates.find(|(_, width)| {

@@ -21,9 +21,11 @@
 {{- end }}
 {{- end }}
 
+{{/* Ports of TCP: 443; of UDP: "443/UDP". */}}
 {{- define "lib.ports" -}}
 {{- range . }}
-- { port: {{ int . }}, protocol: TCP }
+{{- $port := splitList "/" (toString .) }}
+- { port: {{ first $port }}, protocol: {{ last $port | eq (first $port) | ternary "TCP" (last $port) }} }
 {{- end }}
 {{- end }}
 

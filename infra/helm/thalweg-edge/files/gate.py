@@ -21,10 +21,11 @@ SAMPLE = re.compile(r'^(\w+)\{(.*)\} (\S+)$', re.MULTILINE)
 LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
-def config_hash(directory, token_file):
+def config_hash(directory, token_file, fleet=""):
     """What an edge answers as config_hash for these files: of each part its name, its length and its bytes."""
     whole = hashlib.sha256()
     parts = [(b"file", os.path.join(directory, "thalweg.toml"))] + ([(b"token", token_file)] if token_file else [])
+    parts += zip((b"verify", b"credentials"), filter(None, fleet.split(",")))
     for name, path in parts:
         with open(path, "rb") as file:
             content = file.read()
@@ -65,7 +66,13 @@ def wrong(address, expected):
         return f"no status: {problem}"
     if status["draining"]:
         return DRAINS
-    if status["config_hash"] != expected:
+    # A bundle of the fleet decides over the rendered tables; its own trial judges it, and the edge must have read its files.
+    bundle = (status.get("fleet") or {}).get("bundle")
+    if bundle and bundle["on_trial"]:
+        return f"bundle {bundle['number']} is on trial"
+    if bundle and (status["last_reload"] or {}).get("result") == "rejected":
+        return "its files were rejected by the last reload"
+    if not bundle and status["config_hash"] != expected:
         last = status["last_reload"] or {}
         errors = "; ".join(f"{error.get('path')}: {error.get('problem')}" for error in last.get("errors", []))
         return f"another config is in force; its last reload: {last.get('result')} {errors}".rstrip()
@@ -169,7 +176,7 @@ def bake(names, expected, seconds, limits):
 
 def main(env):
     names = env["EDGES"]
-    expected = config_hash(env["CONFIG"], env.get("TOKEN_FILE"))
+    expected = config_hash(env["CONFIG"], env.get("TOKEN_FILE"), env.get("FLEET", ""))
     said = agree(names, expected, float(env["WAIT"]))
     if said:
         print(f"gate: not every edge runs {expected[:12]} and is healthy within {env['WAIT']} s")

@@ -53,6 +53,30 @@ min_version = {{ .minVersion | default "1.2" | quote }}
 {{- end }}
 {{- end }}
 
+{{/* Whether the edge keeps something in a volume of its own. */}}
+{{- define "edge.state" -}}{{ if or .Values.state.enabled .Values.fleet.enabled }}yes{{ end }}{{- end }}
+
+{{- define "edge.fleet" -}}
+{{- with .Values.fleet }}
+{{- if .enabled }}
+{{- if and .ca (not .secretName) }}
+{{- fail "fleet.ca is read from fleet.secretName, which is empty" }}
+{{- end }}
+
+[fleet]
+nats = {{ include "edge.value" .servers }}
+verify = "fleet.pub"
+{{- if .secretName }}
+credentials = "/etc/thalweg-fleet/credentials"
+{{- end }}
+{{- if .ca }}
+ca = "/etc/thalweg-fleet/ca.crt"
+{{- end }}
+ring = {{ .ring | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "edge.config" -}}
 version = 1
 
@@ -60,6 +84,7 @@ version = 1
 {{- $drain := .Values.drain }}
 {{- $own := dict "cloud" .Values.cloud "region" .Values.region
       "drain_delay" (printf "%vs" $drain.delaySeconds) "drain_timeout" (printf "%vs" $drain.timeoutSeconds) }}
+{{- if include "edge.state" . }}{{ $_ := set $own "state_dir" "/var/lib/thalweg" }}{{ end }}
 {{- include "edge.table" (merge $own (.Values.config.edge | default dict)) }}
 
 [admin]
@@ -71,9 +96,13 @@ token_file = "/etc/thalweg-admin/token"
 {{- if and .tls (not (include "edge.tlsSecret" $)) }}
 {{- fail (printf "listener %q has tls, but there is no certificate: set certificate.enabled or certificate.secretName" .name) }}
 {{- end }}
+{{- if and (has "h3" .protocols) (not .tls) }}
+{{- fail (printf "listener %q has h3, which needs tls: QUIC is always encrypted" .name) }}
+{{- end }}
 
 {{ include "edge.listener" (list $ .) }}
 {{- end }}
+{{- include "edge.fleet" . }}
 {{- range $section, $body := omit .Values.config "edge" }}
 {{- if has $section (list "probe" "pool" "route") }}
 {{- range $name, $table := $body }}

@@ -11,6 +11,9 @@ securityContext:
 ports:
   {{- range .Values.listeners }}
   - { name: {{ .name }}, containerPort: {{ .port }}, protocol: TCP }
+  {{- if has "h3" .protocols }}
+  - { name: udp-{{ .port }}, containerPort: {{ .port }}, protocol: UDP }
+  {{- end }}
   {{- end }}
   - { name: admin, containerPort: 9900, protocol: TCP }
 startupProbe:
@@ -34,6 +37,21 @@ volumeMounts:
   {{- if include "lib.secretName" . }}
   - { name: admin, mountPath: /etc/thalweg-admin, readOnly: true }
   {{- end }}
+  {{- if include "edge.fleetSecret" . }}
+  - { name: fleet, mountPath: /etc/thalweg-fleet, readOnly: true }
+  {{- end }}
+  {{- if include "edge.state" . }}
+  - { name: state, mountPath: /var/lib/thalweg }
+  {{- end }}
+{{- end }}
+
+{{- define "edge.fleetSecret" -}}{{ if .Values.fleet.enabled }}{{ .Values.fleet.secretName }}{{ end }}{{- end }}
+
+{{- define "edge.fleetVolume" -}}
+{{- with include "edge.fleetSecret" . }}
+- name: fleet
+  secret: { secretName: {{ . }}, defaultMode: 0440 }
+{{- end }}
 {{- end }}
 
 {{- define "edge.pod" -}}
@@ -66,5 +84,10 @@ spec:
     {{- with include "lib.secretName" . }}
     - name: admin
       secret: { secretName: {{ . }}, defaultMode: 0440 }
+    {{- end }}
+    {{- include "edge.fleetVolume" . | nindent 4 }}
+    {{- if include "edge.state" . }}
+    - name: state
+      emptyDir: { sizeLimit: {{ .Values.state.sizeLimit }} }
     {{- end }}
 {{- end }}

@@ -16,6 +16,10 @@ The caller's own annotations win.
 {{- if eq $.Values.cloud "aws" }}
 {{- $attributes := list "load_balancing.cross_zone.enabled=true" (printf "deletion_protection.enabled=%t" .protect) }}
 {{- $_ := set $notes "service.beta.kubernetes.io/aws-load-balancer-attributes" (join "," $attributes) }}
+{{- /* Without it the controller refuses one port for TCP and UDP. */}}
+{{- range $.Values.listeners }}{{ if has "h3" .protocols }}
+{{- $_ := set $notes "service.beta.kubernetes.io/aws-load-balancer-enable-tcp-udp-listener" "true" }}
+{{- end }}{{ end }}
 {{- end }}
 {{- else if .addresses }}
 {{- fail (printf "service.addresses needs service.type LoadBalancer, not %s" .type) }}

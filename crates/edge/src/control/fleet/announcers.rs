@@ -4,15 +4,16 @@
 //! `withdrawal`, sees another edge that announces, says that it does not any more, and writes `withdrawal` at the revision
 //! that it read. Of two edges that withdraw at the same time, the second write is refused, and that edge looks again.
 
-use std::{rc::Rc, time::Duration};
+use std::time::Duration;
 
-use async_nats::jetstream::stream::LastRawMessageErrorKind;
-use bytes::Bytes;
-use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::{order_state::BucketLink, server_time, withdrawal::Withdrawal};
+use super::{
+    board::Board,
+    order_state::BucketLink,
+    withdrawal::{Announcers, Withdrawal},
+};
 use crate::control::state::Control;
 
 /// What the keys of these reports begin with.
@@ -22,25 +23,38 @@ const WITHDRAWAL: &str = "withdrawal";
 /// How often a report is repeated.
 const REPEAT: Duration = Duration::from_secs(5);
 /// A report that is older says nothing.
-const FRESH_MS: u64 = 20_000;
+pub(super) const FRESH: Duration = Duration::from_secs(20);
 /// How often this edge looks at what it announces, and asks again.
 const LOOK: Duration = Duration::from_millis(250);
 
 /// Reports what this edge announces and answers its question, for as long as the bucket can be used.
-pub(super) async fn run(control: &Rc<Control>, link: &BucketLink, name: &str) {
-    let announcers = &control.fleet.announcers;
+pub(super) async fn run(control: &Control, link: &BucketLink, name: &str) {
+    let announces = || {
+        control.shared.live.load().wiring.config.announce.as_ref()?;
+        let all = control.announce.announced();
+        Some(!all.is_empty() && all.iter().all(|(_, announced)| *announced))
+    };
+    follow(&control.fleet.announcers, link, name, announces).await;
+}
+
+/// The same for any board. `announces` says whether every protocol of this edge is announced indeed; `None` = it has none.
+pub(super) async fn follow(
+    announcers: &Announcers,
+    board: &impl Board,
+    name: &str,
+    announces: impl Fn() -> Option<bool>,
+) {
     let key = format!("{REPORTS}{}", name.replace('.', "="));
     let mut reported: Option<(bool, Instant)> = None;
     loop {
-        let announces = announces(control);
         if announcers.wish.get() && announcers.answer.get() != Withdrawal::Granted {
-            let answer = withdraw(link, &key).await.unwrap_or_default();
+            let answer = withdraw(board, &key, &announces).await.unwrap_or_default();
             announcers.answer.set(answer);
             announcers.told.notify_waiters();
             reported = None;
-        } else if !announcers.wish.get() && control.shared.live.load().wiring.config.announce.is_some() {
+        } else if let Some(announces) = announces().filter(|_| !announcers.wish.get()) {
             let is_old = |(said, at): (bool, Instant)| said != announces || at.elapsed() > REPEAT;
-            if reported.is_none_or(is_old) && report(link, &key, announces).await {
+            if reported.is_none_or(is_old) && report(board, &key, announces).await {
                 reported = Some((announces, Instant::now()));
             }
         }
@@ -51,63 +65,39 @@ pub(super) async fn run(control: &Rc<Control>, link: &BucketLink, name: &str) {
     }
 }
 
-/// Whether every protocol of this edge is announced indeed.
-fn announces(control: &Control) -> bool {
-    let all = control.announce.announced();
-    !all.is_empty() && all.iter().all(|(_, announced)| *announced)
-}
-
-async fn report(link: &BucketLink, key: &str, announces: bool) -> bool {
-    let value = json!({ "announces": announces }).to_string();
-    link.store.put(key, Bytes::from(value)).await.is_ok()
+async fn report(board: &impl Board, key: &str, announces: bool) -> bool {
+    board.put(key, &json!({ "announces": announces })).await
 }
 
 /// One withdrawal. `None` = the engine does not answer.
-async fn withdraw(link: &BucketLink, key: &str) -> Option<Withdrawal> {
-    let revision = read(link, WITHDRAWAL).await?.map_or(0, |(_, revision, _)| revision);
-    if !another_announces(link, key).await? {
+async fn withdraw(board: &impl Board, key: &str, announces: impl Fn() -> Option<bool>) -> Option<Withdrawal> {
+    // An edge whose session is down must not be counted on, whatever it wants.
+    let take_back = async || report(board, key, announces() == Some(true)).await;
+    let revision = board.read(WITHDRAWAL).await?.map_or(0, |posted| posted.revision);
+    if !another_announces(board, key).await? {
         // What was said in an attempt before is taken back.
-        report(link, key, true).await;
+        take_back().await;
         return Some(Withdrawal::Last);
     }
-    if !report(link, key, false).await {
+    if !report(board, key, false).await {
         return None;
     }
-    let value = Bytes::from(json!({ "by": key }).to_string());
-    if link.store.update(WITHDRAWAL, value, revision).await.is_ok() {
+    if board.update(WITHDRAWAL, &json!({ "by": key }), revision).await {
         return Some(Withdrawal::Granted);
     }
     // Another edge withdraws at this moment, or no answer came: this one goes on announcing, and asks again.
-    report(link, key, true).await;
+    take_back().await;
     None
 }
 
-async fn another_announces(link: &BucketLink, own: &str) -> Option<bool> {
-    let now = server_time::now_ms(&link.context, &link.store).await?;
-    let mut keys = link.store.keys().await.ok()?;
-    while let Some(key) = keys.next().await {
-        let key = key.ok()?;
-        if !key.starts_with(REPORTS) || key == own {
-            continue;
-        }
-        let Some((value, _, at_ms)) = read(link, &key).await? else { continue };
-        if value.get("announces") == Some(&Value::Bool(true)) && now.saturating_sub(at_ms) < FRESH_MS {
+async fn another_announces(board: &impl Board, own: &str) -> Option<bool> {
+    let now_ms = board.now_ms().await?;
+    for key in board.keys(REPORTS).await?.into_iter().filter(|key| key != own) {
+        let Some(posted) = board.read(&key).await? else { continue };
+        let age = Duration::from_millis(now_ms.saturating_sub(posted.at_ms));
+        if posted.value.get("announces") == Some(&Value::Bool(true)) && age < FRESH {
             return Some(true);
         }
     }
     Some(false)
-}
-
-/// A value with its revision and the server's time of it, as the leader has it. `None` = no answer.
-async fn read(link: &BucketLink, key: &str) -> Option<Option<(Value, u64, u64)>> {
-    let subject = format!("{}{key}", link.store.prefix);
-    match link.store.stream.get_last_raw_message_by_subject(&subject).await {
-        Ok(message) => {
-            let value = serde_json::from_slice(&message.payload).unwrap_or_default();
-            let at_ms = u64::try_from(message.time.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
-            Some(Some((value, message.sequence, at_ms)))
-        }
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Some(None),
-        Err(_) => None,
-    }
 }

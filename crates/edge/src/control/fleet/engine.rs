@@ -149,10 +149,12 @@ impl BucketProblem {
 ///
 /// # Errors
 /// Why not.
-pub async fn bucket(client: &Client, name: &str) -> Result<Store, BucketProblem> {
+pub async fn bucket(client: &Client, fleet: &Fleet) -> Result<Store, BucketProblem> {
     fit_server(client)?;
+    let name = &fleet.bucket;
     let away = |error: String| BucketProblem::Away(format!("the bucket {name:?} cannot be read: {error}"));
-    let store = jetstream(client).get_key_value(name).await.map_err(|error| away(error.to_string()))?;
+    let store =
+        jetstream(client, fleet).get_key_value(name).await.map_err(|error| away(error.to_string()))?;
     fit_bucket(&store)?;
     Ok(store)
 }
@@ -161,9 +163,9 @@ pub async fn bucket(client: &Client, name: &str) -> Result<Store, BucketProblem>
 ///
 /// # Errors
 /// Why it cannot be used.
-pub async fn make_bucket(client: &Client, name: &str, replicas: usize) -> Result<Store, BucketProblem> {
+pub async fn make_bucket(client: &Client, fleet: &Fleet, replicas: usize) -> Result<Store, BucketProblem> {
     fit_server(client)?;
-    let context = jetstream(client);
+    let (context, name) = (jetstream(client, fleet), &fleet.bucket);
     let stream = context.get_stream(format!("KV_{name}")).await;
     let missing = stream.is_err_and(|error| match error.kind() {
         jetstream::context::GetStreamErrorKind::JetStream(said) => {
@@ -173,7 +175,7 @@ pub async fn make_bucket(client: &Client, name: &str, replicas: usize) -> Result
     });
     if missing {
         let config = Config {
-            bucket: name.to_owned(),
+            bucket: name.clone(),
             description: "thalweg: bundles of config".to_owned(),
             history: HISTORY,
             storage: StorageType::File,
@@ -183,12 +185,16 @@ pub async fn make_bucket(client: &Client, name: &str, replicas: usize) -> Result
         let made = context.create_key_value(config).await;
         made.map_err(|error| BucketProblem::Away(format!("the bucket {name:?} cannot be made: {error}")))?;
     }
-    bucket(client, name).await
+    bucket(client, fleet).await
 }
 
-/// A context whose requests end after [`ANSWER`].
-pub fn jetstream(client: &Client) -> jetstream::Context {
-    let mut context = jetstream::new(client.clone());
+/// A context whose requests end after [`ANSWER`]. With a domain, they go to its servers also through a leaf that has
+/// JetStream of its own.
+pub fn jetstream(client: &Client, fleet: &Fleet) -> jetstream::Context {
+    let mut context = match &fleet.domain {
+        Some(domain) => jetstream::with_domain(client.clone(), domain),
+        None => jetstream::new(client.clone()),
+    };
     context.set_timeout(ANSWER);
     context
 }

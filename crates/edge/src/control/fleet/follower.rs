@@ -1,6 +1,6 @@
 //! The task's work on one bucket: read all keys, choose, adopt, watch what is on trial. Never takes anything out of service.
 
-use std::{cmp::Ordering, collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use async_nats::jetstream::kv::{Store, Watch};
 use serde_json::json;
@@ -16,7 +16,8 @@ use super::{
     engine::BucketProblem,
     key_of,
     orders::next,
-    rollout::{BundleReport, RolloutStep},
+    rollout::BundleReport,
+    standing::{RolloutAction, Standing},
     state::{BundleTrial, Offer, RefusedBundle, SignedBundle},
     store::{self, FleetMemory},
     taste, trouble,
@@ -33,6 +34,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_secs(10);
 /// Between two looks at the other edges while a bundle is fresh or waits.
 const ROLLING: Duration = Duration::from_secs(1);
+/// Longer than that by so much for each edge that reports: each edge reads the reports of all.
+const EACH_REPORT: Duration = Duration::from_millis(20);
 /// For how long an edge looks at the others after a bundle came into force.
 const FRESH: Duration = Duration::from_secs(600);
 
@@ -49,6 +52,8 @@ pub(super) struct Follower<'a> {
     pub(super) reported: Option<(BundleReport, Instant)>,
     /// Until when the other edges have time to report.
     pub(super) settled: Instant,
+    /// The number of reports that were read last.
+    heard: u32,
     /// A newer bundle waits.
     waiting: bool,
     /// Until when a bundle counts as fresh.
@@ -59,8 +64,8 @@ impl<'a> Follower<'a> {
     /// A follower that has not looked yet.
     pub(super) fn new(control: &'a Rc<Control>, fleet: &'a Fleet, key: VerifyKey) -> Self {
         let (settled, fresh) = (Instant::now(), Instant::now() + FRESH);
-        let (told, again, reported, waiting) = Default::default();
-        Self { control, fleet, key, told, again, reported, settled, waiting, fresh }
+        let (told, again, reported, heard, waiting) = Default::default();
+        Self { control, fleet, key, told, again, reported, settled, heard, waiting, fresh }
     }
 
     /// Looks and waits, until a reading fails.
@@ -87,12 +92,10 @@ impl<'a> Follower<'a> {
 
     fn pause(&self) -> Duration {
         if self.control.fleet.trial.borrow().is_some() {
-            SOON
-        } else if self.waiting || Instant::now() < self.fresh {
-            ROLLING
-        } else {
-            LOOK
+            return SOON;
         }
+        let pause = if self.waiting || Instant::now() < self.fresh { ROLLING } else { LOOK };
+        pause.max(EACH_REPORT * self.heard)
     }
 
     /// Reads the keys of this edge's ring and of the later ones, and adopts the newest bundle.
@@ -103,41 +106,56 @@ impl<'a> Follower<'a> {
             let value = read.map_err(|error| BucketProblem::Away(format!("cannot be read: {error}")))?;
             let Some(signed) = value.and_then(|bytes| self.accept(ring, &bytes)) else { continue };
             let number = |one: &Rc<SignedBundle>| one.bundle.number;
-            if best.as_ref().is_none_or(|best| number(best) < number(&signed)) {
+            // One that was taken back hides none that stands in the place of another ring.
+            let wanted = self.standing(|standing| standing.wants(number(&signed)));
+            if wanted && best.as_ref().is_none_or(|best| number(best) < number(&signed)) {
                 best = Some(signed);
             }
         }
         self.control.fleet.read.set(Some(Instant::now()));
-        let best = best.filter(|best| self.is_wanted(&best.bundle));
+        let waits = |(number, until): &(u64, Instant)| {
+            Instant::now() < *until && best.as_ref().is_some_and(|best| best.bundle.number == *number)
+        };
+        let best = if self.again.as_ref().is_some_and(waits) { None } else { best };
         self.waiting = best.is_some();
         if !self.waiting && self.control.fleet.number() == 0 {
             return Ok(());
         }
         let others = self.others(store).await?;
-        if let RolloutStep::Back(why) = others.step(self.fleet.ring, self.control.fleet.number()) {
-            return self.take_back(why).await;
-        }
-        let Some(best) = best else {
-            self.hold(None);
-            return Ok(());
-        };
-        match others.step(self.fleet.ring, best.bundle.number) {
-            RolloutStep::Take if self.fleet.ring != Ring::Canary && Instant::now() < self.settled => {
-                let why = "until the edges of the rings before have had time to report".to_owned();
-                self.hold(Some((best.bundle.number, why)));
-            }
-            RolloutStep::Take => {
+        self.heard = u32::try_from(others.reports.len()).unwrap_or(u32::MAX);
+        let number = best.as_ref().map(|best| best.bundle.number);
+        let action = self.standing(|standing| standing.action(number, &others.reports, &others.order));
+        match (action, best) {
+            (RolloutAction::Back(why), _) => return self.take_back(why).await,
+            (RolloutAction::Hold(number, why), _) => self.hold(Some((number, why))),
+            (RolloutAction::Take, Some(best)) => {
                 self.hold(None);
                 self.adopt(best).await;
             }
-            RolloutStep::Hold(why) | RolloutStep::Back(why) => self.hold(Some((best.bundle.number, why))),
+            (RolloutAction::Stay | RolloutAction::Take, _) => self.hold(None),
         }
         Ok(())
     }
 
+    /// Asks where this edge stands.
+    fn standing<T>(&self, question: impl FnOnce(Standing<'_>) -> T) -> T {
+        let fleet = &self.control.fleet;
+        let in_force = fleet.in_force.borrow();
+        question(Standing {
+            ring: self.fleet.ring,
+            in_force: in_force.as_ref().map(|signed| &signed.bundle),
+            memory: fleet.memory.get(),
+            on_trial: fleet.trial.borrow().is_some(),
+            settled: Instant::now() >= self.settled,
+        })
+    }
+
     /// Reads what stands in the place of a ring's bundle; tells once why it is refused.
     fn accept(&mut self, ring: Ring, bytes: &[u8]) -> Option<Rc<SignedBundle>> {
-        let judged = Bundle::verify(bytes, &self.key).and_then(|bundle| self.in_order(ring, bundle));
+        let judged = Bundle::verify(bytes, &self.key).and_then(|bundle| {
+            let believed = self.standing(|standing| standing.believes(ring, &bundle));
+            if believed { Ok(bundle) } else { Err(BundleRefusal::Replayed) }
+        });
         match judged {
             Ok(bundle) => {
                 self.told.remove(&ring);
@@ -153,31 +171,6 @@ impl<'a> Follower<'a> {
                 None
             }
         }
-    }
-
-    /// A bundle in the place of another ring, or older than one that stood here before, was put there by someone else than
-    /// its publisher.
-    fn in_order(&self, ring: Ring, bundle: Bundle) -> Result<Bundle, BundleRefusal> {
-        let seen = self.control.fleet.memory.get().seen(ring);
-        let in_force = self.control.fleet.in_force.borrow();
-        let other = |signed: &Rc<SignedBundle>| match bundle.number.cmp(&signed.bundle.number) {
-            Ordering::Equal => bundle != signed.bundle,
-            _ => false,
-        };
-        if bundle.ring != ring || bundle.number < seen || in_force.as_ref().is_some_and(other) {
-            return Err(BundleRefusal::Replayed);
-        }
-        Ok(bundle)
-    }
-
-    /// Whether a bundle is newer than what is in force, and may be tried now.
-    fn is_wanted(&self, bundle: &Bundle) -> bool {
-        let fleet = &self.control.fleet;
-        let waits = |(number, until): &(u64, Instant)| *number == bundle.number && Instant::now() < *until;
-        bundle.number > fleet.number()
-            && fleet.memory.get().reverted != Some(bundle.number)
-            && fleet.trial.borrow().is_none()
-            && !self.again.as_ref().is_some_and(waits)
     }
 
     async fn adopt(&mut self, signed: Rc<SignedBundle>) {
@@ -251,7 +244,7 @@ impl<'a> Follower<'a> {
             return self.remember(memory, Some(Some(signed))).await;
         }
         self.control.fleet.in_force.replace(trial.before);
-        memory.reverted = Some(number);
+        memory.revert(number);
         self.remember(memory, None).await;
         let detail = self.control.trials.ended.borrow().clone().unwrap_or_default();
         self.refuse(RefusedBundle { ring, number: Some(number), refusal: BundleRefusal::Reverted, detail });

@@ -27,14 +27,15 @@ use crate::{
 const BREATH: Duration = Duration::from_millis(100);
 /// Between two messages of an edge that has taken nothing out.
 const QUIET: Duration = Duration::from_secs(1);
-/// Longest pause between two messages.
-const LONGEST: Duration = Duration::from_secs(10);
+/// Bytes a second that an edge hears of all others while nothing changes: with a thousand of them, each repeats itself
+/// every few minutes.
+const HEARD: u64 = 900;
+/// What the protocol adds to a message.
+const ENVELOPE: usize = 40;
 /// Between two attempts to listen.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Interval of an edge that probes nothing.
 const NO_PROBE: Duration = Duration::from_secs(1);
-/// The pause between two messages grows with each of so many neighbours: what an edge hears stays bounded.
-const NEIGHBOURS: u32 = 50;
 
 /// Tells and hears for as long as the settings hold.
 pub(super) async fn run(control: &Rc<Control>, client: &Client, fleet: &Fleet) {
@@ -63,15 +64,15 @@ async fn tell(control: &Control, client: &Client, (fleet, subject): (&Fleet, &st
             number += 1;
             let ttl_ms = u64::try_from(interval.as_millis().saturating_mul(3)).unwrap_or(u64::MAX);
             let edge = fleet.name.as_str().into();
-            let said = Sighting { edge, process, number, ttl_ms, pools, out: out.clone() };
+            let count = control.fleet.neighbours.borrow().all(control.shared.now()).count();
+            let mut said = Sighting { edge, process, number, ttl_ms, next_ms: 0, pools, out: out.clone() };
+            let pause = pause(if out.is_empty() { QUIET } else { interval }, count, said.to_bytes().len());
+            said.next_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
             if control.fleet.connected.get() {
                 // What cannot be sent now is said again soon.
                 let _ = client.publish(subject.to_owned(), Bytes::from(said.to_bytes())).await;
             }
-            let count = control.fleet.neighbours.borrow().all(control.shared.now()).count();
-            let crowd = u32::try_from(count).unwrap_or(u32::MAX) / NEIGHBOURS + 1;
-            let pause = if out.is_empty() { QUIET } else { interval };
-            due = Instant::now() + (pause * crowd).min(LONGEST);
+            due = Instant::now() + pause;
             last = Some(out);
             sleep(BREATH).await;
         }
@@ -80,6 +81,13 @@ async fn tell(control: &Control, client: &Client, (fleet, subject): (&Fleet, &st
             () = sleep_until(due) => {}
         }
     }
+}
+
+/// The pause after a message of so many bytes, with so many neighbours that say as much.
+#[must_use]
+pub fn pause(shortest: Duration, neighbours: usize, bytes: usize) -> Duration {
+    let heard = u64::try_from(neighbours.saturating_mul(bytes + ENVELOPE)).unwrap_or(u64::MAX);
+    shortest.max(Duration::from_millis(heard.saturating_mul(1_000) / HEARD))
 }
 
 /// The pools, and the endpoints that this edge has taken out by what it sees. What an operator took out is no evidence.

@@ -1,13 +1,16 @@
 //! The fleet: signed bundles of config from a NATS key-value bucket. `bundle` is a bundle as a value, `engine` the way to
 //! the servers, `taste` the try in a throw-away process, `store` what is kept on disk, `state` what is shown, `begin` the
 //! start with the last good bundle, `publish` the command of that name, `overview` that of `rollout`, `rollout`
-//! what edges report and what follows. `order_list` is the list of the fleet's orders as a value, `orders` how this edge
-//! obeys it, `order_state` what it knows of them, `order_desk` how an operator's order gets into it, `server_time` the clock that they count by, `failbacks` the ends of latched failovers. `gossip`
-//! tells the other edges what this one sees (`sighting`) and has endpoints probed that they suspect (`neighbours`). `announcers` knows which edges announce, and answers whether this one may withdraw (`withdrawal`). This file is the
+//! what edges report and what follows, `standing` what an edge does at one look. `order_list` is the list of the fleet's orders as a value, `orders` how this edge
+//! obeys it, `order_state` what it knows of them, `order_desk` how an operator's order gets into it, `server_time` the clock that they count by, `failbacks` the
+//! ends of latched failovers. `gossip` tells the other edges what this one sees (`sighting`) and has endpoints probed that they suspect (`neighbours`).
+//! `announcers` knows which edges announce (`board` is what they write for each other), and answers whether this one may withdraw (`withdrawal`). This file is the
 //! task; `follower` is its work on one bucket: read all keys, choose, adopt, watch; `steps` its part in rollouts.
 //!
 //! Why all keys are read again at every reason to look: a watch shows the latest value and never a log, and it is silent for
 //! seconds after a server's restart. So a watch is only a reason to look; so are a new connection and the passing of time.
+//!
+//! `simulation` plays the deciding parts with lost, late and doubled messages, and with lies.
 //!
 //! The task lives on the control thread. The workers do not know of it, and an engine that is dead, wiped or lying changes
 //! nothing of what is in force.
@@ -28,13 +31,17 @@ pub mod publish;
 pub mod rollout;
 pub mod server_time;
 pub mod sighting;
+pub mod standing;
 pub mod state;
 pub mod steps;
 pub mod store;
 pub mod taste;
 pub mod withdrawal;
 
+mod board;
 mod follower;
+#[cfg(test)]
+mod simulation;
 
 use std::{rc::Rc, sync::Arc, time::Duration};
 
@@ -108,9 +115,17 @@ async fn follow(control: &Rc<Control>, fleet: &Fleet) {
     tokio::join!(gossip::run(control, &client, fleet), async {
         loop {
             control.fleet.connected.set(*connected.borrow_and_update());
-            let looked = match engine::bucket(&client, &fleet.bucket).await {
+            if !control.fleet.connected.get() {
+                // A question would wait for an answer that cannot come, and the next one behind it.
+                follower.watch_trial().await;
+                if timeout(SOON, connected.changed()).await.is_err() {
+                    trouble(control, Some(connection.explain("no server is connected", fleet)));
+                }
+                continue;
+            }
+            let looked = match engine::bucket(&client, fleet).await {
                 Ok(store) => {
-                    let link = BucketLink { store, context: engine::jetstream(&client) };
+                    let link = BucketLink { store, context: engine::jetstream(&client, fleet) };
                     control.fleet.orders.link.replace(Some(link.clone()));
                     let obeyed = orders::run(control, &link, connected.clone());
                     let connected_too = connected.clone();

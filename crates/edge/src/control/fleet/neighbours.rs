@@ -12,8 +12,11 @@ use super::sighting::{SeenEndpoint, Sighting};
 
 /// Most neighbours that are known.
 const MOST: usize = 1_000;
-/// A neighbour that was silent for this long is forgotten when room is needed, and not shown any more.
+/// A neighbour that was silent for three of its pauses, and for this long, is forgotten when room is needed, and not shown
+/// any more.
 pub const SILENT: Duration = Duration::from_secs(30);
+/// No neighbour is believed to be there for longer without a word.
+const GONE: Duration = Duration::from_secs(900);
 /// Messages of one neighbour in a second, and of all of them. More are dropped.
 const EACH: u32 = 10;
 const ALL: u32 = 1_000;
@@ -64,6 +67,14 @@ pub struct Neighbour {
     second: Second,
 }
 
+impl Neighbour {
+    /// Whether its next word is long overdue.
+    fn is_silent(&self, now: Tick) -> bool {
+        let pauses = Duration::from_millis(self.sighting.next_ms.saturating_mul(3));
+        now.since(self.at) >= pauses.clamp(SILENT, GONE)
+    }
+}
+
 /// Messages of the present second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Second {
@@ -107,7 +118,7 @@ impl Neighbours {
             return dropped(if said.process == process { Heard::Own } else { Heard::NameTaken });
         }
         if !self.known.contains_key(&said.edge) && self.known.len() >= MOST {
-            self.known.retain(|_, one| now.since(one.at) < SILENT);
+            self.known.retain(|_, one| !one.is_silent(now));
             if self.known.len() >= MOST {
                 return dropped(Heard::Flood);
             }
@@ -148,7 +159,7 @@ impl Neighbours {
 
     /// The neighbours that are not silent.
     pub fn all(&self, now: Tick) -> impl Iterator<Item = &Neighbour> {
-        self.known.values().filter(move |one| now.since(one.at) < SILENT)
+        self.known.values().filter(move |one| !one.is_silent(now))
     }
 
     /// The neighbours whose word still holds that this endpoint is out. No word holds for longer than `most`.
@@ -171,7 +182,8 @@ mod tests {
 
     fn said(edge: &str, process: u64, number: u64, out: &[&str]) -> Vec<u8> {
         let out = out.iter().map(|address| ("p".into(), (*address).into())).collect();
-        Sighting { edge: edge.into(), process, number, ttl_ms: 60_000, pools: vec![], out }.to_bytes()
+        Sighting { edge: edge.into(), process, number, ttl_ms: 60_000, next_ms: 0, pools: vec![], out }
+            .to_bytes()
     }
 
     fn hear(all: &mut Neighbours, bytes: &[u8], now: Tick) -> (Heard, Vec<(String, bool)>) {
@@ -207,6 +219,12 @@ mod tests {
         let against = |ms| all.against(&endpoint, Duration::from_secs(3), at(ms)).len();
         assert_eq!((against(2999), against(3000)), (1, 0));
         assert_eq!((all.all(at(29_999)).count(), all.all(at(30_000)).count()), (1, 0));
+        for (next_ms, silent_ms) in [(60_000, 180_000), (u64::MAX, 900_000)] {
+            let seldom = Sighting { edge: "b".into(), process: next_ms, next_ms, ..Sighting::default() };
+            hear(&mut all, &seldom.to_bytes(), at(100_000));
+            let here = |ms: u64| all.all(at(100_000 + ms)).count();
+            assert_eq!((here(silent_ms - 1), here(silent_ms)), (1, 0));
+        }
     }
 
     #[test]

@@ -35,9 +35,8 @@ async fn ask(fleet: &Fleet, call: RolloutCall, by: (&str, &str)) -> Result<Value
     let connected = timeout(CONNECT, engine::connect(fleet, true)).await;
     let connected = connected.map_err(|_| format!("no server answers within {} s", CONNECT.as_secs()))?;
     let connection = connected.map_err(|error| format!("no server can be reached: {error}"))?;
-    let store = engine::bucket(&connection.client, &fleet.bucket)
-        .await
-        .map_err(|problem| problem.text().to_owned())?;
+    let store =
+        engine::bucket(&connection.client, fleet).await.map_err(|problem| problem.text().to_owned())?;
     let (newest, bundles) = bundles(&store, &key).await?;
     steps::steer(&store, call, newest, by).await?;
     let others = Others::read(&store).await.map_err(|problem| problem.text().to_owned())?;

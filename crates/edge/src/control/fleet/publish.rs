@@ -60,7 +60,7 @@ async fn put(what: &Publication) -> Result<u64, String> {
     let connected = timeout(CONNECT, engine::connect(fleet, true)).await;
     let connected = connected.map_err(|_| format!("no server answers within {} s", CONNECT.as_secs()))?;
     let connection = connected.map_err(|error| format!("no server can be reached: {error}"))?;
-    let store = engine::make_bucket(&connection.client, &fleet.bucket, what.replicas).await;
+    let store = engine::make_bucket(&connection.client, fleet, what.replicas).await;
     let store = store.map_err(|problem| problem.text().to_owned())?;
     let (newest, revision) = newest(&store, &key, what.ring).await?;
     let number = now_ms().max(newest + 1);

@@ -8,6 +8,8 @@ use thalweg_config::Ring;
 
 /// A report that is this much older than the newest one is of an edge that is gone.
 const GONE_SECONDS: i64 = 120;
+/// Most bundles that were taken back, in one report.
+const MOST_REVERTED: usize = 8;
 
 /// What an edge has made of the newest bundle that it tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +50,10 @@ pub struct BundleReport {
     pub bundle: u64,
     /// What it has made of it.
     pub state: BundleState,
+    /// The number that has been good here: that in force, or the one before a bundle on trial; 0 = none.
+    pub good: u64,
+    /// The bundles that it has taken back last.
+    pub reverted: Vec<u64>,
 }
 
 /// A report with the time at which the server took it: all times are of one clock.
@@ -91,6 +97,7 @@ impl BundleReport {
     pub fn to_json(&self) -> Value {
         json!({
             "edge": self.edge, "ring": self.ring.as_str(), "bundle": self.bundle, "state": self.state.as_str(),
+            "good": self.good, "reverted": self.reverted,
         })
     }
 
@@ -100,11 +107,14 @@ impl BundleReport {
         let value: Value = serde_json::from_slice(bytes.get(..bytes.len().min(4096))?).ok()?;
         let text = |name: &str| value.get(name)?.as_str();
         let state = text("state")?;
+        let reverted = value.get("reverted").and_then(Value::as_array).into_iter().flatten();
         Some(Self {
             edge: text("edge")?.chars().filter(|c| !c.is_control()).take(63).collect(),
             ring: Ring::named(text("ring")?)?,
             bundle: value.get("bundle")?.as_u64()?,
             state: BundleState::EACH.into_iter().find(|one| one.as_str() == state)?,
+            good: value.get("good").and_then(Value::as_u64).unwrap_or_default(),
+            reverted: reverted.filter_map(Value::as_u64).take(MOST_REVERTED).collect(),
         })
     }
 }
@@ -143,10 +153,11 @@ pub fn step(ring: Ring, number: u64, reports: &[DatedReport], order: &RolloutOrd
     if order.aborted == Some(number) {
         return RolloutStep::Back(format!("aborted by {}: {}", order.owner, order.reason));
     }
-    let of_it = |state| {
-        reports.iter().map(|dated| &dated.report).find(|one| one.bundle == number && one.state == state)
+    // Also one that has another bundle by now: what it took back is not good for that.
+    let took_back = |one: &&BundleReport| {
+        one.reverted.contains(&number) || (one.bundle == number && one.state == BundleState::Reverted)
     };
-    if let Some(back) = of_it(BundleState::Reverted) {
+    if let Some(back) = reports.iter().map(|dated| &dated.report).find(took_back) {
         return RolloutStep::Back(format!("{} took it back", back.edge));
     }
     if order.paused {
@@ -158,7 +169,7 @@ pub fn step(ring: Ring, number: u64, reports: &[DatedReport], order: &RolloutOrd
         let gone = newest.saturating_sub(*at) > GONE_SECONDS;
         // An edge that was lost during its trial may have been lost by the bundle.
         let matters = !gone || (report.bundle == number && report.state == BundleState::Trial);
-        let good = report.bundle >= number && report.state == BundleState::Good;
+        let good = (report.bundle >= number && report.state == BundleState::Good) || report.good >= number;
         if matters && !good {
             let (edge, ring) = (&report.edge, report.ring.as_str());
             return RolloutStep::Hold(format!("until {edge} of ring {ring} has been good for the bake time"));
@@ -172,7 +183,10 @@ mod tests {
     use super::*;
 
     fn report(edge: &str, ring: Ring, bundle: u64, state: BundleState, at: i64) -> DatedReport {
-        DatedReport { report: BundleReport { edge: edge.into(), ring, bundle, state }, at }
+        DatedReport {
+            report: BundleReport { edge: edge.into(), ring, bundle, state, good: 0, reverted: vec![] },
+            at,
+        }
     }
 
     fn check(ring: Ring, reports: &[DatedReport], expected: &str) {
@@ -201,6 +215,14 @@ mod tests {
         check(All, &two, "hold until b");
         check(All, &[report("z", All, 7, Reverted, 1000)], "back: z");
         check(Canary, &[report("z", All, 7, Reverted, 1000)], "back: z");
+        let mut newer = report("a", Canary, 8, Good, 1000);
+        newer.report.reverted = vec![7, 5];
+        check(All, &[newer], "back: a");
+        let mut tries = report("a", Canary, 8, Trial, 1000);
+        tries.report.good = 7;
+        check(All, &[tries.clone()], "take");
+        tries.report.good = 6;
+        check(All, &[tries], "hold until a");
     }
 
     #[test]
@@ -223,7 +245,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again_and_nonsense_says_nothing() {
-        let one = report("a", Ring::Region, 7, BundleState::Reverted, 0).report;
+        let mut one = report("a", Ring::Region, 7, BundleState::Reverted, 0).report;
+        (one.good, one.reverted) = (6, vec![7, 3]);
         assert_eq!(BundleReport::read(one.to_json().to_string().as_bytes()), Some(one));
         let said = RolloutOrder {
             paused: true,

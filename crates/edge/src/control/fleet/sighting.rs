@@ -34,6 +34,8 @@ pub struct Sighting {
     pub number: u64,
     /// For how long it holds, milliseconds.
     pub ttl_ms: u64,
+    /// Until the next message at the latest, milliseconds; 0 = not told.
+    pub next_ms: u64,
     /// Its pools.
     pub pools: Vec<PoolSight>,
     /// The endpoints that it has taken out by what it sees, sorted.
@@ -50,7 +52,7 @@ impl Sighting {
             self.out.iter().take(MOST).map(|(pool, address)| json!([pool, address])).collect();
         json!({
             "edge": self.edge, "process": self.process, "number": self.number, "ttl_ms": self.ttl_ms,
-            "pools": pools, "out": out,
+            "next_ms": self.next_ms, "pools": pools, "out": out,
         })
         .to_string()
         .into_bytes()
@@ -76,6 +78,7 @@ impl Sighting {
             process: number("process")?,
             number: number("number")?,
             ttl_ms: number("ttl_ms")?,
+            next_ms: number("next_ms").unwrap_or_default(),
             pools: pools.collect::<Option<_>>()?,
             out,
         })
@@ -99,6 +102,7 @@ mod tests {
             process: u64::MAX,
             number: 7,
             ttl_ms: 3000,
+            next_ms: 1000,
             pools: vec![PoolSight { pool: "p".into(), up: 1, of: 2 }],
             out: vec![("p".into(), "[::1]:80".into()), ("q".into(), "1.2.3.4:5".into())],
         };

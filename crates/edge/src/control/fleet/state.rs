@@ -145,7 +145,7 @@ impl FleetState {
             "name": fleet.name, "ring": fleet.ring.as_str(), "connected": self.connected.get(),
             "age_seconds": self.age_seconds(), "bundle": bundle, "refused": refused,
             "waits": self.held.borrow().as_ref().map(|(number, why)| json!({ "bundle": number, "why": why })),
-            "reverted": self.memory.get().reverted, "trouble": *self.trouble.borrow(),
+            "reverted": self.memory.get().reverted().next(), "trouble": *self.trouble.borrow(),
             "orders": self.orders.shown(),
         })
     }

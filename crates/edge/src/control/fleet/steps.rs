@@ -4,18 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::kv::Store;
 use bytes::Bytes;
-use futures_util::StreamExt;
 use serde_json::json;
-use thalweg_config::Ring;
 use tokio::time::Instant;
 
 use super::{
-    REPORTS, ROLLOUT,
+    REPORTS, ROLLOUT, board,
     bundle::BundleRefusal,
     engine::BucketProblem,
     follower::Follower,
     report_key,
-    rollout::{self, BundleReport, BundleState, DatedReport, RolloutOrder, RolloutStep},
+    rollout::{BundleReport, BundleState, DatedReport, RolloutOrder},
     state::{Offer, RefusedBundle},
 };
 use crate::control::{
@@ -49,16 +47,9 @@ impl Others {
         let away = |error: String| BucketProblem::Away(format!("the reports cannot be read: {error}"));
         let order = store.get(ROLLOUT).await.map_err(|error| away(error.to_string()))?;
         let order = order.map(|bytes| RolloutOrder::read(&bytes)).unwrap_or_default();
-        let mut keys = store.keys().await.map_err(|error| away(error.to_string()))?;
-        let mut names = Vec::new();
-        while let Some(key) = keys.next().await {
-            let key = key.map_err(|error| away(error.to_string()))?;
-            if key.starts_with(REPORTS) && names.len() < MOST {
-                names.push(key);
-            }
-        }
+        let names = board::keys(store, REPORTS).await.map_err(away)?;
         let mut reports = Vec::new();
-        for name in names {
+        for name in names.into_iter().take(MOST) {
             let entry = store.entry(name).await.map_err(|error| away(error.to_string()))?;
             reports.extend(entry.and_then(|entry| {
                 let report = BundleReport::read(&entry.value)?;
@@ -66,12 +57,6 @@ impl Others {
             }));
         }
         Ok(Self { reports, order })
-    }
-
-    /// What an edge of this ring does with a bundle.
-    #[must_use]
-    pub fn step(&self, ring: Ring, number: u64) -> RolloutStep {
-        rollout::step(ring, number, &self.reports, &self.order)
     }
 }
 
@@ -113,18 +98,23 @@ impl Follower<'_> {
 
     fn own_report(&self) -> BundleReport {
         let fleet = &self.control.fleet;
-        let (number, reverted) = (fleet.number(), fleet.memory.get().reverted);
+        let (number, reverted) = (fleet.number(), fleet.memory.get().reverted().collect::<Vec<_>>());
         let refused = fleet.refused.borrow().as_ref().and_then(|refused| {
             let passing = matches!(refused.refusal, BundleRefusal::Taste | BundleRefusal::Rejected);
             refused.number.filter(|refused| passing && *refused > number)
         });
-        let (bundle, state) = match (reverted.filter(|reverted| *reverted > number), refused) {
+        let (bundle, state) = match (reverted.first().copied().filter(|reverted| *reverted > number), refused)
+        {
             _ if fleet.trial.borrow().is_some() => (number, BundleState::Trial),
             (_, Some(refused)) => (refused, BundleState::Refused),
             (Some(reverted), None) => (reverted, BundleState::Reverted),
             (None, None) => (number, BundleState::Good),
         };
-        BundleReport { edge: self.fleet.name.clone(), ring: self.fleet.ring, bundle, state }
+        let good = match &*fleet.trial.borrow() {
+            Some(trial) => trial.before.as_ref().map_or(0, |before| before.bundle.number),
+            None => number,
+        };
+        BundleReport { edge: self.fleet.name.clone(), ring: self.fleet.ring, bundle, state, good, reverted }
     }
 
     /// Goes back to the bundle before. A bundle on trial goes the way of every trial.
@@ -149,7 +139,7 @@ impl Follower<'_> {
             ReloadAnswer::Applied(_) | ReloadAnswer::Unchanged(_) => {
                 fleet.previous.replace(None);
                 let mut memory = fleet.memory.get();
-                memory.reverted = Some(number);
+                memory.revert(number);
                 self.remember(memory, Some(previous)).await;
                 let refusal = BundleRefusal::Reverted;
                 self.refuse(RefusedBundle { ring, number: Some(number), refusal, detail: why });

@@ -14,13 +14,17 @@ const BUNDLE: &str = "bundle";
 /// The numbers.
 const NUMBERS: &str = "fleet.json";
 
+/// Most numbers of bundles that were taken back.
+const MOST_REVERTED: usize = 8;
+
 /// What this edge remembers of the fleet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FleetMemory {
     /// The highest number that came into force from each ring's place.
     pub seen: [u64; 3],
-    /// The number of a bundle that its guard took back: it does not come into force again.
-    pub reverted: Option<u64>,
+    /// The numbers of the bundles that were taken back last, the newest first, and zeros. Several: a bundle of another
+    /// ring may still stand in the bucket when the next one is taken back.
+    reverted: [u64; MOST_REVERTED],
 }
 
 impl FleetMemory {
@@ -28,6 +32,25 @@ impl FleetMemory {
     #[must_use]
     pub fn seen(&self, ring: Ring) -> u64 {
         Ring::EACH.iter().zip(self.seen).find(|(one, _)| **one == ring).map_or(0, |(_, seen)| seen)
+    }
+
+    /// Notes that a bundle was taken back: it does not come into force again.
+    pub fn revert(&mut self, number: u64) {
+        if !self.is_reverted(number) {
+            self.reverted.rotate_right(1);
+            self.reverted[0] = number;
+        }
+    }
+
+    /// Whether a bundle was taken back.
+    #[must_use]
+    pub fn is_reverted(&self, number: u64) -> bool {
+        number > 0 && self.reverted.contains(&number)
+    }
+
+    /// The bundles that were taken back, the newest first.
+    pub fn reverted(&self) -> impl Iterator<Item = u64> {
+        self.reverted.into_iter().filter(|number| *number > 0)
     }
 
     /// Notes a number that came into force from a ring's place.
@@ -59,10 +82,15 @@ pub fn memory(state_dir: &Path) -> FleetMemory {
     let read = disk::read(&state_dir.join(NUMBERS), 4096).ok();
     let value: Value = read.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
     let number = |name: &str| value.get(name).and_then(Value::as_u64);
-    FleetMemory {
+    let mut memory = FleetMemory {
         seen: Ring::EACH.map(|ring| number(ring.as_str()).unwrap_or_default()),
-        reverted: number("reverted"),
-    }
+        ..FleetMemory::default()
+    };
+    // One number in files of earlier versions.
+    let list = value.get("reverted").and_then(Value::as_array).cloned().unwrap_or_default();
+    let reverted = list.iter().filter_map(Value::as_u64).chain(number("reverted"));
+    reverted.collect::<Vec<_>>().into_iter().rev().for_each(|number| memory.revert(number));
+    memory
 }
 
 /// Keeps a bundle as the last good one, or none.
@@ -86,7 +114,7 @@ pub fn keep(state_dir: &Path, bytes: Option<&[u8]>) -> io::Result<()> {
 pub fn remember(state_dir: &Path, memory: FleetMemory) -> io::Result<()> {
     let seen = Ring::EACH.iter().zip(memory.seen).map(|(ring, seen)| (ring.as_str().to_owned(), json!(seen)));
     let mut numbers: Map<String, Value> = seen.collect();
-    numbers.insert("reverted".to_owned(), json!(memory.reverted));
+    numbers.insert("reverted".to_owned(), json!(memory.reverted().collect::<Vec<_>>()));
     let text = Value::Object(numbers).to_string();
     disk::replace(state_dir, NUMBERS, format!("{text}\n").as_bytes())
 }
@@ -101,9 +129,14 @@ mod tests {
     fn the_numbers_are_read_again_and_a_broken_file_is_none() {
         let scratch = Scratch::new();
         assert_eq!(memory(scratch.path()), FleetMemory::default());
-        let kept = FleetMemory { seen: [9, 0, 7], reverted: Some(8) };
+        let mut kept = FleetMemory { seen: [9, 0, 7], ..FleetMemory::default() };
+        (3..=20).for_each(|number| kept.revert(number));
+        kept.revert(19);
+        assert_eq!(kept.reverted().collect::<Vec<_>>(), [20, 19, 18, 17, 16, 15, 14, 13]);
         remember(scratch.path(), kept).unwrap();
         assert_eq!(memory(scratch.path()), kept);
+        scratch.write(NUMBERS, "{\"all\":9,\"reverted\":8}");
+        assert!(memory(scratch.path()).is_reverted(8), "as an earlier version wrote it");
         scratch.write(NUMBERS, "{");
         assert_eq!(memory(scratch.path()), FleetMemory::default());
     }

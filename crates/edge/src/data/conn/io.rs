@@ -16,7 +16,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 
 use super::ClientConn;
-use crate::data::{coalesce::as_one, splice::Pipe};
+use crate::data::{coalesce::as_one, splice::Pipe, tunnel::TunnelIo};
 
 /// Gap between looks at a first segment that is too short to tell protocols apart.
 const PEEK_AGAIN: Duration = Duration::from_millis(5);
@@ -92,19 +92,6 @@ impl ClientIo {
         matches!(self.stream, Stream::Plain(_))
     }
 
-    /// Sends bytes that wait in a pipe; a TLS connection takes none.
-    ///
-    /// # Errors
-    /// Those of the connection.
-    pub fn poll_give(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Stream::Plain(stream) = &self.stream else {
-            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
-        };
-        let polled = pipe.poll_give(stream, cx);
-        self.conn.tried_to_write(&polled);
-        polled
-    }
-
     /// The name that the client asked for in a TLS handshake with this edge.
     #[must_use]
     pub fn server_name(&self) -> Option<Box<str>> {
@@ -136,6 +123,30 @@ impl ClientIo {
     pub fn reset_on_close(&self) {
         // The call fails on a socket that has ended already.
         let _ = SockRef::from(self.socket()).set_linger(Some(Duration::ZERO));
+    }
+}
+
+impl TunnelIo for ClientIo {
+    fn takes_pipes(&self) -> bool {
+        self.is_plain()
+    }
+
+    fn take(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> usize {
+        let Stream::Plain(stream) = &self.stream else { return 0 };
+        let taken = pipe.take(stream, u64::MAX, cx);
+        if taken > 0 {
+            self.conn.has_read(taken);
+        }
+        taken
+    }
+
+    fn poll_give(&self, pipe: &mut Pipe, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let Stream::Plain(stream) = &self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        };
+        let polled = pipe.poll_give(stream, cx);
+        self.conn.tried_to_write(&polled);
+        polled
     }
 }
 

@@ -141,7 +141,8 @@ async fn relay(proxied: ProxiedRequest, reached: Reached, (mut io, early): (Clie
     drop(attempt);
     record.status = TAKEN;
     let conn = Rc::clone(&record.conn);
-    let end = UpstreamEnd { link, idle, deadline, record, slot, websocket: false };
+    let pipes = Rc::clone(local.pipes());
+    let end = UpstreamEnd { link, idle, deadline, record, slot, websocket: false, pipes };
     conn.tunnel(early.unread().len());
     let broken = Box::pin(tunnel::pass_through(&mut io, Some(early), Box::new(end), &*conn)).await;
     if broken == Some("reset") {

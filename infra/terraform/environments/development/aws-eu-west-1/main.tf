@@ -32,6 +32,7 @@ module "region" {
   cache                = var.cache
   search               = var.search
   waf_mode             = var.waf_mode
+  http3                = var.http3
   copy_region          = "eu-central-1"
   backup_lock          = var.backup_lock
   deletion_protection  = var.deletion_protection

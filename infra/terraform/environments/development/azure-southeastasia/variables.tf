@@ -108,3 +108,9 @@ variable "budget" {
   description = "Planned costs of a month in the bill's currency, recipients of messages, first month; see modules/azure/budget."
   type        = object({ monthly_amount = number, emails = list(string), since = string })
 }
+
+variable "http3" {
+  description = "Whether clients reach the edges over UDP as well: where a listener of the chart has the protocol `h3`."
+  type        = bool
+  default     = false
+}

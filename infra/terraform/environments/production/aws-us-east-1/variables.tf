@@ -83,3 +83,9 @@ variable "deletion_protection" {
   description = "Whether cluster and database refuse to be deleted."
   type        = bool
 }
+
+variable "http3" {
+  description = "Whether clients reach the edges over UDP as well: where a listener of the chart has the protocol `h3`."
+  type        = bool
+  default     = false
+}

@@ -9,6 +9,7 @@ module "region" {
   suffix                = var.suffix
   publisher             = var.publisher
   edge_egress_cidrs     = var.edge_egress_cidrs
+  http3                 = var.http3
   groups                = var.groups
   cluster               = var.cluster
   database              = var.database

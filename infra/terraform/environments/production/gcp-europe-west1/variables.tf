@@ -26,3 +26,13 @@ variable "mirrors" {
   type        = set(string)
   default     = []
 }
+
+variable "budget" {
+  description = "The project's billing account, planned costs of a month, and recipients of messages; see modules/gcp/budget."
+  type = object({
+    billing_account = string
+    monthly_amount  = number
+    currency        = optional(string, "USD")
+    emails          = set(string)
+  })
+}

@@ -5,6 +5,28 @@ provider "google" {
   region  = "europe-west1"
 }
 
+# The API of budgets counts calls against a project.
+provider "google" {
+  alias                 = "billing"
+  project               = var.project_id
+  billing_project       = var.project_id
+  user_project_override = true
+}
+
+module "budget" {
+  source    = "../../../modules/gcp/budget"
+  providers = { google = google.billing }
+
+  project_id      = var.project_id
+  project_number  = var.project_number
+  name            = "staging"
+  billing_account = var.budget.billing_account
+  monthly_amount  = var.budget.monthly_amount
+  currency        = var.budget.currency
+  emails          = var.budget.emails
+  labels          = { project = "thalweg", environment = "staging", owner = "platform", managed-by = "terraform" }
+}
+
 module "region" {
   source = "../../../modules/gcp/region"
 

@@ -53,6 +53,7 @@ module "edge" {
   network             = module.network.id
   subnets             = module.network.public_subnets
   node_security_group = module.eks.security_group
+  http3               = var.http3
 }
 
 module "waf" {

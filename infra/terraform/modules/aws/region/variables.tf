@@ -127,3 +127,9 @@ variable "permissions_boundary" {
     error_message = "The boundary is the ARN of a policy, such as 'arn:aws:iam::111122223333:policy/thalweg-boundary'."
   }
 }
+
+variable "http3" {
+  description = "Whether clients reach the edges over UDP as well: where a listener of the chart has the protocol `h3`."
+  type        = bool
+  default     = false
+}

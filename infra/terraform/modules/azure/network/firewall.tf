@@ -16,6 +16,9 @@ locals {
         { name = "pods", from = [local.nodes, var.pod_cidr], to = [local.nodes, var.pod_cidr], ports = ["*"], protocol = "*" },
         { name = "balancer-checks", from = ["AzureLoadBalancer"], to = ["*"], ports = ["*"], protocol = "*" },
       ],
+      var.http3 ? [
+        { name = "clients-to-edges-quic", from = ["Internet"], to = var.edge_addresses, ports = ["443"], protocol = "Udp" },
+      ] : [],
       length(var.origin_addresses) == 0 ? [] : [
         { name = "edges-to-origin", from = local.edges, to = var.origin_addresses, ports = ["443"], protocol = "Tcp" },
       ],

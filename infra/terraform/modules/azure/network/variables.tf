@@ -103,3 +103,9 @@ variable "tags" {
     error_message = "tags must hold environment and owner: costs and alarms are assigned by them."
   }
 }
+
+variable "http3" {
+  description = "Whether clients reach the edges over UDP as well: where a listener of the chart has the protocol `h3`."
+  type        = bool
+  default     = false
+}

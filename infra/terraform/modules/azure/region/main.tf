@@ -35,6 +35,7 @@ module "network" {
   edge_addresses    = module.edge.edge_addresses
   origin_addresses  = module.edge.origin_addresses
   edge_egress_cidrs = var.edge_egress_cidrs
+  http3             = var.http3
   log_storage = {
     name              = substr("${local.unique}logs", 0, 24)
     key_vault_key_id  = module.key_vault.keys["storage"].id

@@ -116,3 +116,9 @@ variable "dns_zone_id" {
   type        = string
   default     = null
 }
+
+variable "http3" {
+  description = "Whether clients reach the edges over UDP as well: where a listener of the chart has the protocol `h3`."
+  type        = bool
+  default     = false
+}

@@ -1,5 +1,5 @@
 # The fixed addresses of one region's edges, and the security group of their layer-4 balancer: 443 from everywhere, and
-# no other port.
+# no other port: TCP, and with `http3` UDP as well.
 #
 # The balancer itself is made by the AWS Load Balancer Controller from the edge's Service, with the annotations of the
 # output `annotations`: pods are targets, so the client's address arrives. The addresses outlive the Service, the cluster
@@ -39,6 +39,18 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
   tags              = { Name = "${var.name}-edge-clients" }
 }
 
+resource "aws_vpc_security_group_ingress_rule" "quic" {
+  count = var.http3 ? 1 : 0
+
+  security_group_id = aws_security_group.balancer.id
+  description       = "Everyone, to HTTP/3"
+  cidr_ipv4         = "0.0.0.0/0"
+  ip_protocol       = "udp"
+  from_port         = 443
+  to_port           = 443
+  tags              = { Name = "${var.name}-edge-quic" }
+}
+
 # The balancer sends traffic and health checks to this port.
 resource "aws_vpc_security_group_egress_rule" "edges" {
   security_group_id            = aws_security_group.balancer.id
@@ -58,4 +70,28 @@ resource "aws_vpc_security_group_ingress_rule" "edges" {
   from_port                    = var.edge_port
   to_port                      = var.edge_port
   tags                         = { Name = "${var.name}-edge-pods" }
+}
+
+resource "aws_vpc_security_group_egress_rule" "quic" {
+  count = var.http3 ? 1 : 0
+
+  security_group_id            = aws_security_group.balancer.id
+  description                  = "The edges, HTTP/3"
+  referenced_security_group_id = var.node_security_group
+  ip_protocol                  = "udp"
+  from_port                    = var.edge_port
+  to_port                      = var.edge_port
+  tags                         = { Name = "${var.name}-edge-pods-quic" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "quic_edges" {
+  count = var.http3 ? 1 : 0
+
+  security_group_id            = var.node_security_group
+  description                  = "HTTP/3 from the edges' balancer"
+  referenced_security_group_id = aws_security_group.balancer.id
+  ip_protocol                  = "udp"
+  from_port                    = var.edge_port
+  to_port                      = var.edge_port
+  tags                         = { Name = "${var.name}-edge-pods-quic" }
 }

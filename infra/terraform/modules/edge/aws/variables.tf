@@ -51,3 +51,9 @@ variable "address_pool" {
     error_message = "A pool is named like 'ipv4pool-ec2-012345'."
   }
 }
+
+variable "http3" {
+  description = "Whether clients reach the edges over UDP as well: where a listener has the protocol `h3`."
+  type        = bool
+  default     = false
+}

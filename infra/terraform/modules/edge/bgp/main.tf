@@ -37,6 +37,7 @@ locals {
   firewall = templatefile("${local.files}/nftables.conf.tftpl", {
     families    = local.families
     admin_cidrs = var.admin_cidrs
+    http3       = var.http3
     neighbors = {
       for family in ["ipv4", "ipv6"] : family => [for of in values(var.neighbors) : of.address if strcontains(of.address, ":") == (family == "ipv6")]
     }

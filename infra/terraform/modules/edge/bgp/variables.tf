@@ -138,3 +138,9 @@ variable "admin_cidrs" {
     error_message = "admin_cidrs must be IPv4 ranges, and never all addresses."
   }
 }
+
+variable "http3" {
+  description = "Whether clients reach port 443 over UDP as well: where a listener has the protocol `h3`."
+  type        = bool
+  default     = false
+}

@@ -34,7 +34,7 @@ resource "google_compute_region_backend_service" "this" {
   description           = "Edges of ${var.region}."
   region                = var.region
   load_balancing_scheme = "EXTERNAL"
-  protocol              = "TCP"
+  protocol              = var.http3 ? "UNSPECIFIED" : "TCP"
   health_checks         = [google_compute_region_health_check.this[0].id]
 
   # The edge's own drain takes 25 s at most; the balancer waits a little longer.
@@ -65,10 +65,12 @@ resource "google_compute_forwarding_rule" "this" {
   load_balancing_scheme = "EXTERNAL"
   network_tier          = "PREMIUM"
   ip_address            = google_compute_address.this.id
-  ip_protocol           = "TCP"
-  ports                 = var.ports
-  backend_service       = google_compute_region_backend_service.this[0].id
-  labels                = var.labels
+  # One rule for both: it forwards every packet, and the firewall below says which ports there are.
+  ip_protocol     = var.http3 ? "L3_DEFAULT" : "TCP"
+  ports           = var.http3 ? null : var.ports
+  all_ports       = var.http3 ? true : null
+  backend_service = google_compute_region_backend_service.this[0].id
+  labels          = var.labels
 }
 
 resource "google_compute_firewall" "clients" {
@@ -86,6 +88,15 @@ resource "google_compute_firewall" "clients" {
   allow {
     protocol = "tcp"
     ports    = var.ports
+  }
+
+  dynamic "allow" {
+    for_each = var.http3 ? ["443"] : []
+
+    content {
+      protocol = "udp"
+      ports    = [allow.value]
+    }
   }
 
   log_config {

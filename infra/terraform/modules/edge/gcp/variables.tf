@@ -76,3 +76,9 @@ variable "labels" {
     error_message = "labels has at least the keys environment and owner."
   }
 }
+
+variable "http3" {
+  description = "Whether clients reach edges on machines over UDP as well: where a listener has the protocol `h3`. For a Service GKE opens what it names."
+  type        = bool
+  default     = false
+}

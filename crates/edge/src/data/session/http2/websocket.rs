@@ -22,7 +22,7 @@ use crate::data::{
     conn::{ClientConn, ConnSignal},
     deadline::Deadline,
     headers::fields_of,
-    tunnel::{self, ClientSide, UpstreamEnd},
+    tunnel::{self, ClientSide, TunnelIo, UpstreamEnd},
     websocket::{KEY, key},
 };
 
@@ -152,6 +152,8 @@ struct StreamIo {
     /// What was received and not read yet.
     piece: Bytes,
 }
+
+impl TunnelIo for StreamIo {}
 
 impl AsyncRead for StreamIo {
     fn poll_read(

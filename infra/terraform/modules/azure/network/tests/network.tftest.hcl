@@ -22,6 +22,10 @@ run "closed_except_for_clients_of_edges" {
     error_message = "Only port 443 of the edges is open to the Internet."
   }
   assert {
+    condition     = !anytrue([for rule in azurerm_network_security_rule.allow : rule.protocol == "Udp"])
+    error_message = "UDP is open although no listener has h3."
+  }
+  assert {
     condition = alltrue([
       for key in keys(local.subnets) : azurerm_network_security_rule.deny[key].priority == 4096 && azurerm_network_security_rule.deny[key].access == "Deny"
     ])
@@ -34,6 +38,19 @@ run "closed_except_for_clients_of_edges" {
   assert {
     condition     = !anytrue([for key in keys(azurerm_network_security_rule.allow) : strcontains(key, "origin")])
     error_message = "Without a public origin no rule lets the edges in."
+  }
+}
+
+run "http3_is_udp_443_of_the_edges" {
+  variables {
+    http3 = true
+  }
+  assert {
+    condition = [
+      for rule in azurerm_network_security_rule.allow : [rule.name, rule.destination_port_range, rule.destination_address_prefix]
+      if rule.protocol == "Udp"
+    ] == [["clients-to-edges-quic", "443", "192.0.2.10"]]
+    error_message = "UDP 443 of the edges is open, and no other UDP."
   }
 }
 

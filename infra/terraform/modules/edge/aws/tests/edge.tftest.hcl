@@ -23,6 +23,33 @@ run "only_443_is_open" {
   }
 }
 
+run "without_http3_no_udp" {
+  command = plan
+  assert {
+    condition     = length(aws_vpc_security_group_ingress_rule.quic) + length(aws_vpc_security_group_egress_rule.quic) + length(aws_vpc_security_group_ingress_rule.quic_edges) == 0
+    error_message = "UDP is open although no listener has h3."
+  }
+}
+
+run "http3_is_udp_on_the_same_ports" {
+  command = plan
+  variables {
+    http3 = true
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.quic[0].ip_protocol == "udp" && aws_vpc_security_group_ingress_rule.quic[0].from_port == 443 && aws_vpc_security_group_ingress_rule.quic[0].to_port == 443
+    error_message = "Clients reach HTTP/3 on 443 and nothing else."
+  }
+  assert {
+    condition     = aws_vpc_security_group_ingress_rule.quic_edges[0].ip_protocol == "udp" && aws_vpc_security_group_ingress_rule.quic_edges[0].cidr_ipv4 == null && aws_vpc_security_group_ingress_rule.quic_edges[0].from_port == 8443
+    error_message = "Nodes let in the balancer's UDP, not its clients', and to the edges' port only."
+  }
+  assert {
+    condition     = aws_vpc_security_group_egress_rule.quic[0].ip_protocol == "udp" && aws_vpc_security_group_egress_rule.quic[0].to_port == 8443
+    error_message = "The balancer cannot send HTTP/3 to the edges."
+  }
+}
+
 run "one_address_per_zone" {
   command = plan
   override_resource {

@@ -45,6 +45,30 @@ run "machines_get_a_passthrough_balancer_that_follows_readyz" {
     condition     = tolist(google_compute_firewall.clients[0].allow)[0].ports == tolist(["443"]) && !contains(google_compute_firewall.probes[0].source_ranges, "0.0.0.0/0")
     error_message = "More than 443 is open to the Internet."
   }
+
+  assert {
+    condition     = length(google_compute_firewall.clients[0].allow) == 1 && google_compute_forwarding_rule.this[0].ip_protocol == "TCP" && google_compute_forwarding_rule.this[0].all_ports == null
+    error_message = "UDP is open although no listener has h3."
+  }
+}
+
+run "http3_is_udp_443_beside_tcp" {
+  command = plan
+
+  variables {
+    http3    = true
+    machines = { network = "network", groups = ["a"], tag = "public" }
+  }
+
+  assert {
+    condition     = google_compute_region_backend_service.this[0].protocol == "UNSPECIFIED" && google_compute_forwarding_rule.this[0].ip_protocol == "L3_DEFAULT" && google_compute_forwarding_rule.this[0].all_ports == true
+    error_message = "The balancer passes no UDP."
+  }
+
+  assert {
+    condition     = toset([for rule in google_compute_firewall.clients[0].allow : "${rule.protocol} ${join(",", rule.ports)}"]) == toset(["tcp 443", "udp 443"])
+    error_message = "The firewall opens 443 of TCP and UDP, and nothing else."
+  }
 }
 
 run "rejects_project_id" {
