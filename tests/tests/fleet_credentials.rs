@@ -88,7 +88,7 @@ fn an_edge_follows_its_fleet_with_the_credentials_of_an_account() {
     let whole = creds(&fleet.account, Some(3600));
     fleet.credentials(&whole[..whole.len() / 2]);
     eventually("the file is refused", SOON, || {
-        edge.status()["last_reload"]["errors"].to_string().contains("holds no whole USER NKEY SEED")
+        edge.status()["last_reload"]["errors"].to_string().contains("holds no whole NATS USER JWT")
     });
     assert!(connected(&edge), "{}", trouble(&edge));
     assert_eq!(get(edge.web(), "/").endpoint(), "other");

@@ -91,8 +91,8 @@ fn mistakes_are_told() {
             "dns.listen[1]: 127.0.0.1:9900 is taken by the admin API",
         ],
     );
-    check(&zone("ttl = \"0s\"", WWW), &["dns.ttl: \"0s\" is too short (1s to 24h)"]);
-    check(&zone("ttl = \"25h\"", WWW), &["dns.ttl: \"25h\" is too long (1s to 24h)"]);
+    check(&zone("ttl = \"0s\"", WWW), &["dns.ttl: is less than 1s (1s to 24h)"]);
+    check(&zone("ttl = \"25h\"", WWW), &["dns.ttl: is more than 24h (1s to 24h)"]);
     check(
         &zone("", WWW).replace("contact = \"a.b@glb.test\"", ""),
         &["dns: `contact` is missing (a mail address: \"hostmaster@example.com\")"],
