@@ -271,6 +271,7 @@ def mounted_files(folder: pathlib.Path) -> None:
     (folder / "fleet.pub").write_text(PUBLIC_KEY, encoding="utf-8")
     (folder / "thalweg-fleet").mkdir()
     (folder / "thalweg-fleet" / "credentials").write_text(f"edges:{secrets.token_hex()}\n", encoding="utf-8")
+    (folder / "thalweg-fleet" / "credentials").chmod(0o440)  # as the volume's `defaultMode`
     pair = ("-keyout", folder / "thalweg-tls/tls.key", "-out", folder / "thalweg-tls/tls.crt")
     made = run(
         find_tool("openssl"),
