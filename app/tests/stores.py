@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,17 +56,23 @@ class Store:
     def __init__(self, command: list[str], port: int, url: str) -> None:
         self.command, self.port, self.url = command, port, url
         self.process: subprocess.Popen[bytes] | None = None
+        self.said = tempfile.TemporaryFile()
 
     def start(self) -> None:
         """Tries again: PostgreSQL does not start while a child of the one that was killed lives."""
-        silent = subprocess.DEVNULL
         deadline = time.monotonic() + DEADLINE_S
         while True:
-            self.process = subprocess.Popen(self.command, stdout=silent, stderr=silent)
+            self.process = subprocess.Popen(self.command, stdout=self.said, stderr=self.said)
             if listens(self.port, self.process):
                 return
-            assert time.monotonic() < deadline, "the store ended before it listened"
+            assert time.monotonic() < deadline, f"the store ended before it listened: {self.last_words()}"
             time.sleep(0.1)
+
+    def last_words(self) -> str:
+        """The end of what the server has printed; the next one writes behind it."""
+        end = self.said.seek(0, os.SEEK_END)
+        self.said.seek(max(0, end - 500))
+        return self.said.read().decode(errors="replace")
 
     def signal(self, number: signal.Signals) -> None:
         """To the server and to the processes that it has started."""

@@ -5,7 +5,8 @@ use std::{
     cell::RefCell, future::poll_fn, net::SocketAddr, pin::Pin, rc::Rc, sync::Arc, task::Poll, time::Duration,
 };
 
-use thalweg_config::Front;
+use futures_util::FutureExt as _;
+use thalweg_config::Listener;
 use tokio::{
     io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
@@ -139,15 +140,9 @@ fn admit(
     let tls = wiring.listener_tls.get(position).cloned().flatten();
     let view = local.view();
     let (now_open, limit) = (local.client_connections(), view.wiring.max_connections as u64);
-    let Front { proxy_protocol, forwarders } = listener.front.clone();
+    let proxy_protocol = listener.front.proxy_protocol.clone();
     // A balancer's connection counts for the client that its header names.
     let is_balancer = proxy_protocol.as_ref().is_some_and(|rules| rules.from.contain(client_addr.ip()));
-    let mut source = RequestSource::new(client_addr);
-    if view.wiring.sends_proxy {
-        source.destination = stream.local_addr().ok();
-    }
-    let conn_of =
-        |surplus| ClientConn::new(listen_socket.name.clone(), (source, forwarders), surplus, local.clock());
     let made = make_room(local, &listen_socket.name.1, (now_open, limit));
     if now_open >= limit + SURPLUS.min(limit) {
         return None;
@@ -155,15 +150,16 @@ fn admit(
     // Small answers must not wait for an acknowledgement. If the option cannot be set, the socket is already dead.
     stream.set_nodelay(true).ok()?;
     let surplus = now_open >= limit && made == 0;
-    let alt_svc = listener.http3.then(|| stream.local_addr().ok()).flatten().map(|addr| alt_svc(addr.port()));
-    let conn = conn_of(surplus);
-    if let Some(alt_svc) = alt_svc {
-        let _ = conn.alt_svc.set(alt_svc);
-    }
-    conn.tcp.set(pass_through.is_some());
+    let conn = record_of(local, (listen_socket, listener), (&stream, client_addr), surplus);
     let mut place = if is_balancer { None } else { take_place(local, &conn)? };
     let guard = ConnectionGuard::enter(&conn, open);
     let (local, admitted) = (Rc::clone(local), Rc::clone(&conn));
+    if tls.is_none() && proxy_protocol.is_none() && pass_through.is_none() && !http2 {
+        // A silent connection holds no room for the other ways to begin.
+        let session = session::http1(local, Rc::clone(&conn), ClientIo::plain(stream, conn));
+        tokio::task::spawn_local(session.map(move |()| drop((guard, place))));
+        return Some(admitted);
+    }
     tokio::task::spawn_local(async move {
         let (_guard, mut stream) = (guard, stream);
         let before_http = local.limits().header_timeout;
@@ -207,6 +203,26 @@ fn admit(
         }
     });
     Some(admitted)
+}
+
+/// The record of a connection that was just accepted.
+fn record_of(
+    local: &Local,
+    (listen_socket, listener): (&ListenSocket, &Listener),
+    (stream, client_addr): (&TcpStream, SocketAddr),
+    surplus: bool,
+) -> Rc<ClientConn> {
+    let mut source = RequestSource::new(client_addr);
+    if local.view().wiring.sends_proxy {
+        source.destination = stream.local_addr().ok();
+    }
+    let forwarders = listener.front.forwarders.clone();
+    let conn = ClientConn::new(listen_socket.name.clone(), (source, forwarders), surplus, local.clock());
+    if let (true, Ok(addr)) = (listener.http3, stream.local_addr()) {
+        let _ = conn.alt_svc.set(alt_svc(addr.port()));
+    }
+    conn.tcp.set(listener.pass_through.is_some());
+    conn
 }
 
 /// The field that tells clients of HTTP/3 on the same port (RFC 7838 section 3).
