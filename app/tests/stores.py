@@ -65,7 +65,7 @@ class Store:
             self.process = subprocess.Popen(self.command, stdout=self.said, stderr=self.said)
             if listens(self.port, self.process):
                 return
-            assert time.monotonic() < deadline, f"the store ended before it listened: {self.last_words()}"
+            assert time.monotonic() < deadline, f"it ended before it listened: {self.last_words()}"
             time.sleep(0.1)
 
     def last_words(self) -> str:
@@ -95,6 +95,7 @@ def running(store: Store) -> Iterator[Store]:
         yield store
     finally:
         store.kill()
+        store.said.close()
 
 
 def postgres_folder() -> Path:
