@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::fleet::{Fleet, serves, until_serves};
+use common::fleet::{Fleet, connected, serves, until_serves};
 use serde_json::json;
 use thalweg_testkit::{Conf, Edge, Endpoint, Health, Scratch, eventually, stays, thalweg};
 
@@ -12,19 +12,7 @@ const SOON: Duration = Duration::from_secs(15);
 
 /// An edge with two pools in failover order, latched.
 fn edge(fleet: &Fleet, name: &str, pools: [&Endpoint; 2], state: &Scratch) -> Edge {
-    let latched = "failback = { mode = \"latched\" }";
-    let conf = Conf::simple_with("failover", &pools.map(Endpoint::addr), latched)
-        .edge(&format!("state_dir = \"{}\"", state.path().display()));
-    let edge = Edge::start(&fleet.of(conf, &format!("name = \"{name}\"")));
-    connected(&edge);
-    edge
-}
-
-fn connected(edge: &Edge) {
-    eventually("the edge has read the bucket", SOON, || {
-        let fleet = edge.status()["fleet"].clone();
-        fleet["connected"] == true && fleet["trouble"].is_null() && !fleet["age_seconds"].is_null()
-    });
+    fleet.edge_of_two(name, pools, state, "failback = { mode = \"latched\" }")
 }
 
 fn is_latched(edge: &Edge) -> bool {

@@ -5,9 +5,9 @@ mod common;
 
 use std::time::Duration;
 
-use common::fleet::{Fleet, serves, until_serves};
+use common::fleet::{Fleet, connected, serves, until_serves};
 use serde_json::{Value, json};
-use thalweg_testkit::{Conf, Edge, Endpoint, Health, Reply, Scratch, eventually, stays, thalweg};
+use thalweg_testkit::{Edge, Endpoint, Health, Reply, Scratch, eventually, stays, thalweg};
 
 const SOON: Duration = Duration::from_secs(15);
 
@@ -20,18 +20,7 @@ fn fleet(scenario: &str) -> Option<Fleet> {
 
 /// An edge with two pools in failover order, connected to the fleet.
 fn edge(fleet: &Fleet, name: &str, pools: [&Endpoint; 2], state: &Scratch) -> Edge {
-    let conf = Conf::simple("failover", &pools.map(Endpoint::addr));
-    let conf = conf.edge(&format!("state_dir = \"{}\"", state.path().display()));
-    let edge = Edge::start(&fleet.of(conf, &format!("name = \"{name}\"")));
-    connected(&edge);
-    edge
-}
-
-fn connected(edge: &Edge) {
-    eventually("the edge has read the bucket", SOON, || {
-        let fleet = edge.status()["fleet"].clone();
-        fleet["connected"] == true && fleet["trouble"].is_null() && !fleet["age_seconds"].is_null()
-    });
+    fleet.edge_of_two(name, pools, state, "")
 }
 
 fn order(edge: &Edge, body: &Value) -> Reply {

@@ -40,6 +40,15 @@ impl Fleet {
         Edge::start(&self.of(to(endpoint).edge(&folder), more))
     }
 
+    /// An edge with two pools in failover order and these lines in its route, which has read the bucket.
+    pub fn edge_of_two(&self, name: &str, pools: [&Endpoint; 2], state: &Scratch, route: &str) -> Edge {
+        let conf = Conf::simple_with("failover", &pools.map(Endpoint::addr), route);
+        let conf = conf.edge(&format!("state_dir = \"{}\"", state.path().display()));
+        let edge = Edge::start(&self.of(conf, &format!("name = \"{name}\"")));
+        connected(&edge);
+        edge
+    }
+
     /// Publishes a config with these options.
     pub fn publish_with(&self, conf: &Conf, more: &[&str]) -> Finished {
         self.publisher.publish(&self.of(conf.clone(), "").text(), more, &[])
@@ -70,4 +79,12 @@ pub fn serves(edge: &Edge) -> String {
 /// Waits until this endpoint answers.
 pub fn until_serves(edge: &Edge, name: &str) {
     eventually(&format!("the edge sends to {name}: {}", edge.stderr()), SOON, || serves(edge) == name);
+}
+
+/// Waits until an edge has read the bucket.
+pub fn connected(edge: &Edge) {
+    eventually("the edge has read the bucket", SOON, || {
+        let fleet = edge.status()["fleet"].clone();
+        fleet["connected"] == true && fleet["trouble"].is_null() && !fleet["age_seconds"].is_null()
+    });
 }
